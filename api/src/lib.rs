@@ -1,0 +1,25 @@
+//! The NATS resource: its types and CRD, its defaults, the rules it keeps, and the settled cluster.
+//!
+//! Everything here is a function of values: no Kubernetes client, no HTTP, no clock. The webhook,
+//! the controller and the command line ask the same [`rules`] and [`settle`].
+#![deny(missing_docs)]
+
+pub mod crd;
+pub mod deployed;
+pub mod naming;
+pub mod provider;
+pub mod quantity;
+pub mod resource;
+pub mod resources;
+pub mod rules;
+pub mod settle;
+pub mod status;
+
+pub use deployed::{Deployed, FileStore, Spread};
+pub use naming::NamespacedName;
+pub use provider::Provider;
+pub use quantity::{Amount, Bytes, RawQuantity};
+pub use resource::{Cluster, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
+pub use resources::ResourceRequirements;
+pub use settle::{SettledCluster, Undeployable, settle};
+pub use status::{ConditionType, NatsStatus, Reason, State};

@@ -1,0 +1,124 @@
+//! Names and labels of everything that belongs to a NATS resource. They are the contract's: other
+//! components select on them, and most cannot change in a running cluster.
+
+use std::{collections::BTreeMap, fmt};
+
+/// The finalizer that keeps a resource until its data is dealt with.
+pub const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
+/// Who owns the fields that we apply.
+pub const FIELD_MANAGER: &str = "nats-manager";
+/// Annotation, value `"true"`: delete even where streams exist or JetStream cannot be asked.
+pub const FORCE_DELETION: &str = "nats.operator.kyma-project.io/force-deletion";
+/// Annotation on every child: a hash of what we applied, since a comparison of the wanted with the
+/// live object does not see what was removed.
+pub const APPLIED_HASH: &str = "nats.operator.kyma-project.io/applied-hash";
+/// Annotation on the StatefulSet: whether its topology spread is `hard` or `soft`.
+pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
+/// Annotation on the StatefulSet: the memory store that its servers were last told, in bytes.
+pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
+/// Annotation on the pod template: a hash of the configuration that a reload cannot apply.
+pub const CONFIG_HASH: &str = "nats.operator.kyma-project.io/config-hash";
+/// Annotation on the pod template: the memory store (bytes) that the servers had to restart for,
+/// since a reload cannot lower it.
+pub const RESTARTED_FOR_MEMORY_STORE: &str = "nats.operator.kyma-project.io/restarted-for-memory-store";
+
+/// The label that tells the NATS clusters of a namespace apart.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// A name in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespacedName {
+    /// The namespace.
+    pub namespace: String,
+    /// The name in it.
+    pub name: String,
+}
+
+impl NamespacedName {
+    /// `name` in `namespace`.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The Secret with the system account.
+    pub fn secret(&self) -> String {
+        format!("{}-secret", self.name)
+    }
+
+    /// The ConfigMap with `nats.conf`.
+    pub fn config_map(&self) -> String {
+        format!("{}-config", self.name)
+    }
+
+    /// The claim template; a claim's name is this, a dash, and the name of its pod.
+    pub fn claim_template(&self) -> String {
+        format!("{}-js-pvc", self.name)
+    }
+
+    /// The server, and pod, of this ordinal.
+    pub fn server(&self, ordinal: u32) -> String {
+        format!("{}-{ordinal}", self.name)
+    }
+
+    /// The host of the Service inside the cluster.
+    pub fn host(&self) -> String {
+        format!("{}.{}.svc.cluster.local", self.name, self.namespace)
+    }
+
+    /// The address that clients use.
+    pub fn url(&self) -> String {
+        format!("nats://{}:4222", self.host())
+    }
+
+    /// The value of [`INSTANCE_LABEL`]: the module's own CR goes by the name of its user.
+    pub fn instance(&self) -> &str {
+        if self.name == "eventing-nats" { "eventing" } else { &self.name }
+    }
+
+    /// What the Service, the StatefulSet and the PodDisruptionBudget select by: immutable.
+    pub fn selector(&self) -> BTreeMap<String, String> {
+        labels([
+            ("app.kubernetes.io/name", "nats"),
+            (INSTANCE_LABEL, self.instance()),
+            ("kyma-project.io/dashboard", "eventing"),
+        ])
+    }
+
+    /// The labels of all objects, save those of the user.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut all = self.pod_labels();
+        all.remove("nats_cluster");
+        all.insert("helm.sh/chart".to_owned(), "nats-0.17.3".to_owned());
+        all
+    }
+
+    /// The labels of the pods, save those of the user.
+    pub fn pod_labels(&self) -> BTreeMap<String, String> {
+        let mut all = self.selector();
+        all.extend(labels([
+            ("app.kubernetes.io/component", "nats-manager"),
+            ("app.kubernetes.io/created-by", "nats-manager"),
+            ("app.kubernetes.io/managed-by", "nats-manager"),
+            ("app.kubernetes.io/part-of", "nats-manager"),
+            ("control-plane", "nats-manager"),
+            ("nats_cluster", &self.name),
+        ]));
+        all
+    }
+
+    /// A label selector, as the apiserver's list and watch take it, for pods and claims.
+    pub fn label_query(&self) -> String {
+        let pairs: Vec<String> = self.selector().iter().map(|(key, value)| format!("{key}={value}")).collect();
+        pairs.join(",")
+    }
+}
+
+impl fmt::Display for NamespacedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}

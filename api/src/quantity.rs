@@ -1,0 +1,386 @@
+//! Kubernetes quantities as exact values.
+//!
+//! The string is kept as the user wrote it; its value is read exactly, as Kubernetes reads it
+//! (`k8s.io/apimachinery/pkg/api/resource`): no floating point, so `0.1` and `9007199254740993`
+//! mean what they say.
+
+use std::{borrow::Cow, collections::VecDeque, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// The pattern that Kubernetes puts on quantities in an OpenAPI schema.
+pub const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+
+/// Longest text read as a quantity. The largest value has 19 digits; the rest is room for zeros.
+const MAX_LENGTH: usize = 64;
+
+/// A quantity as it is stored in a NATS resource: text, or an integer which reads the same.
+///
+/// It may be unreadable; [`RawQuantity::parse`] tells. Two raw quantities are equal when their
+/// texts are: compare parsed ones to compare values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RawQuantity(pub String);
+
+/// The exact value of a quantity, in billionths (Kubernetes' smallest step).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Amount {
+    nanos: i128,
+}
+
+/// A whole, non-negative number of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(u64);
+
+/// Why a text is not a quantity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be a quantity: a number with an optional unit (Ki, Mi, Gi, Ti, Pi, Ei, n, u, m, k, M, G, T, P, E), such as 1Gi or 500m"
+)]
+pub struct NotAQuantity;
+
+const NANOS: i128 = 1_000_000_000;
+
+impl RawQuantity {
+    /// Reads the value. Anything finer than a billionth is rounded away from zero, as the apiserver
+    /// does. Values beyond ±(2⁶³-1), which it caps with some suffixes only, are capped always.
+    pub fn parse(&self) -> Result<Amount, NotAQuantity> {
+        Amount::parse(&self.0)
+    }
+}
+
+impl From<&str> for RawQuantity {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for RawQuantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Amount {
+    /// Nothing at all.
+    pub const ZERO: Self = Self { nanos: 0 };
+
+    /// The value of `text`; see [`RawQuantity::parse`].
+    pub fn parse(text: &str) -> Result<Self, NotAQuantity> {
+        if text.len() > MAX_LENGTH {
+            return Err(NotAQuantity);
+        }
+        let (negative, rest) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let digits_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, suffix) = rest.split_at(digits_end);
+        let (digits, decimals) = read_number(number)?;
+        let magnitude = Scale::parse(suffix)?.apply(digits, decimals);
+        Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
+    }
+
+    /// Less than nothing.
+    pub fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+
+    /// Exactly nothing, however it was written (`0`, `0Gi`, `0e3`).
+    pub fn is_zero(self) -> bool {
+        self.nanos == 0
+    }
+
+    /// The number of bytes with a fraction taken for a whole one, if it is not negative.
+    pub fn bytes_rounded_up(self) -> Option<Bytes> {
+        let whole = u128::try_from(self.nanos).ok()?.div_ceil(NANOS.unsigned_abs());
+        u64::try_from(whole).ok().map(Bytes)
+    }
+
+    /// The number of bytes, if it is whole and not negative.
+    pub fn bytes(self) -> Option<Bytes> {
+        if self.nanos % NANOS != 0 {
+            return None;
+        }
+        u64::try_from(self.nanos / NANOS).ok().map(Bytes)
+    }
+}
+
+impl Bytes {
+    /// So many bytes.
+    pub const fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// So many times 2³⁰ bytes.
+    pub const fn gibi(count: u64) -> Self {
+        Self(count << 30)
+    }
+
+    /// So many times 2²⁰ bytes.
+    pub const fn mebi(count: u64) -> Self {
+        Self(count << 20)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// `percent` hundredths of this, rounded down.
+    #[must_use]
+    pub fn percent(self, percent: u64) -> Self {
+        let share = u128::from(self.0) * u128::from(percent) / 100;
+        Self(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Bytes> for Amount {
+    fn from(bytes: Bytes) -> Self {
+        Self { nanos: i128::from(bytes.0) * NANOS }
+    }
+}
+
+/// The largest binary unit that divides it evenly (`1Gi`, `1536Mi`), which both Kubernetes and
+/// `nats.conf` read.
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)]
+            .into_iter()
+            .find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift);
+        match unit {
+            Some((name, shift)) => write!(f, "{}{name}", self.0 >> shift),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// What a suffix multiplies by.
+enum Scale {
+    Binary { kibis: u32 },
+    Decimal { exponent: i32 },
+}
+
+impl Scale {
+    fn parse(suffix: &str) -> Result<Self, NotAQuantity> {
+        let decimal = |exponent| Ok(Self::Decimal { exponent });
+        let binary = |kibis| Ok(Self::Binary { kibis });
+        match suffix {
+            "" => decimal(0),
+            "n" => decimal(-9),
+            "u" => decimal(-6),
+            "m" => decimal(-3),
+            "k" => decimal(3),
+            "M" => decimal(6),
+            "G" => decimal(9),
+            "T" => decimal(12),
+            "P" => decimal(15),
+            "E" => decimal(18),
+            "Ki" => binary(1),
+            "Mi" => binary(2),
+            "Gi" => binary(3),
+            "Ti" => binary(4),
+            "Pi" => binary(5),
+            "Ei" => binary(6),
+            _ => {
+                let exponent =
+                    suffix.strip_prefix(['e', 'E']).and_then(|text| text.parse::<i32>().ok()).ok_or(NotAQuantity)?;
+                decimal(exponent)
+            }
+        }
+    }
+
+    /// The digits, `decimals` of them behind the point, in billionths: rounded up, and capped at
+    /// 2⁶³-1 units.
+    fn apply(&self, mut digits: VecDeque<u8>, decimals: i64) -> i128 {
+        const CAP: i128 = i64::MAX as i128 * NANOS;
+        /// How many digits the cap has.
+        const CAP_DIGITS: i64 = 28;
+        let exponent = match *self {
+            Self::Binary { kibis } => {
+                (0..kibis).for_each(|_| multiply_by_1024(&mut digits));
+                0
+            }
+            Self::Decimal { exponent } => i64::from(exponent),
+        };
+        while digits.front() == Some(&0) {
+            digits.pop_front();
+        }
+        if digits.is_empty() {
+            return 0;
+        }
+        // What stands left of the billionths' point.
+        let Ok(length) = i64::try_from(digits.len()) else { return CAP };
+        let whole = length + exponent + 9 - decimals;
+        if whole > CAP_DIGITS {
+            return CAP;
+        }
+        let Ok(whole) = usize::try_from(whole) else { return 1 };
+        let value = (0..whole).fold(0, |value, i| value * 10 + i128::from(digits.get(i).copied().unwrap_or(0)));
+        let rest = digits.iter().skip(whole).any(|digit| *digit != 0);
+        (value + i128::from(rest)).min(CAP)
+    }
+}
+
+fn multiply_by_1024(digits: &mut VecDeque<u8>) {
+    let last_digit = |sum: u16| u8::try_from(sum % 10).unwrap_or_default();
+    let mut carry = 0_u16;
+    for digit in digits.iter_mut().rev() {
+        let sum = carry + u16::from(*digit) * 1024;
+        *digit = last_digit(sum);
+        carry = sum / 10;
+    }
+    while carry > 0 {
+        digits.push_front(last_digit(carry));
+        carry /= 10;
+    }
+}
+
+/// Digits with at most one point: all of them, and how many are behind it.
+fn read_number(text: &str) -> Result<(VecDeque<u8>, i64), NotAQuantity> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return Err(NotAQuantity);
+    }
+    let digits = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0').collect();
+    Ok((digits, i64::try_from(fraction.len()).map_err(|_| NotAQuantity)?))
+}
+
+impl<'de> Deserialize<'de> for RawQuantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = RawQuantity;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a quantity: a string or an integer")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawQuantity, E> {
+                Ok(RawQuantity(text.to_owned()))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<RawQuantity, E> {
+                Ok(RawQuantity(number.to_string()))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawQuantity, E> {
+                Ok(RawQuantity(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for RawQuantity {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "pattern": PATTERN,
+            "x-kubernetes-int-or-string": true,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nanos(text: &str) -> Result<i128, NotAQuantity> {
+        Amount::parse(text).map(|amount| amount.nanos)
+    }
+
+    #[test]
+    fn reads_what_kubernetes_reads() {
+        let cap = i128::from(i64::MAX) * NANOS;
+        for (text, units) in [
+            ("0", 0),
+            ("0Gi", 0),
+            ("-0", 0),
+            ("1", NANOS),
+            ("+1", NANOS),
+            ("1.", NANOS),
+            (".5", NANOS / 2),
+            ("-1Ki", -1024 * NANOS),
+            ("1Gi", (1 << 30) * NANOS),
+            ("1.5Gi", 3 * (1 << 29) * NANOS),
+            ("500m", NANOS / 2),
+            ("100n", 100),
+            ("7u", 7000),
+            ("0.1", NANOS / 10),
+            ("1e3", 1000 * NANOS),
+            ("1E3", 1000 * NANOS),
+            ("1E", 1_000_000_000_000_000_000 * NANOS),
+            ("12e-1", 1_200_000_000),
+            ("9007199254740993", 9_007_199_254_740_993 * NANOS),
+            ("0.0000000001", 1),
+            ("1e-400", 1),
+            ("-0.1n", -1),
+            ("8Ei", cap),
+            ("1e400", cap),
+            ("-99999999999999999999999999E", -cap),
+            ("0e400", 0),
+            ("1e2147483647", cap),
+            ("1e-2147483648", 1),
+            // More digits than a machine word has.
+            ("214748364800000000000n", (200 << 30) * NANOS),
+            ("0.0000000000000000001e19", NANOS),
+            ("123456789012345678901e-20", 1_234_567_891),
+            ("1.000000000000000000000000001", NANOS + 1),
+            ("0.00000000000000000086736174Ei", 1_000_000_003),
+        ] {
+            assert_eq!(nanos(text), Ok(units), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_kubernetes_refuses() {
+        let long = "1".repeat(65);
+        for text in [
+            "", " 1", "1 ", "Gi", ".", "-", "+-1", "1..2", "1.2.3", "1gi", "1GI", "1e", "1e1.5x", "inf", "NaN", "0x10",
+            "1Gi1", "١", "1٠", &long,
+        ] {
+            assert_eq!(nanos(text), Err(NotAQuantity), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_whole_and_not_negative() {
+        for (text, bytes) in
+            [("1.5Gi", Some(3 << 29)), ("1024", Some(1024)), ("500m", None), ("-1", None), ("0.5Ki", Some(512))]
+        {
+            let amount = Amount::parse(text).unwrap();
+            assert_eq!(amount.bytes().map(Bytes::get), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_in_the_largest_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0"),
+            (1, "1"),
+            (1 << 30, "1Gi"),
+            (3 << 29, "1536Mi"),
+            (20 << 20, "20Mi"),
+            (2 << 40, "2Ti"),
+            (1_000_000, "1000000"),
+        ] {
+            assert_eq!(Bytes::new(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn integers_and_strings_deserialize_alike() {
+        let read = |json| serde_json::from_str::<RawQuantity>(json).map(|raw| raw.0).ok();
+        assert_eq!(read("5"), Some("5".into()));
+        assert_eq!(read("-5"), Some("-5".into()));
+        assert_eq!(read(r#""1Gi""#), Some("1Gi".into()));
+        assert_eq!(read("1.5"), None);
+        assert_eq!(read("null"), None);
+    }
+}

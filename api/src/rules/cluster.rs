@@ -1,0 +1,44 @@
+//! Rules on the number of servers, and on what they log.
+
+use super::{Class, Findings, Surroundings, Violation};
+use crate::resource::{NatsSpec, message};
+
+const SIZE: &str = "spec.cluster.size";
+
+/// The most servers: each one holds a route to every other.
+pub(crate) const MAX_SIZE: i64 = 99;
+
+pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+    let size = spec.cluster.size;
+    let mut refuse = |class, message: String| findings.refuse(Violation::invalid(SIZE, class, size, message));
+    if size < 1 {
+        refuse(Class::Undeployable, "should be greater than or equal to 1".to_owned());
+    } else if size > MAX_SIZE {
+        refuse(Class::Undeployable, format!("should be less than or equal to {MAX_SIZE}"));
+    }
+    if size % 2 == 0 {
+        refuse(Class::Policy, message::ODD_SIZE.to_owned());
+    }
+    if size == 1 {
+        findings.warn(SIZE, "a single server has no redundancy; use 3 for production");
+    }
+    let wanted = usize::try_from(size.clamp(1, 3)).unwrap_or(1);
+    if let Some(zones) = surroundings.zones.filter(|zones| *zones < wanted) {
+        findings.warn(SIZE, format!("the cluster has nodes in {zones} availability zones, {wanted} are recommended"));
+    }
+}
+
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, findings: &mut Findings) {
+    if old.cluster.size > 1 && new.cluster.size == 1 {
+        findings.refuse(Violation::invalid(SIZE, Class::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
+    }
+}
+
+pub(super) fn check_logging(spec: &NatsSpec, findings: &mut Findings) {
+    if spec.logging.trace {
+        findings.warn("spec.logging.trace", "logs every message and slows the servers down");
+    }
+    if spec.logging.debug {
+        findings.warn("spec.logging.debug", "logs much; turn it off after use");
+    }
+}

@@ -1,0 +1,162 @@
+//! Rules on the labels and annotations that the user adds to the children.
+//!
+//! Syntax: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
+
+use std::collections::BTreeMap;
+
+use super::{Class, Findings, Violation, short};
+use crate::{naming::NamespacedName, resource::NatsSpec};
+
+/// What all annotations of an object may take together, in bytes
+/// (`k8s.io/apimachinery/pkg/api/validation`); some of it is left to our own.
+const ANNOTATIONS_SIZE: usize = 256 * 1024 - 4096;
+
+/// Annotations that the operator sets on the children.
+const OWN_ANNOTATIONS: [&str; 6] = [
+    "prometheus.io/port",
+    "prometheus.io/scrape",
+    "sidecar.istio.io/inject",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "kubectl.kubernetes.io/restartedAt",
+    "nats.operator.kyma-project.io",
+];
+
+pub(super) fn check(spec: &NatsSpec, findings: &mut Findings) {
+    check_labels(&spec.labels, findings);
+    check_annotations(&spec.annotations, findings);
+}
+
+fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
+    if findings.refuse_too_many("spec.labels", labels.len()) {
+        return;
+    }
+    let own = own_labels();
+    for (key, value) in labels {
+        let field = entry("spec.labels", key);
+        check_key(&field, key, is_qualified_name(key), findings);
+        if !is_label_value(value) {
+            findings.refuse(Violation::invalid(
+                &field,
+                Class::Undeployable,
+                value.clone(),
+                "must be at most 63 characters, letters, digits, '-', '_' or '.', and start and end with a letter or digit",
+            ));
+        }
+        if own.contains_key(key) {
+            findings.refuse(taken(&field).on(value.clone()));
+        }
+    }
+}
+
+fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Findings) {
+    if findings.refuse_too_many("spec.annotations", annotations.len()) {
+        return;
+    }
+    for (key, value) in annotations {
+        let field = entry("spec.annotations", key);
+        // The apiserver reads the keys of annotations, not those of labels, without regard to case.
+        check_key(&field, key, is_qualified_name(&key.to_lowercase()), findings);
+        if is_own_annotation(key) {
+            findings.refuse(taken(&field).on(value.clone()));
+        }
+    }
+    let size = total_size(annotations);
+    if size > ANNOTATIONS_SIZE {
+        findings.refuse(Violation::invalid(
+            "spec.annotations",
+            Class::Undeployable,
+            size,
+            format!("must be at most {ANNOTATIONS_SIZE} bytes together"),
+        ));
+    }
+}
+
+/// Whether the operator sets this annotation on a child, so that a user's value would be lost.
+pub(crate) fn is_own_annotation(key: &str) -> bool {
+    OWN_ANNOTATIONS.contains(&key) || key.starts_with("nats.operator.kyma-project.io/")
+}
+
+/// The labels that the operator sets on the children; what they are set to is not for here.
+pub(crate) fn own_labels() -> BTreeMap<String, String> {
+    let id = NamespacedName::new("", "");
+    let mut own = id.labels();
+    own.extend(id.pod_labels());
+    own
+}
+
+/// Whether it is a name with an optional domain before a slash.
+pub(super) fn is_qualified_name(key: &str) -> bool {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+fn entry(map: &str, key: &str) -> String {
+    format!("{map}[{}]", short(key))
+}
+
+fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
+    if !is_valid {
+        findings.refuse(Violation::invalid(
+            field,
+            Class::Undeployable,
+            key,
+            "must be a name (at most 63 characters, letters, digits, '-', '_' or '.'), with an optional DNS domain and '/' before it",
+        ));
+    }
+}
+
+fn taken(field: &str) -> Violation {
+    Violation::forbidden(field, Class::Policy, "is set by NATS Manager itself; remove it")
+}
+
+fn is_label_value(value: &str) -> bool {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = value.as_bytes();
+    value.is_empty()
+        || (bytes.len() <= 63
+            && alphanumeric(bytes.first())
+            && alphanumeric(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)))
+}
+
+pub(super) fn is_subdomain(name: &str) -> bool {
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+fn total_size(annotations: &BTreeMap<String, String>) -> usize {
+    annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming;
+
+    #[test]
+    fn knows_a_qualified_name() {
+        for good in ["a", "a.b-c_d", "example.com/a", "A", "1", "a/b"] {
+            assert!(is_qualified_name(good), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in ["", "/", "a/", "/a", "a/b/c", "-a", "a-", "a b", "EXAMPLE.com/a", "ä", &long] {
+            assert!(!is_qualified_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_annotations_of_the_operator_are_its_own() {
+        assert!(is_own_annotation(naming::APPLIED_HASH));
+        assert!(is_own_annotation("sidecar.istio.io/inject"));
+        assert!(!is_own_annotation("custom-annotation"));
+    }
+}

@@ -1,0 +1,125 @@
+//! The rules that a NATS resource keeps.
+//!
+//! One rule, one place: the webhook, the controller and the command line call [`check`] and
+//! [`check_update`]; the CEL in the CRD is the floor below them.
+
+mod cluster;
+pub(crate) mod metadata;
+mod resources;
+mod storage;
+mod violation;
+
+use std::collections::HashSet;
+
+use crate::{deployed::Deployed, naming::NamespacedName, provider::Provider, resource::NatsSpec};
+
+pub(crate) use storage::{deployed_or_wanted_file_store, memory_store};
+pub use violation::{Cause, Class, Violation, Warning};
+
+/// What around the resource a rule may depend on. What is not known stays silent.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The cloud provider.
+    pub provider: Provider,
+    /// What is deployed for this resource.
+    pub deployed: Option<Deployed>,
+    /// In how many availability zones the cluster has nodes.
+    pub zones: Option<usize>,
+    /// The names of every StorageClass of the cluster, and the default one.
+    pub storage_classes: Option<StorageClasses>,
+}
+
+/// Each StorageClass of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct StorageClasses {
+    /// All names.
+    pub names: Vec<String>,
+    /// The one marked as default.
+    pub default: Option<String>,
+}
+
+/// What the rules say of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What admission refuses.
+    pub violations: Vec<Violation>,
+    /// What a user should know of, short.
+    pub warnings: Vec<Warning>,
+}
+
+/// The message for a resource that is not the one that the cluster may have.
+pub fn forbidden_message(allowed: &NamespacedName) -> String {
+    format!(
+        "Only a single NATS CR with name: {} and namespace: {} is allowed to be created in a Kyma cluster.",
+        allowed.name, allowed.namespace
+    )
+}
+
+/// Checks a spec on its own and against its surroundings.
+pub fn check(spec: &NatsSpec, surroundings: &Surroundings) -> Findings {
+    let mut findings = Findings::default();
+    cluster::check(spec, surroundings, &mut findings);
+    storage::check(spec, surroundings, &mut findings);
+    resources::check(&spec.resources, &mut findings);
+    metadata::check(spec, &mut findings);
+    cluster::check_logging(spec, &mut findings);
+    findings
+}
+
+/// Checks a change of a spec.
+///
+/// A violation that the old spec has word for word, on the same value, is not of this change's
+/// making: it becomes a warning, so that what is stored stays editable, whatever wrote it.
+pub fn check_update(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings) -> Findings {
+    let mut findings = check(new, surroundings);
+    let before: HashSet<Violation> = check(old, surroundings).violations.into_iter().collect();
+    let (inherited, made) =
+        findings.violations.into_iter().partition::<Vec<_>, _>(|violation| before.contains(violation));
+    findings.violations = made;
+    findings.warnings.extend(inherited.iter().map(Violation::as_warning));
+    cluster::check_change(old, new, &mut findings);
+    storage::check_change(old, new, surroundings, &mut findings);
+    findings
+}
+
+/// More entries in a map are not looked at one by one: findings take more memory than the entries.
+const MOST_ENTRIES: usize = 1000;
+
+/// The start of a key of the user's, for a field path: an answer has bounds.
+fn short(key: &str) -> String {
+    key.chars().take(80).collect()
+}
+
+impl Findings {
+    /// Whether a map has so many entries that this is all there is to say of it.
+    fn refuse_too_many(&mut self, field: &str, entries: usize) -> bool {
+        let too_many = entries > MOST_ENTRIES;
+        if too_many {
+            let message = format!("must have at most {MOST_ENTRIES} entries");
+            self.refuse(Violation::invalid(field, Class::Undeployable, entries, message));
+        }
+        too_many
+    }
+
+    fn refuse(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    fn warn(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push(Warning { field: field.into(), message: message.into() });
+    }
+
+    /// The violations that make the resource impossible to deploy.
+    pub fn undeployable(&self) -> impl Iterator<Item = &Violation> {
+        self.of(Class::Undeployable)
+    }
+
+    /// The violations that admission refuses but the controller deploys.
+    pub fn policy(&self) -> impl Iterator<Item = &Violation> {
+        self.of(Class::Policy)
+    }
+
+    fn of(&self, class: Class) -> impl Iterator<Item = &Violation> {
+        self.violations.iter().filter(move |violation| violation.class == class)
+    }
+}

@@ -1,0 +1,206 @@
+//! Rules on where messages are kept.
+
+use super::{Class, Findings, StorageClasses, Surroundings, Violation, metadata::is_subdomain, short};
+use crate::{
+    deployed::FileStore,
+    provider::Provider,
+    quantity::{Bytes, RawQuantity},
+    resource::{FileStorage, MemStorage, NatsSpec, message},
+};
+
+const STORES: &str = "spec.jetStream";
+const FILE: &str = "spec.jetStream.fileStorage";
+const FILE_SIZE: &str = "spec.jetStream.fileStorage.size";
+const CLASS: &str = "spec.jetStream.fileStorage.storageClassName";
+const MEMORY: &str = "spec.jetStream.memStorage";
+const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
+
+/// From this share of the memory limit on, in percent, the servers are short of memory.
+const CROWDED: u64 = 80;
+
+pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+    let stores = &spec.jet_stream;
+    if !stores.file_storage.enabled && !stores.mem_storage.enabled {
+        findings.refuse(Violation::invalid(STORES, Class::Undeployable, "object", message::NO_STORE));
+    }
+    check_memory(spec, findings);
+    if !stores.file_storage.enabled {
+        findings.warn(FILE, "is off: streams are kept in memory and do not outlive the pods");
+        return;
+    }
+    match wanted_file_size(&stores.file_storage, surroundings) {
+        Ok(_) => stores.file_storage.size.iter().for_each(|raw| check_whole(FILE_SIZE, raw, findings)),
+        Err(violation) => findings.refuse(violation),
+    }
+    check_class(&stores.file_storage.storage_class_name, surroundings, findings);
+}
+
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+    let (old, new) = (&old.jet_stream.file_storage, &new.jet_stream.file_storage);
+    let mut refuse = |field: &str, value: serde_json::Value| {
+        findings.refuse(Violation::invalid(field, Class::Policy, value, message::IMMUTABLE));
+    };
+    if old.enabled != new.enabled {
+        refuse("spec.jetStream.fileStorage.enabled", new.enabled.into());
+    }
+    if old.storage_class_name != new.storage_class_name {
+        refuse(CLASS, new.storage_class_name.clone().into());
+    }
+    if size_changed(old, new, surroundings) {
+        refuse(FILE_SIZE, new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone()).into());
+    }
+}
+
+/// Whether a size that was set, or is deployed, becomes another one. Leaving the field alone is no
+/// change, whatever it says.
+fn size_changed(old: &FileStorage, new: &FileStorage, surroundings: &Surroundings) -> bool {
+    if old.size == new.size {
+        return false;
+    }
+    let deployed = surroundings.deployed.as_ref().and_then(|deployed| match &deployed.file_store {
+        FileStore::Volume { size, .. } => Some((*size).into()),
+        FileStore::MemoryOnly => None,
+    });
+    let amount = |size: Option<&RawQuantity>| size.and_then(|size| size.parse().ok());
+    let before = deployed.or_else(|| amount(set_size(old)));
+    match (before, set_size(new)) {
+        (None, _) => false,
+        // Dropped: what is deployed stays, and is filled in. The floor refuses it as well.
+        (Some(_), None) => set_size(old).is_some(),
+        (Some(before), Some(after)) => after.parse() != Ok(before),
+    }
+}
+
+/// The memory store, none when it is off; size 0 is off.
+pub(crate) fn memory_store(storage: &MemStorage) -> Result<Option<Bytes>, Violation> {
+    if !storage.enabled {
+        return Ok(None);
+    }
+    Ok(Some(bytes(MEMORY_SIZE, &storage.size)?).filter(|size| size.get() > 0))
+}
+
+/// The file store: what is deployed, which cannot change, or else what is wanted.
+pub(crate) fn deployed_or_wanted_file_store(
+    storage: &FileStorage,
+    surroundings: &Surroundings,
+) -> Result<FileStore, Violation> {
+    if let Some(deployed) = &surroundings.deployed {
+        return Ok(deployed.file_store.clone());
+    }
+    if !storage.enabled {
+        return Ok(FileStore::MemoryOnly);
+    }
+    Ok(FileStore::Volume {
+        size: wanted_file_size(storage, surroundings)?,
+        class: Some(storage.storage_class_name.clone())
+            .filter(|class| !class.is_empty() && class != FileStorage::DEFAULT_CLASS),
+    })
+}
+
+/// The size of the volumes: the one set, else the deployed one, else the provider's default.
+fn wanted_file_size(storage: &FileStorage, surroundings: &Surroundings) -> Result<Bytes, Violation> {
+    let deployed = surroundings.deployed.as_ref();
+    let Some(raw) = set_size(storage) else {
+        return Ok(match deployed.map(|deployed| &deployed.file_store) {
+            Some(FileStore::Volume { size, .. }) => *size,
+            _ => surroundings.provider.default_file_size(),
+        });
+    };
+    let size = bytes(FILE_SIZE, raw)?;
+    match surroundings.provider.minimum_file_size() {
+        Some(minimum) if size < minimum => Err(Violation::invalid(
+            FILE_SIZE,
+            // Volumes that exist are large enough for the provider, whatever the spec says.
+            if deployed.is_some() { Class::Policy } else { Class::Undeployable },
+            raw.0.clone(),
+            below_minimum(raw, surroundings.provider),
+        )),
+        _ => Ok(size),
+    }
+}
+
+/// The size, unless it is one of the ways to say "not set": absent, or 0 in whatever spelling.
+fn set_size(storage: &FileStorage) -> Option<&RawQuantity> {
+    storage.size.as_ref().filter(|size| !size.parse().is_ok_and(crate::Amount::is_zero))
+}
+
+fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
+    let name = match provider {
+        Provider::AliCloud => "alicloud",
+        Provider::Other => "this provider",
+    };
+    let minimum = provider.minimum_file_size().unwrap_or_default();
+    format!("{FILE_SIZE} {size} is below the minimum required size of {minimum} for {name}")
+}
+
+/// A number of bytes; a fraction of one counts as one, as it does for a volume.
+fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
+    let refuse = |message: &str| Violation::invalid(field, Class::Undeployable, raw.0.clone(), message);
+    let amount = raw.parse().map_err(|error| refuse(&error.to_string()))?;
+    amount.bytes_rounded_up().ok_or_else(|| refuse("must not be negative"))
+}
+
+fn check_whole(field: &str, raw: &RawQuantity, findings: &mut Findings) {
+    if raw.parse().is_ok_and(|amount| amount.bytes().is_none()) {
+        findings.refuse(Violation::invalid(field, Class::Policy, raw.0.clone(), "must be a whole number of bytes"));
+    }
+}
+
+fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
+    let storage = &spec.jet_stream.mem_storage;
+    if storage.enabled && storage.size.parse().is_ok_and(crate::Amount::is_zero) {
+        findings.refuse(Violation::invalid(MEMORY, Class::Policy, "object", message::EMPTY_STORE));
+        return;
+    }
+    let size = match bytes(MEMORY_SIZE, &storage.size) {
+        Ok(size) => size,
+        Err(violation) => {
+            // What is off can be deployed whatever its size says.
+            let class = if storage.enabled { violation.class } else { Class::Policy };
+            return findings.refuse(Violation { class, ..violation });
+        }
+    };
+    check_whole(MEMORY_SIZE, &storage.size, findings);
+    if !storage.enabled {
+        return;
+    }
+    let completed = spec.resources.completed();
+    let Some((raw_limit, limit)) = completed
+        .limits
+        .as_ref()
+        .and_then(|limits| limits.get("memory"))
+        .and_then(|raw| Some((raw, raw.parse().ok()?.bytes_rounded_up()?)))
+    else {
+        return; // unreadable: the rule on resources says so
+    };
+    let both_default = *storage == MemStorage::default() && *raw_limit == RawQuantity::from("1Gi");
+    if size > limit {
+        findings.refuse(Violation::invalid(
+            MEMORY_SIZE,
+            Class::Policy,
+            storage.size.0.clone(),
+            format!("must not be more than the memory limit {raw_limit} in spec.resources.limits.memory"),
+        ));
+    } else if size > limit.percent(CROWDED) && !both_default {
+        findings.warn(MEMORY_SIZE, format!("{} is above {CROWDED}% of the memory limit {raw_limit}", storage.size));
+    }
+}
+
+fn check_class(name: &str, surroundings: &Surroundings, findings: &mut Findings) {
+    let is_default = name == FileStorage::DEFAULT_CLASS || name.is_empty();
+    if !is_default && !is_subdomain(name) {
+        // Volumes that exist have their class.
+        let class = if surroundings.deployed.is_some() { Class::Policy } else { Class::Undeployable };
+        findings.refuse(Violation::invalid(CLASS, class, name, "must be the name of a StorageClass"));
+        return;
+    }
+    match &surroundings.storage_classes {
+        Some(StorageClasses { default: None, .. }) if is_default => {
+            findings.warn(CLASS, "the cluster has no default StorageClass (yet)");
+        }
+        Some(classes) if !is_default && !classes.names.iter().any(|class| class == name) => {
+            findings.warn(CLASS, format!("StorageClass {} not found (yet)", short(name)));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,232 @@
+//! The definition of the NATS resource, and its CEL beside the rules.
+#![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
+
+use nats_manager_api::{
+    NatsSpec, crd,
+    resource::message,
+    rules::{self, Surroundings},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+fn definition() -> Value {
+    serde_json::to_value(crd::definition()).unwrap()
+}
+
+fn version() -> Value {
+    definition()["spec"]["versions"][0].clone()
+}
+
+/// The schema of `spec`, or of a field below it: `jetStream/memStorage`.
+fn schema(path: &str) -> Value {
+    let mut schema = version()["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
+    for field in path.split('/').filter(|field| !field.is_empty()) {
+        schema = schema["properties"][field].clone();
+    }
+    schema
+}
+
+#[test]
+fn it_goes_by_the_names_of_the_contract() {
+    let crd = definition();
+    assert_eq!(crd["metadata"]["name"], crd::NAME);
+    assert_eq!(crd["metadata"]["labels"], json!({"kyma-project.io/module": "nats"}));
+    assert_eq!(crd["spec"]["group"], "operator.kyma-project.io");
+    assert_eq!(crd["spec"]["scope"], "Namespaced");
+    // The list kind is not set: the apiserver makes it NATSList.
+    assert_eq!(
+        crd["spec"]["names"],
+        json!({"kind": "NATS", "plural": "nats", "singular": "nats", "categories": ["kyma-modules", "kyma-nats"]})
+    );
+    let versions = crd["spec"]["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 1);
+    assert_eq!(versions[0]["name"], "v1alpha1");
+    assert_eq!((&versions[0]["served"], &versions[0]["storage"]), (&json!(true), &json!(true)));
+    assert_eq!(versions[0]["subresources"], json!({"status": {}}));
+}
+
+#[test]
+fn kubectl_prints_state_and_age_and_with_wide_size_zones_and_url() {
+    let columns: Vec<Value> = version()["additionalPrinterColumns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| json!([column["name"], column["type"], column["jsonPath"], column["priority"]]))
+        .collect();
+    assert_eq!(
+        json!(columns),
+        json!([
+            ["State", "string", ".status.state", null],
+            ["Age", "date", ".metadata.creationTimestamp", null],
+            ["Size", "integer", ".spec.cluster.size", 1],
+            ["Zones", "integer", ".status.availabilityZonesUsed", 1],
+            ["Url", "string", ".status.url", 1],
+        ])
+    );
+}
+
+#[test]
+fn defaults_fill_in_every_level() {
+    let mem = json!({"enabled": true, "size": "1Gi"});
+    let file = json!({"enabled": true, "storageClassName": "default"});
+    let jet_stream = json!({"memStorage": mem, "fileStorage": file});
+    let logging = json!({"debug": false, "trace": false});
+    let resources = json!({"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}});
+    for (path, default) in [
+        (
+            "",
+            json!({
+                "cluster": {"size": 3}, "jetStream": jet_stream, "logging": logging, "resources": resources,
+            }),
+        ),
+        ("cluster", json!({"size": 3})),
+        ("cluster/size", json!(3)),
+        ("jetStream", jet_stream),
+        ("jetStream/memStorage", mem),
+        ("jetStream/memStorage/enabled", json!(true)),
+        ("jetStream/memStorage/size", json!("1Gi")),
+        ("jetStream/fileStorage", file),
+        ("jetStream/fileStorage/enabled", json!(true)),
+        ("jetStream/fileStorage/storageClassName", json!("default")),
+        ("jetStream/fileStorage/size", Value::Null),
+        ("logging", logging),
+        ("logging/debug", json!(false)),
+        ("logging/trace", json!(false)),
+        ("resources", resources),
+        ("resources/limits", Value::Null),
+        ("resources/requests", Value::Null),
+        ("resources/claims", Value::Null),
+        ("labels", Value::Null),
+        ("annotations", Value::Null),
+    ] {
+        assert_eq!(schema(path)["default"], default, "{path:?}");
+    }
+}
+
+#[test]
+fn nothing_has_to_be_said() {
+    let root = &version()["schema"]["openAPIV3Schema"];
+    assert_eq!(root["required"], Value::Null);
+    let spec: NatsSpec = serde_json::from_value(root["properties"]["spec"]["default"].clone()).unwrap();
+    assert_eq!(spec, NatsSpec::default());
+}
+
+#[test]
+fn quantities_are_numbers_or_strings() {
+    for quantity in [
+        &schema("jetStream/memStorage/size"),
+        &schema("jetStream/fileStorage/size"),
+        &schema("resources/limits")["additionalProperties"],
+        &schema("resources/requests")["additionalProperties"],
+    ] {
+        assert_eq!(quantity["x-kubernetes-int-or-string"], true, "{quantity}");
+        assert_eq!(quantity["pattern"], nats_manager_api::quantity::PATTERN);
+        for left_over in ["anyOf", "oneOf", "type", "format"] {
+            assert_eq!(quantity[left_over], Value::Null, "{quantity}");
+        }
+    }
+}
+
+/// The apiserver takes `null` for absent only where it is not allowed.
+#[test]
+fn no_field_of_the_spec_can_be_null() {
+    assert!(!schema("").to_string().contains(r#""nullable":true"#));
+}
+
+#[test]
+fn each_rule_of_the_floor_has_its_message() {
+    for (path, messages) in [
+        ("cluster/size", vec![message::ODD_SIZE, message::NOT_BACK_TO_ONE]),
+        ("jetStream", vec![message::NO_STORE]),
+        ("jetStream/memStorage", vec![message::EMPTY_STORE]),
+        ("jetStream/fileStorage", vec![message::IMMUTABLE]),
+    ] {
+        let rules = schema(path)["x-kubernetes-validations"].clone();
+        let found: Vec<&str> = rules.as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap()).collect();
+        assert_eq!(found, messages, "{path}");
+    }
+    assert_eq!(message::ODD_SIZE, "size only accepts odd numbers");
+    assert_eq!(message::NOT_BACK_TO_ONE, "cannot be set to 1 if size was greater than 1");
+    assert_eq!(message::EMPTY_STORE, "can only be enabled if size is not 0");
+    assert_eq!(message::IMMUTABLE, "fileStorage is immutable once it was set");
+    assert_eq!(message::NO_STORE, "at least one of fileStorage and memStorage must be enabled");
+    assert_eq!((&schema("cluster/size")["minimum"], &schema("cluster/size")["maximum"]), (&json!(1.0), &json!(99.0)));
+}
+
+/// A case of `cases.yaml`, where the fields are explained.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Case {
+    name: String,
+    old: Option<Value>,
+    new: Value,
+    #[serde(default)]
+    refused: Vec<Refusal>,
+    stored: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Refusal {
+    field: String,
+    message: String,
+    floor: Option<Floor>,
+    #[serde(rename = "floorMessage")]
+    _floor_message: Option<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+enum Floor {
+    Cel,
+    Schema,
+}
+
+fn cases() -> Vec<Case> {
+    serde_yaml::from_str(include_str!("cases.yaml")).unwrap()
+}
+
+#[test]
+fn the_rules_refuse_what_the_table_says() {
+    let spec = |value: &Value| serde_json::from_value::<NatsSpec>(value.clone()).unwrap();
+    for case in cases() {
+        let surroundings = Surroundings::default();
+        let findings = match &case.old {
+            Some(old) => rules::check_update(&spec(old), &spec(&case.new), &surroundings),
+            None => rules::check(&spec(&case.new), &surroundings),
+        };
+        let found = &findings.violations;
+        assert_eq!(found.len(), case.refused.len(), "{}: {found:?}", case.name);
+        for wanted in &case.refused {
+            let says_so = found.iter().any(|it| it.field == wanted.field && it.message.contains(&wanted.message));
+            assert!(says_so, "{}: {wanted:?} is not in {found:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn the_floor_agrees_with_the_rules() {
+    let schema = version()["schema"]["openAPIV3Schema"].clone();
+    let object = |spec: &Value| json!({"spec": spec});
+    for case in cases() {
+        let validator = kube::core::cel::Validator::new();
+        let old = case.old.as_ref().map(object);
+        if let Some(old) = &old {
+            let is_refused = validator.validate(&schema, old, None).is_err();
+            assert!(!is_refused || case.stored.is_some(), "{}: the old one is refused", case.name);
+        }
+        let found = match validator.validate(&schema, &object(&case.new), old.as_ref()) {
+            Ok(()) => Vec::new(),
+            // The apiserver does not ask again of what an update leaves as it was; the library does.
+            Err(_) if case.stored.is_some() && case.refused.is_empty() => Vec::new(),
+            Err(errors) => errors.into_vec(),
+        };
+        let wanted: Vec<&Refusal> = case.refused.iter().filter(|it| it.floor == Some(Floor::Cel)).collect();
+        assert_eq!(found.len(), wanted.len(), "{}: {found:?}", case.name);
+        for wanted in wanted {
+            let says_so =
+                found.iter().any(|it| it.message == wanted.message && wanted.field.starts_with(&it.field_path));
+            assert!(says_so, "{}: {wanted:?} is not in {found:?}", case.name);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+use std::os::unix::fs::symlink;
+
+use jiff::SignedDuration;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Authority, Names, validity::after};
+
+fn now() -> Timestamp {
+    "2026-02-03T04:05:06Z".parse().unwrap()
+}
+
+/// A certificate and its key as PEM; a CA serves as well as any other.
+fn pair(at: Timestamp) -> (String, String) {
+    let ca = Authority::generate(at).unwrap();
+    (ca.certificate().to_pem(), ca.key_pem().to_owned())
+}
+
+/// Lays an edition out as the kubelet does, and points `..data` at it in one rename.
+fn mount(directory: &Path, edition: &str, (certificate, key): &(String, String)) {
+    let place = directory.join(edition);
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("tls.crt"), certificate).unwrap();
+    fs::write(place.join("tls.key"), key).unwrap();
+    symlink(edition, directory.join("..data_tmp")).unwrap();
+    fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
+    for file in ["tls.crt", "tls.key"] {
+        let _ = symlink(Path::new("..data").join(file), directory.join(file));
+    }
+}
+
+fn swapped(outcome: Outcome) -> Mounted {
+    match outcome {
+        Outcome::Swapped(mounted) => *mounted,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn kept(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::KeptLastGood(error) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn follows_the_kubelet() {
+    let dir = TempDir::new().unwrap();
+    assert!(kept(reload(None, dir.path(), now())).contains("tls.crt: No such file"));
+    let (one, two) = (pair(now()), pair(now()));
+    mount(dir.path(), "..1", &one);
+    let first = swapped(reload(None, dir.path(), now()));
+    assert_eq!(first.leaf.certificate().to_pem(), one.0);
+    assert!(matches!(reload(Some(&first), dir.path(), now()), Outcome::Unchanged));
+    mount(dir.path(), "..2", &two);
+    fs::remove_dir_all(dir.path().join("..1")).unwrap();
+    let second = swapped(reload(Some(&first), dir.path(), now()));
+    assert_eq!(second.leaf.certificate().to_pem(), two.0);
+}
+
+#[test]
+fn never_mixes_editions() {
+    let dir = TempDir::new().unwrap();
+    let pairs = [pair(now()), pair(now())];
+    mount(dir.path(), "..0", &pairs[0]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut edition = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let last = format!("..{edition}");
+                edition += 1;
+                mount(dir.path(), &format!("..{edition}"), &pairs[edition % 2]);
+                fs::remove_dir_all(dir.path().join(last)).unwrap();
+            }
+        });
+        for _ in 0..500 {
+            match reload(None, dir.path(), now()) {
+                Outcome::Swapped(_) | Outcome::KeptLastGood(FilesError::Restless(_)) => {}
+                other => {
+                    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                    panic!("{other:?}");
+                }
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn plain_files_and_their_faults() {
+    let dir = TempDir::new().unwrap();
+    let put = |file: &str, content: &str| fs::write(dir.path().join(file), content).unwrap();
+    let (good, other) = (pair(now()), pair(now()));
+    put("tls.crt", &good.0);
+    put("tls.key", &good.1);
+    let first = swapped(reload(None, dir.path(), now()));
+    assert!(first.bundle.is_none());
+
+    let big = "x".repeat(usize::try_from(MAX_FILE_BYTES).unwrap() + 1);
+    let broken = "-----BEGIN CERTIFICATE-----\n";
+    let cases = [
+        ("tls.key", other.1.as_str(), "tls.key: the private key does not belong"),
+        ("tls.key", "", "tls.key: no PEM section PRIVATE KEY"),
+        ("tls.crt", "", "tls.crt: no PEM section CERTIFICATE"),
+        ("tls.crt", broken, "tls.crt: certificate 1: the PEM section has no END line"),
+        ("tls.crt", &big, "tls.crt: not a regular file of at most 1048576 bytes"),
+        ("ca.crt", broken, "ca.crt: certificate 1: the PEM section has no END line"),
+    ];
+    for (file, content, text) in cases {
+        put("tls.crt", &good.0);
+        put("tls.key", &good.1);
+        put(file, content);
+        let error = kept(reload(Some(&first), dir.path(), now()));
+        assert!(error.contains(text), "{error}");
+    }
+    put("ca.crt", &other.0);
+    let with_bundle = swapped(reload(Some(&first), dir.path(), now()));
+    assert_eq!(with_bundle.bundle.unwrap().to_pem(), other.0);
+    put("ca.crt", "\n");
+    assert!(swapped(reload(None, dir.path(), now())).bundle.is_none());
+    fs::remove_file(dir.path().join("tls.key")).unwrap();
+    fs::create_dir(dir.path().join("tls.key")).unwrap();
+    assert!(kept(reload(Some(&first), dir.path(), now())).contains("tls.key: not a regular file"));
+}
+
+#[test]
+fn what_does_not_hold_now_is_the_last_resort() {
+    let dir = TempDir::new().unwrap();
+    let year = SignedDuration::from_hours(24 * 366);
+    mount(dir.path(), "..1", &pair(now()));
+    let good = swapped(reload(None, dir.path(), now()));
+    for (edition, at) in [("..2", after(now(), -year)), ("..3", after(now(), year))] {
+        mount(dir.path(), edition, &pair(at));
+        let error = kept(reload(Some(&good), dir.path(), now()));
+        assert!(error.contains("which is not now"), "{error}");
+        swapped(reload(None, dir.path(), now()));
+        swapped(reload(Some(&good), dir.path(), after(now(), year + year)));
+    }
+}
+
+#[test]
+fn a_chain_is_served_whole() {
+    let dir = TempDir::new().unwrap();
+    let root = Authority::generate(now()).unwrap();
+    let names = Names { dns: vec!["a".into()], addresses: vec![] };
+    let other = root.issue(&names, now()).unwrap();
+    let (certificate, key) = pair(now());
+    let chain = format!("{certificate}{}", other.certificate().to_pem());
+    mount(dir.path(), "..1", &(chain, key));
+    assert_eq!(swapped(reload(None, dir.path(), now())).leaf.intermediates().len(), 1);
+}

@@ -1,0 +1,190 @@
+use super::*;
+use crate::{
+    Authority,
+    authority::{AUTHORITY_LIFETIME, LEAF_LIFETIME},
+    store::SETTLING_TIME,
+};
+
+fn start() -> Timestamp {
+    "2026-02-03T04:05:06Z".parse().unwrap()
+}
+
+fn days(count: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * count)
+}
+
+/// A Secret, and configurations that take over what it says after each step.
+struct World {
+    data: Data,
+    published: TrustBundle,
+}
+
+impl World {
+    fn at(now: Timestamp) -> Self {
+        let mut world = Self { data: Data::new(), published: TrustBundle::default() };
+        world.run(now);
+        world
+    }
+
+    fn store(&self) -> Store {
+        secret::decode(&self.data).unwrap().unwrap()
+    }
+
+    /// One step, without publication.
+    fn step(&mut self, now: Timestamp) -> Option<Change> {
+        match plan(&self.data, &self.published, now).unwrap() {
+            Step::Wait { check_in } => {
+                assert!((Duration::from_secs(1)..=Duration::from_mins(1)).contains(&check_in));
+                None
+            }
+            Step::Write { store, change } => {
+                self.data = secret::encode(&store);
+                Some(change)
+            }
+        }
+    }
+
+    /// All steps and publications until nothing is to be done; what was done.
+    fn run(&mut self, now: Timestamp) -> Vec<String> {
+        let mut changes = Vec::new();
+        while let Some(change) = self.step(now) {
+            self.published = self.store().bundle();
+            changes.push(format!("{change:?}"));
+            assert!(changes.len() < 8, "never at rest: {changes:?}");
+        }
+        changes
+    }
+}
+
+#[test]
+fn a_whole_life() {
+    let mut world = World { data: Data::new(), published: TrustBundle::default() };
+    assert_eq!(world.run(start()), ["First", "Published"]);
+    let first = world.store().current.authority.certificate().clone();
+    let due = crate::renewal::renew_at(world.store().current.authority.validity());
+    let before = after(due, -SignedDuration::from_secs(1));
+    assert!(world.run(before).is_empty());
+    assert_eq!(world.run(due), ["Prepared", "Published"]);
+    let store = world.store();
+    assert_eq!(store.current.authority.certificate(), &first, "still signs");
+    assert_eq!(store.bundle().certificates()[0], first);
+    assert_eq!(store.bundle().certificates().len(), 2);
+    assert!(world.run(after(due, SETTLING_TIME - SignedDuration::from_nanos(1))).is_empty());
+    let switched = after(due, SETTLING_TIME);
+    assert_eq!(world.run(switched), ["Switched"]);
+    let store = world.store();
+    assert_ne!(store.current.authority.certificate(), &first);
+    assert!(store.current.is_settled(switched) && store.next.is_none());
+    assert!(store.bundle().contains(&first));
+    assert!(world.run(after(switched, LEAF_LIFETIME)).is_empty(), "a leaf of it may be in use");
+    assert_eq!(world.run(after(switched, RETIREMENT)), ["Dropped"]);
+    assert_eq!(world.store().bundle().certificates().len(), 1);
+}
+
+#[test]
+fn waits_until_all_configurations_carry_the_next() {
+    let mut world = World::at(start());
+    let due = after(start(), days(250));
+    let old = world.published.clone();
+    assert!(matches!(world.step(due), Some(Change::Prepared)));
+    let late = after(due, days(30));
+    assert!(world.step(late).is_none(), "not published: nothing happens, however long");
+    world.published = world.store().bundle();
+    assert!(matches!(world.step(late), Some(Change::Published)));
+    world.published = old;
+    let later = after(late, SETTLING_TIME);
+    assert!(matches!(world.step(later), Some(Change::Unpublished)), "stripped meanwhile");
+    assert!(world.step(later).is_none());
+    world.published = world.store().bundle();
+    assert_eq!(world.run(later), ["Published"], "and settles anew");
+    assert_eq!(world.run(after(later, SETTLING_TIME)), ["Switched"]);
+}
+
+#[test]
+fn jumps_of_the_clock() {
+    // where the clock jumps to from `start`, and what is done there
+    let cases: [(SignedDuration, &[&str]); 6] = [
+        (days(1), &[]),
+        (days(366), &["Replaced(Expired)", "Published"]),
+        (days(366 * 20), &["Replaced(Expired)", "Published"]),
+        (-days(366), &["Replaced(NotYetValid)", "Published"]),
+        (-SignedDuration::from_mins(5), &["ClockWentBack"]),
+        (-SignedDuration::from_secs(30), &[]),
+    ];
+    for (jump, expected) in cases {
+        let mut world = World::at(start());
+        let old = world.store().current.authority.certificate().clone();
+        let there = after(start(), jump);
+        assert_eq!(world.run(there), expected, "{jump}");
+        let store = world.store();
+        assert!(store.current.authority.validity().contains(there), "{jump}");
+        assert!(store.bundle().contains(&old), "{jump}: others may see another clock");
+        let back = world.run(start());
+        assert!(world.store().current.authority.validity().contains(start()), "{jump} and back: {back:?}");
+        let mut later = after(start(), AUTHORITY_LIFETIME);
+        for _ in 0..3 {
+            world.run(later);
+            later = after(later, RETIREMENT);
+        }
+        assert!(world.store().retired.is_empty(), "{jump}: nothing stays for ever");
+    }
+}
+
+#[test]
+fn a_jump_while_the_next_ca_settles() {
+    for (jump, expected) in [(days(366), &["Replaced(Expired)"][..]), (-days(200), &["Prepared", "Published"])] {
+        let mut world = World::at(start());
+        let due = after(start(), days(250));
+        assert_eq!(world.run(due), ["Prepared", "Published"]);
+        let there = after(due, jump);
+        let changes = world.run(there);
+        assert!(changes.iter().any(|change| change == expected[0]), "{jump}: {changes:?}");
+        assert!(world.store().current.authority.validity().contains(there));
+    }
+}
+
+#[test]
+fn damage_is_mended_in_one_step() {
+    let now = after(start(), days(3));
+    for (key, content, keeps_current) in [
+        ("tls.key", Authority::generate(now).unwrap().key_pem().to_owned(), false),
+        ("tls.crt", "nonsense".to_owned(), false),
+        ("next.crt", "nonsense".to_owned(), true),
+        ("ca.crt", String::new(), true),
+        ("retired.until", "never".to_owned(), true),
+    ] {
+        let mut world = World::at(start());
+        let old = world.store().current;
+        world.data.insert(key.to_owned(), content.into_bytes());
+        let changes = world.run(now);
+        assert!(changes[0].starts_with("Recovered("), "{key}: {changes:?}");
+        let store = world.store();
+        assert_eq!(store.current.authority == old.authority, keeps_current, "{key}");
+        assert!(store.bundle().contains(old.authority.certificate()), "{key}");
+        assert!(world.run(now).is_empty(), "{key}");
+    }
+}
+
+#[test]
+fn an_emptied_secret_keeps_what_is_published() {
+    let mut world = World::at(start());
+    let old = world.store().current.authority.certificate().clone();
+    world.data.clear();
+    assert_eq!(world.run(start()), ["First", "Published"]);
+    assert!(world.published.contains(&old));
+    assert_eq!(world.run(after(start(), RETIREMENT)), ["Dropped"]);
+    assert!(!world.published.contains(&old));
+}
+
+#[test]
+fn an_old_secret_never_stops_the_rotation() {
+    let mut world = World::at(start());
+    let mut now = start();
+    for _ in 0..60 {
+        now = after(now, days(100));
+        world.run(now);
+        now = after(now, SETTLING_TIME);
+        world.run(now);
+        assert!(world.store().current.authority.validity().contains(now));
+    }
+}

@@ -1,0 +1,236 @@
+//! The [`Store`] as the data of a Secret.
+//!
+//! | key | content |
+//! |---|---|
+//! | `tls.crt`, `tls.key` | the current CA, as in every Secret of type `kubernetes.io/tls` |
+//! | `published-at` | since when every configuration has carried it (RFC 3339); absent before |
+//! | `ca.crt` | the bundle to publish: current, next, retired. Where cert-manager's cainjector and people look for it |
+//! | `next.crt`, `next.key`, `next.published-at` | the CA to come, while one is prepared |
+//! | `retired.crt` | CAs whose leaves may be in use, the ones to stay longest first |
+//! | `retired.until` | a line for each of them: when it goes (RFC 3339) |
+//!
+//! A Secret with none of these, or blank ones, is empty: so the manifest ships it. `ca.crt` is
+//! checked against the rest: a CA exchanged by hand is noticed and published before it signs.
+
+use std::{collections::BTreeMap, str};
+
+use jiff::Timestamp;
+
+use crate::{Announced, Authority, AuthorityError, Certificate, CertificateError, Retired, Store, TrustBundle};
+
+/// The data of a Secret.
+pub type Data = BTreeMap<String, Vec<u8>>;
+
+const CURRENT: [&str; 3] = ["tls.crt", "tls.key", "published-at"];
+const NEXT: [&str; 3] = ["next.crt", "next.key", "next.published-at"];
+const BUNDLE: &str = "ca.crt";
+const RETIRED: &str = "retired.crt";
+const RETIRED_UNTIL: &str = "retired.until";
+
+/// Content that is not what [`encode`] writes, and what is left of it.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored CA is damaged: {fault}")]
+pub struct Corrupt {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The current CA, where the damage is elsewhere.
+    pub current: Option<Announced>,
+    /// Every certificate that can still be read: leaves signed under them may be in use.
+    pub readable: TrustBundle,
+}
+
+/// What is wrong with stored content. Never quotes it.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The current CA.
+    #[error("tls.crt, tls.key: {0}")]
+    Current(#[source] AuthorityError),
+    /// The CA to come.
+    #[error("next.crt, next.key: {0}")]
+    Next(#[source] AuthorityError),
+    /// The retired CAs.
+    #[error("retired.crt: {0}")]
+    Retired(#[source] CertificateError),
+    /// Not a moment for each retired CA.
+    #[error("retired.until: {times} times for {certificates} certificates in retired.crt")]
+    RetiredUntil {
+        /// How many moments.
+        times: usize,
+        /// How many certificates.
+        certificates: usize,
+    },
+    /// Not a moment in RFC 3339.
+    #[error("{0}: not a time such as 2026-01-31T12:00:00Z")]
+    Time(&'static str),
+    /// The bundle cannot be read, or is not that of the CAs beside it.
+    #[error("ca.crt: not the certificates of tls.crt, next.crt and retired.crt")]
+    Bundle,
+}
+
+/// Lays the store out as a Secret's data. Keys not in here are to be removed from the Secret.
+pub fn encode(store: &Store) -> Data {
+    let mut data = Data::new();
+    let mut put = |key: &str, text: String| data.insert(key.to_owned(), text.into_bytes());
+    put(BUNDLE, store.bundle().to_pem());
+    let signing = [(CURRENT, Some(&store.current)), (NEXT, store.next.as_ref())];
+    for ([certificate, key, published_at], announced) in signing {
+        let Some(announced) = announced else { continue };
+        put(certificate, announced.authority.certificate().to_pem());
+        put(key, announced.authority.key_pem().to_owned());
+        if let Some(at) = announced.published_at {
+            put(published_at, at.to_string());
+        }
+    }
+    if !store.retired.is_empty() {
+        put(RETIRED, store.retired.iter().map(|ca| ca.certificate.to_pem()).collect());
+        let times: Vec<String> = store.retired.iter().map(|ca| ca.until.to_string()).collect();
+        put(RETIRED_UNTIL, times.join("\n"));
+    }
+    data
+}
+
+/// Reads a Secret's data: `None` when it is empty.
+pub fn decode(data: &Data) -> Result<Option<Store>, Box<Corrupt>> {
+    let keys = CURRENT.iter().chain(&NEXT).chain([&BUNDLE, &RETIRED, &RETIRED_UNTIL]);
+    if keys.clone().all(|key| text(data, key).is_empty()) {
+        return Ok(None);
+    }
+    let bundle = TrustBundle::readable(text(data, BUNDLE));
+    let mut intact = None;
+    read(data, &bundle, &mut intact).map(Some).map_err(|fault| {
+        let sections = keys.map(|key| TrustBundle::readable(text(data, key)));
+        let readable = sections.flat_map(|part| part.certificates().to_vec()).collect();
+        Box::new(Corrupt { fault, current: intact, readable })
+    })
+}
+
+/// Reads all parts; leaves the current CA in `intact` even where a later part is damaged.
+fn read(data: &Data, bundle: &TrustBundle, intact: &mut Option<Announced>) -> Result<Store, Fault> {
+    let mut current = announced(data, CURRENT, Fault::Current)?;
+    // A CA that the bundle beside it lacks was not published, whatever the time says.
+    current.published_at = current.published_at.filter(|_| bundle.contains(current.authority.certificate()));
+    *intact = Some(current.clone());
+
+    let has_next = NEXT.iter().any(|key| !text(data, key).is_empty());
+    let next = has_next.then(|| announced(data, NEXT, Fault::Next)).transpose()?;
+    let store = Store { current, next, retired: retired(data)? };
+    let strict = TrustBundle::from_pem(text(data, BUNDLE)).map_err(|_| Fault::Bundle)?;
+    if strict == store.bundle() { Ok(store) } else { Err(Fault::Bundle) }
+}
+
+fn announced(
+    data: &Data,
+    [certificate, key, published_at]: [&'static str; 3],
+    fault: fn(AuthorityError) -> Fault,
+) -> Result<Announced, Fault> {
+    let authority = Authority::from_pem(text(data, certificate), text(data, key)).map_err(fault)?;
+    let stamp = text(data, published_at);
+    let published_at = if stamp.is_empty() { None } else { Some(time(stamp, published_at)?) };
+    Ok(Announced { authority, published_at })
+}
+
+fn retired(data: &Data) -> Result<Vec<Retired>, Fault> {
+    let certificates = match text(data, RETIRED) {
+        [] => Vec::new(),
+        pem => Certificate::all_from_pem(pem).map_err(Fault::Retired)?,
+    };
+    let lines = text(data, RETIRED_UNTIL).split(|byte| *byte == b'\n');
+    let times = lines.filter(|line| !line.is_empty()).map(|line| time(line, RETIRED_UNTIL));
+    let times = times.collect::<Result<Vec<_>, _>>()?;
+    if times.len() != certificates.len() {
+        return Err(Fault::RetiredUntil { times: times.len(), certificates: certificates.len() });
+    }
+    let all = certificates.into_iter().zip(times);
+    Ok(all.map(|(certificate, until)| Retired { certificate, until }).collect())
+}
+
+fn time(stamp: &[u8], key: &'static str) -> Result<Timestamp, Fault> {
+    let stamp = str::from_utf8(stamp).map_err(|_| Fault::Time(key))?;
+    stamp.trim().parse().map_err(|_| Fault::Time(key))
+}
+
+fn text<'a>(data: &'a Data, key: &str) -> &'a [u8] {
+    data.get(key).map(|value| value.trim_ascii()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(now: Timestamp) -> Store {
+        let mut store = Store::first(now).unwrap();
+        for _ in 0..2 {
+            let successor = Announced { published_at: Some(now), ..Announced::generate(now).unwrap() };
+            store = store.succeeded_by(successor, now);
+        }
+        Store { next: Some(Announced::generate(now).unwrap()), ..store }
+    }
+
+    #[test]
+    fn round_trips() {
+        let now: Timestamp = "2026-02-03T04:05:06.123456789Z".parse().unwrap();
+        for store in [Store::first(now).unwrap(), full(now)] {
+            let data = encode(&store);
+            assert_eq!(decode(&data).unwrap().unwrap(), store);
+            assert_eq!(data["ca.crt"], store.bundle().to_pem().into_bytes());
+        }
+        assert!(!encode(&Store::first(now).unwrap()).contains_key("next.key"));
+    }
+
+    #[test]
+    fn blank_is_empty() {
+        let blank = |key: &str| (key.to_owned(), b" \n".to_vec());
+        let cases = [Data::new(), Data::from(["tls.crt", "tls.key", "ca.crt"].map(blank)), {
+            Data::from([("unknown".to_owned(), b"x".to_vec())])
+        }];
+        for data in cases {
+            assert!(decode(&data).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn damage_is_named_and_what_is_whole_survives() {
+        let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
+        let store = full(now);
+        let good = encode(&store);
+        let stranger = Authority::generate(now).unwrap();
+        let (its_key, its_pem) = (stranger.key_pem(), stranger.certificate().to_pem());
+        let mismatch = "tls.crt, tls.key: CA key: the private key does not belong to the certificate";
+        // key, its content, the fault, whether the current CA survives, how many are readable of 4
+        let cases = [
+            ("tls.key", its_key, mismatch, false, 4),
+            ("tls.key", "", "tls.crt, tls.key: CA key: no PEM section", false, 4),
+            ("tls.crt", "", "tls.crt, tls.key: CA certificate: no PEM section", false, 4),
+            ("tls.crt", &its_pem, mismatch, false, 5),
+            ("published-at", "soon", "published-at: not a time", false, 4),
+            ("next.key", its_key, "next.crt, next.key: CA key: the private key does not", true, 4),
+            ("next.crt", "", "next.crt, next.key: CA certificate", true, 4),
+            ("retired.crt", "", "retired.until: 2 times for 0 cert", true, 4),
+            ("retired.until", "2026-01-01", "retired.until: not a time", true, 4),
+            ("retired.until", "", "retired.until: 0 times for 2", true, 4),
+            ("ca.crt", "", "ca.crt: not the certificates", true, 4),
+            ("ca.crt", &its_pem, "ca.crt: not the certificates", true, 5),
+        ];
+        for (key, content, text, survives, readable) in cases {
+            let mut data = good.clone();
+            data.insert(key.to_owned(), content.as_bytes().to_vec());
+            let corrupt = decode(&data).unwrap_err();
+            let shown = corrupt.fault.to_string();
+            assert!(shown.starts_with(text), "{key}: {shown}");
+            assert_eq!(corrupt.current.is_some(), survives, "{key}");
+            assert_eq!(corrupt.readable.certificates().len(), readable, "{key}: {shown}");
+            assert!(!format!("{corrupt:?} {corrupt}").contains("PRIVATE KEY-----"), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_ca_exchanged_by_hand_is_not_taken_for_published() {
+        let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
+        let mut data = encode(&full(now));
+        let stranger = Authority::generate(now).unwrap();
+        data.insert("tls.crt".into(), stranger.certificate().to_pem().into());
+        data.insert("tls.key".into(), stranger.key_pem().into());
+        let current = decode(&data).unwrap_err().current.unwrap();
+        assert_eq!(current, Announced { authority: stranger, published_at: None });
+    }
+}

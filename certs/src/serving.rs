@@ -1,0 +1,119 @@
+//! Whether a replica needs another leaf: asked at every look at the Secret and at the clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    Cause, Leaf, Renewal, Store,
+    renewal::{MAX_CHECK_INTERVAL, next_check},
+};
+
+/// What a replica does about the leaf it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serve {
+    /// It goes on with it.
+    Keep {
+        /// How long at most until the next look.
+        check_in: Duration,
+    },
+    /// It has the current CA issue another and serves that.
+    Issue(Why),
+}
+
+/// Why a replica needs another leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It has none.
+    First,
+    /// The current CA signed it, but it is to be renewed.
+    Due(Cause),
+    /// Another CA signed it, and the current one has been published long enough to be trusted.
+    NewAuthority,
+    /// No CA in the bundle vouches for it any more.
+    Untrusted,
+}
+
+impl Serve {
+    /// Decides for a replica that reads `store` and serves `leaf`.
+    ///
+    /// A leaf that clients trust is given up only for one that they trust as well: right after a
+    /// CA was replaced in need, its publication has not settled, and the leaf stays. With nothing
+    /// to lose, the current CA signs at once.
+    pub fn decide(store: &Store, leaf: Option<&Leaf>, now: Timestamp) -> Self {
+        let Some(leaf) = leaf else {
+            return Self::Issue(Why::First);
+        };
+        let keep = |at| Self::Keep { check_in: next_check(at, now) };
+        let current = &store.current;
+        if current.authority.signed(leaf) {
+            return match Renewal::of(leaf.validity(), now) {
+                Renewal::At(at) => keep(at),
+                // The CA itself begins later, by this clock: another leaf would be no younger.
+                Renewal::Due(Cause::NotYetValid) if now < current.authority.validity().not_before => {
+                    Self::Keep { check_in: MAX_CHECK_INTERVAL }
+                }
+                Renewal::Due(cause) => Self::Issue(Why::Due(cause)),
+            };
+        }
+        if store.bundle().verify(leaf, now).is_err() {
+            return Self::Issue(Why::Untrusted);
+        }
+        match current.settles_at() {
+            Some(at) if at <= now => Self::Issue(Why::NewAuthority),
+            Some(at) => keep(at.min(leaf.validity().not_after)),
+            None => keep(leaf.validity().not_after),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::{Announced, Names, validity::after};
+
+    #[test]
+    fn gives_up_a_trusted_leaf_only_for_a_trusted_one() {
+        let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
+        let names = Names { dns: vec!["a".into()], addresses: vec![] };
+        let first = Store::first(now).unwrap();
+        let leaf = first.current.authority.issue(&names, now).unwrap();
+        let fresh = Announced::generate(now).unwrap();
+        let published = Announced { published_at: Some(now), ..fresh.clone() };
+        let replaced = first.clone().succeeded_by(fresh, now);
+        let settling = first.clone().succeeded_by(published, now);
+        let emptied = Store { retired: Vec::new(), ..replaced.clone() };
+        let behind = Store::first(after(now, SignedDuration::from_hours(100))).unwrap();
+        let early = behind.current.authority.issue(&names, now).unwrap();
+
+        let minutes = SignedDuration::from_mins;
+        let day = 24 * 60;
+        let cases = [
+            ("no leaf", &first, None, 0, Some(Why::First)),
+            ("no leaf, unpublished", &replaced, None, 0, Some(Why::First)),
+            ("young", &first, Some(&leaf), 4 * day, None),
+            ("two thirds", &first, Some(&leaf), 5 * day, Some(Why::Due(Cause::Age))),
+            ("slept", &first, Some(&leaf), 30 * day, Some(Why::Due(Cause::Expired))),
+            ("set back", &first, Some(&leaf), -5, None),
+            ("set back further", &first, Some(&leaf), -15, None),
+            ("unpublished", &replaced, Some(&leaf), 60, None),
+            ("unpublished, leaf over", &replaced, Some(&leaf), 8 * day, Some(Why::Untrusted)),
+            ("settling", &settling, Some(&leaf), 0, None),
+            ("settled", &settling, Some(&leaf), 1, Some(Why::NewAuthority)),
+            ("old CA gone", &emptied, Some(&leaf), 0, Some(Why::Untrusted)),
+            ("this clock is behind", &behind, Some(&early), 0, None),
+        ];
+        for (case, store, leaf, minute, expected) in cases {
+            let decided = match Serve::decide(store, leaf, after(now, minutes(minute))) {
+                Serve::Issue(why) => Some(why),
+                Serve::Keep { check_in } => {
+                    assert!(check_in <= MAX_CHECK_INTERVAL, "{case}");
+                    None
+                }
+            };
+            assert_eq!(decided, expected, "{case}");
+        }
+    }
+}

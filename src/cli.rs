@@ -1,0 +1,174 @@
+//! The command line: `nats-manager` runs the manager; `crd`, `validate` and `render` work offline.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use async_nats::ServerAddr;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::settings::parse_bool;
+use crate::telemetry::BindAddress;
+
+const EXAMPLES_AND_ENVIRONMENT: &str = "\
+Examples:
+  nats-manager --leader-elect                    run in a cluster, several replicas
+  nats-manager validate -f eventing-nats.yaml    check a NATS resource without a cluster
+  nats-manager render -f - < eventing-nats.yaml  show the objects that it leads to
+  nats-manager crd | kubectl apply -f -          install the CustomResourceDefinition
+
+Environment:
+  LOG_LEVEL                           debug, info, warn, error or trace [default: info]
+  NATS_CR_NAME                        the one NATS resource that is served [default: eventing-nats]
+  NATS_CR_NAMESPACE                   its namespace [default: kyma-system]
+  NATS_IMAGE                          image of nats-server (required)
+  NATS_SERVER_CONFIG_RELOADER_IMAGE   image of the config reloader (required)
+  PROMETHEUS_NATS_EXPORTER_IMAGE      image of the metrics exporter (required)
+  KYMA_FIPS_MODE_ENABLED              true: the three images come from NATS_IMAGE_FIPS,
+                                      NATS_SERVER_CONFIG_RELOADER_IMAGE_FIPS and
+                                      PROMETHEUS_NATS_EXPORTER_IMAGE_FIPS [default: false]
+  POD_NAMESPACE                       namespace of the lease [default: NATS_CR_NAMESPACE]
+  POD_NAME                            name under which the lease is held [default: host name]
+  KUBECONFIG                          the cluster, when not running inside one
+
+Exit codes: 0 done, 1 failed (validate: something was found), 2 wrong usage or environment.";
+
+/// What was asked for on the command line.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "nats-manager",
+    version,
+    about = "Runs NATS JetStream on Kubernetes: turns a NATS resource into a running cluster and keeps it that way.",
+    after_help = EXAMPLES_AND_ENVIRONMENT,
+    args_conflicts_with_subcommands = true
+)]
+pub struct Cli {
+    /// Flags of the manager itself; at their defaults with a subcommand.
+    #[command(flatten)]
+    pub options: Options,
+    /// An offline command; `None` runs the manager.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// How the manager runs.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Where /metrics is served: `:8080` is all interfaces, `0` turns it off
+    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
+    pub metrics_bind_address: BindAddress,
+    /// Where /healthz and /readyz are served: `:8081` is all interfaces, `0` turns them off
+    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
+    pub health_probe_bind_address: BindAddress,
+    /// Reconcile only while holding the lease, so that several replicas can run
+    #[arg(
+        long,
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_parser = parse_bool
+    )]
+    pub leader_elect: bool,
+    /// Ask JetStream at this address instead of the resource's own Service: for tests, and for
+    /// running outside the cluster (with `kubectl port-forward`)
+    #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true, value_parser = parse_nats_url)]
+    pub nats_url: Option<ServerAddr>,
+}
+
+/// Commands that need no cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Print the CustomResourceDefinition as YAML
+    Crd,
+    /// Check NATS resources; one line per finding, exit code 1 when there is any
+    Validate {
+        /// A YAML file with NATS resources; `-` reads the standard input
+        #[arg(short, long = "file", value_name = "FILE")]
+        file: Source,
+    },
+    /// Print the objects that a NATS resource leads to, as YAML (the image variables must be set)
+    Render {
+        /// A YAML file with a NATS resource; `-` reads the standard input
+        #[arg(short, long = "file", value_name = "FILE")]
+        file: Source,
+    },
+}
+
+/// Where an offline command reads from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `-`
+    Stdin,
+    /// A path as given.
+    File(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "-" => Self::Stdin,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("standard input"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Parses a command line, its first item being the program's name.
+///
+/// # Errors
+/// The exit code to end with; what there is to say is printed: help and version (code 0) on
+/// stdout, a mistake (code 2) as one line on stderr.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed pipe is no reason to fail: `nats-manager --help | head -1`.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ => usage_error(&one_line(&error)),
+    })
+}
+
+/// Says on stderr, in one line, what is wrong with the command line or the environment; the exit
+/// code to end with.
+pub fn usage_error(error: &dyn fmt::Display) -> ExitCode {
+    eprintln!("nats-manager: {error} (see --help)");
+    ExitCode::from(2)
+}
+
+/// The message of a usage error without the usage text that clap puts behind it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let message = text.split("\n\nUsage:").next().unwrap_or_default();
+    let message = message.split("\n\nFor more information").next().unwrap_or_default();
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let message = words.join(" ");
+    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
+}
+
+fn parse_nats_url(text: &str) -> Result<ServerAddr, &'static str> {
+    const EXPECTED: &str =
+        "expected an address such as nats://127.0.0.1:4222, from --nats-url or the environment's NATS_URL";
+    let address: ServerAddr = text.parse().map_err(|_| EXPECTED)?;
+    if address.host().is_empty() { Err(EXPECTED) } else { Ok(address) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+use super::*;
+
+fn parsed(arguments: &[&str]) -> Result<Cli, String> {
+    Cli::try_parse_from([&["nats-manager"], arguments].concat()).map_err(|error| one_line(&error))
+}
+
+#[test]
+fn flags_keep_the_go_spelling() {
+    let cases: &[(&[&str], bool)] = &[
+        (&[], false),
+        (&["--leader-elect"], true),
+        (&["--leader-elect=true"], true),
+        (&["--leader-elect=T"], true),
+        (&["--leader-elect=false"], false),
+        (&["--leader-elect=0"], false),
+        (&["--leader-elect", "--metrics-bind-address=:1"], true),
+        (&["--leader-elect", "--metrics-bind-address", ":1"], true),
+    ];
+    for (arguments, leader_elect) in cases {
+        let cli = parsed(arguments).unwrap();
+        assert_eq!(cli.options.leader_elect, *leader_elect, "{arguments:?}");
+        assert!(cli.command.is_none(), "{arguments:?}");
+    }
+    let options = parsed(&[]).unwrap().options;
+    assert_eq!(options.metrics_bind_address, ":8080".parse().unwrap());
+    assert_eq!(options.health_probe_bind_address, ":8081".parse().unwrap());
+}
+
+#[test]
+fn offline_commands() {
+    let cases: &[(&[&str], Command)] = &[
+        (&["crd"], Command::Crd),
+        (&["validate", "-f", "a.yaml"], Command::Validate { file: Source::File("a.yaml".into()) }),
+        (&["validate", "-f", "-"], Command::Validate { file: Source::Stdin }),
+        (&["render", "--file=-"], Command::Render { file: Source::Stdin }),
+    ];
+    for (arguments, command) in cases {
+        assert_eq!(parsed(arguments).unwrap().command.as_ref(), Some(command), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_mistake_is_one_line_that_names_it() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--metric-bind-address=:1"], &["--metric-bind-address", "--metrics-bind-address"]),
+        (&["--metrics-bind-address=8080"], &["--metrics-bind-address", "'8080'", ":8080"]),
+        (&["--leader-elect=maybe"], &["--leader-elect", "'maybe'", "true or false"]),
+        (&["--nats-url=http://nats:4222"], &["http", "--nats-url", "nats://127.0.0.1:4222"]),
+        (&["validate"], &["--file <FILE>"]),
+        (&["install"], &["install"]),
+    ];
+    for (arguments, expected) in cases {
+        let line = parsed(arguments).unwrap_err();
+        assert!(!line.contains('\n'), "{line}");
+        for part in *expected {
+            assert!(line.contains(part), "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn help_names_every_variable_of_the_environment() {
+    use clap::CommandFactory;
+    let help = Cli::command().render_long_help().to_string();
+    for name in ["LOG_LEVEL", "NATS_CR_NAME", "NATS_IMAGE_FIPS", "KYMA_FIPS_MODE_ENABLED", "NATS_URL", "POD_NAME"] {
+        assert!(help.contains(name), "{name}");
+    }
+    Cli::command().debug_assert();
+}

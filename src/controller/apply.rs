@@ -1,0 +1,179 @@
+//! The stage that writes: sends the objects that differ from what is there, each whole.
+//!
+//! Server-side apply drops the fields of ours that an apply leaves out, so an object is sent whole
+//! or not at all.
+
+use std::sync::Arc;
+
+use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::DynamicObject,
+};
+use nats_manager_api::{NamespacedName, naming::FIELD_MANAGER};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    build::Children,
+    compare,
+    observe::Live,
+    watch::{Istio, Named, Watches},
+};
+
+/// What is in the cluster now: only the apply stage makes one, so a status is never computed from
+/// what was not applied.
+#[derive(Debug)]
+pub struct Applied {
+    /// The servers, as the apiserver has them.
+    pub stateful_set: Arc<StatefulSet>,
+}
+
+/// An object could not be made as wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Somebody else controls an object of that name.
+    #[error(
+        "{kind} {name} belongs to {owner} and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own"
+    )]
+    Foreign {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Kind and name of its controller.
+        owner: String,
+    },
+    /// The apiserver refused, or did not answer.
+    #[error("cannot apply {kind} {name}: {cause}")]
+    Refused {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What the apiserver said.
+        cause: kube::Error,
+    },
+    /// Our own object cannot be written down, which is a mistake in the code.
+    #[error("cannot serialize {kind}: {cause}")]
+    Serialize {
+        /// Its kind.
+        kind: &'static str,
+        /// What is wrong with it.
+        cause: serde_json::Error,
+    },
+}
+
+/// The kind of the servers' object, which has a condition of its own.
+const STATEFUL_SET: &str = "StatefulSet";
+
+impl ApplyError {
+    /// Whether it is the servers that could not be applied.
+    pub fn is_stateful_set(&self) -> bool {
+        let (Self::Foreign { kind, .. } | Self::Refused { kind, .. } | Self::Serialize { kind, .. }) = self;
+        *kind == STATEFUL_SET
+    }
+
+    /// Whether somebody wrote at the same time: worth no more than another try.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { cause: kube::Error::Api(status), .. } if status.code == 409)
+    }
+}
+
+/// Makes the cluster hold `children`.
+pub async fn apply(
+    client: &Client,
+    watches: &Watches,
+    live: &Live,
+    owner: &Owner<'_>,
+    children: Children,
+) -> Result<Applied, ApplyError> {
+    // No `..`: an object that is new in `Children` cannot be forgotten here.
+    let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let namespace = &owner.id.namespace;
+    let target = |kind| Target { kind, owner };
+
+    target("Secret").apply(&typed(client, namespace), live.secret.as_ref(), secret, &watches.secret).await?;
+    let (api, slot) = (typed(client, namespace), &watches.config_map);
+    target("ConfigMap").apply(&api, live.config_map.as_ref(), config_map, slot).await?;
+    target("Service").apply(&typed(client, namespace), live.service.as_ref(), service, &watches.service).await?;
+    let (api, slot) = (typed(client, namespace), &watches.pod_disruption_budget);
+    let budget = live.pod_disruption_budget.as_ref();
+    target("PodDisruptionBudget").apply(&api, budget, pod_disruption_budget, slot).await?;
+    if let Some(live) = &live.destination_rule {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Istio::resource());
+        let slot = &watches.istio.destination_rule;
+        target("DestinationRule").apply(&api, live.as_ref(), destination_rule, slot).await?;
+    }
+    let api = typed(client, namespace);
+    let live = live.stateful_set.as_ref();
+    let stateful_set = target(STATEFUL_SET).apply(&api, live, stateful_set, &watches.stateful_set).await?;
+    Ok(Applied { stateful_set })
+}
+
+/// Whose objects they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The resource's name.
+    pub id: &'a NamespacedName,
+    /// Its uid.
+    pub uid: &'a str,
+}
+
+struct Target<'a> {
+    kind: &'static str,
+    owner: &'a Owner<'a>,
+}
+
+impl Target<'_> {
+    /// The object as it is in the cluster, after it was sent if it differed.
+    async fn apply<K>(
+        &self,
+        api: &Api<K>,
+        live: Option<&Arc<K>>,
+        wanted: K,
+        slot: &Named<K>,
+    ) -> Result<Arc<K>, ApplyError>
+    where
+        K: Resource + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
+    {
+        let kind = self.kind;
+        let name = wanted.name_any();
+        let serialize = |object: &K| {
+            serde_json::to_value(object).map_err(|cause| ApplyError::Serialize { kind, cause })
+        };
+        if let Some(live) = live {
+            self.refuse_foreign(live.as_ref())?;
+            if compare::holds(&serialize(live)?, &serialize(&wanted)?) {
+                return Ok(live.clone());
+            }
+        }
+        tracing::info!(kind, name, exists = live.is_some(), "applying");
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let applied = api
+            .patch(&name, &parameters, &Patch::Apply(&wanted))
+            .await
+            .map_err(|cause| ApplyError::Refused { kind, name, cause })?;
+        slot.written(applied.clone());
+        Ok(Arc::new(applied))
+    }
+
+    fn refuse_foreign<K: Resource>(&self, live: &K) -> Result<(), ApplyError> {
+        let controller = live.owner_references().iter().find(|owner| owner.controller == Some(true));
+        match controller {
+            Some(owner) if owner.uid != self.owner.uid => Err(ApplyError::Foreign {
+                kind: self.kind,
+                name: live.name_any(),
+                owner: format!("{} {}", owner.kind, owner.name),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn typed<K>(client: &Client, namespace: &str) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client.clone(), namespace)
+}

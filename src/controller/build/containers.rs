@@ -1,0 +1,216 @@
+//! The containers of a pod: the server, what makes it reload, and what exports its metrics.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, HTTPGetAction, Lifecycle,
+        LifecycleHandler, ObjectFieldSelector, Probe, ResourceRequirements, SecurityContext, VolumeMount,
+    },
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use nats_manager_api::{RawQuantity, SettledCluster};
+
+use super::{nats_conf, secret::RESOLVER_KEY, service, stateful_set};
+use crate::settings::Images;
+
+/// Where the exporter serves metrics.
+pub(super) const METRICS_PORT: u16 = 7777;
+
+/// Go's garbage collector works harder from this share of the memory limit on, in percent, before
+/// the kernel kills the server; the rest is for what Go does not count.
+const GO_MEMORY_SHARE: u64 = 80;
+
+/// In the order of old: the first is the one that `kubectl logs` shows unasked.
+pub(super) fn all(cluster: &SettledCluster, images: &Images) -> Vec<Container> {
+    vec![config_reloader(images), exporter(images), server(cluster, images)]
+}
+
+fn server(cluster: &SettledCluster, images: &Images) -> Container {
+    Container {
+        command: words(["nats-server", "--config", &config_file()]),
+        env: Some(environment(cluster)),
+        lifecycle: Some(Lifecycle {
+            // Lame duck mode: clients move to other servers before this one stops.
+            pre_stop: Some(LifecycleHandler {
+                exec: Some(ExecAction { command: words(["nats-server", &format!("-sl=ldm={}", nats_conf::PID_FILE)]) }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        startup_probe: Some(Probe { failure_threshold: Some(90), period_seconds: Some(10), ..probe("/healthz") }),
+        readiness_probe: Some(Probe {
+            failure_threshold: Some(3),
+            period_seconds: Some(10),
+            ..probe("/healthz?js-server-only=true")
+        }),
+        // Looser than readiness: a restart does not help a server that waits for the others.
+        liveness_probe: Some(Probe {
+            failure_threshold: Some(5),
+            period_seconds: Some(30),
+            ..probe("/healthz?js-enabled-only=true")
+        }),
+        ports: Some(vec![
+            port("client", nats_conf::CLIENT_PORT),
+            port("leafnodes", service::LEAFNODES_PORT),
+            port("gateways", service::GATEWAYS_PORT),
+            port("cluster", nats_conf::CLUSTER_PORT),
+            port("monitor", nats_conf::MONITOR_PORT),
+            port("metrics", METRICS_PORT),
+        ]),
+        resources: Some(ResourceRequirements {
+            limits: Some(quantities(&cluster.limits)),
+            requests: Some(quantities(&cluster.requests)),
+            ..ResourceRequirements::default()
+        }),
+        volume_mounts: Some(vec![
+            accounts_mount(),
+            config_mount(),
+            run_mount(),
+            mount(&stateful_set::store_volume(cluster), nats_conf::STORE_FOLDER),
+        ]),
+        ..container("nats", &images.nats)
+    }
+}
+
+fn config_reloader(images: &Images) -> Container {
+    let accounts = format!("{}/{}/{RESOLVER_KEY}", nats_conf::FOLDER, nats_conf::ACCOUNTS);
+    Container {
+        command: words([
+            "nats-server-config-reloader",
+            "-pid",
+            nats_conf::PID_FILE,
+            "-config",
+            &config_file(),
+            "-config",
+            &accounts,
+        ]),
+        resources: Some(sidecar_resources()),
+        volume_mounts: Some(vec![config_mount(), run_mount(), accounts_mount()]),
+        ..container("config-reloader", &images.config_reloader)
+    }
+}
+
+fn exporter(images: &Images) -> Container {
+    Container {
+        args: words([
+            &format!("-port={METRICS_PORT}"),
+            "-connz",
+            "-routez",
+            "-subz",
+            "-varz",
+            "-healthz",
+            "-prefix=nats",
+            "-use_internal_server_id",
+            "-jsz=all",
+            &format!("http://localhost:{}/", nats_conf::MONITOR_PORT),
+        ]),
+        ports: Some(vec![port("metrics", METRICS_PORT)]),
+        resources: Some(sidecar_resources()),
+        ..container("metrics", &images.exporter)
+    }
+}
+
+fn environment(cluster: &SettledCluster) -> Vec<EnvVar> {
+    let field = |name: &str, path: &str| EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: path.to_owned() }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    };
+    let value =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
+    let advertised = format!("$(POD_NAME).{}.$(POD_NAMESPACE).svc.cluster.local", cluster.id.name);
+    let mut all = vec![
+        field("POD_NAME", "metadata.name"),
+        field("POD_NAMESPACE", "metadata.namespace"),
+        value("CLUSTER_ADVERTISE", advertised),
+        value("SERVER_NAME", "$(POD_NAME)".to_owned()),
+    ];
+    // A limit of 0 is none.
+    let memory = cluster.memory_limit.percent(GO_MEMORY_SHARE).get();
+    all.extend((memory > 0).then(|| value("GOMEMLIMIT", format!("{memory}B"))));
+    all
+}
+
+/// A container that may do nothing but what its image is for. None writes outside its volumes.
+fn container(name: &str, image: &str) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(image.to_owned()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities { drop: words(["ALL"]), ..Capabilities::default() }),
+            privileged: Some(false),
+            read_only_root_filesystem: Some(true),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn sidecar_resources() -> ResourceRequirements {
+    let amounts = |cpu: &str, memory: &str| {
+        let pairs = [("cpu", cpu), ("memory", memory)];
+        Some(pairs.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into())
+    };
+    ResourceRequirements {
+        limits: amounts("50m", "32Mi"),
+        requests: amounts("10m", "20Mi"),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn quantities(amounts: &BTreeMap<String, RawQuantity>) -> BTreeMap<String, Quantity> {
+    amounts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.0.clone()))).collect()
+}
+
+fn probe(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(nats_conf::MONITOR_PORT.into()),
+            ..HTTPGetAction::default()
+        }),
+        initial_delay_seconds: Some(10),
+        success_threshold: Some(1),
+        timeout_seconds: Some(5),
+        ..Probe::default()
+    }
+}
+
+fn port(name: &str, port: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: port.into(),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn config_file() -> String {
+    format!("{}/{}", nats_conf::FOLDER, nats_conf::FILE)
+}
+
+fn config_mount() -> VolumeMount {
+    mount(stateful_set::CONFIG_VOLUME, nats_conf::FOLDER)
+}
+
+fn accounts_mount() -> VolumeMount {
+    mount(stateful_set::ACCOUNTS_VOLUME, &format!("{}/{}", nats_conf::FOLDER, nats_conf::ACCOUNTS))
+}
+
+fn run_mount() -> VolumeMount {
+    mount(stateful_set::RUN_VOLUME, nats_conf::RUN_FOLDER)
+}
+
+fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Option<Vec<String>> {
+    Some(words.map(str::to_owned).into())
+}

@@ -1,0 +1,30 @@
+//! The Istio DestinationRule: clients in the mesh speak plain NATS, since the servers have no
+//! proxy that could take mutual TLS.
+
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use nats_manager_api::SettledCluster;
+use serde_json::json;
+
+use super::metadata;
+
+/// The CRD that must be there for a cluster to know the kind.
+pub const CRD_NAME: &str = "destinationrules.networking.istio.io";
+
+/// What the apiserver calls it.
+pub fn resource() -> ApiResource {
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("networking.istio.io", "v1beta1", "DestinationRule"),
+        "destinationrules",
+    )
+}
+
+pub(super) fn build(cluster: &SettledCluster) -> DynamicObject {
+    let mut rule = DynamicObject::new(&cluster.id.name, &resource()).data(json!({
+        "spec": {
+            "host": cluster.id.host(),
+            "trafficPolicy": {"tls": {"mode": "DISABLE"}},
+        }
+    }));
+    rule.metadata = metadata::object(cluster, cluster.id.name.clone(), metadata::annotations(cluster, []));
+    metadata::stamped(rule)
+}

@@ -1,0 +1,164 @@
+//! The text of `nats.conf`, and the hash of the part that a reload cannot apply.
+//!
+//! The config reloader sends SIGHUP when the file has changed. NATS 2.14 then applies `debug`,
+//! `trace`, `routes` and a raised `max_memory_store`, and rejects the whole file for anything else
+//! (`server/reload.go`; <https://docs.nats.io/running-a-nats-service/configuration#configuration-reloading>).
+//! It would take a few more (`pid_file`, `connect_retries`, `resolver`), which never change. A
+//! lowered `max_memory_store` needs a restart too; the pod template has an annotation of its own
+//! for that, or raising it would restart the servers as well.
+//!
+//! Where an existing cluster's hash changes, its pods are rolled: a test holds it.
+
+use std::fmt::Write;
+
+use nats_manager_api::{Bytes, FileStore, SettledCluster};
+
+use super::{metadata, secret::RESOLVER_KEY};
+
+/// The key of the ConfigMap, and the name of the file.
+pub(super) const FILE: &str = "nats.conf";
+/// Where the ConfigMap is mounted.
+pub(super) const FOLDER: &str = "/etc/nats-config";
+/// The folder of [`RESOLVER_KEY`] below [`FOLDER`].
+pub(super) const ACCOUNTS: &str = "accounts";
+/// Where the server keeps its pid file, for the config reloader.
+pub(super) const RUN_FOLDER: &str = "/var/run/nats";
+/// The pid file.
+pub(super) const PID_FILE: &str = "/var/run/nats/nats.pid";
+/// Where JetStream keeps its files.
+pub(super) const STORE_FOLDER: &str = "/data";
+
+pub(super) const CLIENT_PORT: u16 = 4222;
+pub(super) const CLUSTER_PORT: u16 = 6222;
+pub(super) const MONITOR_PORT: u16 = 8222;
+
+/// The whole configuration of a server.
+struct Config {
+    top: Vec<Setting>,
+    jet_stream: Vec<Setting>,
+    /// Only where servers form a cluster: a single one with this block never finds a leader.
+    cluster: Option<Vec<Setting>>,
+}
+
+struct Setting {
+    key: &'static str,
+    /// As it is written.
+    value: String,
+    change: Change,
+}
+
+/// What it takes to change a setting of a running server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Reload,
+    Restart,
+}
+
+/// The configuration that the servers of `cluster` read.
+pub(super) fn text(cluster: &SettledCluster) -> String {
+    let config = Config::of(cluster);
+    let mut text = format!("# Made by nats-manager from the NATS resource {}; edits are undone.\n", cluster.id);
+    write_settings(&mut text, "", &config.top);
+    write_block(&mut text, "jetstream", &config.jet_stream);
+    if let Some(cluster) = &config.cluster {
+        write_block(&mut text, "cluster", cluster);
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\nresolver: MEMORY\ninclude {ACCOUNTS}/{RESOLVER_KEY}\n");
+    text
+}
+
+/// The hash over what only a restart can change.
+pub(super) fn restart_hash(cluster: &SettledCluster) -> String {
+    let config = Config::of(cluster);
+    let blocks = [
+        ("", Some(&config.top)),
+        ("jetstream.", Some(&config.jet_stream)),
+        ("cluster.", config.cluster.as_ref()),
+    ];
+    let mut lines = String::new();
+    for (block, settings) in blocks {
+        for Setting { key, value, .. } in settings.into_iter().flatten().filter(|s| s.change == Change::Restart) {
+            let _ = writeln!(lines, "{block}{key}={value}");
+        }
+    }
+    metadata::hash(lines.as_bytes())
+}
+
+impl Config {
+    fn of(cluster: &SettledCluster) -> Self {
+        Self {
+            top: top(cluster),
+            jet_stream: jet_stream(cluster),
+            cluster: cluster.is_clustered().then(|| routing(cluster)),
+        }
+    }
+}
+
+fn top(cluster: &SettledCluster) -> Vec<Setting> {
+    let mut settings = vec![
+        restart("server_name", "$SERVER_NAME"),
+        restart("port", CLIENT_PORT),
+        restart("http_port", MONITOR_PORT),
+        restart("pid_file", quoted(PID_FILE)),
+        // How long a server that is stopped keeps its clients, after which they are moved away
+        // one by one; the pod's termination grace period covers both.
+        restart("lame_duck_grace_period", quoted("10s")),
+        restart("lame_duck_duration", quoted("120s")),
+    ];
+    settings.extend(cluster.logging.debug.then(|| reload("debug", true)));
+    settings.extend(cluster.logging.trace.then(|| reload("trace", true)));
+    settings
+}
+
+fn jet_stream(cluster: &SettledCluster) -> Vec<Setting> {
+    let file_store = match &cluster.file_store {
+        FileStore::Volume { size, .. } => *size,
+        FileStore::MemoryOnly => Bytes::default(),
+    };
+    vec![
+        restart("store_dir", quoted(STORE_FOLDER)),
+        // 0 is off. Left out it would be most of the memory, or of the disk.
+        reload("max_memory_store", cluster.memory_store.unwrap_or_default()),
+        restart("max_file_store", file_store),
+    ]
+}
+
+fn routing(cluster: &SettledCluster) -> Vec<Setting> {
+    let id = &cluster.id;
+    let routes: Vec<String> = (0..cluster.size)
+        .map(|ordinal| quoted(&format!("nats://{}.{}:{CLUSTER_PORT}", id.server(ordinal), id.host())))
+        .collect();
+    vec![
+        restart("name", quoted(&id.name)),
+        restart("port", CLUSTER_PORT),
+        restart("cluster_advertise", "$CLUSTER_ADVERTISE"),
+        restart("connect_retries", 120),
+        reload("routes", format!("[\n    {}\n  ]", routes.join("\n    "))),
+    ]
+}
+
+/// Text in quotes is never taken for a number, a size, a boolean or a variable.
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn restart(key: &'static str, value: impl ToString) -> Setting {
+    Setting { key, value: value.to_string(), change: Change::Restart }
+}
+
+fn reload(key: &'static str, value: impl ToString) -> Setting {
+    Setting { key, value: value.to_string(), change: Change::Reload }
+}
+
+fn write_block(text: &mut String, name: &str, settings: &[Setting]) {
+    let _ = writeln!(text, "\n{name} {{");
+    write_settings(text, "  ", settings);
+    text.push_str("}\n");
+}
+
+fn write_settings(text: &mut String, indent: &str, settings: &[Setting]) {
+    for Setting { key, value, .. } in settings {
+        let _ = writeln!(text, "{indent}{key}: {value}");
+    }
+}

@@ -1,0 +1,22 @@
+//! The PodDisruptionBudget: a majority stays when nodes are drained.
+
+use k8s_openapi::{
+    api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use nats_manager_api::SettledCluster;
+
+use super::metadata;
+
+pub(super) fn build(cluster: &SettledCluster) -> PodDisruptionBudget {
+    metadata::stamped(PodDisruptionBudget {
+        // The contract gives it the user's labels, but not the annotations.
+        metadata: metadata::object(cluster, cluster.id.name.clone(), Default::default()),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(metadata::selector(cluster)),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    })
+}

@@ -1,0 +1,46 @@
+//! The headless Service: the address of clients, and the servers' names in DNS.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use nats_manager_api::SettledCluster;
+
+use super::{containers::METRICS_PORT, metadata, nats_conf};
+
+/// Ports that the servers do not open today, but that others may have come to rely on.
+pub(super) const LEAFNODES_PORT: u16 = 7422;
+pub(super) const GATEWAYS_PORT: u16 = 7522;
+
+pub(super) fn build(cluster: &SettledCluster) -> Service {
+    let annotations = metadata::annotations(
+        cluster,
+        [("prometheus.io/scrape", "true".to_owned()), ("prometheus.io/port", METRICS_PORT.to_string())],
+    );
+    metadata::stamped(Service {
+        metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            ports: Some(vec![
+                port("client", "tcp", nats_conf::CLIENT_PORT),
+                port("cluster", "tcp", nats_conf::CLUSTER_PORT),
+                port("monitor", "http", nats_conf::MONITOR_PORT),
+                port("metrics", "http", METRICS_PORT),
+                port("leafnodes", "tcp", LEAFNODES_PORT),
+                port("gateways", "tcp", GATEWAYS_PORT),
+            ]),
+            // Servers must find each other before any of them is ready.
+            publish_not_ready_addresses: Some(true),
+            selector: Some(cluster.id.selector()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    })
+}
+
+fn port(name: &str, protocol: &str, port: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        app_protocol: Some(protocol.to_owned()),
+        port: port.into(),
+        protocol: Some("TCP".to_owned()),
+        ..ServicePort::default()
+    }
+}

@@ -1,0 +1,155 @@
+//! The StatefulSet of the servers.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{StatefulSet, StatefulSetSpec},
+        core::v1::{
+            ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+            PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretVolumeSource, Volume,
+            VolumeResourceRequirements,
+        },
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+use nats_manager_api::{Bytes, FileStore, SettledCluster, naming};
+
+use super::{containers, metadata, nats_conf, spread};
+use crate::settings::Images;
+
+pub(super) const CONFIG_VOLUME: &str = "config-volume";
+pub(super) const ACCOUNTS_VOLUME: &str = "accounts-volume";
+pub(super) const RUN_VOLUME: &str = "pid";
+/// Takes the place of the claim where nothing is kept.
+const TEMPORARY_STORE: &str = "store";
+
+/// The most that a server without a file store may write: the records of JetStream's own leader
+/// election, which are some megabytes. A pod that writes more is evicted, rather than its node.
+const TEMPORARY_STORE_SIZE: Bytes = Bytes::gibi(1);
+
+/// Seconds from the stop signal to the kill: lame duck mode takes 10 + 120.
+const GRACE_PERIOD: i64 = 150;
+
+pub(super) fn build(cluster: &SettledCluster, images: &Images) -> StatefulSet {
+    let memory_store = cluster.memory_store.unwrap_or_default().get();
+    let annotations = metadata::annotations(
+        cluster,
+        [(naming::SPREAD, cluster.spread.as_str().to_owned()), (naming::MEMORY_STORE, memory_store.to_string())],
+    );
+    metadata::stamped(StatefulSet {
+        metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),
+        spec: Some(StatefulSetSpec {
+            pod_management_policy: Some("Parallel".to_owned()),
+            replicas: Some(i32::try_from(cluster.size).unwrap_or(i32::MAX)),
+            selector: metadata::selector(cluster),
+            service_name: Some(cluster.id.name.clone()),
+            template: template(cluster, images),
+            volume_claim_templates: claim_template(cluster).map(|claim| vec![claim]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    })
+}
+
+/// The volume of JetStream's files: the claim's name where there is one.
+pub(super) fn store_volume(cluster: &SettledCluster) -> String {
+    match cluster.file_store {
+        FileStore::Volume { .. } => cluster.id.claim_template(),
+        FileStore::MemoryOnly => TEMPORARY_STORE.to_owned(),
+    }
+}
+
+fn template(cluster: &SettledCluster, images: &Images) -> PodTemplateSpec {
+    let mut annotations = metadata::annotations(
+        cluster,
+        [
+            // The Service is scraped; the pods would be counted twice.
+            ("prometheus.io/scrape", "false".to_owned()),
+            ("sidecar.istio.io/inject", "false".to_owned()),
+            (naming::CONFIG_HASH, nats_conf::restart_hash(cluster)),
+        ],
+    );
+    if let Some(store) = cluster.restarted_for_memory_store {
+        annotations.insert(naming::RESTARTED_FOR_MEMORY_STORE.to_owned(), store.get().to_string());
+    }
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            annotations: Some(annotations),
+            labels: Some(metadata::pod_labels(cluster)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            affinity: Some(spread::affinity(cluster)),
+            containers: containers::all(cluster, images),
+            enable_service_links: Some(false),
+            priority_class_name: Some("nats-manager-priority-class".to_owned()),
+            security_context: Some(PodSecurityContext {
+                fs_group: Some(10001),
+                fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+                run_as_group: Some(10001),
+                run_as_non_root: Some(true),
+                run_as_user: Some(1000),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    ..SeccompProfile::default()
+                }),
+                ..PodSecurityContext::default()
+            }),
+            // The config reloader signals the server.
+            share_process_namespace: Some(true),
+            termination_grace_period_seconds: Some(GRACE_PERIOD),
+            topology_spread_constraints: Some(spread::constraints(cluster)),
+            volumes: Some(volumes(cluster)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn volumes(cluster: &SettledCluster) -> Vec<Volume> {
+    let volume = |name: &str| Volume { name: name.to_owned(), ..Volume::default() };
+    let mut volumes = vec![
+        Volume {
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(cluster.id.secret()),
+                ..SecretVolumeSource::default()
+            }),
+            ..volume(ACCOUNTS_VOLUME)
+        },
+        Volume {
+            config_map: Some(ConfigMapVolumeSource {
+                name: cluster.id.config_map(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..volume(CONFIG_VOLUME)
+        },
+        Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume(RUN_VOLUME) },
+    ];
+    if cluster.file_store == FileStore::MemoryOnly {
+        volumes.push(Volume {
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(Quantity(TEMPORARY_STORE_SIZE.to_string())),
+                ..EmptyDirVolumeSource::default()
+            }),
+            ..volume(TEMPORARY_STORE)
+        });
+    }
+    volumes
+}
+
+fn claim_template(cluster: &SettledCluster) -> Option<PersistentVolumeClaim> {
+    let FileStore::Volume { size, class } = &cluster.file_store else { return None };
+    let requests = [("storage".to_owned(), Quantity(size.to_string()))].into();
+    Some(PersistentVolumeClaim {
+        metadata: ObjectMeta { name: Some(cluster.id.claim_template()), ..ObjectMeta::default() },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(requests),
+                ..VolumeResourceRequirements::default()
+            }),
+            storage_class_name: class.clone(),
+            volume_mode: Some("Filesystem".to_owned()),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    })
+}

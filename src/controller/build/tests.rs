@@ -1,0 +1,2 @@
+//! What the comparison with the reference (`tests/reference.rs`) does not say.
+

@@ -1,0 +1,154 @@
+//! The end of a resource: asks whether there is data to lose, and deletes only then.
+
+use std::time::Duration;
+
+use async_nats::ServerAddr;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, Preconditions},
+    runtime::wait::{await_condition, conditions},
+};
+use nats_manager_api::{FileStore, Nats, NamespacedName, NatsStatus, State, naming};
+
+use super::observe::{Observed, list_claims};
+use crate::jetstream::{self, Contents};
+
+/// What is to happen with the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delete it.
+    Delete,
+    /// Keep it; the deletion waits.
+    Blocked(String),
+}
+
+/// A deletion could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The apiserver refused, or did not answer.
+    #[error("cannot delete the {what}: {cause}")]
+    Refused {
+        /// What was to be deleted.
+        what: &'static str,
+        /// What the apiserver said.
+        cause: kube::Error,
+    },
+    /// The StatefulSet does not go.
+    #[error("the StatefulSet was not gone after {} s", GONE_WITHIN.as_secs())]
+    Slow,
+}
+
+/// The contract's words.
+const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
+const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
+
+/// How long a StatefulSet may take to go; its pods need not be gone by then.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// Decides whether the data may go. JetStream at `address` is asked unless there is nothing to lose
+/// or the user forces it.
+pub async fn decide(nats: &Nats, observed: &Observed, claims: &[String], address: &ServerAddr) -> Verdict {
+    let status = nats.status.clone().unwrap_or_default();
+    if is_forced(nats) || was_decided(&status) || nothing_to_lose(observed, claims, status.servers_started) {
+        return Verdict::Delete;
+    }
+    match jetstream::ask(address).await {
+        Ok(contents) => verdict_on(&contents),
+        Err(cause) => Verdict::Blocked(format!(
+            "Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
+            nats.name_any(),
+            nats.namespace().unwrap_or_default(),
+            naming::FORCE_DELETION,
+        )),
+    }
+}
+
+/// Whether no NATS container of the resource ever started. Recorded from the first sight on; a
+/// record that is missing counts as a start. The record may be out of date after nobody watched for
+/// a while, so every pod must be there to confirm it.
+pub fn never_started(observed: &Observed, recorded: Option<bool>) -> bool {
+    let servers = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size as usize);
+    observed.servers_started(recorded) == Some(false) && observed.pods.len() >= servers
+}
+
+/// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
+/// ones. Volumes of pods that still run, or hang on a dead node, go when the pods do.
+pub async fn delete_data(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {
+    delete_stateful_set(client, id).await?;
+    let refused = |cause| DeleteError::Refused { what: "volumes", cause };
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
+    for claim in list_claims(client, id).await.map_err(refused)? {
+        tracing::info!(claim = claim.name_any(), "deleting the claim");
+        gone(api.delete(&claim.name_any(), &DeleteParams::background()).await).map_err(refused)?;
+    }
+    Ok(())
+}
+
+async fn delete_stateful_set(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {
+    let refused = |cause| DeleteError::Refused { what: "StatefulSet", cause };
+    let api: Api<StatefulSet> = Api::namespaced(client.clone(), &id.namespace);
+    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else { return Ok(()) };
+    let uid = stateful_set.uid().unwrap_or_default();
+    let exactly_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
+    tracing::info!("deleting the StatefulSet");
+    gone(api.delete(&id.name, &DeleteParams::background().preconditions(exactly_this)).await).map_err(refused)?;
+    let deleted = await_condition(api, &id.name, conditions::is_deleted(&uid));
+    // A watch that fails says no more than one that takes too long: both are tried again.
+    match tokio::time::timeout(GONE_WITHIN, deleted).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(DeleteError::Slow),
+    }
+}
+
+/// What is gone already is as good as deleted.
+fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn verdict_on(contents: &Contents) -> Verdict {
+    if contents.customer_stream {
+        Verdict::Blocked(CUSTOMER_STREAM.to_owned())
+    } else if contents.consumer {
+        Verdict::Blocked(CONSUMER.to_owned())
+    } else {
+        Verdict::Delete
+    }
+}
+
+fn is_forced(nats: &Nats) -> bool {
+    nats.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
+}
+
+/// Whether an earlier pass decided, and was cut short: then JetStream may be gone already.
+fn was_decided(status: &NatsStatus) -> bool {
+    status.state == State::Deleting.to_string()
+        && status.condition(nats_manager_api::ConditionType::Deleted).is_some_and(|condition| condition.status == "True")
+}
+
+fn nothing_to_lose(observed: &Observed, claims: &[String], recorded: Option<bool>) -> bool {
+    let memory_only = observed
+        .surroundings
+        .deployed
+        .as_ref()
+        .is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
+    never_started(observed, recorded) || (claims.is_empty() && !memory_only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_unused_eventing_stream_may_go() {
+        let contents = |customer_stream, consumer| Contents { customer_stream, consumer, ..Contents::default() };
+        assert_eq!(verdict_on(&contents(false, false)), Verdict::Delete);
+        assert_eq!(verdict_on(&contents(true, false)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
+        assert_eq!(verdict_on(&contents(true, true)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
+        assert_eq!(verdict_on(&contents(false, true)), Verdict::Blocked(CONSUMER.to_owned()));
+    }
+}

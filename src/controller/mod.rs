@@ -1,0 +1,31 @@
+//! The controller: makes the cluster what the NATS resource says, and says how far it is.
+//!
+//! A reconcile is a pipeline, a file a stage:
+//!
+//! | stage | in -> out | I/O |
+//! |---|---|---|
+//! | [`observe`] | name -> what the watches have cached | caches (claims, while there is no StatefulSet) |
+//! | [`nats_manager_api::settle`] | spec, what exists, surroundings -> settled cluster, or why not | none |
+//! | [`scaling`] | a change of the size -> free, or held | asks JetStream, where data is at stake |
+//! | [`build`] | settled cluster -> the wanted objects | none |
+//! | [`apply`] | wanted and live -> the objects that differ, sent whole | writes |
+//! | [`status`] | what came of it -> status and events | none |
+//! | [`delete`] | asks JetStream, guards the data | deletes |
+//!
+//! [`reconcile`] drives it, [`watch`] fills the caches, [`rivals`] keeps it from writing while the
+//! manager that it replaces still does.
+
+pub mod apply;
+pub mod build;
+pub mod compare;
+pub mod delete;
+pub mod observe;
+pub mod reconcile;
+mod report;
+pub mod rivals;
+mod run;
+pub mod scaling;
+pub mod status;
+pub mod watch;
+
+pub use run::{Controller, run};

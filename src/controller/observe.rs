@@ -1,0 +1,199 @@
+//! The first stage: what exists, as a value. From the caches alone; only a cluster whose
+//! StatefulSet is missing is looked at more closely.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
+use nats_manager_api::{
+    Amount, Bytes, Deployed, FileStore, NamespacedName, Provider, Spread, naming, rules::Surroundings,
+};
+
+use super::watch::Watches;
+
+/// Everything that a reconcile decides upon.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The children as they are.
+    pub live: Live,
+    /// What the rules depend on.
+    pub surroundings: Surroundings,
+    /// The servers' pods.
+    pub pods: Vec<ServerPod>,
+    /// The zone of each node.
+    pub node_zones: BTreeMap<String, Option<String>>,
+    /// Claims of servers. `None` where nobody looked, because the StatefulSet exists.
+    pub claims: Option<Vec<String>>,
+}
+
+/// The children, each as it is in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// The Secret with the system account.
+    pub secret: Option<Arc<Secret>>,
+    /// The ConfigMap with `nats.conf`.
+    pub config_map: Option<Arc<ConfigMap>>,
+    /// The headless Service.
+    pub service: Option<Arc<Service>>,
+    /// The servers.
+    pub stateful_set: Option<Arc<StatefulSet>>,
+    /// Their disruption budget.
+    pub pod_disruption_budget: Option<Arc<PodDisruptionBudget>>,
+    /// The DestinationRule; `None` where the cluster does not know the kind.
+    pub destination_rule: Option<Option<Arc<DynamicObject>>>,
+}
+
+/// A pod of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPod {
+    /// Its name, which is the server's.
+    pub name: String,
+    /// The node that it is bound to.
+    pub node: Option<String>,
+    /// Whether its NATS container ever started.
+    pub started: bool,
+}
+
+/// The NATS container in a pod.
+pub const NATS_CONTAINER: &str = "nats";
+
+/// Observes the cluster of one resource. Lists claims only while there is no StatefulSet to tell
+/// what is deployed.
+pub async fn observe(watches: &Watches, client: &Client, id: &NamespacedName) -> Result<Observed, kube::Error> {
+    let live = Live::cached(watches);
+    let mut deployed = live.stateful_set.as_deref().and_then(from_stateful_set);
+    let mut claims = None;
+    if deployed.is_none() {
+        let found = list_claims(client, id).await?;
+        deployed = from_claims(&found, id);
+        claims = Some(found.iter().map(ResourceExt::name_any).collect());
+    }
+    let node_zones = watches.zones.snapshot();
+    let surroundings = Surroundings {
+        provider: provider(watches.shoot_info.get().as_deref()),
+        deployed,
+        zones: Some(count_zones(node_zones.values())),
+        storage_classes: None,
+    };
+    Ok(Observed {
+        live,
+        surroundings,
+        pods: watches.pods.state().iter().map(|pod| server_pod(pod)).collect(),
+        node_zones,
+        claims,
+    })
+}
+
+/// The claims of this resource's servers.
+pub async fn list_claims(client: &Client, id: &NamespacedName) -> Result<Vec<PersistentVolumeClaim>, kube::Error> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
+    let labels = format!("{}={}", naming::INSTANCE_LABEL, id.instance());
+    let prefix = format!("{}-", id.claim_template());
+    let mut claims = api.list(&ListParams::default().labels(&labels)).await?.items;
+    claims.retain(|claim| claim.name_any().starts_with(&prefix));
+    Ok(claims)
+}
+
+impl Observed {
+    /// Whether a server may have stored something: one started, or nobody knows.
+    pub fn servers_started(&self, recorded: Option<bool>) -> Option<bool> {
+        if self.pods.iter().any(|pod| pod.started) { Some(true) } else { recorded }
+    }
+
+    /// How a cluster that does not exist yet is spread: strictly where there are three zones and no
+    /// volumes from before, which pin pods to zones.
+    pub fn new_spread(&self) -> Spread {
+        let no_claims = self.claims.as_ref().is_some_and(Vec::is_empty);
+        if no_claims && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
+    }
+}
+
+impl Live {
+    fn cached(watches: &Watches) -> Self {
+        Self {
+            secret: watches.secret.get(),
+            config_map: watches.config_map.get(),
+            service: watches.service.get(),
+            stateful_set: watches.stateful_set.get(),
+            pod_disruption_budget: watches.pod_disruption_budget.get(),
+            destination_rule: watches.istio.is_installed().then(|| watches.istio.destination_rule.get()),
+        }
+    }
+}
+
+/// How many different zones.
+pub fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
+    zones.into_iter().flatten().collect::<BTreeSet<_>>().len()
+}
+
+fn provider(shoot_info: Option<&ConfigMap>) -> Provider {
+    shoot_info
+        .and_then(|info| info.data.as_ref()?.get("provider"))
+        .map_or(Provider::default(), |name| Provider::parse(name))
+}
+
+fn server_pod(pod: &Pod) -> ServerPod {
+    let statuses = pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
+    let started = statuses.filter(|status| status.name == NATS_CONTAINER).any(|status| {
+        let now = status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+        let before = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
+        now || before || status.restart_count > 0
+    });
+    ServerPod {
+        name: pod.name_any(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        started,
+    }
+}
+
+/// What a StatefulSet says of the cluster. One scaled to nothing does not tell its size: then the
+/// claims do.
+fn from_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
+    let spec = stateful_set.spec.as_ref()?;
+    let size = spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).filter(|size| *size > 0)?;
+    let file_store = match spec.volume_claim_templates.as_ref().and_then(|templates| templates.first()) {
+        Some(template) => volume(template)?,
+        None => FileStore::MemoryOnly,
+    };
+    let annotation = |key| stateful_set.annotations().get(key).map(String::as_str);
+    let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
+    let bytes = |text: &str| text.parse().ok().map(Bytes::new);
+    Some(Deployed {
+        size,
+        file_store,
+        spread: Spread::parse(annotation(naming::SPREAD)),
+        memory_store: annotation(naming::MEMORY_STORE).and_then(bytes),
+        restarted_for_memory_store: pod_annotation(naming::RESTARTED_FOR_MEMORY_STORE).and_then(|text| bytes(text)),
+    })
+}
+
+/// What the volumes say of a cluster whose StatefulSet is gone.
+fn from_claims(claims: &[PersistentVolumeClaim], id: &NamespacedName) -> Option<Deployed> {
+    let prefix = format!("{}-{}-", id.claim_template(), id.name);
+    let ordinal = |claim: &PersistentVolumeClaim| claim.name_any().strip_prefix(&prefix)?.parse::<u32>().ok();
+    let last = claims.iter().filter_map(ordinal).max()?;
+    Some(Deployed {
+        size: last.saturating_add(1),
+        file_store: claims.iter().find_map(volume)?,
+        spread: Spread::Soft,
+        memory_store: None,
+        restarted_for_memory_store: None,
+    })
+}
+
+fn volume(claim: &PersistentVolumeClaim) -> Option<FileStore> {
+    let spec = claim.spec.as_ref()?;
+    let storage = spec.resources.as_ref()?.requests.as_ref()?.get("storage")?;
+    let size = Amount::parse(&storage.0).ok()?.bytes_rounded_up()?;
+    Some(FileStore::Volume { size, class: spec.storage_class_name.clone() })
+}

@@ -1,0 +1,145 @@
+//! Writes status and events, each only when there is news.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use nats_manager_api::{Nats, NatsStatus, naming::FIELD_MANAGER};
+use serde_json::json;
+
+use super::{
+    status::{Announcement, Outcome, next},
+    watch::is_older,
+};
+
+/// Tells users what came of a reconcile.
+pub(super) struct Report {
+    client: Client,
+    recorder: Recorder,
+    /// Resources as our own writes left them, by uid: the watch may not have caught up yet.
+    written: Mutex<HashMap<String, Arc<Nats>>>,
+}
+
+/// The longest note of an event, in bytes (`events.k8s.io/v1`).
+const LONGEST_NOTE: usize = 1024;
+
+impl Report {
+    pub(super) fn new(client: Client, instance: Option<String>) -> Self {
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance };
+        Self { recorder: Recorder::new(client.clone(), reporter), client, written: Mutex::default() }
+    }
+
+    /// The newer of what the watch shows and what we wrote.
+    pub(super) fn freshest(&self, cached: &Nats) -> Arc<Nats> {
+        let uid = cached.uid().unwrap_or_default();
+        let mut all = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get(&uid) {
+            Some(written) if is_older(cached, written.as_ref()) => written.clone(),
+            _ => {
+                all.remove(&uid);
+                Arc::new(cached.clone())
+            }
+        }
+    }
+
+    /// The apiserver answered a write of ours with this.
+    pub(super) fn wrote(&self, nats: Nats) -> Arc<Nats> {
+        let nats = Arc::new(nats);
+        let uid = nats.uid().unwrap_or_default();
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, nats.clone());
+        nats
+    }
+
+    /// A resource is gone.
+    pub(super) fn forget(&self, uid: &str) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// Writes the status after `outcome`, and announces what is new in it.
+    pub(super) async fn tell(&self, nats: &Arc<Nats>, outcome: &Outcome) -> Result<Arc<Nats>, kube::Error> {
+        let old = nats.status.clone().unwrap_or_default();
+        let generation = nats.metadata.generation.unwrap_or_default();
+        let (status, announcements) = next(&old, generation, outcome, &Time(Timestamp::now()));
+        let mut current = nats.clone();
+        if status != old {
+            let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
+            let written = api.patch_status(&nats.name_any(), &parameters(), &patch(&status)).await?;
+            tracing::info!(from = old.state, to = status.state, url = status.url, "status");
+            current = self.wrote(written);
+        }
+        self.announce(nats.object_ref(&()), &announcements).await;
+        Ok(current)
+    }
+
+    /// As [`Report::tell`], for a resource that cannot be read: its status is read on its own.
+    pub(super) async fn tell_unreadable(&self, name: &str, namespace: &str, cause: &str) -> Result<(), kube::Error> {
+        let kind = ApiResource::erase::<Nats>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        let object = api.get(name).await?;
+        let old: NatsStatus =
+            object.data.get("status").cloned().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+        let outcome = Outcome::Failed { stateful_set: false, cause: format!("the resource cannot be read: {cause}") };
+        let generation = object.metadata.generation.unwrap_or_default();
+        let (status, announcements) = next(&old, generation, &outcome, &Time(Timestamp::now()));
+        if status != old {
+            api.patch_status(name, &parameters(), &patch(&status)).await?;
+        }
+        self.announce(object.object_ref(&kind), &announcements).await;
+        Ok(())
+    }
+
+    /// An event that cannot be written is no reason to fail: the status says the same.
+    async fn announce(
+        &self,
+        about: k8s_openapi::api::core::v1::ObjectReference,
+        announcements: &[Announcement],
+    ) {
+        for announcement in announcements {
+            let Announcement { warning, reason, message } = announcement;
+            if *warning {
+                tracing::warn!(%reason, message, "announcing");
+            } else {
+                tracing::info!(%reason, message, "announcing");
+            }
+            if let Err(error) = self.recorder.publish(&event(announcement), &about).await {
+                tracing::warn!(%error, %reason, "cannot write the event");
+            }
+        }
+    }
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+fn patch(status: &NatsStatus) -> Patch<serde_json::Value> {
+    Patch::Merge(json!({ "status": status }))
+}
+
+fn event(announcement: &Announcement) -> Event {
+    let Announcement { warning, reason, message } = announcement;
+    let mut note = message.clone();
+    if note.len() > LONGEST_NOTE {
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE - '…'.len_utf8()));
+        note.push('…');
+    }
+    // The recorder folds events of one reason and action into a series with the first one's note,
+    // so another message needs another action.
+    let mut hash = DefaultHasher::new();
+    message.hash(&mut hash);
+    Event {
+        type_: if *warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.to_string(),
+        note: Some(note),
+        action: format!("Reconcile-{:08x}", hash.finish() & 0xffff_ffff),
+        secondary: None,
+    }
+}

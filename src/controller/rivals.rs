@@ -1,0 +1,29 @@
+//! The manager that ours replaces.
+//!
+//! The Go manager takes no lease and forces its writes under the same field manager. A takeover
+//! happens in place (same Deployment, same ServiceAccount), so for a moment its pod still runs: we
+//! write nothing until it is gone.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{ResourceExt, runtime::watcher::Config};
+
+/// The label that only pods of this manager carry.
+pub const OWN_LABEL: &str = "nats.operator.kyma-project.io/manager";
+
+/// Both managers run under this ServiceAccount.
+const SERVICE_ACCOUNT: &str = "nats-manager";
+
+/// Pods under the manager's ServiceAccount that are not ours.
+pub fn watch_config() -> Config {
+    Config::default().labels(&format!("!{OWN_LABEL}")).fields(&format!("spec.serviceAccountName={SERVICE_ACCOUNT}"))
+}
+
+/// The name of a pod of the other manager that may still write.
+pub fn running<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
+    pods.into_iter().find(|pod| !has_ended(pod)).map(ResourceExt::name_any)
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}

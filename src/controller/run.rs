@@ -1,0 +1,182 @@
+//! Runs reconciles: when something changes, after a pause when one failed, and now and then.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::ServerAddr;
+use backon::BackoffBuilder;
+use futures::{FutureExt, Stream, StreamExt, stream};
+use kube::{
+    Client, Resource, ResourceExt,
+    runtime::{
+        controller::{self, Action, Config, ReconcileReason, ReconcileRequest, applier},
+        reflector::{ObjectRef, Store},
+    },
+};
+use tokio::sync::broadcast;
+use tracing::Instrument;
+
+use super::{
+    reconcile::{Context, ReconcileError, reconcile, reconcile_unreadable},
+    report::Report,
+    watch::{GuardedNats, Places, Wake, Watches},
+};
+use crate::{
+    settings::Images,
+    telemetry::{Metrics, Outcome},
+};
+
+/// What the controller is made of.
+pub struct Controller {
+    /// For writes, and for the few reads that the watches do not serve.
+    pub client: Client,
+    /// The caches.
+    pub watches: Arc<Watches>,
+    /// Where things are.
+    pub places: Places,
+    /// The images of the servers' containers.
+    pub images: Images,
+    /// Where reconciles are counted.
+    pub metrics: Metrics,
+    /// The name of this replica, for events.
+    pub instance: Option<String>,
+    /// Asked about streams instead of the resource's own Service, if given.
+    pub nats_url: Option<ServerAddr>,
+}
+
+/// Reconciles that run at a time; one object is never reconciled twice at a time.
+const CONCURRENCY: u16 = 4;
+/// Changes come in bursts: one reconcile for all of a burst.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
+
+/// Reconciles until `stop`, and then until the reconciles under way are through. Waits for the
+/// caches first. May be dropped at any time: the next leader goes on from what is there.
+pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send + 'static) {
+    let Controller { client, watches, places, images, metrics, instance, nats_url } = controller;
+    watches.filled().await;
+    let report = Report::new(client.clone(), instance);
+    let runner = Arc::new(Runner {
+        context: Context { client, watches: watches.clone(), places, images, metrics, report, nats_url },
+        pauses: Pauses::default(),
+        last_id: AtomicU64::new(0),
+    });
+    let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    let store = watches.nats.clone();
+    let queue = queue(watches.subscribe(), store.clone()).take_until(stop);
+    applier(one, error_policy, runner, store, queue, config)
+        .for_each(|result| async {
+            match result {
+                Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+                Err(controller::Error::ReconcilerFailed(error, object)) => {
+                    tracing::debug!(%error, %object, "reconcile failed");
+                }
+                Err(error) => tracing::warn!(%error, "reconcile queue"),
+            }
+        })
+        .await;
+}
+
+struct Runner {
+    context: Context,
+    pauses: Pauses,
+    last_id: AtomicU64,
+}
+
+/// The resources to look at: all of them at first, then whom each change concerns.
+fn queue(
+    wakes: broadcast::Receiver<Wake>,
+    store: Store<GuardedNats>,
+) -> impl Stream<Item = Result<ReconcileRequest<GuardedNats>, Infallible>> {
+    let changes = stream::unfold(wakes, |mut wakes| async move {
+        let wake = match wakes.recv().await {
+            Ok(wake) => wake,
+            // Whoever misses one looks at everything.
+            Err(broadcast::error::RecvError::Lagged(_)) => Wake::All,
+            Err(broadcast::error::RecvError::Closed) => return None,
+        };
+        Some((wake, wakes))
+    });
+    stream::once(async { Wake::All }).chain(changes).flat_map(move |wake| {
+        let (references, reason) = match wake {
+            Wake::One(reference) => (vec![reference], ReconcileReason::ObjectUpdated),
+            Wake::All => {
+                let all = store.state().iter().map(|nats| ObjectRef::from_obj(nats.as_ref())).collect();
+                (all, ReconcileReason::BulkReconcile)
+            }
+        };
+        stream::iter(references).map(move |obj_ref| Ok(ReconcileRequest { obj_ref, reason: reason.clone() }))
+    })
+}
+
+/// One reconcile of one resource, measured and traced.
+fn one(
+    nats: Arc<GuardedNats>,
+    runner: Arc<Runner>,
+) -> futures::future::BoxFuture<'static, Result<Action, ReconcileError>> {
+    let span = tracing::info_span!(
+        "reconcile",
+        nats = %format_args!("{}/{}", nats.namespace().unwrap_or_default(), nats.name_any()),
+        reconcile_id = runner.last_id.fetch_add(1, Ordering::Relaxed) + 1,
+    );
+    async move {
+        let context = &runner.context;
+        let timer = context.metrics.reconcile_started();
+        let result = match &nats.0 {
+            Ok(nats) => reconcile(nats, context).await,
+            Err(invalid) => reconcile_unreadable(invalid, context).await,
+        };
+        timer.finish(result.as_ref().map_or(Outcome::Error, |done| done.outcome));
+        if result.is_ok() {
+            runner.pauses.reset(&key(&nats));
+        }
+        result.map(|done| done.again)
+    }
+    .instrument(span)
+    .boxed()
+}
+
+fn error_policy(nats: Arc<GuardedNats>, error: &ReconcileError, runner: Arc<Runner>) -> Action {
+    if let Some(pause) = error.quick_retry() {
+        tracing::debug!(%error, "trying again");
+        return Action::requeue(pause);
+    }
+    let pause = runner.pauses.next(&key(&nats));
+    tracing::warn!(%error, pause_seconds = pause.as_secs_f32(), "reconcile failed, trying again after a pause");
+    Action::requeue(pause)
+}
+
+fn key(nats: &GuardedNats) -> String {
+    nats.meta().uid.clone().unwrap_or_default()
+}
+
+/// How long each failing resource waits: ever longer, with jitter, until it succeeds.
+#[derive(Default)]
+struct Pauses(Mutex<HashMap<String, backon::ExponentialBackoff>>);
+
+impl Pauses {
+    fn next(&self, uid: &str) -> Duration {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pauses = all.entry(uid.to_owned()).or_insert_with(|| {
+            backon::ExponentialBuilder::default()
+                .with_min_delay(FIRST_RETRY)
+                .with_max_delay(LONGEST_RETRY)
+                .without_max_times()
+                .with_jitter()
+                .build()
+        });
+        pauses.next().unwrap_or(LONGEST_RETRY)
+    }
+
+    fn reset(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}

@@ -1,0 +1,167 @@
+//! One watch: it never ends, backs off while it fails, and says once why.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{Stream, StreamExt, pin_mut};
+use kube::{
+    Api, Resource,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Config, Event, ExponentialBackoff},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, watch};
+
+use super::{Named, Wake};
+use crate::telemetry::{Check, Metrics};
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What all watches share, and what one is called.
+#[derive(Clone, Debug)]
+pub(super) struct Follower {
+    /// The plural of what is watched.
+    pub(super) resource: &'static str,
+    /// The name of the cache, which no other has.
+    pub(super) cache: &'static str,
+    /// What it takes to be ready: passed when the first list is in.
+    pub(super) check: Check,
+    pub(super) metrics: Metrics,
+    pub(super) wake: broadcast::Sender<Wake>,
+    /// The caches that still wait for their first list.
+    pub(super) unfilled: watch::Sender<BTreeSet<&'static str>>,
+}
+
+/// The events of a watch, without the fields that nobody here reads.
+pub(super) fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    lean(watcher::watcher(api, config))
+}
+
+/// As [`events`], for a stream of any kind of watch.
+pub(super) fn lean<K: Resource>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
+    let pauses = backon::ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter();
+    stream.backoff(ExponentialBackoff::from(pauses)).modify(|object| object.meta_mut().managed_fields = None)
+}
+
+/// Only the object of this name.
+pub(super) fn by_name(name: &str) -> Config {
+    Config::default().fields(&format!("metadata.name={name}"))
+}
+
+impl Follower {
+    /// Follows a watch for ever; `take` says whom an event concerns.
+    pub(super) async fn follow<K>(
+        self,
+        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        mut take: impl FnMut(Event<K>) -> Option<Wake>,
+    ) {
+        let mut last_error = None;
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if last_error.take().is_some() {
+                        tracing::info!(resource = self.resource, "watching again");
+                    }
+                    let listed = matches!(event, Event::InitDone);
+                    if let Some(wake) = take(event) {
+                        // Nobody listens while another replica leads.
+                        let _ = self.wake.send(wake);
+                    }
+                    if listed {
+                        self.filled();
+                    }
+                }
+                Err(error) => self.failed(&error, &mut last_error),
+            }
+        }
+    }
+
+    /// Follows the watch of one object.
+    pub(super) async fn follow_named<K: Resource>(
+        self,
+        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        named: &Named<K>,
+    ) {
+        let mut listed = false;
+        self.follow(events, |event| {
+            match event {
+                Event::Apply(object) => named.observed(object),
+                Event::Delete(_) => named.gone(),
+                Event::Init => {
+                    listed = false;
+                    return None;
+                }
+                Event::InitApply(object) => {
+                    listed = true;
+                    named.observed(object);
+                }
+                Event::InitDone if listed => return None,
+                Event::InitDone => named.gone(),
+            }
+            Some(Wake::All)
+        })
+        .await;
+    }
+
+    fn filled(&self) {
+        self.check.pass();
+        self.unfilled.send_if_modified(|unfilled| unfilled.remove(self.cache));
+    }
+
+    /// A watch that fails is no reason to become unready later: what is cached still serves.
+    fn failed(&self, error: &watcher::Error, last_error: &mut Option<String>) {
+        self.metrics.watch_restarted(self.resource);
+        let reason = explain(self.resource, error);
+        self.check.still_waiting(reason.clone());
+        if last_error.as_ref() == Some(&reason) {
+            tracing::debug!(resource = self.resource, reason, "still cannot watch");
+        } else {
+            tracing::warn!(resource = self.resource, reason, "cannot watch, trying again");
+            *last_error = Some(reason);
+        }
+    }
+}
+
+/// What stands in the way, with the permission or the definition that is missing.
+fn explain(resource: &str, error: &watcher::Error) -> String {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status)
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status,
+        _ => return format!("{resource}: {}", causes(error)),
+    };
+    match status.code {
+        403 => format!("missing permission to list and watch {resource}: {}", status.message),
+        404 if resource == "nats" => {
+            format!("waiting for the CustomResourceDefinition {}", nats_manager_api::crd::NAME)
+        }
+        _ => format!("{resource}: {}", status.message),
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

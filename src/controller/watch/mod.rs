@@ -1,0 +1,254 @@
+//! What the apiserver tells us by itself: every fact that a reconcile needs is in memory before it.
+//!
+//! Watches are narrow. A NATS resource has children with fixed names, so each is watched by its
+//! name: that needs the least permission, and shows a child too that lost its labels or was made by
+//! somebody else.
+
+mod follow;
+mod named;
+mod surroundings;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Pod, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, ObjectRef, Store},
+        watcher::{Config, Event},
+    },
+};
+use nats_manager_api::{Nats, NamespacedName};
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, watch};
+
+use self::follow::{Follower, by_name, events};
+pub use self::{
+    named::{Named, is_older},
+    surroundings::{Istio, Zones},
+};
+use crate::{
+    controller::rivals,
+    telemetry::{Metrics, Readiness},
+};
+
+/// A NATS resource, readable or not: one that is not must not hide the others.
+pub type GuardedNats = DeserializeGuard<Nats>;
+
+/// Whom an event concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// One NATS resource.
+    One(ObjectRef<GuardedNats>),
+    /// Every NATS resource: a child, a node, or anything else around them changed.
+    All,
+}
+
+/// Where things are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The one NATS resource that is deployed.
+    pub allowed: NamespacedName,
+    /// The manager's own namespace.
+    pub own_namespace: String,
+}
+
+/// The caches, each filled by a watch.
+#[derive(Debug)]
+pub struct Watches {
+    /// Every NATS resource of the cluster.
+    pub nats: Store<GuardedNats>,
+    /// The Secret with the system account.
+    pub secret: Named<Secret>,
+    /// The ConfigMap with `nats.conf`.
+    pub config_map: Named<ConfigMap>,
+    /// The headless Service.
+    pub service: Named<Service>,
+    /// The servers.
+    pub stateful_set: Named<StatefulSet>,
+    /// Their disruption budget.
+    pub pod_disruption_budget: Named<PodDisruptionBudget>,
+    /// The pods of the servers.
+    pub pods: Store<Pod>,
+    /// The zones of the nodes.
+    pub zones: Zones,
+    /// Gardener's `shoot-info`, which names the cloud provider.
+    pub shoot_info: Named<ConfigMap>,
+    /// Istio, as far as it is installed.
+    pub istio: Istio,
+    /// Pods of the manager that ours replaces.
+    pub rivals: Store<Pod>,
+    wake: broadcast::Sender<Wake>,
+    unfilled: watch::Sender<BTreeSet<&'static str>>,
+}
+
+/// A future that never ends by itself: all watches.
+pub type Following = BoxFuture<'static, ()>;
+
+/// Enough for a burst; whoever falls behind reconciles everything.
+const WAKES: usize = 256;
+
+/// Starts all watches. Poll the future, or nothing is ever cached. Each watch adds a check to
+/// `readiness` that passes with its first list.
+pub fn watches(client: &Client, places: &Places, metrics: &Metrics, readiness: &Readiness) -> (Arc<Watches>, Following) {
+    let (wake, _) = broadcast::channel(WAKES);
+    let unfilled = watch::Sender::new(BTreeSet::new());
+    let follower = |resource: &'static str, cache: &'static str| {
+        unfilled.send_modify(|unfilled| {
+            unfilled.insert(cache);
+        });
+        Follower {
+            resource,
+            cache,
+            check: readiness.check(cache, "waiting for the first list"),
+            metrics: metrics.clone(),
+            wake: wake.clone(),
+            unfilled: unfilled.clone(),
+        }
+    };
+    let (nats, nats_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store();
+    let (rivals, rivals_writer) = reflector::store();
+    let watches = Arc::new(Watches {
+        nats,
+        secret: Named::default(),
+        config_map: Named::default(),
+        service: Named::default(),
+        stateful_set: Named::default(),
+        pod_disruption_budget: Named::default(),
+        pods,
+        zones: Zones::default(),
+        shoot_info: Named::default(),
+        istio: Istio::default(),
+        rivals,
+        wake: wake.clone(),
+        unfilled: unfilled.clone(),
+    });
+    let NamespacedName { namespace, name } = places.allowed.clone();
+    let allowed = &places.allowed;
+    let all = FuturesUnordered::new();
+    let nats_api = Api::all(client.clone());
+    all.push(follow_nats(follower("nats", "nats"), nats_api, nats_writer).boxed());
+    all.push(child(follower("secrets", "secret"), client, &namespace, &allowed.secret(), &watches, |all| &all.secret));
+    all.push(child(
+        follower("configmaps", "configmap"),
+        client,
+        &namespace,
+        &allowed.config_map(),
+        &watches,
+        |all| &all.config_map,
+    ));
+    all.push(child(follower("services", "service"), client, &namespace, &name, &watches, |all| &all.service));
+    all.push(child(follower("statefulsets", "statefulset"), client, &namespace, &name, &watches, |all| {
+        &all.stateful_set
+    }));
+    all.push(child(
+        follower("poddisruptionbudgets", "poddisruptionbudget"),
+        client,
+        &namespace,
+        &name,
+        &watches,
+        |all| &all.pod_disruption_budget,
+    ));
+    all.push(child(
+        follower("configmaps", "shoot-info"),
+        client,
+        surroundings::SHOOT_INFO_NAMESPACE,
+        surroundings::SHOOT_INFO,
+        &watches,
+        |all| &all.shoot_info,
+    ));
+    let pods_config = Config::default().labels(&allowed.label_query());
+    let pods_api = Api::namespaced(client.clone(), &namespace);
+    all.push(follow_pods(follower("pods", "pods"), pods_api, pods_config, pods_writer).boxed());
+    let rivals_config = rivals::watch_config();
+    let rivals_api = Api::namespaced(client.clone(), &places.own_namespace);
+    all.push(follow_pods(follower("pods", "manager-pods"), rivals_api, rivals_config, rivals_writer).boxed());
+    all.push(surroundings::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
+    let istio = follower("customresourcedefinitions", "istio");
+    all.push(surroundings::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());
+    (watches, all.collect::<()>().boxed())
+}
+
+impl Watches {
+    /// Whom events concern from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Wake> {
+        self.wake.subscribe()
+    }
+
+    /// Resolves when every watch has delivered its first list.
+    pub async fn filled(&self) {
+        // The sender is ours, so this cannot fail.
+        let _ = self.unfilled.subscribe().wait_for(BTreeSet::is_empty).await;
+    }
+}
+
+fn child<K>(
+    follower: Follower,
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    watches: &Arc<Watches>,
+    slot: fn(&Watches) -> &Named<K>,
+) -> Following
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned,
+    K: std::fmt::Debug + Send + Sync + 'static,
+{
+    let events = events::<K>(Api::namespaced(client.clone(), namespace), by_name(name));
+    let watches = watches.clone();
+    async move { follower.follow_named(events, slot(&watches)).await }.boxed()
+}
+
+async fn follow_nats(
+    follower: Follower,
+    api: Api<GuardedNats>,
+    mut writer: reflector::store::Writer<GuardedNats>,
+) {
+    let events = events(api, Config::default());
+    follower
+        .follow(events, move |event| {
+            writer.apply_watcher_event(&event);
+            match event {
+                Event::Apply(nats) | Event::Delete(nats) => Some(Wake::One(ObjectRef::from_obj(&nats))),
+                Event::InitDone => Some(Wake::All),
+                Event::Init | Event::InitApply(_) => None,
+            }
+        })
+        .await;
+}
+
+async fn follow_pods(
+    follower: Follower,
+    api: Api<Pod>,
+    config: Config,
+    mut writer: reflector::store::Writer<Pod>,
+) {
+    let events = events(api, config).modify(keep_what_matters);
+    follower
+        .follow(events, move |event| {
+            writer.apply_watcher_event(&event);
+            matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Wake::All)
+        })
+        .await;
+}
+
+/// Of a pod: where it runs, and whether its containers started. The rest is most of its size.
+fn keep_what_matters(pod: &mut Pod) {
+    pod.annotations_mut().clear();
+    if let Some(spec) = &mut pod.spec {
+        let node_name = spec.node_name.take();
+        *spec = k8s_openapi::api::core::v1::PodSpec { node_name, ..Default::default() };
+    }
+}
+

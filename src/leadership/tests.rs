@@ -1,0 +1,259 @@
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::BoxError;
+use axum::body::Body as AnswerBody;
+use axum::http::{Method, Request, Response, StatusCode};
+use futures::stream;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// An apiserver that holds one Lease.
+#[derive(Clone)]
+struct Apiserver {
+    state: Arc<Mutex<State>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    lease: Option<Value>,
+    /// The field manager that applied the holder.
+    owner: Option<String>,
+    mode: Mode,
+    writes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Mode {
+    #[default]
+    Well,
+    Failing,
+    Hanging,
+}
+
+impl Apiserver {
+    fn with(spec: Option<&Value>) -> Self {
+        let lease = spec.map(lease);
+        let state = State { lease, owner: Some("someone".into()), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(1) }
+    }
+
+    fn client(&self) -> Client {
+        let apiserver = self.clone();
+        Client::new(tower::service_fn(move |request| answer(apiserver.clone(), request)), "default")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn set(&self, mode: Mode) {
+        self.state().mode = mode;
+    }
+
+    fn holder(&self) -> Option<String> {
+        let state = self.state();
+        state.lease.as_ref()?["spec"]["holderIdentity"].as_str().map(str::to_owned)
+    }
+
+    fn change(&self, lease: Option<Value>) {
+        self.state().lease = lease;
+        self.changes.send_modify(|version| *version += 1);
+    }
+}
+
+fn lease(spec: &Value) -> Value {
+    let metadata = json!({"name": LEASE_NAME, "namespace": "a", "resourceVersion": "1"});
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
+}
+
+fn reply(status: u16, body: impl Into<AnswerBody>) -> Response<AnswerBody> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
+fn refusal(code: u16, reason: &str) -> Response<AnswerBody> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason, "reason": reason, "code": code});
+    reply(code, status.to_string())
+}
+
+async fn answer(apiserver: Apiserver, request: Request<Body>) -> Result<Response<AnswerBody>, BoxError> {
+    let mode = apiserver.state().mode;
+    match mode {
+        Mode::Well => {}
+        Mode::Failing => return Ok(refusal(503, "ServiceUnavailable")),
+        Mode::Hanging => std::future::pending().await,
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let named = request.uri().path().ends_with(LEASE_NAME);
+    if query.contains("watch=true") {
+        let version = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
+        let seen: u64 = version.unwrap().parse().unwrap();
+        let changes = apiserver.changes.subscribe();
+        let events = stream::unfold((apiserver, changes, seen), |(apiserver, mut changes, seen)| async move {
+            let version = *changes.wait_for(|version| *version > seen).await.ok()?;
+            let event = match &apiserver.state().lease {
+                Some(lease) => json!({"type": "MODIFIED", "object": lease}),
+                None => json!({"type": "DELETED", "object": lease(&json!({}))}),
+            };
+            Some((Ok::<_, BoxError>(format!("{event}\n")), (apiserver, changes, version)))
+        });
+        return Ok(reply(200, AnswerBody::from_stream(events)));
+    }
+    let found = apiserver.state().lease.clone();
+    match (request.method().clone(), found) {
+        (Method::GET, Some(lease)) if named => Ok(reply(200, lease.to_string())),
+        (Method::GET, None) if named => Ok(refusal(404, "NotFound")),
+        (Method::GET, found) => {
+            let items: Vec<Value> = found.into_iter().collect();
+            let metadata = json!({"resourceVersion": apiserver.changes.borrow().to_string()});
+            let list = json!({"kind": "LeaseList", "apiVersion": "v1", "metadata": metadata, "items": items});
+            Ok(reply(200, list.to_string()))
+        }
+        (Method::POST, _) => {
+            apiserver.change(Some(lease(&json!({}))));
+            Ok(reply(201, lease(&json!({})).to_string()))
+        }
+        (Method::PATCH, Some(mut found)) => {
+            let applies = request.headers()["content-type"] == "application/apply-patch+yaml";
+            let manager = query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")).map(str::to_owned);
+            let bytes = request.into_body().collect_bytes().await?;
+            let patch: Value = serde_json::from_slice(&bytes)?;
+            {
+                let mut state = apiserver.state();
+                if applies && found["spec"]["holderIdentity"].is_string() && state.owner != manager {
+                    return Ok(refusal(409, "Conflict"));
+                }
+                state.owner = manager;
+                state.writes += 1;
+            }
+            for (key, value) in patch["spec"].as_object().unwrap() {
+                found["spec"][key] = value.clone();
+            }
+            apiserver.change(Some(found.clone()));
+            Ok(reply(200, found.to_string()))
+        }
+        _ => Ok(refusal(404, "NotFound")),
+    }
+}
+
+fn held_by(holder: &str, renewed: &str) -> Value {
+    json!({"holderIdentity": holder, "renewTime": renewed, "acquireTime": renewed, "leaseDurationSeconds": 20})
+}
+
+async fn lead(apiserver: &Apiserver, name: &str) -> (Leadership, Election) {
+    let election = Election::new("a", Some(name));
+    let client = apiserver.client();
+    let leadership = Leadership::acquire(&client, Some(&election));
+    (timeout(Duration::from_mins(2), leadership).await.unwrap(), election)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_taken_when_nobody_holds_it() {
+    let cases = [
+        ("missing", None),
+        ("empty", Some(json!({}))),
+        ("null", Some(Value::Null)),
+        ("given up", Some(json!({"leaseTransitions": 4}))),
+        ("run out", Some(held_by("other", "2020-01-01T00:00:00.000000Z"))),
+    ];
+    for (case, spec) in cases {
+        let apiserver = Apiserver::with(spec.as_ref());
+        let (_leadership, election) = lead(&apiserver, "pod-1").await;
+        assert_eq!(apiserver.holder().as_deref(), Some(election.identity()), "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_kept_with_a_write_every_ten_seconds() {
+    let apiserver = Apiserver::with(Some(&json!({})));
+    let (mut leadership, _) = lead(&apiserver, "pod-1").await;
+    let before = apiserver.state().writes;
+    assert!(timeout(Duration::from_secs(305), leadership.lost()).await.is_err());
+    let renewals = apiserver.state().writes - before;
+    assert!((28..=32).contains(&renewals), "{renewals}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_ends_before_a_lease_that_cannot_be_renewed_runs_out() {
+    for mode in [Mode::Failing, Mode::Hanging] {
+        let apiserver = Apiserver::with(Some(&json!({})));
+        let (mut leadership, _) = lead(&apiserver, "pod-1").await;
+        apiserver.set(mode);
+        let start = Instant::now();
+        assert_eq!(leadership.lost().await, Lost::NotRenewed);
+        assert!(start.elapsed() <= VALIDITY + Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_holder_or_none_ends_leadership_at_once() {
+    let now = jiff::Timestamp::now().to_string();
+    for other in [Some(lease(&held_by("other", &now))), Some(lease(&json!({}))), None] {
+        let apiserver = Apiserver::with(Some(&json!({})));
+        let (mut leadership, _) = lead(&apiserver, "pod-1").await;
+        // The watch has to see us first.
+        assert!(timeout(Duration::from_secs(1), leadership.lost()).await.is_err());
+        apiserver.change(other.clone());
+        let start = Instant::now();
+        assert_eq!(leadership.lost().await, Lost::Taken);
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(leadership.lost().await, Lost::Taken);
+        // What another holds is left alone.
+        leadership.release().await;
+        assert_eq!(apiserver.state().lease, other);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_takes_over_at_once_when_it_is_given_up() {
+    let apiserver = Apiserver::with(Some(&json!({})));
+    let (leadership, first) = lead(&apiserver, "pod-1").await;
+    let second = Election::new("a", Some("pod-2"));
+    let client = apiserver.client();
+    let mut waiting = pin!(Leadership::acquire(&client, Some(&second)));
+    assert!(timeout(Duration::from_secs(5), &mut waiting).await.is_err());
+    assert_eq!(apiserver.holder().as_deref(), Some(first.identity()));
+    leadership.release().await;
+    assert_eq!(apiserver.holder(), None);
+    let start = Instant::now();
+    waiting.await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(apiserver.holder().as_deref(), Some(second.identity()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apiserver_that_is_away_is_waited_for() {
+    let apiserver = Apiserver::with(Some(&json!({})));
+    apiserver.set(Mode::Failing);
+    let waiting = lead(&apiserver, "pod-1");
+    let coming = async {
+        sleep(Duration::from_secs(90)).await;
+        apiserver.set(Mode::Well);
+    };
+    let ((_, election), ()) = tokio::join!(waiting, coming);
+    assert_eq!(apiserver.holder().as_deref(), Some(election.identity()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_election_it_leads_at_once_for_ever() {
+    let apiserver = Apiserver::with(None);
+    let mut leadership = Leadership::acquire(&apiserver.client(), None).await;
+    assert!(timeout(Duration::from_hours(1), leadership.lost()).await.is_err());
+    leadership.release().await;
+    assert_eq!(apiserver.state().writes, 0);
+}
+
+#[test]
+fn identities_differ_for_each_process_and_fit() {
+    let one = Election::new("a", Some("pod-1"));
+    assert!(one.identity().starts_with("pod-1_"));
+    assert_ne!(one.identity(), Election::new("a", Some("pod-1")).identity());
+    let long = "a".repeat(300);
+    assert!(format!("nats-manager-{}", Election::new("a", Some(&long)).identity()).len() <= 128);
+    assert!(Election::new("a", None).identity().starts_with("nats-manager_"));
+}

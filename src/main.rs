@@ -1,0 +1,40 @@
+//! The `nats-manager` binary.
+
+use std::env;
+use std::error::Error;
+use std::process::ExitCode;
+
+use nats_manager::cli::{self, Options};
+use nats_manager::settings::Settings;
+use nats_manager::{run, telemetry};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    if let Some(command) = cli.command {
+        // The seam for the offline commands.
+        return cli::usage_error(&format_args!("{command:?} is not there yet"));
+    }
+    let settings = match Settings::from_env(|name| env::var(name).ok()) {
+        Ok(settings) => settings,
+        Err(error) => return cli::usage_error(&error),
+    };
+    match start(cli.options, settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "ending");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: Options, settings: Settings) -> Result<(), Box<dyn Error>> {
+    telemetry::init_logging(settings.log_level)?;
+    // The same provider everywhere; an error only says that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // One thread: the work is mostly waiting, and each further thread costs memory for its heap.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+    runtime.block_on(async { Ok(run::run(options, settings, run::stop_signal()?).await?) })
+}

@@ -1,0 +1,170 @@
+//! The environment, parsed once at the start.
+
+use thiserror::Error;
+use tracing::Level;
+
+/// What the environment says about this installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `LOG_LEVEL`: what our own code logs; default info.
+    pub log_level: Level,
+    /// `NATS_CR_NAME`: the one NATS resource that is served, a DNS subdomain.
+    pub cr_name: String,
+    /// `NATS_CR_NAMESPACE`: its namespace, a DNS label.
+    pub cr_namespace: String,
+    /// The images in force.
+    pub images: Images,
+    /// `POD_NAMESPACE`: the manager's own namespace; default `cr_namespace`.
+    pub pod_namespace: String,
+    /// `POD_NAME`, else `HOSTNAME`: who this process is among the replicas. Not unique over
+    /// restarts.
+    pub pod_name: Option<String>,
+}
+
+/// The three container images of a NATS pod; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// `NATS_IMAGE`: nats-server.
+    pub nats: String,
+    /// `NATS_SERVER_CONFIG_RELOADER_IMAGE`: signals nats-server when its configuration changes.
+    pub config_reloader: String,
+    /// `PROMETHEUS_NATS_EXPORTER_IMAGE`: metrics of nats-server.
+    pub exporter: String,
+}
+
+/// A variable that is missing or cannot be used. One line that names it and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// A variable without a default is missing or empty.
+    #[error("{variable} is not set: expected {expected}")]
+    Missing {
+        /// Its name.
+        variable: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// A variable holds something else than it should.
+    #[error("{variable} is {value:?}: expected {expected}")]
+    Invalid {
+        /// Its name.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+}
+
+const IMAGE: &str = "an image reference such as registry.example/nats:2.14.2";
+const LABEL: &str = "a DNS label (at most 63 of a-z, 0-9 and '-', first and last a letter or digit)";
+const SUBDOMAIN: &str = "a DNS subdomain (at most 253 of a-z, 0-9, '-' and '.', first and last a letter or digit)";
+const LOG_LEVELS: &str = "debug, info, warn, error or trace";
+const BOOLEAN: &str = "true or false";
+
+impl Settings {
+    /// Reads all variables through `lookup`; an empty value counts as not set.
+    ///
+    /// # Errors
+    /// The first variable that cannot be used.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let log_level = match read(&lookup, "LOG_LEVEL") {
+            None => Level::INFO,
+            Some(text) => parse_level(&text).ok_or_else(|| invalid("LOG_LEVEL", text, LOG_LEVELS))?,
+        };
+        let cr_name = name(&lookup, "NATS_CR_NAME", is_subdomain, SUBDOMAIN)?.unwrap_or("eventing-nats".into());
+        let cr_namespace = name(&lookup, "NATS_CR_NAMESPACE", is_label, LABEL)?.unwrap_or("kyma-system".into());
+        let pod_namespace = name(&lookup, "POD_NAMESPACE", is_label, LABEL)?.unwrap_or_else(|| cr_namespace.clone());
+        let pod_name = name(&lookup, "POD_NAME", is_subdomain, SUBDOMAIN)?
+            .or_else(|| read(&lookup, "HOSTNAME").filter(|host| is_subdomain(host)));
+        let images = Images::from_env(&lookup)?;
+        Ok(Self { log_level, cr_name, cr_namespace, images, pod_namespace, pod_name })
+    }
+}
+
+impl Images {
+    /// Reads the image variables; those that end in `_FIPS` when `KYMA_FIPS_MODE_ENABLED` is true.
+    ///
+    /// # Errors
+    /// A variable in force that is missing, empty or no image reference, or a mode that is no
+    /// boolean.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        const FIPS_MODE: &str = "KYMA_FIPS_MODE_ENABLED";
+        let fips = match read(&lookup, FIPS_MODE) {
+            None => false,
+            Some(text) => parse_bool(&text).map_err(|_| invalid(FIPS_MODE, text, BOOLEAN))?,
+        };
+        let image = |plain: &'static str, with_fips: &'static str| {
+            let variable = if fips { with_fips } else { plain };
+            let value = read(&lookup, variable).ok_or(SettingsError::Missing { variable, expected: IMAGE })?;
+            if value.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                return Err(invalid(variable, value, IMAGE));
+            }
+            Ok(value)
+        };
+        Ok(Self {
+            nats: image("NATS_IMAGE", "NATS_IMAGE_FIPS")?,
+            config_reloader: image("NATS_SERVER_CONFIG_RELOADER_IMAGE", "NATS_SERVER_CONFIG_RELOADER_IMAGE_FIPS")?,
+            exporter: image("PROMETHEUS_NATS_EXPORTER_IMAGE", "PROMETHEUS_NATS_EXPORTER_IMAGE_FIPS")?,
+        })
+    }
+}
+
+/// Parses a boolean in the spellings of Go's `strconv.ParseBool`.
+///
+/// # Errors
+/// What is expected, for a message.
+pub fn parse_bool(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("expected true or false"),
+    }
+}
+
+fn read(lookup: &impl Fn(&str) -> Option<String>, variable: &str) -> Option<String> {
+    let value = lookup(variable)?;
+    let value = value.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+fn name(
+    lookup: &impl Fn(&str) -> Option<String>,
+    variable: &'static str,
+    is_valid: fn(&str) -> bool,
+    expected: &'static str,
+) -> Result<Option<String>, SettingsError> {
+    match read(lookup, variable) {
+        Some(value) if !is_valid(&value) => Err(invalid(variable, value, expected)),
+        value => Ok(value),
+    }
+}
+
+fn invalid(variable: &'static str, value: String, expected: &'static str) -> SettingsError {
+    SettingsError::Invalid { variable, value, expected }
+}
+
+fn parse_level(text: &str) -> Option<Level> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Some(Level::TRACE),
+        "debug" => Some(Level::DEBUG),
+        "info" => Some(Level::INFO),
+        "warn" | "warning" => Some(Level::WARN),
+        "error" => Some(Level::ERROR),
+        _ => None,
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests;

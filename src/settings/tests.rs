@@ -1,0 +1,89 @@
+use super::*;
+
+const PLAIN: [(&str, &str); 3] = [
+    ("NATS_IMAGE", "nats:1"),
+    ("NATS_SERVER_CONFIG_RELOADER_IMAGE", "reloader:1"),
+    ("PROMETHEUS_NATS_EXPORTER_IMAGE", "exporter:1"),
+];
+
+/// The plain images, overlaid with `extra`.
+fn with(extra: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let find = |variable: &str| {
+        let all = extra.iter().chain(&PLAIN);
+        all.into_iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned())
+    };
+    Settings::from_env(find)
+}
+
+#[test]
+fn defaults() {
+    let settings = with(&[("LOG_LEVEL", ""), ("POD_NAME", " ")]).unwrap();
+    let images = Images { nats: "nats:1".into(), config_reloader: "reloader:1".into(), exporter: "exporter:1".into() };
+    let expected = Settings {
+        log_level: Level::INFO,
+        cr_name: "eventing-nats".into(),
+        cr_namespace: "kyma-system".into(),
+        images,
+        pod_namespace: "kyma-system".into(),
+        pod_name: None,
+    };
+    assert_eq!(settings, expected);
+    assert_eq!(with(&[("NATS_CR_NAMESPACE", "a")]).unwrap().pod_namespace, "a");
+    assert_eq!(with(&[("HOSTNAME", "host-1")]).unwrap().pod_name.as_deref(), Some("host-1"));
+    assert_eq!(with(&[("HOSTNAME", "Host_1")]).unwrap().pod_name, None);
+    assert_eq!(with(&[("HOSTNAME", "h"), ("POD_NAME", "p")]).unwrap().pod_name.as_deref(), Some("p"));
+}
+
+#[test]
+fn levels() {
+    let cases = [
+        ("debug", Level::DEBUG),
+        ("INFO", Level::INFO),
+        ("Warn", Level::WARN),
+        ("warning", Level::WARN),
+        ("error", Level::ERROR),
+        ("trace", Level::TRACE),
+    ];
+    for (text, level) in cases {
+        assert_eq!(with(&[("LOG_LEVEL", text)]).unwrap().log_level, level, "{text}");
+    }
+}
+
+#[test]
+fn fips_images_are_used_in_fips_mode_only() {
+    let fips = [
+        ("NATS_IMAGE_FIPS", "f:1"),
+        ("NATS_SERVER_CONFIG_RELOADER_IMAGE_FIPS", "f:2"),
+        ("PROMETHEUS_NATS_EXPORTER_IMAGE_FIPS", "f:3"),
+    ];
+    for (mode, nats) in
+        [("true", "f:1"), ("T", "f:1"), ("1", "f:1"), ("false", "nats:1"), ("F", "nats:1"), ("", "nats:1")]
+    {
+        let environment = [&fips[..], &[("KYMA_FIPS_MODE_ENABLED", mode)]].concat();
+        assert_eq!(with(&environment).unwrap().images.nats, nats, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named_with_what_is_expected() {
+    let label = "a".repeat(64);
+    let cases = [
+        ("LOG_LEVEL", "verbose", r#"LOG_LEVEL is "verbose": expected debug, info"#),
+        ("NATS_IMAGE", "", "NATS_IMAGE is not set: expected an image reference"),
+        ("NATS_IMAGE", "a b", r#"NATS_IMAGE is "a b": expected an image reference"#),
+        ("KYMA_FIPS_MODE_ENABLED", "true", "NATS_IMAGE_FIPS is not set: expected an image reference"),
+        ("KYMA_FIPS_MODE_ENABLED", "yes", r#"KYMA_FIPS_MODE_ENABLED is "yes": expected true or false"#),
+        ("NATS_CR_NAME", "Eventing", r#"NATS_CR_NAME is "Eventing": expected a DNS subdomain"#),
+        ("NATS_CR_NAME", "a..b", "expected a DNS subdomain"),
+        ("NATS_CR_NAMESPACE", "a.b", "expected a DNS label"),
+        ("NATS_CR_NAMESPACE", "-a", "expected a DNS label"),
+        ("NATS_CR_NAMESPACE", &label, "expected a DNS label"),
+        ("POD_NAMESPACE", "a_b", "POD_NAMESPACE is \"a_b\": expected a DNS label"),
+        ("POD_NAME", "a/b", "POD_NAME is \"a/b\": expected a DNS subdomain"),
+    ];
+    for (variable, value, expected) in cases {
+        let message = with(&[(variable, value)]).unwrap_err().to_string();
+        assert!(message.contains(expected), "{variable}={value}: {message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+}

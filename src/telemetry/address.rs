@@ -1,0 +1,139 @@
+//! Addresses to listen on, in the spelling of Go's `net.Listen`.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BindAddress {
+    /// `0` or nothing: not at all.
+    Disabled,
+    /// `:8080`: every interface, IPv6 and IPv4; port 0 takes any free one.
+    All(u16),
+    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`.
+    Host(String, u16),
+}
+
+/// The text is no address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected `:8080`, `127.0.0.1:8080` or `[::1]:8080`, or `0` for off")]
+pub struct AddressError;
+
+impl BindAddress {
+    /// Starts to listen; `None` when disabled.
+    ///
+    /// # Errors
+    /// As the system gives them; the address is not in them.
+    pub async fn listen(&self) -> io::Result<Option<TcpListener>> {
+        match self {
+            Self::Disabled => Ok(None),
+            Self::Host(host, port) => TcpListener::bind((host.as_str(), *port)).await.map(Some),
+            Self::All(port) => {
+                match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
+                    // Where IPv6 is switched off the system refuses the address or the family.
+                    Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                        TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
+                    }
+                    result => result,
+                }
+                .map(Some)
+            }
+        }
+    }
+}
+
+impl FromStr for BindAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() || text == "0" {
+            return Ok(Self::Disabled);
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(AddressError)?;
+        // `parse` would take "+80" too.
+        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(AddressError);
+        }
+        let port = port.parse().map_err(|_| AddressError)?;
+        if host.is_empty() {
+            return Ok(Self::All(port));
+        }
+        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+            Some(inner) => inner.filter(|inner| inner.parse::<Ipv6Addr>().is_ok()).ok_or(AddressError)?,
+            None => host,
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        if host.parse::<Ipv6Addr>().is_err() && !host.chars().all(is_name)
+            || text.starts_with(host) && host.contains(':')
+        {
+            return Err(AddressError);
+        }
+        Ok(Self::Host(host.to_owned(), port))
+    }
+}
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("0"),
+            Self::All(port) => write!(f, ":{port}"),
+            Self::Host(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Host(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_spellings() {
+        let host = |host: &str, port| Ok(BindAddress::Host(host.into(), port));
+        let cases = [
+            ("", Ok(BindAddress::Disabled)),
+            ("0", Ok(BindAddress::Disabled)),
+            (":8080", Ok(BindAddress::All(8080))),
+            (":0", Ok(BindAddress::All(0))),
+            ("127.0.0.1:8080", host("127.0.0.1", 8080)),
+            ("0.0.0.0:1", host("0.0.0.0", 1)),
+            ("localhost:0", host("localhost", 0)),
+            ("[::1]:8080", host("::1", 8080)),
+            ("[::]:8080", host("::", 8080)),
+            ("8080", Err(AddressError)),
+            (":", Err(AddressError)),
+            (":http", Err(AddressError)),
+            (":65536", Err(AddressError)),
+            (":-1", Err(AddressError)),
+            (":+1", Err(AddressError)),
+            ("::1:8080", Err(AddressError)),
+            ("[::1:8080", Err(AddressError)),
+            ("[host]:8080", Err(AddressError)),
+            ("http://host:80", Err(AddressError)),
+            ("a b:80", Err(AddressError)),
+        ];
+        for (text, expected) in cases {
+            let parsed = text.parse::<BindAddress>();
+            assert_eq!(parsed, expected, "{text}");
+            if let Ok(address) = parsed
+                && !text.is_empty()
+            {
+                assert_eq!(address.to_string(), text);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn all_interfaces_include_ipv4() {
+        let listener = BindAddress::All(0).listen().await.unwrap().unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        assert!(BindAddress::Disabled.listen().await.unwrap().is_none());
+        assert_eq!(BindAddress::All(port).listen().await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,172 @@
+//! The client of the apiserver: says who it is, counts its requests, and never waits for ever.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::{Body as AnswerBody, Bytes, HttpBody, to_bytes};
+use axum::http::{HeaderValue, Request, Response, header};
+use futures::future::BoxFuture;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::time::timeout;
+use tower::{Layer, Service};
+
+use super::requests::is_watch;
+use super::{Metrics, RequestLabels};
+
+/// The apiserver did not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the apiserver did not answer within {} s", .0.as_secs())]
+pub struct RequestTimeout(Duration);
+
+/// A layer that counts requests and limits the time of all but watches.
+#[derive(Debug, Clone)]
+pub struct Metered {
+    metrics: Metrics,
+    limit: Duration,
+}
+
+/// A service whose requests are counted.
+#[derive(Debug, Clone)]
+pub struct CountedRequests<S> {
+    inner: S,
+    metrics: Metrics,
+    limit: Duration,
+}
+
+/// From the request to the end of the answer's body. Beyond it a person would think it hangs.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A client for `config` under the user agent `nats-manager/<version>`, with every request in
+/// `metrics` and none but watches taking longer than 30 s (watches are renewed by kube's watcher
+/// when nothing comes for five minutes).
+///
+/// # Errors
+/// When `config` holds credentials or certificates that cannot be used.
+pub fn client(mut config: Config, metrics: &Metrics) -> kube::Result<Client> {
+    let agent = HeaderValue::from_static(concat!("nats-manager/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((header::USER_AGENT, agent));
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    // kube would retry 429, 503 and 504 up to 15 times unseen; we count, log and back off ourselves.
+    config.default_retry = false;
+    let layer = Metered { metrics: metrics.clone(), limit: REQUEST_LIMIT };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+impl<S> Layer<S> for Metered {
+    type Service = CountedRequests<S>;
+
+    fn layer(&self, inner: S) -> CountedRequests<S> {
+        CountedRequests { inner, metrics: self.metrics.clone(), limit: self.limit }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for CountedRequests<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<AnswerBody>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let labels = RequestLabels::of(&request);
+        // The head of a watch comes at once; only its body goes on.
+        let whole = !is_watch(&request);
+        let answer = self.inner.call(request);
+        let (metrics, limit) = (self.metrics.clone(), self.limit);
+        Box::pin(async move {
+            let result = timeout(limit, read(answer, whole)).await;
+            metrics.request_answered(&match &result {
+                Ok(Ok(response)) => labels.answered(response.status()),
+                Ok(Err(_)) => labels,
+                Err(_) => labels.timed_out(),
+            });
+            result.unwrap_or_else(|_| Err(RequestTimeout(limit).into()))
+        })
+    }
+}
+
+/// Waits for the head of an answer, or with `whole` for its body too, since a body can hang as well.
+async fn read<B, E>(
+    answer: impl Future<Output = Result<Response<B>, E>>,
+    whole: bool,
+) -> Result<Response<AnswerBody>, BoxError>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    E: Into<BoxError>,
+{
+    let response = answer.await.map_err(Into::into)?.map(AnswerBody::new);
+    if !whole {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await?;
+    Ok(Response::from_parts(head, bytes.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::Api;
+    use kube::runtime::WatchStreamExt;
+    use kube::runtime::watcher;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    /// An apiserver that hangs: before the head for names that end in `silent`, else in the body.
+    fn hanging(metrics: &Metrics) -> Client {
+        let apiserver = tower::service_fn(|request: Request<Body>| async move {
+            if request.uri().path().ends_with("silent") {
+                std::future::pending::<()>().await;
+            }
+            let endless = stream::pending::<Result<Bytes, Infallible>>();
+            Ok::<_, BoxError>(Response::new(AnswerBody::from_stream(endless)))
+        });
+        let layer = Metered { metrics: metrics.clone(), limit: LIMIT };
+        ClientBuilder::new(apiserver, "default").with_layer(&layer).build()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hanging_apiserver_is_an_error_in_time() {
+        let metrics = Metrics::new();
+        let api: Api<Secret> = Api::namespaced(hanging(&metrics), "a");
+        for name in ["silent", "stalling"] {
+            let error = timeout(LIMIT * 2, api.get(name)).await.unwrap().unwrap_err();
+            assert!(error.to_string().contains("did not answer within 5 s"), "{error}");
+        }
+        let text = metrics.encode().unwrap();
+        assert!(text.contains(r#"requests_total{verb="get",resource="secrets",code="timeout"} 2"#), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_may_stay_silent() {
+        let metrics = Metrics::new();
+        let api: Api<Secret> = Api::namespaced(hanging(&metrics), "a");
+        let version = api.watch(&kube::api::WatchParams::default(), "1").await;
+        assert!(version.is_ok());
+        // A list that stalls is no watch.
+        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).touched_objects());
+        let first = timeout(LIMIT * 2, futures::StreamExt::next(&mut events)).await.unwrap();
+        assert!(first.is_some_and(|event| event.is_err()));
+        let text = metrics.encode().unwrap();
+        assert!(text.contains(r#"requests_total{verb="watch",resource="secrets",code="200"} 1"#), "{text}");
+    }
+}

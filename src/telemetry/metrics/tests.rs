@@ -1,0 +1,41 @@
+use super::*;
+
+fn lines(metrics: &Metrics) -> Vec<String> {
+    metrics.encode().unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn names_and_values() {
+    let metrics = Metrics::new();
+    metrics.set_availability_zones_used(3);
+    metrics.set_nats_nodes(5);
+    metrics.set_leader(true);
+    metrics.watch_restarted("statefulsets");
+    metrics.request_answered(&RequestLabels { verb: "apply", resource: "secrets".into(), code: "200".into() });
+    metrics.reconcile_started().finish(Outcome::Success);
+    let failing = metrics.reconcile_started();
+    let expected = [
+        "nats_manager_availability_zones_used_count 3",
+        "nats_manager_cr_nats_nodes_count 5",
+        "nats_manager_leader 1",
+        "nats_manager_watch_restarts_total{resource=\"statefulsets\"} 1",
+        "nats_manager_apiserver_requests_total{verb=\"apply\",resource=\"secrets\",code=\"200\"} 1",
+        "nats_manager_reconciles_total{outcome=\"success\"} 1",
+        "nats_manager_reconcile_duration_seconds_count 1",
+        "nats_manager_reconciles_in_flight 1",
+        "# TYPE nats_manager_availability_zones_used_count gauge",
+    ];
+    let text = lines(&metrics);
+    for line in expected {
+        assert!(text.iter().any(|found| found == line), "{line} in {text:#?}");
+    }
+    assert!(text.iter().any(|line| line.starts_with("nats_manager_build_info{version=\"")), "{text:#?}");
+    assert_eq!(text.last().map(String::as_str), Some("# EOF"));
+
+    failing.finish(Outcome::Error);
+    drop(metrics.reconcile_started());
+    let text = lines(&metrics);
+    assert!(text.contains(&"nats_manager_reconciles_total{outcome=\"error\"} 1".to_owned()));
+    assert!(text.contains(&"nats_manager_reconciles_in_flight 0".to_owned()));
+    assert!(text.contains(&"nats_manager_reconcile_duration_seconds_count 2".to_owned()));
+}

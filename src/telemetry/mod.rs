@@ -1,0 +1,18 @@
+//! What the process tells about itself: logs, metrics, probes; and the client that counts its
+//! requests to the apiserver.
+
+mod address;
+mod client;
+mod logging;
+mod metrics;
+mod probes;
+mod requests;
+mod server;
+
+pub use address::{AddressError, BindAddress};
+pub use client::{CountedRequests, Metered, RequestTimeout, client};
+pub use logging::{LoggingError, init as init_logging};
+pub use metrics::{Metrics, Outcome, ReconcileTimer};
+pub use probes::{Check, Readiness};
+pub use requests::RequestLabels;
+pub use server::{ServerError, Servers, metrics_router, probes_router};

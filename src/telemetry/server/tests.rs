@@ -1,0 +1,67 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::*;
+
+async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn probes_and_metrics_until_stopped() {
+    let (local, metrics, readiness) = ("127.0.0.1:0".parse().unwrap(), Metrics::new(), Readiness::new());
+    let check = readiness.check("crd", "waiting for the CustomResourceDefinition");
+    let servers = Servers::bind((&local, &metrics), (&local, &readiness)).await.unwrap();
+    let (metrics, probes) = (servers.metrics_address().unwrap(), servers.probes_address().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let asking = async {
+        // A connection without a request must not hold up the end.
+        let _idle = TcpStream::connect(probes).await.unwrap();
+        let answer = get(probes, "/readyz", "").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("[-]crd: waiting for the CustomResourceDefinition"), "{answer}");
+        check.pass();
+        let cases = [
+            (probes, "/readyz", "", "HTTP/1.1 200", "ok"),
+            (probes, "/readyz?verbose", "", "HTTP/1.1 200", "[+]crd ok"),
+            (probes, "/healthz", "", "HTTP/1.1 200", "ok"),
+            (probes, "/metrics", "", "HTTP/1.1 404", ""),
+            (metrics, "/metrics", "", "HTTP/1.1 200", "content-type: text/plain; version=0.0.4"),
+            (
+                metrics,
+                "/metrics",
+                "Accept: application/openmetrics-text\r\n",
+                "HTTP/1.1 200",
+                "application/openmetrics-text; version=1.0.0",
+            ),
+            (metrics, "/metrics", "", "HTTP/1.1 200", "nats_manager_leader 0"),
+        ];
+        for (address, path, headers, status, part) in cases {
+            let answer = get(address, path, headers).await;
+            assert!(answer.starts_with(status) && answer.contains(part), "{path}: {answer}");
+        }
+        stop.send(()).unwrap();
+    };
+    let stopped = async { stopped.await.unwrap() };
+    let (result, ()) = tokio::join!(servers.serve(stopped), asking);
+    result.unwrap();
+    assert!(TcpStream::connect(probes).await.is_err());
+}
+
+#[tokio::test]
+async fn a_taken_address_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: BindAddress = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let off = BindAddress::Disabled;
+    let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    let error = Servers::bind((&off, &metrics), (&address, &readiness)).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on {address} for probes: ")), "{error}");
+    let servers = Servers::bind((&off, &metrics), (&off, &readiness)).await.unwrap();
+    servers.serve(std::future::ready(())).await.unwrap();
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"k8s.io/client-go/rest"
+)
+
+// serviceRange is the addresses of services, apart from those kwok gives to pods.
+const serviceRange = "10.96.0.0/16"
+
+// auditPolicy records each request once it is answered, without bodies: enough to count who wrote what.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+`
+
+// startAPIServer runs kube-apiserver, writes the kubeconfigs for it, and waits until it says that it is ready.
+func (c *controlPlane) startAPIServer(ctx context.Context) error {
+	if err := os.WriteFile(c.home.file("audit-policy.yaml"), []byte(auditPolicy), 0o600); err != nil {
+		return err
+	}
+	var client rest.Interface
+	return c.runOnFreePort(ctx, func(port int) (*process, error) {
+		c.apiPort = port
+		if err := c.writeKubeconfigs(); err != nil {
+			return nil, err
+		}
+		var err error
+		if client, err = readinessClient(c.kubeconfig("supervisor")); err != nil {
+			return nil, err
+		}
+		return c.run("kube-apiserver", append(c.apiserverFlags(), c.options.apiserverArgs...)...)
+	}, func(ctx context.Context) bool {
+		return client.Get().AbsPath("/readyz").Do(ctx).Error() == nil
+	})
+}
+
+func (c *controlPlane) apiserverFlags() []string {
+	return []string{
+		"--etcd-servers=" + c.etcdURL(),
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.apiPort),
+		"--advertise-address=127.0.0.1",
+		// The endpoints of the `kubernetes` service may not be loopback addresses, so there are none.
+		"--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=" + serviceRange,
+		"--authorization-mode=RBAC",
+		"--allow-privileged=true",
+		"--profiling=false",
+		"--tls-cert-file=" + c.home.file("pki", "apiserver.crt"),
+		"--tls-private-key-file=" + c.home.file("pki", "apiserver.key"),
+		"--client-ca-file=" + c.caFile(),
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-signing-key-file=" + c.serviceAccountKey(),
+		"--service-account-key-file=" + c.serviceAccountKey(),
+		"--audit-policy-file=" + c.home.file("audit-policy.yaml"),
+		"--audit-log-path=" + c.auditLog(),
+		"--audit-log-mode=blocking", // what was answered is in the log
+		"--audit-log-maxsize=1000000",
+	}
+}
+
+func (c *controlPlane) server() string   { return fmt.Sprintf("https://127.0.0.1:%d", c.apiPort) }
+func (c *controlPlane) auditLog() string { return c.home.file("logs", "audit.log") }

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+)
+
+const (
+	startTimeout = 2 * time.Minute
+	portAttempts = 5
+	// stopGrace is how long a component may take to end when its data is kept.
+	stopGrace = 5 * time.Second
+)
+
+// controlPlane is everything `cluster up` runs, in the order of its start.
+type controlPlane struct {
+	options   options
+	home      *directory
+	authority *authority
+	etcdPort  int
+	apiPort   int
+	processes []*process
+	// stopControllers ends the supervisor's own controllers.
+	stopControllers context.CancelFunc
+}
+
+// start brings everything up and returns once pods can be scheduled.
+func (c *controlPlane) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
+	defer cancel()
+	if err := c.writeCredentials(); err != nil {
+		return err
+	}
+	if err := c.startEtcd(ctx); err != nil {
+		return err
+	}
+	if err := c.startAPIServer(ctx); err != nil {
+		return err
+	}
+	if err := c.startControllers(); err != nil {
+		return err
+	}
+	config, err := loadKubeconfig(c.kubeconfig("supervisor"), "nats-manager-cluster")
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	if err := createNodes(ctx, client, c.options.nodes, c.options.zones); err != nil {
+		return err
+	}
+	if err := createStorageClass(ctx, client); err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.Background())
+	c.stopControllers = stop
+	if err := startProvisioner(background, client, c.home.file("volumes")); err != nil {
+		return err
+	}
+	return c.untilUsable(ctx, client)
+}
+
+// wait stays until ctx ends, which is a clean end, or a component dies, which is not.
+func (c *controlPlane) wait(ctx context.Context) error {
+	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}}
+	for _, p := range c.processes {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(p.exited)})
+	}
+	chosen, _, _ := reflect.Select(cases)
+	if chosen == 0 {
+		return nil
+	}
+	return c.processes[chosen-1].died()
+}
+
+// stop ends everything, the last started first.
+func (c *controlPlane) stop() {
+	if c.stopControllers != nil {
+		c.stopControllers()
+	}
+	grace := time.Duration(0) // nothing to write down when the directory goes as well
+	if c.options.keep {
+		grace = stopGrace
+	}
+	for i := len(c.processes) - 1; i >= 0; i-- {
+		c.processes[i].stop(grace)
+	}
+}
+
+// run starts a component of this binary.
+func (c *controlPlane) run(name string, args ...string) (*process, error) {
+	binary, prefix, err := componentCommand(name)
+	if err != nil {
+		return nil, err
+	}
+	return c.spawn(name, binary, append(prefix, args...))
+}
+
+func (c *controlPlane) spawn(name, binary string, args []string) (*process, error) {
+	p, err := startProcess(c.home, name, binary, args)
+	if err == nil {
+		c.processes = append(c.processes, p)
+	}
+	return p, err
+}
+
+// runOnFreePort starts a server and waits until it is ready, on another port when somebody else took the first.
+func (c *controlPlane) runOnFreePort(
+	ctx context.Context, start func(port int) (*process, error), ready func(context.Context) bool,
+) error {
+	for attempt := 1; ; attempt++ {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		p, err := start(port)
+		if err != nil {
+			return err
+		}
+		err = p.until(ctx, ready)
+		var died *diedError
+		if !errors.As(err, &died) || !died.portTaken() || attempt == portAttempts {
+			return err
+		}
+		c.processes = c.processes[:len(c.processes)-1]
+	}
+}
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}

@@ -1,0 +1,34 @@
+// Command cluster is a real Kubernetes control plane in one binary: the components themselves, compiled from
+// their published modules, and a supervisor that runs them together on loopback.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const usage = `usage:
+  cluster up --dir DIR [flags]   run a control plane until stdin is closed (see: cluster up --help)
+  cluster COMPONENT [flags]      run one component: %s
+`
+
+func main() {
+	// Called by a component's name (a link to this binary), the whole command line is the component's own.
+	if run, ok := components[filepath.Base(os.Args[0])]; ok {
+		os.Exit(run(os.Args))
+	}
+	if len(os.Args) > 1 {
+		name := os.Args[1]
+		if name == "up" {
+			os.Exit(up(os.Args[2:]))
+		}
+		if run, ok := components[name]; ok {
+			os.Args = os.Args[1:]
+			os.Exit(run(os.Args))
+		}
+	}
+	fmt.Fprintf(os.Stderr, usage, strings.Join(componentNames(), ", "))
+	os.Exit(2)
+}

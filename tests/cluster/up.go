@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/pflag"
+)
+
+// options of `cluster up`.
+type options struct {
+	directory     string
+	keep          bool
+	kwok          string
+	nodes, zones  int
+	apiserverArgs []string
+}
+
+// announcement is the one line on stdout that says the control plane is ready, and where.
+type announcement struct {
+	Kubeconfig string `json:"kubeconfig"`
+	Server     string `json:"server"`
+	AuditLog   string `json:"auditLog"`
+	Directory  string `json:"dir"`
+}
+
+var errStdinClosed = errors.New("stdin was closed")
+
+// up runs a control plane until it is told to stop, and returns the exit code.
+func up(args []string) int {
+	options, err := parseOptions(args)
+	if errors.Is(err, pflag.ErrHelp) {
+		return 0
+	}
+	if err == nil {
+		err = supervise(options)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		return 1
+	}
+	return 0
+}
+
+func parseOptions(args []string) (options, error) {
+	var o options
+	flags := pflag.NewFlagSet("cluster up", pflag.ContinueOnError)
+	flags.StringVar(&o.directory, "dir", "", "where everything is kept; must be empty or not exist, and goes again at the end")
+	flags.BoolVar(&o.keep, "keep", false, "leave the directory (logs, audit log, data) behind at the end")
+	flags.StringVar(&o.kwok, "kwok", "kwok", "the kwok binary (go install sigs.k8s.io/kwok/cmd/kwok@v0.7.0)")
+	flags.IntVar(&o.nodes, "nodes", 3, "number of nodes")
+	flags.IntVar(&o.zones, "zones", 3, "number of zones the nodes are spread over")
+	flags.StringArrayVar(&o.apiserverArgs, "apiserver-arg", nil, "one more flag for kube-apiserver (repeatable)")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case o.directory == "":
+		return o, errors.New("--dir is required")
+	case o.nodes < 1 || o.nodes > maxNodes:
+		return o, fmt.Errorf("--nodes must be 1 to %d", maxNodes)
+	case o.zones < 1 || o.zones > o.nodes:
+		return o, errors.New("--zones must be 1 to the number of nodes")
+	}
+	return o, nil
+}
+
+// supervise starts the control plane, announces it, and stays until it is told to stop or a component dies.
+func supervise(o options) error {
+	// Children are to die with this process, and the kernel counts the thread that started them as their parent.
+	runtime.LockOSThread()
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel(errStdinClosed)
+	}()
+
+	home, err := claimDirectory(o.directory)
+	if err != nil {
+		return err
+	}
+	defer home.release(o.keep)
+	plane := &controlPlane{options: o, home: home}
+	defer plane.stop()
+
+	if err := plane.start(ctx); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(announcement{
+		Kubeconfig: plane.adminKubeconfig(),
+		Server:     plane.server(),
+		AuditLog:   plane.auditLog(),
+		Directory:  home.path,
+	}); err != nil {
+		return err
+	}
+	return plane.wait(ctx)
+}

@@ -1,0 +1,18 @@
+//! Test support: a real Kubernetes control plane and real NATS servers, on loopback, without containers.
+//!
+//! [`LocalCluster`] runs the control plane of `tests/cluster`, [`NatsServer`] runs NATS. What they need is built on
+//! first use and kept in the user's cache (see [`tools`]). [`eventually`] waits for what a test expects.
+
+pub mod audit;
+pub mod cluster;
+mod error;
+mod eventually;
+pub mod nats;
+pub mod tools;
+
+pub use audit::{AuditEvent, AuditEvents, AuditLog, AuditMark};
+pub use cluster::{ClusterOptions, Lease, LocalCluster};
+pub use error::{Error, Result};
+pub use eventually::{Outcome, Seen, eventually};
+pub use nats::{NatsOptions, NatsServer};
+pub use tools::Tool;

@@ -1,0 +1,193 @@
+//! A real NATS server with JetStream, on loopback.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    error::{Error, Result, blocking},
+    tools::Tool,
+};
+
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
+
+/// How the server is to be.
+#[derive(Debug, Clone, Default)]
+pub struct NatsOptions {
+    /// More configuration, in the server's own syntax.
+    pub config: String,
+    /// The port for clients; the server chooses when there is none.
+    pub port: Option<u16>,
+    /// Where `JetStream` keeps its data; a folder that goes with the value when there is none.
+    pub store: Option<PathBuf>,
+}
+
+/// A NATS server. It is killed when it is dropped; its data survives [`NatsServer::stop`].
+#[derive(Debug)]
+pub struct NatsServer {
+    options: NatsOptions,
+    folder: TempDir,
+    running: Option<Running>,
+    ports: Ports,
+}
+
+#[derive(Debug)]
+struct Running(Child);
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    client: u16,
+    monitor: u16,
+}
+
+impl NatsServer {
+    /// Starts a server and waits until `JetStream` is ready.
+    pub async fn start(options: NatsOptions) -> Result<Self> {
+        let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let mut server = Self { options, folder, running: None, ports: Ports { client: 0, monitor: 0 } };
+        server.start_again().await?;
+        Ok(server)
+    }
+
+    /// Starts a stopped server again, on the same ports and with the same data.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.kill();
+        let program = Tool::NatsServer.path().await?;
+        let config = self.folder.path().join("nats.conf");
+        std::fs::write(&config, self.config_text()).map_err(Error::io(config.display()))?;
+        let log = std::fs::File::create(self.log()).map_err(Error::io("the server's log"))?;
+        let child = Command::new(&program)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(Error::io("the server's log"))?)
+            .stderr(log)
+            .spawn()
+            .map_err(Error::io(program.display()))?;
+        let started = Instant::now();
+        let running = self.running.insert(Running(child));
+        let ports_file = self.folder.path().join(format!("nats-server_{}.ports", running.0.id()));
+        loop {
+            if let Some(ports) = read_ports(&ports_file)
+                && is_healthy(ports.monitor).await
+            {
+                self.ports = ports;
+                return Ok(());
+            }
+            let exited = !matches!(running.0.try_wait(), Ok(None));
+            if exited || started.elapsed() > START_TIMEOUT {
+                self.kill();
+                return Err(Error::Nats(std::fs::read_to_string(self.log()).unwrap_or_default()));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Stops the server as an orderly shutdown does.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        blocking(move || {
+            running.interrupt();
+            let asked = Instant::now();
+            while asked.elapsed() < STOP_TIMEOUT && matches!(running.0.try_wait(), Ok(None)) {
+                std::thread::sleep(POLL);
+            }
+            Ok(()) // dropping it kills what is still there
+        })
+        .await
+    }
+
+    /// Ends the server as a crash does.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.ports.client)
+    }
+
+    /// Where the server tells about itself: /healthz, /jsz, ...
+    pub fn monitor_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.monitor)
+    }
+
+    /// Where `JetStream` keeps its data.
+    pub fn store(&self) -> PathBuf {
+        self.options.store.clone().unwrap_or_else(|| self.folder.path().join("store"))
+    }
+
+    /// The log of the last start.
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("nats.log")
+    }
+
+    fn config_text(&self) -> String {
+        // The server writes down which ports it chose; asked to start again it gets the same ones.
+        let port = |known: u16| if known == 0 { "-1".to_owned() } else { known.to_string() };
+        let client = self.options.port.unwrap_or(self.ports.client);
+        format!(
+            "listen: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\nports_file_dir: {}\njetstream {{ store_dir: {} }}\n{}\n",
+            port(client),
+            port(self.ports.monitor),
+            quoted(self.folder.path()),
+            quoted(&self.store()),
+            self.options.config,
+        )
+    }
+}
+
+impl Running {
+    fn interrupt(&self) {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::INT);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// JSON's quotes are quotes in the server's syntax as well.
+fn quoted(path: &Path) -> String {
+    serde_json::Value::from(path.to_string_lossy()).to_string()
+}
+
+fn read_ports(file: &Path) -> Option<Ports> {
+    #[derive(Deserialize)]
+    struct File {
+        nats: Vec<String>,
+        monitoring: Vec<String>,
+    }
+    let port = |urls: &[String]| urls.first()?.rsplit(':').next()?.parse().ok();
+    let file: File = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    Some(Ports { client: port(&file.nats)?, monitor: port(&file.monitoring)? })
+}
+
+async fn is_healthy(port: u16) -> bool {
+    let ask = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    ask.await.is_ok_and(|answer| answer.lines().next().is_some_and(|status| status.ends_with("200 OK")))
+}

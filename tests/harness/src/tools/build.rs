@@ -1,0 +1,80 @@
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read, Seek},
+    path::Path,
+    process::Stdio,
+    thread,
+    time::Duration,
+};
+
+use super::{Tool, progress::Progress};
+use crate::error::{Error, Result};
+
+const POLL: Duration = Duration::from_millis(100);
+const TAIL: usize = 30;
+const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.24 or newer)";
+
+/// Builds a tool into `folder`, below `home`. Of several processes that want it, one builds and the others wait.
+pub(super) fn build(tool: Tool, home: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(home).map_err(Error::io(home.display()))?;
+    let _lock = lock(tool, home)?;
+    if folder.join(tool.name()).exists() {
+        return Ok(()); // somebody else built it while we waited
+    }
+    // Built beside its place and renamed when whole, so that a build that was interrupted is never taken for one.
+    let partial = home.join("partial");
+    let _ = fs::remove_dir_all(&partial);
+    fs::create_dir(&partial).map_err(Error::io(partial.display()))?;
+    run(tool, &partial)?;
+    fs::create_dir_all(folder).map_err(Error::io(folder.display()))?;
+    let program = folder.join(tool.name());
+    fs::rename(partial.join(tool.name()), &program).map_err(Error::io(program.display()))?;
+    let _ = fs::remove_dir(&partial);
+    Ok(())
+}
+
+/// The lock goes with the file, and so with the process.
+fn lock(tool: Tool, home: &Path) -> Result<File> {
+    let path = home.join("build.lock");
+    let file = File::create(&path).map_err(Error::io(path.display()))?;
+    let mut progress = None;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                progress.get_or_insert_with(|| Progress::new("another process builds", tool.title())).tick();
+                thread::sleep(POLL);
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::io(path.display())(source)),
+        }
+    }
+}
+
+fn run(tool: Tool, target: &Path) -> Result<()> {
+    // A file, since a pipe that nobody reads would stop the build when it is full.
+    let mut log = tempfile::tempfile_in(target).map_err(Error::io(target.display()))?;
+    let output = || log.try_clone().map(Stdio::from).map_err(Error::io("the build's output"));
+    let mut child = tool
+        .build_command(target)?
+        .stdin(Stdio::null())
+        .stdout(output()?)
+        .stderr(output()?)
+        .spawn()
+        .map_err(Error::spawn("go", INSTALL_GO))?;
+    let mut progress = Progress::new("building", tool.title());
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(Error::io("go"))? {
+            break status;
+        }
+        progress.tick();
+        thread::sleep(POLL);
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut output = String::new();
+    log.rewind().and_then(|()| log.read_to_string(&mut output)).map_err(Error::io("the build's output"))?;
+    let lines: Vec<_> = output.trim_end().lines().collect();
+    let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+    Err(Error::Build { tool: tool.name(), status, output: tail })
+}

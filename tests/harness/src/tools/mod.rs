@@ -1,0 +1,168 @@
+//! The programs that tests run, built from source on first use and kept in `${XDG_CACHE_HOME:-~/.cache}/nats-manager`.
+//!
+//! Each is kept under a key of its own (a version, or a hash of its sources), so a checkout never gets another's build.
+
+mod build;
+mod progress;
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result, blocking};
+
+const KWOK: &str = "v0.7.0";
+const NATS_SERVER: &str = "v2.14.2";
+const NATS_CLI: &str = "v0.5.1";
+
+/// Linker flags that leave out what only debuggers read.
+const STRIP: &str = "-s -w";
+
+/// Where the control plane's sources are.
+const CLUSTER_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
+
+/// Builds that nobody used for so long are removed.
+const UNUSED: Duration = Duration::from_hours(14 * 24);
+
+/// A program that tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tool {
+    /// The control plane of `tests/cluster`: etcd, kube-apiserver and the rest in one binary.
+    Cluster,
+    /// kwok, which plays the nodes.
+    Kwok,
+    /// The NATS server.
+    NatsServer,
+    /// The NATS command line.
+    NatsCli,
+}
+
+impl Tool {
+    /// The path of the program, built first when the cache does not have it.
+    pub async fn path(self) -> Result<PathBuf> {
+        blocking(move || self.path_blocking()).await
+    }
+
+    /// [`Tool::path`] for callers without a runtime.
+    pub fn path_blocking(self) -> Result<PathBuf> {
+        let home = cache_folder()?.join(self.name());
+        let folder = home.join(self.key()?);
+        let program = folder.join(self.name());
+        if !program.exists() {
+            build::build(self, &home, &folder)?;
+            remove_unused(&home, &folder);
+        }
+        // The time says when it was last used; a cache that cannot be written serves all the same.
+        if let Ok(file) = File::open(&program) {
+            let _ = file.set_modified(SystemTime::now());
+        }
+        Ok(program)
+    }
+
+    /// The name of the program's file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Kwok => "kwok",
+            Self::NatsServer => "nats-server",
+            Self::NatsCli => "nats",
+        }
+    }
+
+    /// What a person who waits for the build should read.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Cluster => "the control plane (about 5 minutes, once)",
+            Self::Kwok => "kwok (about 1 minute, once)",
+            Self::NatsServer => "the NATS server (about 1 minute, once)",
+            Self::NatsCli => "the NATS command line (about 1 minute, once)",
+        }
+    }
+
+    /// What a build is good for: these sources, or this version.
+    fn key(self) -> Result<String> {
+        match self {
+            Self::Cluster => hash_sources(Path::new(CLUSTER_SOURCES)),
+            Self::Kwok => Ok(KWOK.to_owned()),
+            Self::NatsServer => Ok(NATS_SERVER.to_owned()),
+            Self::NatsCli => Ok(NATS_CLI.to_owned()),
+        }
+    }
+
+    /// The command that puts the program into a folder.
+    fn build_command(self, target: &Path) -> Result<Command> {
+        let mut go = Command::new("go");
+        // Settings of the user's own Go work (a vendor folder, a workspace) are not about this build.
+        go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0").env("GOBIN", target);
+        match self {
+            Self::Cluster => go.arg("build").arg("-o").arg(target.join(self.name())),
+            Self::Kwok | Self::NatsServer | Self::NatsCli => go.arg("install"),
+        };
+        let linker = match self {
+            Self::Cluster => cluster_linker_flags()?,
+            Self::Kwok | Self::NatsServer | Self::NatsCli => STRIP.to_owned(),
+        };
+        go.arg("-trimpath").arg(format!("-ldflags={linker}"));
+        match self {
+            Self::Cluster => go.arg(".").current_dir(CLUSTER_SOURCES),
+            Self::Kwok => go.arg(format!("sigs.k8s.io/kwok/cmd/kwok@{KWOK}")),
+            Self::NatsServer => go.arg(format!("github.com/nats-io/nats-server/v2@{NATS_SERVER}")),
+            Self::NatsCli => go.arg(format!("github.com/nats-io/natscli/nats@{NATS_CLI}")),
+        };
+        Ok(go)
+    }
+}
+
+/// The folder of everything that the harness keeps from run to run.
+pub fn cache_folder() -> Result<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    Ok(base.ok_or(Error::NoCacheFolder)?.join("nats-manager"))
+}
+
+/// Tells the components their version, as Kubernetes' own build does. The placeholder that is there otherwise is no
+/// version, which clients that ask for one do not bear.
+fn cluster_linker_flags() -> Result<String> {
+    let path = Path::new(CLUSTER_SOURCES).join("go.mod");
+    let module = fs::read_to_string(&path).map_err(Error::io(path.display()))?;
+    let version = module.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")).unwrap_or_default();
+    let packages = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
+    Ok(packages.iter().fold(STRIP.to_owned(), |flags, package| format!("{flags} -X {package}.gitVersion={version}")))
+}
+
+fn hash_sources(folder: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder.display()))? {
+        let path = entry.map_err(Error::io(folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let source = path.extension().is_some_and(|extension| extension == "go") && !name.ends_with("_test.go");
+        if source || name == "go.mod" || name == "go.sum" {
+            files.push((name, path));
+        }
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    for (name, path) in files {
+        let content = fs::read(&path).map_err(Error::io(path.display()))?;
+        hash.update(format!("{name} {}\n", content.len()));
+        hash.update(content);
+    }
+    Ok(format!("{:x}", hash.finalize())[..16].to_owned())
+}
+
+/// Makes room: a build of the control plane is more than 100 MB, and each change of its sources makes one more.
+fn remove_unused(home: &Path, current: &Path) {
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let used = entry.path().join(home.file_name().unwrap_or_default()).metadata().and_then(|file| file.modified());
+        let unused = used.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNUSED));
+        if unused && entry.path() != current {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
