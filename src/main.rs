@@ -36,5 +36,5 @@ fn start(options: Options, settings: Settings) -> Result<(), Box<dyn Error>> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // One thread: the work is mostly waiting, and each further thread costs memory for its heap.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
-    runtime.block_on(async { Ok(run::run(options, settings, run::stop_signal()?).await?) })
+    runtime.block_on(async { Ok(Box::pin(run::run(options, settings, run::stop_signal()?)).await?) })
 }

@@ -62,7 +62,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(120);
 /// caches first. May be dropped at any time: the next leader goes on from what is there.
 pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send + 'static) {
     let Controller { client, watches, places, images, metrics, instance, nats_url } = controller;
-    watches.filled().await;
+    let stop = stop.boxed().shared();
+    tokio::select! {
+        () = watches.filled() => {}
+        () = stop.clone() => return,
+    }
     let report = Report::new(client.clone(), instance);
     let runner = Arc::new(Runner {
         context: Context { client, watches: watches.clone(), places, images, metrics, report, nats_url },

@@ -1,1 +1,66 @@
-fn main() {}
+//! `cargo xtask`: what developers of this repository run.
+
+mod bench;
+mod demo;
+mod generate;
+mod local;
+mod table;
+mod terminal;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What developers of this repository run.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Watch the manager at work on a local control plane
+    Demo(demo::Options),
+    /// Check everything: format, lints, tests (unit first), measures
+    Test(test::Options),
+    /// Measure what the manager costs, and fail beyond the limits
+    Bench(bench::Options),
+    /// Write the files that are made from the code
+    Generate(generate::Options),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    #[error(transparent)]
+    Test(#[from] test::TestError),
+    #[error(transparent)]
+    Bench(#[from] bench::BenchError),
+    #[error(transparent)]
+    Generate(#[from] generate::GenerateError),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<(), Error> {
+    match task {
+        Task::Demo(options) => demo::run(options)?,
+        Task::Test(options) => test::run(&options)?,
+        Task::Bench(options) => bench::run(&options)?,
+        Task::Generate(options) => generate::run(&options)?,
+    }
+    Ok(())
+}

@@ -1,12 +1,16 @@
 //! One watch: it never ends, backs off while it fails, and says once why.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures::{Stream, StreamExt, pin_mut};
 use kube::{
     Api, Resource,
     runtime::{
         WatchStreamExt,
+        utils::Backoff,
         watcher::{self, Config, Event, ExponentialBackoff},
     },
 };
@@ -19,6 +23,8 @@ use crate::telemetry::{Check, Metrics};
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+/// After so long without a failure the next one is a new one.
+const CALM: Duration = Duration::from_secs(60);
 
 /// What all watches share, and what one is called.
 #[derive(Clone, Debug)]
@@ -47,12 +53,40 @@ where
 pub(super) fn lean<K: Resource>(
     stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    let pauses = backon::ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter();
-    stream.backoff(ExponentialBackoff::from(pauses)).modify(|object| object.meta_mut().managed_fields = None)
+    stream.backoff(Pauses::new()).modify(|object| object.meta_mut().managed_fields = None)
+}
+
+/// Ever longer pauses between failures, with jitter.
+struct Pauses {
+    pauses: ExponentialBackoff,
+    last_failure: Option<Instant>,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        let pauses = backon::ExponentialBuilder::default()
+            .with_min_delay(SHORTEST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times()
+            .with_jitter();
+        Self { pauses: pauses.into(), last_failure: None }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.last_failure.replace(Instant::now()).is_some_and(|last| last.elapsed() > CALM) {
+            self.pauses.reset();
+        }
+        self.pauses.next()
+    }
+}
+
+impl Backoff for Pauses {
+    /// Not at every event: the first one of each attempt only says that a list begins.
+    fn reset(&mut self) {}
 }
 
 /// Only the object of this name.
@@ -72,7 +106,7 @@ impl Follower {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    if last_error.take().is_some() {
+                    if !matches!(event, Event::Init) && last_error.take().is_some() {
                         tracing::info!(resource = self.resource, "watching again");
                     }
                     let listed = matches!(event, Event::InitDone);

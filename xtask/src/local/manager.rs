@@ -1,0 +1,161 @@
+//! The manager as a process, started as its Deployment says.
+
+use std::{
+    fs, io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use super::{NAMESPACE, probe};
+use crate::workspace;
+
+/// A running manager. It is killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    child: Child,
+    log: PathBuf,
+    metrics: u16,
+    probes: u16,
+    started: Instant,
+}
+
+/// It does not run as it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ManagerError {
+    /// It cannot be started.
+    #[error("cannot start the manager: {0}")]
+    Start(#[from] io::Error),
+    /// The Deployment cannot be read.
+    #[error("{DEPLOYMENT}: {0}")]
+    Deployment(#[from] serde_yaml::Error),
+    /// It ended by itself.
+    #[error("the manager ended ({status}); the end of its log:\n{log}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// Its last words.
+        log: String,
+    },
+    /// It does not become ready.
+    #[error("the manager was not ready within {} s; /readyz: {seen}; the end of its log:\n{log}", within.as_secs())]
+    NotReady {
+        /// How long it had.
+        within: Duration,
+        /// What the probe said last.
+        seen: String,
+        /// Its last words.
+        log: String,
+    },
+}
+
+const DEPLOYMENT: &str = "config/manager/deployment.yaml";
+const READY_POLL: Duration = Duration::from_millis(2);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+const LOG_LINES: usize = 20;
+
+impl Manager {
+    pub(super) fn start(program: &Path, kubeconfig: &Path, nats_url: &str, folder: &Path) -> Result<Self, ManagerError> {
+        let deployment: Deployment = serde_yaml::from_str(&fs::read_to_string(workspace::path(DEPLOYMENT))?)?;
+        let (args, env) = container(&deployment);
+        let (metrics, probes) = (free_port()?, free_port()?);
+        let log = folder.join("nats-manager.log");
+        let output = fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .arg(format!("--metrics-bind-address=127.0.0.1:{metrics}"))
+            .arg(format!("--health-probe-bind-address=127.0.0.1:{probes}"))
+            .arg(format!("--nats-url={nats_url}"))
+            .env_clear()
+            .envs(env)
+            .env("POD_NAME", format!("local-{probes}"))
+            .env("POD_NAMESPACE", NAMESPACE)
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // Ctrl-C on the terminal is ours to handle: the manager has to live until its resource is gone.
+            .process_group(0)
+            .kill_on_drop(true);
+        let started = Instant::now();
+        Ok(Self { child: command.spawn()?, log, metrics, probes, started })
+    }
+
+    /// Waits until its caches are filled; how long that took from its start.
+    pub(crate) async fn ready(&mut self, within: Duration) -> Result<Duration, ManagerError> {
+        loop {
+            let seen = match probe::get(self.probes, "/readyz").await {
+                Ok(_) => return Ok(self.started.elapsed()),
+                Err(seen) => seen,
+            };
+            self.is_running()?;
+            if self.started.elapsed() > within {
+                return Err(ManagerError::NotReady { within, seen, log: self.log_tail() });
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    /// Fails when it ended.
+    pub(crate) fn is_running(&mut self) -> Result<(), ManagerError> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(ManagerError::Ended { status, log: self.log_tail() }),
+        }
+    }
+
+    /// Resident memory in KiB, as the kernel counts it; only Linux tells.
+    pub(crate) fn resident_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Where it logs.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Where it serves metrics.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.metrics)
+    }
+
+    /// Asks it to end, and kills one that does not.
+    pub(crate) async fn stop(mut self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // One that has just ended is as good as stopped.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if tokio::time::timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+/// Arguments and environment of the manager's container. What the cluster fills in is not among them.
+fn container(deployment: &Deployment) -> (Vec<String>, Vec<(String, String)>) {
+    let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let Some(container) = pod.and_then(|pod| pod.containers.first()) else { return (Vec::new(), Vec::new()) };
+    let env = container.env.iter().flatten();
+    let env = env.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)));
+    (container.args.clone().unwrap_or_default(), env.collect())
+}
+
+/// Free now, which is as much as one can know.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

@@ -1,0 +1,149 @@
+//! The manager as a local process on a local control plane: what the demo shows and the benchmark measures.
+//!
+//! It has what it has in a cluster: the files of `config/`, its ServiceAccount and rules, the environment and the
+//! arguments of its Deployment. Only NATS is one real server beside it, since the pods of a simulated node run nothing.
+
+mod build;
+mod interrupt;
+mod kubectl;
+mod manager;
+mod probe;
+
+use std::path::Path;
+
+use kube::Client;
+use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer};
+
+pub(crate) use build::{BuildError, Profile, build};
+pub(crate) use interrupt::interrupted;
+pub(crate) use kubectl::{Answer, Kubectl};
+pub(crate) use manager::{Manager, ManagerError};
+
+/// Where the manager and its NATS resource live: what RBAC names.
+pub(crate) const NAMESPACE: &str = "kyma-system";
+/// The one NATS resource that is served.
+pub(crate) const NAME: &str = "eventing-nats";
+/// The manager's account.
+const SERVICE_ACCOUNT: &str = "nats-manager";
+/// Us, in the audit log.
+const AGENT: &str = "xtask";
+
+/// Every control plane needs these, in this order; `-k` is kubectl's kustomize.
+const INSTALLED: [[&str; 2]; 3] =
+    [["-k", "config/crd"], ["-k", "config/rbac"], ["-f", "config/manager/priority_class.yaml"]];
+
+/// The local cluster could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocalError {
+    /// The control plane, or NATS.
+    #[error(transparent)]
+    Harness(#[from] nats_manager_harness::Error),
+    /// kubectl did not do what it should.
+    #[error("kubectl {command}: {answer}")]
+    Kubectl {
+        /// Its arguments.
+        command: String,
+        /// What it said.
+        answer: String,
+    },
+    /// Somebody uses this cluster.
+    #[error("this cluster has NATS Manager already, and the demo would take it over; use the local one with: unset USE_EXISTING_CLUSTER")]
+    InUse,
+    /// The manager did not start.
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+}
+
+/// A control plane with the manager installed, but not running.
+pub(crate) struct Local {
+    cluster: LocalCluster,
+    client: Client,
+    nats: NatsServer,
+    installed: bool,
+}
+
+impl Local {
+    /// Starts the control plane and NATS; `keep` leaves the folder with the logs behind.
+    pub(crate) async fn start(keep: bool) -> Result<Self, LocalError> {
+        let default = ClusterOptions::default();
+        let cluster = LocalCluster::start(ClusterOptions { keep: keep || default.keep, ..default }).await?;
+        let nats = NatsServer::start(NatsOptions::default()).await?;
+        let client = cluster.client(AGENT).await?;
+        Ok(Self { cluster, client, nats, installed: false })
+    }
+
+    /// Installs what users install, except for the Deployment: the manager runs as a process.
+    pub(crate) async fn install(&mut self, mut show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
+        let kubectl = self.kubectl();
+        let definition = ["get", "crd", nats_manager_api::crd::NAME, "--ignore-not-found", "-o", "name"];
+        if self.is_existing() && !kubectl.run(definition).await?.text.is_empty() {
+            return Err(LocalError::InUse);
+        }
+        let namespace = ["create", "namespace", NAMESPACE];
+        let answer = kubectl.run(namespace).await?;
+        if !answer.success && !answer.text.contains("AlreadyExists") {
+            return Err(LocalError::Kubectl { command: namespace.join(" "), answer: answer.text });
+        }
+        show(&namespace.join(" "), &answer);
+        for [flag, path] in INSTALLED {
+            let command = ["apply", "--server-side", flag, path];
+            show(&command.join(" "), &kubectl.must(command).await?);
+        }
+        let established = format!("crd/{}", nats_manager_api::crd::NAME);
+        kubectl.must(["wait", "--for=condition=Established", "--timeout=30s", &established]).await?;
+        self.installed = true;
+        Ok(())
+    }
+
+    /// Starts the manager, not waiting for anything.
+    pub(crate) async fn start_manager(&self, program: &Path) -> Result<Manager, LocalError> {
+        let kubeconfig = self.cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT).await?;
+        Ok(Manager::start(program, &kubeconfig, &self.nats.url(), self.cluster.folder())?)
+    }
+
+    /// The control plane.
+    pub(crate) fn cluster(&self) -> &LocalCluster {
+        &self.cluster
+    }
+
+    /// As administrator.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// As administrator.
+    pub(crate) fn kubectl(&self) -> Kubectl<'_> {
+        Kubectl::new(&self.cluster)
+    }
+
+    /// Where NATS answers in place of the simulated pods.
+    pub(crate) fn nats_url(&self) -> String {
+        self.nats.url()
+    }
+
+    /// Whether the cluster was there before us, and has to be as it was after us. Only ours has an audit log.
+    pub(crate) fn is_existing(&self) -> bool {
+        self.cluster.audit().is_err()
+    }
+
+    /// Takes everything down. From an existing cluster it takes what it brought, except for the namespace; the
+    /// manager has to run until its resource is gone, since it takes the finalizer off.
+    pub(crate) async fn shutdown(mut self, manager: Option<Manager>) -> Result<(), LocalError> {
+        let removed = if self.is_existing() && self.installed { self.uninstall().await } else { Ok(()) };
+        if let Some(manager) = manager {
+            manager.stop().await;
+        }
+        self.nats.stop().await?;
+        self.cluster.shutdown().await?;
+        removed
+    }
+
+    async fn uninstall(&self) -> Result<(), LocalError> {
+        let kubectl = self.kubectl();
+        kubectl.must(["delete", "nats", NAME, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"]).await?;
+        for [flag, path] in INSTALLED.iter().rev() {
+            kubectl.must(["delete", "--ignore-not-found", flag, path]).await?;
+        }
+        Ok(())
+    }
+}

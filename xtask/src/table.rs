@@ -1,0 +1,65 @@
+//! Columns of text. Widths are those that a terminal shows, so cells may be coloured.
+
+use console::{Alignment, measure_text_width, pad_str, style};
+
+/// Rows under headers.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    headers: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+const GAP: &str = "   ";
+
+impl Table {
+    /// An empty table.
+    pub(crate) fn new(headers: &[&'static str]) -> Self {
+        Self { headers: headers.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; a cell that is missing stays empty.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The lines to print.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let widths: Vec<usize> = (0..self.headers.len()).map(|column| self.width(column)).collect();
+        let headers = self.headers.iter().map(|header| style(header).dim().to_string()).collect();
+        let line = |cells: &Vec<String>| {
+            let padded = widths.iter().enumerate().map(|(column, &width)| {
+                let cell = cells.get(column).map_or("", String::as_str);
+                pad_str(cell, width, Alignment::Left, None).into_owned()
+            });
+            padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+        };
+        [headers].iter().chain(&self.rows).map(line).collect()
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self) {
+        for line in self.lines() {
+            println!("   {line}");
+        }
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.get(column));
+        let header = self.headers.get(column).map_or(0, |header| measure_text_width(header));
+        cells.map(|cell| measure_text_width(cell)).fold(header, usize::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_seen() {
+        let mut table = Table::new(&["A", "B"]);
+        table.row(["\u{1b}[32mgreen\u{1b}[0m".to_owned(), "x".to_owned()]);
+        table.row(["y".to_owned(), "z".to_owned()]);
+        let lines: Vec<_> = table.lines().iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
+        assert_eq!(lines, ["A       B", "green   x", "y       z"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask test`: every check there is, the quick ones first.
+
+mod go;
+mod needs;
+mod steps;
+mod targets;
+
+use std::time::{Duration, Instant};
+
+use console::style;
+
+use crate::{
+    table::Table,
+    terminal::{self, heading},
+};
+use needs::Missing;
+use steps::{STEPS, Step, StepError};
+
+/// Which checks to run.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Go on after a step that failed
+    #[arg(long)]
+    keep_going: bool,
+    /// Run only this step (repeatable)
+    #[arg(long, value_name = "STEP", value_parser = steps::parse)]
+    only: Vec<&'static Step>,
+    /// Leave this step out (repeatable)
+    #[arg(long, value_name = "STEP", value_parser = steps::parse)]
+    skip: Vec<&'static Step>,
+    /// Print the steps and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// Not everything passed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TestError {
+    /// Something that the steps need is not there.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// Steps failed.
+    #[error("failed: {}; again with: cargo xtask test{}", .0.join(", "), again(.0))]
+    Failed(Vec<&'static str>),
+}
+
+fn again(names: &[&'static str]) -> String {
+    names.iter().map(|name| format!(" --only {name}")).collect()
+}
+
+enum Result {
+    Passed(Duration),
+    Failed(Duration),
+    NotRun,
+}
+
+/// Runs the steps and prints a summary.
+pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
+    let chosen: Vec<&Step> = STEPS.iter().filter(|step| options.chooses(step)).collect();
+    if options.list {
+        list(&chosen);
+        return Ok(());
+    }
+    for step in &chosen {
+        needs::check(step.needs)?;
+    }
+    let mut results = Vec::new();
+    let mut failed = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        if !failed.is_empty() && !options.keep_going {
+            results.push(Result::NotRun);
+            continue;
+        }
+        heading(format!("{}/{} {}: {}", index + 1, chosen.len(), step.name, step.what));
+        let started = Instant::now();
+        let outcome = (step.run)(options.keep_going);
+        let time = started.elapsed();
+        results.push(match outcome {
+            Ok(()) => Result::Passed(time),
+            Err(error) => {
+                report(step, &error);
+                failed.push(step.name);
+                Result::Failed(time)
+            }
+        });
+    }
+    summarize(&chosen, &results);
+    if failed.is_empty() { Ok(()) } else { Err(TestError::Failed(failed)) }
+}
+
+impl Options {
+    fn chooses(&self, step: &Step) -> bool {
+        let names = |list: &[&Step]| list.iter().any(|listed| listed.name == step.name);
+        (self.only.is_empty() || names(&self.only)) && !names(&self.skip)
+    }
+}
+
+fn list(steps: &[&Step]) {
+    let mut table = Table::new(&["STEP", "WHAT"]);
+    for step in steps {
+        table.row([step.name.to_owned(), step.what.to_owned()]);
+    }
+    table.print();
+}
+
+fn report(step: &Step, error: &StepError) {
+    eprintln!("{} {}: {error}", style("FAILED").red().bold(), step.name);
+}
+
+fn summarize(steps: &[&Step], results: &[Result]) {
+    heading("summary");
+    let mut table = Table::new(&["STEP", "RESULT", "TIME"]);
+    let mut total = Duration::ZERO;
+    for (step, result) in steps.iter().zip(results) {
+        let (word, time) = match result {
+            Result::Passed(time) => (style("passed").green(), Some(*time)),
+            Result::Failed(time) => (style("FAILED").red().bold(), Some(*time)),
+            Result::NotRun => (style("not run").dim(), None),
+        };
+        total += time.unwrap_or_default();
+        table.row([step.name.to_owned(), word.to_string(), time.map(terminal::duration).unwrap_or_default()]);
+    }
+    table.row(["total".to_owned(), String::new(), terminal::duration(total)]);
+    table.print();
+}

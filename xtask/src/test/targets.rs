@@ -1,0 +1,79 @@
+//! The integration tests of the workspace, as cargo knows them: a new one is run without being named here.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::steps::StepError;
+use crate::{terminal, workspace};
+
+/// What a test needs to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing.
+    Integration,
+    /// The manager on a control plane.
+    EndToEnd,
+    /// The control plane itself.
+    Harness,
+}
+
+/// The package whose tests are about the test support.
+const HARNESS: &str = "nats-manager-harness";
+/// The test that runs the manager on a control plane.
+const END_TO_END: &str = "e2e";
+
+/// The names of all tests of a kind.
+pub(super) fn of_kind(kind: Kind) -> Result<BTreeSet<String>, StepError> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["metadata", "--no-deps", "--format-version=1"]);
+    let failed = |cause: String| StepError::Failed { command: terminal::words(&cargo), cause };
+    let output = workspace::cargo()
+        .args(["metadata", "--no-deps", "--format-version=1"])
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))?;
+    Ok(names(&metadata, kind))
+}
+
+fn names(metadata: &Value, kind: Kind) -> BTreeSet<String> {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|package| {
+        package["targets"].as_array().into_iter().flatten().map(move |target| (&package["name"], target))
+    });
+    let tests = targets.filter(|(_, target)| target["kind"][0] == "test");
+    tests
+        .filter_map(|(package, target)| Some((package.as_str()?, target["name"].as_str()?)))
+        .filter(|(package, name)| kind_of(package, name) == kind)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+fn kind_of(package: &str, name: &str) -> Kind {
+    match (package, name) {
+        (HARNESS, _) => Kind::Harness,
+        (_, END_TO_END) => Kind::EndToEnd,
+        _ => Kind::Integration,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tests_are_told_apart() {
+        let target = |kind: &str, name: &str| json!({"kind": [kind], "name": name});
+        let metadata = json!({"packages": [
+            {"name": "a", "targets": [target("lib", "a"), target("test", "rules"), target("test", "e2e")]},
+            {"name": HARNESS, "targets": [target("test", "cluster")]},
+        ]});
+        let is = |kind, expected: &[&str]| {
+            assert_eq!(names(&metadata, kind).iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        };
+        is(Kind::Integration, &["rules"]);
+        is(Kind::EndToEnd, &["e2e"]);
+        is(Kind::Harness, &["cluster"]);
+    }
+}
