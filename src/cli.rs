@@ -35,7 +35,7 @@ Environment:
   POD_NAME                            name under which the lease is held [default: host name]
   KUBECONFIG                          the cluster, when not running inside one
 
-Exit codes: 0 done, 1 failed (validate: something was found), 2 wrong usage or environment.";
+Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or environment.";
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -80,6 +80,47 @@ pub struct Options {
     /// running outside the cluster (with `kubectl port-forward`)
     #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true, value_parser = parse_nats_url)]
     pub nats_url: Option<ServerAddr>,
+    /// The admission webhook.
+    #[command(flatten, next_help_heading = "Admission webhook")]
+    pub webhook: WebhookOptions,
+}
+
+/// How the admission webhook runs.
+#[derive(Debug, Clone, Args)]
+pub struct WebhookOptions {
+    /// Where the admission webhook is served: `:9443` is all interfaces, `0` turns it off
+    #[arg(long, value_name = "ADDRESS", default_value = ":9443")]
+    pub webhook_bind_address: BindAddress,
+    /// Make the two webhook configurations and keep them; `false` leaves them to others, such as
+    /// the static ones in config/webhook
+    #[arg(
+        long,
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        value_parser = parse_bool
+    )]
+    pub manage_webhook_configuration: bool,
+    /// Serve tls.crt and tls.key from this directory, as cert-manager mounts them, instead of
+    /// certificates from a CA of our own
+    #[arg(long, value_name = "DIRECTORY")]
+    pub webhook_cert_dir: Option<PathBuf>,
+    /// Have the apiserver reach the webhook at this address instead of the Service: for tests, and
+    /// for running outside the cluster
+    #[arg(long, value_name = "URL", value_parser = parse_webhook_url)]
+    pub webhook_url: Option<WebhookUrl>,
+}
+
+/// An address such as `https://127.0.0.1:9443`, without a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookUrl {
+    /// The address as given.
+    pub base: String,
+    /// The host in it.
+    pub host: String,
 }
 
 /// Commands that need no cluster.
@@ -87,7 +128,7 @@ pub struct Options {
 pub enum Command {
     /// Print the CustomResourceDefinition as YAML
     Crd,
-    /// Check NATS resources; one line per finding, exit code 1 when there is any
+    /// Check NATS resources; one line per finding, exit code 1 when any is an error
     Validate {
         /// A YAML file with NATS resources; `-` reads the standard input
         #[arg(short, long = "file", value_name = "FILE")]
@@ -168,6 +209,14 @@ fn parse_nats_url(text: &str) -> Result<ServerAddr, &'static str> {
         "expected an address such as nats://127.0.0.1:4222, from --nats-url or the environment's NATS_URL";
     let address: ServerAddr = text.parse().map_err(|_| EXPECTED)?;
     if address.host().is_empty() { Err(EXPECTED) } else { Ok(address) }
+}
+
+fn parse_webhook_url(text: &str) -> Result<WebhookUrl, &'static str> {
+    const EXPECTED: &str = "expected an address without a path, such as https://127.0.0.1:9443";
+    let authority = text.strip_prefix("https://").filter(|rest| !rest.contains('/')).ok_or(EXPECTED)?;
+    let authority: axum::http::uri::Authority = authority.parse().map_err(|_| EXPECTED)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    if host.is_empty() { Err(EXPECTED) } else { Ok(WebhookUrl { base: text.to_owned(), host }) }
 }
 
 #[cfg(test)]

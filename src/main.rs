@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use nats_manager::cli::{self, Options};
 use nats_manager::settings::Settings;
-use nats_manager::{run, telemetry};
+use nats_manager::{offline, run, telemetry};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(env::args_os()) {
@@ -14,8 +14,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if let Some(command) = cli.command {
-        // The seam for the offline commands.
-        return cli::usage_error(&format_args!("{command:?} is not there yet"));
+        return offline::run(&command, |name| env::var(name).ok());
     }
     let settings = match Settings::from_env(|name| env::var(name).ok()) {
         Ok(settings) => settings,

@@ -1,24 +1,29 @@
 //! The wiring: starts every long-lived part and joins them.
+//!
+//! Every replica serves the webhook, probes and metrics; the one that leads also reconciles and
+//! keeps the webhook's CA. A part that cannot go on ends the process, with a reason, after a drain.
+
+mod lead;
 
 use std::io;
-use std::pin::pin;
-use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::try_join;
-use kube::{Client, Config};
+use futures::future::{BoxFuture, pending, try_join};
+use kube::Config;
+use nats_manager_api::NamespacedName;
+use nats_manager_webhook::ServeError;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::time::sleep;
-use tracing::{info, warn};
+use tokio::sync::{oneshot, watch};
+use tracing::info;
 
-use nats_manager_api::NamespacedName;
-
-use crate::cli::Options;
+use self::lead::lead;
+use crate::admission::serve::{ListenError, Webhook};
+use crate::admission::{self, Certificates, Reached};
+use crate::cli::{Options, WebhookOptions};
+use crate::controller::Controller;
 use crate::controller::watch::{Places, watches};
-use crate::controller::{self, Controller};
-use crate::leadership::{Election, Leadership, Lost};
+use crate::leadership::{Election, Lost};
 use crate::settings::Settings;
 use crate::telemetry::{self, Metrics, Readiness, ServerError, Servers};
 
@@ -34,19 +39,19 @@ pub enum RunError {
     /// Probes or metrics cannot be served.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The webhook cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The webhook cannot be served.
+    #[error("the webhook ended: {0}")]
+    Webhook(#[from] ServeError),
     /// Another replica leads.
     #[error("stopped leading: {0}")]
     Lost(Lost),
-    /// The watches ended, which they never should.
-    #[error("the watches ended")]
-    Watches,
-    /// The controller ended, which it never should.
-    #[error("the controller ended")]
-    Controller,
+    /// A part ended which never should.
+    #[error("the {0} ended")]
+    Ended(&'static str),
 }
-
-/// How long reconciles under way may take to end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the manager until `shutdown`.
 ///
@@ -55,17 +60,23 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let readiness = Readiness::new();
+    let running = readiness.check("running", "starting");
     let servers =
         Servers::bind((&options.metrics_bind_address, &metrics), (&options.health_probe_bind_address, &readiness))
             .await?;
     let client = telemetry::client(Config::infer().await?, &metrics)?;
-    info!(version = env!("CARGO_PKG_VERSION"), "started");
-
     let places = Places {
         allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
         own_namespace: settings.pod_namespace.clone(),
     };
     let (watches, following) = watches(&client, &places, &metrics, &readiness);
+    let webhook = webhook_settings(options.webhook, &settings);
+    let webhook = Webhook::bind(&client, &places, &watches, webhook, &metrics, &readiness).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), "started");
+    running.pass();
+
+    let (stop, stopping) = watch::channel(false);
+    let (supply, server, aside) = parts(webhook, &stopping);
     let controller = Controller {
         client: client.clone(),
         watches,
@@ -73,56 +84,61 @@ pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Out
         images: settings.images.clone(),
         metrics: metrics.clone(),
         instance: settings.pod_name.clone(),
-        nats_url: options.nats_url.clone(),
+        nats_url: options.nats_url,
     };
     let election = options.leader_elect.then(|| Election::new(&*settings.pod_namespace, settings.pod_name.as_deref()));
-    let (stop, stopped) = oneshot::channel::<()>();
     let work = async {
-        let result = lead(&client, election.as_ref(), controller, shutdown).await;
-        // Probes answer until the work has stopped.
-        drop(stop);
+        let result = lead(&client, election.as_ref(), controller, aside, shutdown).await;
+        // From here on the rest drains too, whatever the reason.
+        running.waiting("shutting down");
+        stop.send_replace(true);
         result
     };
-    let serve = async { servers.serve(stopped.map(|_| ())).await.map_err(RunError::from) };
+    let (drained, end) = oneshot::channel::<()>();
+    let drain = async {
+        // A server that fails ends the work; work that fails leaves the server to drain.
+        let worked = try_join(work.map(Ok), server).await;
+        // Probes answer until everything else has stopped.
+        drop(drained);
+        worked?.0
+    };
+    let probes = async { servers.serve(end.map(|_| ())).await.map_err(RunError::from) };
     tokio::select! {
-        result = try_join(work, serve) => result.map(|_| ()),
-        () = following => Err(RunError::Watches),
+        (result, probes) = async { tokio::join!(drain, probes) } => result.and(probes),
+        () = following => Err(RunError::Ended("watches")),
+        () = supply => Err(RunError::Ended("webhook's watches")),
     }
 }
 
-/// Works while this replica leads; gives leadership up when the work has stopped.
-async fn lead(
-    client: &Client,
-    election: Option<&Election>,
-    controller: Controller,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), RunError> {
-    let metrics = controller.metrics.clone();
-    let mut shutdown = pin!(shutdown);
-    let mut leadership = tokio::select! {
-        leadership = Leadership::acquire(client, election) => leadership,
-        () = &mut shutdown => return Ok(()),
+type Parts = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, BoxFuture<'static, ()>);
+
+/// The parts of the webhook: what supplies it, its server, and what the leader does for it. Where
+/// it is turned off, parts that do nothing.
+fn parts(webhook: Option<Webhook>, stopping: &watch::Receiver<bool>) -> Parts {
+    let mut stopping = stopping.clone();
+    let stop = async move {
+        // Without a sender there is nobody left to serve for.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     };
-    metrics.set_leader(true);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut work = pin!(controller::run(controller, stopped.map(|_| ())));
-    let result = tokio::select! {
-        // Another replica may lead at once: what is under way is dropped, not finished.
-        lost = leadership.lost() => Err(RunError::Lost(lost)),
-        () = &mut work => Err(RunError::Controller),
-        () = &mut shutdown => Ok(()),
-    };
-    if result.is_ok() {
-        drop(stop);
-        tokio::select! {
-            () = work => {}
-            _ = leadership.lost() => {}
-            () = sleep(DRAIN_LIMIT) => warn!("a reconcile did not end in time"),
+    match webhook {
+        Some(webhook) => {
+            let parts = webhook.start(stop);
+            (parts.supply, parts.server, parts.keeper.run().boxed())
         }
+        None => (pending().boxed(), stop.map(Ok).boxed(), pending().boxed()),
     }
-    metrics.set_leader(false);
-    leadership.release().await;
-    result
+}
+
+fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::Settings {
+    admission::Settings {
+        bind: options.webhook_bind_address,
+        reached: match options.webhook_url {
+            Some(url) => Reached::Url { base: url.base, host: url.host },
+            None => Reached::Service { namespace: settings.pod_namespace.clone() },
+        },
+        managed: options.manage_webhook_configuration,
+        certificates: options.webhook_cert_dir.map_or(Certificates::Own, Certificates::Mounted),
+    }
 }
 
 /// Resolves at SIGTERM or SIGINT. Call it inside the runtime; from then on these signals do not

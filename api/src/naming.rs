@@ -14,6 +14,9 @@ pub const FORCE_DELETION: &str = "nats.operator.kyma-project.io/force-deletion";
 pub const APPLIED_HASH: &str = "nats.operator.kyma-project.io/applied-hash";
 /// Annotation on the StatefulSet: whether its topology spread is `hard` or `soft`.
 pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
+/// Annotation on the StatefulSet: for how many servers it was made. Its replicas do not tell: anybody
+/// may scale it.
+pub const SIZE: &str = "nats.operator.kyma-project.io/size";
 /// Annotation on the StatefulSet: the memory store that its servers were last told, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
 /// Annotation on the pod template: a hash of the configuration that a reload cannot apply.

@@ -11,7 +11,7 @@ use kube::{
     api::{Patch, PatchParams},
     core::DynamicObject,
 };
-use nats_manager_api::{NamespacedName, naming::FIELD_MANAGER};
+use nats_manager_api::{Nats, NamespacedName, naming::FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     compare,
     observe::Live,
     watch::{Istio, Named, Watches},
+    words::plainly,
 };
 
 /// What is in the cluster now: only the apply stage makes one, so a status is never computed from
@@ -44,8 +45,16 @@ pub enum ApplyError {
         /// Kind and name of its controller.
         owner: String,
     },
+    /// The object belongs to a resource of the same name that is gone, and follows it soon.
+    #[error("{kind} {name} of the deleted NATS resource is not gone yet")]
+    Leftover {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The apiserver refused, or did not answer.
-    #[error("cannot apply {kind} {name}: {cause}")]
+    #[error("cannot apply {kind} {name}: {}", plainly(cause))]
     Refused {
         /// Its kind.
         kind: &'static str,
@@ -70,13 +79,17 @@ const STATEFUL_SET: &str = "StatefulSet";
 impl ApplyError {
     /// Whether it is the servers that could not be applied.
     pub fn is_stateful_set(&self) -> bool {
-        let (Self::Foreign { kind, .. } | Self::Refused { kind, .. } | Self::Serialize { kind, .. }) = self;
+        let (Self::Foreign { kind, .. } | Self::Leftover { kind, .. } | Self::Refused { kind, .. } | Self::Serialize { kind, .. }) = self;
         *kind == STATEFUL_SET
     }
 
-    /// Whether somebody wrote at the same time: worth no more than another try.
+    /// Whether it passes by itself (somebody wrote at the same time): worth no more than another try.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Refused { cause: kube::Error::Api(status), .. } if status.code == 409)
+        match self {
+            Self::Leftover { .. } => true,
+            Self::Refused { cause: kube::Error::Api(status), .. } => status.code == 409,
+            _ => false,
+        }
     }
 }
 
@@ -103,7 +116,11 @@ pub async fn apply(
     if let Some(live) = &live.destination_rule {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Istio::resource());
         let slot = &watches.istio.destination_rule;
-        target("DestinationRule").apply(&api, live.as_ref(), destination_rule, slot).await?;
+        match target("DestinationRule").apply(&api, live.as_ref(), destination_rule, slot).await {
+            // Its definition comes or goes; the watches say when that is done.
+            Err(error) if error.is_unserved() => tracing::info!(%error, "not served now"),
+            applied => _ = applied?,
+        }
     }
     let api = typed(client, namespace);
     let live = live.stateful_set.as_ref();
@@ -161,12 +178,16 @@ impl Target<'_> {
     fn refuse_foreign<K: Resource>(&self, live: &K) -> Result<(), ApplyError> {
         let controller = live.owner_references().iter().find(|owner| owner.controller == Some(true));
         match controller {
-            Some(owner) if owner.uid != self.owner.uid => Err(ApplyError::Foreign {
+            Some(owner) if owner.uid == self.owner.uid => Ok(()),
+            Some(owner) if owner.kind == Nats::kind(&()) && owner.name == self.owner.id.name => {
+                Err(ApplyError::Leftover { kind: self.kind, name: live.name_any() })
+            }
+            Some(owner) => Err(ApplyError::Foreign {
                 kind: self.kind,
                 name: live.name_any(),
                 owner: format!("{} {}", owner.kind, owner.name),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

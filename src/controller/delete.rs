@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use async_nats::ServerAddr;
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{PersistentVolumeClaim, Pod},
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Preconditions},
+    api::{DeleteParams, ListParams, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::{FileStore, Nats, NamespacedName, NatsStatus, State, naming};
+use nats_manager_api::{ConditionType, FileStore, Nats, NamespacedName, naming};
 
-use super::observe::{Observed, list_claims};
+use super::{
+    observe::{Observed, list_claims, server_pod},
+    words::plainly,
+};
 use crate::jetstream::{self, Contents};
 
 /// What is to happen with the data.
@@ -27,7 +33,7 @@ pub enum Verdict {
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
     /// The apiserver refused, or did not answer.
-    #[error("cannot delete the {what}: {cause}")]
+    #[error("cannot delete the {what}: {}", plainly(cause))]
     Refused {
         /// What was to be deleted.
         what: &'static str,
@@ -48,12 +54,17 @@ const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Decides whether the data may go. JetStream at `address` is asked unless there is nothing to lose
 /// or the user forces it.
-pub async fn decide(nats: &Nats, observed: &Observed, claims: &[String], address: &ServerAddr) -> Verdict {
-    let status = nats.status.clone().unwrap_or_default();
-    if is_forced(nats) || was_decided(&status) || nothing_to_lose(observed, claims, status.servers_started) {
-        return Verdict::Delete;
+pub async fn decide(
+    client: &Client,
+    nats: &Nats,
+    id: &NamespacedName,
+    observed: &Observed,
+    address: &ServerAddr,
+) -> kube::Result<Verdict> {
+    if is_forced(nats) || was_decided(nats) || nothing_to_lose(client, nats, id, observed).await? {
+        return Ok(Verdict::Delete);
     }
-    match jetstream::ask(address).await {
+    Ok(match jetstream::ask(address).await {
         Ok(contents) => verdict_on(&contents),
         Err(cause) => Verdict::Blocked(format!(
             "Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
@@ -61,15 +72,26 @@ pub async fn decide(nats: &Nats, observed: &Observed, claims: &[String], address
             nats.namespace().unwrap_or_default(),
             naming::FORCE_DELETION,
         )),
-    }
+    })
 }
 
 /// Whether no NATS container of the resource ever started. Recorded from the first sight on; a
-/// record that is missing counts as a start. The record may be out of date after nobody watched for
-/// a while, so every pod must be there to confirm it.
-pub fn never_started(observed: &Observed, recorded: Option<bool>) -> bool {
+/// record that is missing counts as a start. Record and cache may be out of date when nobody
+/// watched for a while, so every pod must be there to confirm it, as the apiserver has it now.
+pub async fn never_started(
+    client: &Client,
+    nats: &Nats,
+    id: &NamespacedName,
+    observed: &Observed,
+) -> kube::Result<bool> {
+    let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
+    if observed.servers_started(recorded) != Some(false) {
+        return Ok(false);
+    }
     let servers = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size as usize);
-    observed.servers_started(recorded) == Some(false) && observed.pods.len() >= servers
+    let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
+    let pods = api.list(&ListParams::default().labels(&id.label_query())).await?.items;
+    Ok(pods.len() >= servers && !pods.iter().any(|pod| server_pod(pod).started))
 }
 
 /// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
@@ -125,18 +147,24 @@ fn is_forced(nats: &Nats) -> bool {
 }
 
 /// Whether an earlier pass decided, and was cut short: then JetStream may be gone already.
-fn was_decided(status: &NatsStatus) -> bool {
-    status.state == State::Deleting.to_string()
-        && status.condition(nats_manager_api::ConditionType::Deleted).is_some_and(|condition| condition.status == "True")
+fn was_decided(nats: &Nats) -> bool {
+    let deleted = nats.status.as_ref().and_then(|status| status.condition(ConditionType::Deleted));
+    deleted.is_some_and(|condition| condition.status == "True")
 }
 
-fn nothing_to_lose(observed: &Observed, claims: &[String], recorded: Option<bool>) -> bool {
+async fn nothing_to_lose(
+    client: &Client,
+    nats: &Nats,
+    id: &NamespacedName,
+    observed: &Observed,
+) -> kube::Result<bool> {
     let memory_only = observed
         .surroundings
         .deployed
         .as_ref()
         .is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
-    never_started(observed, recorded) || (claims.is_empty() && !memory_only)
+    let no_claims = !memory_only && list_claims(client, id).await?.is_empty();
+    Ok(no_claims || never_started(client, nats, id, observed).await?)
 }
 
 #[cfg(test)]

@@ -19,7 +19,9 @@ pub mod apply;
 pub mod build;
 pub mod compare;
 pub mod delete;
+mod finalizer;
 pub mod observe;
+mod pauses;
 pub mod reconcile;
 mod report;
 pub mod rivals;
@@ -27,5 +29,6 @@ mod run;
 pub mod scaling;
 pub mod status;
 pub mod watch;
+mod words;
 
 pub use run::{Controller, run};

@@ -71,27 +71,30 @@ pub const NATS_CONTAINER: &str = "nats";
 /// what is deployed.
 pub async fn observe(watches: &Watches, client: &Client, id: &NamespacedName) -> Result<Observed, kube::Error> {
     let live = Live::cached(watches);
-    let mut deployed = live.stateful_set.as_deref().and_then(from_stateful_set);
+    let mut surroundings = cached_surroundings(watches);
     let mut claims = None;
-    if deployed.is_none() {
+    if surroundings.deployed.is_none() {
         let found = list_claims(client, id).await?;
-        deployed = from_claims(&found, id);
+        surroundings.deployed = from_claims(&found, id);
         claims = Some(found.iter().map(ResourceExt::name_any).collect());
     }
-    let node_zones = watches.zones.snapshot();
-    let surroundings = Surroundings {
-        provider: provider(watches.shoot_info.get().as_deref()),
-        deployed,
-        zones: Some(count_zones(node_zones.values())),
-        storage_classes: None,
-    };
     Ok(Observed {
         live,
         surroundings,
         pods: watches.pods.state().iter().map(|pod| server_pod(pod)).collect(),
-        node_zones,
+        node_zones: watches.zones.snapshot(),
         claims,
     })
+}
+
+/// What the caches say around the one resource: enough for the rules.
+pub fn cached_surroundings(watches: &Watches) -> Surroundings {
+    Surroundings {
+        provider: provider(watches.shoot_info.get().as_deref()),
+        deployed: watches.stateful_set.get().as_deref().and_then(from_stateful_set),
+        zones: Some(count_zones(watches.zones.snapshot().values())),
+        storage_classes: None,
+    }
 }
 
 /// The claims of this resource's servers.
@@ -142,7 +145,8 @@ fn provider(shoot_info: Option<&ConfigMap>) -> Provider {
         .map_or(Provider::default(), |name| Provider::parse(name))
 }
 
-fn server_pod(pod: &Pod) -> ServerPod {
+/// What matters of a server's pod.
+pub(super) fn server_pod(pod: &Pod) -> ServerPod {
     let statuses = pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
     let started = statuses.filter(|status| status.name == NATS_CONTAINER).any(|status| {
         let now = status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some());
@@ -160,12 +164,14 @@ fn server_pod(pod: &Pod) -> ServerPod {
 /// claims do.
 fn from_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
     let spec = stateful_set.spec.as_ref()?;
-    let size = spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).filter(|size| *size > 0)?;
     let file_store = match spec.volume_claim_templates.as_ref().and_then(|templates| templates.first()) {
         Some(template) => volume(template)?,
         None => FileStore::MemoryOnly,
     };
     let annotation = |key| stateful_set.annotations().get(key).map(String::as_str);
+    // Anybody may scale a StatefulSet; what the servers were configured for is what we wrote down.
+    let size = annotation(naming::SIZE).and_then(|size| size.parse().ok());
+    let size = size.or_else(|| u32::try_from(spec.replicas?).ok()).filter(|size| *size > 0)?;
     let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
     let bytes = |text: &str| text.parse().ok().map(Bytes::new);
     Some(Deployed {

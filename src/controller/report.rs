@@ -17,13 +17,14 @@ use serde_json::json;
 
 use super::{
     status::{Announcement, Outcome, next},
-    watch::is_older,
+    watch::{Watches, is_older},
 };
 
 /// Tells users what came of a reconcile.
 pub(super) struct Report {
     client: Client,
     recorder: Recorder,
+    watches: Arc<Watches>,
     /// Resources as our own writes left them, by uid: the watch may not have caught up yet.
     written: Mutex<HashMap<String, Arc<Nats>>>,
 }
@@ -32,9 +33,9 @@ pub(super) struct Report {
 const LONGEST_NOTE: usize = 1024;
 
 impl Report {
-    pub(super) fn new(client: Client, instance: Option<String>) -> Self {
+    pub(super) fn new(client: Client, watches: Arc<Watches>, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, written: Mutex::default() }
+        Self { recorder: Recorder::new(client.clone(), reporter), client, watches, written: Mutex::default() }
     }
 
     /// The newer of what the watch shows and what we wrote.
@@ -71,7 +72,12 @@ impl Report {
         let mut current = nats.clone();
         if status != old {
             let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
-            let written = api.patch_status(&nats.name_any(), &parameters(), &patch(&status)).await?;
+            self.watches.last_words.say(nats, &status);
+            let patch = patch(nats.uid(), &status);
+            let written = match api.patch_status(&nats.name_any(), &parameters(), &patch).await {
+                Err(kube::Error::Api(refusal)) if refusal.is_not_found() => return Ok(current),
+                answer => answer?,
+            };
             tracing::info!(from = old.state, to = status.state, url = status.url, "status");
             current = self.wrote(written);
         }
@@ -90,7 +96,7 @@ impl Report {
         let generation = object.metadata.generation.unwrap_or_default();
         let (status, announcements) = next(&old, generation, &outcome, &Time(Timestamp::now()));
         if status != old {
-            api.patch_status(name, &parameters(), &patch(&status)).await?;
+            api.patch_status(name, &parameters(), &patch(object.uid(), &status)).await?;
         }
         self.announce(object.object_ref(&kind), &announcements).await;
         Ok(())
@@ -120,8 +126,9 @@ fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-fn patch(status: &NatsStatus) -> Patch<serde_json::Value> {
-    Patch::Merge(json!({ "status": status }))
+/// With the uid a resource that was made anew under the same name is left alone.
+fn patch(uid: Option<String>, status: &NatsStatus) -> Patch<serde_json::Value> {
+    Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status }))
 }
 
 fn event(announcement: &Announcement) -> Event {

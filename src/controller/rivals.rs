@@ -4,6 +4,8 @@
 //! happens in place (same Deployment, same ServiceAccount), so for a moment its pod still runs: we
 //! write nothing until it is gone.
 
+use std::sync::{Mutex, PoisonError};
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, runtime::watcher::Config};
 
@@ -21,6 +23,25 @@ pub fn watch_config() -> Config {
 /// The name of a pod of the other manager that may still write.
 pub fn running<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
     pods.into_iter().find(|pod| !has_ended(pod)).map(ResourceExt::name_any)
+}
+
+/// Tells of a rival when it is first seen and when it is gone, not at each reconcile.
+#[derive(Debug, Default)]
+pub struct Notices(Mutex<Option<String>>);
+
+impl Notices {
+    /// This rival runs now, or none.
+    pub fn note(&self, rival: Option<&str>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() == rival {
+            return;
+        }
+        match rival {
+            Some(pod) => tracing::warn!(pod, "another NATS manager still runs; writing nothing until it is gone"),
+            None => tracing::info!("the other NATS manager is gone"),
+        }
+        *known = rival.map(str::to_owned);
+    }
 }
 
 fn has_ended(pod: &Pod) -> bool {

@@ -1,17 +1,17 @@
 //! Runs reconciles: when something changes, after a pause when one failed, and now and then.
 
 use std::{
-    collections::HashMap,
+    any::Any,
     convert::Infallible,
+    panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use async_nats::ServerAddr;
-use backon::BackoffBuilder;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::{
     Client, Resource, ResourceExt,
@@ -24,8 +24,10 @@ use tokio::sync::broadcast;
 use tracing::Instrument;
 
 use super::{
-    reconcile::{Context, ReconcileError, reconcile, reconcile_unreadable},
+    pauses::Pauses,
+    reconcile::{Context, Done, ReconcileError, reconcile, reconcile_unreadable},
     report::Report,
+    rivals,
     watch::{GuardedNats, Places, Wake, Watches},
 };
 use crate::{
@@ -55,8 +57,6 @@ pub struct Controller {
 const CONCURRENCY: u16 = 4;
 /// Changes come in bursts: one reconcile for all of a burst.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
 /// Reconciles until `stop`, and then until the reconciles under way are through. Waits for the
 /// caches first. May be dropped at any time: the next leader goes on from what is there.
@@ -67,19 +67,31 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
         () = watches.filled() => {}
         () = stop.clone() => return,
     }
-    let report = Report::new(client.clone(), instance);
+    let report = Report::new(client.clone(), watches.clone(), instance);
     let runner = Arc::new(Runner {
-        context: Context { client, watches: watches.clone(), places, images, metrics, report, nats_url },
-        pauses: Pauses::default(),
+        context: Context {
+            client,
+            watches: watches.clone(),
+            places,
+            images,
+            metrics,
+            report,
+            pauses: Pauses::default(),
+            rivals: rivals::Notices::default(),
+            nats_url,
+        },
         last_id: AtomicU64::new(0),
     });
     let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
     let store = watches.nats.clone();
     let queue = queue(watches.subscribe(), store.clone()).take_until(stop);
-    applier(one, error_policy, runner, store, queue, config)
+    applier(one, error_policy, runner.clone(), store, queue, config)
         .for_each(|result| async {
             match result {
-                Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+                Ok(_) => {}
+                Err(controller::Error::ObjectNotFound(gone)) => {
+                    runner.context.forget(gone.extra.uid.as_deref().unwrap_or_default());
+                }
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
                     tracing::debug!(%error, %object, "reconcile failed");
                 }
@@ -91,7 +103,6 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
 
 struct Runner {
     context: Context,
-    pauses: Pauses,
     last_id: AtomicU64,
 }
 
@@ -134,13 +145,16 @@ fn one(
     async move {
         let context = &runner.context;
         let timer = context.metrics.reconcile_started();
-        let result = match &nats.0 {
-            Ok(nats) => reconcile(nats, context).await,
-            Err(invalid) => reconcile_unreadable(invalid, context).await,
+        let work = async {
+            match &nats.0 {
+                Ok(nats) => reconcile(nats, context).await,
+                Err(invalid) => reconcile_unreadable(invalid, context).await,
+            }
         };
+        let result = caught(work).await;
         timer.finish(result.as_ref().map_or(Outcome::Error, |done| done.outcome));
         if result.is_ok() {
-            runner.pauses.reset(&key(&nats));
+            context.pauses.reset(&key(&nats));
         }
         result.map(|done| done.again)
     }
@@ -149,12 +163,13 @@ fn one(
 }
 
 fn error_policy(nats: Arc<GuardedNats>, error: &ReconcileError, runner: Arc<Runner>) -> Action {
-    if let Some(pause) = error.quick_retry() {
-        tracing::debug!(%error, "trying again");
-        return Action::requeue(pause);
+    let pause = runner.context.pauses.next(&key(&nats));
+    let pause_seconds = pause.as_secs_f32();
+    if runner.context.is_passing(error, &key(&nats)) {
+        tracing::debug!(%error, pause_seconds, "trying again");
+    } else {
+        tracing::warn!(%error, pause_seconds, "reconcile failed, trying again after a pause");
     }
-    let pause = runner.pauses.next(&key(&nats));
-    tracing::warn!(%error, pause_seconds = pause.as_secs_f32(), "reconcile failed, trying again after a pause");
     Action::requeue(pause)
 }
 
@@ -162,25 +177,23 @@ fn key(nats: &GuardedNats) -> String {
     nats.meta().uid.clone().unwrap_or_default()
 }
 
-/// How long each failing resource waits: ever longer, with jitter, until it succeeds.
-#[derive(Default)]
-struct Pauses(Mutex<HashMap<String, backon::ExponentialBackoff>>);
+/// One resource that hits a mistake in the code does not take the others down.
+async fn caught(work: impl Future<Output = Result<Done, ReconcileError>>) -> Result<Done, ReconcileError> {
+    let panicked = |panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(ReconcileError::Panicked(text.unwrap_or_else(|| "without a message".to_owned())))
+    };
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+}
 
-impl Pauses {
-    fn next(&self, uid: &str) -> Duration {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pauses = all.entry(uid.to_owned()).or_insert_with(|| {
-            backon::ExponentialBuilder::default()
-                .with_min_delay(FIRST_RETRY)
-                .with_max_delay(LONGEST_RETRY)
-                .without_max_times()
-                .with_jitter()
-                .build()
-        });
-        pauses.next().unwrap_or(LONGEST_RETRY)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn reset(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_one_reconcile() {
+        let error = caught(async { panic!("on purpose: {}", 1) }).await.err().unwrap();
+        assert_eq!(error.to_string(), "a mistake in NATS Manager itself: on purpose: 1");
     }
 }

@@ -5,7 +5,8 @@
 //! where there are none.
 
 use async_nats::ServerAddr;
-use nats_manager_api::{Deployed, Nats};
+use kube::Client;
+use nats_manager_api::{Deployed, Nats, NamespacedName};
 
 use super::{delete::never_started, observe::Observed};
 use crate::jetstream;
@@ -28,28 +29,33 @@ pub enum Scaling {
 const CLUSTERED: i64 = 3;
 
 /// Decides on the size of `nats`; asks JetStream at `address` only where it matters.
-pub async fn decide(nats: &Nats, observed: &Observed, recorded_start: Option<bool>, address: &ServerAddr) -> Scaling {
-    let Some(deployed) = &observed.surroundings.deployed else { return Scaling::Free };
+pub async fn decide(
+    client: &Client,
+    nats: &Nats,
+    id: &NamespacedName,
+    observed: &Observed,
+    address: &ServerAddr,
+) -> kube::Result<Scaling> {
+    let Some(deployed) = &observed.surroundings.deployed else { return Ok(Scaling::Free) };
     let wanted = nats.spec.cluster.size;
-    if !needs_empty_store(deployed, wanted) || never_started(observed, recorded_start) {
-        return Scaling::Free;
+    if !needs_empty_store(deployed, wanted) || never_started(client, nats, id, observed).await? {
+        return Ok(Scaling::Free);
     }
     let obstacle = match jetstream::ask(address).await {
-        Ok(contents) if contents.is_empty() => return Scaling::Free,
+        Ok(contents) if contents.is_empty() => return Ok(Scaling::Free),
         Ok(contents) => format!(
-            "JetStream has {} ({}), which a restart with the new size would destroy. Back them up and delete them, then restore them after the change; or go back to size {}",
+            "JetStream has {} ({}), which a restart with the new size would destroy. Back them up and delete them, and restore them after the change",
             count(contents.streams),
             contents.names.join(", "),
-            deployed.size,
         ),
         Err(cause) => format!(
             "a restart with the new size destroys streams, and whether there are any cannot be told: {cause}"
         ),
     };
-    Scaling::Held {
+    Ok(Scaling::Held {
         size: deployed.size,
         reason: format!("The change of spec.cluster.size from {} to {wanted} is held: {obstacle}.", deployed.size),
-    }
+    })
 }
 
 fn needs_empty_store(deployed: &Deployed, wanted: i64) -> bool {

@@ -42,6 +42,11 @@ pub enum Outcome {
         /// For what.
         reason: String,
     },
+    /// Its deletion meets an obstacle, and is tried again.
+    DeletionFailed {
+        /// Which.
+        cause: String,
+    },
 }
 
 /// A deployed cluster as it stands.
@@ -162,7 +167,8 @@ pub fn next(old: &NatsStatus, generation: i64, outcome: &Outcome, now: &Time) ->
         Outcome::Forbidden { allowed } => update.forbidden(&rules::forbidden_message(allowed)),
         Outcome::Failed { stateful_set, cause } => update.failed(*stateful_set, cause),
         Outcome::Deleting { decided } => update.deleting(*decided),
-        Outcome::DeletionBlocked { reason } => update.deletion_blocked(reason),
+        Outcome::DeletionBlocked { reason } => update.deletion_blocked(reason, false),
+        Outcome::DeletionFailed { cause } => update.deletion_failed(cause),
     }
     (update.status, update.events)
 }
@@ -181,6 +187,8 @@ impl Update<'_> {
             self.announce(false, Reason::Processing, "Initializing NATS resource.");
         }
         self.status.servers_started = deployment.servers_started;
+        // Only a status from a backup says so of a resource that is not being deleted.
+        self.status.conditions.retain(|known| known.type_ != ConditionType::Deleted.to_string());
         let was_ready = !self.old.url.is_empty();
         if deployment.rollout.complete {
             self.ready(deployment);
@@ -311,12 +319,18 @@ impl Update<'_> {
         }
     }
 
-    fn deletion_blocked(&mut self, reason: &str) {
+    /// What was decided stays so: the data may be gone in part.
+    fn deletion_failed(&mut self, cause: &str) {
+        let decided = self.old.condition(ConditionType::Deleted).is_some_and(|deleted| deleted.status == "True");
+        self.deletion_blocked(cause, decided);
+    }
+
+    fn deletion_blocked(&mut self, reason: &str, decided: bool) {
         if self.begins_deletion() {
             self.announce(false, Reason::Deleting, "Deleting the NATS cluster.");
         }
         self.state(State::Warning);
-        if self.set(ConditionType::Deleted, false, Reason::DeletionError, reason) {
+        if self.set(ConditionType::Deleted, decided, Reason::DeletionError, reason) {
             self.announce(true, Reason::DeletionError, reason);
         }
     }

@@ -1,0 +1,181 @@
+use super::*;
+use k8s_openapi::jiff::Timestamp;
+use nats_manager_api::rules::Class;
+
+const URL: &str = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
+
+fn at(second: i64) -> Time {
+    Time(Timestamp::from_second(second).unwrap())
+}
+
+fn rollout(ready: i32, complete: bool) -> Rollout {
+    Rollout { replicas: 3, ready, updated: 3, complete }
+}
+
+fn deployment(rollout: Rollout, zones: usize) -> Deployment {
+    Deployment {
+        size: 3,
+        url: URL.to_owned(),
+        rollout,
+        zones: ZonesUsed { count: zones, unlabelled_node: None },
+        servers_started: Some(true),
+        held: None,
+        policy: Vec::new(),
+    }
+}
+
+fn after(old: &NatsStatus, deployment: Deployment) -> (NatsStatus, Vec<String>) {
+    let (status, events) = next(old, 1, &Outcome::Deployed(deployment), &at(100));
+    (status, reasons(&events))
+}
+
+fn reasons(events: &[Announcement]) -> Vec<String> {
+    events.iter().map(|event| event.reason.to_string()).collect()
+}
+
+fn ready() -> NatsStatus {
+    next(&NatsStatus::default(), 1, &Outcome::Deployed(deployment(rollout(3, true), 3)), &at(1)).0
+}
+
+fn says(status: &NatsStatus, kind: ConditionType) -> (String, String, String) {
+    let condition = status.condition(kind).unwrap();
+    (condition.status.clone(), condition.reason.clone(), condition.message.clone())
+}
+
+fn expect(status: &str, reason: &str, message: &str) -> (String, String, String) {
+    (status.to_owned(), reason.to_owned(), message.to_owned())
+}
+
+#[test]
+fn until_the_first_ready_it_is_processing() {
+    let (status, events) = after(&NatsStatus::default(), deployment(rollout(2, false), 0));
+    assert_eq!((status.state.as_str(), status.url.as_str()), ("Processing", ""));
+    assert_eq!(says(&status, ConditionType::StatefulSet), expect("False", "Pending", ""));
+    assert_eq!(says(&status, ConditionType::Available), expect("False", "Deploying", ""));
+    assert_eq!(says(&status, ConditionType::AvailabilityZones), expect("False", "Pending", ""));
+    assert_eq!(events, ["Processing", "Deploying"]);
+    let (same, events) = after(&status, deployment(rollout(2, false), 0));
+    assert_eq!((same, events.len()), (status, 0));
+}
+
+#[test]
+fn zones_make_the_state() {
+    let unlabelled = |count| ZonesUsed { count, unlabelled_node: Some("n".to_owned()) };
+    for (size, zones, state, condition, reason) in [
+        (3, ZonesUsed { count: 3, unlabelled_node: None }, "Ready", "True", "Deployed"),
+        (5, ZonesUsed { count: 3, unlabelled_node: None }, "Ready", "True", "Deployed"),
+        (3, ZonesUsed { count: 2, unlabelled_node: None }, "Warning", "False", "Unknown"),
+        (1, ZonesUsed { count: 1, unlabelled_node: None }, "Ready", "False", "NotConfigured"),
+        (3, unlabelled(2), "Ready", "False", "FailedProcessing"),
+    ] {
+        let given = Deployment { size, zones: zones.clone(), ..deployment(rollout(3, true), 3) };
+        let (status, _) = after(&NatsStatus::default(), given);
+        let (is, why, _) = says(&status, ConditionType::AvailabilityZones);
+        assert_eq!((status.state.as_str(), is.as_str(), why.as_str()), (state, condition, reason), "{size} {zones:?}");
+        assert_eq!(status.availability_zones_used, i64::try_from(zones.count).unwrap());
+    }
+}
+
+#[test]
+fn a_node_without_a_zone_leaves_the_state_as_it_was() {
+    let (warned, _) = after(&NatsStatus::default(), deployment(rollout(3, true), 2));
+    assert_eq!(warned.state, "Warning");
+    let unlabelled = ZonesUsed { count: 2, unlabelled_node: Some("node-a".to_owned()) };
+    let (status, _) = after(&warned, Deployment { zones: unlabelled, ..deployment(rollout(3, true), 2) });
+    assert_eq!(status.state, "Warning");
+    assert!(says(&status, ConditionType::AvailabilityZones).2.contains("node-a"));
+}
+
+#[test]
+fn a_roll_is_no_outage_while_a_majority_is_ready() {
+    let (rolling, events) = after(&ready(), deployment(rollout(2, false), 2));
+    assert_eq!((rolling.state.as_str(), rolling.url.as_str()), ("Ready", URL));
+    let progress = "2 of 3 servers are ready, 3 up to date";
+    assert_eq!(says(&rolling, ConditionType::StatefulSet), expect("False", "Pending", progress));
+    assert_eq!(says(&rolling, ConditionType::Available), expect("True", "Deployed", "NATS is deployed"));
+    assert_eq!(rolling.availability_zones_used, 3);
+    assert!(events.is_empty());
+
+    let (lost, events) = after(&rolling, deployment(rollout(1, false), 1));
+    assert_eq!((lost.state.as_str(), lost.url.as_str()), ("Processing", URL));
+    assert_eq!(events, ["Deploying"]);
+    let (back, events) = after(&lost, deployment(rollout(2, false), 2));
+    assert_eq!(back.state, "Ready");
+    assert!(events.is_empty());
+}
+
+#[test]
+fn transition_times_change_with_the_status_only() {
+    let ready = ready();
+    let time = |status: &NatsStatus, kind| status.condition(kind).unwrap().last_transition_time.clone();
+    assert_eq!(time(&ready, ConditionType::Available), at(1));
+    let (rolling, _) = after(&ready, deployment(rollout(2, false), 2));
+    assert_eq!(time(&rolling, ConditionType::Available), at(1));
+    assert_eq!(time(&rolling, ConditionType::StatefulSet), at(100));
+}
+
+#[test]
+fn a_change_that_is_held_warns_once_and_leaves_no_trace() {
+    let held = Deployment { held: Some("why".to_owned()), ..deployment(rollout(3, true), 3) };
+    let (status, events) = after(&ready(), held.clone());
+    assert_eq!(status.state, "Warning");
+    assert_eq!(says(&status, ConditionType::Progressing), expect("False", "Held", "why"));
+    assert_eq!(events, ["Held"]);
+    assert!(after(&status, held).1.is_empty());
+    let (freed, _) = after(&status, deployment(rollout(3, true), 3));
+    assert_eq!(freed.state, "Ready");
+    assert!(freed.condition(ConditionType::Progressing).is_none());
+}
+
+#[test]
+fn a_stored_policy_violation_is_announced_once_a_generation() {
+    let policy = vec![Violation::invalid("spec.a", Class::Policy, 1, "no")];
+    let given = Deployment { policy, ..deployment(rollout(3, true), 3) };
+    let outcome = Outcome::Deployed(given);
+    let (status, events) = next(&ready(), 2, &outcome, &at(5));
+    assert_eq!(reasons(&events), ["PolicyViolated"]);
+    assert_eq!(status.state, "Ready");
+    assert!(next(&status, 2, &outcome, &at(6)).1.is_empty());
+}
+
+#[test]
+fn a_failure_names_its_cause_once_and_keeps_the_address() {
+    let failed = |stateful_set, cause: &str| Outcome::Failed { stateful_set, cause: cause.to_owned() };
+    let (status, events) = next(&ready(), 1, &failed(false, "a"), &at(5));
+    assert_eq!((status.state.as_str(), status.url.as_str()), ("Error", URL));
+    assert_eq!(says(&status, ConditionType::Available), expect("False", "FailedProcessing", "a"));
+    assert_eq!(says(&status, ConditionType::StatefulSet).0, "True");
+    assert_eq!(reasons(&events), ["FailedProcessing"]);
+    assert!(next(&status, 1, &failed(false, "a"), &at(6)).1.is_empty());
+    let (status, events) = next(&status, 1, &failed(true, "b"), &at(6));
+    assert_eq!(says(&status, ConditionType::StatefulSet), expect("False", "FailedToSyncResources", "b"));
+    assert_eq!(reasons(&events), ["FailedProcessing"]);
+    let (status, events) = after(&status, deployment(rollout(3, true), 3));
+    assert_eq!((status.state.as_str(), events), ("Ready", vec!["Deployed".to_owned()]));
+}
+
+#[test]
+fn another_resource_is_forbidden() {
+    let allowed = NamespacedName::new("kyma-system", "eventing-nats");
+    let (status, events) = next(&NatsStatus::default(), 1, &Outcome::Forbidden { allowed }, &at(1));
+    let message = "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed to be created in a Kyma cluster.";
+    assert_eq!(status.state, "Error");
+    assert_eq!(says(&status, ConditionType::Available), expect("False", "Forbidden", message));
+    assert_eq!(says(&status, ConditionType::StatefulSet).1, "Forbidden");
+    assert_eq!((events[0].warning, events[0].message.as_str()), (true, message));
+}
+
+#[test]
+fn a_deletion_tells_when_it_waits_and_when_it_goes_on() {
+    let blocked = |reason: &str| Outcome::DeletionBlocked { reason: reason.to_owned() };
+    let (status, events) = next(&ready(), 1, &blocked("stream"), &at(1));
+    assert_eq!(status.state, "Warning");
+    assert_eq!(says(&status, ConditionType::Deleted), expect("False", "DeletionError", "stream"));
+    assert_eq!(reasons(&events), ["Deleting", "DeletionError"]);
+    assert!(next(&status, 1, &blocked("stream"), &at(2)).1.is_empty());
+    assert_eq!(reasons(&next(&status, 1, &blocked("consumer"), &at(2)).1), ["DeletionError"]);
+    let (status, events) = next(&status, 1, &Outcome::Deleting { decided: true }, &at(3));
+    assert_eq!(status.state, "Deleting");
+    assert_eq!(says(&status, ConditionType::Deleted).0, "True");
+    assert!(events.is_empty());
+}

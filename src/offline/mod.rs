@@ -1,1 +1,135 @@
-//! Commands that need no cluster.
+//! Commands that need no cluster: `crd`, `validate` and `render`.
+//!
+//! [`crd`], [`validate()`] and [`render()`] are functions of values; [`run`] reads, prints, and
+//! says how it went by the exit code.
+
+mod documents;
+mod print;
+mod render;
+mod report;
+mod resource;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod value;
+mod yaml;
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    process::ExitCode,
+};
+
+use nats_manager_api::NamespacedName;
+
+use crate::{
+    cli::{Command, Source, usage_error},
+    settings::Images,
+};
+
+pub use render::{Rendered, render};
+pub use report::{Finding, Report, Severity};
+pub use validate::validate;
+
+/// The most that is read, in bytes.
+pub const LONGEST_INPUT: u64 = 8 << 20;
+
+/// The namespace of a resource that names none, and of the one resource that is served.
+pub const DEFAULT_NAMESPACE: &str = "kyma-system";
+const DEFAULT_NAME: &str = "eventing-nats";
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The input cannot be read, or is no UTF-8.
+    #[error("cannot read {input}: {cause}")]
+    Read {
+        /// Where from.
+        input: String,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The input is longer than [`LONGEST_INPUT`].
+    #[error("{input} is longer than {} MiB", LONGEST_INPUT >> 20)]
+    TooLong {
+        /// Where from.
+        input: String,
+    },
+    /// The definition cannot be written as YAML.
+    #[error("cannot write the CustomResourceDefinition as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+    /// The output cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// The CustomResourceDefinition as YAML.
+pub fn crd() -> Result<String, OfflineError> {
+    Ok(serde_yaml::to_string(&nats_manager_api::crd::definition())?)
+}
+
+/// Carries out a command; `lookup` reads the environment. 0 is done, 1 failed or found an error,
+/// 2 a wrong environment.
+pub fn run(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> ExitCode {
+    let done = match command {
+        Command::Crd => crd().and_then(|text| write(&text)).map(|()| true),
+        Command::Validate { file } => run_validate(file, &lookup),
+        Command::Render { file } => match Images::from_env(&lookup) {
+            Ok(images) => run_render(file, &images),
+            Err(error) => return usage_error(&error),
+        },
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Who reads has seen enough: `nats-manager crd | head`.
+        Err(OfflineError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            print::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_validate(file: &Source, lookup: impl Fn(&str) -> Option<String>) -> Result<bool, OfflineError> {
+    let variable =
+        |name, default: &str| lookup(name).filter(|value| !value.trim().is_empty()).unwrap_or(default.to_owned());
+    let served = NamespacedName::new(
+        variable("NATS_CR_NAMESPACE", DEFAULT_NAMESPACE).trim(),
+        variable("NATS_CR_NAME", DEFAULT_NAME).trim(),
+    );
+    let report = validate(&read(file)?, &served);
+    print::report(&report)?;
+    Ok(!report.has_errors())
+}
+
+fn run_render(file: &Source, images: &Images) -> Result<bool, OfflineError> {
+    let Rendered { yaml, report } = render(&read(file)?, images);
+    print::findings_aside(&report);
+    if report.has_errors() {
+        return Ok(false);
+    }
+    write(&yaml)?;
+    Ok(true)
+}
+
+fn read(source: &Source) -> Result<String, OfflineError> {
+    let failed = |cause| OfflineError::Read { input: source.to_string(), cause };
+    let input: Box<dyn Read> = match source {
+        Source::Stdin => Box::new(io::stdin().lock()),
+        Source::File(path) => Box::new(File::open(path).map_err(failed)?),
+    };
+    let mut bytes = Vec::new();
+    input.take(LONGEST_INPUT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST_INPUT) {
+        return Err(OfflineError::TooLong { input: source.to_string() });
+    }
+    String::from_utf8(bytes).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))
+}
+
+fn write(text: &str) -> Result<(), OfflineError> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    Ok(output.flush()?)
+}

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::RequestLabels;
+use super::admission::AdmissionMetrics;
 
 /// All metrics of the process; a clone is the same metrics.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ struct Inner {
     requests: Family<RequestLabels, Counter>,
     watch_restarts: Family<WatchLabels, Counter>,
     leader: Gauge,
+    admission: AdmissionMetrics,
 }
 
 /// How a reconcile ended.
@@ -84,9 +86,14 @@ impl Metrics {
             requests: Family::default(),
             watch_restarts: Family::default(),
             leader: Gauge::default(),
+            admission: AdmissionMetrics::new(),
         };
         metrics.register();
         Self(Arc::new(metrics))
+    }
+
+    pub(super) fn admission(&self) -> &AdmissionMetrics {
+        &self.0.admission
     }
 
     /// How many availability zones the NATS pods run in.
@@ -180,6 +187,7 @@ impl Inner {
             self.watch_restarts.clone(),
         );
         registry.register("nats_manager_leader", "1 while this replica leads", self.leader.clone());
+        self.admission.register(registry);
         registry.register("nats_manager_build_info", "1, labelled with what was built", build);
     }
 }

@@ -2,6 +2,7 @@
 //! requests to the apiserver.
 
 mod address;
+mod admission;
 mod client;
 mod logging;
 mod metrics;

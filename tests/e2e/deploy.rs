@@ -1,5 +1,10 @@
 //! From a NATS resource to a running cluster.
 
+mod bad_input;
+mod istio;
+mod storage;
+mod takeover;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::json;
 

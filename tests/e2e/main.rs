@@ -3,6 +3,15 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 
+mod admission;
+mod children;
+mod deletion;
 mod deploy;
+mod jetstream;
 mod manager;
+mod objects;
+mod refusals;
+mod schema;
+mod status;
+mod surroundings;
 mod world;

@@ -42,7 +42,8 @@ impl Default for Options {
             ("PROMETHEUS_NATS_EXPORTER_IMAGE", "nats-server.example/exporter:0.20.1"),
         ];
         Self {
-            args: Vec::new(),
+            // Its tests turn the webhook on.
+            args: vec!["--webhook-bind-address=0".to_owned()],
             env: env.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             nats_url: NO_NATS.to_owned(),
         }
@@ -148,6 +149,6 @@ pub async fn get(port: u16, path: &str) -> Option<(u16, String)> {
     Some((status, body.to_owned()))
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

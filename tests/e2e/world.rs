@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
         coordination::v1::Lease as LeaderLease,
@@ -58,6 +59,11 @@ impl World {
     }
 
     async fn clean(&self) {
+        // Of a manager that is gone, they would refuse what follows.
+        let gone = DeleteParams::default();
+        let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
+        let _ = Api::<ValidatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
+        let _ = self.api::<Secret>().delete("nats-manager-webhook-ca", &gone).await;
         let all: Api<Nats> = Api::all(self.client.clone());
         // A resource just installed is served a moment later.
         let resources = eventually("NATS resources are served", SOON, || async {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use nats_manager_api::Amount;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A place where two objects differ.
 #[derive(Debug)]
@@ -76,7 +76,6 @@ fn finds_what_differs_and_nothing_else() {
     let paths = |ours: Value, theirs: Value| -> Vec<String> {
         compare(Some(&ours), Some(&theirs)).into_iter().map(|deviation| deviation.path).collect()
     };
-    use serde_json::json;
     assert!(paths(json!({"resources": {"cpu": "1000m"}}), json!({"resources": {"cpu": 1}})).is_empty());
     assert_eq!(paths(json!({"a": "1000m"}), json!({"a": "1"})), [".a"]);
     assert_eq!(paths(json!({"a": [1, 2]}), json!({"a": [1]})), [".a[1]"]);

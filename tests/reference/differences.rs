@@ -92,6 +92,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: |_, ours| *ours == json!(true),
     },
     Difference {
+        reason: "The default is said, or another target that somebody gives it would stay.",
+        kind: "Service",
+        path: ".spec.ports[*].targetPort",
+        ours: |_, ours| ours.is_u64(),
+    },
+    Difference {
         reason: "The contract copies the user's labels and annotations to the Secret too; the file shows it without them.",
         kind: "Secret",
         path: ".metadata.annotations.custom-annotation",
@@ -133,7 +139,7 @@ fn is_hash(value: &Value) -> bool {
 
 #[test]
 fn the_annotations_are_those_of_the_api() {
-    for name in [naming::APPLIED_HASH, naming::SPREAD, naming::MEMORY_STORE, naming::CONFIG_HASH] {
+    for name in [naming::APPLIED_HASH, naming::SPREAD, naming::SIZE, naming::MEMORY_STORE, naming::CONFIG_HASH] {
         assert!(DIFFERENCES.iter().any(|difference| difference.path.contains(name)), "{name}");
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Each file holds a NATS resource as the reference leaves it stored, then every object that it
 //! applies for it. What differs on purpose stands in `differences.rs`; anything else fails.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
 mod compare;
 mod differences;
 mod nats_conf;
+mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,9 +95,6 @@ fn objects(children: &Children) -> BTreeMap<String, Value> {
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
     // The account is compared by a rule of its own, since the file has none.
     let secret = Secret { data: None, ..secret.clone() };
-    fn json(object: &impl Serialize) -> (String, Value) {
-        by_kind(serde_json::to_value(object).unwrap())
-    }
     [
         json(&secret),
         json(config_map),
@@ -105,6 +104,10 @@ fn objects(children: &Children) -> BTreeMap<String, Value> {
         json(destination_rule),
     ]
     .into()
+}
+
+fn json(object: &impl Serialize) -> (String, Value) {
+    by_kind(serde_json::to_value(object).unwrap())
 }
 
 /// The object by its kind, with its `nats.conf` by meaning.

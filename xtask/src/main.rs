@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<(), Error> {
     match task {
-        Task::Demo(options) => demo::run(options)?,
+        Task::Demo(options) => demo::run(&options)?,
         Task::Test(options) => test::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Generate(options) => generate::run(&options)?,

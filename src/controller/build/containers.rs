@@ -28,12 +28,14 @@ pub(super) fn all(cluster: &SettledCluster, images: &Images) -> Vec<Container> {
 
 fn server(cluster: &SettledCluster, images: &Images) -> Container {
     Container {
-        command: words(["nats-server", "--config", &config_file()]),
+        command: Some(words(["nats-server", "--config", &config_file()])),
         env: Some(environment(cluster)),
         lifecycle: Some(Lifecycle {
             // Lame duck mode: clients move to other servers before this one stops.
             pre_stop: Some(LifecycleHandler {
-                exec: Some(ExecAction { command: words(["nats-server", &format!("-sl=ldm={}", nats_conf::PID_FILE)]) }),
+                exec: Some(ExecAction {
+                    command: Some(words(["nats-server", &format!("-sl=ldm={}", nats_conf::PID_FILE)])),
+                }),
                 ..LifecycleHandler::default()
             }),
             ..Lifecycle::default()
@@ -76,7 +78,7 @@ fn server(cluster: &SettledCluster, images: &Images) -> Container {
 fn config_reloader(images: &Images) -> Container {
     let accounts = format!("{}/{}/{RESOLVER_KEY}", nats_conf::FOLDER, nats_conf::ACCOUNTS);
     Container {
-        command: words([
+        command: Some(words([
             "nats-server-config-reloader",
             "-pid",
             nats_conf::PID_FILE,
@@ -84,7 +86,7 @@ fn config_reloader(images: &Images) -> Container {
             &config_file(),
             "-config",
             &accounts,
-        ]),
+        ])),
         resources: Some(sidecar_resources()),
         volume_mounts: Some(vec![config_mount(), run_mount(), accounts_mount()]),
         ..container("config-reloader", &images.config_reloader)
@@ -93,7 +95,7 @@ fn config_reloader(images: &Images) -> Container {
 
 fn exporter(images: &Images) -> Container {
     Container {
-        args: words([
+        args: Some(words([
             &format!("-port={METRICS_PORT}"),
             "-connz",
             "-routez",
@@ -104,7 +106,7 @@ fn exporter(images: &Images) -> Container {
             "-use_internal_server_id",
             "-jsz=all",
             &format!("http://localhost:{}/", nats_conf::MONITOR_PORT),
-        ]),
+        ])),
         ports: Some(vec![port("metrics", METRICS_PORT)]),
         resources: Some(sidecar_resources()),
         ..container("metrics", &images.exporter)
@@ -120,8 +122,7 @@ fn environment(cluster: &SettledCluster) -> Vec<EnvVar> {
         }),
         ..EnvVar::default()
     };
-    let value =
-        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
+    let value = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
     let advertised = format!("$(POD_NAME).{}.$(POD_NAMESPACE).svc.cluster.local", cluster.id.name);
     let mut all = vec![
         field("POD_NAME", "metadata.name"),
@@ -143,7 +144,7 @@ fn container(name: &str, image: &str) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: words(["ALL"]), ..Capabilities::default() }),
+            capabilities: Some(Capabilities { drop: Some(words(["ALL"])), ..Capabilities::default() }),
             privileged: Some(false),
             read_only_root_filesystem: Some(true),
             ..SecurityContext::default()
@@ -211,6 +212,6 @@ fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
-fn words<const N: usize>(words: [&str; N]) -> Option<Vec<String>> {
-    Some(words.map(str::to_owned).into())
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).into()
 }

@@ -1,15 +1,19 @@
 //! The text of `nats.conf`, and the hash of the part that a reload cannot apply.
 //!
-//! The config reloader sends SIGHUP when the file has changed. NATS 2.14 then applies `debug`,
-//! `trace`, `routes` and a raised `max_memory_store`, and rejects the whole file for anything else
-//! (`server/reload.go`; <https://docs.nats.io/running-a-nats-service/configuration#configuration-reloading>).
-//! It would take a few more (`pid_file`, `connect_retries`, `resolver`), which never change. A
-//! lowered `max_memory_store` needs a restart too; the pod template has an annotation of its own
+//! The config reloader sends SIGHUP when the file has changed. Of what changes in the life of a
+//! cluster NATS 2.14.2 then applies `debug`, `trace`, `routes` and a raised `max_memory_store`
+//! (measured; `server/reload.go`). It rejects the whole file for `server_name`, the ports,
+//! `store_dir`, `lame_duck_*`, a cluster block that comes or goes, and a lowered limit. It would
+//! take a few more (`pid_file`, `connect_retries`, the cluster's name, a raised `max_file_store`),
+//! which change with a restart only, if ever.
+//!
+//! A lowered `max_memory_store` needs a restart too; the pod template has an annotation of its own
 //! for that, or raising it would restart the servers as well.
 //!
-//! Where an existing cluster's hash changes, its pods are rolled: a test holds it.
+//! With `max_file_store: 0` a single server refuses streams on files (10047); a cluster makes them
+//! and refuses their second message (10023). Measured.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use nats_manager_api::{Bytes, FileStore, SettledCluster};
 
@@ -71,11 +75,8 @@ pub(super) fn text(cluster: &SettledCluster) -> String {
 /// The hash over what only a restart can change.
 pub(super) fn restart_hash(cluster: &SettledCluster) -> String {
     let config = Config::of(cluster);
-    let blocks = [
-        ("", Some(&config.top)),
-        ("jetstream.", Some(&config.jet_stream)),
-        ("cluster.", config.cluster.as_ref()),
-    ];
+    let blocks =
+        [("", Some(&config.top)), ("jetstream.", Some(&config.jet_stream)), ("cluster.", config.cluster.as_ref())];
     let mut lines = String::new();
     for (block, settings) in blocks {
         for Setting { key, value, .. } in settings.into_iter().flatten().filter(|s| s.change == Change::Restart) {
@@ -143,12 +144,12 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-fn restart(key: &'static str, value: impl ToString) -> Setting {
-    Setting { key, value: value.to_string(), change: Change::Restart }
+fn restart(key: &'static str, value: impl Display) -> Setting {
+    Setting { key, value: format!("{value}"), change: Change::Restart }
 }
 
-fn reload(key: &'static str, value: impl ToString) -> Setting {
-    Setting { key, value: value.to_string(), change: Change::Reload }
+fn reload(key: &'static str, value: impl Display) -> Setting {
+    Setting { key, value: format!("{value}"), change: Change::Reload }
 }
 
 fn write_block(text: &mut String, name: &str, settings: &[Setting]) {

@@ -1,5 +1,7 @@
 //! The PodDisruptionBudget: a majority stays when nodes are drained.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -11,7 +13,7 @@ use super::metadata;
 pub(super) fn build(cluster: &SettledCluster) -> PodDisruptionBudget {
     metadata::stamped(PodDisruptionBudget {
         // The contract gives it the user's labels, but not the annotations.
-        metadata: metadata::object(cluster, cluster.id.name.clone(), Default::default()),
+        metadata: metadata::object(cluster, cluster.id.name.clone(), BTreeMap::new()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(metadata::selector(cluster)),

@@ -1,6 +1,9 @@
 //! The headless Service: the address of clients, and the servers' names in DNS.
 
-use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::{
+    api::core::v1::{Service, ServicePort, ServiceSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 use nats_manager_api::SettledCluster;
 
 use super::{containers::METRICS_PORT, metadata, nats_conf};
@@ -41,6 +44,8 @@ fn port(name: &str, protocol: &str, port: u16) -> ServicePort {
         app_protocol: Some(protocol.to_owned()),
         port: port.into(),
         protocol: Some("TCP".to_owned()),
+        // The default, said so that nobody else says otherwise.
+        target_port: Some(IntOrString::Int(port.into())),
         ..ServicePort::default()
     }
 }

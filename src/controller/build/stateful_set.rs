@@ -33,7 +33,11 @@ pub(super) fn build(cluster: &SettledCluster, images: &Images) -> StatefulSet {
     let memory_store = cluster.memory_store.unwrap_or_default().get();
     let annotations = metadata::annotations(
         cluster,
-        [(naming::SPREAD, cluster.spread.as_str().to_owned()), (naming::MEMORY_STORE, memory_store.to_string())],
+        [
+            (naming::SPREAD, cluster.spread.as_str().to_owned()),
+            (naming::SIZE, cluster.size.to_string()),
+            (naming::MEMORY_STORE, memory_store.to_string()),
+        ],
     );
     metadata::stamped(StatefulSet {
         metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),

@@ -1,2 +1,149 @@
-//! What the comparison with the reference (`tests/reference.rs`) does not say.
+//! What the comparison with the reference (`tests/reference`) does not say.
 
+use k8s_openapi::api::core::v1::{PodSpec, Volume};
+use nats_manager_api::{Bytes, FileStore, Nats, NatsSpec, Spread, naming, rules::Surroundings, settle};
+use serde_json::json;
+
+use super::*;
+
+fn cluster(spec: serde_json::Value) -> SettledCluster {
+    let mut nats = Nats::new("eventing-nats", serde_json::from_value::<NatsSpec>(spec).unwrap());
+    nats.metadata.namespace = Some("kyma-system".to_owned());
+    nats.metadata.uid = Some("uid".to_owned());
+    settle(&nats, &Surroundings::default(), Spread::Soft).unwrap()
+}
+
+fn built(cluster: &SettledCluster) -> Children {
+    let images = Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() };
+    build(cluster, &images, &SystemAccount::with_password("password"))
+}
+
+fn pod(children: &Children) -> &PodSpec {
+    children.stateful_set.spec.as_ref().unwrap().template.spec.as_ref().unwrap()
+}
+
+fn template_annotation<'a>(children: &'a Children, name: &str) -> Option<&'a str> {
+    let metadata = children.stateful_set.spec.as_ref().unwrap().template.metadata.as_ref().unwrap();
+    metadata.annotations.as_ref().unwrap().get(name).map(String::as_str)
+}
+
+fn config(children: &Children) -> &str {
+    &children.config_map.data.as_ref().unwrap()[nats_conf::FILE]
+}
+
+/// A change of this value restarts the servers of every cluster that is taken over or updated. If
+/// that is meant, say so in the release notes.
+#[test]
+fn the_configuration_hash_of_existing_clusters_stays() {
+    assert_eq!(nats_conf::restart_hash(&cluster(json!({}))), "9d16beb95caefaf6");
+    assert_eq!(nats_conf::restart_hash(&cluster(json!({"cluster": {"size": 1}}))), "6cc8d2640e92ce21");
+}
+
+#[test]
+fn the_configuration_hash_is_of_what_a_reload_cannot_apply() {
+    let default = nats_conf::restart_hash(&cluster(json!({})));
+    for same in [
+        json!({"logging": {"debug": true, "trace": true}}),
+        json!({"cluster": {"size": 5}}),
+        json!({"jetStream": {"memStorage": {"size": "256Mi"}}}),
+        json!({"jetStream": {"memStorage": {"enabled": false}}}),
+        json!({"labels": {"a": "b"}}),
+    ] {
+        assert_eq!(nats_conf::restart_hash(&cluster(same.clone())), default, "{same}");
+        assert_ne!(built(&cluster(same.clone())).config_map, built(&cluster(json!({}))).config_map, "{same}");
+    }
+    for other in [
+        json!({"cluster": {"size": 1}}),
+        json!({"jetStream": {"fileStorage": {"size": "2Gi"}}}),
+        json!({"jetStream": {"fileStorage": {"enabled": false}}}),
+    ] {
+        assert_ne!(nats_conf::restart_hash(&cluster(other.clone())), default, "{other}");
+    }
+}
+
+#[test]
+fn the_applied_hash_changes_with_the_object_and_with_nothing_else() {
+    let hash =
+        |children: &Children| children.service.metadata.annotations.as_ref().unwrap()[naming::APPLIED_HASH].clone();
+    let default = hash(&built(&cluster(json!({}))));
+    assert_eq!(hash(&built(&cluster(json!({"logging": {"debug": true}})))), default);
+    assert_ne!(hash(&built(&cluster(json!({"labels": {"a": "b"}})))), default);
+    assert_ne!(hash(&built(&cluster(json!({"annotations": {"a": "b"}})))), default);
+}
+
+#[test]
+fn the_secret_tells_nothing_of_its_content() {
+    let images = Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() };
+    let secret = |account: &SystemAccount| build(&cluster(json!({})), &images, account).secret;
+    let (one, other) = (SystemAccount::generate(), SystemAccount::generate());
+    assert_ne!(one, other);
+    assert_eq!(secret(&one).metadata, secret(&other).metadata);
+    assert_eq!(SystemAccount::from_secret(&secret(&one)), Some(one.clone()));
+    assert_eq!(format!("{one:?}"), "SystemAccount { .. }");
+    assert_eq!(SystemAccount::from_secret(&Secret::default()), None);
+    let mut emptied = secret(&one);
+    emptied.data.as_mut().unwrap().get_mut(RESOLVER_KEY).unwrap().0.clear();
+    assert_eq!(SystemAccount::from_secret(&emptied), None);
+}
+
+#[test]
+fn a_hard_spread_leaves_a_pod_pending_and_does_not_count_broken_nodes() {
+    let hard = SettledCluster { spread: Spread::Hard, ..cluster(json!({})) };
+    let children = built(&hard);
+    for constraint in pod(&children).topology_spread_constraints.as_ref().unwrap() {
+        assert_eq!(constraint.when_unsatisfiable, "DoNotSchedule");
+        assert_eq!(constraint.node_taints_policy.as_deref(), Some("Honor"));
+    }
+    assert_eq!(children.stateful_set.metadata.annotations.as_ref().unwrap()[naming::SPREAD], "hard");
+}
+
+#[test]
+fn memory_only_keeps_nothing_on_volumes() {
+    let children = built(&cluster(json!({"jetStream": {"fileStorage": {"enabled": false}}})));
+    assert_eq!(children.stateful_set.spec.as_ref().unwrap().volume_claim_templates, None);
+    let is_store = |volume: &&Volume| volume.empty_dir.as_ref().is_some_and(|dir| dir.size_limit.is_some());
+    let store = pod(&children).volumes.as_ref().unwrap().iter().find(is_store).unwrap();
+    let mounts = pod(&children).containers[2].volume_mounts.as_ref().unwrap();
+    let mount = mounts.iter().find(|mount| mount.name == store.name).unwrap();
+    assert_eq!(mount.mount_path, nats_conf::STORE_FOLDER);
+    assert!(config(&children).contains("max_file_store: 0\n"), "{}", config(&children));
+}
+
+#[test]
+fn a_memory_store_that_is_off_is_off() {
+    let children = built(&cluster(json!({"jetStream": {"memStorage": {"enabled": false}}})));
+    assert!(config(&children).contains("max_memory_store: 0\n"), "{}", config(&children));
+    assert_eq!(children.stateful_set.metadata.annotations.as_ref().unwrap()[naming::MEMORY_STORE], "0");
+}
+
+#[test]
+fn a_lowered_memory_store_restarts_the_servers() {
+    let default = cluster(json!({}));
+    assert_eq!(template_annotation(&built(&default), naming::RESTARTED_FOR_MEMORY_STORE), None);
+    let lowered = SettledCluster { restarted_for_memory_store: Some(Bytes::mebi(20)), ..default };
+    let annotation = built(&lowered);
+    assert_eq!(template_annotation(&annotation, naming::RESTARTED_FOR_MEMORY_STORE), Some("20971520"));
+}
+
+#[test]
+fn go_is_told_of_a_memory_limit_where_there_is_one() {
+    let limit = |memory_limit: Bytes| {
+        let children = built(&SettledCluster { memory_limit, ..cluster(json!({})) });
+        let environment = pod(&children).containers[2].env.clone().unwrap();
+        environment.into_iter().find(|variable| variable.name == "GOMEMLIMIT").and_then(|variable| variable.value)
+    };
+    assert_eq!(limit(Bytes::gibi(1)).as_deref(), Some("858993459B"));
+    assert_eq!(limit(Bytes::default()), None);
+}
+
+#[test]
+fn the_class_of_a_volume_is_left_to_the_cluster_unless_one_is_named() {
+    let class = |class: Option<&str>| {
+        let file_store = FileStore::Volume { size: Bytes::gibi(1), class: class.map(str::to_owned) };
+        let children = built(&SettledCluster { file_store, ..cluster(json!({})) });
+        let claims = children.stateful_set.spec.unwrap().volume_claim_templates.unwrap();
+        claims[0].spec.as_ref().unwrap().storage_class_name.clone()
+    };
+    assert_eq!(class(None), None);
+    assert_eq!(class(Some("fast")).as_deref(), Some("fast"));
+}

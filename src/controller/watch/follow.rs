@@ -18,7 +18,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
 use super::{Named, Wake};
-use crate::telemetry::{Check, Metrics};
+use crate::{
+    controller::words::with_causes,
+    telemetry::{Check, Metrics},
+};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -28,21 +31,21 @@ const CALM: Duration = Duration::from_secs(60);
 
 /// What all watches share, and what one is called.
 #[derive(Clone, Debug)]
-pub(super) struct Follower {
+pub(crate) struct Follower {
     /// The plural of what is watched.
-    pub(super) resource: &'static str,
+    pub(crate) resource: &'static str,
     /// The name of the cache, which no other has.
-    pub(super) cache: &'static str,
+    pub(crate) cache: &'static str,
     /// What it takes to be ready: passed when the first list is in.
-    pub(super) check: Check,
-    pub(super) metrics: Metrics,
-    pub(super) wake: broadcast::Sender<Wake>,
+    pub(crate) check: Check,
+    pub(crate) metrics: Metrics,
+    pub(crate) wake: broadcast::Sender<Wake>,
     /// The caches that still wait for their first list.
-    pub(super) unfilled: watch::Sender<BTreeSet<&'static str>>,
+    pub(crate) unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
 
 /// The events of a watch, without the fields that nobody here reads.
-pub(super) fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+pub(crate) fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
@@ -50,7 +53,7 @@ where
 }
 
 /// As [`events`], for a stream of any kind of watch.
-pub(super) fn lean<K: Resource>(
+pub(crate) fn lean<K: Resource>(
     stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
     stream.backoff(Pauses::new()).modify(|object| object.meta_mut().managed_fields = None)
@@ -90,13 +93,13 @@ impl Backoff for Pauses {
 }
 
 /// Only the object of this name.
-pub(super) fn by_name(name: &str) -> Config {
+pub(crate) fn by_name(name: &str) -> Config {
     Config::default().fields(&format!("metadata.name={name}"))
 }
 
 impl Follower {
     /// Follows a watch for ever; `take` says whom an event concerns.
-    pub(super) async fn follow<K>(
+    pub(crate) async fn follow<K>(
         self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
         mut take: impl FnMut(Event<K>) -> Option<Wake>,
@@ -124,7 +127,7 @@ impl Follower {
     }
 
     /// Follows the watch of one object.
-    pub(super) async fn follow_named<K: Resource>(
+    pub(crate) async fn follow_named<K: Resource>(
         self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
         named: &Named<K>,
@@ -176,7 +179,7 @@ fn explain(resource: &str, error: &watcher::Error) -> String {
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status)
         | watcher::Error::WatchFailed(kube::Error::Api(status)) => status,
-        _ => return format!("{resource}: {}", causes(error)),
+        _ => return format!("{resource}: {}", with_causes(error)),
     };
     match status.code {
         403 => format!("missing permission to list and watch {resource}: {}", status.message),
@@ -185,17 +188,4 @@ fn explain(resource: &str, error: &watcher::Error) -> String {
         }
         _ => format!("{resource}: {}", status.message),
     }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

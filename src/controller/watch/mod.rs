@@ -4,6 +4,7 @@
 //! name: that needs the least permission, and shows a child too that lost its labels or was made by
 //! somebody else.
 
+mod echo;
 mod follow;
 mod named;
 mod surroundings;
@@ -32,8 +33,9 @@ use nats_manager_api::{Nats, NamespacedName};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
-use self::follow::{Follower, by_name, events};
+pub(crate) use self::follow::{Follower, by_name, events, lean};
 pub use self::{
+    echo::LastWords,
     named::{Named, is_older},
     surroundings::{Istio, Zones},
 };
@@ -88,6 +90,8 @@ pub struct Watches {
     pub istio: Istio,
     /// Pods of the manager that ours replaces.
     pub rivals: Store<Pod>,
+    /// What we wrote into a status last.
+    pub last_words: LastWords,
     wake: broadcast::Sender<Wake>,
     unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
@@ -131,6 +135,7 @@ pub fn watches(client: &Client, places: &Places, metrics: &Metrics, readiness: &
         shoot_info: Named::default(),
         istio: Istio::default(),
         rivals,
+        last_words: LastWords::default(),
         wake: wake.clone(),
         unfilled: unfilled.clone(),
     });
@@ -138,7 +143,7 @@ pub fn watches(client: &Client, places: &Places, metrics: &Metrics, readiness: &
     let allowed = &places.allowed;
     let all = FuturesUnordered::new();
     let nats_api = Api::all(client.clone());
-    all.push(follow_nats(follower("nats", "nats"), nats_api, nats_writer).boxed());
+    all.push(follow_nats(follower("nats", "nats"), nats_api, nats_writer, watches.clone()).boxed());
     all.push(child(follower("secrets", "secret"), client, &namespace, &allowed.secret(), &watches, |all| &all.secret));
     all.push(child(
         follower("configmaps", "configmap"),
@@ -214,12 +219,18 @@ async fn follow_nats(
     follower: Follower,
     api: Api<GuardedNats>,
     mut writer: reflector::store::Writer<GuardedNats>,
+    watches: Arc<Watches>,
 ) {
     let events = events(api, Config::default());
     follower
         .follow(events, move |event| {
+            let echo = matches!(&event, Event::Apply(nats) if {
+                let before = watches.nats.get(&ObjectRef::from_obj(nats));
+                watches.last_words.are_in(nats, before.as_deref())
+            });
             writer.apply_watcher_event(&event);
             match event {
+                Event::Apply(_) if echo => None,
                 Event::Apply(nats) | Event::Delete(nats) => Some(Wake::One(ObjectRef::from_obj(&nats))),
                 Event::InitDone => Some(Wake::All),
                 Event::Init | Event::InitApply(_) => None,

@@ -1,1 +1,124 @@
-pub(crate) struct X;
+//! `cargo xtask bench`: what the manager costs, in its release build, on a local control plane.
+//!
+//! Requests are counted and have hard limits. Memory is measured and has one too: it does not depend on how busy the
+//! machine is. Time does, so the start fails only far beyond its goal.
+
+mod idle;
+mod measure;
+mod requests;
+
+use std::{io, path::Path, pin::pin, time::Duration};
+
+use crate::{
+    local::{self, BuildError, Local, LocalError, Profile},
+    terminal::{heading, note},
+};
+use measure::{Measure, Verdict};
+
+/// How long to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// How long the steady cluster is watched
+    #[arg(long, value_name = "N", default_value_t = MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
+}
+
+/// The measures could not be taken, or are beyond their limits.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BenchError {
+    /// The manager does not build.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The cluster does not work.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// The apiserver refused, or did not answer.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+    /// The NATS resource does not become ready.
+    #[error("the NATS resource was not ready within {} s; its status: {seen}", within.as_secs())]
+    NotReady {
+        /// How long it had.
+        within: Duration,
+        /// The status.
+        seen: String,
+    },
+    /// Requests are counted where there is an audit log.
+    #[error(
+        "an existing cluster has no audit log to count requests in; measure on the local one: unset USE_EXISTING_CLUSTER"
+    )]
+    Existing,
+    /// The kernel does not tell.
+    #[error("resident memory can be read on Linux only")]
+    NoMemory,
+    /// Beyond the limits.
+    #[error("beyond the limit: {}", .0.join(", "))]
+    Beyond(Vec<&'static str>),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The process cannot have a runtime or handle signals.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+const MINUTES: u64 = 1;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { minutes: MINUTES }
+    }
+}
+
+/// Takes all measures, prints them, and fails when one is beyond its limit.
+pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    heading("building the manager for release");
+    let program = local::build(Profile::Release)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut interrupted = pin!(local::interrupted()?);
+        heading("starting a control plane");
+        let mut local = tokio::select! {
+            local = Local::start(false) => local?,
+            () = &mut interrupted => return Err(BenchError::Interrupted),
+        };
+        let measures = tokio::select! {
+            measures = take(&mut local, &program, options) => measures,
+            () = &mut interrupted => Err(BenchError::Interrupted),
+        };
+        local.shutdown(None).await?;
+        measures
+    });
+    runtime.shutdown_background();
+    judge(&result?)
+}
+
+async fn take(local: &mut Local, program: &Path, options: &Options) -> Result<Vec<Measure>, BenchError> {
+    if local.is_existing() {
+        return Err(BenchError::Existing);
+    }
+    local.install(|_, _| {}).await?;
+    heading("measuring");
+    note("starts");
+    let start = idle::start(local, program).await?;
+    let mut manager = local.start_manager(program).await?;
+    manager.ready(idle::START_LIMIT).await.map_err(LocalError::from)?;
+    note("from a new NATS resource to Ready");
+    let deploying = requests::until_ready(local).await?;
+    note(format!("a steady cluster, for {} min", options.minutes));
+    let steady = requests::steady(local, Duration::from_mins(options.minutes)).await?;
+    let memory = manager.memory().ok_or(BenchError::NoMemory)?;
+    manager.stop().await;
+    let mut measures = deploying;
+    measures.extend(steady);
+    measures.push(idle::memory(memory));
+    measures.push(start);
+    Ok(measures)
+}
+
+fn judge(measures: &[Measure]) -> Result<(), BenchError> {
+    measure::print(measures);
+    let beyond: Vec<_> =
+        measures.iter().filter(|measure| measure.verdict() == Verdict::Beyond).map(|measure| measure.what).collect();
+    if beyond.is_empty() { Ok(()) } else { Err(BenchError::Beyond(beyond)) }
+}

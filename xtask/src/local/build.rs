@@ -38,11 +38,12 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
     cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output()?;
     let messages = String::from_utf8_lossy(&output.stdout);
-    let program = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(executable);
+    let program =
+        messages.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(|message| executable(&message));
     program.filter(|_| output.status.success()).ok_or(BuildError::Failed)
 }
 
-fn executable(message: Value) -> Option<PathBuf> {
+fn executable(message: &Value) -> Option<PathBuf> {
     let is_ours = message["target"]["name"] == PROGRAM;
     message["executable"].as_str().filter(|_| is_ours).map(PathBuf::from)
 }

@@ -25,6 +25,28 @@ pub(crate) struct Manager {
     started: Instant,
 }
 
+/// Resident memory, in KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// All of it.
+    pub(crate) resident: u32,
+    /// Heap and stacks.
+    pub(crate) own: u32,
+    /// Pages of the program and its libraries, which the kernel can take back.
+    pub(crate) files: u32,
+}
+
+/// What a manager outside of a pod has to be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) kubeconfig: &'a Path,
+    pub(super) nats_url: &'a str,
+    /// For its log.
+    pub(super) folder: &'a Path,
+    /// Whether the apiserver is on this machine, and can call the webhook here.
+    pub(super) has_near_apiserver: bool,
+}
+
 /// It does not run as it should.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManagerError {
@@ -60,23 +82,25 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 const LOG_LINES: usize = 20;
 
 impl Manager {
-    pub(super) fn start(program: &Path, kubeconfig: &Path, nats_url: &str, folder: &Path) -> Result<Self, ManagerError> {
+    pub(super) fn start(program: &Path, around: &Surroundings<'_>) -> Result<Self, ManagerError> {
         let deployment: Deployment = serde_yaml::from_str(&fs::read_to_string(workspace::path(DEPLOYMENT))?)?;
         let (args, env) = container(&deployment);
         let (metrics, probes) = (free_port()?, free_port()?);
-        let log = folder.join("nats-manager.log");
+        let webhook = if around.has_near_apiserver { webhook_on(free_port()?) } else { webhook_off() };
+        let log = around.folder.join("nats-manager.log");
         let output = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = Command::new(program);
         command
             .args(args)
             .arg(format!("--metrics-bind-address=127.0.0.1:{metrics}"))
             .arg(format!("--health-probe-bind-address=127.0.0.1:{probes}"))
-            .arg(format!("--nats-url={nats_url}"))
+            .arg(format!("--nats-url={}", around.nats_url))
+            .args(webhook)
             .env_clear()
             .envs(env)
             .env("POD_NAME", format!("local-{probes}"))
             .env("POD_NAMESPACE", NAMESPACE)
-            .env("KUBECONFIG", kubeconfig)
+            .env("KUBECONFIG", around.kubeconfig)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -90,10 +114,7 @@ impl Manager {
     /// Waits until its caches are filled; how long that took from its start.
     pub(crate) async fn ready(&mut self, within: Duration) -> Result<Duration, ManagerError> {
         loop {
-            let seen = match probe::get(self.probes, "/readyz").await {
-                Ok(_) => return Ok(self.started.elapsed()),
-                Err(seen) => seen,
-            };
+            let Err(seen) = probe::get(self.probes, "/readyz").await else { return Ok(self.started.elapsed()) };
             self.is_running()?;
             if self.started.elapsed() > within {
                 return Err(ManagerError::NotReady { within, seen, log: self.log_tail() });
@@ -110,11 +131,14 @@ impl Manager {
         }
     }
 
-    /// Resident memory in KiB, as the kernel counts it; only Linux tells.
-    pub(crate) fn resident_memory(&self) -> Option<u64> {
+    /// Resident memory, as the kernel counts it; only Linux tells.
+    pub(crate) fn memory(&self) -> Option<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.split_whitespace().next()?.parse().ok()
+        let kibibytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        Some(Memory { resident: kibibytes("VmRSS:")?, own: kibibytes("RssAnon:")?, files: kibibytes("RssFile:")? })
     }
 
     /// Where it logs.
@@ -139,11 +163,21 @@ impl Manager {
         }
     }
 
-    fn log_tail(&self) -> String {
+    /// Its last words.
+    pub(crate) fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
+}
+
+/// The apiserver reaches it by address: no Service leads out of the cluster.
+fn webhook_on(port: u16) -> Vec<String> {
+    vec![format!("--webhook-bind-address=127.0.0.1:{port}"), format!("--webhook-url=https://127.0.0.1:{port}")]
+}
+
+fn webhook_off() -> Vec<String> {
+    vec!["--webhook-bind-address=0".to_owned()]
 }
 
 /// Arguments and environment of the manager's container. What the cluster fills in is not among them.

@@ -4,6 +4,7 @@
 //! arguments of its Deployment. Only NATS is one real server beside it, since the pods of a simulated node run nothing.
 
 mod build;
+mod install;
 mod interrupt;
 mod kubectl;
 mod manager;
@@ -17,7 +18,8 @@ use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer
 pub(crate) use build::{BuildError, Profile, build};
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::{Answer, Kubectl};
-pub(crate) use manager::{Manager, ManagerError};
+use manager::Surroundings;
+pub(crate) use manager::{Manager, ManagerError, Memory};
 
 /// Where the manager and its NATS resource live: what RBAC names.
 pub(crate) const NAMESPACE: &str = "kyma-system";
@@ -27,10 +29,6 @@ pub(crate) const NAME: &str = "eventing-nats";
 const SERVICE_ACCOUNT: &str = "nats-manager";
 /// Us, in the audit log.
 const AGENT: &str = "xtask";
-
-/// Every control plane needs these, in this order; `-k` is kubectl's kustomize.
-const INSTALLED: [[&str; 2]; 3] =
-    [["-k", "config/crd"], ["-k", "config/rbac"], ["-f", "config/manager/priority_class.yaml"]];
 
 /// The local cluster could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +44,13 @@ pub(crate) enum LocalError {
         /// What it said.
         answer: String,
     },
+    /// kustomize made something else than objects.
+    #[error("what kustomize made is not YAML: {0}")]
+    Manifest(serde_yaml::Error),
     /// Somebody uses this cluster.
-    #[error("this cluster has NATS Manager already, and the demo would take it over; use the local one with: unset USE_EXISTING_CLUSTER")]
+    #[error(
+        "this cluster has NATS Manager already, and the demo would take it over; use the local one with: unset USE_EXISTING_CLUSTER"
+    )]
     InUse,
     /// The manager did not start.
     #[error(transparent)]
@@ -72,33 +75,26 @@ impl Local {
         Ok(Self { cluster, client, nats, installed: false })
     }
 
-    /// Installs what users install, except for the Deployment: the manager runs as a process.
-    pub(crate) async fn install(&mut self, mut show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
-        let kubectl = self.kubectl();
-        let definition = ["get", "crd", nats_manager_api::crd::NAME, "--ignore-not-found", "-o", "name"];
-        if self.is_existing() && !kubectl.run(definition).await?.text.is_empty() {
+    /// Installs everything but the Deployment, telling each command as one would type it.
+    pub(crate) async fn install(&mut self, show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
+        if self.is_existing() && install::is_installed(self.kubectl()).await? {
             return Err(LocalError::InUse);
         }
-        let namespace = ["create", "namespace", NAMESPACE];
-        let answer = kubectl.run(namespace).await?;
-        if !answer.success && !answer.text.contains("AlreadyExists") {
-            return Err(LocalError::Kubectl { command: namespace.join(" "), answer: answer.text });
-        }
-        show(&namespace.join(" "), &answer);
-        for [flag, path] in INSTALLED {
-            let command = ["apply", "--server-side", flag, path];
-            show(&command.join(" "), &kubectl.must(command).await?);
-        }
-        let established = format!("crd/{}", nats_manager_api::crd::NAME);
-        kubectl.must(["wait", "--for=condition=Established", "--timeout=30s", &established]).await?;
+        // From here on there may be something to take out again.
         self.installed = true;
-        Ok(())
+        install::install(self.kubectl(), show).await
     }
 
     /// Starts the manager, not waiting for anything.
     pub(crate) async fn start_manager(&self, program: &Path) -> Result<Manager, LocalError> {
         let kubeconfig = self.cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT).await?;
-        Ok(Manager::start(program, &kubeconfig, &self.nats.url(), self.cluster.folder())?)
+        let around = Surroundings {
+            kubeconfig: &kubeconfig,
+            nats_url: &self.nats.url(),
+            folder: self.cluster.folder(),
+            has_near_apiserver: !self.is_existing(),
+        };
+        Ok(Manager::start(program, &around)?)
     }
 
     /// The control plane.
@@ -129,21 +125,13 @@ impl Local {
     /// Takes everything down. From an existing cluster it takes what it brought, except for the namespace; the
     /// manager has to run until its resource is gone, since it takes the finalizer off.
     pub(crate) async fn shutdown(mut self, manager: Option<Manager>) -> Result<(), LocalError> {
-        let removed = if self.is_existing() && self.installed { self.uninstall().await } else { Ok(()) };
+        let to_remove = self.is_existing() && self.installed;
+        let removed = if to_remove { install::uninstall(self.kubectl()).await } else { Ok(()) };
         if let Some(manager) = manager {
             manager.stop().await;
         }
         self.nats.stop().await?;
         self.cluster.shutdown().await?;
         removed
-    }
-
-    async fn uninstall(&self) -> Result<(), LocalError> {
-        let kubectl = self.kubectl();
-        kubectl.must(["delete", "nats", NAME, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"]).await?;
-        for [flag, path] in INSTALLED.iter().rev() {
-            kubectl.must(["delete", "--ignore-not-found", flag, path]).await?;
-        }
-        Ok(())
     }
 }

@@ -48,8 +48,8 @@ fn component(subcommand: &str, what: &str, mend: &'static str) -> Result<(), Mis
 
 fn go() -> Result<(), Missing> {
     let missing = |what: String| Missing { what, mend: INSTALL_GO };
-    let version = says(Command::new("go").args(["env", "GOVERSION"]))
-        .ok_or_else(|| missing("go is not in PATH".to_owned()))?;
+    let version =
+        says(Command::new("go").args(["env", "GOVERSION"])).ok_or_else(|| missing("go is not in PATH".to_owned()))?;
     match minor(&version) {
         Some(minor) if minor < GO_MINOR => Err(missing(format!("{} is too old", version.trim()))),
         // A version that is not written as a release is a development version, newer than all.
@@ -74,8 +74,7 @@ mod tests {
 
     #[test]
     fn versions_of_go() {
-        let cases =
-            [("go1.24.0\n", Some(24)), ("go1.26rc1", Some(26)), ("go1.9", Some(9)), ("devel go1.27-abc", None)];
+        let cases = [("go1.24.0\n", Some(24)), ("go1.26rc1", Some(26)), ("go1.9", Some(9)), ("devel go1.27-abc", None)];
         for (version, expected) in cases {
             assert_eq!(minor(version), expected, "{version}");
         }

@@ -43,15 +43,35 @@ pub(super) enum StepError {
 pub(super) const STEPS: &[Step] = &[
     Step { name: "format", what: "Rust and Go are formatted", needs: &[Need::Rustfmt, Need::Go], run: format },
     Step { name: "clippy", what: "no lint has anything to say", needs: &[Need::Clippy], run: clippy },
-    Step { name: "generated", what: "generated files are what the code says", needs: &[], run: |_| Ok(generate::check()?) },
+    Step {
+        name: "generated",
+        what: "generated files are what the code says",
+        needs: &[],
+        run: |_| Ok(generate::check()?),
+    },
     Step { name: "unit", what: "tests beside the code", needs: &[], run: unit },
     Step { name: "docs", what: "the documentation builds, its examples pass", needs: &[], run: docs },
-    Step { name: "integration", what: "tests that need no cluster", needs: &[], run: |on| tests(Kind::Integration, on) },
+    Step {
+        name: "integration",
+        what: "tests that need no cluster",
+        needs: &[],
+        run: |on| tests(Kind::Integration, on),
+    },
     Step { name: "tools", what: "the control plane, kwok and NATS are built", needs: &[Need::Go], run: tools },
     Step { name: "go", what: "the control plane's sources", needs: &[Need::Go], run: go_checks },
-    Step { name: "e2e", what: "the manager on a control plane", needs: &[Need::Go], run: |on| tests(Kind::EndToEnd, on) },
+    Step {
+        name: "e2e",
+        what: "the manager on a control plane",
+        needs: &[Need::Go],
+        run: |on| tests(Kind::EndToEnd, on),
+    },
     Step { name: "harness", what: "the control plane itself", needs: &[Need::Go], run: |on| tests(Kind::Harness, on) },
-    Step { name: "bench", what: "what the manager costs", needs: &[Need::Go], run: |_| Ok(bench::run(&bench::Options::default())?) },
+    Step {
+        name: "bench",
+        what: "what the manager costs",
+        needs: &[Need::Go],
+        run: |_| Ok(bench::run(&bench::Options::default())?),
+    },
 ];
 
 /// The step of a name.

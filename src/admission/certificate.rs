@@ -1,0 +1,135 @@
+//! Every replica's part in the certificates: one that is served, and whether it is trusted.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use nats_manager_certs::{Leaf, Mounted, Outcome, Resolver, Serve, TrustBundle, reload, secret::decode};
+
+use super::{Certificates, Settings, authority::data_of, publish::bundles, watch::Caches};
+use crate::telemetry::{Check, Metrics};
+
+/// Keeps the serving certificate of this replica.
+pub struct Certificate {
+    /// What is there.
+    pub caches: Arc<Caches>,
+    /// How the webhook is run.
+    pub settings: Settings,
+    /// Serves it.
+    pub resolver: Arc<Resolver>,
+    /// Passed once a certificate is served that the apiserver trusts.
+    pub trusted: Check,
+    /// Where renewals are counted.
+    pub metrics: Metrics,
+}
+
+/// Clocks jump and machines sleep, so a look is never far away.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The kubelet swaps mounted files within a minute; a look at them is cheap.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+
+impl Certificate {
+    /// Runs for as long as it is polled.
+    pub async fn run(mut self) {
+        self.caches.filled().await;
+        let mut changes = self.caches.subscribe();
+        let mut mounted = None;
+        let mut last_fault = None;
+        loop {
+            let pause = match self.settings.certificates.clone() {
+                Certificates::Own => self.own(&mut last_fault),
+                Certificates::Mounted(directory) => self.mounted(&directory, &mut mounted, &mut last_fault),
+            };
+            self.report_trust();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = changes.next() => {}
+            }
+        }
+    }
+
+    /// A certificate from the CA in the Secret.
+    fn own(&self, last_fault: &mut Option<String>) -> Duration {
+        let now = Timestamp::now();
+        let data = self.caches.ca.get().as_deref().map(data_of).unwrap_or_default();
+        let store = match decode(&data) {
+            Ok(Some(store)) => store,
+            Ok(None) => {
+                self.trusted.still_waiting("waiting for the leader to make the CA");
+                return LOOK_AGAIN;
+            }
+            Err(corrupt) => {
+                self.fault(corrupt.to_string(), last_fault);
+                return LOOK_AGAIN;
+            }
+        };
+        match Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
+            Serve::Keep { check_in } => check_in,
+            Serve::Issue(why) => match store.current.authority.issue(&self.settings.reached.names(), now) {
+                Ok(leaf) => {
+                    tracing::info!(?why, "serving a new certificate");
+                    self.serve(leaf);
+                    *last_fault = None;
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    self.fault(error.to_string(), last_fault);
+                    LOOK_AGAIN
+                }
+            },
+        }
+    }
+
+    /// The certificate that somebody else mounts.
+    fn mounted(
+        &self,
+        directory: &std::path::Path,
+        mounted: &mut Option<Mounted>,
+        last_fault: &mut Option<String>,
+    ) -> Duration {
+        match reload(mounted.as_ref(), directory, Timestamp::now()) {
+            Outcome::Unchanged => {}
+            Outcome::Swapped(new) => {
+                tracing::info!(directory = %directory.display(), "serving the mounted certificate");
+                self.serve(new.leaf.clone());
+                *mounted = Some(*new);
+                *last_fault = None;
+            }
+            Outcome::KeptLastGood(error) => self.fault(error.to_string(), last_fault),
+        }
+        LOOK_AT_FILES
+    }
+
+    fn serve(&self, leaf: Leaf) {
+        self.metrics.certificate_renewed("leaf");
+        self.metrics.set_certificate_expiry("leaf", leaf.validity().not_after.as_second());
+        self.resolver.swap(leaf);
+    }
+
+    /// Said once, not at each look.
+    fn fault(&self, fault: String, last_fault: &mut Option<String>) {
+        self.trusted.still_waiting(fault.clone());
+        if last_fault.as_ref() != Some(&fault) {
+            tracing::warn!(fault, "cannot use the webhook's certificate; keeping the last good one");
+            self.metrics.certificate_failed();
+            *last_fault = Some(fault);
+        }
+    }
+
+    fn report_trust(&mut self) {
+        let Some(leaf) = self.resolver.leaf() else { return };
+        let name = self.settings.reached.server_name();
+        if !leaf.is_for(&name) {
+            return self.trusted.still_waiting(format!("the certificate is not for {name}"));
+        }
+        if !self.settings.managed {
+            // Who owns the configurations sees to their bundles.
+            return self.trusted.pass();
+        }
+        match TrustBundle::common(&bundles(&self.caches)).verify(&leaf, Timestamp::now()) {
+            Ok(()) => self.trusted.pass(),
+            Err(error) => {
+                self.trusted.still_waiting(format!("the webhook configurations do not trust the certificate yet: {error}"));
+            }
+        }
+    }
+}

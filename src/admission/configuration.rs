@@ -1,0 +1,151 @@
+//! The two webhook configurations, as values.
+//!
+//! Every field is written out, those with defaults too, so that an exact comparison shows what
+//! somebody else changed.
+
+use k8s_openapi::{
+    ByteString,
+    api::admissionregistration::v1::{
+        MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
+        ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
+    },
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+};
+use nats_manager_api::crd;
+
+use super::{Reached, SERVICE};
+
+/// The name of both configurations.
+pub const CONFIGURATION: &str = "nats-manager";
+
+/// What goes into the configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// How the apiserver reaches the webhook.
+    pub reached: Reached,
+    /// The certificates that the apiserver is to trust, PEM.
+    pub bundle: String,
+    /// The uid of the definition of NATS: the configurations go with it.
+    pub definition_uid: String,
+    /// The manager's own user, which is not asked.
+    pub own_user: String,
+}
+
+/// How long the apiserver waits, in seconds; every limit of the server is below it.
+const TIMEOUT: i32 = 5;
+const PORT: i32 = 443;
+
+impl Published {
+    /// Fills in what the schema cannot. Without it the schema's defaults and the validation still
+    /// stand, so its failure is ignored.
+    pub fn mutating(&self) -> MutatingWebhookConfiguration {
+        MutatingWebhookConfiguration {
+            metadata: self.metadata(),
+            webhooks: Some(vec![MutatingWebhook {
+                name: "default.nats.operator.kyma-project.io".to_owned(),
+                admission_review_versions: vec!["v1".to_owned()],
+                client_config: self.client_config("/mutate"),
+                failure_policy: Some("Ignore".to_owned()),
+                match_conditions: Some(self.match_conditions()),
+                match_policy: Some("Equivalent".to_owned()),
+                namespace_selector: Some(LabelSelector::default()),
+                object_selector: Some(LabelSelector::default()),
+                reinvocation_policy: Some("Never".to_owned()),
+                rules: Some(vec![rule()]),
+                side_effects: "None".to_owned(),
+                timeout_seconds: Some(TIMEOUT),
+            }]),
+        }
+    }
+
+    /// Refuses what breaks a rule; without an answer nothing is let in.
+    pub fn validating(&self) -> ValidatingWebhookConfiguration {
+        ValidatingWebhookConfiguration {
+            metadata: self.metadata(),
+            webhooks: Some(vec![ValidatingWebhook {
+                name: "validate.nats.operator.kyma-project.io".to_owned(),
+                admission_review_versions: vec!["v1".to_owned()],
+                client_config: self.client_config("/validate"),
+                failure_policy: Some("Fail".to_owned()),
+                match_conditions: Some(self.match_conditions()),
+                match_policy: Some("Equivalent".to_owned()),
+                namespace_selector: Some(LabelSelector::default()),
+                object_selector: Some(LabelSelector::default()),
+                rules: Some(vec![rule()]),
+                side_effects: "None".to_owned(),
+                timeout_seconds: Some(TIMEOUT),
+            }]),
+        }
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        ObjectMeta {
+            name: Some(CONFIGURATION.to_owned()),
+            labels: Some(
+                [
+                    label("app.kubernetes.io/name", "nats-manager"),
+                    label("app.kubernetes.io/component", "webhook"),
+                    label("app.kubernetes.io/part-of", "nats-manager"),
+                    // AKS would add selectors of its own and have them added again for ever
+                    // (https://learn.microsoft.com/azure/aks/faq, admission controllers).
+                    label("admissions.enforcer/disabled", "true"),
+                ]
+                .into(),
+            ),
+            owner_references: Some(vec![OwnerReference {
+                api_version: "apiextensions.k8s.io/v1".to_owned(),
+                kind: "CustomResourceDefinition".to_owned(),
+                name: crd::NAME.to_owned(),
+                uid: self.definition_uid.clone(),
+                block_owner_deletion: None,
+                controller: None,
+            }]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn client_config(&self, path: &str) -> WebhookClientConfig {
+        let (service, url) = match &self.reached {
+            Reached::Service { namespace } => {
+                let service = ServiceReference {
+                    name: SERVICE.to_owned(),
+                    namespace: namespace.clone(),
+                    path: Some(path.to_owned()),
+                    port: Some(PORT),
+                };
+                (Some(service), None)
+            }
+            Reached::Url { base, .. } => (None, Some(format!("{base}{path}"))),
+        };
+        WebhookClientConfig { ca_bundle: Some(ByteString(self.bundle.clone().into_bytes())), service, url }
+    }
+
+    /// A webhook that is down must never hold up our own writes, finalizers included, or a
+    /// deletion. An error in a condition counts as a refusal, so both hold for every object.
+    fn match_conditions(&self) -> Vec<MatchCondition> {
+        let condition = |name: &str, expression: String| MatchCondition { name: name.to_owned(), expression };
+        vec![
+            condition(
+                "not-by-nats-manager",
+                format!("!has(request.userInfo.username) || request.userInfo.username != '{}'", self.own_user),
+            ),
+            condition(
+                "not-being-deleted",
+                "object == null || !has(object.metadata) || !has(object.metadata.deletionTimestamp)".to_owned(),
+            ),
+        ]
+    }
+}
+
+/// Specs only: status is written by the manager alone.
+fn rule() -> RuleWithOperations {
+    let one = |text: &str| Some(vec![text.to_owned()]);
+    RuleWithOperations {
+        api_groups: one("operator.kyma-project.io"),
+        api_versions: one("v1alpha1"),
+        operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+        resources: one("nats"),
+        scope: Some("Namespaced".to_owned()),
+    }
+}

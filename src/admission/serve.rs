@@ -1,0 +1,116 @@
+//! The TLS server of this replica, and the futures that keep it supplied.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture};
+use kube::Client;
+use nats_manager_certs::Resolver;
+use nats_manager_webhook::{
+    Limits, Observer, Options, Rejection, ServeError, Verdict, Webhook as Endpoint, router, serve,
+};
+use tokio::net::TcpListener;
+
+use super::{Settings, authority::Keeper, certificate::Certificate, facts::ClusterFacts, watch::caches};
+use crate::{
+    controller::watch::{Following, Places, Watches},
+    telemetry::{Metrics, Readiness},
+};
+
+/// The webhook of this replica, listening but not yet answering.
+pub struct Webhook {
+    listener: TcpListener,
+    facts: ClusterFacts,
+    certificate: Certificate,
+    following: Following,
+    keeper: Keeper,
+    metrics: Metrics,
+}
+
+/// The futures of the webhook; join them all.
+pub struct Parts {
+    /// Watches and the serving certificate: never ends.
+    pub supply: BoxFuture<'static, ()>,
+    /// The server: ends after the drain that follows `stop`.
+    pub server: BoxFuture<'static, Result<(), ServeError>>,
+    /// What the leader does for all replicas: never ends.
+    pub keeper: Keeper,
+}
+
+/// The webhook cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for the webhook: {cause}")]
+pub struct ListenError {
+    address: String,
+    cause: io::Error,
+}
+
+/// Until the endpoints of the Service no longer name this pod, everywhere.
+const LAME_DUCK: Duration = Duration::from_secs(5);
+
+impl Webhook {
+    /// Listens, and prepares the watches; none where the webhook is turned off.
+    pub async fn bind(
+        client: &Client,
+        places: &Places,
+        watches: &Arc<Watches>,
+        settings: Settings,
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> Result<Option<Self>, ListenError> {
+        let failed = |cause| ListenError { address: settings.bind.to_string(), cause };
+        let Some(listener) = settings.bind.listen().await.map_err(failed)? else { return Ok(None) };
+        let own_namespace = &places.own_namespace;
+        let (caches, following) = caches(client, own_namespace, &settings, metrics, readiness);
+        let certificate = Certificate {
+            caches: caches.clone(),
+            settings: settings.clone(),
+            resolver: Arc::new(Resolver::new()),
+            trusted: readiness.check("webhook-certificate", "waiting for the serving certificate"),
+            metrics: metrics.clone(),
+        };
+        let keeper = Keeper {
+            client: client.clone(),
+            caches: caches.clone(),
+            settings,
+            own_namespace: own_namespace.clone(),
+            metrics: metrics.clone(),
+        };
+        let facts = ClusterFacts { places: places.clone(), watches: watches.clone(), caches };
+        Ok(Some(Self { listener, facts, certificate, following, keeper, metrics: metrics.clone() }))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Serves until `stop`, and drains then.
+    pub fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> Parts {
+        let Self { listener, facts, certificate, following, keeper, metrics } = self;
+        let resolver = certificate.resolver.clone();
+        let observer: Arc<dyn Observer> = Arc::new(Counted(metrics));
+        let router = router(Arc::new(facts), observer.clone(), Limits::default());
+        let options = Options { lame_duck: LAME_DUCK, ..Options::default() };
+        let supply = async {
+            tokio::join!(following, certificate.run());
+        };
+        Parts {
+            supply: supply.boxed(),
+            server: serve(listener, resolver, router, observer, options, stop).boxed(),
+            keeper,
+        }
+    }
+}
+
+/// Counts what the server does.
+struct Counted(Metrics);
+
+impl Observer for Counted {
+    fn reviewed(&self, webhook: Endpoint, verdict: Verdict, took: Duration) {
+        self.0.reviewed(webhook.as_str(), verdict.as_str(), took);
+    }
+
+    fn handshake_rejected(&self, reason: Rejection) {
+        self.0.handshake_rejected(reason.as_str());
+    }
+}

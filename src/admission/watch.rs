@@ -1,0 +1,169 @@
+//! The caches that only the webhook needs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use k8s_openapi::{
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        core::v1::Secret,
+        storage::v1::StorageClass,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::PartialObjectMeta,
+    runtime::watcher::{self, Config, Event},
+};
+use nats_manager_api::{crd, rules::StorageClasses};
+use tokio::sync::{broadcast, watch};
+
+use super::{CA_SECRET, Certificates, Settings, configuration::CONFIGURATION};
+use crate::{
+    controller::watch::{Follower, Following, Named, Wake, by_name, events, lean},
+    telemetry::{Metrics, Readiness},
+};
+
+/// What the webhook has cached.
+#[derive(Debug)]
+pub struct Caches {
+    /// The Secret with the CA.
+    pub ca: Named<Secret>,
+    /// The mutating configuration.
+    pub mutating: Named<MutatingWebhookConfiguration>,
+    /// The validating configuration.
+    pub validating: Named<ValidatingWebhookConfiguration>,
+    /// The definition of NATS, which owns the configurations.
+    pub definition: Named<PartialObjectMeta<CustomResourceDefinition>>,
+    storage_classes: Mutex<BTreeMap<String, bool>>,
+    changed: broadcast::Sender<Wake>,
+    unfilled: watch::Sender<BTreeSet<&'static str>>,
+}
+
+/// Marks the default class
+/// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>).
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// Starts the watches; poll the future. Only what the settings call for is watched.
+pub fn caches(
+    client: &Client,
+    own_namespace: &str,
+    settings: &Settings,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> (Arc<Caches>, Following) {
+    let (changed, _) = broadcast::channel(16);
+    let unfilled = watch::Sender::new(BTreeSet::new());
+    let follower = |resource: &'static str, cache: &'static str| {
+        unfilled.send_modify(|unfilled| {
+            unfilled.insert(cache);
+        });
+        Follower {
+            resource,
+            cache,
+            check: readiness.check(cache, "waiting for the first list"),
+            metrics: metrics.clone(),
+            wake: changed.clone(),
+            unfilled: unfilled.clone(),
+        }
+    };
+    let caches = Arc::new(Caches {
+        ca: Named::default(),
+        mutating: Named::default(),
+        validating: Named::default(),
+        definition: Named::default(),
+        storage_classes: Mutex::default(),
+        changed: changed.clone(),
+        unfilled: unfilled.clone(),
+    });
+    let all: FuturesUnordered<Following> = FuturesUnordered::new();
+    if settings.certificates == Certificates::Own {
+        let events = events(Api::<Secret>::namespaced(client.clone(), own_namespace), by_name(CA_SECRET));
+        let (follower, caches) = (follower("secrets", "webhook-ca"), caches.clone());
+        all.push(async move { follower.follow_named(events, &caches.ca).await }.boxed());
+    }
+    if settings.managed {
+        let api = Api::<MutatingWebhookConfiguration>::all(client.clone());
+        let (events_, kept) = (events(api, by_name(CONFIGURATION)), caches.clone());
+        let of = follower("mutatingwebhookconfigurations", "mutating-configuration");
+        all.push(async move { of.follow_named(events_, &kept.mutating).await }.boxed());
+        let api = Api::<ValidatingWebhookConfiguration>::all(client.clone());
+        let (events_, kept) = (events(api, by_name(CONFIGURATION)), caches.clone());
+        let of = follower("validatingwebhookconfigurations", "validating-configuration");
+        all.push(async move { of.follow_named(events_, &kept.validating).await }.boxed());
+        let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client.clone());
+        let (events_, kept) = (lean(watcher::watcher(api, by_name(crd::NAME))), caches.clone());
+        let of = follower("customresourcedefinitions", "definition");
+        all.push(async move { of.follow_named(events_, &kept.definition).await }.boxed());
+    }
+    let api = Api::<PartialObjectMeta<StorageClass>>::all(client.clone());
+    let classes = follower("storageclasses", "storage-classes");
+    all.push(follow_classes(classes, api, caches.clone()).boxed());
+    (caches, all.collect::<()>().boxed())
+}
+
+impl Caches {
+    /// Resolves when every watch has delivered its first list.
+    pub async fn filled(&self) {
+        // The sender is ours, so this cannot fail.
+        let _ = self.unfilled.subscribe().wait_for(BTreeSet::is_empty).await;
+    }
+
+    /// Tells of changes from now on.
+    pub fn subscribe(&self) -> Changes {
+        Changes(self.changed.subscribe())
+    }
+
+    /// The StorageClasses.
+    pub fn storage_classes(&self) -> StorageClasses {
+        let classes = self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner);
+        StorageClasses {
+            names: classes.keys().cloned().collect(),
+            default: classes.iter().find(|(_, is_default)| **is_default).map(|(name, _)| name.clone()),
+        }
+    }
+
+    fn change_classes(&self, change: impl FnOnce(&mut BTreeMap<String, bool>)) {
+        change(&mut self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Changes of what is cached.
+#[derive(Debug)]
+pub struct Changes(broadcast::Receiver<Wake>);
+
+impl Changes {
+    /// Resolves at the next change; never, once the caches are gone.
+    pub async fn next(&mut self) {
+        if let Err(broadcast::error::RecvError::Closed) = self.0.recv().await {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn follow_classes(follower: Follower, api: Api<PartialObjectMeta<StorageClass>>, caches: Arc<Caches>) {
+    let entry = |class: &PartialObjectMeta<StorageClass>| {
+        let is_default = class.annotations().get(DEFAULT_CLASS).is_some_and(|value| value == "true");
+        (class.name_any(), is_default)
+    };
+    let mut listed = BTreeMap::new();
+    follower
+        .follow(lean(watcher::watcher(api, Config::default())), |event| {
+            match event {
+                Event::Apply(class) => caches.change_classes(|classes| classes.extend([entry(&class)])),
+                Event::Delete(class) => caches.change_classes(|classes| {
+                    classes.remove(&class.name_any());
+                }),
+                Event::Init => listed.clear(),
+                Event::InitApply(class) => listed.extend([entry(&class)]),
+                Event::InitDone => caches.change_classes(|classes| *classes = std::mem::take(&mut listed)),
+            }
+            // Nothing follows from them but the next review.
+            None
+        })
+        .await;
+}

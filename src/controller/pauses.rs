@@ -1,0 +1,71 @@
+//! How long each failing resource waits: ever longer, with jitter, until it succeeds.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+/// The failures in a row of each resource, by uid.
+#[derive(Default)]
+pub(super) struct Pauses(Mutex<HashMap<String, Failures>>);
+
+struct Failures {
+    count: u32,
+    pauses: ExponentialBackoff,
+}
+
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(120);
+
+impl Pauses {
+    /// One more failure; how long to wait now.
+    pub(super) fn next(&self, uid: &str) -> Duration {
+        let mut all = self.all();
+        let failures = all.entry(uid.to_owned()).or_insert_with(|| Failures {
+            count: 0,
+            pauses: ExponentialBuilder::default()
+                .with_min_delay(FIRST)
+                .with_max_delay(LONGEST)
+                .without_max_times()
+                .with_jitter()
+                .build(),
+        });
+        failures.count = failures.count.saturating_add(1);
+        failures.pauses.next().unwrap_or(LONGEST)
+    }
+
+    /// How many failures there were in a row.
+    pub(super) fn failures(&self, uid: &str) -> u32 {
+        self.all().get(uid).map_or(0, |failures| failures.count)
+    }
+
+    /// It succeeded, or is gone.
+    pub(super) fn reset(&self, uid: &str) {
+        self.all().remove(uid);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_limit_and_start_anew_after_a_success() {
+        let pauses = Pauses::default();
+        let all: Vec<Duration> = (0..14).map(|_| pauses.next("a")).collect();
+        assert!(all[0] < FIRST * 2 + Duration::from_millis(1), "{all:?}");
+        assert!(all[6] > Duration::from_secs(10), "{all:?}");
+        assert!(all.iter().all(|pause| *pause <= LONGEST * 2), "{all:?}");
+        assert_eq!((pauses.failures("a"), pauses.failures("b")), (14, 0));
+        pauses.reset("a");
+        assert_eq!(pauses.failures("a"), 0);
+        assert!(pauses.next("a") < FIRST * 2 + Duration::from_millis(1));
+    }
+}

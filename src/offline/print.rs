@@ -1,0 +1,48 @@
+//! Reports on a terminal, in colour, or in a log, without.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+use anstyle::{AnsiColor, Style};
+
+use super::report::{Finding, Report, Severity};
+
+/// Findings and summary, on stdout: they are what was asked for.
+pub(super) fn report(report: &Report) -> io::Result<()> {
+    let mut output = anstream::stdout().lock();
+    for finding in &report.findings {
+        line(&mut output, finding)?;
+    }
+    writeln!(output, "{}", report.summary())?;
+    output.flush()
+}
+
+/// Findings on stderr: something else was asked for.
+pub(super) fn findings_aside(report: &Report) {
+    let mut output = anstream::stderr().lock();
+    for finding in &report.findings {
+        // Without a stderr there is nobody to tell.
+        let _ = line(&mut output, finding);
+    }
+}
+
+pub(super) fn failure(error: &dyn Display) {
+    let style = style(Severity::Error);
+    let _ = writeln!(anstream::stderr(), "{style}{}{style:#}: {error}", Severity::Error);
+}
+
+fn line(output: &mut impl Write, finding: &Finding) -> io::Result<()> {
+    let style = style(finding.severity);
+    writeln!(output, "{style}{}{style:#}: {}", finding.severity, finding.text())
+}
+
+fn style(severity: Severity) -> Style {
+    let color = match severity {
+        Severity::Error => AnsiColor::Red,
+        Severity::Warning => AnsiColor::Yellow,
+        Severity::Note => AnsiColor::Cyan,
+    };
+    color.on_default().bold()
+}

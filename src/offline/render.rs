@@ -1,0 +1,88 @@
+//! `nats-manager render`: the objects that a NATS resource leads to, without a cluster.
+
+use std::fmt::Write;
+
+use k8s_openapi::api::core::v1::Secret;
+use nats_manager_api::{Nats, Spread, rules::Surroundings, settle};
+use serde::Serialize;
+
+use super::{
+    DEFAULT_NAMESPACE,
+    report::{Finding, Report, Severity},
+    resource, yaml,
+};
+use crate::{
+    controller::build::{Children, SystemAccount, build},
+    settings::Images,
+};
+
+/// Stands for the uid of a resource that nobody stored.
+const UID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What became of some input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// The objects of every resource that can be deployed.
+    pub yaml: String,
+    /// What was found. With an error the YAML is not all there is.
+    pub report: Report,
+}
+
+/// The objects of every NATS resource in some YAML. The same input gives the same output, and
+/// nothing in it is secret.
+pub fn render(input: &str, images: &Images) -> Rendered {
+    let resource::Input { resources, report } = resource::read(input);
+    let mut rendered = Rendered { yaml: String::new(), report };
+    for (subject, mut nats) in resources {
+        nats.metadata.namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());
+        nats.metadata.uid = Some(UID.to_owned());
+        match settle(&nats, &Surroundings::default(), Spread::Soft) {
+            Ok(cluster) => {
+                let children = build(&cluster, images, &SystemAccount::with_password(""));
+                write_children(&mut rendered.yaml, &nats, &children);
+            }
+            Err(undeployable) => {
+                rendered.report.findings.extend(undeployable.0.iter().map(|violation| Finding {
+                    severity: Severity::Error,
+                    subject: subject.clone(),
+                    message: violation.to_string(),
+                }));
+            }
+        }
+    }
+    rendered
+}
+
+/// In the order in which a person reads them.
+fn write_children(text: &mut String, nats: &Nats, children: &Children) {
+    let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let name = nats.metadata.name.as_deref().unwrap_or_default();
+    let namespace = nats.metadata.namespace.as_deref().unwrap_or_default();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "# The objects of NATS {namespace}/{name}, as far as they can be told without its cluster:\n\
+         # the uid and the hashes are not the real ones; a volume whose size is not set has 1Gi (20Gi on alicloud);\n\
+         # the topology spread is hard for a cluster that is made where nodes are in three zones.\n"
+    );
+    write_object(text, "", config_map);
+    // With the content a copy that is applied would give NATS a password that everybody knows.
+    let secret = Secret { data: None, ..secret.clone() };
+    write_object(
+        text,
+        "# Its key resolver.conf (account $SYS, user admin, password <60 random letters and digits>) is made in the cluster.\n",
+        &secret,
+    );
+    write_object(text, "", service);
+    write_object(text, "", stateful_set);
+    write_object(text, "", pod_disruption_budget);
+    write_object(text, "# Only where Istio is installed.\n", destination_rule);
+}
+
+fn write_object(text: &mut String, comment: &str, object: &impl Serialize) {
+    // Objects with text keys only always have a JSON form.
+    let json = serde_json::to_value(object).unwrap_or_default();
+    text.push_str("---\n");
+    text.push_str(comment);
+    yaml::write(text, &json);
+}

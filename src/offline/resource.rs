@@ -1,0 +1,172 @@
+//! A document as a NATS resource.
+
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::Resource;
+use nats_manager_api::{Nats, NatsSpec, crd};
+use serde_json::{Map, Value, json};
+
+use super::{
+    documents::{self, Document},
+    report::{Finding, Report, Severity},
+    schema::{self, Misfits},
+};
+
+/// The resources of some input, and what hindered reading others.
+pub(super) struct Input {
+    /// Each with the subject of its findings.
+    pub(super) resources: Vec<(Option<String>, Nats)>,
+    pub(super) report: Report,
+}
+
+/// Reads all NATS resources, those in lists too.
+pub(super) fn read(input: &str) -> Input {
+    let documents = documents::read(input);
+    let several = documents.len() > 1;
+    let mut reader = Reader {
+        spec_schema: spec_schema(),
+        several,
+        input: Input { resources: Vec::new(), report: Report::default() },
+    };
+    for Document { number, content } in documents {
+        let place = format!("document {number}");
+        match content {
+            Ok(object) => reader.object(&place, object),
+            Err(problem) => reader.find(Severity::Error, &place, None, problem),
+        }
+    }
+    let mut input = reader.input;
+    if input.report.resources == 0 && !input.report.has_errors() {
+        let message = format!("there is no NATS resource ({}) in it", Nats::api_version(&()));
+        input.report.findings.push(Finding { severity: Severity::Error, subject: None, message });
+    }
+    input
+}
+
+struct Reader {
+    spec_schema: JSONSchemaProps,
+    several: bool,
+    input: Input,
+}
+
+impl Reader {
+    fn object(&mut self, place: &str, object: Value) {
+        let Value::Object(mut fields) = object else {
+            return self.find(Severity::Error, place, None, "is no Kubernetes object".to_owned());
+        };
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, api_version) = (text("kind"), text("apiVersion"));
+        if kind.ends_with("List")
+            && let Some(Value::Array(items)) = fields.remove("items")
+        {
+            self.several = true;
+            for (index, item) in items.into_iter().enumerate() {
+                self.object(&format!("{place}, item {}", index + 1), item);
+            }
+            return;
+        }
+        let ours = Nats::kind(&());
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        if kind.is_empty() {
+            self.find(Severity::Error, place, None, "kind: Required value".to_owned());
+        } else if !kind.eq_ignore_ascii_case(&ours) || (!group.is_empty() && group != Nats::group(&())) {
+            self.find(Severity::Note, place, None, format!("{kind} ({api_version}) is not looked at"));
+        } else if kind != ours {
+            self.find(Severity::Error, place, None, format!("kind: Invalid value: \"{kind}\": must be {ours}"));
+        } else {
+            self.nats(place, &api_version, fields);
+        }
+    }
+
+    fn nats(&mut self, place: &str, api_version: &str, mut fields: Map<String, Value>) {
+        self.input.report.resources += 1;
+        let errors_before = self.errors();
+        let mut metadata = fields.remove("metadata").unwrap_or_default();
+        let name = metadata.get("name").and_then(Value::as_str).map(str::to_owned);
+        let wanted = Nats::api_version(&());
+        if api_version != wanted {
+            let message = format!("apiVersion: Invalid value: \"{api_version}\": must be {wanted}");
+            self.find(Severity::Error, place, name.as_deref(), message);
+        }
+        if metadata.is_null() {
+            metadata = json!({});
+        }
+        let metadata = self.metadata(place, name.as_deref(), metadata);
+        let mut spec = fields.remove("spec").filter(|spec| !spec.is_null()).unwrap_or_else(|| json!({}));
+        let mut misfits = Misfits::default();
+        schema::check(&mut spec, &self.spec_schema, "spec", &mut misfits);
+        // What the cluster says of it is no input.
+        for key in ["apiVersion", "kind", "status"] {
+            fields.remove(key);
+        }
+        misfits.unknown.extend(fields.into_iter().map(|(key, _)| key));
+        for field in misfits.unknown {
+            self.find(Severity::Warning, place, name.as_deref(), unknown(&field));
+        }
+        for problem in misfits.types {
+            self.find(Severity::Error, place, name.as_deref(), problem);
+        }
+        if self.errors() > errors_before {
+            return;
+        }
+        match (metadata, serde_json::from_value::<NatsSpec>(spec)) {
+            (Some(metadata), Ok(spec)) => {
+                let subject = self.subject(place, name.as_deref());
+                self.input.resources.push((subject, Nats { metadata, spec, status: None }));
+            }
+            (_, Err(error)) => self.find(Severity::Error, place, name.as_deref(), format!("spec: {error}")),
+            (None, Ok(_)) => {}
+        }
+    }
+
+    fn metadata(&mut self, place: &str, name: Option<&str>, metadata: Value) -> Option<ObjectMeta> {
+        let mut unknown_fields = Vec::new();
+        let mut note = |path: serde_ignored::Path<'_>| unknown_fields.push(format!("metadata.{path}"));
+        let read: Result<ObjectMeta, _> =
+            serde_path_to_error::deserialize(serde_ignored::Deserializer::new(metadata, &mut note));
+        for field in unknown_fields {
+            self.find(Severity::Warning, place, name, unknown(&field));
+        }
+        match read {
+            Ok(metadata) if metadata.name.is_none() && metadata.generate_name.is_none() => {
+                let message = "metadata.name: Required value: name or generateName is required".to_owned();
+                self.find(Severity::Error, place, name, message);
+                None
+            }
+            Ok(metadata) => Some(metadata),
+            Err(error) => {
+                let path = error.path().to_string();
+                let path = if path == "." { String::new() } else { format!(".{path}") };
+                self.find(Severity::Error, place, name, format!("metadata{path}: {}", error.into_inner()));
+                None
+            }
+        }
+    }
+
+    fn find(&mut self, severity: Severity, place: &str, name: Option<&str>, message: String) {
+        let subject = self.subject(place, name);
+        self.input.report.findings.push(Finding { severity, subject, message });
+    }
+
+    /// Where there is one document only, there is no need to say which.
+    fn subject(&self, place: &str, name: Option<&str>) -> Option<String> {
+        self.several.then(|| name.map_or_else(|| place.to_owned(), |name| format!("{place} ({name})")))
+    }
+
+    fn errors(&self) -> usize {
+        self.input.report.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+}
+
+fn unknown(field: &str) -> String {
+    format!("{field}: unknown field, which would be dropped")
+}
+
+/// The schema of `spec`; any value fits where the CRD has none.
+fn spec_schema() -> JSONSchemaProps {
+    let version = crd::definition().spec.versions.into_iter().next();
+    let root = version.and_then(|version| version.schema).and_then(|schema| schema.open_api_v3_schema);
+    root.and_then(|root| root.properties).and_then(|mut fields| fields.remove("spec")).unwrap_or_default()
+}

@@ -1,0 +1,36 @@
+//! `nats-manager validate`: what admission would say, without a cluster.
+
+use nats_manager_api::{NamespacedName, Nats, rules};
+
+use super::{
+    report::{Finding, Report, Severity},
+    resource,
+};
+
+/// Checks every NATS resource in some YAML; what depends on the cluster is left out. `served` is
+/// the one resource that an installation serves, by default.
+pub fn validate(input: &str, served: &NamespacedName) -> Report {
+    let resource::Input { resources, mut report } = resource::read(input);
+    for (subject, nats) in resources {
+        let mut find = |severity, message| {
+            report.findings.push(Finding { severity, subject: subject.clone(), message });
+        };
+        if !is_served(&nats, served) {
+            find(Severity::Warning, format!("metadata.name: {}", rules::forbidden_message(served)));
+        }
+        let found = rules::check(&nats.spec, &rules::Surroundings::default());
+        for violation in found.violations {
+            find(Severity::Error, violation.to_string());
+        }
+        for warning in found.warnings {
+            find(Severity::Warning, warning.to_string());
+        }
+    }
+    report
+}
+
+/// Where a file has no namespace, kubectl fills one in.
+fn is_served(nats: &Nats, served: &NamespacedName) -> bool {
+    nats.metadata.name.as_ref() == Some(&served.name)
+        && nats.metadata.namespace.as_ref().is_none_or(|namespace| *namespace == served.namespace)
+}

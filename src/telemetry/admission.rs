@@ -1,0 +1,119 @@
+//! The metrics of the admission webhook and its certificates.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Metrics;
+
+/// The part of [`Metrics`] that is about admission.
+#[derive(Debug)]
+pub(super) struct AdmissionMetrics {
+    reviews: Family<ReviewLabels, Counter>,
+    review_duration: Histogram,
+    rejected_handshakes: Family<HandshakeLabels, Counter>,
+    expiry: Family<CertificateLabels, Gauge>,
+    renewals: Family<CertificateLabels, Counter>,
+    failures: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    webhook: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
+}
+
+/// Seconds; a review takes well under a millisecond.
+const REVIEW_BUCKETS: [f64; 8] = [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0];
+
+impl AdmissionMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            reviews: Family::default(),
+            review_duration: Histogram::new(REVIEW_BUCKETS),
+            rejected_handshakes: Family::default(),
+            expiry: Family::default(),
+            renewals: Family::default(),
+            failures: Counter::default(),
+        }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "nats_manager_admission_reviews",
+            "Admission reviews by webhook (mutate, validate) and verdict",
+            self.reviews.clone(),
+        );
+        registry.register_with_unit(
+            "nats_manager_admission_review_duration",
+            "How long an admission review took",
+            Unit::Seconds,
+            self.review_duration.clone(),
+        );
+        registry.register(
+            "nats_manager_webhook_rejected_handshakes",
+            "TLS handshakes with the webhook that failed, by reason",
+            self.rejected_handshakes.clone(),
+        );
+        registry.register_with_unit(
+            "nats_manager_webhook_certificate_expiry_timestamp",
+            "When the certificate (ca, leaf) ends, as Unix time",
+            Unit::Seconds,
+            self.expiry.clone(),
+        );
+        registry.register(
+            "nats_manager_webhook_certificate_renewals",
+            "Changes of the certificate (ca, leaf)",
+            self.renewals.clone(),
+        );
+        registry.register(
+            "nats_manager_webhook_certificate_failures",
+            "Certificates that could not be made, read or published",
+            self.failures.clone(),
+        );
+    }
+}
+
+impl Metrics {
+    /// An admission review was answered.
+    pub fn reviewed(&self, webhook: &'static str, verdict: &'static str, took: Duration) {
+        let metrics = self.admission();
+        metrics.reviews.get_or_create(&ReviewLabels { webhook, verdict }).inc();
+        metrics.review_duration.observe(took.as_secs_f64());
+    }
+
+    /// A TLS handshake failed.
+    pub fn handshake_rejected(&self, reason: &'static str) {
+        self.admission().rejected_handshakes.get_or_create(&HandshakeLabels { reason }).inc();
+    }
+
+    /// A certificate, `ca` or `leaf`, was replaced.
+    pub fn certificate_renewed(&self, certificate: &'static str) {
+        self.admission().renewals.get_or_create(&CertificateLabels { certificate }).inc();
+    }
+
+    /// A certificate could not be made, read or published.
+    pub fn certificate_failed(&self) {
+        self.admission().failures.inc();
+    }
+
+    /// When a certificate, `ca` or `leaf`, ends, in seconds of Unix time.
+    pub fn set_certificate_expiry(&self, certificate: &'static str, at: i64) {
+        self.admission().expiry.get_or_create(&CertificateLabels { certificate }).set(at);
+    }
+}

@@ -1,0 +1,309 @@
+//! The objects of a NATS resource: made, and kept as they are to be.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    objects::{
+        BUDGET, CHILDREN, CONFIG_MAP, Child, DESTINATION_RULE, SECRET, SERVICE, STATEFUL_SET, essence, system_account,
+    },
+    world::{NAME, SERVICE_ACCOUNT, World, condition},
+};
+
+const OWN_LABELS: [(&str, &str); 9] = [
+    ("app.kubernetes.io/component", "nats-manager"),
+    ("app.kubernetes.io/created-by", "nats-manager"),
+    ("app.kubernetes.io/instance", "eventing"),
+    ("app.kubernetes.io/managed-by", "nats-manager"),
+    ("app.kubernetes.io/name", "nats"),
+    ("app.kubernetes.io/part-of", "nats-manager"),
+    ("control-plane", "nats-manager"),
+    ("helm.sh/chart", "nats-0.17.3"),
+    ("kyma-project.io/dashboard", "eventing"),
+];
+
+#[tokio::test]
+async fn every_object_is_made_and_each_comes_back_when_it_is_deleted() {
+    let world = World::new().await;
+    world.install_istio().await;
+    let _manager = world.manager().await;
+    let nats = world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+
+    let owner = json!([{
+        "apiVersion": "operator.kyma-project.io/v1alpha1",
+        "kind": "NATS",
+        "name": NAME,
+        "uid": nats.uid(),
+        "controller": true,
+        "blockOwnerDeletion": true,
+    }]);
+    for child in CHILDREN {
+        let object = child.get(&world).await;
+        let metadata = &object["metadata"];
+        for (label, value) in OWN_LABELS {
+            assert_eq!(metadata["labels"][label], value, "{} {label}", child.kind);
+        }
+        assert_eq!(metadata["ownerReferences"], owner, "{}", child.kind);
+        let managers = metadata["managedFields"].as_array().unwrap();
+        let is_ours = |entry: &Value| entry["manager"] == "nats-manager" && entry["operation"] == "Apply";
+        assert!(managers.iter().any(is_ours), "{} {managers:?}", child.kind);
+    }
+    let finalizers = world.api::<nats_manager_api::Nats>().get(NAME).await.unwrap().metadata.finalizers;
+    assert_eq!(finalizers.unwrap(), ["nats.operator.kyma-project.io/finalizer"]);
+
+    for child in CHILDREN {
+        let before = child.get(&world).await;
+        let after = child.comes_back(&world).await;
+        match child.kind {
+            // Its content is gone, so it gets a new password.
+            "Secret" => {
+                assert_ne!(password(&before), password(&after));
+                assert_eq!(password(&after).len(), 60);
+            }
+            // Its volumes are there now, and their class is the one that the cluster chose for them.
+            "StatefulSet" => {
+                let request = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
+                assert_eq!(after.pointer(request), before.pointer(request));
+                assert_eq!(after["spec"]["selector"], before["spec"]["selector"]);
+                assert_eq!(after["spec"]["replicas"], before["spec"]["replicas"]);
+            }
+            _ => assert_eq!(essence(&after)["spec"], essence(&before)["spec"], "{}", child.kind),
+        }
+    }
+    world.state_becomes("Ready").await;
+}
+
+#[tokio::test]
+async fn a_child_that_is_changed_comes_back_whole() {
+    let world = World::new().await;
+    world.install_istio().await;
+    let _manager = world.manager().await;
+    world.create(json!({"labels": {"mine": "1"}})).await;
+    world.state_becomes("Ready").await;
+
+    let container = |change: Value| {
+        let mut container = json!({"name": "nats"});
+        container.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+    };
+    let mut changes = vec![
+        (STATEFUL_SET, container(json!({"image": "nats-server.example/other:1"}))),
+        (STATEFUL_SET, container(json!({"command": ["sh"]}))),
+        (STATEFUL_SET, container(json!({"env": [{"name": "SERVER_NAME", "$patch": "delete"}]}))),
+        (STATEFUL_SET, container(json!({"resources": {"limits": {"memory": "2Gi"}}}))),
+        (STATEFUL_SET, container(json!({"ports": [{"containerPort": 4222, "$patch": "delete"}]}))),
+        (STATEFUL_SET, json!({"spec": {"replicas": 5}})),
+        (STATEFUL_SET, json!({"spec": {"template": {"metadata": {"labels": {"mine": null}}}}})),
+        (STATEFUL_SET, json!({"spec": {"template": {"spec": {"topologySpreadConstraints": null}}}})),
+        (CONFIG_MAP, json!({"data": {"nats.conf": "port: 1"}})),
+        (CONFIG_MAP, json!({"data": {"nats.conf": null}})),
+        (SERVICE, json!({"spec": {"ports": [{"port": 4222, "name": "other"}]}})),
+        (SERVICE, json!({"spec": {"ports": [{"port": 4222, "$patch": "delete"}]}})),
+        (SERVICE, json!({"spec": {"ports": [{"port": 4222, "targetPort": 4223}]}})),
+        (SERVICE, json!({"spec": {"selector": {"app.kubernetes.io/name": "other"}}})),
+        (SERVICE, json!({"spec": {"publishNotReadyAddresses": false}})),
+        (BUDGET, json!({"spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": "other"}}}})),
+        (BUDGET, json!({"spec": {"maxUnavailable": 3}})),
+        (DESTINATION_RULE, json!({"spec": {"host": "elsewhere"}})),
+        (DESTINATION_RULE, json!({"spec": {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}})),
+    ];
+    for child in CHILDREN {
+        changes.extend([
+            (child, json!({"metadata": {"labels": {"kyma-project.io/dashboard": null}}})),
+            (child, json!({"metadata": {"labels": {"mine": "2"}}})),
+            (child, json!({"metadata": {"ownerReferences": null}})),
+            (child, json!({"metadata": {"annotations": {"nats.operator.kyma-project.io/applied-hash": null}}})),
+        ]);
+    }
+    for (child, change) in changes {
+        let before = child.get(&world).await;
+        child.change(&world, change.clone()).await;
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        child
+            .becomes(&world, &format!("undoes {change}"), |now| {
+                version(now) != version(&before) && essence(now) == essence(&before)
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn labels_and_annotations_come_and_go_with_the_spec() {
+    let world = World::new().await;
+    world.install_istio().await;
+    let _manager = world.manager().await;
+    world.create(json!({"labels": {"a": "1", "b": "1"}, "annotations": {"c": "1", "d": "1"}})).await;
+    world.state_becomes("Ready").await;
+
+    for (change, labels, annotations) in [
+        (json!({}), json!({"a": "1", "b": "1"}), json!({"c": "1", "d": "1"})),
+        (json!({"labels": {"a": null, "b": "2", "e": "3"}}), json!({"b": "2", "e": "3"}), json!({"c": "1", "d": "1"})),
+        (json!({"annotations": {"c": null, "d": "2"}}), json!({"b": "2", "e": "3"}), json!({"d": "2"})),
+        (json!({"annotations": null, "labels": null}), json!({}), json!({})),
+    ] {
+        world.patch(json!({"spec": change})).await.unwrap();
+        let is = |map: &Value, keys: [&str; 3], wanted: &Value| keys.iter().all(|key| map[*key] == wanted[*key]);
+        let none = json!({});
+        for child in CHILDREN {
+            let expected = if child.annotated { &annotations } else { &none };
+            let what = format!("{labels} {expected}");
+            child
+                .becomes(&world, &what, |now| {
+                    let both = |metadata: &Value, expected: &Value| {
+                        is(&metadata["labels"], ["a", "b", "e"], &labels)
+                            && is(&metadata["annotations"], ["c", "d", "d"], expected)
+                    };
+                    both(&now["metadata"], expected)
+                        && (child.kind != "StatefulSet" || both(&now["spec"]["template"]["metadata"], &annotations))
+                })
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_add_to_a_child_stays_and_costs_no_write() {
+    let world = World::new().await;
+    world.install_istio().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    world.events_are(3).await;
+    let audit = world.cluster.audit().unwrap();
+    let mark = audit.mark().await.unwrap();
+
+    for child in CHILDREN {
+        let added = json!({"metadata": {"labels": {"theirs": "1"}, "annotations": {"theirs": "1"}}});
+        child.change(&world, added).await;
+    }
+    SECRET.change(&world, json!({"data": {"other": "eA=="}})).await;
+    CONFIG_MAP.change(&world, json!({"data": {"other": "x"}})).await;
+    world.looked_again().await;
+
+    for child in CHILDREN.into_iter().filter(|child| child.kind != BUDGET.kind) {
+        let metadata = child.get(&world).await["metadata"].clone();
+        assert_eq!((&metadata["labels"]["theirs"], &metadata["annotations"]["theirs"]), (&json!("1"), &json!("1")));
+    }
+    assert_eq!(CONFIG_MAP.get(&world).await["data"]["other"], "x");
+    let requests = audit.since(mark).await.unwrap();
+    let writes: Vec<&str> = requests
+        .writes()
+        .filter(|event| event.user == SERVICE_ACCOUNT)
+        .map(|event| event.resource.as_str())
+        .collect();
+    assert_eq!(writes, ["poddisruptionbudgets"]);
+}
+
+#[tokio::test]
+async fn a_child_that_somebody_else_controls_is_not_taken_over() {
+    let world = World::new().await;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
+    let owners: Api<ConfigMap> = world.api();
+    let owner = owners
+        .patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner))
+        .await
+        .unwrap();
+    let foreign = |kind: &str| {
+        let metadata = json!({
+            "labels": {"whose": "theirs"},
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "other-owner", "uid": owner.uid(), "controller": true,
+            }],
+        });
+        let spec = match kind {
+            "Service" => json!({"ports": [{"port": 1}], "clusterIP": "None"}),
+            "StatefulSet" => json!({
+                "replicas": 0,
+                "serviceName": "theirs",
+                "selector": {"matchLabels": {"whose": "theirs"}},
+                "template": {
+                    "metadata": {"labels": {"whose": "theirs"}},
+                    "spec": {"containers": [{"name": "a", "image": "a"}]},
+                },
+            }),
+            _ => json!({}),
+        };
+        match kind {
+            "Secret" | "ConfigMap" => json!({"metadata": metadata, "data": {}}),
+            _ => json!({"metadata": metadata, "spec": spec}),
+        }
+    };
+    let children: [Child; 5] = [SECRET, CONFIG_MAP, SERVICE, BUDGET, STATEFUL_SET];
+    for child in children {
+        child.create(&world, "somebody", foreign(child.kind)).await;
+    }
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+
+    for child in children {
+        let cause = format!(
+            "{} {} belongs to ConfigMap other-owner and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own",
+            child.kind, child.name
+        );
+        let status = world
+            .status_becomes(&format!("Error that names the {}", child.kind), |status| {
+                condition(status, "Available").is_some_and(|(_, _, message)| message == cause)
+            })
+            .await;
+        assert_eq!(status.state, "Error");
+        let is = |reason: &str| ("False".to_owned(), reason.to_owned(), cause.clone());
+        assert_eq!(condition(&status, "Available"), Some(is("FailedProcessing")));
+        if child.kind == STATEFUL_SET.kind {
+            assert_eq!(condition(&status, "StatefulSet"), Some(is("FailedToSyncResources")));
+        }
+        world.event_becomes(("Warning", "FailedProcessing", &cause)).await;
+        let object = child.get(&world).await;
+        assert_eq!(object["metadata"]["labels"]["whose"], "theirs", "{}", child.kind);
+        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/name"], Value::Null, "{}", child.kind);
+        if child.kind == BUDGET.kind {
+            child.change(&world, json!({"metadata": {"ownerReferences": null}})).await;
+        } else {
+            child.delete(&world).await;
+        }
+    }
+    world.state_becomes("Ready").await;
+    assert_eq!(BUDGET.get(&world).await["spec"]["maxUnavailable"], 1);
+    owners.delete("other-owner", &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_is_made_once_and_kept() {
+    let world = World::new().await;
+    let old = json!({"metadata": {}, "type": "Opaque", "stringData": {"resolver.conf": "accounts: {} # another's"}});
+    SECRET.create(&world, "somebody", old).await;
+    let before = SECRET.get(&world).await;
+    let kept = |now: &Value| now["data"]["resolver.conf"] == before["data"]["resolver.conf"];
+
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    let taken_over = SECRET.get(&world).await;
+    assert_eq!(taken_over["metadata"]["ownerReferences"][0]["kind"], "NATS");
+    assert!(kept(&taken_over));
+
+    world.patch(json!({"spec": {"labels": {"a": "1"}}})).await.unwrap();
+    SECRET.becomes(&world, "is applied again with its content", |now| {
+        now["metadata"]["labels"]["a"] == "1" && kept(now)
+    })
+    .await;
+    manager.terminate().await;
+    let _manager = world.manager().await;
+    world.looked_again().await;
+    assert!(kept(&SECRET.get(&world).await));
+
+    // Emptied, it is of no use to the servers.
+    SECRET.change(&world, json!({"data": {"resolver.conf": null}})).await;
+    SECRET.becomes(&world, "gets a password", |now| password(now).len() == 60).await;
+}
+
+/// The password in a Secret, empty if there is none.
+fn password(secret: &Value) -> String {
+    let account = system_account(secret);
+    let rest = account.split_once("password: \"").map(|(_, rest)| rest).unwrap_or_default();
+    rest.split_once('"').map(|(password, _)| password.to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,313 @@
+//! The end of a NATS resource: data is deleted only where nobody loses any.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, Service},
+    events::v1::Event,
+};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use nats_manager_api::{Nats, NamespacedName, naming};
+use nats_manager_harness::{Seen, eventually};
+use serde_json::{Value, json};
+
+use crate::{
+    jetstream,
+    manager::Manager,
+    objects::SERVICE,
+    refusals::REFUSAL,
+    world::{NAME, NAMESPACE, SERVICE_ACCOUNT, SOON, World, condition},
+};
+
+const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
+const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
+
+#[tokio::test]
+async fn streams_and_consumers_block_until_they_are_gone() {
+    let world = World::new().await;
+    let (server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+    for (stream, consumer, message) in
+        [("orders", false, CUSTOMER_STREAM), ("sap", true, CONSUMER), ("orders", true, CUSTOMER_STREAM)]
+    {
+        world.create(json!({})).await;
+        world.state_becomes("Ready").await;
+        jetstream::make_stream(&context, stream).await;
+        if consumer {
+            jetstream::make_consumer(&context, stream).await;
+        }
+        let asked = held(&manager).await;
+
+        world.delete().await;
+        let status = world.state_becomes("Warning").await;
+        let expected = ("False".to_owned(), "DeletionError".to_owned(), message.to_owned());
+        assert_eq!(condition(&status, "Deleted"), Some(expected));
+        // The cluster goes on, so that JetStream can still be asked.
+        SERVICE.comes_back(&world).await;
+        eventually("JetStream is asked again", SOON, || async { held(&manager).await >= asked + 3.0 }).await;
+        let events = world.events().await;
+        let warnings: Vec<_> = events.iter().filter(|(kind, _, _)| kind == "Warning").collect();
+        let expected = ("Warning".to_owned(), "DeletionError".to_owned(), message.to_owned());
+        assert_eq!(warnings, [&expected], "announced once");
+        assert_eq!(events.iter().filter(|(_, reason, _)| reason == "Deleting").count(), 1);
+        assert_eq!(claims(&world).await.len(), 3);
+
+        // Nothing more than this is needed of the user.
+        jetstream::clear(&context).await;
+        world.gone().await;
+        claims_go(&world).await;
+        world.api::<Event>().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_holds_a_deletion_where_nothing_is_lost() {
+    let world = World::new().await;
+    let (mut server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+
+    // JetStream says that there is nothing.
+    deploy(&world, json!({})).await;
+    delete_and_go(&world).await;
+    jetstream::make_stream(&context, "sap").await;
+    deploy(&world, json!({})).await;
+    delete_and_go(&world).await;
+    jetstream::clear(&context).await;
+    let memory_only = json!({"jetStream": {"fileStorage": {"enabled": false}}});
+    deploy(&world, memory_only).await;
+    assert!(claims(&world).await.is_empty());
+    delete_and_go(&world).await;
+    // What cannot be deployed any more can still go.
+    deploy(&world, json!({})).await;
+    world.patch(json!({"spec": {"labels": {"a b": "no label"}}})).await.unwrap();
+    world.state_becomes("Error").await;
+    delete_and_go(&world).await;
+    assert_eq!(manager.metric("nats_manager_cr_nats_nodes_count").await, Some(0.0));
+    assert_eq!(manager.metric("nats_manager_availability_zones_used_count").await, Some(0.0));
+
+    // JetStream cannot be asked, and need not be.
+    server.stop().await.unwrap();
+    let resources = json!({"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}});
+    world.create(json!({"resources": resources})).await;
+    eventually("all pods are pending", SOON, || async {
+        Ok::<_, kube::Error>(world.api::<Pod>().list(&ListParams::default()).await?.items.len() == 3)
+    })
+    .await;
+    world.status_becomes("that no server started is recorded", |status| status.servers_started == Some(false)).await;
+    assert_eq!(claims(&world).await.len(), 3);
+    delete_and_go(&world).await;
+    // No server could start without its volume.
+    let quota = json!({"metadata": {"name": "no-claims"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
+    let quotas = world.api::<ResourceQuota>();
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    world.create(json!({})).await;
+    world.state_becomes("Processing").await;
+    delete_and_go(&world).await;
+    quotas.delete("no-claims", &DeleteParams::default()).await.unwrap();
+    claims_go(&world).await;
+}
+
+#[tokio::test]
+async fn without_an_answer_it_waits_and_an_annotation_forces_it() {
+    let world = World::new().await;
+    let (mut server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+    jetstream::make_stream(&context, "orders").await;
+    for spec in [json!({}), json!({"jetStream": {"fileStorage": {"enabled": false}}})] {
+        deploy(&world, spec).await;
+        server.stop().await.unwrap();
+        world.delete().await;
+        let status = world.state_becomes("Warning").await;
+        let (holds, reason, message) = condition(&status, "Deleted").unwrap();
+        assert_eq!((holds.as_str(), reason.as_str()), ("False", "DeletionError"));
+        assert!(message.starts_with("Cannot delete NATS cluster as JetStream cannot be asked"), "{message}");
+        assert!(message.contains("Connection refused"), "{message}");
+        let force = format!("kubectl annotate nats {NAME} -n {NAMESPACE} {}=true", naming::FORCE_DELETION);
+        assert!(message.ends_with(&force), "{message}");
+        let annotate = |value: &str| json!({"metadata": {"annotations": {naming::FORCE_DELETION: value}}});
+        world.patch(annotate("false")).await.unwrap();
+        server.start_again().await.unwrap();
+        world
+            .status_becomes("JetStream tells of the stream", |status| {
+                condition(status, "Deleted").is_some_and(|(_, _, message)| message == CUSTOMER_STREAM)
+            })
+            .await;
+        world.patch(annotate("true")).await.unwrap();
+        world.gone().await;
+        claims_go(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn the_servers_go_before_their_claims_and_nothing_comes_back() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    let audit = world.cluster.audit().unwrap();
+    deploy(&world, json!({})).await;
+    let own = claims(&world).await;
+    assert_eq!(own.len(), 3);
+    let others = [
+        ("eventing-nats-js-pvc-other-0", "other"),
+        ("eventing-nats2-js-pvc-eventing-nats2-0", "eventing"),
+        ("data-eventing-nats-0", "eventing"),
+    ];
+    for (name, instance) in others {
+        make_claim(&world, name, instance).await;
+    }
+    let mark = audit.mark().await.unwrap();
+
+    delete_and_go(&world).await;
+    eventually("everything else is collected", SOON, || async {
+        let pods = world.api::<Pod>().list(&ListParams::default()).await?.items.len();
+        let services = world.api::<Service>().list(&ListParams::default()).await?.items.len();
+        let own = claims(&world).await.intersection(&own).count();
+        Ok::<_, kube::Error>(if pods + services + own == 0 {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(format!("{pods} pods, {services} services, {own} claims"))
+        })
+    })
+    .await;
+
+    assert_eq!(claims(&world).await, others.iter().map(|(name, _)| (*name).to_owned()).collect());
+    let requests = audit.since(mark).await.unwrap();
+    let writes: Vec<_> = requests.writes().filter(|event| event.code < 300).collect();
+    let first = |resource: &str| {
+        writes.iter().position(|event| {
+            event.resource == resource && event.verb == "delete" && event.user == SERVICE_ACCOUNT
+        })
+    };
+    assert!(first("statefulsets") < first("persistentvolumeclaims"), "{writes:#?}");
+    let made: Vec<_> = writes
+        .iter()
+        .filter(|event| matches!(event.resource.as_str(), "statefulsets" | "pods" | "persistentvolumeclaims"))
+        .filter(|event| event.verb == "create" || event.verb == "patch" && event.user == SERVICE_ACCOUNT)
+        .collect();
+    assert!(made.is_empty(), "{made:#?}");
+    // The next one of the name starts from nothing.
+    let status = deploy(&world, json!({})).await;
+    assert_eq!(condition(&status, "Deleted"), None);
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_cut_short_goes_on() {
+    let world = World::new().await;
+    let (mut server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    deploy(&world, json!({})).await;
+    world.refuse(&["DELETE"], "", "persistentvolumeclaims").await;
+
+    world.delete().await;
+    let status = world.state_becomes("Warning").await;
+    let (holds, reason, message) = condition(&status, "Deleted").unwrap();
+    assert_eq!((holds.as_str(), reason.as_str()), ("True", "DeletionError"), "{message}");
+    assert!(message.contains("cannot delete the volumes") && message.contains(REFUSAL), "{message}");
+    assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
+    manager.kill().await;
+    server.stop().await.unwrap();
+    assert_eq!(claims(&world).await.len(), 3);
+    world.accept("persistentvolumeclaims").await;
+
+    // JetStream cannot be asked any more, but was.
+    let _next = world.manager_with(&options).await;
+    world.gone().await;
+    claims_go(&world).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_end_holds_up_its_volume_alone() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    deploy(&world, json!({})).await;
+    // One that no kubelet ends, as on a node that died.
+    let labels = NamespacedName::new(NAMESPACE, NAME).pod_labels();
+    let claim = "eventing-nats-js-pvc-eventing-nats-1";
+    let pod = json!({
+        "metadata": {"name": "eventing-nats-9", "labels": labels},
+        "spec": {
+            "nodeName": "dead",
+            "containers": [{"name": "nats", "image": "nats"}],
+            "volumes": [{"name": "js", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    });
+    let pods = world.api::<Pod>();
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    let dying = pods.delete("eventing-nats-9", &DeleteParams::default()).await.unwrap();
+    assert!(dying.left().unwrap().metadata.deletion_timestamp.is_some());
+
+    delete_and_go(&world).await;
+    let held = BTreeSet::from([claim.to_owned()]);
+    eventually("only its claim waits", SOON, || async { claims(&world).await == held }).await;
+    let kill = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    pods.delete("eventing-nats-9", &kill).await.unwrap();
+    claims_go(&world).await;
+}
+
+#[tokio::test]
+async fn only_our_own_finalizer_is_taken_off() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    let other = "test.example/backup";
+    let resources = world.api::<Nats>();
+    // A resource that was never deployed, under the finalizer of an older manager.
+    for name in ["another", NAME] {
+        let deployable = json!({"resources": {"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}}});
+        world.create_as(NAMESPACE, name, deployable).await.unwrap();
+        let finalizers = json!({"metadata": {"finalizers": [other, naming::FINALIZER]}});
+        resources.patch(name, &PatchParams::default(), &Patch::Merge(finalizers)).await.unwrap();
+        resources.delete(name, &DeleteParams::default()).await.unwrap();
+        eventually("ours is off", SOON, || async {
+            Ok::<_, kube::Error>(resources.get(name).await?.finalizers() == [other])
+        })
+        .await;
+        let none = json!({"metadata": {"finalizers": null}});
+        resources.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.unwrap();
+        assert!(resources.get_opt(name).await.unwrap().is_none());
+    }
+}
+
+/// How many reconciles ended with something held back.
+async fn held(manager: &Manager) -> f64 {
+    manager.metric("nats_manager_reconciles_total{outcome=\"held\"}").await.unwrap_or_default()
+}
+
+async fn deploy(world: &World, spec: Value) -> nats_manager_api::NatsStatus {
+    world.create(spec).await;
+    world.state_becomes("Ready").await
+}
+
+async fn delete_and_go(world: &World) {
+    world.delete().await;
+    world.gone().await;
+}
+
+async fn claims(world: &World) -> BTreeSet<String> {
+    let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
+    claims.iter().map(ResourceExt::name_any).collect()
+}
+
+async fn claims_go(world: &World) {
+    eventually("the claims are gone", SOON, || async {
+        let claims = claims(world).await;
+        if claims.is_empty() { Seen::Done(()) } else { Seen::NotYet(format!("{claims:?}")) }
+    })
+    .await;
+}
+
+async fn make_claim(world: &World, name: &str, instance: &str) {
+    let claim = json!({
+        "metadata": {"name": name, "labels": {naming::INSTANCE_LABEL: instance}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    let api = world.api::<PersistentVolumeClaim>();
+    api.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+}

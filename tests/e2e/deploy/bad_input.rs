@@ -1,0 +1,190 @@
+//! Resources that cannot be deployed, should not be, or cannot be read: stored before the rules.
+
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+};
+use nats_manager_harness::{Seen, eventually};
+use serde_json::{Value, json};
+
+use crate::{
+    objects::{BUDGET, CHILDREN, CONFIG_MAP, SERVICE, STATEFUL_SET, essence, nats},
+    world::{NAME, NAMESPACE, SOON, World, condition},
+};
+
+#[tokio::test]
+async fn a_resource_that_cannot_be_deployed_leaves_the_last_good_objects_alone() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    let kept = [CONFIG_MAP, SERVICE, BUDGET, STATEFUL_SET];
+    let mut good = Vec::new();
+    for child in kept {
+        good.push(essence(&child.get(&world).await));
+    }
+
+    for (what, bad, field, cause, mended) in [
+        (
+            "no servers",
+            json!({"cluster": {"size": 0}, "logging": {"debug": true}}),
+            "spec.cluster.size",
+            "should be greater than or equal to 1",
+            json!({"cluster": {"size": 3}, "logging": {"debug": false}}),
+        ),
+        (
+            "a limit that is no quantity",
+            json!({"resources": {"limits": {"memory": "2GB"}}}),
+            "spec.resources.limits.memory",
+            "must be a quantity",
+            json!({"resources": {"limits": {"memory": "1Gi"}}}),
+        ),
+        (
+            "both stores off",
+            json!({"jetStream": {"memStorage": {"enabled": false}, "fileStorage": {"enabled": false}}}),
+            "spec.jetStream",
+            "at least one of fileStorage and memStorage must be enabled",
+            // The volumes that are there stay, whatever it says of them.
+            json!({"jetStream": {"memStorage": {"enabled": true}}}),
+        ),
+    ] {
+        world.without_rules().await;
+        let stored = world.patch(json!({"spec": bad})).await.unwrap();
+        world.with_rules().await;
+
+        let status = world.state_becomes("Error").await;
+        assert_eq!(status.observed_generation, stored.metadata.generation, "{what}");
+        let (holds, reason, message) = condition(&status, "Available").unwrap();
+        assert_eq!((holds.as_str(), reason.as_str()), ("False", "FailedProcessing"), "{what}");
+        assert!(message.starts_with(&format!("{field}: ")) && message.contains(cause), "{what}: {message}");
+        world.event_becomes(("Warning", "FailedProcessing", &message)).await;
+        for (child, good) in kept.iter().zip(&good) {
+            assert_eq!(&essence(&child.get(&world).await), good, "{what}");
+        }
+
+        world.patch(json!({"spec": mended})).await.unwrap();
+        world.is_ready_for_the_newest_spec().await;
+    }
+    assert_eq!(essence(&STATEFUL_SET.get(&world).await), good[3]);
+}
+
+#[tokio::test]
+async fn a_resource_that_only_breaks_a_policy_is_deployed_with_one_warning() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({"jetStream": {"memStorage": {"size": "2Gi"}}})).await;
+    world.state_becomes("Ready").await;
+    let warning = "spec.jetStream.memStorage.size: Invalid value: \"2Gi\": must not be more than the memory limit 1Gi in spec.resources.limits.memory";
+    world.event_becomes(("Warning", "PolicyViolated", warning)).await;
+
+    manager.terminate().await;
+    let _manager = world.manager().await;
+    world.looked_again().await;
+    world.patch(json!({"spec": {"jetStream": {"memStorage": {"size": "1Gi"}}}})).await.unwrap();
+    world.is_ready_for_the_newest_spec().await;
+    let warnings = world.events().await.into_iter().filter(|(kind, _, _)| kind == "Warning").count();
+    assert_eq!(warnings, 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_resource_is_told_so_and_hides_no_other() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    let unit = |name: &str, size: &str| {
+        json!({
+            "apiVersion": "operator.kyma-project.io/v1alpha1",
+            "kind": "NATS",
+            "metadata": {"name": name},
+            "spec": {"cluster": {"size": size}},
+        })
+    };
+    let elsewhere = nats(&world, "default");
+    world.without_rules().await;
+    let user = PatchParams::apply("user").force();
+    elsewhere.patch("unreadable", &user, &Patch::Apply(&unit("unreadable", "three"))).await.unwrap();
+    let own = nats(&world, NAMESPACE);
+    let three = |size: Value| Patch::Merge(json!({"spec": {"cluster": {"size": size}, "labels": {"a": "1"}}}));
+    own.patch(NAME, &PatchParams::default(), &three(json!("three"))).await.unwrap();
+    world.with_rules().await;
+
+    for (api, name) in [(&elsewhere, "unreadable"), (&own, NAME)] {
+        let message = is_in_error(api, name).await;
+        assert!(message.contains("cannot be read") && message.contains("three"), "{name}: {message}");
+    }
+    // Its objects stay, and it is as good as new once it is mended.
+    let set = STATEFUL_SET.get(&world).await;
+    assert_eq!(set["metadata"]["labels"]["a"], Value::Null);
+    own.patch(NAME, &PatchParams::default(), &three(json!(3))).await.unwrap();
+    world.is_ready_for_the_newest_spec().await;
+    let now = STATEFUL_SET.get(&world).await;
+    assert_eq!((&now["metadata"]["uid"], &now["metadata"]["labels"]["a"]), (&set["metadata"]["uid"], &json!("1")));
+
+    // One that is there from the start is no obstacle either.
+    manager.terminate().await;
+    let _manager = world.manager().await;
+    world.looked_again().await;
+    elsewhere.delete("unreadable", &DeleteParams::default()).await.unwrap();
+    eventually("it is gone", SOON, || async { elsewhere.get_opt("unreadable").await.map(|found| found.is_none()) }).await;
+}
+
+#[tokio::test]
+async fn a_resource_of_another_name_or_place_is_forbidden() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    let text = "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed to be created in a Kyma cluster.";
+    for (namespace, name) in [(NAMESPACE, "other"), ("default", NAME), ("default", "other")] {
+        world.create_as(namespace, name, json!({})).await.unwrap();
+        let api = nats(&world, namespace);
+        assert_eq!(is_in_error(&api, name).await, text, "{namespace}/{name}");
+        let object = api.get(name).await.unwrap();
+        assert_eq!(object.finalizers(), [""; 0]);
+        let conditions = object.data["status"]["conditions"].as_array().unwrap();
+        let short: Vec<String> = conditions
+            .iter()
+            .map(|condition| format!("{} {} {}", condition["type"], condition["status"], condition["reason"]).replace('"', ""))
+            .collect();
+        assert_eq!(short, ["StatefulSet False Forbidden", "Available False Forbidden"]);
+        let events = eventually("the event", SOON, || async {
+            let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(world.client.clone(), namespace);
+            let about = |event: &k8s_openapi::api::events::v1::Event| {
+                event.regarding.as_ref().and_then(|regarding| regarding.uid.clone()) == object.uid()
+            };
+            let mut events = events.list(&Default::default()).await?.items;
+            events.retain(about);
+            Ok::<_, kube::Error>(if events.is_empty() { Seen::NotYet("none".to_owned()) } else { Seen::Done(events) })
+        })
+        .await;
+        let told: Vec<_> = events.iter().map(|e| (e.type_.as_deref(), e.reason.as_deref(), e.note.as_deref())).collect();
+        assert_eq!(told, [(Some("Warning"), Some("Forbidden"), Some(text))]);
+    }
+
+    // As a manager left it that deployed it.
+    let finalizer = json!({"metadata": {"finalizers": ["nats.operator.kyma-project.io/finalizer"]}});
+    nats(&world, "default").patch("other", &PatchParams::default(), &Patch::Merge(finalizer)).await.unwrap();
+    for (namespace, name) in [(NAMESPACE, "other"), ("default", NAME), ("default", "other")] {
+        let api = nats(&world, namespace);
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        eventually("it is gone", SOON, || async { api.get_opt(name).await.map(|found| found.is_none()) }).await;
+    }
+    for child in CHILDREN.into_iter().filter(|child| child.kind != "DestinationRule") {
+        assert!(child.api(&world).get_opt(child.name).await.unwrap().is_none(), "{}", child.kind);
+    }
+}
+
+/// The message of the condition Available, once the state is Error.
+async fn is_in_error(api: &Api<DynamicObject>, name: &str) -> String {
+    eventually(&format!("{name} is in state Error"), SOON, || async {
+        let status = api.get(name).await?.data["status"].clone();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let available = conditions.into_iter().find(|condition: &Value| condition["type"] == "Available");
+        Ok::<_, kube::Error>(match available {
+            Some(available) if status["state"] == "Error" => {
+                Seen::Done(available["message"].as_str().unwrap_or_default().to_owned())
+            }
+            _ => Seen::NotYet(status.to_string()),
+        })
+    })
+    .await
+}

@@ -1,0 +1,178 @@
+//! A cluster that another manager made, taken over as it stands.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{core::v1::PersistentVolumeClaim, storage::v1::StorageClass},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use nats_manager_api::Nats;
+use nats_manager_harness::{Seen, eventually};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    manager::Manager,
+    objects::{CHILDREN, CONFIG_MAP, SECRET, STATEFUL_SET, nats, system_account},
+    world::{NAME, NAMESPACE, SOON, World, condition},
+};
+
+const OLD_PASSWORD: &str = r#"accounts: {"$SYS": {users: [{user: "admin", password: "old"}]}}"#;
+
+#[tokio::test]
+async fn takes_over_the_default_cluster() {
+    takes_over(include_str!("../../reference/default.yaml")).await;
+}
+
+#[tokio::test]
+async fn takes_over_a_cluster_with_everything_set() {
+    takes_over(include_str!("../../reference/full-spec.yaml")).await;
+}
+
+#[tokio::test]
+async fn takes_over_a_cluster_of_one_server() {
+    takes_over(include_str!("../../reference/size-1.yaml")).await;
+}
+
+#[tokio::test]
+async fn takes_over_a_cluster_with_a_small_memory_store() {
+    takes_over(include_str!("../../reference/small-memory-store.yaml")).await;
+}
+
+#[tokio::test]
+async fn takes_over_a_cluster_whose_file_size_was_never_set() {
+    let (world, _manager) = takes_over(include_str!("../../reference/minimal.yaml")).await;
+    let sizes = |size: &str| json!({"spec": {"jetStream": {"fileStorage": {"size": size}}}});
+    let size = |nats: &Nats| nats.spec.jet_stream.file_storage.size.clone().unwrap().0;
+    assert_eq!(size(&world.patch(json!({"spec": {"logging": {"debug": false}}})).await.unwrap()), "0");
+
+    assert_eq!(size(&world.patch(sizes("1024Mi")).await.unwrap()), "1024Mi");
+    let refused = world.patch(sizes("2Gi")).await.unwrap_err().to_string();
+    assert!(refused.contains(nats_manager_api::resource::message::IMMUTABLE), "{refused}");
+    world.is_ready_for_the_newest_spec().await;
+    assert_eq!(claimed(&world).await, ["1Gi"]);
+}
+
+/// What the definition lets through only for the sake of such clusters does no harm.
+#[tokio::test]
+async fn another_file_size_than_the_deployed_one_changes_nothing() {
+    let (world, _manager) = takes_over(include_str!("../../reference/minimal.yaml")).await;
+    world.patch(json!({"spec": {"jetStream": {"fileStorage": {"size": "3Gi"}}}})).await.unwrap();
+    world.is_ready_for_the_newest_spec().await;
+    assert_eq!(claimed(&world).await, ["1Gi"]);
+    let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
+    assert!(config.contains("max_file_store: 1Gi"), "{config}");
+}
+
+/// Makes the cluster as a file has it, lets our manager take over, and checks that nothing is lost.
+async fn takes_over(file: &str) -> (World, Manager) {
+    let world = World::new().await;
+    world.install_istio().await;
+    let old = deploy_as_the_reference_does(&world, file).await;
+    let identities = identities(&world).await;
+    let set_up = STATEFUL_SET.get(&world).await;
+
+    let manager = world.manager().await;
+    let status = world.status_becomes("a status of ours", |status| status.observed_generation == old.metadata.generation).await;
+    assert_eq!(status.state, "Ready");
+    world.looked_again().await;
+    let status = world.state_becomes("Ready").await;
+    assert_eq!(condition(&status, "Available").unwrap().1, "Deployed");
+
+    assert_eq!(self::identities(&world).await, identities);
+    assert_eq!(system_account(&SECRET.get(&world).await), OLD_PASSWORD);
+    let now = STATEFUL_SET.get(&world).await;
+    for immutable in ["selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates"] {
+        assert_eq!(now["spec"][immutable], set_up["spec"][immutable]);
+    }
+    for child in CHILDREN {
+        let metadata = child.get(&world).await["metadata"].clone();
+        assert!(metadata["annotations"]["nats.operator.kyma-project.io/applied-hash"].is_string(), "{}", child.kind);
+    }
+    // A single server cannot restart unnoticed.
+    if set_up["spec"]["replicas"] != 1 {
+        assert_eq!(world.events().await, []);
+    }
+
+    world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
+    CONFIG_MAP.becomes(&world, "debugs", |now| now["data"]["nats.conf"].to_string().contains("debug: true")).await;
+    world.is_ready_for_the_newest_spec().await;
+    assert_eq!(self::identities(&world).await, identities);
+    (world, manager)
+}
+
+/// The resource with the status of a cluster that runs, and its objects, running.
+async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
+    // One of the files names it.
+    let classes: Api<StorageClass> = Api::all(world.client.clone());
+    let mut class = classes.get("standard").await.unwrap();
+    class.metadata = ObjectMeta { name: Some("gce-sc-hdd".to_owned()), ..ObjectMeta::default() };
+    let _ = classes.create(&PostParams::default(), &class).await;
+    let mut documents = serde_yaml::Deserializer::from_str(file).map(|part| Value::deserialize(part).unwrap());
+    let mut stored = documents.next().unwrap();
+    let mut status = stored.as_object_mut().unwrap().remove("status").unwrap();
+    stored["metadata"].as_object_mut().unwrap().remove("generation");
+    let api = nats(world, NAMESPACE);
+    let created = api.patch(NAME, &PatchParams::apply("user").force(), &Patch::Apply(&stored)).await.unwrap();
+    let uid = created.uid().unwrap();
+    for mut object in documents {
+        object["metadata"]["ownerReferences"][0]["uid"] = json!(uid);
+        match object["kind"].as_str().unwrap() {
+            "Secret" => object["stringData"] = json!({"resolver.conf": OLD_PASSWORD}),
+            "ConfigMap" => object["data"]["nats.conf"] = json!("# of the reference"),
+            _ => {}
+        }
+        let child = CHILDREN.into_iter().find(|child| child.kind == object["kind"]).unwrap();
+        child.create(world, "nats-manager", object).await;
+    }
+    eventually("the old cluster runs", SOON, || async {
+        let set = STATEFUL_SET.api(world).get(NAME).await?.data;
+        let ready = &set["status"]["readyReplicas"];
+        Ok::<_, kube::Error>(if *ready == set["spec"]["replicas"] { Seen::Done(()) } else { Seen::NotYet(ready.to_string()) })
+    })
+    .await;
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition["lastTransitionTime"] = json!("2026-01-01T00:00:00Z");
+        let (holds, reason, message) = match condition["type"].as_str().unwrap() {
+            "StatefulSet" => ("True", "Available", "StatefulSet is ready"),
+            "Available" => ("True", "Deployed", "NATS is deployed"),
+            _ => ("True", "Deployed", "NATS is deployed in different availability zones."),
+        };
+        condition["status"] = json!(holds);
+        condition["reason"] = json!(reason);
+        condition["message"] = json!(message);
+    }
+    status["state"] = json!("Ready");
+    status["url"] = json!("nats://eventing-nats.kyma-system.svc.cluster.local:4222");
+    status["availabilityZonesUsed"] = json!(3);
+    let patch = Patch::Merge(json!({"status": status}));
+    api.patch_status(NAME, &PatchParams::default(), &patch).await.unwrap();
+    world.api::<Nats>().get(NAME).await.unwrap()
+}
+
+/// Kind, name and uid of what must not be made anew.
+async fn identities(world: &World) -> BTreeMap<String, Option<String>> {
+    let mut all = BTreeMap::new();
+    for child in CHILDREN.into_iter().filter(|child| child.kind != "PodDisruptionBudget") {
+        all.insert(format!("{} {}", child.kind, child.name), child.api(world).get(child.name).await.unwrap().uid());
+    }
+    for claim in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {
+        all.insert(format!("claim {}", claim.name_any()), claim.uid());
+    }
+    all
+}
+
+/// The sizes in the claim template and of the claims, each once.
+async fn claimed(world: &World) -> Vec<String> {
+    let template = STATEFUL_SET.get(world).await["spec"]["volumeClaimTemplates"][0]["spec"].clone();
+    let mut sizes = vec![template["resources"]["requests"]["storage"].as_str().unwrap().to_owned()];
+    for claim in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {
+        sizes.push(claim.spec.unwrap().resources.unwrap().requests.unwrap()["storage"].0.clone());
+    }
+    sizes.dedup();
+    sizes
+}

@@ -1,0 +1,194 @@
+//! The objects of a NATS resource, any kind alike.
+
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::{
+    Api, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
+};
+use nats_manager_api::{Nats, NatsStatus};
+use nats_manager_harness::{Seen, eventually};
+use serde_json::{Value, json};
+
+use crate::world::{NAME, NAMESPACE, SOON, World, condition};
+
+/// A child of the one NATS resource.
+#[derive(Clone, Copy)]
+pub struct Child {
+    pub kind: &'static str,
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    pub name: &'static str,
+    /// Whether it carries the annotations of the spec.
+    pub annotated: bool,
+}
+
+const fn child(
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    name: &'static str,
+) -> Child {
+    Child { kind, group, version, plural, name, annotated: true }
+}
+
+/// All children. The last one takes Istio.
+pub const CHILDREN: [Child; 6] = [
+    child("", "v1", "Secret", "secrets", "eventing-nats-secret"),
+    child("", "v1", "ConfigMap", "configmaps", "eventing-nats-config"),
+    child("", "v1", "Service", "services", "eventing-nats"),
+    Child {
+        annotated: false,
+        ..child("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "eventing-nats")
+    },
+    child("apps", "v1", "StatefulSet", "statefulsets", "eventing-nats"),
+    child("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules", "eventing-nats"),
+];
+
+pub const SECRET: Child = CHILDREN[0];
+pub const CONFIG_MAP: Child = CHILDREN[1];
+pub const SERVICE: Child = CHILDREN[2];
+pub const BUDGET: Child = CHILDREN[3];
+pub const STATEFUL_SET: Child = CHILDREN[4];
+pub const DESTINATION_RULE: Child = CHILDREN[5];
+
+impl Child {
+    pub fn api(&self, world: &World) -> Api<DynamicObject> {
+        let resource = ApiResource {
+            group: self.group.to_owned(),
+            version: self.version.to_owned(),
+            api_version: self.api_version(),
+            kind: self.kind.to_owned(),
+            plural: self.plural.to_owned(),
+        };
+        Api::namespaced_with(world.client.clone(), NAMESPACE, &resource)
+    }
+
+    fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    pub async fn get(&self, world: &World) -> Value {
+        serde_json::to_value(self.api(world).get(self.name).await.unwrap()).unwrap()
+    }
+
+    /// Changes it as somebody else.
+    pub async fn change(&self, world: &World, patch: Value) {
+        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+        // A list with names is changed by element where the kind is built in.
+        let patch = if self.group.contains('.') { Patch::Merge(patch) } else { Patch::Strategic(patch) };
+        self.api(world).patch(self.name, &parameters, &patch).await.unwrap();
+    }
+
+    /// Creates one that is not the manager's, whole.
+    pub async fn create(&self, world: &World, owner: &str, mut object: Value) {
+        object["apiVersion"] = json!(self.api_version());
+        object["kind"] = json!(self.kind);
+        object["metadata"]["name"] = json!(self.name);
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let parameters = PatchParams::apply(owner).force();
+        self.api(world).patch(self.name, &parameters, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    pub async fn delete(&self, world: &World) {
+        self.api(world).delete(self.name, &DeleteParams::background()).await.unwrap();
+    }
+
+    /// Waits until it is as wanted.
+    pub async fn becomes(&self, world: &World, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let api = self.api(world);
+        eventually(&format!("{}: {what}", self.kind), SOON, || async {
+            let object = serde_json::to_value(api.get(self.name).await?).unwrap_or_default();
+            Ok::<_, kube::Error>(if wanted(&object) {
+                Seen::Done(object)
+            } else {
+                Seen::NotYet(essence(&object).to_string())
+            })
+        })
+        .await
+    }
+
+    /// Deletes it, and waits for the next one.
+    pub async fn comes_back(&self, world: &World) -> Value {
+        let before = self.get(world).await;
+        self.delete(world).await;
+        self.becomes(world, "comes back", |now| now["metadata"]["uid"] != before["metadata"]["uid"]).await
+    }
+}
+
+/// NATS resources of a namespace, readable or not.
+pub fn nats(world: &World, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource {
+        group: "operator.kyma-project.io".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "operator.kyma-project.io/v1alpha1".to_owned(),
+        kind: "NATS".to_owned(),
+        plural: "nats".to_owned(),
+    };
+    Api::namespaced_with(world.client.clone(), namespace, &resource)
+}
+
+/// The file with the system account in a Secret, empty if there is none.
+pub fn system_account(secret: &Value) -> String {
+    let secret: Secret = serde_json::from_value(secret.clone()).unwrap();
+    let content = secret.data.unwrap_or_default().remove("resolver.conf").unwrap_or_default();
+    String::from_utf8(content.0).unwrap()
+}
+
+/// An object without what the apiserver keeps books with.
+pub fn essence(object: &Value) -> Value {
+    let mut essence = object.clone();
+    let fields = essence.as_object_mut().unwrap();
+    fields.remove("status");
+    let metadata = fields["metadata"].as_object_mut().unwrap();
+    for field in ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"] {
+        metadata.remove(field);
+    }
+    essence
+}
+
+impl World {
+    /// Has the manager look at everything once more, and waits until it did: a disruption budget
+    /// that was deleted is the last object but one to come back.
+    pub async fn looked_again(&self) {
+        BUDGET.comes_back(self).await;
+    }
+
+    /// Waits for so many events.
+    pub async fn events_are(&self, count: usize) {
+        eventually("the events are there", SOON, || async { self.events().await.len() == count }).await;
+    }
+
+    /// Waits for an event: type, reason, note.
+    pub async fn event_becomes(&self, (kind, reason, note): (&str, &str, &str)) {
+        eventually(&format!("event {reason} {note}"), SOON, || async {
+            let events = self.events().await;
+            if events.iter().any(|event| (event.0.as_str(), event.1.as_str(), event.2.as_str()) == (kind, reason, note)) {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{events:?}"))
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the newest spec is deployed, and the servers run it.
+    pub async fn is_ready_for_the_newest_spec(&self) -> NatsStatus {
+        let generation = self.api::<Nats>().get(NAME).await.unwrap().metadata.generation;
+        self.status_becomes("ready for the newest spec", |status| {
+            let set = condition(status, "StatefulSet");
+            status.observed_generation == generation
+                && status.state == "Ready"
+                && set.is_some_and(|(holds, ..)| holds == "True")
+        })
+        .await
+    }
+
+    /// The pods, by name.
+    pub async fn pods(&self) -> Vec<Pod> {
+        let mut pods = self.api::<Pod>().list(&Default::default()).await.unwrap().items;
+        pods.sort_by_key(ResourceExt::name_any);
+        pods
+    }
+}

@@ -1,0 +1,194 @@
+//! What the status says, and when.
+
+mod zones;
+
+use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use nats_manager_api::NatsStatus;
+use serde_json::json;
+
+use crate::{
+    objects::STATEFUL_SET,
+    world::{NAME, World, condition},
+};
+
+const URL: &str = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
+
+#[tokio::test]
+async fn a_cluster_is_processing_until_it_was_ready_once() {
+    let world = World::new().await;
+    world.cordon(true).await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    let status = world.state_becomes("Processing").await;
+
+    // The servers are there, and pending: that is no news.
+    STATEFUL_SET.becomes(&world, "has pods", |set| set["status"]["replicas"] == 3).await;
+    world.looked_again().await;
+    assert_eq!(world.status().await, status);
+    assert_eq!((status.url.as_str(), status.availability_zones_used, status.observed_generation), ("", 0, Some(1)));
+    assert_eq!(
+        said(&status),
+        ["StatefulSet False Pending: ", "AvailabilityZones False Pending: ", "Available False Deploying: "]
+    );
+    let announced = ["Processing: Initializing NATS resource.", "Deploying: NATS is being deployed, waiting for StatefulSet to get ready."];
+    assert_eq!(announcements(&world).await, announced);
+
+    world.cordon(false).await;
+    let status = world.state_becomes("Ready").await;
+    assert_eq!((status.url.as_str(), status.availability_zones_used), (URL, 3));
+    assert_eq!(
+        said(&status),
+        [
+            "StatefulSet True Available: StatefulSet is ready",
+            "AvailabilityZones True Deployed: NATS is deployed in different availability zones.",
+            "Available True Deployed: NATS is deployed",
+        ]
+    );
+    world.events_are(3).await;
+    assert_eq!(announcements(&world).await[2], "Deployed: StatefulSet is ready and NATS is deployed.");
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    let ready = world.state_becomes("Ready").await;
+    let since = |status: &NatsStatus, kind: &str| {
+        status.conditions.iter().find(|condition| condition.type_ == kind).unwrap().last_transition_time.clone()
+    };
+
+    world.cordon(true).await;
+    world.lose("eventing-nats-0").await;
+    let status = world.status_becomes("a server is missing", |status| has(status, "2 of 3 servers are ready, 3 up to date")).await;
+    assert_eq!((status.state.as_str(), status.url.as_str(), status.availability_zones_used), ("Ready", URL, 3));
+    assert_eq!(
+        said(&status),
+        [
+            "StatefulSet False Pending: 2 of 3 servers are ready, 3 up to date",
+            "AvailabilityZones True Deployed: NATS is deployed in different availability zones.",
+            "Available True Deployed: NATS is deployed",
+        ]
+    );
+    for kind in ["Available", "AvailabilityZones"] {
+        assert_eq!(since(&status, kind), since(&ready, kind), "{kind}");
+    }
+
+    world.lose("eventing-nats-1").await;
+    let status = world.state_becomes("Processing").await;
+    assert_eq!((status.url.as_str(), status.availability_zones_used), (URL, 0));
+    assert_eq!(
+        said(&status),
+        [
+            "StatefulSet False Pending: 1 of 3 servers are ready, 3 up to date",
+            "AvailabilityZones False Pending: ",
+            "Available False Deploying: ",
+        ]
+    );
+    world.lose("eventing-nats-2").await;
+    world.status_becomes("no server is left", |status| has(status, "0 of 3 servers are ready, 3 up to date")).await;
+
+    world.cordon(false).await;
+    world.is_ready_for_the_newest_spec().await;
+    world.events_are(5).await;
+    let reasons: Vec<String> = world.events().await.into_iter().map(|(_, reason, _)| reason).collect();
+    assert_eq!(reasons, ["Processing", "Deploying", "Deployed", "Deploying", "Deployed"]);
+}
+
+#[tokio::test]
+async fn a_steady_cluster_costs_nothing_but_watches() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    world.events_are(3).await;
+    world.looked_again().await;
+    let nats = world.api::<nats_manager_api::Nats>();
+    let version = nats.get(NAME).await.unwrap().resource_version();
+    let audit = world.cluster.audit().unwrap();
+    let mark = audit.mark().await.unwrap();
+
+    // Thirty seconds in the life of the pods.
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(200));
+    for tick in 0..150 {
+        pace.tick().await;
+        let condition = json!({"type": "Probed", "status": if tick % 2 == 0 { "True" } else { "False" }});
+        let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+        let pod = format!("eventing-nats-{}", tick % 3);
+        world.api::<Pod>().patch_status(&pod, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    let requests = audit.since(mark).await.unwrap();
+    let ours: Vec<String> = requests
+        .iter()
+        .filter(|event| event.user == crate::world::SERVICE_ACCOUNT && event.verb != "watch")
+        .map(|event| format!("{} {}", event.verb, event.uri))
+        .collect();
+    assert_eq!(ours, [""; 0]);
+    assert_eq!(nats.get(NAME).await.unwrap().resource_version(), version);
+    for event in world.api::<Event>().list(&ListParams::default()).await.unwrap() {
+        let is_ours = event.regarding.as_ref().is_some_and(|about| about.kind.as_deref() == Some("NATS"));
+        assert!(!is_ours || event.series.is_none(), "told more than once: {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_manager_changes_nothing_and_says_nothing() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    world.events_are(3).await;
+    let nats = world.api::<nats_manager_api::Nats>();
+    let version = nats.get(NAME).await.unwrap().resource_version();
+    manager.terminate().await;
+
+    let _manager = world.manager().await;
+    world.looked_again().await;
+    assert_eq!(nats.get(NAME).await.unwrap().resource_version(), version);
+    assert_eq!(announcements(&world).await.len(), 3);
+}
+
+#[tokio::test]
+async fn each_change_of_the_spec_is_observed() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    let created = world.create(json!({})).await;
+    world.is_ready_for_the_newest_spec().await;
+    let changed = world.patch(json!({"spec": {"labels": {"a": "1"}}})).await.unwrap();
+    assert_ne!(created.metadata.generation, changed.metadata.generation);
+    let status = world.is_ready_for_the_newest_spec().await;
+    for condition in &status.conditions {
+        assert_eq!(condition.observed_generation, changed.metadata.generation, "{}", condition.type_);
+    }
+}
+
+impl World {
+    /// Deletes a pod at once.
+    async fn lose(&self, pod: &str) {
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        self.api::<Pod>().delete(pod, &now).await.unwrap();
+    }
+}
+
+/// The conditions, a line each.
+fn said(status: &NatsStatus) -> Vec<String> {
+    let line = |kind: &str| {
+        let (holds, reason, message) = condition(status, kind)?;
+        Some(format!("{kind} {holds} {reason}: {message}"))
+    };
+    assert_eq!(status.conditions.len(), 3, "{:?}", status.conditions);
+    ["StatefulSet", "AvailabilityZones", "Available"].into_iter().filter_map(line).collect()
+}
+
+fn has(status: &NatsStatus, message: &str) -> bool {
+    status.conditions.iter().any(|condition| condition.message == message)
+}
+
+async fn announcements(world: &World) -> Vec<String> {
+    world.events().await.into_iter().map(|(_, reason, note)| format!("{reason}: {note}")).collect()
+}

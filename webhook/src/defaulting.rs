@@ -1,0 +1,241 @@
+//! The defaults that the schema cannot give: those that depend on the cluster, or on what else is
+//! set. Nothing that is set is changed, not even its spelling.
+
+use std::collections::BTreeMap;
+
+use json_patch::Patch;
+use nats_manager_api::{
+    Amount, FileStore, RawQuantity, ResourceRequirements,
+    resources::{DEFAULT_LIMITS, DEFAULT_REQUESTS},
+    rules::Surroundings,
+};
+use serde_json::{Map, Value};
+
+const SPEC: &str = "spec";
+
+/// The operations that complete a spec; none where nothing is missing. `old` is the stored spec.
+pub(crate) fn patch(spec: Value, old: Option<&Value>, surroundings: &Surroundings) -> Patch {
+    let before = Value::Object(Map::from_iter([(SPEC.to_owned(), spec)]));
+    json_patch::diff(&before, &defaults(&before, old, surroundings))
+}
+
+/// The object with its spec completed. What cannot be read stays as it is: the schema refuses it.
+fn defaults(object: &Value, old: Option<&Value>, surroundings: &Surroundings) -> Value {
+    let mut object = object.clone();
+    if let Some(spec) = object.get_mut(SPEC) {
+        complete_file_size(spec, old, surroundings);
+        complete_resources(spec);
+    }
+    object
+}
+
+fn complete_file_size(spec: &mut Value, old: Option<&Value>, surroundings: &Surroundings) {
+    let stores = spec.as_object_mut().and_then(|spec| descend(spec, "jetStream"));
+    let Some(storage) = stores.and_then(|stores| descend(stores, "fileStorage")) else { return };
+    let is_on = match storage.get("enabled") {
+        None | Some(Value::Null) => true,
+        Some(enabled) => enabled == true,
+    };
+    if !is_on || !is_unset(storage.get("size")) {
+        return;
+    }
+    // Dropped: it stays as it was, to the letter, so that this is no change.
+    let before = old.and_then(|spec| spec.pointer("/jetStream/fileStorage/size")).filter(|size| is_size(size));
+    let size = before.cloned().unwrap_or_else(|| {
+        let deployed = surroundings.deployed.as_ref().map(|deployed| &deployed.file_store);
+        let size = match deployed {
+            Some(FileStore::Volume { size, .. }) => *size,
+            Some(FileStore::MemoryOnly) | None => surroundings.provider.default_file_size(),
+        };
+        size.to_string().into()
+    });
+    storage.insert("size".to_owned(), size);
+}
+
+/// The object in this field, made where there is none; none where something else is there.
+fn descend<'a>(parent: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
+    let field = parent.entry(name).or_insert(Value::Null);
+    if field.is_null() {
+        *field = Value::Object(Map::new());
+    }
+    field.as_object_mut()
+}
+
+/// Absent, or 0 in whatever spelling: the Go manager stored `"0"` where nothing was set.
+fn is_unset(size: Option<&Value>) -> bool {
+    match size {
+        None | Some(Value::Null) => true,
+        Some(size) => amount(size).is_some_and(Amount::is_zero),
+    }
+}
+
+fn is_size(size: &Value) -> bool {
+    amount(size).is_some_and(|amount| amount > Amount::ZERO)
+}
+
+fn amount(value: &Value) -> Option<Amount> {
+    raw(value)?.parse().ok()
+}
+
+fn raw(value: &Value) -> Option<RawQuantity> {
+    match value {
+        Value::String(text) => Some(RawQuantity(text.clone())),
+        Value::Number(number) if !number.is_f64() => Some(RawQuantity(number.to_string())),
+        _ => None,
+    }
+}
+
+/// Where resources are absent as a whole, the schema fills them in.
+fn complete_resources(spec: &mut Value) {
+    let Some(Value::Object(resources)) = spec.get_mut("resources") else { return };
+    let (Some(limits), Some(requests)) = (quantities(resources.get("limits")), quantities(resources.get("requests")))
+    else {
+        return;
+    };
+    let given = ResourceRequirements { limits: Some(limits), requests: Some(requests), claims: Vec::new() };
+    let completed = given.completed();
+    for (kind, all, standard) in
+        [("limits", completed.limits, DEFAULT_LIMITS), ("requests", completed.requests, DEFAULT_REQUESTS)]
+    {
+        let all = all.unwrap_or_default();
+        for (name, _) in standard {
+            let Some(amounts) = descend(resources, kind) else { continue };
+            if let (None | Some(Value::Null), Some(amount)) = (amounts.get(name), all.get(name)) {
+                amounts.insert(name.to_owned(), amount.0.clone().into());
+            }
+        }
+    }
+}
+
+/// What is set, by resource. What is no quantity stands as one that cannot be read.
+fn quantities(amounts: Option<&Value>) -> Option<BTreeMap<String, RawQuantity>> {
+    match amounts {
+        None | Some(Value::Null) => Some(BTreeMap::new()),
+        Some(Value::Object(amounts)) => Some(
+            amounts
+                .iter()
+                .filter(|(_, amount)| !amount.is_null())
+                .map(|(name, amount)| (name.clone(), raw(amount).unwrap_or_default()))
+                .collect(),
+        ),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nats_manager_api::{Bytes, Deployed, Provider, Spread};
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployed(file_store: FileStore) -> Surroundings {
+        let deployed = Deployed {
+            size: 3,
+            file_store,
+            spread: Spread::Soft,
+            memory_store: None,
+            restarted_for_memory_store: None,
+        };
+        Surroundings { deployed: Some(deployed), ..Surroundings::default() }
+    }
+
+    /// The patch as JSON, after checking that it does what it says, and nothing the second time.
+    fn patched(spec: &Value, old: Option<&Value>, surroundings: &Surroundings) -> Value {
+        let patch = super::patch(spec.clone(), old, surroundings);
+        let mut object = json!({"spec": spec});
+        json_patch::patch(&mut object, &patch).unwrap();
+        assert!(super::patch(object["spec"].clone(), old, surroundings).0.is_empty(), "not idempotent: {spec}");
+        serde_json::to_value(&patch).unwrap()
+    }
+
+    fn size(op: &str, size: &Value) -> Value {
+        json!([{"op": op, "path": "/spec/jetStream/fileStorage/size", "value": size}])
+    }
+
+    #[test]
+    fn the_file_size_is_filled_in() {
+        let alicloud = Surroundings { provider: Provider::AliCloud, ..Surroundings::default() };
+        let volume = deployed(FileStore::Volume { size: Bytes::gibi(5), class: None });
+        let memory_only = deployed(FileStore::MemoryOnly);
+        let none = Surroundings::default();
+        let storage = |storage: Value| json!({"jetStream": {"fileStorage": storage}});
+        let unset = storage(json!({"enabled": true}));
+        let set = |value: Value| storage(json!({"size": value}));
+        for (spec, old, surroundings, expected) in [
+            (&unset, None, &none, size("add", &json!("1Gi"))),
+            (&unset, None, &alicloud, size("add", &json!("20Gi"))),
+            (&unset, None, &volume, size("add", &json!("5Gi"))),
+            (&unset, None, &memory_only, size("add", &json!("1Gi"))),
+            (&unset, Some(set(json!("2048Mi"))), &none, size("add", &json!("2048Mi"))),
+            (&unset, Some(set(json!(1024))), &none, size("add", &json!(1024))),
+            (&unset, Some(set(json!("5120Mi"))), &volume, size("add", &json!("5120Mi"))),
+            (&unset, Some(set(json!("0"))), &volume, size("add", &json!("5Gi"))),
+            (&unset, Some(set(json!("-1"))), &none, size("add", &json!("1Gi"))),
+            (&set(json!("0")), None, &none, size("replace", &json!("1Gi"))),
+            (&set(json!("0Gi")), None, &volume, size("replace", &json!("5Gi"))),
+            (&set(json!(0)), None, &none, size("replace", &json!("1Gi"))),
+            (&set(json!(null)), None, &none, size("replace", &json!("1Gi"))),
+            (
+                &json!({}),
+                None,
+                &none,
+                json!([{"op": "add", "path": "/spec/jetStream", "value": {"fileStorage": {"size": "1Gi"}}}]),
+            ),
+        ] {
+            assert_eq!(patched(spec, old.as_ref(), surroundings), expected, "{spec} {old:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_or_cannot_be_read_stays() {
+        for spec in [
+            json!({"jetStream": {"fileStorage": {"size": "1Gi"}}}),
+            json!({"jetStream": {"fileStorage": {"size": 5}}}),
+            json!({"jetStream": {"fileStorage": {"size": "-1"}}}),
+            json!({"jetStream": {"fileStorage": {"size": "much"}}}),
+            json!({"jetStream": {"fileStorage": {"size": 0.0}}}),
+            json!({"jetStream": {"fileStorage": {"size": []}}}),
+            json!({"jetStream": {"fileStorage": {"enabled": false}}}),
+            json!({"jetStream": {"fileStorage": {"enabled": "yes"}}}),
+            json!({"jetStream": {"fileStorage": 1}}),
+            json!({"jetStream": "x"}),
+            json!("x"),
+            json!([]),
+        ] {
+            assert_eq!(patched(&spec, None, &Surroundings::default()), json!([]), "{spec}");
+        }
+    }
+
+    #[test]
+    fn resources_given_in_part_are_completed() {
+        let add =
+            |path: &str, value: &str| json!({"op": "add", "path": format!("/spec/resources/{path}"), "value": value});
+        for (resources, expected) in [
+            (
+                json!({"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"memory": "2Gi"}}),
+                json!([add("requests/cpu", "40m")]),
+            ),
+            (
+                json!({"limits": {"cpu": "10m"}, "requests": {"cpu": "10m", "memory": 2_147_483_648_i64}}),
+                json!([add("limits/memory", "2147483648")]),
+            ),
+            (
+                json!({"limits": {"memory": "?", "cpu": 1.5}, "requests": {}}),
+                json!([add("requests/cpu", "40m"), add("requests/memory", "64Mi")]),
+            ),
+            (
+                json!({"limits": {"memory": "32Mi"}}),
+                json!([
+                    add("limits/cpu", "500m"),
+                    {"op": "add", "path": "/spec/resources/requests", "value": {"cpu": "40m", "memory": "32Mi"}},
+                ]),
+            ),
+            (json!({"limits": 5}), json!([])),
+            (json!(null), json!([])),
+        ] {
+            let spec = json!({"jetStream": {"fileStorage": {"size": "1Gi"}}, "resources": resources});
+            assert_eq!(patched(&spec, None, &Surroundings::default()), expected, "{resources}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The request side of an `AdmissionReview`.
+//!
+//! The envelope is read before what is in it: whatever is wrong further in, the answer carries the
+//! uid, without which the apiserver takes it for a failed call.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::text::shortened;
+
+/// The API version of reviews.
+pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
+/// The kind of reviews.
+pub(crate) const KIND: &str = "AdmissionReview";
+
+/// The apiserver's are UUIDs.
+const LONGEST_UID: usize = 128;
+
+/// A review that can be answered.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) uid: String,
+    pub(crate) request: Result<Request<'a>, Malformed>,
+}
+
+/// What is to be reviewed. The objects are not looked into yet.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) sub_resource: String,
+    pub(crate) operation: Operation,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) dry_run: bool,
+    pub(crate) username: String,
+    pub(crate) object: Option<&'a RawValue>,
+    pub(crate) old_object: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Kind {
+    pub(crate) group: String,
+    pub(crate) kind: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// Why a body is no review that could be answered.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    #[error("the body is not a JSON object: {0}")]
+    NotJson(String),
+    #[error("the body is not an AdmissionReview of admission.k8s.io/v1")]
+    NotAReview,
+    #[error("the review has no request")]
+    NoRequest,
+    #[error("the request has no uid")]
+    NoUid,
+}
+
+/// A part of the request that is not what it should be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("request.{field}: {message}")]
+pub(crate) struct Malformed {
+    field: &'static str,
+    message: String,
+}
+
+/// Every field takes anything, so that one of them cannot hide another.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawReview<'a> {
+    #[serde(borrow)]
+    api_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawRequest<'a> {
+    #[serde(borrow)]
+    uid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sub_resource: Option<&'a RawValue>,
+    #[serde(borrow)]
+    operation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    namespace: Option<&'a RawValue>,
+    #[serde(borrow)]
+    dry_run: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_info: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    old_object: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UserInfo {
+    username: String,
+}
+
+impl<'a> Envelope<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
+        let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
+        let review: RawReview<'_> = parse(text)?;
+        let is = |field: Option<&RawValue>, expected: &str| {
+            field.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).as_deref() == Some(expected)
+        };
+        if !is(review.api_version, API_VERSION) || !is(review.kind, KIND) {
+            return Err(Unreadable::NotAReview);
+        }
+        let request: RawRequest<'_> = parse(review.request.ok_or(Unreadable::NoRequest)?.get())?;
+        let uid = request.uid.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        match uid {
+            Some(uid) if !uid.is_empty() && uid.len() <= LONGEST_UID => Ok(Self { uid, request: request.read() }),
+            _ => Err(Unreadable::NoUid),
+        }
+    }
+}
+
+impl<'a> RawRequest<'a> {
+    fn read(self) -> Result<Request<'a>, Malformed> {
+        Ok(Request {
+            kind: optional("kind", self.kind)?,
+            sub_resource: optional("subResource", self.sub_resource)?,
+            operation: required("operation", self.operation)?,
+            name: optional("name", self.name)?,
+            namespace: optional("namespace", self.namespace)?,
+            dry_run: optional("dryRun", self.dry_run)?,
+            username: optional::<UserInfo>("userInfo", self.user_info)?.username,
+            object: self.object,
+            old_object: self.old_object,
+        })
+    }
+}
+
+/// From JSON text that holds one object; serde would take an array for a struct as well.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unreadable> {
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Unreadable::NotJson("it does not begin with a brace".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| Unreadable::NotJson(shortened(&error.to_string())))
+}
+
+fn required<T: DeserializeOwned>(field: &'static str, raw: Option<&RawValue>) -> Result<T, Malformed> {
+    let raw = raw.ok_or_else(|| Malformed { field, message: "is missing".to_owned() })?;
+    serde_json::from_str(raw.get()).map_err(|error| Malformed { field, message: shortened(&error.to_string()) })
+}
+
+fn optional<T: DeserializeOwned + Default>(field: &'static str, raw: Option<&RawValue>) -> Result<T, Malformed> {
+    raw.map_or_else(|| Ok(T::default()), |raw| required(field, Some(raw)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(request: &str) -> String {
+        format!(r#"{{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {request}}}"#)
+    }
+
+    #[test]
+    fn the_uid_is_read_whatever_else_is_wrong() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for rest in [
+            r#""operation": "EXPLODE""#,
+            r#""operation": 1e999"#,
+            r#""kind": []"#,
+            r#""name": {}"#,
+            r#""dryRun": "yes", "operation": "CREATE""#,
+            &format!(r#""operation": "CREATE", "name": {deep}"#),
+        ] {
+            let body = body(&format!(r#"{{{rest}, "uid": "u"}}"#));
+            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            assert_eq!(envelope.uid, "u");
+            let error = envelope.request.unwrap_err().to_string();
+            assert!(error.starts_with("request.") && error.len() < 400, "{error}");
+        }
+    }
+
+    #[test]
+    fn objects_are_not_looked_into() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let body = body(&format!(r#"{{"uid": "u", "operation": "UPDATE", "object": {deep}, "oldObject": 1e999}}"#));
+        let request = Envelope::read(body.as_bytes()).unwrap().request.unwrap();
+        assert_eq!(request.object.unwrap().get(), deep);
+        assert_eq!(request.old_object.unwrap().get(), "1e999");
+    }
+
+    #[test]
+    fn says_why_a_body_is_no_review() {
+        let long = "u".repeat(129);
+        let no_uid = ["{}", r#"{"uid": ""}"#, r#"{"uid": 5}"#, r#"{"uid": null}"#, &format!(r#"{{"uid": "{long}"}}"#)];
+        for request in no_uid {
+            assert_eq!(Envelope::read(body(request).as_bytes()).unwrap_err(), Unreadable::NoUid, "{request}");
+        }
+        assert_eq!(Envelope::read(body("null").as_bytes()).unwrap_err(), Unreadable::NoRequest);
+        assert_eq!(Envelope::read(b"\xff{}").unwrap_err(), Unreadable::NotUtf8);
+        assert_eq!(Envelope::read(b"{}").unwrap_err(), Unreadable::NotAReview);
+        let old = br#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "u"}}"#;
+        assert_eq!(Envelope::read(old).unwrap_err(), Unreadable::NotAReview);
+        let twice = body(r#"{"uid": "a", "uid": "b"}"#);
+        let truncated = body(r#"{"uid": "a"}"#);
+        for not_json in ["", "5", "[]", "null", "{", "{]", &twice, &truncated[..80], &format!("{truncated}x")] {
+            let error = Envelope::read(not_json.as_bytes()).unwrap_err();
+            assert!(matches!(error, Unreadable::NotJson(_)), "{not_json}: {error}");
+        }
+    }
+}

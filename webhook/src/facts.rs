@@ -1,0 +1,12 @@
+//! What the admission server asks about the cluster.
+
+use nats_manager_api::{NamespacedName, rules::Surroundings};
+
+/// The cluster as it is known now. Both are asked for every review, so they answer from memory.
+pub trait Facts: Send + Sync + 'static {
+    /// What is around the resource of this name.
+    fn surroundings(&self, id: &NamespacedName) -> Surroundings;
+
+    /// The only resource that may be created; none where any may.
+    fn allowed(&self) -> Option<NamespacedName>;
+}

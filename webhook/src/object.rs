@@ -1,0 +1,135 @@
+//! The NATS resource inside a review.
+
+use nats_manager_api::{NamespacedName, NatsSpec};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{
+    envelope::{Operation, Request},
+    json,
+    text::shortened,
+};
+
+/// What of a resource matters here. `managedFields` and the status, most of its text, are skipped.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Object<'a> {
+    pub(crate) metadata: Metadata,
+    #[serde(borrow)]
+    pub(crate) spec: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    deletion_timestamp: Option<String>,
+}
+
+/// A field that has not the type it should have.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub(crate) struct TypeError {
+    pub(crate) field: String,
+    pub(crate) message: String,
+}
+
+impl<'a> Object<'a> {
+    pub(crate) fn read(raw: &'a RawValue) -> Result<Self, TypeError> {
+        let text = raw.get();
+        if !text.starts_with('{') {
+            return Err(TypeError { field: ".".to_owned(), message: "must be an object".to_owned() });
+        }
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+            .map_err(|error| TypeError::at(&error.path().to_string(), error.inner()))
+    }
+
+    /// What an UPDATE replaces, if that can be read.
+    pub(crate) fn old(request: &Request<'a>) -> Option<Self> {
+        let is_update = request.operation == Operation::Update;
+        request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
+    }
+
+    /// Whether it is on its way out: finalizers must come off, whatever the rules say.
+    pub(crate) fn is_being_deleted(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Its name. On CREATE the request has none where the apiserver is to make one up.
+    pub(crate) fn id(&self, request: &Request<'_>) -> NamespacedName {
+        let choose = |requested: &str, own: &Option<String>| match requested {
+            "" => own.clone().unwrap_or_default(),
+            _ => requested.to_owned(),
+        };
+        NamespacedName::new(
+            choose(&request.namespace, &self.metadata.namespace),
+            choose(&request.name, &self.metadata.name),
+        )
+    }
+
+    /// The spec as JSON, an empty one where there is none.
+    pub(crate) fn spec_json(&self) -> Result<Value, TypeError> {
+        self.spec.map_or_else(
+            || Ok(Value::Object(Map::new())),
+            |raw| json::read(raw).map_err(|error| TypeError::at("spec", &error)),
+        )
+    }
+
+    /// The spec, with the defaults of the schema where something is absent.
+    pub(crate) fn spec(&self) -> Result<NatsSpec, TypeError> {
+        let mut json = self.spec_json()?;
+        if !json.is_object() && !json.is_null() {
+            // serde would take an array for a struct.
+            return Err(TypeError { field: "spec".to_owned(), message: "must be an object".to_owned() });
+        }
+        json::drop_nulls(&mut json);
+        let mut track = serde_path_to_error::Track::new();
+        // Not the trait's method, which looks for nulls once more and loses the path.
+        NatsSpec::deserialize(serde_path_to_error::Deserializer::new(json, &mut track))
+            .map_err(|error| TypeError::at(&format!("spec.{}", track.path()), &error))
+    }
+}
+
+impl TypeError {
+    fn at(field: &str, error: &serde_json::Error) -> Self {
+        Self { field: shortened(field), message: shortened(&error.to_string()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> Result<NatsSpec, TypeError> {
+        let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
+        Object::read(&raw)?.spec()
+    }
+
+    #[test]
+    fn absent_and_null_are_the_default() {
+        for text in [
+            r"{}",
+            r#"{"spec": null}"#,
+            r#"{"spec": {}, "metadata": {"name": null, "managedFields": [{"fieldsV1": {"f:spec": {}}}]}}"#,
+            r#"{"spec": {"cluster": null, "jetStream": {"memStorage": {"size": null}}, "resources": null}}"#,
+        ] {
+            assert_eq!(spec(text).unwrap(), NatsSpec::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_the_field_of_a_wrong_type() {
+        for (text, field) in [
+            (r#"{"spec": {"cluster": {"size": "three"}}}"#, "spec.cluster.size"),
+            (r#"{"spec": {"jetStream": {"fileStorage": {"size": {}}}}}"#, "spec.jetStream.fileStorage.size"),
+            (r#"{"spec": {"labels": {"a": 1}}}"#, "spec.labels.a"),
+            (r#"{"spec": []}"#, "spec"),
+            (r#"{"spec": {"x": 1e999}}"#, "spec"),
+            (r#"{"metadata": {"deletionTimestamp": {}}}"#, "metadata.deletionTimestamp"),
+            (r"[1]", "."),
+        ] {
+            assert_eq!(spec(text).unwrap_err().field, field, "{text}");
+        }
+    }
+}

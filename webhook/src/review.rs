@@ -1,0 +1,94 @@
+//! One admission review, from the bytes of the request to those of the answer.
+
+use serde_json::Value;
+
+use crate::{
+    Facts, Verdict, Webhook,
+    answer::Outcome,
+    defaulting,
+    envelope::{Envelope, Operation, Request, Unreadable},
+    object::{Object, TypeError},
+    status,
+    text::shortened,
+    validation,
+};
+
+/// Why a review has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReviewError {
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("the answer cannot be written: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// Answers the review in `body`.
+pub(crate) fn review(webhook: Webhook, body: &[u8], facts: &dyn Facts) -> Result<(Verdict, Vec<u8>), ReviewError> {
+    let Envelope { uid, request } = Envelope::read(body)?;
+    let outcome = match request {
+        Ok(request) => {
+            let outcome = decide(webhook, &request, facts);
+            log(webhook, &request, &outcome);
+            outcome
+        }
+        Err(malformed) => Outcome::refused(status::bad_request(malformed.to_string())),
+    };
+    Ok((outcome.verdict(), outcome.to_body(&uid)?))
+}
+
+fn decide(webhook: Webhook, request: &Request<'_>, facts: &dyn Facts) -> Outcome {
+    if !is_ours(request) {
+        return Outcome::Ignored;
+    }
+    let Some(object) = request.object else {
+        return Outcome::refused(status::bad_request("request.object: is missing".to_owned()));
+    };
+    match webhook {
+        Webhook::Validate => validation::validate(request, object, facts),
+        Webhook::Mutate => match Object::read(object) {
+            Ok(object) => default(request, &object, facts),
+            // The schema and the validation still stand behind.
+            Err(_) => Outcome::Allowed(Vec::new()),
+        },
+    }
+}
+
+/// Whether it is for us to judge. A webhook configuration that sends more than it should must not
+/// stop what we know nothing of.
+fn is_ours(request: &Request<'_>) -> bool {
+    matches!(request.operation, Operation::Create | Operation::Update)
+        && request.sub_resource.is_empty()
+        && request.kind.group == status::GROUP
+        && request.kind.kind == status::KIND
+}
+
+fn default(request: &Request<'_>, object: &Object<'_>, facts: &dyn Facts) -> Outcome {
+    let old = Object::old(request);
+    let is_update = request.operation == Operation::Update;
+    if is_update && (object.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted)) {
+        return Outcome::Ignored;
+    }
+    let patch = || -> Result<_, TypeError> {
+        let old: Option<Value> = old.and_then(|old| old.spec_json().ok());
+        let surroundings = facts.surroundings(&object.id(request));
+        Ok(defaulting::patch(object.spec_json()?, old.as_ref(), &surroundings))
+    };
+    match patch() {
+        Ok(patch) if !patch.0.is_empty() => Outcome::Patched(patch),
+        Ok(_) | Err(_) => Outcome::Allowed(Vec::new()),
+    }
+}
+
+fn log(webhook: Webhook, request: &Request<'_>, outcome: &Outcome) {
+    if let Outcome::Refused(status) = outcome {
+        tracing::info!(
+            webhook = webhook.as_str(),
+            namespace = shortened(&request.namespace),
+            name = shortened(&request.name),
+            user = shortened(&request.username),
+            dry_run = request.dry_run,
+            message = shortened(status.message.as_deref().unwrap_or_default()),
+            "refused"
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! The HTTP side of the webhooks, without a socket.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::{
+    Facts, Observer, Verdict, Webhook,
+    body::{BodyError, Reader, Received},
+    review::{ReviewError, review},
+};
+
+/// How long the parts of a request may take. The apiserver gives up after the `timeoutSeconds` of
+/// the webhook configuration, 5 there.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until the body is there.
+    pub body: Duration,
+    /// Until there is an answer to it.
+    pub handler: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: Duration::from_secs(3), handler: Duration::from_secs(3) }
+    }
+}
+
+/// The webhooks at their [`Webhook::path`].
+pub fn router(facts: Arc<dyn Facts>, observer: Arc<dyn Observer>, limits: Limits) -> Router {
+    let server = Arc::new(Server { facts, observer, reader: Reader::new(limits.body), limit: limits.handler });
+    let handler = |webhook| {
+        post(
+            move |State(server): State<Arc<Server>>, request: Request| async move { server.handle(webhook, request).await },
+        )
+    };
+    Router::new()
+        .route(Webhook::Mutate.path(), handler(Webhook::Mutate))
+        .route(Webhook::Validate.path(), handler(Webhook::Validate))
+        .with_state(server)
+}
+
+struct Server {
+    facts: Arc<dyn Facts>,
+    observer: Arc<dyn Observer>,
+    reader: Reader,
+    limit: Duration,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+enum HandlerError {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Review(#[from] ReviewError),
+    #[error("answering took too long")]
+    Timeout,
+    #[error("answering failed")]
+    Panic,
+}
+
+impl Server {
+    async fn handle(self: Arc<Self>, webhook: Webhook, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let mut begun = Instant::now();
+        let result = match self.reader.read(&parts, body).await {
+            Ok(received) => {
+                begun = Instant::now();
+                self.answer(webhook, received).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        let (verdict, response) = match result {
+            Ok((verdict, answer)) => (verdict, ([(CONTENT_TYPE, "application/json")], answer).into_response()),
+            Err(error) => {
+                let verdict = error.verdict();
+                if verdict == Verdict::Failed {
+                    tracing::error!(webhook = webhook.as_str(), %error, "no answer to an admission review");
+                } else {
+                    tracing::debug!(webhook = webhook.as_str(), %error, "no admission review");
+                }
+                (verdict, error.into_response())
+            }
+        };
+        self.observer.reviewed(webhook, verdict, begun.elapsed());
+        response
+    }
+
+    /// An everyday body is answered in less time than it takes to hand it to another thread; a
+    /// large one, tens of milliseconds to read, would hold up everything else on this one.
+    async fn answer(
+        self: &Arc<Self>,
+        webhook: Webhook,
+        received: Received,
+    ) -> Result<(Verdict, Vec<u8>), HandlerError> {
+        let Received { bytes, large } = received;
+        let Some(permit) = large else { return self.review(webhook, &bytes) };
+        let server = Arc::clone(self);
+        let task = spawn_blocking(move || {
+            let answer = server.review(webhook, &bytes);
+            drop((bytes, permit));
+            answer
+        });
+        match timeout(self.limit, task).await {
+            Ok(answer) => answer.unwrap_or(Err(HandlerError::Panic)),
+            Err(_) => Err(HandlerError::Timeout),
+        }
+    }
+
+    fn review(&self, webhook: Webhook, body: &Bytes) -> Result<(Verdict, Vec<u8>), HandlerError> {
+        // Nothing is changed halfway: a review only reads.
+        let answer = catch_unwind(AssertUnwindSafe(|| review(webhook, body, &*self.facts)));
+        Ok(answer.map_err(|_| HandlerError::Panic)??)
+    }
+}
+
+impl HandlerError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Body(_) | Self::Review(ReviewError::Unreadable(_)) => Verdict::Unreadable,
+            Self::Review(ReviewError::Answer(_)) | Self::Timeout | Self::Panic => Verdict::Failed,
+        }
+    }
+}
+
+impl IntoResponse for HandlerError {
+    fn into_response(self) -> Response {
+        let code = match self {
+            Self::Body(error) => return error.into_response(),
+            Self::Review(ReviewError::Unreadable(_)) => StatusCode::BAD_REQUEST,
+            Self::Review(ReviewError::Answer(_)) | Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (code, format!("{self}\n")).into_response()
+    }
+}

@@ -1,0 +1,50 @@
+//! The TLS side: what is offered, and why a handshake came to nothing.
+
+use std::{io, sync::Arc};
+
+use rustls::{
+    AlertDescription, Error, ServerConfig,
+    crypto::aws_lc_rs,
+    server::ResolvesServerCert,
+    version::{TLS12, TLS13},
+};
+
+use crate::Rejection;
+
+/// What the server offers: TLS 1.2 and 1.3 with the certificates of `resolver`, and HTTP/1.1,
+/// which is what the apiserver speaks to webhooks.
+pub fn tls_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Sorts the error of a handshake.
+pub(super) fn rejection(error: &io::Error) -> Rejection {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(alert)) if is_distrust(*alert) => Rejection::Untrusted,
+        None | Some(Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled)) => {
+            Rejection::Closed
+        }
+        // What rustls says when the resolver has nothing.
+        Some(Error::General(_)) => Rejection::NoCertificate,
+        Some(_) => Rejection::Protocol,
+    }
+}
+
+fn is_distrust(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied
+    )
+}

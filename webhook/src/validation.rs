@@ -1,0 +1,56 @@
+//! From a request to a verdict.
+
+use nats_manager_api::{
+    NatsSpec,
+    rules::{self, Findings, Warning},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    Facts,
+    answer::Outcome,
+    envelope::{Operation, Request},
+    object::Object,
+    status,
+};
+
+/// Judges a CREATE or UPDATE of a NATS resource. All findings stand in one answer.
+pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Facts) -> Outcome {
+    let new = match Object::read(object) {
+        Ok(new) => new,
+        Err(error) => return Outcome::refused(status::mistyped(&request.name, &error)),
+    };
+    let id = new.id(request);
+    let old = Object::old(request);
+    if request.operation == Operation::Create {
+        if let Some(allowed) = facts.allowed().filter(|allowed| *allowed != id) {
+            return Outcome::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
+        }
+    } else if new.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted) {
+        return Outcome::Ignored;
+    }
+    let spec = match new.spec() {
+        Ok(spec) => spec,
+        Err(error) if is_untouched(&new, old.as_ref()) => {
+            return Outcome::Allowed(vec![Warning { field: error.field, message: error.message }]);
+        }
+        Err(error) => return Outcome::refused(status::mistyped(&id.name, &error)),
+    };
+    let surroundings = facts.surroundings(&id);
+    // An old spec that cannot be read is none to compare with.
+    let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
+    let Findings { violations, warnings } = match before {
+        Some(before) => rules::check_update(&before, &spec, &surroundings),
+        None => rules::check(&spec, &surroundings),
+    };
+    if violations.is_empty() {
+        Outcome::Allowed(warnings)
+    } else {
+        Outcome::refused(status::invalid(&id.name, &violations))
+    }
+}
+
+/// Whether the spec is to the letter what is stored: then it stays, whatever wrote it.
+fn is_untouched(new: &Object<'_>, old: Option<&Object<'_>>) -> bool {
+    old.is_some_and(|old| old.spec.map(RawValue::get) == new.spec.map(RawValue::get))
+}

@@ -1,0 +1,220 @@
+//! Whatever is sent, there is an answer.
+
+mod world;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use nats_manager_webhook::{LARGEST_BODY, Limits, Webhook, router};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use world::{Cluster, Counts, UID, create, spec, update, with};
+
+fn server() -> Router {
+    router(Arc::new(Cluster::default()), Counts::new(), Limits::default())
+}
+
+async fn send(server: &Router, webhook: Webhook, content_type: &str, body: Vec<u8>) -> (StatusCode, String) {
+    let request = Request::post(webhook.path()).header("content-type", content_type).body(Body::from(body)).unwrap();
+    let response = server.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    (status, String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap())
+}
+
+/// A review whose object is this text.
+fn around(object: &str) -> String {
+    let mut review = create(&spec());
+    review["request"]["object"] = json!("OBJECT");
+    review.to_string().replace("\"OBJECT\"", object)
+}
+
+/// `count` objects or arrays in one another.
+fn nested(open: &str, close: &str, count: usize) -> String {
+    format!("{}null{}", open.repeat(count), close.repeat(count))
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_a_clean_error_of_the_client() {
+    let server = server();
+    let good = create(&spec()).to_string();
+    let body = good.as_bytes();
+    let mut not_utf8 = body.to_vec();
+    not_utf8[good.find("kubernetes-admin").unwrap()] = 0xff;
+    let no_uid = with(&create(&spec()), "/request/uid", json!(null)).to_string();
+    let twice = good.replacen("\"uid\"", "\"uid\":\"a\",\"uid\"", 1);
+    for (content_type, body, expected) in [
+        ("text/plain", body.to_vec(), 415),
+        ("application/json+x", body.to_vec(), 415),
+        ("", body.to_vec(), 415),
+        ("application/json", Vec::new(), 400),
+        ("application/json", b"null".to_vec(), 400),
+        ("application/json", b"\xef\xbb\xbf{}".to_vec(), 400),
+        ("application/json", body[..body.len() / 2].to_vec(), 400),
+        ("application/json", not_utf8, 400),
+        ("application/json", no_uid.into_bytes(), 400),
+        ("application/json", twice.into_bytes(), 400),
+        ("application/json", good.replace("admission.k8s.io/v1", "admission.k8s.io/v2").into_bytes(), 400),
+        ("application/json", good.replace("AdmissionReview", "TokenReview").into_bytes(), 400),
+        ("application/json", nested("[", "]", 100_000).into_bytes(), 400),
+        ("application/json", nested("{\"a\":", "}", 100_000).into_bytes(), 400),
+        ("application/json", vec![b' '; LARGEST_BODY], 400),
+        ("application/json", vec![b' '; LARGEST_BODY + 1], 413),
+        ("application/json", vec![b'['; 5 * LARGEST_BODY], 413),
+    ] {
+        for webhook in [Webhook::Mutate, Webhook::Validate] {
+            let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+            let (status, text) = send(&server, webhook, content_type, body.clone()).await;
+            assert_eq!(status, expected, "{start}: {text}");
+            assert!(text.lines().count() == 1 && text.len() < 400, "{start}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn content_types_come_with_parameters() {
+    let server = server();
+    for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
+        let body = create(&spec()).to_string().into_bytes();
+        assert_eq!(send(&server, Webhook::Validate, content_type, body).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_object_is_answered_with_the_uid() {
+    let server = server();
+    let many = format!("{{\"spec\": {{\"x\": [{}0]}}}}", "0,".repeat(2_000_000));
+    let maps = format!("{{\"spec\": [{}{{}}]}}", "{\"\":0},".repeat(900_000));
+    for (object, is_valid) in [
+        ("null".to_owned(), false),
+        ("5".to_owned(), false),
+        ("[]".to_owned(), false),
+        (nested("[", "]", 100_000), false),
+        (nested("{\"a\":", "}", 100_000), true),
+        (format!("{{\"spec\": {}}}", nested("{\"a\":", "}", 100_000)), false),
+        (format!("{{\"metadata\": {}}}", nested("[", "]", 100_000)), false),
+        (format!("{{\"status\": {}}}", nested("[", "]", 1_000_000)), true),
+        (r#"{"spec": {"cluster": {"size": 1e999}}}"#.to_owned(), false),
+        (r#"{"spec": {"cluster": {"size": 99999999999999999999999}}}"#.to_owned(), false),
+        (r#"{"spec": {"cluster": {"size": -0}}}"#.to_owned(), false),
+        (r#"{"spec": {"cluster": {"size": 3.0}}}"#.to_owned(), false),
+        (r#"{"spec": {"jetStream": {"fileStorage": {"size": 1e400}}}}"#.to_owned(), false),
+        (r#"{"spec": {"jetStream": {"fileStorage": {"size": "1e999999999999"}}}}"#.to_owned(), false),
+        (r#"{"spec": {}, "spec": {}}"#.to_owned(), false),
+        (r#"{"spec": {"cluster": {"size": 2, "size": 3}}}"#.to_owned(), true),
+        (r#"{"spec": {"labels": {"a\u0000": "\ud83d\ude00"}}}"#.to_owned(), false),
+        (r#"{"spec": {"labels": {"a": "\ud83d"}}}"#.to_owned(), false),
+        (many, false),
+        (maps, false),
+    ] {
+        let body = around(&object);
+        let start: String = object.chars().take(60).collect();
+        for webhook in [Webhook::Mutate, Webhook::Validate] {
+            let (status, text) = send(&server, webhook, "application/json", body.clone().into_bytes()).await;
+            assert_eq!(status, 200, "{start}: {text}");
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(answer["response"]["uid"], UID, "{start}");
+            let expected = is_valid || (webhook == Webhook::Mutate && object != "null");
+            assert_eq!(answer["response"]["allowed"], expected, "{start}: {text}");
+            assert!(text.len() < 4000, "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_findings_and_warnings_keep_an_answer_small() {
+    let server = server();
+    let labels: serde_json::Map<_, _> = (0..1000).map(|n| (format!("-{n}"), json!("x".repeat(2000)))).collect();
+    let bad = with(&spec(), "/labels", labels.into());
+    let worse = with(&bad, "/logging/debug", json!(true));
+    for (review, is_valid) in [(create(&bad), false), (update(&bad, &worse), true)] {
+        let (status, text) =
+            send(&server, Webhook::Validate, "application/json", review.to_string().into_bytes()).await;
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["response"]["allowed"], is_valid);
+        assert!(text.len() < 256 << 10, "{}", text.len());
+    }
+}
+
+/// A small generator of numbers that look random, so that a failure comes again.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(end).unwrap()).unwrap()
+    }
+}
+
+/// Tokens that JSON or the resource have a meaning for.
+const TOKENS: [&str; 24] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    "null",
+    "true",
+    "-",
+    "1e999",
+    "0",
+    "\"0\"",
+    "\"uid\"",
+    "\"spec\"",
+    "\"size\"",
+    "\"1Gi\"",
+    "-1",
+    "99999999999999999999",
+    "\u{0}",
+    "\\ud800",
+    "ä",
+    "\"metadata\":{}",
+];
+
+#[tokio::test]
+async fn mutated_reviews_are_answered() {
+    let server = server();
+    let changed = with(&spec(), "/jetStream/fileStorage/size", json!("2Gi"));
+    let seeds = [create(&spec()).to_string(), update(&spec(), &changed).to_string()];
+    let mut numbers = Numbers(0x5eed_5eed_5eed_5eed);
+    let mut answered = 0;
+    for round in 0..6000 {
+        let mut body = seeds[round % 2].clone().into_bytes();
+        for _ in 0..=numbers.below(4) {
+            let at = numbers.below(body.len());
+            let end = (at + numbers.below(40)).min(body.len());
+            match numbers.below(5) {
+                0 => body[at] = u8::try_from(numbers.below(256)).unwrap(),
+                1 => drop(body.drain(at..end)),
+                2 => drop(body.splice(at..at, TOKENS[numbers.below(TOKENS.len())].bytes())),
+                3 => drop(body.splice(at..end, TOKENS[numbers.below(TOKENS.len())].bytes())),
+                _ => {
+                    let copy = body[at..end].to_vec();
+                    let to = numbers.below(body.len());
+                    drop(body.splice(to..to, copy));
+                }
+            }
+        }
+        let webhook = [Webhook::Mutate, Webhook::Validate][round / 2 % 2];
+        let (status, text) = send(&server, webhook, "application/json", body.clone()).await;
+        match status.as_u16() {
+            200 => {
+                answered += 1;
+                let answer: Value = serde_json::from_str(&text).unwrap();
+                assert!(answer["response"]["uid"].is_string(), "{text}");
+            }
+            400 => assert_eq!(text.lines().count(), 1, "{text}"),
+            _ => panic!("{status} {text}: {}", String::from_utf8_lossy(&body)),
+        }
+    }
+    assert!(answered > 500, "only {answered} of the mutations are still reviews");
+}

@@ -1,0 +1,269 @@
+//! The webhooks over HTTP, without a socket.
+
+mod world;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use k8s_openapi::ByteString;
+use nats_manager_api::{
+    Bytes, Deployed, FileStore, NamespacedName, Provider, Spread,
+    rules::{StorageClasses, Surroundings},
+};
+use nats_manager_webhook::{Limits, Verdict, Webhook, router};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use world::{Cluster, Counts, UID, create, object, review, spec, update, with};
+
+struct Server {
+    router: Router,
+    counts: Arc<Counts>,
+}
+
+impl Server {
+    fn new(cluster: Cluster) -> Self {
+        let counts = Counts::new();
+        Self { router: router(Arc::new(cluster), counts.clone(), Limits::default()), counts }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn post(&self, webhook: Webhook, body: impl Into<Body>) -> (StatusCode, String) {
+        let request = Request::post(webhook.path()).header("content-type", "application/json");
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// The response to a review that is answered.
+    async fn ask(&self, webhook: Webhook, review: &Value) -> Value {
+        let (status, body) = self.post(webhook, review.to_string()).await;
+        assert_eq!(status, 200, "{body}");
+        let mut answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+        assert_eq!(answer["kind"], "AdmissionReview");
+        let response = answer["response"].take();
+        assert_eq!(response["uid"], UID);
+        assert_eq!(response["allowed"] == false, response.get("status").is_some(), "{response}");
+        assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some(), "{response}");
+        response
+    }
+
+    async fn validate(&self, review: &Value) -> Value {
+        self.ask(Webhook::Validate, review).await
+    }
+
+    /// The patch as JSON, none where there is no patch.
+    async fn patch(&self, review: &Value) -> Option<Value> {
+        let response = self.ask(Webhook::Mutate, review).await;
+        assert_eq!(response["allowed"], true);
+        let patch = response.get("patch").cloned()?;
+        let ByteString(patch) = serde_json::from_value(patch).unwrap();
+        Some(serde_json::from_slice(&patch).unwrap())
+    }
+}
+
+fn deployed(gibi: u64) -> Surroundings {
+    let deployed = Deployed {
+        size: 3,
+        file_store: FileStore::Volume { size: Bytes::gibi(gibi), class: None },
+        spread: Spread::Soft,
+        memory_store: None,
+        restarted_for_memory_store: None,
+    };
+    Surroundings { deployed: Some(deployed), ..Surroundings::default() }
+}
+
+const SIZE: &str = "/jetStream/fileStorage/size";
+
+#[tokio::test]
+async fn a_good_resource_arrives_complete_and_gets_in() {
+    let server = Server::new(Cluster::default());
+    let review = create(&spec());
+    let patch = server.patch(&review).await.unwrap();
+    assert_eq!(patch, json!([{"op": "add", "path": "/spec/jetStream/fileStorage/size", "value": "1Gi"}]));
+    assert_eq!(server.counts.last_review(), Some((Webhook::Mutate, Verdict::Patched)));
+    let mut patched = review["request"]["object"].clone();
+    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+    json_patch::patch(&mut patched, &patch).unwrap();
+    let review = world::review("CREATE", &patched, &Value::Null);
+    assert_eq!(server.patch(&review).await, None);
+    assert_eq!(server.validate(&review).await, json!({"uid": UID, "allowed": true}));
+    assert_eq!(server.counts.last_review(), Some((Webhook::Validate, Verdict::Allowed)));
+}
+
+#[tokio::test]
+async fn a_dropped_size_comes_back() {
+    let server = Server::new(Cluster { surroundings: deployed(5), ..Cluster::default() });
+    let unset = spec();
+    let set = |size: Value| with(&unset, SIZE, size);
+    for (old, new, expected) in [
+        (set(json!("5Gi")), unset.clone(), Some(json!("5Gi"))),
+        (set(json!("5120Mi")), unset.clone(), Some(json!("5120Mi"))),
+        (set(json!("0")), set(json!("0")), Some(json!("5Gi"))),
+        (unset.clone(), unset.clone(), Some(json!("5Gi"))),
+        (set(json!("5Gi")), set(json!("6Gi")), None),
+    ] {
+        let patch = server.patch(&update(&old, &new)).await;
+        assert_eq!(patch.map(|patch| patch[0]["value"].clone()), expected, "{old} {new}");
+        if let Some(size) = expected {
+            let filled = update(&old, &with(&new, SIZE, size));
+            assert_eq!(server.validate(&filled).await["allowed"], true, "{filled}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_finding_stands_in_one_answer() {
+    let server = Server::new(Cluster::default());
+    let mut bad = with(&spec(), "/cluster/size", json!(2));
+    bad["resources"]["requests"]["memory"] = json!("2Gi");
+    bad["labels"] = json!({"app.kubernetes.io/name": "mine"});
+    let response = server.validate(&create(&bad)).await;
+    let causes = json!([
+        {"reason": "FieldValueInvalid", "field": "spec.cluster.size", "message": "Invalid value: 2: size only accepts odd numbers"},
+        {"reason": "FieldValueInvalid", "field": "spec.resources.requests.memory", "message": "Invalid value: \"2Gi\": must not be more than the limit 1Gi"},
+        {"reason": "FieldValueForbidden", "field": "spec.labels[app.kubernetes.io/name]", "message": "Forbidden: is set by NATS Manager itself; remove it"},
+    ]);
+    let status = &response["status"];
+    assert_eq!(
+        status["details"],
+        json!({"group": "operator.kyma-project.io", "kind": "NATS", "name": "eventing-nats", "causes": causes})
+    );
+    assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")));
+    assert_eq!(
+        status["message"],
+        r#"NATS.operator.kyma-project.io "eventing-nats" is invalid: [spec.cluster.size: Invalid value: 2: size only accepts odd numbers, spec.resources.requests.memory: Invalid value: "2Gi": must not be more than the limit 1Gi, spec.labels[app.kubernetes.io/name]: Forbidden: is set by NATS Manager itself; remove it]"#
+    );
+    assert_eq!(server.counts.last_review(), Some((Webhook::Validate, Verdict::Refused)));
+}
+
+#[tokio::test]
+async fn what_is_stored_stays_editable() {
+    let server = Server::new(Cluster { surroundings: deployed(1), ..Cluster::default() });
+    let bad = with(&spec(), "/cluster/size", json!(2));
+    let debugging = with(&bad, "/logging/debug", json!(true));
+    let response = server.validate(&update(&bad, &debugging)).await;
+    assert_eq!(response["allowed"], true);
+    assert_eq!(
+        response["warnings"],
+        json!([
+            "spec.logging.debug: logs much; turn it off after use",
+            "spec.cluster.size: size only accepts odd numbers"
+        ])
+    );
+    // Unreadable on both sides, and on one.
+    let unreadable = with(&spec(), "/cluster/size", json!("?"));
+    let response = server.validate(&update(&unreadable, &unreadable)).await;
+    assert_eq!((&response["allowed"], response["warnings"].as_array().unwrap().len()), (&json!(true), 1));
+    assert_eq!(server.validate(&update(&unreadable, &spec())).await["allowed"], true);
+    let response = server.validate(&update(&spec(), &unreadable)).await;
+    assert_eq!(response["status"]["details"]["causes"][0]["field"], "spec.cluster.size");
+    assert_eq!(response["status"]["details"]["causes"][0]["reason"], "FieldValueTypeInvalid");
+}
+
+#[tokio::test]
+async fn facts_about_the_cluster_count() {
+    let alicloud = Surroundings { provider: Provider::AliCloud, zones: Some(1), ..Surroundings::default() };
+    let classes = StorageClasses::default();
+    let surroundings = Surroundings { storage_classes: Some(classes), ..alicloud };
+    let server = Server::new(Cluster { surroundings, ..Cluster::default() });
+    let response = server.validate(&create(&with(&spec(), SIZE, json!("1Gi")))).await;
+    assert_eq!(
+        response["status"]["details"]["causes"][0]["message"],
+        "Invalid value: \"1Gi\": spec.jetStream.fileStorage.size 1Gi is below the minimum required size of 20Gi for alicloud"
+    );
+    let response = server.validate(&create(&with(&spec(), SIZE, json!("20Gi")))).await;
+    assert_eq!(response["warnings"].as_array().unwrap().len(), 2, "{response}");
+}
+
+#[tokio::test]
+async fn only_the_allowed_resource_may_be_created() {
+    let allowed = Some(NamespacedName::new("kyma-system", "eventing-nats"));
+    let server = Server::new(Cluster { allowed, ..Cluster::default() });
+    assert_eq!(server.validate(&create(&spec())).await["allowed"], true);
+    let mut unnamed = object("", &spec());
+    unnamed["metadata"] = json!({"generateName": "eventing-", "namespace": "kyma-system"});
+    for object in [object("other", &spec()), unnamed] {
+        let response = server.validate(&review("CREATE", &object, &Value::Null)).await;
+        let status = &response["status"];
+        assert_eq!((&status["code"], &status["reason"]), (&json!(403), &json!("Forbidden")));
+        assert_eq!(
+            status["message"],
+            "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed to be created in a Kyma cluster."
+        );
+        // One that got in before may change.
+        assert_eq!(server.validate(&review("UPDATE", &object, &object)).await["allowed"], true);
+    }
+    let mut elsewhere = create(&spec());
+    elsewhere["request"]["namespace"] = json!("default");
+    assert_eq!(server.validate(&elsewhere).await["allowed"], false);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_to_judge_passes() {
+    let server = Server::new(Cluster::default());
+    let bad = with(&spec(), "/cluster/size", json!(2));
+    let mut deleting = object("eventing-nats", &bad);
+    deleting["metadata"]["deletionTimestamp"] = json!("2026-06-01T10:00:00Z");
+    let old = object("eventing-nats", &spec());
+    let of = |pointer: &str, value: Value| with(&create(&bad), pointer, value);
+    for review in [
+        of("/request/operation", json!("DELETE")),
+        of("/request/operation", json!("CONNECT")),
+        of("/request/subResource", json!("status")),
+        of("/request/kind", json!({"group": "", "version": "v1", "kind": "Pod"})),
+        of("/request/kind", json!({"group": "operator.kyma-project.io", "version": "v1alpha1", "kind": "Eventing"})),
+        review("UPDATE", &deleting, &old),
+        review("UPDATE", &object("eventing-nats", &bad), &deleting),
+    ] {
+        for webhook in [Webhook::Mutate, Webhook::Validate] {
+            assert_eq!(server.ask(webhook, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
+            assert_eq!(server.counts.last_review(), Some((webhook, Verdict::Ignored)));
+        }
+    }
+    // Nobody creates what is being deleted.
+    assert_eq!(server.validate(&review("CREATE", &deleting, &Value::Null)).await["allowed"], false);
+}
+
+#[tokio::test]
+async fn a_dry_run_gets_the_same_answer() {
+    let server = Server::new(Cluster::default());
+    for spec in [spec(), with(&spec(), "/cluster/size", json!(2))] {
+        let review = create(&spec);
+        let dry = with(&review, "/request/dryRun", json!(true));
+        for webhook in [Webhook::Mutate, Webhook::Validate] {
+            assert_eq!(server.ask(webhook, &review).await, server.ask(webhook, &dry).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let server = Server::new(Cluster::default());
+    for (method, path, expected) in [("GET", "/validate", 405), ("PUT", "/mutate", 405), ("POST", "/", 404)] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        assert_eq!(server.send(request).await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_for_one_request_only() {
+    let server = Server::new(Cluster::default());
+    let bomb = review("CREATE", &object("bomb", &spec()), &Value::Null);
+    for webhook in [Webhook::Mutate, Webhook::Validate] {
+        assert_eq!(
+            server.post(webhook, bomb.to_string()).await,
+            (StatusCode::INTERNAL_SERVER_ERROR, "answering failed\n".into())
+        );
+        assert_eq!(server.counts.last_review(), Some((webhook, Verdict::Failed)));
+        assert_eq!(server.ask(webhook, &create(&spec())).await["allowed"], true);
+    }
+}

@@ -1,0 +1,51 @@
+//! What the process costs by itself: memory, and the time to its caches filled.
+
+use std::{path::Path, time::Duration};
+
+use super::{BenchError, measure::Measure};
+use crate::{
+    local::{Local, LocalError, Memory},
+    terminal::note,
+};
+
+/// A start that takes longer than this has failed.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
+const STARTS: usize = 10;
+
+/// The median time from exec to a good `/readyz`, with nothing to reconcile yet.
+pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, BenchError> {
+    let mut times = Vec::with_capacity(STARTS);
+    for _ in 0..STARTS {
+        let mut manager = local.start_manager(program).await?;
+        times.push(manager.ready(START_LIMIT).await.map_err(LocalError::from)?);
+        manager.stop().await;
+    }
+    times.sort();
+    let median = times.get(STARTS / 2).copied().unwrap_or_default();
+    Ok(Measure {
+        what: "from exec to /readyz (median of 10)",
+        value: median.as_secs_f64() * 1000.0,
+        unit: "ms",
+        goal: 150.0,
+        tolerance: 3.0,
+        reference: Some(60.0),
+    })
+}
+
+/// Resident memory, and what it is made of.
+pub(super) fn memory(memory: Memory) -> Measure {
+    let mebibytes = |kibibytes: u32| f64::from(kibibytes) / 1024.0;
+    note(format!(
+        "resident memory: {:.1} MiB heap and stacks, {:.1} MiB pages of the program and its libraries",
+        mebibytes(memory.own),
+        mebibytes(memory.files)
+    ));
+    Measure {
+        what: "resident memory, steady",
+        value: mebibytes(memory.resident),
+        unit: "MiB",
+        goal: 15.0,
+        tolerance: 1.0,
+        reference: Some(63.0),
+    }
+}

@@ -1,0 +1,101 @@
+//! Requests of the manager, as the apiserver's audit log has them.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use nats_manager_api::{NamespacedName, Nats, NatsSpec, State};
+use nats_manager_harness::{AuditEvent, AuditEvents};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{BenchError, measure::Measure};
+use crate::{
+    local::{Local, LocalError, NAME, NAMESPACE},
+    terminal::note,
+};
+
+/// The manager, in the audit log.
+const AGENT: &str = "nats-manager/";
+
+const READY_LIMIT: Duration = Duration::from_mins(2);
+const POLL: Duration = Duration::from_millis(100);
+/// The manager may still write down what just happened.
+const AFTERMATH: Duration = Duration::from_secs(5);
+/// How often a pod's status changes while nothing else does.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Creates a resource with defaults, and counts the writes until it is ready and a little longer.
+pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchError> {
+    let audit = local.cluster().audit().map_err(LocalError::from)?;
+    let mark = audit.mark().await.map_err(LocalError::from)?;
+    let api: Api<Nats> = Api::namespaced(local.client(), NAMESPACE);
+    api.create(&PostParams::default(), &Nats::new(NAME, NatsSpec::default())).await?;
+    wait_until_ready(&api).await?;
+    sleep(AFTERMATH).await;
+    let events = audit.since(mark).await.map_err(LocalError::from)?;
+    let writes: Vec<_> = ours(&events).filter(|event| event.is_write() && !is_lease(event)).collect();
+    tell(&writes);
+    Ok(vec![Measure::count("writes from create to Ready", writes.len(), 15, Some(250.0))])
+}
+
+/// Lets the cluster be, but for changes of a pod's status, and counts every request that is no watch and no lease.
+pub(super) async fn steady(local: &Local, time: Duration) -> Result<Vec<Measure>, BenchError> {
+    let audit = local.cluster().audit().map_err(LocalError::from)?;
+    let pods: Api<Pod> = Api::namespaced(local.client(), NAMESPACE);
+    let labels = NamespacedName::new(NAMESPACE, NAME).label_query();
+    let names: Vec<String> =
+        pods.list(&ListParams::default().labels(&labels)).await?.iter().map(ResourceExt::name_any).collect();
+    let mark = audit.mark().await.map_err(LocalError::from)?;
+    let started = Instant::now();
+    let mut names = names.iter().cycle();
+    while started.elapsed() < time {
+        sleep(BEAT.min(time.saturating_sub(started.elapsed()))).await;
+        if let Some(name) = names.next() {
+            let patch = json!({"status": {"message": format!("{} s", started.elapsed().as_secs())}});
+            pods.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        }
+    }
+    let events = audit.since(mark).await.map_err(LocalError::from)?;
+    let requests: Vec<_> = ours(&events).filter(|event| event.verb != "watch" && !is_lease(event)).collect();
+    tell(&requests);
+    let writes = requests.iter().filter(|event| event.is_write()).count();
+    Ok(vec![
+        Measure::count("writes of a steady cluster", writes, 0, None),
+        Measure::count("reads of a steady cluster, without watches", requests.len() - writes, 0, None),
+    ])
+}
+
+async fn wait_until_ready(api: &Api<Nats>) -> Result<(), BenchError> {
+    let started = Instant::now();
+    loop {
+        let status = api.get(NAME).await?.status.unwrap_or_default();
+        if status.state == State::Ready.to_string() {
+            return Ok(());
+        }
+        if started.elapsed() > READY_LIMIT {
+            let seen = serde_json::to_string(&status).unwrap_or_default();
+            return Err(BenchError::NotReady { within: READY_LIMIT, seen });
+        }
+        sleep(POLL).await;
+    }
+}
+
+fn ours(events: &AuditEvents) -> impl Iterator<Item = &AuditEvent> {
+    events.iter().filter(|event| event.user_agent.starts_with(AGENT))
+}
+
+/// Leadership costs a write every few seconds, whatever the cluster does.
+fn is_lease(event: &AuditEvent) -> bool {
+    event.resource == "leases"
+}
+
+fn tell(events: &[&AuditEvent]) {
+    for event in events {
+        let resource = [&*event.resource, &*event.subresource].join("/");
+        note(format!("  {} {} {} {}", event.verb, resource.trim_end_matches('/'), event.name, event.code));
+    }
+}

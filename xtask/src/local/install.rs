@@ -1,0 +1,64 @@
+//! Installs what users install, except for the Deployment: here the manager runs as a process.
+
+use serde_yaml::Value;
+
+use super::{Answer, Kubectl, LocalError, NAME, NAMESPACE};
+
+/// The whole installation, for kubectl's kustomize.
+const INSTALLATION: &str = "config/default";
+
+/// Installs, telling each command as one would type it.
+pub(super) async fn install(kubectl: Kubectl<'_>, mut show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
+    let namespace = ["create", "namespace", NAMESPACE];
+    let answer = kubectl.run(namespace).await?;
+    if !answer.success && !answer.text.contains("AlreadyExists") {
+        return Err(LocalError::Kubectl { command: namespace.join(" "), answer: answer.text });
+    }
+    show(&namespace.join(" "), &answer);
+    let answer = on_manifest(kubectl, &["apply", "--server-side", "-f", "-"]).await?;
+    show(&format!("apply --server-side -k {INSTALLATION}   # without the Deployment"), &answer);
+    let established = format!("crd/{}", nats_manager_api::crd::NAME);
+    kubectl.must(["wait", "--for=condition=Established", "--timeout=30s", &established]).await?;
+    Ok(())
+}
+
+/// Takes out what [`install`] put in, except for the namespace. The manager has to run, since it takes the finalizer
+/// off.
+pub(super) async fn uninstall(kubectl: Kubectl<'_>) -> Result<(), LocalError> {
+    kubectl.must(["delete", "nats", NAME, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"]).await?;
+    on_manifest(kubectl, &["delete", "--ignore-not-found", "-f", "-"]).await?;
+    Ok(())
+}
+
+/// Whether somebody installed it before.
+pub(super) async fn is_installed(kubectl: Kubectl<'_>) -> Result<bool, LocalError> {
+    let definition = ["get", "crd", nats_manager_api::crd::NAME, "--ignore-not-found", "-o", "name"];
+    Ok(!kubectl.must(definition).await?.text.is_empty())
+}
+
+async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<Answer, LocalError> {
+    let manifest = without_deployments(&kubectl.must(["kustomize", INSTALLATION]).await?.text)?;
+    let answer = kubectl.run_with(args, &manifest).await?;
+    let failed = LocalError::Kubectl { command: args.join(" "), answer: answer.text.clone() };
+    if answer.success { Ok(answer) } else { Err(failed) }
+}
+
+fn without_deployments(manifest: &str) -> Result<String, LocalError> {
+    let mut kept = Vec::new();
+    for document in manifest.split("\n---\n") {
+        let object: Value = serde_yaml::from_str(document).map_err(LocalError::Manifest)?;
+        if object.get("kind").and_then(Value::as_str) != Some("Deployment") {
+            kept.push(document);
+        }
+    }
+    Ok(kept.join("\n---\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_manifest_without_its_deployment() {
+        let manifest = "kind: Secret\n---\nkind: Deployment\nspec: {}\n---\nkind: Service\n";
+        assert_eq!(super::without_deployments(manifest).unwrap(), "kind: Secret\n---\nkind: Service\n");
+    }
+}
