@@ -86,12 +86,20 @@ pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Out
         instance: settings.pod_name.clone(),
         nats_url: options.nats_url,
     };
+    let close = || {
+        running.waiting("shutting down");
+        stop.send_replace(true);
+    };
+    let shutdown = async {
+        shutdown.await;
+        // At once: reconciles that finish must not hold up the news that this replica goes.
+        close();
+    };
     let election = options.leader_elect.then(|| Election::new(&*settings.pod_namespace, settings.pod_name.as_deref()));
     let work = async {
         let result = lead(&client, election.as_ref(), controller, aside, shutdown).await;
-        // From here on the rest drains too, whatever the reason.
-        running.waiting("shutting down");
-        stop.send_replace(true);
+        // Whatever the reason.
+        close();
         result
     };
     let (drained, end) = oneshot::channel::<()>();

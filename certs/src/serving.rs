@@ -53,6 +53,10 @@ impl Serve {
                 Renewal::Due(Cause::NotYetValid) if now < current.authority.validity().not_before => {
                     Self::Keep { check_in: MAX_CHECK_INTERVAL }
                 }
+                // It holds as long as its CA, and so would another leaf: it is the CA that is to go.
+                Renewal::Due(Cause::Age) if current.authority.validity().not_after <= leaf.validity().not_after => {
+                    keep(leaf.validity().not_after)
+                }
                 Renewal::Due(cause) => Self::Issue(Why::Due(cause)),
             };
         }
@@ -72,7 +76,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::{Announced, Names, validity::after};
+    use crate::{Announced, Names, authority::AUTHORITY_LIFETIME, validity::after};
 
     #[test]
     fn gives_up_a_trusted_leaf_only_for_a_trusted_one() {
@@ -86,6 +90,9 @@ mod tests {
         let settling = first.clone().succeeded_by(published, now);
         let emptied = Store { retired: Vec::new(), ..replaced.clone() };
         let behind = Store::first(after(now, SignedDuration::from_hours(100))).unwrap();
+        // A CA in its last minutes, whose leaves are old from the start.
+        let ending = Store::first(after(now, SignedDuration::from_mins(4) - AUTHORITY_LIFETIME)).unwrap();
+        let last = ending.current.authority.issue(&names, now).unwrap();
         let early = behind.current.authority.issue(&names, now).unwrap();
 
         let minutes = SignedDuration::from_mins;
@@ -103,6 +110,8 @@ mod tests {
             ("settling", &settling, Some(&leaf), 0, None),
             ("settled", &settling, Some(&leaf), 1, Some(Why::NewAuthority)),
             ("old CA gone", &emptied, Some(&leaf), 0, Some(Why::Untrusted)),
+            ("ends with its CA", &ending, Some(&last), 0, None),
+            ("ended with its CA", &ending, Some(&last), 4, Some(Why::Due(Cause::Expired))),
             ("this clock is behind", &behind, Some(&early), 0, None),
         ];
         for (case, store, leaf, minute, expected) in cases {

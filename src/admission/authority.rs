@@ -1,6 +1,6 @@
 //! The leader's part in the certificates: the CA, and the bundle that the apiserver trusts.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
 use kube::{
@@ -9,17 +9,23 @@ use kube::{
 };
 use nats_manager_api::naming::FIELD_MANAGER;
 use nats_manager_certs::{
-    AuthorityError, Step, Store, TrustBundle, plan,
+    AuthorityError, Change, Step, Store, TrustBundle, plan,
     secret::{Data, decode, encode},
 };
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     CA_SECRET, Certificates, Settings,
-    configuration::Published,
+    configuration::{Published, labels},
+    mounted::MountedBundle,
+    pace::Pace,
     publish::{bundles, publish},
     watch::Caches,
 };
-use crate::telemetry::Metrics;
+use crate::{
+    controller::words::plainly,
+    telemetry::{Check, Metrics},
+};
 
 /// The ServiceAccount that the manager runs under.
 const SERVICE_ACCOUNT: &str = "nats-manager";
@@ -35,6 +41,8 @@ pub struct Keeper {
     pub settings: Settings,
     /// The manager's own namespace.
     pub own_namespace: String,
+    /// Told what stands in the way, for as long as this replica never served a trusted certificate.
+    pub trusted: Check,
     /// Where renewals are counted.
     pub metrics: Metrics,
 }
@@ -44,55 +52,71 @@ pub struct Keeper {
 enum KeepError {
     #[error("cannot make a CA: {0}")]
     Authority(#[from] AuthorityError),
-    #[error("cannot write the Secret {CA_SECRET}: {0}")]
+    #[error("cannot write the Secret {CA_SECRET}: {}", plainly(.0))]
     Secret(kube::Error),
-    #[error("cannot write the webhook configurations: {0}")]
+    #[error("cannot write the webhook configurations: {}", plainly(.0))]
     Configuration(kube::Error),
+    #[error("cannot publish the mounted certificates: {0}")]
+    Mounted(String),
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// Against somebody who changes the configurations each time that we mend them.
-const BETWEEN_WRITES: Duration = Duration::from_millis(500);
-/// Clocks jump and machines sleep, so a look is never far away.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Changes come in bursts.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// The kubelet swaps mounted files within a minute; a look at them is cheap.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 impl Keeper {
     /// Keeps the CA and the configurations, for as long as it is polled: run it while leading.
     pub async fn run(self) {
         self.caches.filled().await;
         let mut changes = self.caches.subscribe();
+        let mut mounted = MountedBundle::default();
         let mut retry = FIRST_RETRY;
+        let mut pace = Pace::new();
         loop {
-            let pause = match self.step().await {
-                Ok(pause) => {
+            let (pause, wrote) = match self.step(&mut mounted).await {
+                Ok(done) => {
                     retry = FIRST_RETRY;
-                    pause
+                    done
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot keep the webhook's certificates and configurations, trying again");
-                    self.metrics.certificate_failed();
-                    tokio::time::sleep(retry).await;
+                    if error.is_conflict() {
+                        tracing::debug!(%error, "somebody else was first, looking again");
+                    } else {
+                        tracing::warn!(%error, "cannot keep the webhook's certificates and configurations, trying again");
+                        self.metrics.certificate_failed();
+                        self.trusted.still_waiting(error.to_string());
+                    }
+                    // What changes meanwhile may be what is missing.
+                    let _ = timeout(retry, changes.next()).await;
+                    sleep(BETWEEN_LOOKS).await;
                     retry = (retry * 2).min(LONGEST_RETRY);
                     continue;
                 }
             };
+            if wrote {
+                sleep(pace.after_a_write(Instant::now())).await;
+            }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = changes.next() => tokio::time::sleep(BETWEEN_WRITES).await,
+                () = sleep(pause) => {}
+                () = changes.next() => sleep(BETWEEN_LOOKS).await,
             }
         }
     }
 
-    /// One write at most of the Secret, then the publication; how long until the next look.
-    async fn step(&self) -> Result<Duration, KeepError> {
+    /// One write at most of the Secret, then the publication; how long until the next look, and
+    /// whether a configuration was written.
+    async fn step(&self, mounted: &mut MountedBundle) -> Result<(Duration, bool), KeepError> {
         if let Certificates::Mounted(directory) = &self.settings.certificates {
-            let bundle = tokio::fs::read(directory.join("ca.crt")).await.unwrap_or_default();
-            self.publish(&TrustBundle::readable(&bundle)).await?;
-            return Ok(LOOK_AGAIN);
+            return Ok((LOOK_AT_FILES, self.publish_mounted(directory, mounted).await?));
         }
-        let live = self.caches.ca.get();
-        let data = live.as_deref().map(data_of).unwrap_or_default();
+        let Some(live) = self.caches.ca.get() else {
+            self.create().await.map_err(KeepError::Secret)?;
+            return Ok((Duration::ZERO, false));
+        };
+        let data = data_of(&live);
         let published = if self.settings.managed {
             TrustBundle::common(&bundles(&self.caches))
         } else {
@@ -101,19 +125,18 @@ impl Keeper {
         };
         match plan(&data, &published, Timestamp::now())? {
             Step::Write { store, change } => {
+                self.write(&live, &store).await.map_err(KeepError::Secret)?;
                 tracing::info!(%change, "the webhook's CA");
-                self.write(live.as_deref(), &store).await.map_err(KeepError::Secret)?;
-                self.metrics.certificate_renewed("ca");
+                if !matches!(change, Change::ClockWentBack | Change::Published | Change::Unpublished | Change::Dropped) {
+                    self.metrics.certificate_renewed("ca");
+                }
                 self.observe(&store);
-                self.publish(&store.bundle()).await?;
-                Ok(Duration::ZERO)
+                Ok((Duration::ZERO, self.publish(&store.bundle()).await?))
             }
             Step::Wait { check_in } => {
-                if let Ok(Some(store)) = decode(&data) {
-                    self.observe(&store);
-                    self.publish(&store.bundle()).await?;
-                }
-                Ok(check_in)
+                let Ok(Some(store)) = decode(&data) else { return Ok((check_in, false)) };
+                self.observe(&store);
+                Ok((check_in, self.publish(&store.bundle()).await?))
             }
         }
     }
@@ -122,28 +145,42 @@ impl Keeper {
         self.metrics.set_certificate_expiry("ca", store.current.authority.validity().not_after.as_second());
     }
 
-    async fn write(&self, live: Option<&Secret>, store: &Store) -> Result<(), kube::Error> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.own_namespace);
+    /// With the resourceVersion that we read: of two writers one loses, and reads again.
+    async fn write(&self, live: &Secret, store: &Store) -> Result<(), kube::Error> {
         let data: BTreeMap<String, ByteString> =
             encode(store).into_iter().map(|(key, value)| (key, ByteString(value))).collect();
-        let written = if let Some(live) = live {
-            // With the resourceVersion that we read: of two writers one loses, and reads again.
-            let secret = Secret { data: Some(data), string_data: None, ..live.clone() };
-            let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-            api.replace(CA_SECRET, &parameters, &secret).await?
-        } else {
-            let mut secret = Secret { data: Some(data), ..Secret::default() };
-            secret.metadata.name = Some(CA_SECRET.to_owned());
-            // Not by force: of two writers one loses, and reads again.
-            api.patch(CA_SECRET, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&secret)).await?
-        };
-        self.caches.ca.written(written);
+        let secret = Secret { data: Some(data), string_data: None, ..live.clone() };
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        self.caches.ca.written(self.secrets().replace(CA_SECRET, &parameters, &secret).await?);
         Ok(())
     }
 
+    /// The Secret, empty as the manifest ships it: that takes nothing away where somebody made one
+    /// meanwhile. An apply can be allowed by name, a plain creation only for every name.
+    async fn create(&self) -> Result<(), kube::Error> {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(CA_SECRET.to_owned());
+        secret.metadata.labels = Some(labels());
+        let apply = PatchParams::apply(FIELD_MANAGER).force();
+        self.caches.ca.written(self.secrets().patch(CA_SECRET, &apply, &Patch::Apply(&secret)).await?);
+        Ok(())
+    }
+
+    fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.own_namespace)
+    }
+
+    async fn publish_mounted(&self, directory: &Path, mounted: &mut MountedBundle) -> Result<bool, KeepError> {
+        if !self.settings.managed {
+            return Ok(false);
+        }
+        let bundle = mounted.look(directory, std::time::Instant::now()).map_err(KeepError::Mounted)?;
+        self.publish(&bundle).await
+    }
+
     /// Nothing is published before the definition is there, which owns the configurations.
-    async fn publish(&self, bundle: &TrustBundle) -> Result<(), KeepError> {
-        let Some(definition) = self.caches.definition.get().filter(|_| self.settings.managed) else { return Ok(()) };
+    async fn publish(&self, bundle: &TrustBundle) -> Result<bool, KeepError> {
+        let Some(definition) = self.caches.definition.get().filter(|_| self.settings.managed) else { return Ok(false) };
         let published = Published {
             reached: self.settings.reached.clone(),
             bundle: bundle.to_pem(),
@@ -151,6 +188,15 @@ impl Keeper {
             own_user: format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", self.own_namespace),
         };
         publish(&self.client, &self.caches, &published).await.map_err(KeepError::Configuration)
+    }
+}
+
+const CONFLICT: u16 = 409;
+
+impl KeepError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Secret(kube::Error::Api(status)) | Self::Configuration(kube::Error::Api(status))
+            if status.code == CONFLICT)
     }
 }
 

@@ -29,7 +29,7 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 impl Certificate {
     /// Runs for as long as it is polled.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
         self.caches.filled().await;
         let mut changes = self.caches.subscribe();
         let mut mounted = None;
@@ -52,7 +52,10 @@ impl Certificate {
         let now = Timestamp::now();
         let data = self.caches.ca.get().as_deref().map(data_of).unwrap_or_default();
         let store = match decode(&data) {
-            Ok(Some(store)) => store,
+            Ok(Some(store)) => {
+                *last_fault = None;
+                store
+            }
             Ok(None) => {
                 self.trusted.still_waiting("waiting for the leader to make the CA");
                 return LOOK_AGAIN;
@@ -68,7 +71,6 @@ impl Certificate {
                 Ok(leaf) => {
                     tracing::info!(?why, "serving a new certificate");
                     self.serve(leaf);
-                    *last_fault = None;
                     Duration::ZERO
                 }
                 Err(error) => {
@@ -87,7 +89,10 @@ impl Certificate {
         last_fault: &mut Option<String>,
     ) -> Duration {
         match reload(mounted.as_ref(), directory, Timestamp::now()) {
-            Outcome::Unchanged => {}
+            Outcome::Unchanged => *last_fault = None,
+            Outcome::Swapped(new) if !self.is_welcome(&new.leaf) => {
+                tracing::debug!("the mounted certificate waits until the webhook configurations trust it");
+            }
             Outcome::Swapped(new) => {
                 tracing::info!(directory = %directory.display(), "serving the mounted certificate");
                 self.serve(new.leaf.clone());
@@ -97,6 +102,16 @@ impl Certificate {
             Outcome::KeptLastGood(error) => self.fault(error.to_string(), last_fault),
         }
         LOOK_AT_FILES
+    }
+
+    /// Whether to serve this leaf now: one that is trusted is not given up for one that is not.
+    fn is_welcome(&self, leaf: &Leaf) -> bool {
+        let now = Timestamp::now();
+        let published = TrustBundle::common(&bundles(&self.caches));
+        let served = self.resolver.leaf();
+        !self.settings.managed
+            || published.verify(leaf, now).is_ok()
+            || served.is_none_or(|served| published.verify(&served, now).is_err())
     }
 
     fn serve(&self, leaf: Leaf) {
@@ -115,7 +130,7 @@ impl Certificate {
         }
     }
 
-    fn report_trust(&mut self) {
+    fn report_trust(&self) {
         let Some(leaf) = self.resolver.leaf() else { return };
         let name = self.settings.reached.server_name();
         if !leaf.is_for(&name) {

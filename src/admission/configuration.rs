@@ -3,6 +3,8 @@
 //! Every field is written out, those with defaults too, so that an exact comparison shows what
 //! somebody else changed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
@@ -79,20 +81,13 @@ impl Published {
     }
 
     fn metadata(&self) -> ObjectMeta {
-        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let mut labels = labels();
+        // AKS would add selectors of its own and have them added again for ever
+        // (https://learn.microsoft.com/azure/aks/faq, admission controllers).
+        labels.insert("admissions.enforcer/disabled".to_owned(), "true".to_owned());
         ObjectMeta {
             name: Some(CONFIGURATION.to_owned()),
-            labels: Some(
-                [
-                    label("app.kubernetes.io/name", "nats-manager"),
-                    label("app.kubernetes.io/component", "webhook"),
-                    label("app.kubernetes.io/part-of", "nats-manager"),
-                    // AKS would add selectors of its own and have them added again for ever
-                    // (https://learn.microsoft.com/azure/aks/faq, admission controllers).
-                    label("admissions.enforcer/disabled", "true"),
-                ]
-                .into(),
-            ),
+            labels: Some(labels),
             owner_references: Some(vec![OwnerReference {
                 api_version: "apiextensions.k8s.io/v1".to_owned(),
                 kind: "CustomResourceDefinition".to_owned(),
@@ -136,6 +131,12 @@ impl Published {
             ),
         ]
     }
+}
+
+/// The labels of what belongs to the webhook.
+pub(super) fn labels() -> BTreeMap<String, String> {
+    let all = [("name", "nats-manager"), ("component", "webhook"), ("part-of", "nats-manager")];
+    all.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned())).into()
 }
 
 /// Specs only: status is written by the manager alone.

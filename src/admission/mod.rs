@@ -16,6 +16,8 @@ pub mod authority;
 pub mod certificate;
 pub mod configuration;
 pub mod facts;
+mod mounted;
+mod pace;
 mod publish;
 pub mod serve;
 pub mod watch;

@@ -1,7 +1,10 @@
 //! Makes the configurations what they should be: created where there is none, replaced whole where
 //! anything differs.
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::{
+    api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -16,12 +19,15 @@ use super::{
 };
 use crate::controller::watch::Named;
 
-/// Publishes both configurations; requests only what differs.
-pub(super) async fn publish(client: &Client, caches: &Caches, published: &Published) -> Result<(), kube::Error> {
+/// Publishes both configurations; requests only what differs, and says whether anything did.
+pub(super) async fn publish(client: &Client, caches: &Caches, published: &Published) -> Result<bool, kube::Error> {
     let api = Api::all(client.clone());
-    make(&api, &caches.mutating, published.mutating(), |live, wanted| live.webhooks == wanted.webhooks).await?;
+    let mutating =
+        make(&api, &caches.mutating, published.mutating(), |live, wanted| live.webhooks == wanted.webhooks).await?;
     let api = Api::all(client.clone());
-    make(&api, &caches.validating, published.validating(), |live, wanted| live.webhooks == wanted.webhooks).await
+    let validating =
+        make(&api, &caches.validating, published.validating(), |live, wanted| live.webhooks == wanted.webhooks).await?;
+    Ok(mutating || validating)
 }
 
 /// What the apiserver trusts now: the bundle of each webhook.
@@ -45,17 +51,17 @@ async fn make<K>(
     slot: &Named<K>,
     mut wanted: K,
     same_webhooks: impl Fn(&K, &K) -> bool,
-) -> Result<(), kube::Error>
+) -> Result<bool, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
 {
     let kind = K::kind(&());
     let written = match slot.get() {
-        Some(live) if same_webhooks(&live, &wanted) && same_metadata(live.as_ref(), &wanted) => return Ok(()),
+        Some(live) if same_webhooks(&live, &wanted) && same_metadata(live.as_ref(), &wanted) => return Ok(false),
         Some(live) => {
             tracing::info!(%kind, "mending the webhook configuration");
-            // Whole, so that what somebody added goes as well.
-            wanted.meta_mut().resource_version = live.resource_version();
+            // Whole, so that what somebody added to the webhooks goes as well.
+            *wanted.meta_mut() = mended(live.meta(), wanted.meta());
             api.replace(CONFIGURATION, &parameters(), &wanted).await?
         }
         None => {
@@ -66,7 +72,15 @@ where
         }
     };
     slot.written(written);
-    Ok(())
+    Ok(true)
+}
+
+/// What others put beside the webhooks stays; so does the version, against a write in between.
+fn mended(live: &ObjectMeta, wanted: &ObjectMeta) -> ObjectMeta {
+    let mut meta = live.clone();
+    meta.labels.get_or_insert_default().extend(wanted.labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+    meta.owner_references.clone_from(&wanted.owner_references);
+    meta
 }
 
 /// Labels of others are theirs; ours, and the owner, must be there.

@@ -73,6 +73,7 @@ impl Webhook {
             caches: caches.clone(),
             settings,
             own_namespace: own_namespace.clone(),
+            trusted: certificate.trusted.clone(),
             metrics: metrics.clone(),
         };
         let facts = ClusterFacts { places: places.clone(), watches: watches.clone(), caches };

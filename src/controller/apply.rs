@@ -79,8 +79,16 @@ const STATEFUL_SET: &str = "StatefulSet";
 impl ApplyError {
     /// Whether it is the servers that could not be applied.
     pub fn is_stateful_set(&self) -> bool {
-        let (Self::Foreign { kind, .. } | Self::Leftover { kind, .. } | Self::Refused { kind, .. } | Self::Serialize { kind, .. }) = self;
+        let (Self::Foreign { kind, .. }
+        | Self::Leftover { kind, .. }
+        | Self::Refused { kind, .. }
+        | Self::Serialize { kind, .. }) = self;
         *kind == STATEFUL_SET
+    }
+
+    /// Whether the apiserver does not know the kind, or takes no more objects of it.
+    fn is_unserved(&self) -> bool {
+        matches!(self, Self::Refused { cause: kube::Error::Api(status), .. } if matches!(status.code, 404 | 405))
     }
 
     /// Whether it passes by itself (somebody wrote at the same time): worth no more than another try.

@@ -29,6 +29,6 @@ mod run;
 pub mod scaling;
 pub mod status;
 pub mod watch;
-mod words;
+pub(crate) mod words;
 
 pub use run::{Controller, run};

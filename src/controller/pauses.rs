@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -13,7 +13,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 pub(super) struct Pauses(Mutex<HashMap<String, Failures>>);
 
 struct Failures {
-    count: u32,
+    since: Instant,
     pauses: ExponentialBackoff,
 }
 
@@ -25,7 +25,7 @@ impl Pauses {
     pub(super) fn next(&self, uid: &str) -> Duration {
         let mut all = self.all();
         let failures = all.entry(uid.to_owned()).or_insert_with(|| Failures {
-            count: 0,
+            since: Instant::now(),
             pauses: ExponentialBuilder::default()
                 .with_min_delay(FIRST)
                 .with_max_delay(LONGEST)
@@ -33,13 +33,12 @@ impl Pauses {
                 .with_jitter()
                 .build(),
         });
-        failures.count = failures.count.saturating_add(1);
         failures.pauses.next().unwrap_or(LONGEST)
     }
 
-    /// How many failures there were in a row.
-    pub(super) fn failures(&self, uid: &str) -> u32 {
-        self.all().get(uid).map_or(0, |failures| failures.count)
+    /// For how long it has been failing.
+    pub(super) fn failing_for(&self, uid: &str) -> Duration {
+        self.all().get(uid).map_or(Duration::ZERO, |failures| failures.since.elapsed())
     }
 
     /// It succeeded, or is gone.
@@ -63,9 +62,9 @@ mod tests {
         assert!(all[0] < FIRST * 2 + Duration::from_millis(1), "{all:?}");
         assert!(all[6] > Duration::from_secs(10), "{all:?}");
         assert!(all.iter().all(|pause| *pause <= LONGEST * 2), "{all:?}");
-        assert_eq!((pauses.failures("a"), pauses.failures("b")), (14, 0));
+        assert!(pauses.failing_for("a") > pauses.failing_for("b"));
         pauses.reset("a");
-        assert_eq!(pauses.failures("a"), 0);
+        assert_eq!(pauses.failing_for("a"), Duration::ZERO);
         assert!(pauses.next("a") < FIRST * 2 + Duration::from_millis(1));
     }
 }

@@ -72,7 +72,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Apply(ApplyError),
     /// Somebody wrote at the same time.
-    #[error("somebody else wrote at the same time: {0}")]
+    #[error("{0}")]
     Conflict(String),
     /// The finalizer could not be put on or taken off.
     #[error("cannot change the finalizer: {}", plainly(.0))]
@@ -102,8 +102,8 @@ const RESYNC: Duration = Duration::from_secs(600);
 /// does not tell by itself when a stream is gone.
 const ASK_SOON: Duration = Duration::from_secs(5);
 const ASK_LATE: Duration = Duration::from_secs(30);
-/// Conflicts in a row that nobody needs to know of.
-const CONFLICTS: u32 = 3;
+/// For so long nobody needs to know of conflicts: they pass.
+const CONFLICTS: Duration = Duration::from_secs(10);
 
 impl ReconcileError {
     /// Tells conflicts from what `other` makes of the rest.
@@ -128,7 +128,7 @@ impl From<ApplyError> for ReconcileError {
 impl Context {
     /// Whether it is worth no more than another try.
     pub(super) fn is_passing(&self, error: &ReconcileError, uid: &str) -> bool {
-        matches!(error, ReconcileError::Conflict(_)) && self.pauses.failures(uid) <= CONFLICTS
+        matches!(error, ReconcileError::Conflict(_)) && self.pauses.failing_for(uid) < CONFLICTS
     }
 
     /// A resource is gone.
@@ -162,7 +162,7 @@ pub(super) async fn reconcile(nats: &Nats, context: &Context) -> Result<Done, Re
     let rival = rivals::running(context.watches.rivals.state().iter().map(AsRef::as_ref));
     context.rivals.note(rival.as_deref());
     if rival.is_some() {
-        return Ok(Done::settled());
+        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::settled() });
     }
     let nats = context.report.freshest(nats);
     let id = NamespacedName::new(nats.namespace().unwrap_or_default(), nats.name_any());

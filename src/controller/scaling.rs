@@ -6,7 +6,7 @@
 
 use async_nats::ServerAddr;
 use kube::Client;
-use nats_manager_api::{Deployed, Nats, NamespacedName};
+use nats_manager_api::{Nats, NamespacedName};
 
 use super::{delete::never_started, observe::Observed};
 use crate::jetstream;
@@ -26,7 +26,7 @@ pub enum Scaling {
 }
 
 /// The fewest servers that form a cluster.
-const CLUSTERED: i64 = 3;
+const CLUSTERED: u32 = 3;
 
 /// Decides on the size of `nats`; asks JetStream at `address` only where it matters.
 pub async fn decide(
@@ -36,9 +36,9 @@ pub async fn decide(
     observed: &Observed,
     address: &ServerAddr,
 ) -> kube::Result<Scaling> {
-    let Some(deployed) = &observed.surroundings.deployed else { return Ok(Scaling::Free) };
+    let Some(size) = deployed_size(observed) else { return Ok(Scaling::Free) };
     let wanted = nats.spec.cluster.size;
-    if !needs_empty_store(deployed, wanted) || never_started(client, nats, id, observed).await? {
+    if !needs_empty_store(size, wanted) || never_started(client, nats, id, observed).await? {
         return Ok(Scaling::Free);
     }
     let obstacle = match jetstream::ask(address).await {
@@ -53,15 +53,61 @@ pub async fn decide(
         ),
     };
     Ok(Scaling::Held {
-        size: deployed.size,
-        reason: format!("The change of spec.cluster.size from {} to {wanted} is held: {obstacle}.", deployed.size),
+        size,
+        reason: format!("The change of spec.cluster.size from {size} to {wanted} is held: {obstacle}."),
     })
 }
 
-fn needs_empty_store(deployed: &Deployed, wanted: i64) -> bool {
-    (i64::from(deployed.size) >= CLUSTERED) != (wanted >= CLUSTERED)
+/// What the servers were configured for. While the StatefulSet is gone their configuration tells:
+/// there may be more volumes than servers.
+fn deployed_size(observed: &Observed) -> Option<u32> {
+    let size = observed.surroundings.deployed.as_ref()?.size;
+    let config = observed.live.config_map.as_deref().filter(|_| observed.live.stateful_set.is_none());
+    let files = config.and_then(|config| config.data.as_ref());
+    Some(match files.map(|files| files.values().any(|file| has_cluster_block(file))) {
+        Some(true) => size.max(CLUSTERED),
+        Some(false) => 1,
+        None => size,
+    })
+}
+
+fn has_cluster_block(config: &str) -> bool {
+    config.lines().any(|line| {
+        let rest = line.trim_start().strip_prefix("cluster");
+        rest.is_some_and(|rest| rest.trim_start_matches([' ', ':', '=']).starts_with('{'))
+    })
+}
+
+fn needs_empty_store(deployed: u32, wanted: i64) -> bool {
+    (deployed >= CLUSTERED) != (wanted >= i64::from(CLUSTERED))
 }
 
 fn count(streams: usize) -> String {
     if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_tells_whether_servers_form_a_cluster() {
+        for (expected, config) in [
+            (true, "port: 4222\n\ncluster {\n  port: 6222\n}\n"),
+            (true, "cluster: {"),
+            (true, "  cluster = { name: a }"),
+            (false, "# cluster {"),
+            (false, "cluster_advertise: a\njetstream {\n}"),
+            (false, ""),
+        ] {
+            assert_eq!(has_cluster_block(config), expected, "{config}");
+        }
+    }
+
+    #[test]
+    fn a_store_survives_a_change_within_a_cluster() {
+        for (deployed, wanted, empty) in [(1, 1, false), (1, 3, true), (3, 1, true), (3, 5, false), (5, 3, false)] {
+            assert_eq!(needs_empty_store(deployed, wanted), empty, "{deployed} -> {wanted}");
+        }
+    }
 }

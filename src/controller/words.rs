@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// What the apiserver said, or why it said nothing.
-pub(super) fn plainly(error: &kube::Error) -> String {
+pub(crate) fn plainly(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
@@ -12,7 +12,7 @@ pub(super) fn plainly(error: &kube::Error) -> String {
 }
 
 /// The text of an error with those of its causes that it does not hold already.
-pub(super) fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,17 +1,13 @@
 //! The objects of a NATS resource: made, and kept as they are to be.
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
-};
+mod ownership;
+
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{
-        BUDGET, CHILDREN, CONFIG_MAP, Child, DESTINATION_RULE, SECRET, SERVICE, STATEFUL_SET, essence, system_account,
-    },
-    world::{NAME, SERVICE_ACCOUNT, World, condition},
+    objects::{BUDGET, CHILDREN, CONFIG_MAP, DESTINATION_RULE, SECRET, SERVICE, STATEFUL_SET, essence, system_account},
+    world::{NAME, SERVICE_ACCOUNT, World},
 };
 
 const OWN_LABELS: [(&str, &str); 9] = [
@@ -191,114 +187,9 @@ async fn what_others_add_to_a_child_stays_and_costs_no_write() {
     }
     assert_eq!(CONFIG_MAP.get(&world).await["data"]["other"], "x");
     let requests = audit.since(mark).await.unwrap();
-    let writes: Vec<&str> = requests
-        .writes()
-        .filter(|event| event.user == SERVICE_ACCOUNT)
-        .map(|event| event.resource.as_str())
-        .collect();
+    let writes: Vec<&str> =
+        requests.writes().filter(|event| event.user == SERVICE_ACCOUNT).map(|event| event.resource.as_str()).collect();
     assert_eq!(writes, ["poddisruptionbudgets"]);
-}
-
-#[tokio::test]
-async fn a_child_that_somebody_else_controls_is_not_taken_over() {
-    let world = World::new().await;
-    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
-    let owners: Api<ConfigMap> = world.api();
-    let owner = owners
-        .patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner))
-        .await
-        .unwrap();
-    let foreign = |kind: &str| {
-        let metadata = json!({
-            "labels": {"whose": "theirs"},
-            "ownerReferences": [{
-                "apiVersion": "v1", "kind": "ConfigMap", "name": "other-owner", "uid": owner.uid(), "controller": true,
-            }],
-        });
-        let spec = match kind {
-            "Service" => json!({"ports": [{"port": 1}], "clusterIP": "None"}),
-            "StatefulSet" => json!({
-                "replicas": 0,
-                "serviceName": "theirs",
-                "selector": {"matchLabels": {"whose": "theirs"}},
-                "template": {
-                    "metadata": {"labels": {"whose": "theirs"}},
-                    "spec": {"containers": [{"name": "a", "image": "a"}]},
-                },
-            }),
-            _ => json!({}),
-        };
-        match kind {
-            "Secret" | "ConfigMap" => json!({"metadata": metadata, "data": {}}),
-            _ => json!({"metadata": metadata, "spec": spec}),
-        }
-    };
-    let children: [Child; 5] = [SECRET, CONFIG_MAP, SERVICE, BUDGET, STATEFUL_SET];
-    for child in children {
-        child.create(&world, "somebody", foreign(child.kind)).await;
-    }
-    let _manager = world.manager().await;
-    world.create(json!({})).await;
-
-    for child in children {
-        let cause = format!(
-            "{} {} belongs to ConfigMap other-owner and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own",
-            child.kind, child.name
-        );
-        let status = world
-            .status_becomes(&format!("Error that names the {}", child.kind), |status| {
-                condition(status, "Available").is_some_and(|(_, _, message)| message == cause)
-            })
-            .await;
-        assert_eq!(status.state, "Error");
-        let is = |reason: &str| ("False".to_owned(), reason.to_owned(), cause.clone());
-        assert_eq!(condition(&status, "Available"), Some(is("FailedProcessing")));
-        if child.kind == STATEFUL_SET.kind {
-            assert_eq!(condition(&status, "StatefulSet"), Some(is("FailedToSyncResources")));
-        }
-        world.event_becomes(("Warning", "FailedProcessing", &cause)).await;
-        let object = child.get(&world).await;
-        assert_eq!(object["metadata"]["labels"]["whose"], "theirs", "{}", child.kind);
-        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/name"], Value::Null, "{}", child.kind);
-        if child.kind == BUDGET.kind {
-            child.change(&world, json!({"metadata": {"ownerReferences": null}})).await;
-        } else {
-            child.delete(&world).await;
-        }
-    }
-    world.state_becomes("Ready").await;
-    assert_eq!(BUDGET.get(&world).await["spec"]["maxUnavailable"], 1);
-    owners.delete("other-owner", &DeleteParams::default()).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_password_is_made_once_and_kept() {
-    let world = World::new().await;
-    let old = json!({"metadata": {}, "type": "Opaque", "stringData": {"resolver.conf": "accounts: {} # another's"}});
-    SECRET.create(&world, "somebody", old).await;
-    let before = SECRET.get(&world).await;
-    let kept = |now: &Value| now["data"]["resolver.conf"] == before["data"]["resolver.conf"];
-
-    let manager = world.manager().await;
-    world.create(json!({})).await;
-    world.state_becomes("Ready").await;
-    let taken_over = SECRET.get(&world).await;
-    assert_eq!(taken_over["metadata"]["ownerReferences"][0]["kind"], "NATS");
-    assert!(kept(&taken_over));
-
-    world.patch(json!({"spec": {"labels": {"a": "1"}}})).await.unwrap();
-    SECRET.becomes(&world, "is applied again with its content", |now| {
-        now["metadata"]["labels"]["a"] == "1" && kept(now)
-    })
-    .await;
-    manager.terminate().await;
-    let _manager = world.manager().await;
-    world.looked_again().await;
-    assert!(kept(&SECRET.get(&world).await));
-
-    // Emptied, it is of no use to the servers.
-    SECRET.change(&world, json!({"data": {"resolver.conf": null}})).await;
-    SECRET.becomes(&world, "gets a password", |now| password(now).len() == 60).await;
 }
 
 /// The password in a Secret, empty if there is none.

@@ -79,6 +79,7 @@ async fn nothing_holds_a_deletion_where_nothing_is_lost() {
     deploy(&world, json!({})).await;
     delete_and_go(&world).await;
     jetstream::clear(&context).await;
+    claims_go(&world).await;
     let memory_only = json!({"jetStream": {"fileStorage": {"enabled": false}}});
     deploy(&world, memory_only).await;
     assert!(claims(&world).await.is_empty());
@@ -250,6 +251,33 @@ async fn a_pod_that_does_not_end_holds_up_its_volume_alone() {
     let kill = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     pods.delete("eventing-nats-9", &kill).await.unwrap();
     claims_go(&world).await;
+}
+
+#[tokio::test]
+async fn a_foreground_deletion_that_is_blocked_keeps_the_servers() {
+    let world = World::new().await;
+    let (server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+    deploy(&world, json!({})).await;
+    jetstream::make_stream(&context, "orders").await;
+    let audit = world.cluster.audit().unwrap();
+
+    world.api::<Nats>().delete(NAME, &DeleteParams::foreground()).await.unwrap();
+    world.state_becomes("Warning").await;
+    eventually("the servers are there to stay", SOON, || async {
+        let Some(before) = world.api::<StatefulSet>().get_opt(NAME).await.unwrap() else { return false };
+        let mark = audit.mark().await.unwrap();
+        world.looked_again().await;
+        let after = world.api::<StatefulSet>().get_opt(NAME).await.unwrap();
+        let ready = before.status.unwrap().ready_replicas == Some(3);
+        let calm = audit.since(mark).await.unwrap().writes_of_user(SERVICE_ACCOUNT) <= 1;
+        ready && calm && after.is_some_and(|after| after.metadata.uid == before.metadata.uid)
+    })
+    .await;
+    assert_eq!(claims(&world).await.len(), 3);
+    jetstream::clear(&context).await;
+    world.gone().await;
 }
 
 #[tokio::test]

@@ -33,7 +33,8 @@ async fn a_resource_becomes_ready_with_few_writes() {
     let stateful_set = world.api::<StatefulSet>().get(NAME).await.unwrap();
     assert_eq!(stateful_set.spec.unwrap().replicas, Some(3));
 
-    let events: Vec<String> = world.events().await.into_iter().map(|(_, reason, note)| format!("{reason}: {note}")).collect();
+    let events: Vec<String> =
+        world.events().await.into_iter().map(|(_, reason, note)| format!("{reason}: {note}")).collect();
     assert_eq!(
         events,
         [

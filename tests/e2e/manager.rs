@@ -110,6 +110,12 @@ impl Manager {
         tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.unwrap().unwrap().code()
     }
 
+    /// Waits until it ends by itself; the exit code, and the log.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
+        let status = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.unwrap().unwrap();
+        (status.code(), self.log())
+    }
+
     /// Kills it without notice.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, ResourceExt,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
 use nats_manager_api::{Nats, NatsStatus};
 use nats_manager_harness::{Seen, eventually};
@@ -38,10 +38,7 @@ pub const CHILDREN: [Child; 6] = [
     child("", "v1", "Secret", "secrets", "eventing-nats-secret"),
     child("", "v1", "ConfigMap", "configmaps", "eventing-nats-config"),
     child("", "v1", "Service", "services", "eventing-nats"),
-    Child {
-        annotated: false,
-        ..child("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "eventing-nats")
-    },
+    Child { annotated: false, ..child("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "eventing-nats") },
     child("apps", "v1", "StatefulSet", "statefulsets", "eventing-nats"),
     child("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules", "eventing-nats"),
 ];
@@ -109,6 +106,15 @@ impl Child {
         .await
     }
 
+    /// Waits until it is gone.
+    pub async fn goes(&self, world: &World) {
+        let api = self.api(world);
+        eventually(&format!("{} goes", self.kind), SOON, || async {
+            Ok::<_, kube::Error>(api.get_opt(self.name).await?.is_none())
+        })
+        .await;
+    }
+
     /// Deletes it, and waits for the next one.
     pub async fn comes_back(&self, world: &World) -> Value {
         let before = self.get(world).await;
@@ -164,7 +170,8 @@ impl World {
     pub async fn event_becomes(&self, (kind, reason, note): (&str, &str, &str)) {
         eventually(&format!("event {reason} {note}"), SOON, || async {
             let events = self.events().await;
-            if events.iter().any(|event| (event.0.as_str(), event.1.as_str(), event.2.as_str()) == (kind, reason, note)) {
+            if events.iter().any(|event| (event.0.as_str(), event.1.as_str(), event.2.as_str()) == (kind, reason, note))
+            {
                 Seen::Done(())
             } else {
                 Seen::NotYet(format!("{events:?}"))
@@ -187,7 +194,7 @@ impl World {
 
     /// The pods, by name.
     pub async fn pods(&self) -> Vec<Pod> {
-        let mut pods = self.api::<Pod>().list(&Default::default()).await.unwrap().items;
+        let mut pods = self.api::<Pod>().list(&ListParams::default()).await.unwrap().items;
         pods.sort_by_key(ResourceExt::name_any);
         pods
     }

@@ -1,1 +1,205 @@
-//! The definition, as a real apiserver takes it.
+//! The definition, as a real apiserver takes it: schema, CEL, defaults, columns.
+
+use std::path::PathBuf;
+
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, DynamicObject, ListParams, PostParams},
+};
+use nats_manager_harness::{Seen, eventually};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    objects::nats,
+    world::{NAMESPACE, SOON, World, kubectl},
+};
+
+/// See the head of the file.
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    old: Option<Value>,
+    new: Value,
+    #[serde(default)]
+    refused: Vec<Refusal>,
+    stored: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    field: String,
+    message: String,
+    floor: Option<String>,
+    floor_message: Option<String>,
+}
+
+#[tokio::test]
+async fn the_apiserver_agrees_with_the_rules() {
+    let world = World::new().await;
+    let api = nats(&world, "default");
+    let cases: Vec<Case> = serde_yaml::from_str(include_str!("../../api/tests/cases.yaml")).unwrap();
+    let past_the_floor = |case: &Case| case.stored.is_some();
+    world.without_rules().await;
+    let mut stored = Vec::new();
+    for (index, case) in cases.iter().enumerate().filter(|(_, case)| past_the_floor(case)) {
+        stored.push((index, store(&api, index, case.old.as_ref().unwrap()).await.unwrap()));
+    }
+    world.with_rules().await;
+
+    let mut disagreements = Vec::new();
+    for (index, case) in cases.iter().enumerate() {
+        let answer = match (&case.old, stored.iter().find(|(stored, _)| *stored == index)) {
+            (None, _) => store(&api, index, &case.new).await,
+            (Some(_), Some((_, old))) => change(&api, old, &case.new).await,
+            (Some(old), None) => {
+                let old = store(&api, index, old).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+                change(&api, &old, &case.new).await
+            }
+        };
+        disagreements.extend(case.compare(answer).into_iter().map(|what| format!("{}: {what}", case.name)));
+    }
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    assert!(cases.len() > 60, "only {} cases", cases.len());
+    for nats in api.list(&ListParams::default()).await.unwrap() {
+        api.delete(&nats.name_any(), &DeleteParams::default()).await.unwrap();
+    }
+}
+
+impl Case {
+    /// What is not as the case says.
+    fn compare(&self, answer: kube::Result<DynamicObject>) -> Vec<String> {
+        let expected: Vec<&Refusal> = self.refused.iter().filter(|refusal| refusal.floor.is_some()).collect();
+        match answer {
+            Ok(_) if expected.is_empty() => Vec::new(),
+            Ok(_) => vec!["accepted".to_owned()],
+            Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
+                let causes = status.details.map(|details| details.causes).unwrap_or_default();
+                let is_told = |refusal: &&&Refusal| {
+                    let message = refusal.floor_message.as_ref().unwrap_or(&refusal.message);
+                    causes.iter().any(|cause| {
+                        let is_above = refusal
+                            .field
+                            .strip_prefix(&cause.field)
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+                        is_above && cause.message.contains(message.as_str())
+                    })
+                };
+                let untold = expected.iter().filter(|refusal| !is_told(refusal));
+                untold
+                    .map(|refusal| format!("{}: {} is not among {causes:?}", refusal.field, refusal.message))
+                    .collect()
+            }
+            Err(error) => vec![format!("refused: {error}")],
+        }
+    }
+}
+
+async fn store(api: &Api<DynamicObject>, index: usize, spec: &Value) -> kube::Result<DynamicObject> {
+    let object = json!({
+        "apiVersion": "operator.kyma-project.io/v1alpha1",
+        "kind": "NATS",
+        "metadata": {"name": format!("case-{index}")},
+        "spec": spec,
+    });
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
+}
+
+async fn change(api: &Api<DynamicObject>, old: &DynamicObject, spec: &Value) -> kube::Result<DynamicObject> {
+    let mut changed = old.clone();
+    changed.data["spec"] = spec.clone();
+    api.replace(&old.name_any(), &PostParams::default(), &changed).await
+}
+
+#[tokio::test]
+async fn whatever_is_left_out_gets_its_default() {
+    let world = World::new().await;
+    let api = nats(&world, "default");
+    let defaults = json!({
+        "cluster": {"size": 3},
+        "jetStream": {
+            "fileStorage": {"enabled": true, "storageClassName": "default"},
+            "memStorage": {"enabled": true, "size": "1Gi"},
+        },
+        "logging": {"debug": false, "trace": false},
+        "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}},
+    });
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let none = json!({});
+    for (spec, pointer, filled) in [
+        (None, "", &defaults),
+        (Some(json!({})), "", &defaults),
+        (Some(json!({"cluster": {}, "logging": {}})), "", &defaults),
+        (Some(json!({"jetStream": {"memStorage": {}, "fileStorage": {}}})), "", &defaults),
+        (Some(json!({"jetStream": {"memStorage": {"enabled": false}}})), "/jetStream/memStorage/size", &json!("1Gi")),
+        (Some(json!({"logging": {"debug": true}})), "/logging/trace", &json!(false)),
+        // Filled only as a whole.
+        (Some(json!({"resources": {}})), "/resources", &none),
+        // Numbers and texts, as they were given.
+        (
+            Some(json!({"jetStream": {"fileStorage": {"size": 1_073_741_824}}})),
+            "/jetStream/fileStorage/size",
+            &json!(1_073_741_824),
+        ),
+        (Some(json!({"jetStream": {"memStorage": {"size": "500M"}}})), "/jetStream/memStorage/size", &json!("500M")),
+    ] {
+        let mut object = json!({
+            "apiVersion": "operator.kyma-project.io/v1alpha1",
+            "kind": "NATS",
+            "metadata": {"name": "defaults"},
+        });
+        if let Some(spec) = &spec {
+            object["spec"] = spec.clone();
+        }
+        let stored = api.create(&dry_run, &serde_json::from_value(object).unwrap()).await.unwrap();
+        assert_eq!(stored.data["spec"].pointer(pointer), Some(filled), "{spec:?}");
+    }
+}
+
+#[tokio::test]
+async fn kubectl_explains_shows_and_takes_the_samples() {
+    let world = World::new().await;
+    let explained = eventually("the schema is published", SOON, || async {
+        match kubectl(&world.cluster, &["explain", "nats.spec", "--recursive=false"]).await {
+            Ok(text) if text.contains("jetStream") => Seen::Done(text),
+            other => Seen::NotYet(format!("{other:?}")),
+        }
+    })
+    .await;
+    for field in ["annotations", "cluster", "jetStream", "labels", "logging", "resources"] {
+        let (_, rest) =
+            explained.split_once(&format!("\n  {field}\t")).unwrap_or_else(|| panic!("{field}: {explained}"));
+        let description = rest.lines().nth(1).unwrap_or_default().trim();
+        assert!(!description.is_empty() && description != "<no description>", "{field}: {explained}");
+    }
+
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples");
+    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let samples = files.iter().filter(|path| !path.ends_with("kustomization.yaml"));
+    for sample in samples.clone() {
+        let path = sample.to_str().unwrap();
+        let answer = kubectl(&world.cluster, &["apply", "--dry-run=server", "--validate=strict", "-f", path]).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    assert!(samples.count() > 0, "no samples");
+
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    let columns = |table: String| {
+        let rows: Vec<Vec<String>> =
+            table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+        rows
+    };
+    let short = columns(kubectl(&world.cluster, &["get", "nats", "-n", NAMESPACE]).await.unwrap());
+    assert_eq!(short[0], ["NAME", "STATE", "AGE"]);
+    assert_eq!(short[1][..2], ["eventing-nats", "Ready"]);
+    let wide = columns(kubectl(&world.cluster, &["get", "nats", "-n", NAMESPACE, "-o", "wide"]).await.unwrap());
+    assert_eq!(wide[0], ["NAME", "STATE", "AGE", "SIZE", "ZONES", "URL"]);
+    assert_eq!(wide[1][3..], ["3", "3", "nats://eventing-nats.kyma-system.svc.cluster.local:4222"]);
+    for category in ["kyma-modules", "kyma-nats"] {
+        let found = kubectl(&world.cluster, &["get", category, "-A", "-o", "name"]).await.unwrap();
+        assert!(found.contains("nats.operator.kyma-project.io/eventing-nats"), "{category}: {found}");
+    }
+}

@@ -1,8 +1,12 @@
 //! What is around a NATS resource, as tests change it: its definition, nodes, Istio, the provider.
 
 use k8s_openapi::{
-    api::core::v1::{ConfigMap, Node},
+    api::{
+        core::v1::{ConfigMap, Node},
+        storage::v1::StorageClass,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, ResourceExt,
@@ -30,11 +34,6 @@ impl World {
         }
     }
 
-    /// Puts the nodes back to where they were.
-    pub async fn three_zones(&self) {
-        self.zones([("node-a", Some("zone-a")), ("node-b", Some("zone-b")), ("node-c", Some("zone-c"))]).await;
-    }
-
     /// Lets no node take another pod, or all of them.
     pub async fn cordon(&self, unschedulable: bool) {
         for node in Api::<Node>::all(self.client.clone()).list(&ListParams::default()).await.unwrap() {
@@ -47,7 +46,21 @@ impl World {
         nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Makes the cluster know DestinationRules.
+    /// Adds a StorageClass like the default one.
+    pub async fn storage_class(&self, name: &str) {
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
+        let mut class = classes.get("standard").await.unwrap();
+        class.metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        classes.patch(name, &PatchParams::apply("user"), &Patch::Apply(&class)).await.unwrap();
+    }
+
+    /// Takes a StorageClass away.
+    pub async fn without_storage_class(&self, name: &str) {
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
+        classes.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Makes the cluster know `DestinationRules`.
     pub async fn install_istio(&self) {
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1",
@@ -76,7 +89,7 @@ impl World {
         .await;
     }
 
-    /// Takes DestinationRules away, with every one there is.
+    /// Takes `DestinationRules` away, with every one there is.
     pub async fn remove_istio(&self) {
         let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let uid = definitions.get(ISTIO).await.unwrap().uid().unwrap();
@@ -103,8 +116,11 @@ impl World {
     pub async fn without_rules(&self) {
         let mut definition = shipped_definition();
         without_rules(&mut definition);
-        let size = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/cluster/properties/size";
-        *definition.pointer_mut(size).unwrap() = json!({"x-kubernetes-int-or-string": true, "default": 3});
+        for (field, default) in [("cluster/properties/size", json!(3)), ("logging/properties/debug", json!(false))] {
+            let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
+            *definition.pointer_mut(&path).unwrap() =
+                json!({"x-kubernetes-preserve-unknown-fields": true, "default": default});
+        }
         self.apply_definition(&definition["metadata"]["name"].to_string().replace('"', ""), &definition).await;
         eventually("anything can be stored", SOON, || self.takes("three")).await;
     }

@@ -1,2 +1,115 @@
-//! placeholder
-fn main() {}
+//! How long a review takes in process, from the request to the answer, on one thread as in the
+//! manager.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "../tests/world/mod.rs"]
+mod world;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body, http::Request};
+use nats_manager_webhook::{LARGEST_BODY, Limits, Webhook, router};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Builder;
+use tower::ServiceExt;
+use world::{Cluster, Counts, create, spec, update, with};
+
+/// What the issue asks for.
+const MOST: Duration = Duration::from_millis(1);
+
+fn main() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let router = router(Arc::new(Cluster::default()), Counts::new(), Limits::default());
+    let full = full_spec(50, 100);
+    let changed = with(&full, "/logging/debug", json!(true));
+    let mut slowest = Duration::ZERO;
+    for (what, review) in [
+        ("default, create", create(&spec())),
+        ("full, create", create(&full)),
+        ("full, update", update(&full, &changed)),
+    ] {
+        for webhook in [Webhook::Mutate, Webhook::Validate] {
+            let p99 = repeat(&router, what, webhook, review.to_string().into(), 20_000).await;
+            slowest = slowest.max(p99);
+        }
+    }
+    let largest = update(&full_spec(1000, 220), &full_spec(1000, 219));
+    repeat(&router, "largest that keeps the rules, update", Webhook::Validate, largest.to_string().into(), 200).await;
+    repeat(&router, "8 MiB of braces", Webhook::Validate, braces(LARGEST_BODY), 20).await;
+    repeat(&router, "64 KiB of braces", Webhook::Validate, braces(64 << 10), 1000).await;
+    beside_large_ones(&router, create(&full).to_string().into()).await;
+    assert!(slowest < MOST, "p99 of {slowest:?} is not below {MOST:?}");
+}
+
+/// Everyday reviews while large ones come in all the time.
+async fn beside_large_ones(router: &Router, small: Vec<u8>) {
+    let large = braces(LARGEST_BODY);
+    let background = tokio::spawn({
+        let router = router.clone();
+        async move {
+            loop {
+                ask(&router, Webhook::Validate, large.clone()).await;
+            }
+        }
+    });
+    repeat(router, "full, create, beside 8 MiB ones", Webhook::Validate, small, 2000).await;
+    background.abort();
+}
+
+async fn repeat(router: &Router, what: &str, webhook: Webhook, body: Vec<u8>, times: usize) -> Duration {
+    let mut took = Vec::with_capacity(times);
+    for _ in 0..times {
+        let body = body.clone();
+        let begun = Instant::now();
+        ask(router, webhook, body).await;
+        took.push(begun.elapsed());
+        tokio::task::yield_now().await;
+    }
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100];
+    println!(
+        "{:<9} {what:<38} {:>8} bytes  p50 {:>9.1?}  p99 {:>9.1?}  max {:>9.1?}",
+        webhook.as_str(),
+        body.len(),
+        at(50),
+        at(99),
+        at(100)
+    );
+    at(99)
+}
+
+async fn ask(router: &Router, webhook: Webhook, body: Vec<u8>) {
+    let request = Request::post(webhook.path()).header("content-type", "application/json").body(Body::from(body));
+    let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+    assert!(response.status().as_u16() < 500);
+}
+
+/// Every field set, with so many labels and annotations, each annotation as long.
+fn full_spec(entries: usize, length: usize) -> Value {
+    let map = |kind: &str, value: &str| -> Value {
+        (0..entries).map(|n| (format!("example.com/{kind}-{n}"), json!(value))).collect::<Map<_, _>>().into()
+    };
+    let mut full = with(&spec(), "/labels", map("label", "some-value"));
+    full["annotations"] = map("annotation", &"x".repeat(length));
+    full["jetStream"]["fileStorage"] = json!({"enabled": true, "size": "20Gi", "storageClassName": "fast"});
+    full["resources"] = json!({
+        "limits": {"cpu": "2", "memory": "8Gi", "ephemeral-storage": "1Gi", "example.com/disk": "1"},
+        "requests": {"cpu": "500m", "memory": "2Gi", "ephemeral-storage": "1Gi", "example.com/disk": "1"},
+    });
+    full
+}
+
+/// A review of this size, all of it in the spec, in what takes the most memory.
+fn braces(length: usize) -> Vec<u8> {
+    let review = create(&json!("SPEC")).to_string();
+    let room = length - review.len() - 100;
+    let spec = format!("{{\"x\":[{}0]}}", "{\"\":0},".repeat(room / 7));
+    review.replacen("\"SPEC\"", &spec, 1).into()
+}

@@ -20,7 +20,7 @@ pub const LARGEST_BODY: usize = 8 << 20;
 const LARGEST_READ: usize = 4 * LARGEST_BODY;
 /// Up to here a body is an everyday one. Larger ones are let in a few at a time, or they would take
 /// all memory together.
-const SMALL: usize = 128 << 10;
+const SMALL: usize = 64 << 10;
 /// How many large bodies are in at a time.
 const LARGE_AT_A_TIME: usize = 2;
 

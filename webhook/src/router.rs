@@ -14,7 +14,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::{spawn_blocking, yield_now},
+    time::timeout,
+};
 
 use crate::{
     Facts, Observer, Verdict, Webhook,
@@ -107,7 +110,11 @@ impl Server {
         received: Received,
     ) -> Result<(Verdict, Vec<u8>), HandlerError> {
         let Received { bytes, large } = received;
-        let Some(permit) = large else { return self.review(webhook, &bytes) };
+        let Some(permit) = large else {
+            // A client that sends one request after the other without a pause gets one answer a turn.
+            yield_now().await;
+            return self.review(webhook, &bytes);
+        };
         let server = Arc::clone(self);
         let task = spawn_blocking(move || {
             let answer = server.review(webhook, &bytes);

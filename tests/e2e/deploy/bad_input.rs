@@ -2,7 +2,7 @@
 
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
@@ -92,31 +92,33 @@ async fn an_unreadable_resource_is_told_so_and_hides_no_other() {
     let manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    let unit = |name: &str, size: &str| {
-        json!({
+    let (own, elsewhere) = (nats(&world, NAMESPACE), nats(&world, "default"));
+    let debug = |debug: Value| Patch::Merge(json!({"spec": {"logging": {"debug": debug}, "labels": {"a": "1"}}}));
+    world.without_rules().await;
+    for (name, spec) in [
+        ("unreadable", json!({"logging": {"debug": "please"}})),
+        // The apiserver cannot even ask its rules of this one, so it takes no status of it.
+        ("hopeless", json!({"cluster": {"size": "three"}})),
+    ] {
+        let nats = json!({
             "apiVersion": "operator.kyma-project.io/v1alpha1",
             "kind": "NATS",
             "metadata": {"name": name},
-            "spec": {"cluster": {"size": size}},
-        })
-    };
-    let elsewhere = nats(&world, "default");
-    world.without_rules().await;
-    let user = PatchParams::apply("user").force();
-    elsewhere.patch("unreadable", &user, &Patch::Apply(&unit("unreadable", "three"))).await.unwrap();
-    let own = nats(&world, NAMESPACE);
-    let three = |size: Value| Patch::Merge(json!({"spec": {"cluster": {"size": size}, "labels": {"a": "1"}}}));
-    own.patch(NAME, &PatchParams::default(), &three(json!("three"))).await.unwrap();
+            "spec": spec,
+        });
+        elsewhere.patch(name, &PatchParams::apply("user"), &Patch::Apply(&nats)).await.unwrap();
+    }
+    own.patch(NAME, &PatchParams::default(), &debug(json!("please"))).await.unwrap();
     world.with_rules().await;
 
     for (api, name) in [(&elsewhere, "unreadable"), (&own, NAME)] {
         let message = is_in_error(api, name).await;
-        assert!(message.contains("cannot be read") && message.contains("three"), "{name}: {message}");
+        assert!(message.contains("cannot be read") && message.contains("please"), "{name}: {message}");
     }
     // Its objects stay, and it is as good as new once it is mended.
     let set = STATEFUL_SET.get(&world).await;
     assert_eq!(set["metadata"]["labels"]["a"], Value::Null);
-    own.patch(NAME, &PatchParams::default(), &three(json!(3))).await.unwrap();
+    own.patch(NAME, &PatchParams::default(), &debug(json!(true))).await.unwrap();
     world.is_ready_for_the_newest_spec().await;
     let now = STATEFUL_SET.get(&world).await;
     assert_eq!((&now["metadata"]["uid"], &now["metadata"]["labels"]["a"]), (&set["metadata"]["uid"], &json!("1")));
@@ -125,8 +127,10 @@ async fn an_unreadable_resource_is_told_so_and_hides_no_other() {
     manager.terminate().await;
     let _manager = world.manager().await;
     world.looked_again().await;
-    elsewhere.delete("unreadable", &DeleteParams::default()).await.unwrap();
-    eventually("it is gone", SOON, || async { elsewhere.get_opt("unreadable").await.map(|found| found.is_none()) }).await;
+    for name in ["unreadable", "hopeless"] {
+        elsewhere.delete(name, &DeleteParams::default()).await.unwrap();
+        eventually("it is gone", SOON, || async { elsewhere.get_opt(name).await.map(|found| found.is_none()) }).await;
+    }
 }
 
 #[tokio::test]
@@ -143,7 +147,9 @@ async fn a_resource_of_another_name_or_place_is_forbidden() {
         let conditions = object.data["status"]["conditions"].as_array().unwrap();
         let short: Vec<String> = conditions
             .iter()
-            .map(|condition| format!("{} {} {}", condition["type"], condition["status"], condition["reason"]).replace('"', ""))
+            .map(|condition| {
+                format!("{} {} {}", condition["type"], condition["status"], condition["reason"]).replace('"', "")
+            })
             .collect();
         assert_eq!(short, ["StatefulSet False Forbidden", "Available False Forbidden"]);
         let events = eventually("the event", SOON, || async {
@@ -151,12 +157,13 @@ async fn a_resource_of_another_name_or_place_is_forbidden() {
             let about = |event: &k8s_openapi::api::events::v1::Event| {
                 event.regarding.as_ref().and_then(|regarding| regarding.uid.clone()) == object.uid()
             };
-            let mut events = events.list(&Default::default()).await?.items;
+            let mut events = events.list(&ListParams::default()).await?.items;
             events.retain(about);
             Ok::<_, kube::Error>(if events.is_empty() { Seen::NotYet("none".to_owned()) } else { Seen::Done(events) })
         })
         .await;
-        let told: Vec<_> = events.iter().map(|e| (e.type_.as_deref(), e.reason.as_deref(), e.note.as_deref())).collect();
+        let told: Vec<_> =
+            events.iter().map(|e| (e.type_.as_deref(), e.reason.as_deref(), e.note.as_deref())).collect();
         assert_eq!(told, [(Some("Warning"), Some("Forbidden"), Some(text))]);
     }
 

@@ -2,10 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
-    objects::DESTINATION_RULE,
-    world::World,
-};
+use crate::{objects::DESTINATION_RULE, world::World};
 
 #[tokio::test]
 async fn a_destination_rule_comes_and_goes_with_istio() {

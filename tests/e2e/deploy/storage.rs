@@ -15,7 +15,7 @@ const CLAIMED: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/stor
 #[tokio::test]
 async fn the_provider_decides_on_the_size_of_new_volumes_only() {
     let world = World::new().await;
-    let _manager = world.manager().await;
+    let manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
     let size = async || STATEFUL_SET.get(&world).await.pointer(CLAIMED).cloned();
@@ -27,7 +27,7 @@ async fn the_provider_decides_on_the_size_of_new_volumes_only() {
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(size().await, Some(json!("1Gi")));
 
-    drop(_manager);
+    drop(manager);
     drop(world);
     let world = World::new().await;
     world.provider("alicloud").await;

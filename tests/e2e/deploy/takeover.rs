@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::{core::v1::PersistentVolumeClaim, storage::v1::StorageClass},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
-    Api, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
 };
 use nats_manager_api::Nats;
 use nats_manager_harness::{Seen, eventually};
@@ -21,6 +18,7 @@ use crate::{
     world::{NAME, NAMESPACE, SOON, World, condition},
 };
 
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const OLD_PASSWORD: &str = r#"accounts: {"$SYS": {users: [{user: "admin", password: "old"}]}}"#;
 
 #[tokio::test]
@@ -77,7 +75,8 @@ async fn takes_over(file: &str) -> (World, Manager) {
     let set_up = STATEFUL_SET.get(&world).await;
 
     let manager = world.manager().await;
-    let status = world.status_becomes("a status of ours", |status| status.observed_generation == old.metadata.generation).await;
+    let status =
+        world.status_becomes("a status of ours", |status| status.observed_generation == old.metadata.generation).await;
     assert_eq!(status.state, "Ready");
     world.looked_again().await;
     let status = world.state_becomes("Ready").await;
@@ -96,6 +95,8 @@ async fn takes_over(file: &str) -> (World, Manager) {
     // A single server cannot restart unnoticed.
     if set_up["spec"]["replicas"] != 1 {
         assert_eq!(world.events().await, []);
+        let available = status.conditions.iter().find(|condition| condition.type_ == "Available").unwrap();
+        assert_eq!(json!(available.last_transition_time), LONG_AGO);
     }
 
     world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
@@ -108,10 +109,7 @@ async fn takes_over(file: &str) -> (World, Manager) {
 /// The resource with the status of a cluster that runs, and its objects, running.
 async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
     // One of the files names it.
-    let classes: Api<StorageClass> = Api::all(world.client.clone());
-    let mut class = classes.get("standard").await.unwrap();
-    class.metadata = ObjectMeta { name: Some("gce-sc-hdd".to_owned()), ..ObjectMeta::default() };
-    let _ = classes.create(&PostParams::default(), &class).await;
+    world.storage_class("gce-sc-hdd").await;
     let mut documents = serde_yaml::Deserializer::from_str(file).map(|part| Value::deserialize(part).unwrap());
     let mut stored = documents.next().unwrap();
     let mut status = stored.as_object_mut().unwrap().remove("status").unwrap();
@@ -132,11 +130,15 @@ async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
     eventually("the old cluster runs", SOON, || async {
         let set = STATEFUL_SET.api(world).get(NAME).await?.data;
         let ready = &set["status"]["readyReplicas"];
-        Ok::<_, kube::Error>(if *ready == set["spec"]["replicas"] { Seen::Done(()) } else { Seen::NotYet(ready.to_string()) })
+        Ok::<_, kube::Error>(if *ready == set["spec"]["replicas"] {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(ready.to_string())
+        })
     })
     .await;
     for condition in status["conditions"].as_array_mut().unwrap() {
-        condition["lastTransitionTime"] = json!("2026-01-01T00:00:00Z");
+        condition["lastTransitionTime"] = json!(LONG_AGO);
         let (holds, reason, message) = match condition["type"].as_str().unwrap() {
             "StatefulSet" => ("True", "Available", "StatefulSet is ready"),
             "Available" => ("True", "Deployed", "NATS is deployed"),

@@ -30,14 +30,12 @@ async fn too_few_zones_are_a_warning_until_there_are_enough() {
         "soft"
     );
 
-    let too_few = |zones: i64| {
+    let too_few = |zones: i32| {
         let message =
             format!("NATS is not currently using enough availability zones (Recommended: 3, current: {zones}).");
         ("Warning", zones, ("False", "Unknown", message))
     };
-    let enough = || {
-        ("Ready", 3, ("True", "Deployed", "NATS is deployed in different availability zones.".to_owned()))
-    };
+    let enough = || ("Ready", 3, ("True", "Deployed", "NATS is deployed in different availability zones.".to_owned()));
     let unknown = |state, zones| {
         let message = "node node-c has no label topology.kubernetes.io/zone".to_owned();
         (state, zones, ("False", "FailedProcessing", message))
@@ -59,13 +57,14 @@ async fn too_few_zones_are_a_warning_until_there_are_enough() {
         let status = world
             .status_becomes(&format!("{expected:?}"), |status| {
                 let (is, why, says) = condition(status, "AvailabilityZones").unwrap_or_default();
-                status.availability_zones_used == *zones && (is.as_str(), why.as_str(), &says) == (holds, reason, message)
+                status.availability_zones_used == i64::from(*zones)
+                    && (is.as_str(), why.as_str(), &says) == (holds, reason, message)
             })
             .await;
         assert_eq!(status.state, *state, "{expected:?}");
         assert_eq!(condition(&status, "Available").unwrap().0, "True");
         eventually("the metric", SOON, || async {
-            manager.metric("nats_manager_availability_zones_used_count").await == Some(f64::from(*zones as i32))
+            manager.metric("nats_manager_availability_zones_used_count").await == Some(f64::from(*zones))
         })
         .await;
     }

@@ -62,6 +62,8 @@ impl Common {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
+            // A request that has come already is answered first.
+            biased;
             ended = &mut connection => ended,
             () = closing(self.phase.clone()) => {
                 connection.as_mut().graceful_shutdown();

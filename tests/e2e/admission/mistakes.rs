@@ -1,0 +1,129 @@
+//! What users of kubectl see.
+
+use serde_json::{Value, json};
+
+use super::{nats, shell::Shell};
+use crate::world::{NAME, NAMESPACE, World};
+
+const SIZE: &str = "spec.cluster.size: Invalid value: 4: size only accepts odd numbers";
+const MEMORY: &str = "spec.jetStream.memStorage.size: Invalid value: \"3Gi\": must not be more than the memory limit 1Gi";
+const CPU: &str = "spec.resources.requests.cpu: Invalid value: \"2\": must not be more than the limit 1";
+
+/// Two mistakes that only the webhook finds.
+fn bad() -> Value {
+    json!({
+        "jetStream": {"memStorage": {"size": "3Gi"}},
+        "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}},
+    })
+}
+
+fn file(shell: &Shell, name: &str, content: &Value) {
+    std::fs::write(shell.folder().join(name), content.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn every_way_to_create_shows_every_mistake_and_stores_nothing() {
+    let world = World::new().await;
+    let _manager = world.guarded().await;
+    let shell = Shell::new(&world.cluster);
+    file(&shell, "bad.json", &nats(bad()));
+    file(&shell, "good.json", &nats(json!({"cluster": {"size": 1}})));
+
+    for command in [
+        "create -f bad.json",
+        "create -f bad.json --dry-run=server",
+        "apply -f bad.json",
+        "apply -f bad.json --dry-run=server",
+        "apply -f bad.json --server-side",
+        "apply -f bad.json --server-side --dry-run=server",
+        "replace --force -f bad.json",
+    ] {
+        let said = shell.refused(&format!("kubectl {command}")).await;
+        assert!(said.contains("The NATS \"eventing-nats\" is invalid"), "{command}: {said}");
+        for mistake in [MEMORY, CPU] {
+            assert!(said.contains(mistake), "{command}: {mistake}: {said}");
+        }
+        assert_eq!(shell.done("kubectl get nats -A -o name").await, "", "{command}");
+    }
+    for command in ["create -f good.json --dry-run=server", "apply -f good.json --server-side --dry-run=server"] {
+        let said = shell.done(&format!("kubectl {command}")).await;
+        assert!(said.contains("Warning: spec.cluster.size: "), "{command}: {said}");
+        assert!(said.contains("server dry run"), "{command}: {said}");
+        assert_eq!(shell.done("kubectl get nats -A -o name").await, "", "{command}");
+    }
+    let shown = shell.done("kubectl create -f good.json --dry-run=server -o json 2>/dev/null").await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["spec"]["jetStream"]["fileStorage"]["size"], "1Gi", "a dry run shows the defaults");
+    let said = shell.done("kubectl create -f good.json").await;
+    assert!(said.contains("Warning: spec.cluster.size: "), "{said}");
+}
+
+#[tokio::test]
+async fn every_way_to_change_shows_every_mistake_and_stores_nothing() {
+    let world = World::new().await;
+    let _manager = world.guarded().await;
+    let shell = Shell::new(&world.cluster);
+    file(&shell, "good.json", &nats(json!({})));
+    shell.done("kubectl apply -f good.json").await;
+    world.state_becomes("Ready").await;
+    let before = world.stored().await;
+    file(&shell, "bad.json", &nats(bad()));
+    std::fs::write(shell.folder().join("patch.json"), json!({"spec": bad()}).to_string()).unwrap();
+    let operations = json!([
+        {"op": "replace", "path": "/spec/jetStream/memStorage/size", "value": "3Gi"},
+        {"op": "replace", "path": "/spec/resources", "value": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
+    ]);
+    file(&shell, "operations.json", &operations);
+
+    let patch = format!("patch nats -n {NAMESPACE} {NAME}");
+    for command in [
+        "apply -f bad.json".to_owned(),
+        "apply -f bad.json --dry-run=server".to_owned(),
+        "apply -f bad.json --server-side --force-conflicts".to_owned(),
+        "replace -f bad.json".to_owned(),
+        "replace -f bad.json --dry-run=server".to_owned(),
+        format!("{patch} --type merge --patch-file patch.json"),
+        format!("{patch} --type merge --patch-file patch.json --dry-run=server"),
+        format!("{patch} --type json --patch-file operations.json"),
+    ] {
+        let said = shell.refused(&format!("kubectl {command}")).await;
+        assert!(said.contains("\"eventing-nats\" is invalid"), "{command}: {said}");
+        for mistake in [MEMORY, CPU] {
+            assert!(said.contains(mistake), "{command}: {mistake}: {said}");
+        }
+        assert_eq!(world.stored().await, before, "{command}");
+    }
+    let said = shell.done(&format!("kubectl {patch} --type merge -p '{}'", json!({"spec": {"logging": {"trace": true}}}))).await;
+    assert!(said.contains("Warning: spec.logging.trace: "), "{said}");
+}
+
+#[tokio::test]
+async fn an_edit_is_refused_with_the_reason_in_the_editor() {
+    let world = World::new().await;
+    let _manager = world.guarded().await;
+    world.create(json!({})).await;
+    let shell = Shell::new(&world.cluster);
+    // Keeps what the editor is shown each time; the second time there is nothing left to replace.
+    let editor = "#!/bin/sh\ncp \"$1\" \"shown-$(ls shown-* 2>/dev/null | wc -l)\"\nsed -i \"$(cat change)\" \"$1\"\n";
+    std::fs::write(shell.folder().join("editor"), editor).unwrap();
+    shell.done("chmod +x editor").await;
+    let edit = format!("KUBE_EDITOR=./editor kubectl edit nats -n {NAMESPACE} {NAME}");
+
+    std::fs::write(shell.folder().join("change"), "s/  size: 3$/  size: 4/; s/500m/10m/").unwrap();
+    let said = shell.refused(&edit).await;
+    assert!(said.contains("Edit cancelled, no valid changes were saved"), "{said}");
+    let shown = std::fs::read_to_string(shell.folder().join("shown-1")).unwrap();
+    let cpu = "spec.resources.requests.cpu: Invalid value: \"40m\": must not be more than the limit 10m";
+    assert!(shown.lines().any(|line| line.starts_with("# ") && line.contains(SIZE)), "{shown}");
+    assert_eq!(world.stored().await["cluster"]["size"], 3);
+
+    shell.done("rm shown-*").await;
+    std::fs::write(shell.folder().join("change"), "s/500m/10m/").unwrap();
+    shell.refused(&edit).await;
+    let shown = std::fs::read_to_string(shell.folder().join("shown-1")).unwrap();
+    assert!(shown.lines().any(|line| line.starts_with("# ") && line.contains(cpu)), "{shown}");
+
+    std::fs::write(shell.folder().join("change"), "s/  size: 3$/  size: 5/").unwrap();
+    shell.done(&edit).await;
+    assert_eq!(world.stored().await["cluster"]["size"], 5);
+}

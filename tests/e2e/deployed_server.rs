@@ -1,0 +1,68 @@
+//! A NATS server with the configuration that is deployed.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use nats_manager_harness::{NatsServer, Tool, eventually};
+
+use crate::{
+    objects::{CONFIG_MAP, SECRET, system_account},
+    world::{SOON, World},
+};
+
+/// A server as the pod of ordinal 0 would start it now, in the place of one that was stopped: with
+/// its data and at its address. Killed when dropped.
+pub struct DeployedServer {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl DeployedServer {
+    pub async fn start(world: &World, stopped: &NatsServer) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let quoted = |path: &Path| serde_json::Value::from(path.to_str().unwrap()).to_string();
+        let config = CONFIG_MAP.get(world).await["data"]["nats.conf"].as_str().unwrap().to_owned();
+        let port = stopped.url().rsplit(':').next().unwrap().to_owned();
+        let mut here = config.clone();
+        for (there, replacement) in [
+            ("\"/data\"", quoted(&stopped.store())),
+            ("\"/var/run/nats/nats.pid\"", quoted(&folder.path().join("nats.pid"))),
+            ("\nport: 4222", format!("\nport: {port}")),
+            ("\nhttp_port: 8222", "\nhttp_port: -1".to_owned()),
+        ] {
+            assert!(here.contains(there), "no {there} in {config}");
+            here = here.replace(there, &replacement);
+        }
+        std::fs::create_dir(folder.path().join("accounts")).unwrap();
+        std::fs::write(folder.path().join("accounts/resolver.conf"), system_account(&SECRET.get(world).await)).unwrap();
+        let file = folder.path().join("nats.conf");
+        std::fs::write(&file, here).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(Tool::NatsServer.path().await.unwrap())
+            .arg("--config")
+            .arg(&file)
+            .envs([("SERVER_NAME", "eventing-nats-0"), ("CLUSTER_ADVERTISE", "localhost"), ("POD_NAME", "eventing-nats-0")])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let server = Self { child, _folder: folder };
+        let log = server._folder.path().join("log");
+        eventually("the server is ready", SOON, || async {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            if log.contains("Server is ready") { Ok(true) } else { Err(log) }
+        })
+        .await;
+        server
+    }
+}
+
+impl Drop for DeployedServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

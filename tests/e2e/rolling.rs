@@ -1,0 +1,114 @@
+//! Servers that restart one after the other.
+
+use std::sync::{Arc, Mutex};
+
+use futures::{StreamExt, TryStreamExt};
+use kube::{
+    Api,
+    runtime::{WatchStreamExt, watcher},
+};
+use nats_manager_api::{Nats, NatsStatus};
+use nats_manager_harness::eventually;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::{
+    manager::Options,
+    objects::{CONFIG_MAP, STATEFUL_SET},
+    world::{SOON, World, condition},
+};
+
+#[tokio::test]
+async fn a_roll_is_no_outage() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    let url = world.state_becomes("Ready").await.url;
+    assert_eq!(manager.terminate().await, Some(0));
+    let revision = STATEFUL_SET.get(&world).await["status"]["updateRevision"].clone();
+    let diary = Diary::keep(&world);
+
+    let mut options = Options::default();
+    options.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/nats:2.14.3".to_owned());
+    let _next = world.manager_with(&options).await;
+    STATEFUL_SET
+        .becomes(&world, "runs the new image", |set| {
+            let status = &set["status"];
+            status["currentRevision"] != revision && status["readyReplicas"] == 3 && status["updatedReplicas"] == 3
+        })
+        .await;
+    let rolled = |status: &NatsStatus| condition(status, "StatefulSet").is_some_and(|(holds, ..)| holds == "True");
+    eventually("the roll was told, and its end", SOON, || async {
+        let pages = diary.pages();
+        pages.iter().any(|status| !rolled(status)) && pages.last().is_some_and(rolled)
+    })
+    .await;
+
+    for status in diary.pages() {
+        assert_eq!((status.state.as_str(), &status.url), ("Ready", &url), "{status:?}");
+        assert_eq!(condition(&status, "Available").unwrap().0, "True", "{status:?}");
+        let (holds, reason, message) = condition(&status, "StatefulSet").unwrap();
+        if holds == "False" {
+            assert_eq!(reason, "Pending");
+            assert!(message.contains(" of 3 servers are ready, "), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_a_reload_cannot_apply_restarts_the_servers() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({"jetStream": {"memStorage": {"size": "100Mi"}}})).await;
+    world.state_becomes("Ready").await;
+    let memory = |size: &str| json!({"jetStream": {"memStorage": {"size": size}}});
+    for (what, spec, restarts) in [
+        ("more memory", memory("200Mi"), false),
+        ("debug messages", json!({"logging": {"debug": true}}), false),
+        ("no debug messages", json!({"logging": {"debug": false}}), false),
+        ("less memory", memory("50Mi"), true),
+        ("more memory again", memory("60Mi"), false),
+        ("no memory", json!({"jetStream": {"memStorage": {"enabled": false}}}), true),
+    ] {
+        let template = |set: &Value| set["spec"]["template"].clone();
+        let before = (CONFIG_MAP.get(&world).await, template(&STATEFUL_SET.get(&world).await));
+        world.patch(json!({"spec": spec})).await.unwrap();
+        CONFIG_MAP.becomes(&world, what, |config| config["data"] != before.0["data"]).await;
+        world.is_ready_for_the_newest_spec().await;
+        let set = STATEFUL_SET.get(&world).await;
+        assert_eq!(template(&set) != before.1, restarts, "{what}");
+        assert_eq!(set["status"]["updatedReplicas"], 3);
+    }
+}
+
+/// Every status that the one NATS resource had, as a watch shows it.
+struct Diary {
+    pages: Arc<Mutex<Vec<NatsStatus>>>,
+    writer: JoinHandle<()>,
+}
+
+impl Diary {
+    fn keep(world: &World) -> Self {
+        let api: Api<Nats> = world.api();
+        let pages = Arc::<Mutex<Vec<NatsStatus>>>::default();
+        let into = pages.clone();
+        let writer = tokio::spawn(async move {
+            let events = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+            let mut statuses = events.filter_map(|nats| async { nats.ok()?.status }).boxed();
+            while let Some(status) = statuses.next().await {
+                into.lock().unwrap().push(status);
+            }
+        });
+        Self { pages, writer }
+    }
+
+    fn pages(&self) -> Vec<NatsStatus> {
+        self.pages.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Diary {
+    fn drop(&mut self) {
+        self.writer.abort();
+    }
+}

@@ -1,0 +1,142 @@
+//! A change between one server and several, which a restart would pay for with the streams.
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use nats_manager_api::Nats;
+use nats_manager_harness::{NatsOptions, NatsServer, Seen, eventually};
+use serde_json::{Value, json};
+
+use crate::{
+    deployed_server::DeployedServer,
+    jetstream,
+    manager::Options,
+    objects::{CONFIG_MAP, STATEFUL_SET, essence},
+    world::{NAME, SOON, World, condition},
+};
+
+#[tokio::test]
+async fn growing_from_one_server_is_held_until_there_are_no_streams() {
+    let world = World::new().await;
+    let mut server = NatsServer::start(NatsOptions::default()).await.unwrap();
+    let options = Options { nats_url: server.url(), ..Options::default() };
+    let _manager = world.manager_with(&options).await;
+    world.create(json!({"cluster": {"size": 1}})).await;
+    world.state_becomes("Ready").await;
+    let before = jetstream::connect(&server.url()).await;
+    jetstream::make_stream(&before, "orders").await;
+    let config = essence(&CONFIG_MAP.get(&world).await);
+    let servers = essence(&STATEFUL_SET.get(&world).await);
+
+    world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
+    let reason = is_held(&world, "JetStream has 1 stream (orders)").await;
+    assert!(reason.starts_with("The change of spec.cluster.size from 1 to 3 is held: "), "{reason}");
+    assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
+    assert_eq!(essence(&STATEFUL_SET.get(&world).await), servers);
+
+    // A container that restarts now reads what is deployed.
+    server.stop().await.unwrap();
+    let restarted = DeployedServer::start(&world, &server).await;
+    let context = jetstream::connect(&server.url()).await;
+    assert_eq!(jetstream::messages(&context, "orders").await, Some(1));
+
+    // Whatever others do to the servers is undone.
+    let scale = Patch::Merge(json!({"spec": {"replicas": 3}}));
+    let sets = world.api::<StatefulSet>();
+    sets.patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
+    replicas_become(&world, 1).await;
+    assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
+    assert_eq!(STATEFUL_SET.comes_back(&world).await["spec"]["replicas"], 1);
+    assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
+    is_held(&world, "JetStream has 1 stream (orders)").await;
+
+    // What else is wanted goes on.
+    world.patch(json!({"spec": {"labels": {"team": "a"}, "logging": {"debug": true}}})).await.unwrap();
+    CONFIG_MAP
+        .becomes(&world, "has what else is wanted", |config| {
+            let text = config["data"]["nats.conf"].as_str().unwrap_or_default();
+            text.contains("debug: true") && !text.contains("cluster {") && config["metadata"]["labels"]["team"] == "a"
+        })
+        .await;
+    assert_eq!(STATEFUL_SET.get(&world).await["spec"]["replicas"], 1);
+
+    // Who cannot be asked may have streams.
+    drop(restarted);
+    is_held(&world, "whether there are any cannot be told").await;
+    server.start_again().await.unwrap();
+    is_held(&world, "JetStream has 1 stream (orders)").await;
+
+    let context = jetstream::connect(&server.url()).await;
+    jetstream::clear(&context).await;
+    replicas_become(&world, 3).await;
+    let status = world.state_becomes("Ready").await;
+    assert_eq!(condition(&status, "Progressing"), None);
+    let config = CONFIG_MAP.get(&world).await;
+    assert!(config["data"]["nats.conf"].as_str().unwrap().contains("cluster {"));
+    let held: Vec<_> = world.events().await.into_iter().filter(|(_, reason, _)| reason == "Held").collect();
+    let (kind, _, note) = &held[0];
+    assert_eq!(kind, "Warning");
+    assert!(note.contains("orders"), "{note}");
+    assert_eq!(held.iter().filter(|(_, _, note)| note.contains("orders")).count(), 1, "{held:#?}");
+}
+
+#[tokio::test]
+async fn a_change_that_costs_nothing_is_carried_out_at_once() {
+    let world = World::new().await;
+    let (server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    world.create(json!({"cluster": {"size": 1}})).await;
+    world.state_becomes("Ready").await;
+    let context = jetstream::connect(&server.url()).await;
+    for size in [3, 5] {
+        world.patch(json!({"spec": {"cluster": {"size": size}}})).await.unwrap();
+        world.is_ready_for_the_newest_spec().await;
+        assert_eq!(STATEFUL_SET.get(&world).await["spec"]["replicas"], size);
+        if size == 3 {
+            // From here on more servers take nothing away.
+            jetstream::make_stream(&context, "orders").await;
+        }
+    }
+    let config = essence(&CONFIG_MAP.get(&world).await);
+    let scale = Patch::Merge(json!({"spec": {"replicas": 1}}));
+    world.api::<StatefulSet>().patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
+    replicas_become(&world, 5).await;
+    assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
+    let held: Vec<_> = world.events().await.into_iter().filter(|(_, reason, _)| reason == "Held").collect();
+    assert!(held.is_empty(), "{held:?}");
+}
+
+#[tokio::test]
+async fn servers_that_never_started_have_nothing_to_lose() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    let resources = json!({"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}});
+    world.create(json!({"cluster": {"size": 1}, "resources": resources})).await;
+    eventually("its pod is pending", SOON, || async { world.pods().await.len() == 1 }).await;
+    world.status_becomes("that no server started is recorded", |status| status.servers_started == Some(false)).await;
+    world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
+    replicas_become(&world, 3).await;
+}
+
+/// Waits until the change of the size is held for this reason; the whole reason.
+async fn is_held(world: &World, reason: &str) -> String {
+    let status = world
+        .status_becomes(&format!("held: {reason}"), |status| {
+            status.state == "Warning"
+                && condition(status, "Progressing").is_some_and(|(holds, kind, message)| {
+                    holds == "False" && kind == "Held" && message.contains(reason)
+                })
+        })
+        .await;
+    assert!(!status.url.is_empty());
+    condition(&status, "Progressing").unwrap().2
+}
+
+async fn replicas_become(world: &World, replicas: i32) {
+    STATEFUL_SET.becomes(world, &format!("has {replicas} replicas"), |set| set["spec"]["replicas"] == replicas).await;
+}

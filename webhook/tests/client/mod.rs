@@ -1,0 +1,189 @@
+//! A server on a loopback address, and clients of it that see every byte.
+#![allow(unreachable_pub, reason = "a module of a test")]
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use nats_manager_certs::{Authority, Names, Resolver};
+use nats_manager_webhook::{Limits, Options, router, serve};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::world::{Cluster, Counts, create, spec};
+
+pub const NAME: &str = "webhook.kyma-system.svc";
+
+/// Longer than anything takes that is not broken.
+pub const LONG: Duration = Duration::from_secs(20);
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub resolver: Arc<Resolver>,
+    pub counts: Arc<Counts>,
+    pub authority: Authority,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// A server with short limits, so that tests do not take long.
+    pub async fn start(options: Options, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let authority = Authority::generate(Timestamp::now()).unwrap();
+        let resolver = Arc::new(Resolver::new());
+        let counts = Counts::new();
+        let router = router(Arc::new(Cluster::default()), counts.clone(), limits);
+        let (stop, stopped) = oneshot::channel();
+        let serving = serve(listener, resolver.clone(), router, counts.clone(), options, async {
+            let _ = stopped.await;
+        });
+        let task = tokio::spawn(async { serving.await.unwrap() });
+        let server = Self { address, resolver, counts, authority, stop: Mutex::new(Some(stop)), task };
+        server.renew();
+        server
+    }
+
+    /// Serves a new leaf.
+    pub fn renew(&self) {
+        let names = Names { dns: vec![NAME.to_owned()], addresses: Vec::new() };
+        self.resolver.swap(self.authority.issue(&names, Timestamp::now()).unwrap());
+    }
+
+    pub fn stop(&self) {
+        self.stop.lock().unwrap().take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits until the server has ended.
+    pub async fn ended(self) {
+        timeout(LONG, self.task).await.unwrap().unwrap();
+    }
+
+    pub async fn connect(&self) -> io::Result<Client> {
+        Client::connect(self.address, &self.authority).await
+    }
+}
+
+/// A connection.
+pub struct Client(pub TlsStream<TcpStream>);
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn closes(&self) -> bool {
+        self.head.to_lowercase().contains("connection: close")
+    }
+}
+
+pub fn connector(authority: &Authority) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// A request with the review of a good resource.
+pub fn request() -> Vec<u8> {
+    request_for(&create(&spec()))
+}
+
+pub fn request_for(review: &Value) -> Vec<u8> {
+    let body = review.to_string();
+    head(body.len()).into_bytes().into_iter().chain(body.into_bytes()).collect()
+}
+
+pub fn head(length: usize) -> String {
+    format!(
+        "POST /validate HTTP/1.1\r\nhost: {NAME}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr, authority: &Authority) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        // So that a client that does not read is soon one that the server waits for.
+        socket.set_recv_buffer_size(16 << 10)?;
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from(NAME).unwrap();
+        timeout(LONG, connector(authority).connect(name, stream)).await?.map(Self)
+    }
+
+    /// The certificate that the server showed.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.0.get_ref().1.peer_certificates().unwrap()[0].clone()
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await?;
+        self.0.flush().await
+    }
+
+    /// Asks for a review.
+    pub async fn ask(&mut self) -> io::Result<Answer> {
+        self.send(&request()).await?;
+        self.answer().await
+    }
+
+    /// Reads an answer.
+    pub async fn answer(&mut self) -> io::Result<Answer> {
+        timeout(LONG, self.read()).await?
+    }
+
+    async fn read(&mut self) -> io::Result<Answer> {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.more(&mut bytes).await?;
+        };
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+        let length: usize = length.parse().unwrap();
+        while bytes.len() < end + length {
+            self.more(&mut bytes).await?;
+        }
+        let body = String::from_utf8(bytes[end..].to_vec()).unwrap();
+        Ok(Answer { status: head[9..12].parse().unwrap(), head, body })
+    }
+
+    async fn more(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        match self.0.read_buf(bytes).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the server ends the connection.
+    pub async fn closed(&mut self) {
+        let mut rest = Vec::new();
+        let _ = timeout(LONG, self.0.read_to_end(&mut rest)).await.expect("the server keeps the connection");
+    }
+}

@@ -1,0 +1,302 @@
+//! The server on real sockets: connections, certificates, and the drain.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+mod client;
+mod world;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use client::{Client, LONG, Server, request};
+use nats_manager_certs::{Authority, Resolver};
+use nats_manager_webhook::{Limits, Options, Rejection};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_reviews() {
+    let server = Server::start(Options::default(), Limits::default()).await;
+    let mut client = server.connect().await.unwrap();
+    for _ in 0..100 {
+        let answer = client.ask().await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(!answer.closes() && answer.body.contains("\"allowed\":true"), "{answer:?}");
+    }
+    let chunked = String::from_utf8(request()).unwrap();
+    let (head, body) = chunked.split_once("\r\n\r\n").unwrap();
+    let head = head.split("\r\ncontent-length").next().unwrap();
+    let length = body.len();
+    client
+        .send(format!("{head}\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    assert_eq!(server.counts.reviews.lock().unwrap().len(), 101);
+}
+
+#[tokio::test]
+async fn a_new_certificate_drops_no_connection() {
+    let server = Server::start(Options::default(), Limits::default()).await;
+    let mut old = server.connect().await.unwrap();
+    old.ask().await.unwrap();
+    server.renew();
+    let mut new = server.connect().await.unwrap();
+    assert_ne!(old.certificate(), new.certificate());
+    for client in [&mut old, &mut new] {
+        assert!(!client.ask().await.unwrap().closes());
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_gets_its_answer() {
+    let server = Server::start(Options::default(), Limits::default()).await;
+    for (length, expected) in [(1 << 20, 400), (9 << 20, 413)] {
+        let mut client = server.connect().await.unwrap();
+        client.send(client::head(length).as_bytes()).await.unwrap();
+        client.send(&vec![b' '; length]).await.unwrap();
+        assert_eq!(client.answer().await.unwrap().status, expected);
+    }
+}
+
+/// Clients that ask all the time, as the apiserver does: connections are kept until told to close.
+async fn hammer(server: Arc<Server>, until: Arc<AtomicBool>, asked: Arc<AtomicUsize>) {
+    let mut kept: Option<Client> = None;
+    while !until.load(Ordering::Relaxed) {
+        let mut client = match kept.take() {
+            Some(client) => client,
+            None => server.connect().await.expect("a connection"),
+        };
+        let answer = client.ask().await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        asked.fetch_add(1, Ordering::Relaxed);
+        if !answer.closes() {
+            kept = Some(client);
+        }
+        sleep(ms(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_drain_fails_no_review() {
+    let options = Options { lame_duck: ms(1500), ..Options::default() };
+    let server = Arc::new(Server::start(options, Limits::default()).await);
+    let (quiet, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..8).map(|_| tokio::spawn(hammer(server.clone(), quiet.clone(), asked.clone()))).collect();
+    let mut idle = server.connect().await.unwrap();
+    idle.ask().await.unwrap();
+    let mut pausing = server.connect().await.unwrap();
+    pausing.ask().await.unwrap();
+    sleep(ms(300)).await;
+
+    server.stop();
+    sleep(ms(100)).await;
+    let before = asked.load(Ordering::Relaxed);
+    // An idle connection is not cut: its next request is answered, and told to close.
+    assert!(pausing.ask().await.unwrap().closes());
+    pausing.closed().await;
+    sleep(ms(600)).await;
+    assert!(asked.load(Ordering::Relaxed) > before + 8, "new connections are served");
+    quiet.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    // Under way when the port closes.
+    let mut late = server.connect().await.unwrap();
+    let request = request();
+    late.send(&request[..100]).await.unwrap();
+    idle.closed().await;
+    late.send(&request[100..]).await.unwrap();
+    assert!(late.answer().await.unwrap().closes());
+    let address = server.address;
+    Arc::into_inner(server).unwrap().ended().await;
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn a_drain_has_an_end() {
+    let options = Options { lame_duck: ms(0), drain: ms(300), ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let mut slow = server.connect().await.unwrap();
+    slow.send(&request()[..100]).await.unwrap();
+    let begun = Instant::now();
+    server.stop();
+    server.ended().await;
+    assert!(begun.elapsed() < ms(2000), "{:?}", begun.elapsed());
+    slow.closed().await;
+}
+
+#[tokio::test]
+async fn who_dawdles_is_cut_off_while_others_are_served() {
+    let options = Options { handshake: ms(800), exchange: ms(1800), idle: ms(2500), ..Options::default() };
+    let server = Server::start(options, Limits { body: ms(800), handler: ms(800) }).await;
+    let request = request();
+    let header = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    // How much is sent at once, and then byte by byte.
+    let begun = Instant::now();
+    let mut handshake = TcpStream::connect(server.address).await.unwrap();
+    let drip = |at: usize| {
+        let (server, request) = (&server, &request);
+        async move {
+            let mut client = server.connect().await.unwrap();
+            client.send(&request[..at]).await.unwrap();
+            let begun = Instant::now();
+            for byte in &request[at..] {
+                match timeout(ms(20), client.answer()).await {
+                    Ok(answer) => return (answer.ok().map(|answer| answer.status), begun.elapsed()),
+                    Err(_) => drop(client.send(&[*byte]).await),
+                }
+            }
+            panic!("the server waits for ever");
+        }
+    };
+    let silent = async {
+        let mut client = server.connect().await.unwrap();
+        let begun = Instant::now();
+        client.closed().await;
+        begun.elapsed()
+    };
+    // Asks and asks and never reads.
+    let deaf = async {
+        let labels: serde_json::Map<_, _> = (0..100).map(|n| (format!("-{n}"), "".into())).collect();
+        let request = client::request_for(&world::create(&world::with(&world::spec(), "/labels", labels.into())));
+        let mut client = server.connect().await.unwrap();
+        let mut last = Instant::now();
+        while timeout(LONG, client.send(&request)).await.expect("the server cuts it off").is_ok() {
+            last = Instant::now();
+            // The test itself must not be what others wait for.
+            sleep(ms(2)).await;
+        }
+        last.elapsed()
+    };
+    let others = async {
+        for _ in 0..50 {
+            let begun = Instant::now();
+            assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200);
+            assert!(begun.elapsed() < ms(800), "others wait: {:?}", begun.elapsed());
+            sleep(ms(20)).await;
+        }
+    };
+    let mut nothing = Vec::new();
+    let handshake = async {
+        let _ = timeout(LONG, handshake.read_to_end(&mut nothing)).await.unwrap();
+        begun.elapsed()
+    };
+    let (handshake, in_header, in_body, silent, deaf, ()) =
+        tokio::join!(handshake, drip(20), drip(header + 10), silent, deaf, others);
+    let is_about = |took: Duration, limit: u64| took > ms(limit - 50) && took < ms(limit + 1500);
+    assert!(is_about(handshake, 800), "{handshake:?}");
+    assert!(in_header.0.is_none() && is_about(in_header.1, 1800), "{in_header:?}");
+    assert!(in_body.0 == Some(408) && is_about(in_body.1, 800), "{in_body:?}");
+    assert!(is_about(silent, 2500), "{silent:?}");
+    // It goes on writing for a while after the server has stopped reading.
+    assert!(deaf < ms(1800 + 1500), "{deaf:?}");
+    assert!(server.counts.rejections.lock().unwrap().contains(&Rejection::Timeout));
+}
+
+#[tokio::test]
+async fn idle_connections_outlive_the_limit_on_an_exchange() {
+    let options = Options { exchange: ms(200), ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let mut client = server.connect().await.unwrap();
+    for _ in 0..3 {
+        assert!(!client.ask().await.unwrap().closes());
+        sleep(ms(300)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_longest_makes_room() {
+    let options = Options { connections: 4, ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let mut bare = Vec::new();
+    for _ in 0..3 {
+        bare.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let mut first = server.connect().await.unwrap();
+    first.ask().await.unwrap();
+    // Those that never got further than to connect go first.
+    let mut clients = Vec::new();
+    for mut bare in bare {
+        let mut client = server.connect().await.unwrap();
+        client.ask().await.unwrap();
+        clients.push(client);
+        let mut nothing = Vec::new();
+        let _ = timeout(LONG, bare.read_to_end(&mut nothing)).await.unwrap();
+    }
+    first.ask().await.unwrap();
+    let mut one_more = server.connect().await.unwrap();
+    one_more.ask().await.unwrap();
+    clients[0].closed().await;
+    for client in clients[1..].iter_mut().chain([&mut first, &mut one_more]) {
+        client.ask().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_silent_connections_keeps_nobody_out() {
+    let options = Options { connections: 64, ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let address = server.address;
+    let flood = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.extend(TcpStream::connect(address).await);
+            sleep(ms(2)).await;
+        }
+    });
+    sleep(ms(200)).await;
+    for _ in 0..30 {
+        assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200);
+        sleep(ms(20)).await;
+    }
+    assert!(!flood.is_finished());
+    flood.abort();
+}
+
+#[tokio::test]
+async fn failed_handshakes_are_counted() {
+    let server = Server::start(Options::default(), Limits::default()).await;
+    let stranger = Authority::generate(jiff::Timestamp::now()).unwrap();
+    assert!(Client::connect(server.address, &stranger).await.is_err());
+    let mut plain = TcpStream::connect(server.address).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let _ = plain.read_to_end(&mut Vec::new()).await;
+    drop(TcpStream::connect(server.address).await.unwrap());
+    let expected = [Rejection::Untrusted, Rejection::Protocol, Rejection::Closed];
+    let begun = Instant::now();
+    while server.counts.rejections.lock().unwrap().len() < expected.len() && begun.elapsed() < LONG {
+        sleep(ms(10)).await;
+    }
+    assert_eq!(*server.counts.rejections.lock().unwrap(), expected);
+    assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn without_a_certificate_handshakes_fail() {
+    let counts = world::Counts::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = nats_manager_webhook::router(Arc::new(world::Cluster::default()), counts.clone(), Limits::default());
+    let resolver = Arc::new(Resolver::new());
+    let client = async {
+        let authority = Authority::generate(jiff::Timestamp::now()).unwrap();
+        assert!(Client::connect(address, &authority).await.is_err());
+        sleep(ms(50)).await;
+    };
+    let options = Options { lame_duck: ms(0), ..Options::default() };
+    nats_manager_webhook::serve(listener, resolver, router, counts.clone(), options, client).await.unwrap();
+    assert_eq!(*counts.rejections.lock().unwrap(), [Rejection::NoCertificate]);
+}
