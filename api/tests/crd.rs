@@ -183,7 +183,7 @@ enum Floor {
 }
 
 fn cases() -> Vec<Case> {
-    serde_yaml::from_str(include_str!("cases.yaml")).unwrap()
+    serde_saphyr::from_str(include_str!("cases.yaml")).unwrap()
 }
 
 #[test]

@@ -17,7 +17,7 @@ const FILE_SIZE: &str = "spec.jetStream.fileStorage.size";
 const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 
 fn spec(yaml: &str) -> NatsSpec {
-    serde_yaml::from_str(yaml).unwrap()
+    serde_saphyr::from_str(yaml).unwrap()
 }
 
 /// Only a size of the file store.

@@ -6,9 +6,15 @@ use nats_manager_api::{
     rules::{Class, Surroundings},
     settle,
 };
+use serde::de::DeserializeOwned;
+
+/// By way of JSON, as objects come from the apiserver: reading YAML straight into a type takes numbers for text.
+fn read<T: DeserializeOwned>(yaml: &str) -> serde_json::Result<T> {
+    serde_json::from_value(serde_saphyr::from_str(yaml).unwrap())
+}
 
 fn nats(spec: &str) -> Nats {
-    let spec = serde_yaml::from_str(spec).unwrap();
+    let spec = read(spec).unwrap();
     let mut nats = Nats::new("eventing-nats", spec);
     nats.metadata.namespace = Some("kyma-system".into());
     nats.metadata.uid = Some("42".into());
@@ -221,7 +227,7 @@ status:
 
 #[test]
 fn a_resource_as_the_reference_stored_it_settles() {
-    let stored: Nats = serde_yaml::from_str(STORED).unwrap();
+    let stored: Nats = read(STORED).unwrap();
     let surroundings = beside(deployed(volume(Bytes::gibi(20), None)));
     let cluster = settle(&stored, &surroundings, Spread::Hard).unwrap();
     assert_eq!(cluster, settled_in(&surroundings, "{}"));
@@ -240,13 +246,13 @@ fn null_is_absent_and_so_is_no_spec_at_all() {
         "spec: {jetStream: {memStorage: {enabled: , size: }}, logging: {debug: , trace: }}",
         "spec: {labels: {a: }, annotations: {b: }}",
     ] {
-        let read: Nats = serde_yaml::from_str(&format!("{head}{spec}")).unwrap();
+        let read: Nats = read(&format!("{head}{spec}")).unwrap();
         assert_eq!(read.spec, nats("{}").spec, "{spec}");
     }
-    let partial: Nats = serde_yaml::from_str(&format!("{head}spec: {{resources: {{limits: }}}}")).unwrap();
+    let partial: Nats = read(&format!("{head}spec: {{resources: {{limits: }}}}")).unwrap();
     assert_eq!((partial.spec.resources.limits, partial.spec.resources.requests), (None, None));
     for unreadable in ["spec: []", "spec: 1", "spec: {cluster: {size: three}}", "spec: {labels: {a: 1}}"] {
-        assert!(serde_yaml::from_str::<Nats>(&format!("{head}{unreadable}")).is_err(), "{unreadable}");
+        assert!(read::<Nats>(&format!("{head}{unreadable}")).is_err(), "{unreadable}");
     }
 }
 

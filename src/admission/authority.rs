@@ -75,19 +75,19 @@ impl Keeper {
         let mut mounted = MountedBundle::default();
         let mut retry = FIRST_RETRY;
         let mut pace = Pace::new();
+        let mut last_error = None;
         loop {
             let (pause, wrote) = match self.step(&mut mounted).await {
                 Ok(done) => {
                     retry = FIRST_RETRY;
+                    last_error = None;
                     done
                 }
                 Err(error) => {
                     if error.is_conflict() {
                         tracing::debug!(%error, "somebody else was first, looking again");
                     } else {
-                        tracing::warn!(%error, "cannot keep the webhook's certificates and configurations, trying again");
-                        self.metrics.certificate_failed();
-                        self.trusted.still_waiting(error.to_string());
+                        self.failed(error.to_string(), &mut last_error);
                     }
                     // What changes meanwhile may be what is missing.
                     let _ = timeout(retry, changes.next()).await;
@@ -138,6 +138,16 @@ impl Keeper {
                 self.observe(&store);
                 Ok((check_in, self.publish(&store.bundle()).await?))
             }
+        }
+    }
+
+    /// Logged once, not at each attempt.
+    fn failed(&self, error: String, last_error: &mut Option<String>) {
+        self.metrics.certificate_failed();
+        self.trusted.still_waiting(error.clone());
+        if last_error.as_ref() != Some(&error) {
+            tracing::warn!(error, "cannot keep the webhook's certificates and configurations, trying again");
+            *last_error = Some(error);
         }
     }
 

@@ -12,7 +12,7 @@ use nats_manager_api::{
 };
 use serde_json::json;
 
-use super::reconcile::{Context, ReconcileError};
+use super::context::{Context, ReconcileError};
 
 pub(super) fn is_on(nats: &Nats) -> bool {
     nats.finalizers().iter().any(|finalizer| finalizer == FINALIZER)

@@ -18,6 +18,7 @@
 pub mod apply;
 pub mod build;
 pub mod compare;
+mod context;
 pub mod delete;
 mod finalizer;
 pub mod observe;

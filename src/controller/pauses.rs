@@ -18,7 +18,7 @@ struct Failures {
 }
 
 const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 impl Pauses {
     /// One more failure; how long to wait now.

@@ -73,7 +73,7 @@ impl Report {
         if status != old {
             let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
             self.watches.last_words.say(nats, &status);
-            let patch = patch(nats.uid(), &status);
+            let patch = patch(nats.metadata.uid.as_deref(), &status);
             let written = match api.patch_status(&nats.name_any(), &parameters(), &patch).await {
                 Err(kube::Error::Api(refusal)) if refusal.is_not_found() => return Ok(current),
                 answer => answer?,
@@ -96,7 +96,7 @@ impl Report {
         let generation = object.metadata.generation.unwrap_or_default();
         let (status, announcements) = next(&old, generation, &outcome, &Time(Timestamp::now()));
         if status != old {
-            api.patch_status(name, &parameters(), &patch(object.uid(), &status)).await?;
+            api.patch_status(name, &parameters(), &patch(object.metadata.uid.as_deref(), &status)).await?;
         }
         self.announce(object.object_ref(&kind), &announcements).await;
         Ok(())
@@ -127,7 +127,7 @@ fn parameters() -> PatchParams {
 }
 
 /// With the uid a resource that was made anew under the same name is left alone.
-fn patch(uid: Option<String>, status: &NatsStatus) -> Patch<serde_json::Value> {
+fn patch(uid: Option<&str>, status: &NatsStatus) -> Patch<serde_json::Value> {
     Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status }))
 }
 

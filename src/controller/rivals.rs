@@ -36,9 +36,10 @@ impl Notices {
         if known.as_deref() == rival {
             return;
         }
-        match rival {
-            Some(pod) => tracing::warn!(pod, "another NATS manager still runs; writing nothing until it is gone"),
-            None => tracing::info!("the other NATS manager is gone"),
+        if let Some(pod) = rival {
+            tracing::warn!(pod, "another NATS manager still runs; writing nothing until it is gone");
+        } else {
+            tracing::info!("the other NATS manager is gone");
         }
         *known = rival.map(str::to_owned);
     }

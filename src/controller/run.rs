@@ -24,8 +24,9 @@ use tokio::sync::broadcast;
 use tracing::Instrument;
 
 use super::{
+    context::{Context, Done, ReconcileError},
     pauses::Pauses,
-    reconcile::{Context, Done, ReconcileError, reconcile, reconcile_unreadable},
+    reconcile::{reconcile, reconcile_unreadable},
     report::Report,
     rivals,
     watch::{GuardedNats, Places, Wake, Watches},
@@ -151,7 +152,7 @@ fn one(
                 Err(invalid) => reconcile_unreadable(invalid, context).await,
             }
         };
-        let result = caught(work).await;
+        let result = Box::pin(caught(work)).await;
         timer.finish(result.as_ref().map_or(Outcome::Error, |done| done.outcome));
         if result.is_ok() {
             context.pauses.reset(&key(&nats));
@@ -162,6 +163,7 @@ fn one(
     .boxed()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn error_policy(nats: Arc<GuardedNats>, error: &ReconcileError, runner: Arc<Runner>) -> Action {
     let pause = runner.context.pauses.next(&key(&nats));
     let pause_seconds = pause.as_secs_f32();

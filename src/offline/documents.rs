@@ -1,12 +1,10 @@
 //! The documents of a YAML stream, each read on its own: a broken one does not hide the others.
 
 use serde_json::Value;
+use serde_saphyr::{budget, options, render_options};
 
-use super::value;
-
-/// Brackets that are open at once. The parser takes quadratic time over them, long before it says
-/// that the nesting is too deep.
-const MOST_OPEN_BRACKETS: usize = 1000;
+/// Text of a document once its aliases are filled in, in bytes. Nothing else makes it longer than the input.
+const LONGEST_DOCUMENT: usize = 16 << 20;
 
 /// A document that says something.
 pub(super) struct Document {
@@ -54,42 +52,18 @@ fn says_something(text: &str) -> bool {
 }
 
 fn parse(lines_before: usize, text: &str) -> Result<Value, String> {
-    if let Some(line) = too_deep(text) {
-        return Err(format!("is nested too deeply at line {}", lines_before + line));
-    }
-    value::read(serde_yaml::Deserializer::from_str(text)).map_err(|error| moved(&error.to_string(), lines_before))
-}
-
-/// The line, from 1, where too many brackets are open. Brackets in text count too: nobody writes
-/// that many without closing them.
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut open, mut line) = (0_usize, 1);
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            b'\n' => line += 1,
-            _ => {}
-        }
-        if open > MOST_OPEN_BRACKETS {
-            return Some(line);
-        }
-    }
-    None
-}
-
-/// A message of the parser, whose lines are those of the document, with those of the stream.
-fn moved(message: &str, lines: usize) -> String {
-    const LINE: &str = " line ";
-    let mut parts = message.split(LINE);
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        text.push_str(LINE);
-        let (number, rest) = part.split_at(digits);
-        let number = number.parse::<usize>().map_or_else(|_| number.to_owned(), |line| (line + lines).to_string());
-        text.push_str(&number);
-        text.push_str(rest);
-    }
-    text
+    let options = options! {
+        budget: budget! { max_total_scalar_bytes: LONGEST_DOCUMENT },
+        // As kubectl reads it, which is YAML 1.1.
+        legacy_octal_numbers: true,
+        reject_unsupported_tags: true,
+        // Or else more than a few lines of them under a key are refused.
+        emit_comments: false,
+        // A finding is one line.
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line_offset = u64::try_from(lines_before).unwrap_or(u64::MAX);
+        error.render_with_options(render_options! { line_offset: line_offset })
+    })
 }

@@ -12,8 +12,6 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod validate;
-mod value;
-mod yaml;
 
 use std::{
     fs::File,
@@ -58,7 +56,7 @@ pub enum OfflineError {
     },
     /// The definition cannot be written as YAML.
     #[error("cannot write the CustomResourceDefinition as YAML: {0}")]
-    Yaml(#[from] serde_yaml::Error),
+    Yaml(#[from] serde_saphyr::SerializeError),
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
@@ -66,7 +64,7 @@ pub enum OfflineError {
 
 /// The CustomResourceDefinition as YAML.
 pub fn crd() -> Result<String, OfflineError> {
-    Ok(serde_yaml::to_string(&nats_manager_api::crd::definition())?)
+    Ok(serde_saphyr::to_string(&nats_manager_api::crd::definition())?)
 }
 
 /// Carries out a command; `lookup` reads the environment. 0 is done, 1 failed or found an error,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     DEFAULT_NAMESPACE,
     report::{Finding, Report, Severity},
-    resource, yaml,
+    resource,
 };
 use crate::{
     controller::build::{Children, SystemAccount, build},
@@ -80,9 +80,8 @@ fn write_children(text: &mut String, nats: &Nats, children: &Children) {
 }
 
 fn write_object(text: &mut String, comment: &str, object: &impl Serialize) {
-    // Objects with text keys only always have a JSON form.
-    let json = serde_json::to_value(object).unwrap_or_default();
     text.push_str("---\n");
     text.push_str(comment);
-    yaml::write(text, &json);
+    // Objects with text keys only always have a YAML form.
+    let _ = serde_saphyr::to_fmt_writer(text, object);
 }

@@ -1,6 +1,5 @@
 use nats_manager_api::NamespacedName;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -35,7 +34,7 @@ fn the_samples_are_valid_and_can_be_rendered() {
         assert!(!report.has_errors() && report.resources == 1, "{name}: {report:?}");
         let rendered = render(text, &images());
         assert!(!rendered.report.has_errors(), "{name}");
-        assert_eq!(serde_yaml::Deserializer::from_str(&rendered.yaml).count(), 6, "{name}");
+        assert_eq!(serde_saphyr::from_multiple::<Value>(&rendered.yaml).unwrap().len(), 6, "{name}");
     }
 }
 
@@ -130,9 +129,25 @@ fn each_document_is_read_on_its_own() {
     let found: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 4, "{found:?}");
     assert_eq!(found[0], "note: document 1: Secret (v1) is not looked at");
-    assert!(found[1].starts_with("error: document 2: ") && found[1].contains("at line 7 column 1"), "{}", found[1]);
+    assert!(found[1].starts_with("error: document 2: ") && found[1].contains("at line 6, column 4"), "{}", found[1]);
     assert!(found[2].starts_with("error: document 4, item 1: apiVersion: "), "{}", found[2]);
     assert_eq!(report.summary(), "2 NATS resources, 3 errors");
+}
+
+#[test]
+fn values_mean_what_they_mean_to_kubectl() {
+    let cases = [
+        ("[yes, off, y, 'yes', ~, '']", json!([true, false, true, "yes", null, ""])),
+        ("[012, 1_000, 0x1f, -1, '1', !!str 1]", json!([10, 1000, 31, -1, "1", "1"])),
+        ("[0.5, 1e3, 1Gi, 500m, 12:30, 2001-01-01]", json!([0.5, 1000.0, "1Gi", "500m", "12:30", "2001-01-01"])),
+        ("1: a\nb: |\n  x\n\n   y\n", json!({"1": "a", "b": "x\n\n y\n"})),
+        (&format!("a:\n{}  - b\n", "  # c\n".repeat(500)), json!({"a": ["b"]})),
+        ("a: &a {b: 1, c: 2}\nd: {<<: *a, c: 3}", json!({"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}})),
+    ];
+    for (input, expected) in cases {
+        let documents = documents::read(input);
+        assert_eq!(documents[0].content, Ok(expected), "{input}");
+    }
 }
 
 #[test]
@@ -166,15 +181,18 @@ fn hostile_input_is_refused_and_not_suffered() {
 
 #[test]
 fn rendering_is_stable_and_holds_no_secret() {
-    let input = format!("{HEAD}spec: {{labels: {{a: 'yes'}}}}");
+    let input = format!("{HEAD}spec: {{labels: {{a: 'yes', b: '1_000', c: '012', d: '1e3'}}}}");
     let rendered = render(&input, &images());
     assert_eq!(rendered, render(&input, &images()));
-    let objects: Vec<Value> =
-        serde_yaml::Deserializer::from_str(&rendered.yaml).map(|part| Value::deserialize(part).unwrap()).collect();
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered.yaml).unwrap();
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
     let expected = ["ConfigMap", "Secret", "Service", "StatefulSet", "PodDisruptionBudget", "DestinationRule"];
     assert_eq!(kinds, expected);
     assert_eq!(objects[1].get("data"), None);
+    // Older readers, such as kubectl, take them for something else without quotes.
+    for quoted in ["a: \"yes\"", "b: \"1_000\"", "c: \"012\"", "d: \"1e3\""] {
+        assert!(rendered.yaml.contains(quoted), "{quoted}: {}", rendered.yaml);
+    }
     for object in &objects {
         assert_eq!(object["metadata"]["namespace"], "kyma-system");
         assert_eq!(object["metadata"]["labels"]["a"], "yes");
@@ -191,6 +209,6 @@ fn what_cannot_be_deployed_is_not_rendered() {
 
 #[test]
 fn the_definition_is_yaml() {
-    let definition: Value = serde_yaml::from_str(&crd().unwrap()).unwrap();
+    let definition: Value = serde_saphyr::from_str(&crd().unwrap()).unwrap();
     assert_eq!(definition["metadata"]["name"], nats_manager_api::crd::NAME);
 }

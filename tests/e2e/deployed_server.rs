@@ -2,10 +2,10 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Child,
 };
 
-use nats_manager_harness::{NatsServer, Tool, eventually};
+use nats_manager_harness::{NatsServer, Tool, eventually, held};
 
 use crate::{
     objects::{CONFIG_MAP, SECRET, system_account},
@@ -40,11 +40,10 @@ impl DeployedServer {
         let file = folder.path().join("nats.conf");
         std::fs::write(&file, here).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(Tool::NatsServer.path().await.unwrap())
+        let child = held(&Tool::NatsServer.path().await.unwrap())
             .arg("--config")
             .arg(&file)
             .envs([("SERVER_NAME", "eventing-nats-0"), ("CLUSTER_ADVERTISE", "localhost"), ("POD_NAME", "eventing-nats-0")])
-            .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

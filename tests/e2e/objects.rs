@@ -106,15 +106,6 @@ impl Child {
         .await
     }
 
-    /// Waits until it is gone.
-    pub async fn goes(&self, world: &World) {
-        let api = self.api(world);
-        eventually(&format!("{} goes", self.kind), SOON, || async {
-            Ok::<_, kube::Error>(api.get_opt(self.name).await?.is_none())
-        })
-        .await;
-    }
-
     /// Deletes it, and waits for the next one.
     pub async fn comes_back(&self, world: &World) -> Value {
         let before = self.get(world).await;

@@ -108,9 +108,9 @@ async fn a_missing_permission_is_named() {
     let roles = world.api::<Role>();
     let whole = roles.get("nats-manager").await.unwrap();
     let mut less = whole.clone();
-    let rules = less.rules.as_mut().unwrap();
-    rules.retain(|rule| rule.resources.as_ref().is_none_or(|resources| *resources != ["services"]));
-    assert_eq!(rules.len() + 1, whole.rules.as_ref().unwrap().len());
+    let kept = less.rules.as_mut().unwrap();
+    kept.retain(|rule| rule.resources.as_ref().is_none_or(|resources| *resources != ["services"]));
+    assert_eq!(kept.len() + 1, whole.rules.as_ref().unwrap().len());
     roles.replace("nats-manager", &PostParams::default(), &less).await.unwrap();
 
     let manager = world.spawn(&Options::default());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use kube::{
     Api,
     runtime::{WatchStreamExt, watcher},

@@ -1,16 +1,9 @@
 //! A change between one server and several, which a restart would pay for with the streams.
 
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Pod},
-};
-use kube::{
-    ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-};
-use nats_manager_api::Nats;
-use nats_manager_harness::{NatsOptions, NatsServer, Seen, eventually};
-use serde_json::{Value, json};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Patch, PatchParams};
+use nats_manager_harness::{NatsOptions, NatsServer, eventually};
+use serde_json::json;
 
 use crate::{
     deployed_server::DeployedServer,

@@ -39,7 +39,7 @@ struct Refusal {
 async fn the_apiserver_agrees_with_the_rules() {
     let world = World::new().await;
     let api = nats(&world, "default");
-    let cases: Vec<Case> = serde_yaml::from_str(include_str!("../../api/tests/cases.yaml")).unwrap();
+    let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../../api/tests/cases.yaml")).unwrap();
     let past_the_floor = |case: &Case| case.stored.is_some();
     world.without_rules().await;
     let mut stored = Vec::new();

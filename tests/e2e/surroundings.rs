@@ -152,7 +152,7 @@ impl World {
 
 fn shipped_definition() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/crd/nats.operator.kyma-project.io.yaml");
-    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// Of a schema: its types and defaults, without what limits the values.

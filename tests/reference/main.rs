@@ -17,7 +17,7 @@ use nats_manager::{
     settings::Images,
 };
 use nats_manager_api::{Nats, Spread, rules::Surroundings, settle};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use compare::{Deviation, compare};
@@ -72,7 +72,7 @@ fn the_system_account_is_that_of_the_reference() {
 
 /// The resource, and the other objects by kind.
 fn read(text: &str) -> (Nats, BTreeMap<String, Value>) {
-    let mut documents = serde_yaml::Deserializer::from_str(text).map(|part| Value::deserialize(part).unwrap());
+    let mut documents = serde_saphyr::from_multiple::<Value>(text).unwrap().into_iter();
     let mut stored = documents.next().unwrap();
     // Its times are placeholders.
     stored.as_object_mut().unwrap().remove("status");

@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 use tower::ServiceExt;
 use world::{Cluster, Counts, create, spec, update, with};
 
-/// What the issue asks for.
+/// What is promised of everyday reviews.
 const MOST: Duration = Duration::from_millis(1);
 
 fn main() {

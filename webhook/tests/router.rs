@@ -4,73 +4,18 @@
 
 mod world;
 
-use std::sync::Arc;
-
 use axum::{
-    Router,
-    body::{Body, to_bytes},
+    body::Body,
     http::{Request, StatusCode},
 };
-use k8s_openapi::ByteString;
 use nats_manager_api::{
     Bytes, Deployed, FileStore, NamespacedName, Provider, Spread,
     rules::{StorageClasses, Surroundings},
 };
-use nats_manager_webhook::{Limits, Verdict, Webhook, router};
+use nats_manager_webhook::{Verdict, Webhook};
 use serde_json::{Value, json};
-use tower::ServiceExt;
-use world::{Cluster, Counts, UID, create, object, review, spec, update, with};
-
-struct Server {
-    router: Router,
-    counts: Arc<Counts>,
-}
-
-impl Server {
-    fn new(cluster: Cluster) -> Self {
-        let counts = Counts::new();
-        Self { router: router(Arc::new(cluster), counts.clone(), Limits::default()), counts }
-    }
-
-    async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    async fn post(&self, webhook: Webhook, body: impl Into<Body>) -> (StatusCode, String) {
-        let request = Request::post(webhook.path()).header("content-type", "application/json");
-        self.send(request.body(body.into()).unwrap()).await
-    }
-
-    /// The response to a review that is answered.
-    async fn ask(&self, webhook: Webhook, review: &Value) -> Value {
-        let (status, body) = self.post(webhook, review.to_string()).await;
-        assert_eq!(status, 200, "{body}");
-        let mut answer: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
-        assert_eq!(answer["kind"], "AdmissionReview");
-        let response = answer["response"].take();
-        assert_eq!(response["uid"], UID);
-        assert_eq!(response["allowed"] == false, response.get("status").is_some(), "{response}");
-        assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some(), "{response}");
-        response
-    }
-
-    async fn validate(&self, review: &Value) -> Value {
-        self.ask(Webhook::Validate, review).await
-    }
-
-    /// The patch as JSON, none where there is no patch.
-    async fn patch(&self, review: &Value) -> Option<Value> {
-        let response = self.ask(Webhook::Mutate, review).await;
-        assert_eq!(response["allowed"], true);
-        let patch = response.get("patch").cloned()?;
-        let ByteString(patch) = serde_json::from_value(patch).unwrap();
-        Some(serde_json::from_slice(&patch).unwrap())
-    }
-}
+use world::http::Server;
+use world::{Cluster, UID, create, object, review, spec, update, with};
 
 fn deployed(gibi: u64) -> Surroundings {
     let deployed = Deployed {

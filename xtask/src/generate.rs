@@ -17,7 +17,7 @@ pub(crate) struct Options {
 pub(crate) enum GenerateError {
     /// The definition cannot be written as YAML.
     #[error("cannot write the CustomResourceDefinition as YAML: {0}")]
-    Yaml(#[from] serde_yaml::Error),
+    Yaml(#[from] serde_saphyr::SerializeError),
     /// The file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -60,7 +60,7 @@ pub(crate) fn check() -> Result<(), GenerateError> {
 }
 
 fn crd() -> Result<String, GenerateError> {
-    Ok(format!("{HEADER}{}", serde_yaml::to_string(&nats_manager_api::crd::definition())?))
+    Ok(format!("{HEADER}{}", serde_saphyr::to_string(&nats_manager_api::crd::definition())?))
 }
 
 #[cfg(test)]

@@ -107,8 +107,13 @@ fn wanted_file_size(storage: &FileStorage, surroundings: &Surroundings) -> Resul
         });
     };
     let size = bytes(FILE_SIZE, raw)?;
+    let is_deployed = matches!(
+        deployed.map(|deployed| &deployed.file_store),
+        Some(FileStore::Volume { size: deployed, .. }) if *deployed == size
+    );
     match surroundings.provider.minimum_file_size() {
-        Some(minimum) if size < minimum => Err(Violation::invalid(
+        // What is deployed can be written down: admission itself does it for who never set a size.
+        Some(minimum) if size < minimum && !is_deployed => Err(Violation::invalid(
             FILE_SIZE,
             // Volumes that exist are large enough for the provider, whatever the spec says.
             if deployed.is_some() { Class::Policy } else { Class::Undeployable },

@@ -27,7 +27,7 @@ use crate::{
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 /// After so long without a failure the next one is a new one.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 
 /// What all watches share, and what one is called.
 #[derive(Clone, Debug)]
@@ -136,7 +136,6 @@ impl Follower {
         self.follow(events, |event| {
             match event {
                 Event::Apply(object) => named.observed(object),
-                Event::Delete(_) => named.gone(),
                 Event::Init => {
                     listed = false;
                     return None;
@@ -146,7 +145,7 @@ impl Follower {
                     named.observed(object);
                 }
                 Event::InitDone if listed => return None,
-                Event::InitDone => named.gone(),
+                Event::InitDone | Event::Delete(_) => named.gone(),
             }
             Some(Wake::All)
         })
@@ -174,12 +173,12 @@ impl Follower {
 
 /// What stands in the way, with the permission or the definition that is missing.
 fn explain(resource: &str, error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status)
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status,
-        _ => return format!("{resource}: {}", with_causes(error)),
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)
+    | watcher::Error::WatchFailed(kube::Error::Api(status))) = error
+    else {
+        return format!("{resource}: {}", with_causes(error));
     };
     match status.code {
         403 => format!("missing permission to list and watch {resource}: {}", status.message),

@@ -1,1 +1,78 @@
-//! Soon.
+//! Commands in the user documentation, and what they print.
+//!
+//! A block after `<!-- checked -->` is run; the lines after its commands are what it prints.
+//! `UPDATE_DOCS=1` writes them.
+
+use std::{fmt::Write, path::PathBuf};
+
+use super::shell::Shell;
+use crate::world::World;
+
+const MARK: &str = "<!-- checked -->\n```console\n";
+const END: &str = "```\n";
+
+#[tokio::test]
+async fn refusals_are_as_documented() {
+    let world = World::new().await;
+    let _manager = world.guarded().await;
+    let shell = Shell::new(&world.cluster);
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/default.yaml");
+    shell.done(&format!("kubectl apply -f {sample}")).await;
+    world.state_becomes("Ready").await;
+    let before = world.stored().await;
+    let checked = check(&shell, "refusals.md").await;
+    assert!(checked >= 12, "only {checked} blocks");
+    assert_eq!(world.stored().await, before, "something was stored");
+}
+
+#[tokio::test]
+async fn the_way_out_of_an_outage_is_as_documented() {
+    let world = World::new().await;
+    let manager = world.guarded().await;
+    world.create(serde_json::json!({})).await;
+    let shell = Shell::new(&world.cluster);
+    manager.kill().await;
+    let checked = check(&shell, "webhook.md").await;
+    assert!(checked >= 4, "only {checked} blocks");
+}
+
+/// Runs each block of a file; how many there are.
+async fn check(shell: &Shell, file: &str) -> usize {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/user")).join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut parts = text.split(MARK);
+    let mut found = parts.next().unwrap_or_default().to_owned();
+    let mut blocks = 0;
+    for part in parts {
+        let (block, rest) = part.split_once(END).unwrap_or_else(|| panic!("a block without an end: {part}"));
+        let _ = write!(found, "{MARK}{}{END}{rest}", run(shell, block).await);
+        blocks += 1;
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, found).unwrap();
+    } else {
+        assert!(found == text, "{file} is not what kubectl prints; UPDATE_DOCS=1 writes it anew:\n{found}");
+    }
+    blocks
+}
+
+/// The block's commands with what they print now.
+async fn run(shell: &Shell, block: &str) -> String {
+    let mut printed = String::new();
+    let mut commands: Vec<String> = Vec::new();
+    for line in block.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            commands.push(command.to_owned());
+        } else if let (Some(more), Some(command)) = (line.strip_prefix("> "), commands.last_mut()) {
+            let _ = write!(command, "\n{more}");
+        }
+    }
+    for command in commands {
+        let said = shell.run(&command).await;
+        let _ = writeln!(printed, "$ {}", command.replace('\n', "\n> "));
+        for line in said.text.lines() {
+            let _ = writeln!(printed, "{}", line.trim_end());
+        }
+    }
+    printed
+}

@@ -1,1 +1,63 @@
-//! Soon.
+//! The configurations as manifests, in `config/webhook`.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use nats_manager::admission::{Reached, configuration::Published};
+use nats_manager_harness::eventually;
+use serde_json::{Value, json};
+
+use super::{configurations::configurations, shell::Shell, with_webhook};
+use crate::world::{SERVICE_ACCOUNT, SOON, World};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/webhook");
+
+fn manifest(file: &str) -> Value {
+    serde_saphyr::from_str(&std::fs::read_to_string(format!("{FOLDER}/{file}.yaml")).unwrap()).unwrap()
+}
+
+#[test]
+fn manifests_are_what_the_manager_makes_but_for_the_bundle_and_the_owner() {
+    let published = Published {
+        reached: Reached::Service { namespace: "kyma-system".to_owned() },
+        bundle: String::new(),
+        definition_uid: String::new(),
+        own_user: SERVICE_ACCOUNT.to_owned(),
+    };
+    let made = [
+        ("mutating", serde_json::to_value(published.mutating()).unwrap()),
+        ("validating", serde_json::to_value(published.validating()).unwrap()),
+    ];
+    for (file, mut made) in made {
+        made["webhooks"][0]["clientConfig"].as_object_mut().unwrap().remove("caBundle");
+        made["metadata"].as_object_mut().unwrap().remove("ownerReferences");
+        assert_eq!(manifest(file), made, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn manifests_serve_where_the_manager_does_not_make_them() {
+    let world = World::new().await;
+    let shell = Shell::new(&world.cluster);
+    shell.done(&format!("kubectl apply --dry-run=server -k {FOLDER}")).await;
+
+    let mut options = with_webhook();
+    let url = options.args.iter().find_map(|arg| arg.strip_prefix("--webhook-url=")).unwrap().to_owned();
+    options.args.push("--manage-webhook-configuration=false".to_owned());
+    let _manager = world.manager_with(&options).await;
+    let bundle = eventually("the CA is made", SOON, || async {
+        let secret = world.api::<Secret>().get("nats-manager-webhook-ca").await?;
+        Ok::<_, kube::Error>(secret.data.and_then(|mut data| data.remove("ca.crt")))
+    })
+    .await;
+    for (api, file) in configurations(&world).iter().zip(["mutating", "validating"]) {
+        let mut manifest = manifest(file);
+        let client = &mut manifest["webhooks"][0]["clientConfig"];
+        let path = client["service"]["path"].as_str().unwrap().to_owned();
+        // The apiserver of the test cannot reach a Service.
+        *client = json!({"url": format!("{url}{path}"), "caBundle": bundle.clone()});
+        api.patch("nats-manager", &PatchParams::apply("gitops").force(), &Patch::Apply(&manifest)).await.unwrap();
+    }
+    world.is_guarded().await;
+    let completed = world.tries(json!({"resources": {"requests": {"cpu": "1"}}})).await.unwrap();
+    assert_eq!(completed["resources"]["limits"]["cpu"], "1");
+}

@@ -1,1 +1,135 @@
-//! Soon.
+//! Certificates that somebody else mounts.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use nats_manager_harness::eventually;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{load::Load, reached_at, tls::served};
+use crate::{
+    manager::free_port,
+    world::{SOON, World},
+};
+
+/// A folder as the kubelet mounts a Secret: files are links through `..data`, which is swapped.
+struct Mount {
+    folder: TempDir,
+    editions: usize,
+}
+
+impl Mount {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["tls.crt", "tls.key", "ca.crt"] {
+            std::os::unix::fs::symlink(Path::new("..data").join(file), folder.path().join(file)).unwrap();
+        }
+        Self { folder, editions: 0 }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("..data")
+    }
+
+    fn swap(&mut self, pair: &Pair) {
+        let edition = format!("..edition-{}", self.editions);
+        self.editions += 1;
+        let folder = self.folder.path().join(&edition);
+        std::fs::create_dir(&folder).unwrap();
+        for (file, content) in [("tls.crt", &pair.certificate), ("tls.key", &pair.key), ("ca.crt", &pair.ca)] {
+            std::fs::write(folder.join(file), content).unwrap();
+        }
+        let temporary = self.folder.path().join("..data_tmp");
+        std::os::unix::fs::symlink(&edition, &temporary).unwrap();
+        std::fs::rename(temporary, self.path()).unwrap();
+    }
+}
+
+/// What a certificate manager issues.
+struct Issuer {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+struct Pair {
+    certificate: String,
+    key: String,
+    ca: String,
+    der: Vec<u8>,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("issuer {}", Timestamp::now()));
+        let certificate = params.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(params, key);
+        Self { certificate, issuer }
+    }
+
+    fn issue(&self) -> Pair {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Pair {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            ca: self.certificate.pem(),
+            der: certificate.der().to_vec(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mounted_certificates_are_followed_and_a_bad_pair_changes_nothing() {
+    let world = World::new().await;
+    let (issuer, mut mount, port) = (Issuer::new(), Mount::new(), free_port());
+    let first = issuer.issue();
+    mount.swap(&first);
+    let mut options = reached_at(port, port);
+    options.args.push(format!("--webhook-cert-dir={}", mount.folder.path().display()));
+    options.env.insert("LOG_LEVEL".to_owned(), "info".to_owned());
+    let manager = world.manager_with(&options).await;
+    world.is_guarded().await;
+    assert_eq!(served(port, first.ca.as_bytes()).await.unwrap(), first.der);
+    let serves = |pair: &Pair, what: &'static str| {
+        let (der, ca) = (pair.der.clone(), pair.ca.clone());
+        eventually(what, SOON, move || {
+            let (der, ca) = (der.clone(), ca.clone());
+            async move { served(port, ca.as_bytes()).await.map(|now| now == der) }
+        })
+    };
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+
+    let load = Load::start(&world, 100).await;
+    // Of the same issuer, then of another one, whose certificate is published first.
+    let second = issuer.issue();
+    mount.swap(&second);
+    serves(&second, "the second pair").await;
+    let third = Issuer::new().issue();
+    mount.swap(&third);
+    serves(&third, "the pair of another issuer").await;
+    load.end(&world, "mounted certificates").await;
+
+    let failures = || async { manager.metric("nats_manager_webhook_certificate_failures_total").await.unwrap() };
+    for (what, bad) in [
+        ("another key", Pair { key: second.key.clone(), ..issuer.issue() }),
+        ("garbage", Pair { certificate: "garbage".to_owned(), ..issuer.issue() }),
+        ("half a file", Pair { certificate: first.certificate[..first.certificate.len() / 2].to_owned(), ..issuer.issue() }),
+    ] {
+        let before = failures().await;
+        mount.swap(&bad);
+        eventually(what, SOON, || async { failures().await > before }).await;
+        assert_eq!(served(port, third.ca.as_bytes()).await.unwrap(), third.der, "{what}");
+        world.tries(json!({})).await.unwrap();
+    }
+    let fourth = issuer.issue();
+    mount.swap(&fourth);
+    serves(&fourth, "a good pair again").await;
+    let secrets = world.api::<k8s_openapi::api::core::v1::Secret>();
+    assert!(secrets.get_opt("nats-manager-webhook-ca").await.unwrap().is_none(), "no CA of our own is made");
+}

@@ -9,7 +9,6 @@ use kube::{
 };
 use nats_manager_api::Nats;
 use nats_manager_harness::{Seen, eventually};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -92,17 +91,16 @@ async fn takes_over(file: &str) -> (World, Manager) {
         let metadata = child.get(&world).await["metadata"].clone();
         assert!(metadata["annotations"]["nats.operator.kyma-project.io/applied-hash"].is_string(), "{}", child.kind);
     }
-    // A single server cannot restart unnoticed.
+    world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
+    CONFIG_MAP.becomes(&world, "debugs", |now| now["data"]["nats.conf"].to_string().contains("debug: true")).await;
+    let status = world.is_ready_for_the_newest_spec().await;
+    assert_eq!(self::identities(&world).await, identities);
+    // The servers were restarted by now, which a single one cannot be unnoticed.
     if set_up["spec"]["replicas"] != 1 {
         assert_eq!(world.events().await, []);
         let available = status.conditions.iter().find(|condition| condition.type_ == "Available").unwrap();
         assert_eq!(json!(available.last_transition_time), LONG_AGO);
     }
-
-    world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
-    CONFIG_MAP.becomes(&world, "debugs", |now| now["data"]["nats.conf"].to_string().contains("debug: true")).await;
-    world.is_ready_for_the_newest_spec().await;
-    assert_eq!(self::identities(&world).await, identities);
     (world, manager)
 }
 
@@ -110,7 +108,7 @@ async fn takes_over(file: &str) -> (World, Manager) {
 async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
     // One of the files names it.
     world.storage_class("gce-sc-hdd").await;
-    let mut documents = serde_yaml::Deserializer::from_str(file).map(|part| Value::deserialize(part).unwrap());
+    let mut documents = serde_saphyr::from_multiple::<Value>(file).unwrap().into_iter();
     let mut stored = documents.next().unwrap();
     let mut status = stored.as_object_mut().unwrap().remove("status").unwrap();
     stored["metadata"].as_object_mut().unwrap().remove("generation");

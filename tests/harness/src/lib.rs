@@ -7,6 +7,7 @@ pub mod audit;
 pub mod cluster;
 mod error;
 mod eventually;
+mod hold;
 pub mod nats;
 pub mod tools;
 
@@ -14,5 +15,6 @@ pub use audit::{AuditEvent, AuditEvents, AuditLog, AuditMark};
 pub use cluster::{ClusterOptions, Lease, LocalCluster};
 pub use error::{Error, Result};
 pub use eventually::{Outcome, Seen, eventually};
+pub use hold::held;
 pub use nats::{NatsOptions, NatsServer};
 pub use tools::Tool;

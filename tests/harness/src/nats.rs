@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     error::{Error, Result, blocking},
+    hold::held,
     tools::Tool,
 };
 
@@ -68,10 +69,9 @@ impl NatsServer {
         let config = self.folder.path().join("nats.conf");
         std::fs::write(&config, self.config_text()).map_err(Error::io(config.display()))?;
         let log = std::fs::File::create(self.log()).map_err(Error::io("the server's log"))?;
-        let child = Command::new(&program)
+        let child = held(&program)
             .arg("--config")
             .arg(&config)
-            .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(Error::io("the server's log"))?)
             .stderr(log)
             .spawn()

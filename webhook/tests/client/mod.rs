@@ -1,5 +1,6 @@
 //! A server on a loopback address, and clients of it that see every byte.
-#![allow(unreachable_pub, reason = "a module of a test")]
+#![allow(dead_code, reason = "not every test needs everything")]
+#![allow(unreachable_pub, reason = "a module of several tests")]
 
 use std::{
     io,

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "not every test needs everything")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
+pub mod http;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,

@@ -22,7 +22,7 @@ impl Walk<'_> {
         }
         typed(format!("kubectl get nats -n {NAMESPACE} -o wide"));
         typed(format!("kubectl edit nats {NAME} -n {NAMESPACE}"));
-        typed(format!("kubectl delete statefulset {NAME} -n {NAMESPACE}   # it comes back"));
+        typed(format!("kubectl delete statefulset {NAME} -n {NAMESPACE} --wait=false   # it comes back"));
         typed(format!("kubectl get events -n {NAMESPACE} --watch"));
         typed(format!("curl {}", self.manager.metrics_url()));
         typed(format!("tail -f {}", self.manager.log().display()));

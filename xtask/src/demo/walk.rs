@@ -117,7 +117,15 @@ impl<'a> Walk<'a> {
     async fn delete(&mut self) -> Result<(), DemoError> {
         let command = ["delete", "nats", NAME, "-n", NAMESPACE, "--wait=false"];
         show(&command.join(" "), &self.local.kubectl().must(command).await?);
-        self.until("the NATS resource is gone", GONE_LIMIT, |seen| !seen.exists()).await
+        self.until("the NATS resource is gone", GONE_LIMIT, |seen| !seen.exists()).await?;
+        // Right after the installation the garbage collector does not know the new kind yet, for half a minute.
+        let secret = format!("secret/{NAME}-secret");
+        let command = ["wait", "--for=delete", &secret, "-n", NAMESPACE, "--timeout=90s"];
+        show(
+            &format!("{}   # Kubernetes collects the children", command.join(" ")),
+            &self.local.kubectl().must(command).await?,
+        );
+        Ok(())
     }
 
     async fn objects(&self) -> Result<(), DemoError> {
@@ -140,7 +148,8 @@ impl<'a> Walk<'a> {
     async fn comes_back(&mut self) -> Result<(), DemoError> {
         let services: Api<Service> = Api::namespaced(self.local.client(), NAMESPACE);
         let before = services.get(NAME).await?.uid();
-        let command = ["delete", "service", NAME, "-n", NAMESPACE];
+        // Waiting, kubectl may take the new one for the old one.
+        let command = ["delete", "service", NAME, "-n", NAMESPACE, "--wait=false"];
         show(&command.join(" "), &self.local.kubectl().must(command).await?);
         let deleted = Instant::now();
         loop {

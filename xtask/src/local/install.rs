@@ -1,6 +1,6 @@
 //! Installs what users install, except for the Deployment: here the manager runs as a process.
 
-use serde_yaml::Value;
+use serde_json::Value;
 
 use super::{Answer, Kubectl, LocalError, NAME, NAMESPACE};
 
@@ -46,7 +46,7 @@ async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<Answer, Loca
 fn without_deployments(manifest: &str) -> Result<String, LocalError> {
     let mut kept = Vec::new();
     for document in manifest.split("\n---\n") {
-        let object: Value = serde_yaml::from_str(document).map_err(LocalError::Manifest)?;
+        let object: Value = serde_saphyr::from_str(document).map_err(LocalError::Manifest)?;
         if object.get("kind").and_then(Value::as_str) != Some("Deployment") {
             kept.push(document);
         }

@@ -1,0 +1,148 @@
+//! What clients that are slow, silent or many can do to the others.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+mod client;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use client::{LONG, Server, request};
+use nats_manager_webhook::{Limits, Options, Rejection};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+#[tokio::test]
+async fn who_dawdles_is_cut_off_while_others_are_served() {
+    let options = Options { handshake: ms(800), exchange: ms(1800), idle: ms(2500), ..Options::default() };
+    let server = Server::start(options, Limits { body: ms(800), handler: ms(800) }).await;
+    let request = request();
+    let header = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    // How much is sent at once, and then byte by byte.
+    let begun = Instant::now();
+    let mut handshake = TcpStream::connect(server.address).await.unwrap();
+    let drip = |at: usize| {
+        let (server, request) = (&server, &request);
+        async move {
+            let mut client = server.connect().await.unwrap();
+            client.send(&request[..at]).await.unwrap();
+            let begun = Instant::now();
+            for byte in &request[at..] {
+                match timeout(ms(20), client.answer()).await {
+                    Ok(answer) => return (answer.ok().map(|answer| answer.status), begun.elapsed()),
+                    Err(_) => drop(client.send(&[*byte]).await),
+                }
+            }
+            panic!("the server waits for ever");
+        }
+    };
+    let silent = async {
+        let mut client = server.connect().await.unwrap();
+        let begun = Instant::now();
+        client.closed().await;
+        begun.elapsed()
+    };
+    // Asks and asks and never reads.
+    let deaf = async {
+        let labels: serde_json::Map<_, _> = (0..100).map(|n| (format!("-{n}"), "".into())).collect();
+        let request = client::request_for(&world::create(&world::with(&world::spec(), "/labels", labels.into())));
+        let mut client = server.connect().await.unwrap();
+        let mut last = Instant::now();
+        while timeout(LONG, client.send(&request)).await.expect("the server cuts it off").is_ok() {
+            last = Instant::now();
+            // The test itself must not be what others wait for.
+            sleep(ms(2)).await;
+        }
+        last.elapsed()
+    };
+    let others = async {
+        for _ in 0..50 {
+            let begun = Instant::now();
+            assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200);
+            assert!(begun.elapsed() < ms(800), "others wait: {:?}", begun.elapsed());
+            sleep(ms(20)).await;
+        }
+    };
+    let mut nothing = Vec::new();
+    let handshake = async {
+        let _ = timeout(LONG, handshake.read_to_end(&mut nothing)).await.unwrap();
+        begun.elapsed()
+    };
+    let (handshake, in_header, in_body, silent, deaf, ()) =
+        tokio::join!(handshake, drip(20), drip(header + 10), silent, deaf, others);
+    let is_about = |took: Duration, limit: u64| took > ms(limit - 50) && took < ms(limit + 1500);
+    assert!(is_about(handshake, 800), "{handshake:?}");
+    assert!(in_header.0.is_none() && is_about(in_header.1, 1800), "{in_header:?}");
+    assert!(in_body.0 == Some(408) && is_about(in_body.1, 800), "{in_body:?}");
+    assert!(is_about(silent, 2500), "{silent:?}");
+    // It goes on writing for a while after the server has stopped reading.
+    assert!(deaf < ms(1800 + 1500), "{deaf:?}");
+    assert!(server.counts.rejections.lock().unwrap().contains(&Rejection::Timeout));
+}
+
+#[tokio::test]
+async fn idle_connections_outlive_the_limit_on_an_exchange() {
+    let options = Options { exchange: ms(200), ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let mut client = server.connect().await.unwrap();
+    for _ in 0..3 {
+        assert!(!client.ask().await.unwrap().closes());
+        sleep(ms(300)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_longest_makes_room() {
+    let options = Options { connections: 4, ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let mut bare = Vec::new();
+    for _ in 0..3 {
+        bare.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let mut first = server.connect().await.unwrap();
+    first.ask().await.unwrap();
+    // Those that never got further than to connect go first.
+    let mut clients = Vec::new();
+    for mut bare in bare {
+        let mut client = server.connect().await.unwrap();
+        client.ask().await.unwrap();
+        clients.push(client);
+        let mut nothing = Vec::new();
+        let _ = timeout(LONG, bare.read_to_end(&mut nothing)).await.unwrap();
+    }
+    first.ask().await.unwrap();
+    let mut one_more = server.connect().await.unwrap();
+    one_more.ask().await.unwrap();
+    clients[0].closed().await;
+    for client in clients[1..].iter_mut().chain([&mut first, &mut one_more]) {
+        client.ask().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_silent_connections_keeps_nobody_out() {
+    let options = Options { connections: 64, ..Options::default() };
+    let server = Server::start(options, Limits::default()).await;
+    let address = server.address;
+    let flood = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.extend(TcpStream::connect(address).await);
+            sleep(ms(2)).await;
+        }
+    });
+    sleep(ms(200)).await;
+    for _ in 0..30 {
+        assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200);
+        sleep(ms(20)).await;
+    }
+    assert!(!flood.is_finished());
+    flood.abort();
+}
