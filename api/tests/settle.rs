@@ -236,7 +236,7 @@ fn a_resource_as_the_reference_stored_it_settles() {
 
 #[test]
 fn null_is_absent_and_so_is_no_spec_at_all() {
-    let head = "apiVersion: operator.kyma-project.io/v1alpha1\nkind: NATS\nmetadata: {name: n}\n";
+    let head = "apiVersion: operator.kyma-project.io/v1alpha1\nkind: NATS\nmetadata: {name: eventing-nats}\n";
     for spec in [
         "",
         "spec:",

@@ -127,7 +127,8 @@ impl Keeper {
             Step::Write { store, change } => {
                 self.write(&live, &store).await.map_err(KeepError::Secret)?;
                 tracing::info!(%change, "the webhook's CA");
-                if !matches!(change, Change::ClockWentBack | Change::Published | Change::Unpublished | Change::Dropped) {
+                if !matches!(change, Change::ClockWentBack | Change::Published | Change::Unpublished | Change::Dropped)
+                {
                     self.metrics.certificate_renewed("ca");
                 }
                 self.observe(&store);

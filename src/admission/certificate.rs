@@ -143,7 +143,8 @@ impl Certificate {
         match TrustBundle::common(&bundles(&self.caches)).verify(&leaf, Timestamp::now()) {
             Ok(()) => self.trusted.pass(),
             Err(error) => {
-                self.trusted.still_waiting(format!("the webhook configurations do not trust the certificate yet: {error}"));
+                self.trusted
+                    .still_waiting(format!("the webhook configurations do not trust the certificate yet: {error}"));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::ServerAddr;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
-use nats_manager_api::{ConditionType, Nats, NamespacedName};
+use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
 use super::{
     apply::ApplyError,

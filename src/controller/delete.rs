@@ -12,7 +12,7 @@ use kube::{
     api::{DeleteParams, ListParams, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::{ConditionType, FileStore, Nats, NamespacedName, naming};
+use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
 
 use super::{
     observe::{Observed, list_claims, server_pod},
@@ -152,17 +152,9 @@ fn was_decided(nats: &Nats) -> bool {
     deleted.is_some_and(|condition| condition.status == "True")
 }
 
-async fn nothing_to_lose(
-    client: &Client,
-    nats: &Nats,
-    id: &NamespacedName,
-    observed: &Observed,
-) -> kube::Result<bool> {
-    let memory_only = observed
-        .surroundings
-        .deployed
-        .as_ref()
-        .is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
+async fn nothing_to_lose(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
+    let memory_only =
+        observed.surroundings.deployed.as_ref().is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
     let no_claims = !memory_only && list_claims(client, id).await?.is_empty();
     Ok(no_claims || never_started(client, nats, id, observed).await?)
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
-use nats_manager_api::{ConditionType, Nats, NamespacedName, rules, settle};
+use nats_manager_api::{ConditionType, NamespacedName, Nats, rules, settle};
 
 use super::{
     apply::{Owner, apply},
@@ -42,10 +42,7 @@ pub(super) async fn reconcile(nats: &Nats, context: &Context) -> Result<Done, Re
 }
 
 /// Says that a resource cannot be read; others go on.
-pub(super) async fn reconcile_unreadable(
-    invalid: &InvalidObject,
-    context: &Context,
-) -> Result<Done, ReconcileError> {
+pub(super) async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Done, ReconcileError> {
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.report.tell_unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
@@ -100,8 +97,7 @@ enum MakeError {
 
 impl MakeError {
     fn outcome(&self) -> Outcome {
-        let stateful_set =
-            matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
+        let stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
         Outcome::Failed { stateful_set, cause: self.to_string() }
     }
 }

@@ -103,11 +103,7 @@ impl Report {
     }
 
     /// An event that cannot be written is no reason to fail: the status says the same.
-    async fn announce(
-        &self,
-        about: k8s_openapi::api::core::v1::ObjectReference,
-        announcements: &[Announcement],
-    ) {
+    async fn announce(&self, about: k8s_openapi::api::core::v1::ObjectReference, announcements: &[Announcement]) {
         for announcement in announcements {
             let Announcement { warning, reason, message } = announcement;
             if *warning {

@@ -6,7 +6,7 @@
 
 use async_nats::ServerAddr;
 use kube::Client;
-use nats_manager_api::{Nats, NamespacedName};
+use nats_manager_api::{NamespacedName, Nats};
 
 use super::{delete::never_started, observe::Observed};
 use crate::jetstream;
@@ -48,9 +48,9 @@ pub async fn decide(
             count(contents.streams),
             contents.names.join(", "),
         ),
-        Err(cause) => format!(
-            "a restart with the new size destroys streams, and whether there are any cannot be told: {cause}"
-        ),
+        Err(cause) => {
+            format!("a restart with the new size destroys streams, and whether there are any cannot be told: {cause}")
+        }
     };
     Ok(Scaling::Held {
         size,

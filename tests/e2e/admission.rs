@@ -8,11 +8,13 @@ mod drain;
 mod forwarder;
 mod load;
 mod manifests;
+mod metrics;
 mod mistakes;
 mod mounted;
 mod outage;
 mod pair;
 mod quiet;
+mod readiness;
 mod rotation;
 mod rules;
 mod shell;
@@ -94,11 +96,15 @@ async fn a_resource_arrives_complete_and_a_bad_one_not_at_all() {
     let _manager = world.guarded().await;
 
     let refused = world
-        .create_as(NAMESPACE, NAME, json!({
-            "cluster": {"size": 3},
-            "jetStream": {"memStorage": {"size": "3Gi"}},
-            "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}},
-        }))
+        .create_as(
+            NAMESPACE,
+            NAME,
+            json!({
+                "cluster": {"size": 3},
+                "jetStream": {"memStorage": {"size": "3Gi"}},
+                "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}},
+            }),
+        )
         .await
         .unwrap_err();
     let kube::Error::Api(status) = refused else { panic!("{refused}") };

@@ -1,9 +1,6 @@
 //! A NATS server with the configuration that is deployed.
 
-use std::{
-    path::Path,
-    process::Child,
-};
+use std::{path::Path, process::Child};
 
 use nats_manager_harness::{NatsServer, Tool, eventually, held};
 
@@ -16,7 +13,8 @@ use crate::{
 /// its data and at its address. Killed when dropped.
 pub struct DeployedServer {
     child: Child,
-    _folder: tempfile::TempDir,
+    /// Goes with the server.
+    folder: tempfile::TempDir,
 }
 
 impl DeployedServer {
@@ -43,13 +41,17 @@ impl DeployedServer {
         let child = held(&Tool::NatsServer.path().await.unwrap())
             .arg("--config")
             .arg(&file)
-            .envs([("SERVER_NAME", "eventing-nats-0"), ("CLUSTER_ADVERTISE", "localhost"), ("POD_NAME", "eventing-nats-0")])
+            .envs([
+                ("SERVER_NAME", "eventing-nats-0"),
+                ("CLUSTER_ADVERTISE", "localhost"),
+                ("POD_NAME", "eventing-nats-0"),
+            ])
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Self { child, _folder: folder };
-        let log = server._folder.path().join("log");
+        let server = Self { child, folder };
+        let log = server.folder.path().join("log");
         eventually("the server is ready", SOON, || async {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             if log.contains("Server is ready") { Ok(true) } else { Err(log) }

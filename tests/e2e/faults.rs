@@ -105,7 +105,8 @@ async fn what_happens_while_no_watch_works_is_seen_afterwards() {
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
     proxy.break_watches();
-    eventually("the watches have failed", SOON, || async { manager.log().contains("cannot watch, trying again") }).await;
+    eventually("the watches have failed", SOON, || async { manager.log().contains("cannot watch, trying again") })
+        .await;
     let uid = SERVICE.get(&world).await["metadata"]["uid"].clone();
     let services: Api<DynamicObject> = SERVICE.api(&world);
     services.delete(NAME, &DeleteParams::default()).await.unwrap();

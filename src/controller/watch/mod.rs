@@ -7,6 +7,7 @@
 mod echo;
 mod follow;
 mod named;
+mod pods;
 mod surroundings;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -21,15 +22,14 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, Resource,
     core::DeserializeGuard,
     runtime::{
-        WatchStreamExt,
         reflector::{self, ObjectRef, Store},
         watcher::{Config, Event},
     },
 };
-use nats_manager_api::{Nats, NamespacedName};
+use nats_manager_api::{NamespacedName, Nats};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
@@ -104,7 +104,12 @@ const WAKES: usize = 256;
 
 /// Starts all watches. Poll the future, or nothing is ever cached. Each watch adds a check to
 /// `readiness` that passes with its first list.
-pub fn watches(client: &Client, places: &Places, metrics: &Metrics, readiness: &Readiness) -> (Arc<Watches>, Following) {
+pub fn watches(
+    client: &Client,
+    places: &Places,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> (Arc<Watches>, Following) {
     let (wake, _) = broadcast::channel(WAKES);
     let unfilled = watch::Sender::new(BTreeSet::new());
     let follower = |resource: &'static str, cache: &'static str| {
@@ -145,14 +150,9 @@ pub fn watches(client: &Client, places: &Places, metrics: &Metrics, readiness: &
     let nats_api = Api::all(client.clone());
     all.push(follow_nats(follower("nats", "nats"), nats_api, nats_writer, watches.clone()).boxed());
     all.push(child(follower("secrets", "secret"), client, &namespace, &allowed.secret(), &watches, |all| &all.secret));
-    all.push(child(
-        follower("configmaps", "configmap"),
-        client,
-        &namespace,
-        &allowed.config_map(),
-        &watches,
-        |all| &all.config_map,
-    ));
+    all.push(child(follower("configmaps", "configmap"), client, &namespace, &allowed.config_map(), &watches, |all| {
+        &all.config_map
+    }));
     all.push(child(follower("services", "service"), client, &namespace, &name, &watches, |all| &all.service));
     all.push(child(follower("statefulsets", "statefulset"), client, &namespace, &name, &watches, |all| {
         &all.stateful_set
@@ -175,10 +175,10 @@ pub fn watches(client: &Client, places: &Places, metrics: &Metrics, readiness: &
     ));
     let pods_config = Config::default().labels(&allowed.label_query());
     let pods_api = Api::namespaced(client.clone(), &namespace);
-    all.push(follow_pods(follower("pods", "pods"), pods_api, pods_config, pods_writer).boxed());
+    all.push(pods::follow_pods(follower("pods", "pods"), pods_api, pods_config, pods_writer).boxed());
     let rivals_config = rivals::watch_config();
     let rivals_api = Api::namespaced(client.clone(), &places.own_namespace);
-    all.push(follow_pods(follower("pods", "manager-pods"), rivals_api, rivals_config, rivals_writer).boxed());
+    all.push(pods::follow_pods(follower("pods", "manager-pods"), rivals_api, rivals_config, rivals_writer).boxed());
     all.push(surroundings::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
     let istio = follower("customresourcedefinitions", "istio");
     all.push(surroundings::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());
@@ -238,28 +238,3 @@ async fn follow_nats(
         })
         .await;
 }
-
-async fn follow_pods(
-    follower: Follower,
-    api: Api<Pod>,
-    config: Config,
-    mut writer: reflector::store::Writer<Pod>,
-) {
-    let events = events(api, config).modify(keep_what_matters);
-    follower
-        .follow(events, move |event| {
-            writer.apply_watcher_event(&event);
-            matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Wake::All)
-        })
-        .await;
-}
-
-/// Of a pod: where it runs, and whether its containers started. The rest is most of its size.
-fn keep_what_matters(pod: &mut Pod) {
-    pod.annotations_mut().clear();
-    if let Some(spec) = &mut pod.spec {
-        let node_name = spec.node_name.take();
-        *spec = k8s_openapi::api::core::v1::PodSpec { node_name, ..Default::default() };
-    }
-}
-

@@ -106,12 +106,7 @@ impl Istio {
 
 /// Watches for the definition, which may come and go while we run, and while it is there for the
 /// object.
-pub(super) async fn follow_istio(
-    follower: Follower,
-    client: Client,
-    allowed: NamespacedName,
-    watches: Arc<Watches>,
-) {
+pub(super) async fn follow_istio(follower: Follower, client: Client, allowed: NamespacedName, watches: Arc<Watches>) {
     let objects = Follower { resource: "destinationrules", ..follower.clone() };
     let definition = async {
         let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client.clone());
@@ -145,8 +140,7 @@ pub(super) async fn follow_istio(
         loop {
             // The sender lives in `watches`, so these never fail.
             let _ = installed.wait_for(|installed| *installed).await;
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(client.clone(), &allowed.namespace, &Istio::resource());
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &allowed.namespace, &Istio::resource());
             let events = lean(watcher::watcher(api, by_name(&allowed.name)));
             let following = objects.clone().follow_named(events, &watches.istio.destination_rule);
             let mut removed = installed.clone();

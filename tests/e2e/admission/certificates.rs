@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{
-    ByteString,
-    api::{coordination::v1::Lease, core::v1::Secret, rbac::v1::Role},
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use nats_manager_certs::{Announced, Authority, Store, secret::{self, Data}};
+use nats_manager_certs::{
+    Announced, Authority, Store,
+    secret::{self, Data},
+};
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
 use super::{configurations::configurations, pair::Pair, tls::served, with_webhook};
-use crate::world::{NAMESPACE, SERVICE_ACCOUNT, SOON, World, kubectl};
+use crate::world::{SERVICE_ACCOUNT, SOON, World, kubectl};
 
-const CA: &str = "nats-manager-webhook-ca";
+pub const CA: &str = "nats-manager-webhook-ca";
 
 /// What is in the Secret; nothing where there is none.
 pub async fn secret_data(world: &World) -> Data {
@@ -26,7 +26,8 @@ pub async fn secret_data(world: &World) -> Data {
 
 /// Puts this into the Secret, and nothing else.
 pub async fn put_secret(world: &World, data: &Data) {
-    let data: BTreeMap<String, ByteString> = data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone()))).collect();
+    let data: BTreeMap<String, ByteString> =
+        data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone()))).collect();
     let mut secret = Secret { data: Some(data), ..Secret::default() };
     secret.metadata.name = Some(CA.to_owned());
     let api = world.api::<Secret>();
@@ -38,7 +39,7 @@ pub async fn put_secret(world: &World, data: &Data) {
 }
 
 /// Waits until the Secret holds a store as wanted.
-async fn store_becomes(world: &World, what: &str, wanted: impl Fn(&Store) -> bool) -> Store {
+pub async fn store_becomes(world: &World, what: &str, wanted: impl Fn(&Store) -> bool) -> Store {
     eventually(what, SOON, || async {
         Ok::<_, String>(match secret::decode(&secret_data(world).await) {
             Ok(Some(store)) if wanted(&store) => Seen::Done(store),
@@ -70,7 +71,8 @@ async fn two_replicas_that_start_at_once_share_one_ca() {
         }
         assert_ne!(leaves[0], leaves[1], "each has its own");
         let requests = audit.since(mark).await.unwrap();
-        let writes: Vec<_> = requests.writes().filter(|event| event.user == SERVICE_ACCOUNT && event.name == CA).collect();
+        let writes: Vec<_> =
+            requests.writes().filter(|event| event.user == SERVICE_ACCOUNT && event.name == CA).collect();
         // Made where there was none; filled; its publication noted.
         assert_eq!(writes.len(), if shipped { 2 } else { 3 }, "{writes:?}");
 
@@ -98,7 +100,10 @@ async fn a_secret_that_is_damaged_or_gone_is_mended_and_no_review_lost() {
         ("garbage", Some(json!({"tls.crt": "Z2FyYmFnZQ=="}))),
         ("no bundle", Some(json!({"ca.crt": null}))),
         ("empty", None),
-        ("another CA", Some(json!({"tls.crt": base64(&stranger.certificate().to_pem()), "tls.key": base64(stranger.key_pem())}))),
+        (
+            "another CA",
+            Some(json!({"tls.crt": base64(&stranger.certificate().to_pem()), "tls.key": base64(stranger.key_pem())})),
+        ),
     ] {
         let api = world.api::<Secret>();
         let patch = match patch {
@@ -141,14 +146,21 @@ async fn a_clock_that_jumped_is_recovered_from() {
         ("not yet valid", store(made(48), Some(now))),
         ("over", store(made(-year - 1), Some(now))),
         ("published in the future", store(made(-1), Some(ahead))),
-        ("in its last minutes", store(Authority::generate(now.checked_sub(SignedDuration::from_mins(year * 60 - 4)).unwrap()).unwrap(), Some(now))),
+        (
+            "in its last minutes",
+            store(
+                Authority::generate(now.checked_sub(SignedDuration::from_mins(year * 60 - 4)).unwrap()).unwrap(),
+                Some(now),
+            ),
+        ),
     ] {
         put_secret(&world, &secret::encode(&store)).await;
         let manager = world.manager_with(&with_webhook()).await;
         world.is_guarded().await;
         let recovered = store_becomes(&world, what, |store| {
             let published_at = store.current.published_at;
-            store.current.authority.validity().contains(Timestamp::now()) && published_at.is_some_and(|at| at <= Timestamp::now())
+            store.current.authority.validity().contains(Timestamp::now())
+                && published_at.is_some_and(|at| at <= Timestamp::now())
         })
         .await;
         if what != "published in the future" && what != "in its last minutes" {
@@ -158,106 +170,6 @@ async fn a_clock_that_jumped_is_recovered_from() {
         assert!(renewed.is_some_and(|renewed| renewed < 5.0), "{what}: {renewed:?} leaves");
         assert_eq!(manager.terminate().await, Some(0));
     }
-}
-
-#[tokio::test]
-async fn metrics_tell_of_certificates_and_reviews() {
-    let world = World::new().await;
-    let manager = world.guarded().await;
-    let store = store_becomes(&world, "the CA is published", |store| store.current.published_at.is_some()).await;
-    let expiry = |certificate: &str| format!("nats_manager_webhook_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}}");
-    let renewals = |certificate: &str| format!("nats_manager_webhook_certificate_renewals_total{{certificate=\"{certificate}\"}}");
-    let reviews = |webhook: &str, verdict: &str| format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}}");
-    let ca = manager.metric(&expiry("ca")).await.unwrap();
-    let ends = store.current.authority.validity().not_after.as_second();
-    assert!((ca - f64::from(u32::try_from(ends).unwrap())).abs() < 0.5);
-    let in_days = (manager.metric(&expiry("leaf")).await.unwrap() - f64::from(u32::try_from(Timestamp::now().as_second()).unwrap())) / 86400.0;
-    assert!((6.9..=7.0).contains(&in_days), "{in_days}");
-    assert_eq!(manager.metric(&renewals("ca")).await, Some(1.0));
-    assert_eq!(manager.metric(&renewals("leaf")).await, Some(1.0));
-    assert_eq!(manager.metric("nats_manager_webhook_certificate_failures_total").await, Some(0.0));
-
-    let refused = manager.metric(&reviews("validate", "refused")).await.unwrap();
-    assert!(world.tries(json!({"labels": {"nats_cluster": "mine"}})).await.is_err());
-    world.tries(json!({})).await.unwrap();
-    assert_eq!(manager.metric(&reviews("validate", "refused")).await, Some(refused + 1.0));
-    for (webhook, verdict) in [("mutate", "patched"), ("validate", "allowed")] {
-        assert!(manager.metric(&reviews(webhook, verdict)).await.is_some_and(|count| count >= 1.0), "{webhook} {verdict}");
-    }
-    assert!(manager.metric("nats_manager_admission_review_duration_seconds_count").await.is_some_and(|count| count >= 4.0));
-
-    // Somebody who does not trust the certificate.
-    let port = port(&world).await;
-    let stranger = Authority::generate(Timestamp::now()).unwrap();
-    served(port, stranger.certificate().to_pem().as_bytes()).await.unwrap_err();
-    eventually("it is counted", SOON, || async {
-        manager.metric("nats_manager_webhook_rejected_handshakes_total{reason=\"untrusted\"}").await
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_the_webhook_waits_for_is_named() {
-    let world = World::new().await;
-    let roles = world.api::<Role>();
-    let whole = roles.get("nats-manager").await.unwrap();
-    let mut less = whole.clone();
-    for rule in less.rules.iter_mut().flatten() {
-        if rule.resource_names.as_ref().is_some_and(|names| names.iter().any(|name| name == CA)) {
-            rule.verbs.retain(|verb| verb == "list" || verb == "watch");
-        }
-    }
-    roles.replace("nats-manager", &PostParams::default(), &less).await.unwrap();
-    let manager = world.spawn(&with_webhook());
-    let named = "[-]webhook-certificate: cannot write the Secret nats-manager-webhook-ca: ";
-    eventually("the permission is named", SOON, || async {
-        match manager.readyz().await {
-            Some((503, text)) if text.contains(named) && text.contains("cannot patch resource \"secrets\"") => Seen::Done(()),
-            other => Seen::NotYet(format!("{other:?}")),
-        }
-    })
-    .await;
-    let folder = format!("{}/config/rbac", env!("CARGO_MANIFEST_DIR"));
-    kubectl(&world.cluster, &["apply", "--server-side", "--force-conflicts", "-k", &folder]).await.unwrap();
-    manager.ready().await.terminate().await;
-
-    // Another one leads, and has not made the CA.
-    world.api::<Secret>().delete(CA, &DeleteParams::default()).await.unwrap();
-    let lease = json!({
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "nats-manager", "namespace": NAMESPACE},
-        "spec": {
-            "holderIdentity": "another",
-            "leaseDurationSeconds": 3600,
-            "acquireTime": micro_time(),
-            "renewTime": micro_time(),
-        },
-    });
-    world.api::<Lease>().patch("nats-manager", &PatchParams::apply("another").force(), &Patch::Apply(&lease)).await.unwrap();
-    let mut options = with_webhook();
-    options.args.push("--leader-elect".to_owned());
-    let follower = world.spawn(&options);
-    eventually("it waits for the leader", SOON, || async {
-        match follower.readyz().await {
-            Some((503, text)) if text.contains("[-]webhook-certificate: waiting for the leader to make the CA") => Seen::Done(()),
-            other => Seen::NotYet(format!("{other:?}")),
-        }
-    })
-    .await;
-    assert_eq!(follower.terminate().await, Some(0));
-}
-
-fn micro_time() -> Value {
-    json!(Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string())
-}
-
-/// Where the webhook is, from its configuration.
-async fn port(world: &World) -> u16 {
-    let [_, validating] = configurations(world);
-    let configuration = validating.get("nats-manager").await.unwrap();
-    let url = configuration.data["webhooks"][0]["clientConfig"]["url"].as_str().unwrap().to_owned();
-    url.split(&[':', '/'][..]).find_map(|part| part.parse().ok()).unwrap()
 }
 
 fn base64(text: &str) -> Value {

@@ -48,14 +48,19 @@ async fn both_are_whole_and_go_with_the_definition() {
     let _manager = world.guarded().await;
     let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
     let definition = definitions.get(crd::NAME).await.unwrap();
-    for (api, policy, path) in configurations(&world).iter().zip(["Ignore", "Fail"]).zip(["/mutate", "/validate"]).map(|((a, b), c)| (a, b, c)) {
+    for (api, policy, path) in
+        configurations(&world).iter().zip(["Ignore", "Fail"]).zip(["/mutate", "/validate"]).map(|((a, b), c)| (a, b, c))
+    {
         let now = content(api).await.unwrap();
-        assert_eq!(now["owners"], json!([{
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "name": crd::NAME,
-            "uid": definition.uid(),
-        }]));
+        assert_eq!(
+            now["owners"],
+            json!([{
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "name": crd::NAME,
+                "uid": definition.uid(),
+            }])
+        );
         assert_eq!(now["webhooks"].as_array().unwrap().len(), 1);
         let webhook = &now["webhooks"][0];
         assert_eq!(webhook["failurePolicy"], policy);
@@ -64,19 +69,25 @@ async fn both_are_whole_and_go_with_the_definition() {
         assert_eq!(webhook["sideEffects"], "None");
         assert!(webhook["clientConfig"]["url"].as_str().unwrap().ends_with(path));
         assert!(webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| bundle.len() > 100));
-        assert_eq!(webhook["rules"], json!([{
-            "apiGroups": ["operator.kyma-project.io"],
-            "apiVersions": ["v1alpha1"],
-            "operations": ["CREATE", "UPDATE"],
-            "resources": ["nats"],
-            "scope": "Namespaced",
-        }]));
+        assert_eq!(
+            webhook["rules"],
+            json!([{
+                "apiGroups": ["operator.kyma-project.io"],
+                "apiVersions": ["v1alpha1"],
+                "operations": ["CREATE", "UPDATE"],
+                "resources": ["nats"],
+                "scope": "Namespaced",
+            }])
+        );
         assert_eq!(webhook["matchConditions"].as_array().unwrap().len(), 2);
     }
 
     definitions.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
     for api in configurations(&world) {
-        eventually("it went with its owner", SOON, || async { Ok::<_, kube::Error>(api.get_opt("nats-manager").await?.is_none()) }).await;
+        eventually("it went with its owner", SOON, || async {
+            Ok::<_, kube::Error>(api.get_opt("nats-manager").await?.is_none())
+        })
+        .await;
     }
 }
 
@@ -114,11 +125,14 @@ async fn changes_are_mended(which: usize, other_policy: &str) {
         ("objectSelector", changed_whole("objectSelector", selector.clone())),
         ("timeoutSeconds", changed_whole("timeoutSeconds", json!(30))),
         ("matchConditions are gone", changed_whole("matchConditions", Value::Null)),
-        ("another webhook", webhooks(&|all| {
-            let mut another = all[0].clone();
-            another["name"] = json!("another.example.com");
-            all.as_array_mut().unwrap().push(another);
-        })),
+        (
+            "another webhook",
+            webhooks(&|all| {
+                let mut another = all[0].clone();
+                another["name"] = json!("another.example.com");
+                all.as_array_mut().unwrap().push(another);
+            }),
+        ),
         ("no webhooks", json!({"webhooks": null})),
         ("a label is gone", json!({"metadata": {"labels": {"app.kubernetes.io/name": null}}})),
         ("the owner is gone", json!({"metadata": {"ownerReferences": null}})),
@@ -130,7 +144,10 @@ async fn changes_are_mended(which: usize, other_policy: &str) {
     merge(json!({"metadata": {"annotations": {"example.com/a": "b"}}})).await;
     merge(json!({"webhooks": null})).await;
     becomes(api, "mended", &whole).await;
-    assert_eq!(api.get("nats-manager").await.unwrap().annotations().get("example.com/a").map(String::as_str), Some("b"));
+    assert_eq!(
+        api.get("nats-manager").await.unwrap().annotations().get("example.com/a").map(String::as_str),
+        Some("b")
+    );
 
     api.delete("nats-manager", &DeleteParams::default()).await.unwrap();
     becomes(api, "made again", &whole).await;
@@ -147,7 +164,9 @@ async fn left_to_others_nothing_is_made_or_mended() {
     // It is ready without configurations, which somebody else will bring.
     let manager = world.manager_with(&options).await;
     eventually("the CA is made", SOON, || async {
-        Ok::<_, kube::Error>(world.api::<k8s_openapi::api::core::v1::Secret>().get("nats-manager-webhook-ca").await?.data.is_some())
+        Ok::<_, kube::Error>(
+            world.api::<k8s_openapi::api::core::v1::Secret>().get("nats-manager-webhook-ca").await?.data.is_some(),
+        )
     })
     .await;
     world.create(json!({})).await;

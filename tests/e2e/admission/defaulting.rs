@@ -26,8 +26,16 @@ async fn what_is_missing_is_filled_in_and_what_is_set_stays_to_the_letter() {
         (json!({"resources": {}}), "/resources", standard.clone()),
         (json!({"resources": {"limits": {"cpu": "0.2"}}}), "/resources/limits", json!({"cpu": "0.2", "memory": "1Gi"})),
         // A limit becomes the larger of default and request, a request the smaller of default and limit.
-        (json!({"resources": {"requests": {"memory": "2Gi"}}}), "/resources/limits", json!({"cpu": "500m", "memory": "2Gi"})),
-        (json!({"resources": {"limits": {"cpu": "20m"}}}), "/resources/requests", json!({"cpu": "20m", "memory": "64Mi"})),
+        (
+            json!({"resources": {"requests": {"memory": "2Gi"}}}),
+            "/resources/limits",
+            json!({"cpu": "500m", "memory": "2Gi"}),
+        ),
+        (
+            json!({"resources": {"limits": {"cpu": "20m"}}}),
+            "/resources/requests",
+            json!({"cpu": "20m", "memory": "64Mi"}),
+        ),
         (
             json!({"resources": {"limits": {"memory": "1024Mi", "ephemeral-storage": "1Gi"}}}),
             "/resources/limits",
@@ -58,19 +66,26 @@ async fn the_size_of_the_file_store_stays_whatever_is_dropped() {
     let world = World::new().await;
     let _manager = world.guarded().await;
     let shell = Shell::new(&world.cluster);
-    let merge = |spec: Value| format!("kubectl patch nats -n {NAMESPACE} eventing-nats --type merge -p '{}'", json!({"spec": spec}));
+    let merge = |spec: Value| {
+        format!("kubectl patch nats -n {NAMESPACE} eventing-nats --type merge -p '{}'", json!({"spec": spec}))
+    };
     let size = |size: Value| json!({"jetStream": {"fileStorage": {"size": size}}});
     world.create(size(json!("2Gi"))).await;
     world.state_becomes("Ready").await;
 
-    for dropped in [size(Value::Null), json!({"jetStream": {"fileStorage": null}}), json!({"jetStream": null}), size(json!("0"))] {
+    for dropped in
+        [size(Value::Null), json!({"jetStream": {"fileStorage": null}}), json!({"jetStream": null}), size(json!("0"))]
+    {
         let said = shell.done(&merge(dropped.clone())).await;
         assert_eq!(world.stored().await.pointer(SIZE), Some(&json!("2Gi")), "{dropped}: {said}");
         let said = shell.refused(&merge(size(json!("3Gi")))).await;
         assert!(said.contains("fileStorage is immutable once it was set"), "{said}");
     }
     shell.done(&merge(size(json!("2048Mi")))).await;
-    let claims = kubectl(&world.cluster, &["get", "pvc", "-n", NAMESPACE, "-o", "jsonpath={.items[*].spec.resources.requests.storage}"]);
+    let claims = kubectl(
+        &world.cluster,
+        &["get", "pvc", "-n", NAMESPACE, "-o", "jsonpath={.items[*].spec.resources.requests.storage}"],
+    );
     assert_eq!(claims.await.unwrap(), "2Gi 2Gi 2Gi");
 }
 
@@ -118,7 +133,10 @@ async fn the_default_resource_and_other_samples_get_in_without_a_warning() {
     for (sample, warnings) in [
         ("default", &[][..]),
         ("minimal", &[]),
-        ("full-spec", &["spec.jetStream.fileStorage.storageClassName: ", "spec.logging.trace: ", "spec.logging.debug: "]),
+        (
+            "full-spec",
+            &["spec.jetStream.fileStorage.storageClassName: ", "spec.logging.trace: ", "spec.logging.debug: "],
+        ),
         ("size-1", &["spec.cluster.size: "]),
         ("memory-only", &["spec.jetStream.fileStorage: "]),
         ("small-memory-store", &[]),

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use super::{reached_at, tls::answer};
+use super::{configurations::configurations, reached_at, tls::answer};
 use crate::{
     manager::{free_port, get},
-    world::{SOON, World},
+    world::{SERVICE_ACCOUNT, SOON, World},
 };
 
 #[tokio::test]
@@ -48,16 +49,38 @@ async fn it_is_unready_at_once_and_answers_on_for_a_while() {
 }
 
 #[tokio::test]
-async fn it_answers_while_the_apiserver_keeps_it_from_ending_its_work() {
+async fn it_is_unready_at_once_while_a_reconcile_hangs() {
     let world = World::new().await;
     let port = free_port();
     let manager = world.manager_with(&reached_at(port, port)).await;
     world.is_guarded().await;
-    // A deletion that waits for JetStream, which cannot be asked: there is always work.
+    // Whoever is asked there never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "slow"},
+        "webhooks": [{
+            "name": "slow.example.com",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "timeoutSeconds": 20,
+            "failurePolicy": "Ignore",
+            "clientConfig": {"url": format!("https://{}/", silent.local_addr().unwrap())},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}],
+            "matchConditions": [{"name": "by-us", "expression": format!("request.userInfo.username == '{SERVICE_ACCOUNT}'")}],
+        }],
+    });
+    let [_, api] = configurations(&world);
+    api.patch("slow", &PatchParams::apply("user"), &Patch::Apply(&slow)).await.unwrap();
+    // Somebody deletes the ConfigMap until its coming back hangs.
     world.create(json!({})).await;
-    world.state_becomes("Ready").await;
-    world.delete().await;
-    world.state_becomes("Warning").await;
+    let _held = eventually("a reconcile hangs", SOON, || async {
+        let _ = world.api::<ConfigMap>().delete("eventing-nats-config", &DeleteParams::default()).await;
+        tokio::time::timeout(Duration::from_millis(500), silent.accept()).await.ok()?.ok()
+    })
+    .await;
+
     let probes_port = manager.probes_port;
     let ended = tokio::spawn(manager.terminate());
     eventually("it is not ready", Duration::from_secs(1), || async {
@@ -65,4 +88,5 @@ async fn it_answers_while_the_apiserver_keeps_it_from_ending_its_work() {
     })
     .await;
     assert_eq!(ended.await.unwrap(), Some(0));
+    api.delete("slow", &DeleteParams::default()).await.unwrap();
 }

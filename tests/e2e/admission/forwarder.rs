@@ -48,7 +48,9 @@ impl Forwarder {
                 let Ok((mut client, _)) = listener.accept().await else { continue };
                 let ready: Vec<u16> =
                     known.lock().unwrap().iter().filter(|one| one.is_ready).map(|one| one.webhook_port).collect();
-                let Some(to) = ready.get(next.fetch_add(1, Ordering::Relaxed) % ready.len().max(1)).copied() else { continue };
+                let Some(to) = ready.get(next.fetch_add(1, Ordering::Relaxed) % ready.len().max(1)).copied() else {
+                    continue;
+                };
                 tokio::spawn(async move {
                     if let Ok(mut replica) = TcpStream::connect(("127.0.0.1", to)).await {
                         let _ = client.set_nodelay(true);

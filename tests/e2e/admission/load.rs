@@ -84,7 +84,12 @@ impl Load {
         let _ = self.stop.send(());
         let tally = self.task.await.unwrap();
         println!("{what}: {tally}");
-        assert!(tally.failed.is_empty(), "{what}: {} failed: {:#?}", tally.failed.len(), &tally.failed[..tally.failed.len().min(5)]);
+        assert!(
+            tally.failed.is_empty(),
+            "{what}: {} failed: {:#?}",
+            tally.failed.len(),
+            &tally.failed[..tally.failed.len().min(5)]
+        );
         let failed = failed_calls(world).await - self.before;
         assert!(failed < 0.5, "{what}: the apiserver counts {failed} failed calls");
         tally
@@ -105,7 +110,12 @@ impl Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { sent, failed, took, slowest } = self;
-        write!(f, "{sent} requests in {took:.0?} ({:.0}/s), {} failed, the slowest took {slowest:.0?}", self.rate(), failed.len())
+        write!(
+            f,
+            "{sent} requests in {took:.0?} ({:.0}/s), {} failed, the slowest took {slowest:.0?}",
+            self.rate(),
+            failed.len()
+        )
     }
 }
 
@@ -126,7 +136,9 @@ async fn request(client: Client, number: usize) -> Result<(), String> {
             Ok(nats) if nats.spec.jet_stream.file_storage.size.is_some() => Ok(()),
             other => Err(format!("{other:?}")),
         },
-        1 => refusal(merge(json!({"spec": {"labels": {"nats_cluster": "mine"}}})).await, "is set by NATS Manager itself"),
+        1 => {
+            refusal(merge(json!({"spec": {"labels": {"nats_cluster": "mine"}}})).await, "is set by NATS Manager itself")
+        }
         _ => {
             let mut other = nats(json!({}));
             other["metadata"]["name"] = json!("another");
@@ -143,7 +155,8 @@ async fn failed_calls(world: &World) -> f64 {
     let is_failure = |line: &&str| {
         line.contains("nats.operator.kyma-project.io")
             && (line.starts_with("apiserver_admission_webhook_fail_open_count")
-                || line.starts_with("apiserver_admission_webhook_rejection_count") && line.contains("calling_webhook_error"))
+                || line.starts_with("apiserver_admission_webhook_rejection_count")
+                    && line.contains("calling_webhook_error"))
     };
     metrics.lines().filter(is_failure).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{nats, shell::Shell};
 use crate::world::{NAME, NAMESPACE, World};
 
-const MEMORY: &str = "spec.jetStream.memStorage.size: Invalid value: \"3Gi\": must not be more than the memory limit 1Gi";
+const MEMORY: &str =
+    "spec.jetStream.memStorage.size: Invalid value: \"3Gi\": must not be more than the memory limit 1Gi";
 const CPU: &str = "spec.resources.requests.cpu: Invalid value: \"2\": must not be more than the limit 1";
 
 /// Two mistakes that only the webhook finds.
@@ -92,7 +93,9 @@ async fn every_way_to_change_shows_every_mistake_and_stores_nothing() {
         }
         assert_eq!(world.stored().await, before, "{command}");
     }
-    let said = shell.done(&format!("kubectl {patch} --type merge -p '{}'", json!({"spec": {"logging": {"trace": true}}}))).await;
+    let said = shell
+        .done(&format!("kubectl {patch} --type merge -p '{}'", json!({"spec": {"logging": {"trace": true}}})))
+        .await;
     assert!(said.contains("Warning: spec.logging.trace: "), "{said}");
 }
 

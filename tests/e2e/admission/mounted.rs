@@ -119,7 +119,10 @@ async fn mounted_certificates_are_followed_and_a_bad_pair_changes_nothing() {
     for (what, bad) in [
         ("another key", Pair { key: second.key.clone(), ..issuer.issue() }),
         ("garbage", Pair { certificate: "garbage".to_owned(), ..issuer.issue() }),
-        ("half a file", Pair { certificate: first.certificate[..first.certificate.len() / 2].to_owned(), ..issuer.issue() }),
+        (
+            "half a file",
+            Pair { certificate: first.certificate[..first.certificate.len() / 2].to_owned(), ..issuer.issue() },
+        ),
     ] {
         let before = failures().await;
         mount.swap(&bad);

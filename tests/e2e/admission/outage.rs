@@ -17,9 +17,16 @@ async fn with_the_manager_down_nothing_gets_in_but_what_is_there_can_go() {
     manager.kill().await;
     let shell = Shell::new(&world.cluster);
 
-    let patch = format!("kubectl patch nats -n {NAMESPACE} {NAME} --type merge -p '{{\"spec\":{{\"logging\":{{\"debug\":true}}}}}}'");
+    let patch = format!(
+        "kubectl patch nats -n {NAMESPACE} {NAME} --type merge -p '{{\"spec\":{{\"logging\":{{\"debug\":true}}}}}}'"
+    );
     let other = format!("kubectl create -f {}/config/samples/default.yaml", env!("CARGO_MANIFEST_DIR"));
-    for command in [&*patch, &other, &format!("{patch} --dry-run=server"), &format!("kubectl label nats -n {NAMESPACE} {NAME} a=b")] {
+    for command in [
+        &*patch,
+        &other,
+        &format!("{patch} --dry-run=server"),
+        &format!("kubectl label nats -n {NAMESPACE} {NAME} a=b"),
+    ] {
         let said = shell.refused(command).await;
         let expected = "failed calling webhook \"validate.nats.operator.kyma-project.io\"";
         assert!(said.contains(expected) && said.contains("connection refused"), "{command}: {said}");

@@ -123,7 +123,10 @@ impl Case {
                     };
                     causes.iter().any(|cause| {
                         let is_there = if by_floor {
-                            refusal.field.strip_prefix(&cause.field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                            refusal
+                                .field
+                                .strip_prefix(&cause.field)
+                                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
                         } else {
                             refusal.field == cause.field
                         };
@@ -131,8 +134,9 @@ impl Case {
                     })
                 };
                 let untold = expected.iter().filter(|refusal| !is_told(refusal));
-                let mut all: Vec<String> =
-                    untold.map(|refusal| format!("{}: {} is not among {causes:?}", refusal.field, refusal.message)).collect();
+                let mut all: Vec<String> = untold
+                    .map(|refusal| format!("{}: {} is not among {causes:?}", refusal.field, refusal.message))
+                    .collect();
                 // What was filled in from a mistake may be one as well.
                 let is_set = |field: &str| {
                     let path = field.trim_start_matches("spec").split('[').next().unwrap_or_default().replace('.', "/");
@@ -153,7 +157,8 @@ impl Case {
         std::fs::write(shell.folder().join("case.yaml"), nats(self.new.clone()).to_string()).unwrap();
         let said = shell.run(&format!("'{}' validate -f case.yaml", env!("CARGO_BIN_EXE_nats-manager"))).await;
         let untold = self.refused.iter().filter(|refusal| !said.text.contains(&refusal.message));
-        let mut all: Vec<String> = untold.map(|refusal| format!("offline lacks {}: {}", refusal.message, said.text)).collect();
+        let mut all: Vec<String> =
+            untold.map(|refusal| format!("offline lacks {}: {}", refusal.message, said.text)).collect();
         if (said.code == Some(0)) != self.refused.is_empty() {
             all.push(format!("offline: {said:?}"));
         }

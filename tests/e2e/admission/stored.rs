@@ -27,7 +27,8 @@ async fn what_breaks_rules_but_is_stored_stays_editable() {
     world.create(by_the_reference()).await;
     let _manager = world.guarded().await;
     let shell = Shell::new(&world.cluster);
-    let merge = |patch: &serde_json::Value| format!("kubectl patch nats -n {NAMESPACE} {NAME} --type merge -p '{patch}'");
+    let merge =
+        |patch: &serde_json::Value| format!("kubectl patch nats -n {NAMESPACE} {NAME} --type merge -p '{patch}'");
 
     for elsewhere in [
         json!({"spec": {"logging": {"debug": true}}}),
@@ -76,7 +77,8 @@ async fn a_resource_on_its_way_out_is_not_reviewed() {
         let mut sum = 0.0;
         for webhook in ["mutate", "validate"] {
             for verdict in ["allowed", "patched", "refused", "ignored", "unreadable", "failed"] {
-                let name = format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}}");
+                let name =
+                    format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}}");
                 sum += manager.metric(&name).await.unwrap_or_default();
             }
         }

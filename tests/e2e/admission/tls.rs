@@ -22,7 +22,8 @@ pub async fn served(port: u16, bundle: &[u8]) -> Result<Vec<u8>, String> {
 
 /// The answer to an (unreadable) review.
 pub async fn answer(port: u16, bundle: &[u8]) -> Result<String, String> {
-    let request = "POST /validate HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    let request =
+        "POST /validate HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     talk(port, bundle, Some(request)).await.map(|(_, answer)| answer)
 }
 

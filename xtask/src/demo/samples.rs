@@ -27,7 +27,7 @@ pub(crate) enum SampleError {
         /// The file.
         path: String,
         /// Why not.
-        source: serde_saphyr::Error,
+        source: Box<serde_saphyr::Error>,
     },
     /// Nothing is in it.
     #[error("{FOLDER} has no samples")]
@@ -51,7 +51,8 @@ impl Sample {
         let mut sample = Self { name: name.to_owned(), storage_class: None };
         let path = sample.path();
         let text = fs::read_to_string(workspace::path(&path))?;
-        let nats: Nats = serde_saphyr::from_str(&text).map_err(|source| SampleError::Unreadable { path, source })?;
+        let nats: Nats = serde_saphyr::from_str(&text)
+            .map_err(|source| SampleError::Unreadable { path, source: Box::new(source) })?;
         let FileStorage { enabled, storage_class_name, .. } = nats.spec.jet_stream.file_storage;
         sample.storage_class = Some(storage_class_name).filter(|name| enabled && name != FileStorage::DEFAULT_CLASS);
         Ok(sample)

@@ -46,7 +46,7 @@ async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<Answer, Loca
 fn without_deployments(manifest: &str) -> Result<String, LocalError> {
     let mut kept = Vec::new();
     for document in manifest.split("\n---\n") {
-        let object: Value = serde_saphyr::from_str(document).map_err(LocalError::Manifest)?;
+        let object: Value = serde_saphyr::from_str(document).map_err(|error| LocalError::Manifest(Box::new(error)))?;
         if object.get("kind").and_then(Value::as_str) != Some("Deployment") {
             kept.push(document);
         }

@@ -55,7 +55,7 @@ pub(crate) enum ManagerError {
     Start(#[from] io::Error),
     /// The Deployment cannot be read.
     #[error("{DEPLOYMENT}: {0}")]
-    Deployment(#[from] serde_saphyr::Error),
+    Deployment(#[from] Box<serde_saphyr::Error>),
     /// It ended by itself.
     #[error("the manager ended ({status}); the end of its log:\n{log}")]
     Ended {
@@ -83,7 +83,8 @@ const LOG_LINES: usize = 20;
 
 impl Manager {
     pub(super) fn start(program: &Path, around: &Surroundings<'_>) -> Result<Self, ManagerError> {
-        let deployment: Deployment = serde_saphyr::from_str(&fs::read_to_string(workspace::path(DEPLOYMENT))?)?;
+        let deployment: Deployment =
+            serde_saphyr::from_str(&fs::read_to_string(workspace::path(DEPLOYMENT))?).map_err(Box::new)?;
         let (args, env) = container(&deployment);
         let (metrics, probes) = (free_port()?, free_port()?);
         let webhook = if around.has_near_apiserver { webhook_on(free_port()?) } else { webhook_off() };

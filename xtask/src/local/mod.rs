@@ -46,7 +46,7 @@ pub(crate) enum LocalError {
     },
     /// kustomize made something else than objects.
     #[error("what kustomize made is not YAML: {0}")]
-    Manifest(serde_saphyr::Error),
+    Manifest(Box<serde_saphyr::Error>),
     /// Somebody uses this cluster.
     #[error(
         "this cluster has NATS Manager already, and the demo would take it over; use the local one with: unset USE_EXISTING_CLUSTER"

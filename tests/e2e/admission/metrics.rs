@@ -1,0 +1,65 @@
+//! What the metrics say of the webhook.
+
+use jiff::Timestamp;
+use nats_manager_certs::Authority;
+use nats_manager_harness::eventually;
+use serde_json::json;
+
+use super::{certificates::store_becomes, configurations::configurations, tls::served};
+use crate::world::{SOON, World};
+
+#[tokio::test]
+async fn metrics_tell_of_certificates_and_reviews() {
+    let world = World::new().await;
+    let manager = world.guarded().await;
+    let store = store_becomes(&world, "the CA is published", |store| store.current.published_at.is_some()).await;
+    let expiry = |certificate: &str| {
+        format!("nats_manager_webhook_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}}")
+    };
+    let renewals =
+        |certificate: &str| format!("nats_manager_webhook_certificate_renewals_total{{certificate=\"{certificate}\"}}");
+    let reviews = |webhook: &str, verdict: &str| {
+        format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}}")
+    };
+    let ca = manager.metric(&expiry("ca")).await.unwrap();
+    let ends = store.current.authority.validity().not_after.as_second();
+    assert!((ca - f64::from(u32::try_from(ends).unwrap())).abs() < 0.5);
+    let in_days = (manager.metric(&expiry("leaf")).await.unwrap()
+        - f64::from(u32::try_from(Timestamp::now().as_second()).unwrap()))
+        / 86400.0;
+    assert!((6.9..=7.0).contains(&in_days), "{in_days}");
+    assert_eq!(manager.metric(&renewals("ca")).await, Some(1.0));
+    assert_eq!(manager.metric(&renewals("leaf")).await, Some(1.0));
+    assert_eq!(manager.metric("nats_manager_webhook_certificate_failures_total").await, Some(0.0));
+
+    let refused = manager.metric(&reviews("validate", "refused")).await.unwrap();
+    assert!(world.tries(json!({"labels": {"nats_cluster": "mine"}})).await.is_err());
+    world.tries(json!({})).await.unwrap();
+    assert_eq!(manager.metric(&reviews("validate", "refused")).await, Some(refused + 1.0));
+    for (webhook, verdict) in [("mutate", "patched"), ("validate", "allowed")] {
+        assert!(
+            manager.metric(&reviews(webhook, verdict)).await.is_some_and(|count| count >= 1.0),
+            "{webhook} {verdict}"
+        );
+    }
+    assert!(
+        manager.metric("nats_manager_admission_review_duration_seconds_count").await.is_some_and(|count| count >= 4.0)
+    );
+
+    // Somebody who does not trust the certificate.
+    let port = port(&world).await;
+    let stranger = Authority::generate(Timestamp::now()).unwrap();
+    served(port, stranger.certificate().to_pem().as_bytes()).await.unwrap_err();
+    eventually("it is counted", SOON, || async {
+        manager.metric("nats_manager_webhook_rejected_handshakes_total{reason=\"untrusted\"}").await
+    })
+    .await;
+}
+
+/// Where the webhook is, from its configuration.
+async fn port(world: &World) -> u16 {
+    let [_, validating] = configurations(world);
+    let configuration = validating.get("nats-manager").await.unwrap();
+    let url = configuration.data["webhooks"][0]["clientConfig"]["url"].as_str().unwrap().to_owned();
+    url.split(&[':', '/'][..]).find_map(|part| part.parse().ok()).unwrap()
+}

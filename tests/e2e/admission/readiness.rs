@@ -1,0 +1,74 @@
+//! What `/readyz` says of the webhook.
+
+use jiff::Timestamp;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Secret, rbac::v1::Role};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use nats_manager_harness::{Seen, eventually};
+use serde_json::{Value, json};
+
+use super::{certificates::CA, with_webhook};
+use crate::world::{NAMESPACE, SOON, World, kubectl};
+
+#[tokio::test]
+async fn what_the_webhook_waits_for_is_named() {
+    let world = World::new().await;
+    let roles = world.api::<Role>();
+    let whole = roles.get("nats-manager").await.unwrap();
+    let mut less = whole.clone();
+    for rule in less.rules.iter_mut().flatten() {
+        if rule.resource_names.as_ref().is_some_and(|names| names.iter().any(|name| name == CA)) {
+            rule.verbs.retain(|verb| verb == "list" || verb == "watch");
+        }
+    }
+    roles.replace("nats-manager", &PostParams::default(), &less).await.unwrap();
+    let manager = world.spawn(&with_webhook());
+    let named = "[-]webhook-certificate: cannot write the Secret nats-manager-webhook-ca: ";
+    eventually("the permission is named", SOON, || async {
+        match manager.readyz().await {
+            Some((503, text)) if text.contains(named) && text.contains("cannot patch resource \"secrets\"") => {
+                Seen::Done(())
+            }
+            other => Seen::NotYet(format!("{other:?}")),
+        }
+    })
+    .await;
+    let folder = format!("{}/config/rbac", env!("CARGO_MANIFEST_DIR"));
+    kubectl(&world.cluster, &["apply", "--server-side", "--force-conflicts", "-k", &folder]).await.unwrap();
+    manager.ready().await.terminate().await;
+
+    // Another one leads, and has not made the CA.
+    world.api::<Secret>().delete(CA, &DeleteParams::default()).await.unwrap();
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "nats-manager", "namespace": NAMESPACE},
+        "spec": {
+            "holderIdentity": "another",
+            "leaseDurationSeconds": 3600,
+            "acquireTime": micro_time(),
+            "renewTime": micro_time(),
+        },
+    });
+    world
+        .api::<Lease>()
+        .patch("nats-manager", &PatchParams::apply("another").force(), &Patch::Apply(&lease))
+        .await
+        .unwrap();
+    let mut options = with_webhook();
+    options.args.push("--leader-elect".to_owned());
+    let follower = world.spawn(&options);
+    eventually("it waits for the leader", SOON, || async {
+        match follower.readyz().await {
+            Some((503, text)) if text.contains("[-]webhook-certificate: waiting for the leader to make the CA") => {
+                Seen::Done(())
+            }
+            other => Seen::NotYet(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(follower.terminate().await, Some(0));
+}
+
+fn micro_time() -> Value {
+    json!(Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string())
+}

@@ -1,0 +1,47 @@
+//! What the manager counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use crate::{manager::get, world::World};
+
+#[tokio::test]
+async fn every_metric_has_a_help_text_and_few_labels() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    let (_, text) = get(manager.metrics_port, "/metrics").await.unwrap();
+    let mut helped = BTreeSet::new();
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').unwrap();
+            assert!(words.len() > 10, "{line}");
+            helped.insert(name.to_owned());
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = ["_total", "_bucket", "_sum", "_count", ""]
+                .iter()
+                .find_map(|end| helped.contains(name.strip_suffix(end)?).then_some(()));
+            assert!(family.is_some(), "no help for {name}");
+            let labels =
+                line.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(labels, _)| labels);
+            for label in labels.split("\",").filter(|label| !label.is_empty()) {
+                let (key, value) = label.split_once("=\"").unwrap();
+                values.entry(key.to_owned()).or_default().insert(value.trim_end_matches('"').to_owned());
+            }
+        }
+    }
+    for name in ["nats_manager_availability_zones_used_count", "nats_manager_cr_nats_nodes_count"] {
+        assert_eq!(manager.metric(name).await, Some(3.0), "{name}");
+    }
+    assert!(manager.metric("nats_manager_reconciles_total{outcome=\"success\"}").await > Some(0.0));
+    let keys: Vec<&str> = values.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["code", "le", "outcome", "resource", "revision", "verb", "version"]);
+    for (key, values) in values {
+        assert!(values.len() < 20, "{key}: {values:?}");
+        assert!(values.iter().all(|value| !value.contains("eventing-nats")), "{key}: {values:?}");
+    }
+}
