@@ -111,7 +111,7 @@ mod tests {
             ("settled", &settling, Some(&leaf), 1, Some(Why::NewAuthority)),
             ("old CA gone", &emptied, Some(&leaf), 0, Some(Why::Untrusted)),
             ("ends with its CA", &ending, Some(&last), 0, None),
-            ("ended with its CA", &ending, Some(&last), 4, Some(Why::Due(Cause::Expired))),
+            ("ended with its CA", &ending, Some(&last), 5, Some(Why::Due(Cause::Expired))),
             ("this clock is behind", &behind, Some(&early), 0, None),
         ];
         for (case, store, leaf, minute, expected) in cases {

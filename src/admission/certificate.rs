@@ -23,7 +23,7 @@ pub struct Certificate {
 }
 
 /// Clocks jump and machines sleep, so a look is never far away.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// The kubelet swaps mounted files within a minute; a look at them is cheap.
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 

@@ -118,7 +118,7 @@ impl Caches {
         Changes(self.changed.subscribe())
     }
 
-    /// The StorageClasses.
+    /// The `StorageClasses`.
     pub fn storage_classes(&self) -> StorageClasses {
         let classes = self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner);
         StorageClasses {

@@ -11,7 +11,7 @@ use kube::{
     api::{Patch, PatchParams},
     core::DynamicObject,
 };
-use nats_manager_api::{Nats, NamespacedName, naming::FIELD_MANAGER};
+use nats_manager_api::{NamespacedName, Nats, naming::FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -164,9 +164,8 @@ impl Target<'_> {
     {
         let kind = self.kind;
         let name = wanted.name_any();
-        let serialize = |object: &K| {
-            serde_json::to_value(object).map_err(|cause| ApplyError::Serialize { kind, cause })
-        };
+        let serialize =
+            |object: &K| serde_json::to_value(object).map_err(|cause| ApplyError::Serialize { kind, cause });
         if let Some(live) = live {
             self.refuse_foreign(live.as_ref())?;
             if compare::holds(&serialize(live)?, &serialize(&wanted)?) {

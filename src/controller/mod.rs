@@ -5,7 +5,7 @@
 //! | stage | in -> out | I/O |
 //! |---|---|---|
 //! | [`observe`] | name -> what the watches have cached | caches (claims, while there is no StatefulSet) |
-//! | [`nats_manager_api::settle`] | spec, what exists, surroundings -> settled cluster, or why not | none |
+//! | [`settle`](nats_manager_api::settle()) | spec, what exists, surroundings -> settled cluster, or why not | none |
 //! | [`scaling`] | a change of the size -> free, or held | asks JetStream, where data is at stake |
 //! | [`build`] | settled cluster -> the wanted objects | none |
 //! | [`apply`] | wanted and live -> the objects that differ, sent whole | writes |

@@ -153,11 +153,7 @@ pub(super) fn server_pod(pod: &Pod) -> ServerPod {
         let before = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
         now || before || status.restart_count > 0
     });
-    ServerPod {
-        name: pod.name_any(),
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-        started,
-    }
+    ServerPod { name: pod.name_any(), node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()), started }
 }
 
 /// What a StatefulSet says of the cluster. One scaled to nothing does not tell its size: then the

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    jiff::Timestamp,
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -27,6 +30,9 @@ pub(super) struct Report {
     watches: Arc<Watches>,
     /// Resources as our own writes left them, by uid: the watch may not have caught up yet.
     written: Mutex<HashMap<String, Arc<Nats>>>,
+    /// Unreadable resources whose status the apiserver refuses, by uid: the generation that was
+    /// announced.
+    refused: Mutex<HashMap<String, Option<i64>>>,
 }
 
 /// The longest note of an event, in bytes (`events.k8s.io/v1`).
@@ -35,7 +41,13 @@ const LONGEST_NOTE: usize = 1024;
 impl Report {
     pub(super) fn new(client: Client, watches: Arc<Watches>, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, watches, written: Mutex::default() }
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            watches,
+            written: Mutex::default(),
+            refused: Mutex::default(),
+        }
     }
 
     /// The newer of what the watch shows and what we wrote.
@@ -62,6 +74,7 @@ impl Report {
     /// A resource is gone.
     pub(super) fn forget(&self, uid: &str) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     /// Writes the status after `outcome`, and announces what is new in it.
@@ -92,14 +105,37 @@ impl Report {
         let object = api.get(name).await?;
         let old: NatsStatus =
             object.data.get("status").cloned().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-        let outcome = Outcome::Failed { stateful_set: false, cause: format!("the resource cannot be read: {cause}") };
+        let mut cause = format!("the resource cannot be read: {cause}");
+        if object.metadata.deletion_timestamp.is_some() {
+            cause.push_str("; its deletion waits until that is mended");
+        }
+        let outcome = Outcome::Failed { stateful_set: false, cause };
         let generation = object.metadata.generation.unwrap_or_default();
         let (status, announcements) = next(&old, generation, &outcome, &Time(Timestamp::now()));
         if status != old {
-            api.patch_status(name, &parameters(), &patch(object.metadata.uid.as_deref(), &status)).await?;
+            let written = api.patch_status(name, &parameters(), &patch(object.metadata.uid.as_deref(), &status)).await;
+            match written {
+                // The apiserver checks the whole object, so the fault in the spec keeps the status
+                // out too. Then the event says it, once.
+                Err(kube::Error::Api(refusal)) if refusal.code == 422 => {
+                    if !self.is_first_refusal(&object.metadata) {
+                        return Ok(());
+                    }
+                }
+                written => {
+                    written?;
+                }
+            }
         }
         self.announce(object.object_ref(&kind), &announcements).await;
         Ok(())
+    }
+
+    /// Whether the status of this generation of a resource is refused for the first time.
+    fn is_first_refusal(&self, meta: &ObjectMeta) -> bool {
+        let uid = meta.uid.clone().unwrap_or_default();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(uid, meta.generation) != Some(meta.generation)
     }
 
     /// An event that cannot be written is no reason to fail: the status says the same.

@@ -5,10 +5,7 @@ use k8s_openapi::{
     api::apps::v1::StatefulSet,
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
-use nats_manager_api::{
-    ConditionType, NamespacedName, NatsStatus, Reason, State, rules,
-    rules::Violation,
-};
+use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, Reason, State, rules, rules::Violation};
 
 use super::{
     apply::Applied,
@@ -229,11 +226,7 @@ impl Update<'_> {
         self.status.availability_zones_used = 0;
         let started = self.set(ConditionType::Available, false, Reason::Deploying, "");
         if started {
-            self.announce(
-                false,
-                Reason::Deploying,
-                "NATS is being deployed, waiting for StatefulSet to get ready.",
-            );
+            self.announce(false, Reason::Deploying, "NATS is being deployed, waiting for StatefulSet to get ready.");
         }
     }
 

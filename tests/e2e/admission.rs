@@ -81,6 +81,7 @@ impl World {
 }
 
 /// The one NATS resource.
+#[allow(clippy::needless_pass_by_value, reason = "as json! takes it")]
 fn nats(spec: Value) -> Value {
     json!({
         "apiVersion": "operator.kyma-project.io/v1alpha1",

@@ -74,21 +74,20 @@ async fn nothing_holds_a_deletion_where_nothing_is_lost() {
 
     // JetStream says that there is nothing.
     deploy(&world, json!({})).await;
-    delete_and_go(&world).await;
+    delete_and_clear(&world).await;
     jetstream::make_stream(&context, "sap").await;
     deploy(&world, json!({})).await;
-    delete_and_go(&world).await;
+    delete_and_clear(&world).await;
     jetstream::clear(&context).await;
-    claims_go(&world).await;
     let memory_only = json!({"jetStream": {"fileStorage": {"enabled": false}}});
     deploy(&world, memory_only).await;
     assert!(claims(&world).await.is_empty());
-    delete_and_go(&world).await;
+    delete_and_clear(&world).await;
     // What cannot be deployed any more can still go.
     deploy(&world, json!({})).await;
     world.patch(json!({"spec": {"labels": {"a b": "no label"}}})).await.unwrap();
     world.state_becomes("Error").await;
-    delete_and_go(&world).await;
+    delete_and_clear(&world).await;
     assert_eq!(manager.metric("nats_manager_cr_nats_nodes_count").await, Some(0.0));
     assert_eq!(manager.metric("nats_manager_availability_zones_used_count").await, Some(0.0));
 
@@ -102,16 +101,15 @@ async fn nothing_holds_a_deletion_where_nothing_is_lost() {
     .await;
     world.status_becomes("that no server started is recorded", |status| status.servers_started == Some(false)).await;
     assert_eq!(claims(&world).await.len(), 3);
-    delete_and_go(&world).await;
+    delete_and_clear(&world).await;
     // No server could start without its volume.
     let quota = json!({"metadata": {"name": "no-claims"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
     let quotas = world.api::<ResourceQuota>();
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     world.create(json!({})).await;
     world.state_becomes("Processing").await;
-    delete_and_go(&world).await;
+    delete_and_clear(&world).await;
     quotas.delete("no-claims", &DeleteParams::default()).await.unwrap();
-    claims_go(&world).await;
 }
 
 #[tokio::test]
@@ -211,6 +209,12 @@ async fn deploy(world: &World, spec: Value) -> nats_manager_api::NatsStatus {
 async fn delete_and_go(world: &World) {
     world.delete().await;
     world.gone().await;
+}
+
+/// As [`delete_and_go`], with nothing left for the next one.
+async fn delete_and_clear(world: &World) {
+    delete_and_go(world).await;
+    claims_go(world).await;
 }
 
 async fn claims(world: &World) -> BTreeSet<String> {

@@ -2,7 +2,12 @@
 //! server where streams matter. Pods run on simulated nodes.
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the functions that the tests share are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the functions that the tests share are tests too"
+)]
 
 mod admission;
 mod children;

@@ -7,8 +7,8 @@ use k8s_openapi::{
     api::{
         admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
         coordination::v1::Lease as LeaderLease,
+        core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
         events::v1::Event,
         policy::v1::PodDisruptionBudget,
     },
@@ -30,7 +30,7 @@ pub const NAME: &str = "eventing-nats";
 pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:kyma-system:nats-manager";
 
 /// How long something that should happen may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// A clean control plane with CRD and RBAC installed, and no manager.
 pub struct World {
@@ -48,8 +48,8 @@ impl World {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let _ = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await;
         for folder in ["config/crd", "config/rbac", "config/manager/priority_class.yaml"] {
-            let flag = if folder.ends_with(".yaml") { "-f" } else { "-k" };
             let path = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let flag = if std::path::Path::new(&path).is_dir() { "-k" } else { "-f" };
             kubectl(&cluster, &["apply", "--server-side", "--force-conflicts", flag, &path]).await.unwrap();
         }
         let kubeconfig = cluster.kubeconfig_for(NAMESPACE, "nats-manager").await.unwrap();

@@ -4,7 +4,7 @@ use super::{Class, Findings, StorageClasses, Surroundings, Violation, metadata::
 use crate::{
     deployed::FileStore,
     provider::Provider,
-    quantity::{Bytes, RawQuantity},
+    quantity::{Amount, Bytes, RawQuantity},
     resource::{FileStorage, MemStorage, NatsSpec, message},
 };
 
@@ -32,6 +32,11 @@ pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut
         Ok(_) => stores.file_storage.size.iter().for_each(|raw| check_whole(FILE_SIZE, raw, findings)),
         Err(violation) => findings.refuse(violation),
     }
+    if let (Some(wanted), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(surroundings))
+        && wanted.parse().is_ok_and(|wanted| wanted != deployed.into())
+    {
+        findings.warn(FILE_SIZE, format!("has no effect: the volumes that exist have {deployed}, and keep it"));
+    }
     check_class(&stores.file_storage.storage_class_name, surroundings, findings);
 }
 
@@ -57,17 +62,21 @@ fn size_changed(old: &FileStorage, new: &FileStorage, surroundings: &Surrounding
     if old.size == new.size {
         return false;
     }
-    let deployed = surroundings.deployed.as_ref().and_then(|deployed| match &deployed.file_store {
-        FileStore::Volume { size, .. } => Some((*size).into()),
-        FileStore::MemoryOnly => None,
-    });
     let amount = |size: Option<&RawQuantity>| size.and_then(|size| size.parse().ok());
-    let before = deployed.or_else(|| amount(set_size(old)));
+    let before = deployed_size(surroundings).map(Amount::from).or_else(|| amount(set_size(old)));
     match (before, set_size(new)) {
         (None, _) => false,
         // Dropped: what is deployed stays, and is filled in. The floor refuses it as well.
         (Some(_), None) => set_size(old).is_some(),
         (Some(before), Some(after)) => after.parse() != Ok(before),
+    }
+}
+
+/// The size of the volumes that exist.
+fn deployed_size(surroundings: &Surroundings) -> Option<Bytes> {
+    match surroundings.deployed.as_ref()?.file_store {
+        FileStore::Volume { size, .. } => Some(size),
+        FileStore::MemoryOnly => None,
     }
 }
 
@@ -126,7 +135,7 @@ fn wanted_file_size(storage: &FileStorage, surroundings: &Surroundings) -> Resul
 
 /// The size, unless it is one of the ways to say "not set": absent, or 0 in whatever spelling.
 fn set_size(storage: &FileStorage) -> Option<&RawQuantity> {
-    storage.size.as_ref().filter(|size| !size.parse().is_ok_and(crate::Amount::is_zero))
+    storage.size.as_ref().filter(|size| !size.parse().is_ok_and(Amount::is_zero))
 }
 
 fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
@@ -153,7 +162,7 @@ fn check_whole(field: &str, raw: &RawQuantity, findings: &mut Findings) {
 
 fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     let storage = &spec.jet_stream.mem_storage;
-    if storage.enabled && storage.size.parse().is_ok_and(crate::Amount::is_zero) {
+    if storage.enabled && storage.size.parse().is_ok_and(Amount::is_zero) {
         findings.refuse(Violation::invalid(MEMORY, Class::Policy, "object", message::EMPTY_STORE));
         return;
     }

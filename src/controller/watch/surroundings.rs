@@ -121,9 +121,11 @@ pub(super) async fn follow_istio(follower: Follower, client: Client, allowed: Na
                     }
                     Event::InitDone if listed => return None,
                     Event::InitDone | Event::Delete(_) => false,
-                    Event::Apply(_) | Event::InitApply(_) => {
+                    // One that is on its way out still lets its objects be applied, and waits for
+                    // them to be gone.
+                    Event::Apply(definition) | Event::InitApply(definition) => {
                         listed = true;
-                        true
+                        definition.metadata.deletion_timestamp.is_none()
                     }
                 };
                 let changed = watches.istio.installed.send_if_modified(|known| {

@@ -171,10 +171,11 @@ async fn left_to_others_nothing_is_made_or_mended() {
     .await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    for api in configurations(&world) {
+    let kinds = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+    for (api, kind) in configurations(&world).iter().zip(kinds) {
         let theirs = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": api.resource_url().contains("mutating").then_some("MutatingWebhookConfiguration").unwrap_or("ValidatingWebhookConfiguration"),
+            "kind": kind,
             "metadata": {"name": "nats-manager"},
         });
         let applied = api.patch("nats-manager", &PatchParams::apply("others"), &Patch::Apply(&theirs)).await.unwrap();

@@ -18,8 +18,8 @@ async fn reviews_make_no_requests_and_a_steady_state_no_writes() {
     let audit = world.cluster.audit().unwrap();
     let mark = audit.mark().await.unwrap();
 
-    let changes = stream::iter(0..500).map(|number| world.tries(json!({"labels": {"number": number.to_string()}})));
-    let changed = changes.buffer_unordered(16).filter(|tried| std::future::ready(tried.is_ok())).count().await;
+    let requested = stream::iter(0..500).map(|number| world.tries(json!({"labels": {"number": number.to_string()}})));
+    let changed = requested.buffer_unordered(16).filter(|tried| std::future::ready(tried.is_ok())).count().await;
     assert_eq!(changed, 500);
     assert!(manager.metric(reviewed).await.unwrap() >= before + 500.0);
 

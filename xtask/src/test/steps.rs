@@ -9,7 +9,7 @@ use super::{
     needs::Need,
     targets::{self, Kind},
 };
-use crate::{bench, generate, terminal, workspace};
+use crate::{generate, terminal, workspace};
 
 /// A check.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +35,6 @@ pub(super) enum StepError {
     Generate(#[from] generate::GenerateError),
     #[error(transparent)]
     Tool(#[from] nats_manager_harness::Error),
-    #[error(transparent)]
-    Bench(#[from] bench::BenchError),
 }
 
 /// What fails fast comes first; nothing builds while something else does.
@@ -66,12 +64,6 @@ pub(super) const STEPS: &[Step] = &[
         run: |on| tests(Kind::EndToEnd, on),
     },
     Step { name: "harness", what: "the control plane itself", needs: &[Need::Go], run: |on| tests(Kind::Harness, on) },
-    Step {
-        name: "bench",
-        what: "what the manager costs",
-        needs: &[Need::Go],
-        run: |_| Ok(bench::run(&bench::Options::default())?),
-    },
 ];
 
 /// The step of a name.
