@@ -1,7 +1,7 @@
 //! The NATS resource: its types and CRD, its defaults, the rules it keeps, and the settled cluster.
 //!
 //! Everything here is a function of values: no Kubernetes client, no HTTP, no clock. The webhook,
-//! the controller and the command line ask the same [`rules`] and [`settle`].
+//! the controller and the command line ask the same [`rules`] and [`settle()`].
 #![deny(missing_docs)]
 
 pub mod crd;
