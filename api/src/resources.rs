@@ -77,7 +77,9 @@ fn choose(
     wins: impl Fn(crate::Amount, crate::Amount) -> bool,
 ) -> RawQuantity {
     let default = RawQuantity::from(default);
-    match (default.parse(), given.and_then(|given| Some((given, given.parse().ok()?)))) {
+    // A negative one is refused for itself; it must not make another that is.
+    let sound = |given: &RawQuantity| given.parse().ok().filter(|amount| !amount.is_negative());
+    match (default.parse(), given.and_then(|given| Some((given, sound(given)?)))) {
         (Ok(standard), Some((given, amount))) if wins(standard, amount) => given.clone(),
         _ => default,
     }

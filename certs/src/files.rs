@@ -150,9 +150,17 @@ fn read_consistently(directory: &Path) -> Result<Edition, FilesError> {
 /// where somebody else than the kubelet put them.
 fn resolve(directory: &Path) -> Result<PathBuf, FilesError> {
     let data = directory.join("..data");
-    fs::canonicalize(&data)
-        .or_else(|_| fs::canonicalize(directory))
-        .map_err(|source| FilesError::Read { path: directory.to_owned(), source })
+    let failed = |source| FilesError::Read { path: directory.to_owned(), source };
+    for _ in 0..ATTEMPTS {
+        match fs::canonicalize(&data) {
+            Ok(edition) => return Ok(edition),
+            // Its target was removed in this moment, and the link points at another one: the plain
+            // directory would lead through the link at each file.
+            Err(_) if data.is_symlink() => {}
+            Err(_) => return fs::canonicalize(directory).map_err(failed),
+        }
+    }
+    Err(FilesError::Restless(directory.to_owned()))
 }
 
 fn read_edition(directory: &Path) -> Result<Edition, FilesError> {

@@ -13,10 +13,13 @@ use serde_json::{Map, Value};
 
 const SPEC: &str = "spec";
 
-/// The operations that complete a spec; none where nothing is missing. `old` is the stored spec.
-pub(crate) fn patch(spec: Value, old: Option<&Value>, surroundings: &Surroundings) -> Patch {
+/// A spec with its defaults, and the operations that fill them in; none where nothing is missing.
+/// `old` is the stored spec.
+pub(crate) fn complete(spec: Value, old: Option<&Value>, surroundings: &Surroundings) -> (Value, Patch) {
     let before = Value::Object(Map::from_iter([(SPEC.to_owned(), spec)]));
-    json_patch::diff(&before, &defaults(&before, old, surroundings))
+    let mut after = defaults(&before, old, surroundings);
+    let patch = json_patch::diff(&before, &after);
+    (after.get_mut(SPEC).map(Value::take).unwrap_or_default(), patch)
 }
 
 /// The object with its spec completed. What cannot be read stays as it is: the schema refuses it.
@@ -142,10 +145,10 @@ mod tests {
 
     /// The patch as JSON, after checking that it does what it says, and nothing the second time.
     fn patched(spec: &Value, old: Option<&Value>, surroundings: &Surroundings) -> Value {
-        let patch = super::patch(spec.clone(), old, surroundings);
+        let (_, patch) = super::complete(spec.clone(), old, surroundings);
         let mut object = json!({"spec": spec});
         json_patch::patch(&mut object, &patch).unwrap();
-        assert!(super::patch(object["spec"].clone(), old, surroundings).0.is_empty(), "not idempotent: {spec}");
+        assert!(super::complete(object["spec"].clone(), old, surroundings).1.0.is_empty(), "not idempotent: {spec}");
         serde_json::to_value(&patch).unwrap()
     }
 

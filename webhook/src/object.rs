@@ -78,7 +78,11 @@ impl<'a> Object<'a> {
 
     /// The spec, with the defaults of the schema where something is absent.
     pub(crate) fn spec(&self) -> Result<NatsSpec, TypeError> {
-        let mut json = self.spec_json()?;
+        Self::typed(self.spec_json()?)
+    }
+
+    /// A spec by its JSON; see [`Object::spec`].
+    pub(crate) fn typed(mut json: Value) -> Result<NatsSpec, TypeError> {
         if !json.is_object() && !json.is_null() {
             // serde would take an array for a struct.
             return Err(TypeError { field: "spec".to_owned(), message: "must be an object".to_owned() });

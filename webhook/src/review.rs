@@ -7,7 +7,7 @@ use crate::{
     answer::Outcome,
     defaulting,
     envelope::{Envelope, Operation, Request, Unreadable},
-    object::{Object, TypeError},
+    object::Object,
     status,
     text::shortened,
     validation,
@@ -68,15 +68,18 @@ fn default(request: &Request<'_>, object: &Object<'_>, facts: &dyn Facts) -> Out
     if is_update && (object.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted)) {
         return Outcome::Ignored;
     }
-    let patch = || -> Result<_, TypeError> {
-        let old: Option<Value> = old.and_then(|old| old.spec_json().ok());
-        let surroundings = facts.surroundings(&object.id(request));
-        Ok(defaulting::patch(object.spec_json()?, old.as_ref(), &surroundings))
-    };
-    match patch() {
-        Ok(patch) if !patch.0.is_empty() => Outcome::Patched(patch),
-        Ok(_) | Err(_) => Outcome::Allowed(Vec::new()),
+    let Ok(spec) = object.spec_json() else { return Outcome::Allowed(Vec::new()) };
+    let id = object.id(request);
+    let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
+    let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &facts.surroundings(&id));
+    // The apiserver asks the schema next, and what that finds would hide all that the validation
+    // finds: so everything is said here already. A spec that cannot be read is the schema's.
+    if let Ok(spec) = Object::typed(spec)
+        && let refused @ Outcome::Refused(_) = validation::judge(request, &id, old, &spec, facts)
+    {
+        return refused;
     }
+    if patch.0.is_empty() { Outcome::Allowed(Vec::new()) } else { Outcome::Patched(patch) }
 }
 
 fn log(webhook: Webhook, request: &Request<'_>, outcome: &Outcome) {

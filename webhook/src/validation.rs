@@ -1,7 +1,7 @@
 //! From a request to a verdict.
 
 use nats_manager_api::{
-    NatsSpec,
+    NamespacedName, NatsSpec,
     rules::{self, Findings, Warning},
 };
 use serde_json::value::RawValue;
@@ -20,28 +20,39 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
         Ok(new) => new,
         Err(error) => return Outcome::refused(status::mistyped(&request.name, &error)),
     };
-    let id = new.id(request);
     let old = Object::old(request);
-    if request.operation == Operation::Create {
-        if let Some(allowed) = facts.allowed().filter(|allowed| *allowed != id) {
-            return Outcome::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
-        }
-    } else if new.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted) {
+    if request.operation == Operation::Update
+        && (new.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted))
+    {
         return Outcome::Ignored;
     }
-    let spec = match new.spec() {
-        Ok(spec) => spec,
+    match new.spec() {
+        Ok(spec) => judge(request, &new.id(request), old, &spec, facts),
         Err(error) if is_untouched(&new, old.as_ref()) => {
-            return Outcome::Allowed(vec![Warning { field: error.field, message: error.message }]);
+            Outcome::Allowed(vec![Warning { field: error.field, message: error.message }])
         }
-        Err(error) => return Outcome::refused(status::mistyped(&id.name, &error)),
-    };
-    let surroundings = facts.surroundings(&id);
+        Err(error) => Outcome::refused(status::mistyped(&new.id(request).name, &error)),
+    }
+}
+
+/// Judges a spec that can be read, with its defaults filled in or not.
+pub(crate) fn judge(
+    request: &Request<'_>,
+    id: &NamespacedName,
+    old: Option<Object<'_>>,
+    spec: &NatsSpec,
+    facts: &dyn Facts,
+) -> Outcome {
+    let is_new = request.operation == Operation::Create;
+    if let Some(allowed) = facts.allowed().filter(|allowed| is_new && allowed != id) {
+        return Outcome::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
+    }
+    let surroundings = facts.surroundings(id);
     // An old spec that cannot be read is none to compare with.
     let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
     let Findings { violations, warnings } = match before {
-        Some(before) => rules::check_update(&before, &spec, &surroundings),
-        None => rules::check(&spec, &surroundings),
+        Some(before) => rules::check_update(&before, spec, &surroundings),
+        None => rules::check(spec, &surroundings),
     };
     if violations.is_empty() {
         Outcome::Allowed(warnings)
