@@ -1,7 +1,7 @@
 //! The caches that only the webhook needs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,11 +20,11 @@ use kube::{
     runtime::watcher::{self, Config, Event},
 };
 use nats_manager_api::{crd, rules::StorageClasses};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::{CA_SECRET, Certificates, Settings, configuration::CONFIGURATION};
 use crate::{
-    controller::watch::{Follower, Following, Named, Wake, by_name, events, lean},
+    controller::watch::{Feed, Follower, Following, Named, Wake, by_name, events, lean},
     telemetry::{Metrics, Readiness},
 };
 
@@ -40,8 +40,7 @@ pub struct Caches {
     /// The definition of NATS, which owns the configurations.
     pub definition: Named<PartialObjectMeta<CustomResourceDefinition>>,
     storage_classes: Mutex<BTreeMap<String, bool>>,
-    changed: broadcast::Sender<Wake>,
-    unfilled: watch::Sender<BTreeSet<&'static str>>,
+    feed: Feed,
 }
 
 /// Marks the default class
@@ -56,29 +55,15 @@ pub fn caches(
     metrics: &Metrics,
     readiness: &Readiness,
 ) -> (Arc<Caches>, Following) {
-    let (changed, _) = broadcast::channel(16);
-    let unfilled = watch::Sender::new(BTreeSet::new());
-    let follower = |resource: &'static str, cache: &'static str| {
-        unfilled.send_modify(|unfilled| {
-            unfilled.insert(cache);
-        });
-        Follower {
-            resource,
-            cache,
-            check: readiness.check(cache, "waiting for the first list"),
-            metrics: metrics.clone(),
-            wake: changed.clone(),
-            unfilled: unfilled.clone(),
-        }
-    };
+    let feed = Feed::new();
+    let follower = |resource, cache| feed.follower((resource, cache), metrics, readiness);
     let caches = Arc::new(Caches {
         ca: Named::default(),
         mutating: Named::default(),
         validating: Named::default(),
         definition: Named::default(),
         storage_classes: Mutex::default(),
-        changed: changed.clone(),
-        unfilled: unfilled.clone(),
+        feed: feed.clone(),
     });
     let all: FuturesUnordered<Following> = FuturesUnordered::new();
     if settings.certificates == Certificates::Own {
@@ -109,13 +94,12 @@ pub fn caches(
 impl Caches {
     /// Resolves when every watch has delivered its first list.
     pub async fn filled(&self) {
-        // The sender is ours, so this cannot fail.
-        let _ = self.unfilled.subscribe().wait_for(BTreeSet::is_empty).await;
+        self.feed.filled().await;
     }
 
     /// Tells of changes from now on.
     pub fn subscribe(&self) -> Changes {
-        Changes(self.changed.subscribe())
+        Changes(self.feed.subscribe())
     }
 
     /// The `StorageClasses`.

@@ -5,12 +5,13 @@
 //! somebody else.
 
 mod echo;
+mod feed;
 mod follow;
 mod named;
 mod pods;
 mod surroundings;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use k8s_openapi::{
@@ -31,8 +32,9 @@ use kube::{
 };
 use nats_manager_api::{NamespacedName, Nats};
 use serde::de::DeserializeOwned;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
+pub(crate) use self::feed::Feed;
 pub(crate) use self::follow::{Follower, by_name, events, lean};
 pub use self::{
     echo::LastWords,
@@ -92,15 +94,11 @@ pub struct Watches {
     pub rivals: Store<Pod>,
     /// What we wrote into a status last.
     pub last_words: LastWords,
-    wake: broadcast::Sender<Wake>,
-    unfilled: watch::Sender<BTreeSet<&'static str>>,
+    feed: Feed,
 }
 
 /// A future that never ends by itself: all watches.
 pub type Following = BoxFuture<'static, ()>;
-
-/// Enough for a burst; whoever falls behind reconciles everything.
-const WAKES: usize = 256;
 
 /// Starts all watches. Poll the future, or nothing is ever cached. Each watch adds a check to
 /// `readiness` that passes with its first list.
@@ -110,21 +108,8 @@ pub fn watches(
     metrics: &Metrics,
     readiness: &Readiness,
 ) -> (Arc<Watches>, Following) {
-    let (wake, _) = broadcast::channel(WAKES);
-    let unfilled = watch::Sender::new(BTreeSet::new());
-    let follower = |resource: &'static str, cache: &'static str| {
-        unfilled.send_modify(|unfilled| {
-            unfilled.insert(cache);
-        });
-        Follower {
-            resource,
-            cache,
-            check: readiness.check(cache, "waiting for the first list"),
-            metrics: metrics.clone(),
-            wake: wake.clone(),
-            unfilled: unfilled.clone(),
-        }
-    };
+    let feed = Feed::new();
+    let follower = |resource, cache| feed.follower((resource, cache), metrics, readiness);
     let (nats, nats_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
     let (rivals, rivals_writer) = reflector::store();
@@ -141,8 +126,7 @@ pub fn watches(
         istio: Istio::default(),
         rivals,
         last_words: LastWords::default(),
-        wake: wake.clone(),
-        unfilled: unfilled.clone(),
+        feed: feed.clone(),
     });
     let NamespacedName { namespace, name } = places.allowed.clone();
     let allowed = &places.allowed;
@@ -188,13 +172,12 @@ pub fn watches(
 impl Watches {
     /// Whom events concern from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Wake> {
-        self.wake.subscribe()
+        self.feed.subscribe()
     }
 
     /// Resolves when every watch has delivered its first list.
     pub async fn filled(&self) {
-        // The sender is ours, so this cannot fail.
-        let _ = self.unfilled.subscribe().wait_for(BTreeSet::is_empty).await;
+        self.feed.filled().await;
     }
 }
 

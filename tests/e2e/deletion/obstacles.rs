@@ -85,7 +85,8 @@ async fn a_foreground_deletion_that_is_blocked_keeps_the_servers() {
 
     world.api::<Nats>().delete(NAME, &DeleteParams::foreground()).await.unwrap();
     world.state_becomes("Warning").await;
-    eventually("the servers are there to stay", SOON, || async {
+    // The pause between two looks grows, and each try sees one through.
+    eventually("the servers are there to stay", 4 * SOON, || async {
         let Some(before) = world.api::<StatefulSet>().get_opt(NAME).await.unwrap() else { return false };
         let mark = audit.mark().await.unwrap();
         world.looked_again().await;

@@ -68,6 +68,8 @@ pub(crate) enum DemoError {
         /// What came.
         answer: String,
     },
+    #[error("{patch} does not lead to {expected:?}; it says: {answer}")]
+    NotAnswered { patch: String, expected: &'static str, answer: String },
     /// Ctrl-C, before the end of the walk.
     #[error("interrupted")]
     Interrupted,

@@ -91,6 +91,10 @@ impl<'a> Walk<'a> {
         self.refused(r#"{"spec":{"cluster":{"size":4}}}"#, message::ODD_SIZE).await?;
         let other_class = r#"{"spec":{"jetStream":{"fileStorage":{"storageClassName":"fast"}}}}"#;
         self.refused(other_class, message::IMMUTABLE).await?;
+        heading("what is unwise is warned of, what is missing is filled in (nothing is stored here)");
+        self.answered(r#"{"spec":{"logging":{"trace":true}}}"#, "Warning: spec.logging.trace").await?;
+        let in_part = r#"{"spec":{"resources":{"limits":null,"requests":{"cpu":"2"}}}}"#;
+        self.answered(in_part, r#""limits":{"cpu":"2","memory":"1Gi"}"#).await?;
         heading("a child that is deleted comes back");
         self.comes_back().await
     }
@@ -143,6 +147,22 @@ impl<'a> Walk<'a> {
             return Err(DemoError::NotRefused { patch: patch.to_owned(), expected, answer: answer.text });
         }
         Ok(())
+    }
+
+    /// Tries an edit as a dry run, and shows the resources that it leads to.
+    async fn answered(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
+        let output = "jsonpath={.spec.resources}";
+        let command =
+            ["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "--dry-run=server", "-p", patch, "-o", output];
+        let answer = self.local.kubectl().run(command).await?;
+        show(
+            &format!("patch nats {NAME} -n {NAMESPACE} --type=merge --dry-run=server -p '{patch}' -o {output}"),
+            &answer,
+        );
+        if answer.success && answer.text.contains(expected) {
+            return Ok(());
+        }
+        Err(DemoError::NotAnswered { patch: patch.to_owned(), expected, answer: answer.text })
     }
 
     async fn comes_back(&mut self) -> Result<(), DemoError> {
