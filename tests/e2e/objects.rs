@@ -108,8 +108,12 @@ impl Child {
 
     /// Deletes it, and waits for the next one.
     pub async fn comes_back(&self, world: &World) -> Value {
-        let before = self.get(world).await;
-        self.delete(world).await;
+        let before = self.becomes(world, "is there", |_| true).await;
+        // Somebody else, such as a deletion in the foreground, may be ahead of us.
+        match self.api(world).delete(self.name, &DeleteParams::background()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            answer => drop(answer.unwrap()),
+        }
         self.becomes(world, "comes back", |now| now["metadata"]["uid"] != before["metadata"]["uid"]).await
     }
 }
