@@ -134,7 +134,8 @@ pub enum Command {
         #[arg(short, long = "file", value_name = "FILE")]
         file: Source,
     },
-    /// Print the objects that a NATS resource leads to, as YAML (the image variables must be set)
+    /// Print the objects that a NATS resource leads to, as YAML (without the image variables: with
+    /// upstream's images)
     Render {
         /// A YAML file with a NATS resource; `-` reads the standard input
         #[arg(short, long = "file", value_name = "FILE")]

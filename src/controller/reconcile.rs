@@ -165,7 +165,7 @@ async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Re
     let verdict = delete::decide(client, nats, id, &observed, &context.jetstream_address(id)?).await;
     let verdict = verdict.map_err(ReconcileError::Observe)?;
     if verdict == Verdict::Delete {
-        let outcome = Outcome::Deleting { decided: true };
+        let outcome = Outcome::Deleting;
         *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
         delete::delete_data(client, id).await?;
         finalizer::take_off(nats, context).await?;

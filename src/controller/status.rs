@@ -29,11 +29,8 @@ pub enum Outcome {
         /// Why.
         cause: String,
     },
-    /// Its deletion has begun.
-    Deleting {
-        /// Whether the data may go.
-        decided: bool,
-    },
+    /// Its data may go, and goes.
+    Deleting,
     /// Its deletion waits.
     DeletionBlocked {
         /// For what.
@@ -163,7 +160,7 @@ pub fn next(old: &NatsStatus, generation: i64, outcome: &Outcome, now: &Time) ->
         Outcome::Deployed(deployment) => update.deployed(deployment),
         Outcome::Forbidden { allowed } => update.forbidden(&rules::forbidden_message(allowed)),
         Outcome::Failed { stateful_set, cause } => update.failed(*stateful_set, cause),
-        Outcome::Deleting { decided } => update.deleting(*decided),
+        Outcome::Deleting => update.deleting(),
         Outcome::DeletionBlocked { reason } => update.deletion_blocked(reason, false),
         Outcome::DeletionFailed { cause } => update.deletion_failed(cause),
     }
@@ -299,17 +296,14 @@ impl Update<'_> {
         }
     }
 
-    fn deleting(&mut self, decided: bool) {
-        let begins = self.begins_deletion();
-        self.state(State::Deleting);
-        if begins {
+    fn deleting(&mut self) {
+        if self.begins_deletion() {
             self.announce(false, Reason::Deleting, "Deleting the NATS cluster.");
         }
-        if decided {
-            // What a later pass may rely on when this one is cut short.
-            let message = "The StatefulSet and its volumes are being deleted.";
-            self.set(ConditionType::Deleted, true, Reason::Deleting, message);
-        }
+        self.state(State::Deleting);
+        // What a later pass may rely on when this one is cut short.
+        let message = "The StatefulSet and its volumes are being deleted.";
+        self.set(ConditionType::Deleted, true, Reason::Deleting, message);
     }
 
     /// What was decided stays so: the data may be gone in part.

@@ -174,7 +174,7 @@ fn a_deletion_tells_when_it_waits_and_when_it_goes_on() {
     assert_eq!(reasons(&events), ["Deleting", "DeletionError"]);
     assert!(next(&status, 1, &blocked("stream"), &at(2)).1.is_empty());
     assert_eq!(reasons(&next(&status, 1, &blocked("consumer"), &at(2)).1), ["DeletionError"]);
-    let (status, events) = next(&status, 1, &Outcome::Deleting { decided: true }, &at(3));
+    let (status, events) = next(&status, 1, &Outcome::Deleting, &at(3));
     assert_eq!(status.state, "Deleting");
     assert_eq!(says(&status, ConditionType::Deleted).0, "True");
     assert!(events.is_empty());

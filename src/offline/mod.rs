@@ -37,6 +37,14 @@ pub const LONGEST_INPUT: u64 = 8 << 20;
 pub const DEFAULT_NAMESPACE: &str = "kyma-system";
 const DEFAULT_NAME: &str = "eventing-nats";
 
+/// The images that stand for those of the installation where its variables are not set: offline
+/// nobody need know them.
+const UPSTREAM_IMAGES: [(&str, &str); 3] = [
+    ("NATS_IMAGE", "nats:2.14.2-scratch"),
+    ("NATS_SERVER_CONFIG_RELOADER_IMAGE", "natsio/nats-server-config-reloader:0.23.0"),
+    ("PROMETHEUS_NATS_EXPORTER_IMAGE", "natsio/prometheus-nats-exporter:0.20.1"),
+];
+
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
@@ -73,7 +81,7 @@ pub fn run(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> ExitCo
     let done = match command {
         Command::Crd => crd().and_then(|text| write(&text)).map(|()| true),
         Command::Validate { file } => run_validate(file, &lookup),
-        Command::Render { file } => match Images::from_env(&lookup) {
+        Command::Render { file } => match Images::from_env(|variable| image_or_upstream(variable, &lookup)) {
             Ok(images) => run_render(file, &images),
             Err(error) => return usage_error(&error),
         },
@@ -100,6 +108,11 @@ fn run_validate(file: &Source, lookup: impl Fn(&str) -> Option<String>) -> Resul
     let report = validate(&read(file)?, &served);
     print::report(&report)?;
     Ok(!report.has_errors())
+}
+
+fn image_or_upstream(variable: &str, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let upstream = || UPSTREAM_IMAGES.iter().find(|(name, _)| *name == variable).map(|(_, image)| (*image).to_owned());
+    lookup(variable).filter(|value| !value.trim().is_empty()).or_else(upstream)
 }
 
 fn run_render(file: &Source, images: &Images) -> Result<bool, OfflineError> {
