@@ -15,19 +15,27 @@ use super::{
     rivals,
     scaling::{self, Scaling},
     status::{Deployment, Outcome},
+    watch::GuardedNats,
 };
 use crate::telemetry;
 
 /// Nothing to do takes no request, so this is only against what no watch shows.
 const RESYNC: Duration = Duration::from_mins(10);
 
-/// Reconciles a resource that can be read.
-pub(super) async fn reconcile(nats: &Nats, context: &Context) -> Result<Done, ReconcileError> {
+/// Reconciles a resource, unless another manager still writes.
+pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<Done, ReconcileError> {
     let rival = rivals::running(context.watches.rivals.state().iter().map(AsRef::as_ref));
     context.rivals.note(rival.as_deref());
     if rival.is_some() {
         return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::settled() });
     }
+    match &nats.0 {
+        Ok(nats) => reconcile_readable(nats, context).await,
+        Err(invalid) => reconcile_unreadable(invalid, context).await,
+    }
+}
+
+async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, ReconcileError> {
     let nats = context.report.freshest(nats);
     let id = NamespacedName::new(nats.namespace().unwrap_or_default(), nats.name_any());
     let is_deleted = nats.meta().deletion_timestamp.is_some();
@@ -42,7 +50,7 @@ pub(super) async fn reconcile(nats: &Nats, context: &Context) -> Result<Done, Re
 }
 
 /// Says that a resource cannot be read; others go on.
-pub(super) async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Done, ReconcileError> {
+async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Done, ReconcileError> {
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.report.tell_unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;

@@ -26,7 +26,7 @@ use tracing::Instrument;
 use super::{
     context::{Context, Done, ReconcileError},
     pauses::Pauses,
-    reconcile::{reconcile, reconcile_unreadable},
+    reconcile::reconcile,
     report::Report,
     rivals,
     watch::{GuardedNats, Places, Wake, Watches},
@@ -146,13 +146,7 @@ fn one(
     async move {
         let context = &runner.context;
         let timer = context.metrics.reconcile_started();
-        let work = async {
-            match &nats.0 {
-                Ok(nats) => reconcile(nats, context).await,
-                Err(invalid) => reconcile_unreadable(invalid, context).await,
-            }
-        };
-        let result = Box::pin(caught(work)).await;
+        let result = Box::pin(caught(reconcile(&nats, context))).await;
         timer.finish(result.as_ref().map_or(Outcome::Error, |done| done.outcome));
         if result.is_ok() {
             context.pauses.reset(&key(&nats));
