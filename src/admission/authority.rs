@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     CA_SECRET, Certificates, Settings,
     configuration::{Published, labels},
-    mounted::MountedBundle,
+    mounted::{LOOK_AT_FILES, MountedBundle},
     pace::Pace,
-    publish::{bundles, publish},
+    publish::{publish, published_bundle},
     watch::Caches,
 };
 use crate::{
@@ -64,8 +64,6 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Changes come in bursts.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-/// The kubelet swaps mounted files within a minute; a look at them is cheap.
-const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 impl Keeper {
     /// Keeps the CA and the configurations, for as long as it is polled: run it while leading.
@@ -118,7 +116,7 @@ impl Keeper {
         };
         let data = data_of(&live);
         let published = if self.settings.managed {
-            TrustBundle::common(&bundles(&self.caches))
+            published_bundle(&self.caches)
         } else {
             // Somebody else publishes; that it is done cannot be seen.
             decode(&data).ok().flatten().map(|store| store.bundle()).unwrap_or_default()

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_certs::{Leaf, Mounted, Outcome, Resolver, Serve, TrustBundle, reload, secret::decode};
+use nats_manager_certs::{Leaf, Mounted, Outcome, Resolver, Serve, reload, secret::decode};
 
-use super::{Certificates, Settings, authority::data_of, publish::bundles, watch::Caches};
+use super::{
+    Certificates, Settings, authority::data_of, mounted::LOOK_AT_FILES, publish::published_bundle, watch::Caches,
+};
 use crate::telemetry::{Check, Metrics};
 
 /// Keeps the serving certificate of this replica.
@@ -24,8 +26,6 @@ pub struct Certificate {
 
 /// Clocks jump and machines sleep, so a look is never far away.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
-/// The kubelet swaps mounted files within a minute; a look at them is cheap.
-const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 
 impl Certificate {
     /// Runs for as long as it is polled.
@@ -107,7 +107,7 @@ impl Certificate {
     /// Whether to serve this leaf now: one that is trusted is not given up for one that is not.
     fn is_welcome(&self, leaf: &Leaf) -> bool {
         let now = Timestamp::now();
-        let published = TrustBundle::common(&bundles(&self.caches));
+        let published = published_bundle(&self.caches);
         let served = self.resolver.leaf();
         !self.settings.managed
             || published.verify(leaf, now).is_ok()
@@ -140,7 +140,7 @@ impl Certificate {
             // Who owns the configurations sees to their bundles.
             return self.trusted.pass();
         }
-        match TrustBundle::common(&bundles(&self.caches)).verify(&leaf, Timestamp::now()) {
+        match published_bundle(&self.caches).verify(&leaf, Timestamp::now()) {
             Ok(()) => self.trusted.pass(),
             Err(error) => {
                 self.trusted

@@ -8,6 +8,9 @@ use std::{
 
 use nats_manager_certs::TrustBundle;
 
+/// The kubelet swaps mounted files within a minute; a look at them is cheap.
+pub(super) const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+
 /// The file with the certificates that the apiserver is to trust.
 const BUNDLE: &str = "ca.crt";
 /// How long the certificates before a change stay published: the kubelet shows a new Secret to each

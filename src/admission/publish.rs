@@ -30,10 +30,10 @@ pub(super) async fn publish(client: &Client, caches: &Caches, published: &Publis
     Ok(mutating || validating)
 }
 
-/// What the apiserver trusts now: the bundle of each webhook.
-pub(super) fn bundles(caches: &Caches) -> [TrustBundle; 2] {
+/// What the apiserver trusts now: what the bundles of both webhooks have in common.
+pub(super) fn published_bundle(caches: &Caches) -> TrustBundle {
     let bundle = |pem: Option<Vec<u8>>| pem.map_or_else(TrustBundle::default, |pem| TrustBundle::readable(&pem));
-    [bundle(mutating_bundle(caches)), bundle(validating_bundle(caches))]
+    TrustBundle::common(&[bundle(mutating_bundle(caches)), bundle(validating_bundle(caches))])
 }
 
 fn mutating_bundle(caches: &Caches) -> Option<Vec<u8>> {

@@ -52,8 +52,13 @@ impl<'a> Object<'a> {
     }
 
     /// Whether it is on its way out: finalizers must come off, whatever the rules say.
-    pub(crate) fn is_being_deleted(&self) -> bool {
+    fn is_being_deleted(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether the request is an update of something on its way out.
+    pub(crate) fn is_leaving(&self, request: &Request<'_>, old: Option<&Self>) -> bool {
+        request.operation == Operation::Update && (self.is_being_deleted() || old.is_some_and(Object::is_being_deleted))
     }
 
     /// Its name. On CREATE the request has none where the apiserver is to make one up.

@@ -64,18 +64,18 @@ fn is_ours(request: &Request<'_>) -> bool {
 
 fn default(request: &Request<'_>, object: &Object<'_>, facts: &dyn Facts) -> Outcome {
     let old = Object::old(request);
-    let is_update = request.operation == Operation::Update;
-    if is_update && (object.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted)) {
+    if object.is_leaving(request, old.as_ref()) {
         return Outcome::Ignored;
     }
     let Ok(spec) = object.spec_json() else { return Outcome::Allowed(Vec::new()) };
     let id = object.id(request);
     let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
-    let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &facts.surroundings(&id));
+    let surroundings = facts.surroundings(&id);
+    let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &surroundings);
     // The apiserver asks the schema next, and what that finds would hide all that the validation
     // finds: so everything is said here already. A spec that cannot be read is the schema's.
     if let Ok(spec) = Object::typed(spec)
-        && let refused @ Outcome::Refused(_) = validation::judge(request, &id, old, &spec, facts)
+        && let refused @ Outcome::Refused(_) = validation::judge(request, &id, old, &spec, facts, &surroundings)
     {
         return refused;
     }

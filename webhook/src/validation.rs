@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     NamespacedName, NatsSpec,
-    rules::{self, Findings, Warning},
+    rules::{self, Findings, Surroundings, Warning},
 };
 use serde_json::value::RawValue;
 
@@ -21,13 +21,14 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
         Err(error) => return Outcome::refused(status::mistyped(&request.name, &error)),
     };
     let old = Object::old(request);
-    if request.operation == Operation::Update
-        && (new.is_being_deleted() || old.as_ref().is_some_and(Object::is_being_deleted))
-    {
+    if new.is_leaving(request, old.as_ref()) {
         return Outcome::Ignored;
     }
     match new.spec() {
-        Ok(spec) => judge(request, &new.id(request), old, &spec, facts),
+        Ok(spec) => {
+            let id = new.id(request);
+            judge(request, &id, old, &spec, facts, &facts.surroundings(&id))
+        }
         Err(error) if is_untouched(&new, old.as_ref()) => {
             Outcome::Allowed(vec![Warning { field: error.field, message: error.message }])
         }
@@ -42,17 +43,17 @@ pub(crate) fn judge(
     old: Option<Object<'_>>,
     spec: &NatsSpec,
     facts: &dyn Facts,
+    surroundings: &Surroundings,
 ) -> Outcome {
     let is_new = request.operation == Operation::Create;
     if let Some(allowed) = facts.allowed().filter(|allowed| is_new && allowed != id) {
         return Outcome::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
     }
-    let surroundings = facts.surroundings(id);
     // An old spec that cannot be read is none to compare with.
     let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
     let Findings { violations, warnings } = match before {
-        Some(before) => rules::check_update(&before, spec, &surroundings),
-        None => rules::check(spec, &surroundings),
+        Some(before) => rules::check_update(&before, spec, surroundings),
+        None => rules::check(spec, surroundings),
     };
     if violations.is_empty() {
         Outcome::Allowed(warnings)
