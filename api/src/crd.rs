@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps,
+    CustomResourceDefinition, JSON, JSONSchemaProps, ValidationRule,
 };
 use kube::CustomResourceExt;
 
-use crate::resource::{Nats, NatsSpec};
+use crate::resource::{Nats, NatsSpec, message};
 
 /// The name of the definition.
 pub const NAME: &str = "nats.operator.kyma-project.io";
@@ -26,9 +26,26 @@ pub fn definition() -> CustomResourceDefinition {
 /// A resource without a spec gets the defaults too.
 fn complete_root(root: &mut JSONSchemaProps) {
     root.required = None;
+    root.x_kubernetes_validations = Some(vec![not_back_to_one()]);
     if let Some(spec) = root.properties.as_mut().and_then(|fields| fields.get_mut("spec")) {
         spec.default = serde_json::to_value(NatsSpec::default()).ok().map(JSON);
         refuse_nulls(spec);
+    }
+}
+
+/// At the root, which sees the status: a change from one server that is held was never carried out,
+/// and can be taken back. The status is the manager's to write.
+fn not_back_to_one() -> ValidationRule {
+    let is_held = format!(
+        "has(self.status) && has(self.status.conditions) && self.status.conditions.exists(c, \
+         c.type == 'Progressing' && c.status == 'False' && c.reason == 'Held' && c.message.startsWith('{}'))",
+        message::HELD_FROM_ONE
+    );
+    ValidationRule {
+        rule: format!("!(oldSelf.spec.cluster.size > 1 && self.spec.cluster.size == 1) || ({is_held})"),
+        message: Some(message::NOT_BACK_TO_ONE.to_owned()),
+        field_path: Some(".spec.cluster.size".to_owned()),
+        ..ValidationRule::default()
     }
 }
 

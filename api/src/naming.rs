@@ -19,6 +19,17 @@ pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
 pub const SIZE: &str = "nats.operator.kyma-project.io/size";
 /// Annotation on the StatefulSet: the memory store that its servers were last told, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
+/// Annotation on the StatefulSet: a hash of its pod template as it was applied: whether a change
+/// restarts the pods.
+pub const TEMPLATE_HASH: &str = "nats.operator.kyma-project.io/template-hash";
+/// Annotation on a NATS resource: `"true"` lets a rolling update go on without JetStream being whole.
+pub const FORCE_ROLLOUT: &str = "nats.operator.kyma-project.io/force-rollout";
+/// Annotation on the StatefulSet: how many servers there were, while those above its size are being
+/// removed from JetStream.
+pub const LEAVING_FROM: &str = "nats.operator.kyma-project.io/leaving-from";
+/// Annotation on the StatefulSet: when servers were last removed from JetStream, in seconds since
+/// 1970. Their names cannot rejoin for five minutes.
+pub const SERVERS_REMOVED_AT: &str = "nats.operator.kyma-project.io/servers-removed-at";
 /// Annotation on the pod template: a hash of the configuration that a reload cannot apply.
 pub const CONFIG_HASH: &str = "nats.operator.kyma-project.io/config-hash";
 /// Annotation on the pod template: the memory store (bytes) that the servers had to restart for,

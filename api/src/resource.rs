@@ -115,7 +115,6 @@ pub struct Cluster {
     /// is no redundancy; 3 survive the loss of one. It cannot go back to 1. Default: 3.
     #[schemars(range(min = 1, max = 99), extend("x-kubernetes-validations" = [
         cel("self % 2 != 0", message::ODD_SIZE),
-        cel("!(oldSelf > 1 && self == 1)", message::NOT_BACK_TO_ONE),
     ]))]
     pub size: i64,
 }
@@ -175,12 +174,16 @@ pub struct Logging {
     pub trace: bool,
 }
 
-/// What the rules say, in the schema as in [`crate::rules`]: the contract's words.
+/// What the rules say, in the schema as in [`crate::rules`]: the contract's words, and others that
+/// must agree.
 pub mod message {
     /// An even size has no majority in a split.
     pub const ODD_SIZE: &str = "size only accepts odd numbers";
     /// A clustered store cannot be read by a single server.
     pub const NOT_BACK_TO_ONE: &str = "cannot be set to 1 if size was greater than 1";
+    /// How the condition Progressing begins while a change from one server is held. The definition
+    /// looks for it: such a change can be taken back.
+    pub const HELD_FROM_ONE: &str = "The change of spec.cluster.size from 1 to ";
     /// A memory store that holds nothing.
     pub const EMPTY_STORE: &str = "can only be enabled if size is not 0";
     /// Volumes are made once.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    deployed::{Deployed, FileStore, Spread},
+    deployed::{Deployed, FileStore, Resizing, Spread},
     naming::NamespacedName,
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
@@ -40,6 +40,8 @@ pub struct SettledCluster {
     /// The memory store (bytes; 0 is off) that the pods must have been started with: a reload
     /// raises it, only a restart lowers it.
     pub restarted_for_memory_store: Option<Bytes>,
+    /// How far a change of the size is.
+    pub resizing: Resizing,
 }
 
 /// Why a resource cannot be deployed.
@@ -89,6 +91,7 @@ pub fn settle(nats: &Nats, surroundings: &Surroundings, new_spread: Spread) -> R
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
         restarted_for_memory_store: deployed
             .and_then(|deployed| restarted_for(deployed, memory_store.unwrap_or_default())),
+        resizing: deployed.map_or_else(Resizing::default, |deployed| deployed.resizing),
     })
 }
 

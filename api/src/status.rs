@@ -26,6 +26,24 @@ pub struct NatsStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool", extend("default" = null))]
     pub servers_started: Option<bool>,
+    /// What JetStream holds, as far as admission needs to know it. Absent until it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JetStreamStatus", extend("default" = null))]
+    pub jet_stream: Option<JetStreamStatus>,
+}
+
+/// What JetStream holds: enough to refuse a change that would lose data without asking it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JetStreamStatus {
+    /// Whether there is any stream.
+    pub streams: bool,
+    /// Whether a deletion would wait: there is a stream other than Eventing's, or a consumer.
+    pub customer_data: bool,
+    /// The highest number of replicas that a stream has; 0 without streams.
+    pub highest_replicas: u32,
+    /// How full the fullest server's file store is: `Healthy`, `NearlyFull`, `Full` or `Unknown`.
+    pub storage: String,
 }
 
 /// The state of the module, as the Kyma lifecycle manager reads it.
@@ -54,8 +72,12 @@ pub enum ConditionType {
     AvailabilityZones,
     /// The deletion goes on.
     Deleted,
-    /// A change of the spec is carried out; false while one is held.
+    /// A change is carried out; false while one is held.
     Progressing,
+    /// The servers have room for messages.
+    Storage,
+    /// JetStream is whole: its servers, its leader, and every copy of every stream.
+    JetStream,
 }
 
 /// The reasons of conditions and events.
@@ -79,6 +101,23 @@ pub enum Reason {
     Held,
     /// The spec breaks a policy that its admission would refuse today.
     PolicyViolated,
+    /// A change goes on, and waits for something.
+    Waiting,
+    Healthy,
+    NearlyFull,
+    Full,
+    /// Too few servers answer for JetStream to accept messages.
+    QuorumLost,
+    /// A server does not answer.
+    ServerUnreachable,
+    /// A server runs, but JetStream's meta group does not know it.
+    ServerMissing,
+    /// A server's pod hangs on a node that is gone.
+    ServerStuck,
+    /// A server switched JetStream off, mostly since its volume was full.
+    ServerDisabled,
+    /// A copy of a stream or consumer does not catch up.
+    ReplicaBehind,
 }
 
 /// The variants' names are the words that are written.

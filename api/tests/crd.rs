@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
-    NatsSpec, crd,
+    JetStreamStatus, NatsSpec, crd,
     resource::message,
     rules::{self, Surroundings},
 };
@@ -136,7 +136,7 @@ fn no_field_of_the_spec_can_be_null() {
 #[test]
 fn each_rule_of_the_floor_has_its_message() {
     for (path, messages) in [
-        ("cluster/size", vec![message::ODD_SIZE, message::NOT_BACK_TO_ONE]),
+        ("cluster/size", vec![message::ODD_SIZE]),
         ("jetStream", vec![message::NO_STORE]),
         ("jetStream/memStorage", vec![message::EMPTY_STORE]),
         ("jetStream/fileStorage", vec![message::IMMUTABLE]),
@@ -145,6 +145,10 @@ fn each_rule_of_the_floor_has_its_message() {
         let found: Vec<&str> = rules.as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap()).collect();
         assert_eq!(found, messages, "{path}");
     }
+    let root = &version()["schema"]["openAPIV3Schema"]["x-kubernetes-validations"];
+    assert_eq!(root.as_array().unwrap().len(), 1);
+    assert_eq!(root[0]["message"], message::NOT_BACK_TO_ONE);
+    assert_eq!(root[0]["fieldPath"], ".spec.cluster.size");
     assert_eq!(message::ODD_SIZE, "size only accepts odd numbers");
     assert_eq!(message::NOT_BACK_TO_ONE, "cannot be set to 1 if size was greater than 1");
     assert_eq!(message::EMPTY_STORE, "can only be enabled if size is not 0");
@@ -159,6 +163,7 @@ fn each_rule_of_the_floor_has_its_message() {
 struct Case {
     name: String,
     old: Option<Value>,
+    holds: Option<JetStreamStatus>,
     new: Value,
     #[serde(default)]
     refused: Vec<Refusal>,
@@ -190,7 +195,7 @@ fn cases() -> Vec<Case> {
 fn the_rules_refuse_what_the_table_says() {
     let spec = |value: &Value| serde_json::from_value::<NatsSpec>(value.clone()).unwrap();
     for case in cases() {
-        let surroundings = Surroundings::default();
+        let surroundings = Surroundings { jet_stream: case.holds, ..Surroundings::default() };
         let findings = match &case.old {
             Some(old) => rules::check_update(&spec(old), &spec(&case.new), &surroundings),
             None => rules::check(&spec(&case.new), &surroundings),
@@ -224,9 +229,46 @@ fn the_floor_agrees_with_the_rules() {
         let wanted: Vec<&Refusal> = case.refused.iter().filter(|it| it.floor == Some(Floor::Cel)).collect();
         assert_eq!(found.len(), wanted.len(), "{}: {found:?}", case.name);
         for wanted in wanted {
-            let says_so =
-                found.iter().any(|it| it.message == wanted.message && wanted.field.starts_with(&it.field_path));
+            // The library takes the path of a rule at the root as it stands.
+            let says_so = found.iter().any(|it| {
+                it.message == wanted.message && wanted.field.starts_with(it.field_path.trim_start_matches('.'))
+            });
             assert!(says_so, "{}: {wanted:?} is not in {found:?}", case.name);
         }
+    }
+}
+
+#[test]
+fn a_change_from_one_server_that_is_held_can_be_taken_back() {
+    let schema = version()["schema"]["openAPIV3Schema"].clone();
+    let progressing = |status: &str, reason: &str, message: &str| {
+        json!({"conditions": [
+            {"type": "Available", "status": "False", "reason": "Held", "message": message, "lastTransitionTime": ""},
+            {"type": "Progressing", "status": status, "reason": reason, "message": message, "lastTransitionTime": ""},
+        ]})
+    };
+    let from_one = "The change of spec.cluster.size from 1 to 3 is held: JetStream has 1 stream.";
+    let from_five = "The change of spec.cluster.size from 5 to 3 is held: a stream has 5 replicas.";
+    for (what, status, may_go_back) in [
+        ("held from one", progressing("False", "Held", from_one), true),
+        ("held from five", progressing("False", "Held", from_five), false),
+        ("under way", progressing("True", "Waiting", from_one), false),
+        ("no longer held", progressing("True", "Held", from_one), false),
+        ("no conditions", json!({"conditions": []}), false),
+        ("a status that says nothing", json!({"state": "Processing"}), false),
+        ("no status", Value::Null, false),
+    ] {
+        let object = |size: i64| {
+            let mut object = json!({"spec": {"cluster": {"size": size}}});
+            if !status.is_null() {
+                object["status"] = status.clone();
+            }
+            object
+        };
+        let change = |from: i64, to: i64| {
+            kube::core::cel::Validator::new().validate(&schema, &object(to), Some(&object(from))).is_ok()
+        };
+        assert_eq!(change(3, 1), may_go_back, "{what}");
+        assert!(change(1, 1) && change(3, 5) && change(3, 3) && change(1, 3), "{what}");
     }
 }

@@ -34,7 +34,14 @@ fn volume(size: Bytes, class: Option<&str>) -> FileStore {
 }
 
 fn deployed(file_store: FileStore) -> Deployed {
-    Deployed { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
+    Deployed {
+        size: 3,
+        file_store,
+        spread: Spread::Soft,
+        memory_store: None,
+        restarted_for_memory_store: None,
+        resizing: nats_manager_api::Resizing::default(),
+    }
 }
 
 fn beside(deployed: Deployed) -> Surroundings {
@@ -157,6 +164,7 @@ fn servers_restart_for_a_smaller_memory_store_only() {
         let surroundings = beside(Deployed {
             memory_store: told,
             restarted_for_memory_store: restarted_for,
+            resizing: nats_manager_api::Resizing::default(),
             ..deployed(volume(Bytes::gibi(1), None))
         });
         let spec = format!("{{resources: {{limits: {{memory: 8Gi}}}}, jetStream: {{memStorage: {{size: {wanted}}}}}}}");

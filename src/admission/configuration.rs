@@ -14,6 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
 };
 use nats_manager_api::crd;
+use nats_manager_webhook::Webhook;
 
 use super::{Reached, SERVICE};
 
@@ -35,6 +36,8 @@ pub struct Published {
 
 /// How long the apiserver waits, in seconds; every limit of the server is below it.
 const TIMEOUT: i32 = 5;
+/// No warning is worth a longer wait.
+const DELETE_TIMEOUT: i32 = 2;
 const PORT: i32 = 443;
 
 impl Published {
@@ -46,38 +49,46 @@ impl Published {
             webhooks: Some(vec![MutatingWebhook {
                 name: "default.nats.operator.kyma-project.io".to_owned(),
                 admission_review_versions: vec!["v1".to_owned()],
-                client_config: self.client_config("/mutate"),
+                client_config: self.client_config(Webhook::Mutate),
                 failure_policy: Some("Ignore".to_owned()),
                 match_conditions: Some(self.match_conditions()),
                 match_policy: Some("Equivalent".to_owned()),
                 namespace_selector: Some(LabelSelector::default()),
                 object_selector: Some(LabelSelector::default()),
                 reinvocation_policy: Some("Never".to_owned()),
-                rules: Some(vec![rule()]),
+                rules: Some(vec![rule(&["CREATE", "UPDATE"])]),
                 side_effects: "None".to_owned(),
                 timeout_seconds: Some(TIMEOUT),
             }]),
         }
     }
 
-    /// Refuses what breaks a rule; without an answer nothing is let in.
+    /// Refuses what breaks a rule; without an answer nothing is let in. Warns of a deletion that
+    /// will wait; without an answer it goes on.
     pub fn validating(&self) -> ValidatingWebhookConfiguration {
-        ValidatingWebhookConfiguration {
-            metadata: self.metadata(),
-            webhooks: Some(vec![ValidatingWebhook {
-                name: "validate.nats.operator.kyma-project.io".to_owned(),
-                admission_review_versions: vec!["v1".to_owned()],
-                client_config: self.client_config("/validate"),
-                failure_policy: Some("Fail".to_owned()),
-                match_conditions: Some(self.match_conditions()),
-                match_policy: Some("Equivalent".to_owned()),
-                namespace_selector: Some(LabelSelector::default()),
-                object_selector: Some(LabelSelector::default()),
-                rules: Some(vec![rule()]),
-                side_effects: "None".to_owned(),
-                timeout_seconds: Some(TIMEOUT),
-            }]),
-        }
+        let validate = ValidatingWebhook {
+            name: "validate.nats.operator.kyma-project.io".to_owned(),
+            admission_review_versions: vec!["v1".to_owned()],
+            client_config: self.client_config(Webhook::Validate),
+            failure_policy: Some("Fail".to_owned()),
+            match_conditions: Some(self.match_conditions()),
+            match_policy: Some("Equivalent".to_owned()),
+            namespace_selector: Some(LabelSelector::default()),
+            object_selector: Some(LabelSelector::default()),
+            rules: Some(vec![rule(&["CREATE", "UPDATE"])]),
+            side_effects: "None".to_owned(),
+            timeout_seconds: Some(TIMEOUT),
+        };
+        let warn_delete = ValidatingWebhook {
+            name: "warn-delete.nats.operator.kyma-project.io".to_owned(),
+            client_config: self.client_config(Webhook::Delete),
+            failure_policy: Some("Ignore".to_owned()),
+            match_conditions: Some(self.delete_conditions()),
+            rules: Some(vec![rule(&["DELETE"])]),
+            timeout_seconds: Some(DELETE_TIMEOUT),
+            ..validate.clone()
+        };
+        ValidatingWebhookConfiguration { metadata: self.metadata(), webhooks: Some(vec![validate, warn_delete]) }
     }
 
     fn metadata(&self) -> ObjectMeta {
@@ -100,7 +111,8 @@ impl Published {
         }
     }
 
-    fn client_config(&self, path: &str) -> WebhookClientConfig {
+    fn client_config(&self, webhook: Webhook) -> WebhookClientConfig {
+        let path = webhook.path();
         let (service, url) = match &self.reached {
             Reached::Service { namespace } => {
                 let service = ServiceReference {
@@ -119,18 +131,42 @@ impl Published {
     /// A webhook that is down must never hold up our own writes, finalizers included, or a
     /// deletion. An error in a condition counts as a refusal, so both hold for every object.
     fn match_conditions(&self) -> Vec<MatchCondition> {
-        let condition = |name: &str, expression: String| MatchCondition { name: name.to_owned(), expression };
         vec![
-            condition(
-                "not-by-nats-manager",
-                format!("!has(request.userInfo.username) || request.userInfo.username != '{}'", self.own_user),
-            ),
+            self.not_by_us(),
             condition(
                 "not-being-deleted",
-                "object == null || !has(object.metadata) || !has(object.metadata.deletionTimestamp)".to_owned(),
+                "object == null || !has(object.metadata) || !has(object.metadata.deletionTimestamp)",
             ),
         ]
     }
+
+    /// There is no new object. Only where there is something to warn of does a deletion come to us
+    /// at all.
+    fn delete_conditions(&self) -> Vec<MatchCondition> {
+        vec![
+            self.not_by_us(),
+            condition(
+                "not-being-deleted",
+                "oldObject == null || !has(oldObject.metadata) || !has(oldObject.metadata.deletionTimestamp)",
+            ),
+            condition(
+                "with-customer-data",
+                "oldObject != null && has(oldObject.status) && has(oldObject.status.jetStream) \
+                 && has(oldObject.status.jetStream.customerData) && oldObject.status.jetStream.customerData",
+            ),
+        ]
+    }
+
+    fn not_by_us(&self) -> MatchCondition {
+        condition(
+            "not-by-nats-manager",
+            &format!("!has(request.userInfo.username) || request.userInfo.username != '{}'", self.own_user),
+        )
+    }
+}
+
+fn condition(name: &str, expression: &str) -> MatchCondition {
+    MatchCondition { name: name.to_owned(), expression: expression.to_owned() }
 }
 
 /// The labels of what belongs to the webhook.
@@ -140,12 +176,12 @@ pub(super) fn labels() -> BTreeMap<String, String> {
 }
 
 /// Specs only: status is written by the manager alone.
-fn rule() -> RuleWithOperations {
+fn rule(operations: &[&str]) -> RuleWithOperations {
     let one = |text: &str| Some(vec![text.to_owned()]);
     RuleWithOperations {
         api_groups: one("operator.kyma-project.io"),
         api_versions: one("v1alpha1"),
-        operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+        operations: Some(operations.iter().map(|&operation| operation.to_owned()).collect()),
         resources: one("nats"),
         scope: Some("Namespaced".to_owned()),
     }

@@ -30,7 +30,8 @@ pub(super) async fn publish(client: &Client, caches: &Caches, published: &Publis
     Ok(mutating || validating)
 }
 
-/// What the apiserver trusts now: what the bundles of both webhooks have in common.
+/// What the apiserver trusts now: what the bundles of the first webhook in each have in common.
+/// Without an answer to the other, which warns of deletions, everything goes on.
 pub(super) fn published_bundle(caches: &Caches) -> TrustBundle {
     let bundle = |pem: Option<Vec<u8>>| pem.map_or_else(TrustBundle::default, |pem| TrustBundle::readable(&pem));
     TrustBundle::common(&[bundle(mutating_bundle(caches)), bundle(validating_bundle(caches))])

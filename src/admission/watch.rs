@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use k8s_openapi::{
     api::{
         admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
@@ -15,7 +15,7 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::PartialObjectMeta,
     runtime::watcher::{self, Config, Event},
 };
@@ -67,28 +67,35 @@ pub fn caches(
     });
     let all: FuturesUnordered<Following> = FuturesUnordered::new();
     if settings.certificates == Certificates::Own {
-        let events = events(Api::<Secret>::namespaced(client.clone(), own_namespace), by_name(CA_SECRET));
-        let (follower, caches) = (follower("secrets", "webhook-ca"), caches.clone());
-        all.push(async move { follower.follow_named(events, &caches.ca).await }.boxed());
+        let events = events(Api::namespaced(client.clone(), own_namespace), by_name(CA_SECRET));
+        all.push(named(follower("secrets", "webhook-ca"), events, &caches, |all| &all.ca));
     }
     if settings.managed {
-        let api = Api::<MutatingWebhookConfiguration>::all(client.clone());
-        let (events_, kept) = (events(api, by_name(CONFIGURATION)), caches.clone());
         let of = follower("mutatingwebhookconfigurations", "mutating-configuration");
-        all.push(async move { of.follow_named(events_, &kept.mutating).await }.boxed());
-        let api = Api::<ValidatingWebhookConfiguration>::all(client.clone());
-        let (events_, kept) = (events(api, by_name(CONFIGURATION)), caches.clone());
+        all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &caches, |all| &all.mutating));
         let of = follower("validatingwebhookconfigurations", "validating-configuration");
-        all.push(async move { of.follow_named(events_, &kept.validating).await }.boxed());
-        let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client.clone());
-        let (events_, kept) = (lean(watcher::watcher(api, by_name(crd::NAME))), caches.clone());
+        all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &caches, |all| &all.validating));
         let of = follower("customresourcedefinitions", "definition");
-        all.push(async move { of.follow_named(events_, &kept.definition).await }.boxed());
+        let metadata = lean(watcher::watcher(Api::all(client.clone()), by_name(crd::NAME)));
+        all.push(named(of, metadata, &caches, |all| &all.definition));
     }
     let api = Api::<PartialObjectMeta<StorageClass>>::all(client.clone());
     let classes = follower("storageclasses", "storage-classes");
     all.push(follow_classes(classes, api, caches.clone()).boxed());
     (caches, all.collect::<()>().boxed())
+}
+
+fn named<K>(
+    follower: Follower,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    caches: &Arc<Caches>,
+    slot: fn(&Caches) -> &Named<K>,
+) -> Following
+where
+    K: Resource + Send + Sync + 'static,
+{
+    let caches = caches.clone();
+    async move { follower.follow_named(events, slot(&caches)).await }.boxed()
 }
 
 impl Caches {

@@ -10,7 +10,10 @@ use nats_manager_api::{ConditionType, NamespacedName, Nats};
 use super::{
     apply::ApplyError,
     delete::DeleteError,
+    looker::Looker,
     pauses::Pauses,
+    recover::Recovery,
+    reload::Reloads,
     report::Report,
     rivals,
     status::Outcome,
@@ -32,6 +35,10 @@ pub(super) struct Context {
     pub(super) report: Report,
     pub(super) pauses: Pauses,
     pub(super) rivals: rivals::Notices,
+    /// What looks at JetStream, and when.
+    pub(super) looker: Looker,
+    pub(super) reloads: Reloads,
+    pub(super) recovery: Recovery,
     /// Asked instead of the resource's own Service, if given.
     pub(super) nats_url: Option<ServerAddr>,
 }

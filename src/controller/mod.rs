@@ -8,6 +8,7 @@
 //! | [`settle`](nats_manager_api::settle()) | spec, what exists, surroundings -> settled cluster, or why not | none |
 //! | [`scaling`] | a change of the size -> free, or held | asks JetStream, where data is at stake |
 //! | [`build`] | settled cluster -> the wanted objects | none |
+//! | [`rollout`] | pods and JetStream -> how far a rolling update may go | none |
 //! | [`apply`] | wanted and live -> the objects that differ, sent whole | writes |
 //! | [`status`] | what came of it -> status and events | none |
 //! | [`delete`] | asks JetStream, guards the data | deletes |
@@ -21,13 +22,18 @@ pub mod compare;
 mod context;
 pub mod delete;
 mod finalizer;
+mod looker;
 pub mod observe;
 mod pauses;
 pub mod reconcile;
+mod recover;
+mod reload;
 mod report;
 pub mod rivals;
+pub mod rollout;
 mod run;
 pub mod scaling;
+mod sight;
 pub mod status;
 pub mod watch;
 pub(crate) mod words;

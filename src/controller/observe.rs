@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -11,15 +12,16 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
     policy::v1::PodDisruptionBudget,
 };
+use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{DynamicObject, ListParams},
 };
 use nats_manager_api::{
-    Amount, Bytes, Deployed, FileStore, NamespacedName, Provider, Spread, naming, rules::Surroundings,
+    Amount, Bytes, Deployed, FileStore, NamespacedName, Provider, Resizing, Spread, naming, rules::Surroundings,
 };
 
-use super::watch::Watches;
+use super::{rollout::broken, watch::Watches};
 
 /// Everything that a reconcile decides upon.
 #[derive(Clone, Debug, Default)]
@@ -54,16 +56,30 @@ pub struct Live {
 }
 
 /// A pod of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerPod {
     /// Its name, which is the server's.
     pub name: String,
+    /// Its place in the StatefulSet.
+    pub ordinal: Option<u32>,
     /// The node that it is bound to.
     pub node: Option<String>,
+    /// Where it can be reached.
+    pub address: Option<IpAddr>,
+    /// The revision of the template that it was made from.
+    pub revision: Option<String>,
     /// Whether its NATS container ever started.
     pub started: bool,
+    /// Whether the kubelet says that it is ready.
+    pub ready: bool,
+    /// Since when it is on its way out.
+    pub terminating: Option<Timestamp>,
+    /// Why it cannot run as it is: its template must change, or what it depends on.
+    pub broken: Option<String>,
 }
 
+/// Where the StatefulSet controller notes the revision (`apps/v1.ControllerRevisionHashLabelKey`).
+const REVISION_LABEL: &str = "controller-revision-hash";
 /// The NATS container in a pod.
 pub const NATS_CONTAINER: &str = "nats";
 
@@ -94,6 +110,7 @@ pub fn cached_surroundings(watches: &Watches) -> Surroundings {
         deployed: watches.stateful_set.get().as_deref().and_then(from_stateful_set),
         zones: Some(count_zones(watches.zones.snapshot().values())),
         storage_classes: None,
+        jet_stream: None,
     }
 }
 
@@ -111,6 +128,17 @@ impl Observed {
     /// Whether a server may have stored something: one started, or nobody knows.
     pub fn servers_started(&self, recorded: Option<bool>) -> Option<bool> {
         if self.pods.iter().any(|pod| pod.started) { Some(true) } else { recorded }
+    }
+
+    /// Whether all pods of `size` servers are there and ready, and none is to be replaced.
+    pub fn is_calm(&self, size: i64) -> bool {
+        let spec = self.live.stateful_set.as_ref().and_then(|live| live.spec.as_ref());
+        let partition = spec.and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref()?.partition);
+        let deployed = self.surroundings.deployed.as_ref();
+        deployed.is_some_and(|deployed| i64::from(deployed.size) == size && deployed.resizing.leaving_from.is_none())
+            && partition.unwrap_or(0) == 0
+            && i64::try_from(self.pods.len()) == Ok(size)
+            && self.pods.iter().all(|pod| pod.ready && pod.terminating.is_none())
     }
 
     /// How a cluster that does not exist yet is spread: strictly where there are three zones and no
@@ -153,7 +181,19 @@ pub(super) fn server_pod(pod: &Pod) -> ServerPod {
         let before = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
         now || before || status.restart_count > 0
     });
-    ServerPod { name: pod.name_any(), node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()), started }
+    let name = pod.name_any();
+    let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    ServerPod {
+        ordinal: name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        address: pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
+        revision: pod.labels().get(REVISION_LABEL).cloned(),
+        started,
+        ready: conditions.filter(|condition| condition.type_ == "Ready").any(|condition| condition.status == "True"),
+        terminating: pod.meta().deletion_timestamp.as_ref().map(|time| time.0),
+        broken: broken(pod),
+        name,
+    }
 }
 
 /// What a StatefulSet says of the cluster. One scaled to nothing does not tell its size: then the
@@ -176,6 +216,10 @@ fn from_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
         spread: Spread::parse(annotation(naming::SPREAD)),
         memory_store: annotation(naming::MEMORY_STORE).and_then(bytes),
         restarted_for_memory_store: pod_annotation(naming::RESTARTED_FOR_MEMORY_STORE).and_then(|text| bytes(text)),
+        resizing: Resizing {
+            leaving_from: annotation(naming::LEAVING_FROM).and_then(|size| size.parse().ok()),
+            removed_at: annotation(naming::SERVERS_REMOVED_AT).and_then(|seconds| seconds.parse().ok()),
+        },
     })
 }
 
@@ -190,6 +234,7 @@ fn from_claims(claims: &[PersistentVolumeClaim], id: &NamespacedName) -> Option<
         spread: Spread::Soft,
         memory_store: None,
         restarted_for_memory_store: None,
+        resizing: Resizing::default(),
     })
 }
 

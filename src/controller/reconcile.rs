@@ -1,26 +1,33 @@
 //! The driver: takes one resource through the stages.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use async_nats::ServerAddr;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
-use nats_manager_api::{ConditionType, NamespacedName, Nats, rules, settle};
+use nats_manager_api::{ConditionType, NamespacedName, Nats, SettledCluster, rules, settle};
 
 use super::{
     apply::{Owner, apply},
-    build::{SystemAccount, build},
+    build::{self, SystemAccount, build},
     context::{Context, Done, ReconcileError, ask_again},
     delete::{self, Verdict},
     finalizer,
     observe::{Observed, observe},
-    rivals,
-    scaling::{self, Scaling},
+    recover, rivals, rollout, scaling,
+    sight::{Sight, lasting_wait},
     status::{Deployment, Outcome},
     watch::GuardedNats,
 };
-use crate::telemetry;
+use crate::{jetstream::system::Credentials, telemetry};
 
 /// Nothing to do takes no request, so this is only against what no watch shows.
 const RESYNC: Duration = Duration::from_mins(10);
+/// How often JetStream is looked at while all is well, and while something goes on.
+const AT_REST: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(2);
 
 /// Reconciles a resource, unless another manager still writes.
 pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<Done, ReconcileError> {
@@ -77,13 +84,26 @@ async fn deploy(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) -> 
     };
     context.metrics.set_nats_nodes(deployment.size as usize);
     context.metrics.set_availability_zones_used(deployment.zones.count);
+    let pause = pause(context, &deployment);
     let is_held = deployment.held.is_some();
-    let nats = context.report.tell(&nats, &Outcome::Deployed(deployment)).await.map_err(ReconcileError::status)?;
+    let nats =
+        context.report.tell(&nats, &Outcome::Deployed(Box::new(deployment))).await.map_err(ReconcileError::status)?;
     Ok(if is_held {
         Done::after(ask_again(&nats, ConditionType::Progressing), telemetry::Outcome::Held)
     } else {
-        Done::after(RESYNC, telemetry::Outcome::Success)
+        Done::after(pause, telemetry::Outcome::Success)
     })
+}
+
+/// When to look again: JetStream does not tell by itself how it is.
+fn pause(context: &Context, deployment: &Deployment) -> Duration {
+    if !context.looker.is_on() {
+        RESYNC
+    } else if deployment.underway || deployment.jetstream.lack.is_some() {
+        SOON
+    } else {
+        AT_REST
+    }
 }
 
 async fn attempt(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Deployment, MakeError> {
@@ -119,23 +139,62 @@ async fn make(
 ) -> Result<Deployment, MakeError> {
     let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
     let mut cluster = settle(nats, &observed.surroundings, observed.new_spread())?;
-    let mut held = None;
-    let scaling = scaling::decide(&context.client, nats, id, observed, &context.jetstream_address(id)?).await;
-    if let Scaling::Held { size, reason } = scaling.map_err(ReconcileError::Observe)? {
-        cluster.size = size;
-        held = Some(reason);
-    }
+    let sight = Sight::take(&context.looker, nats, id, observed).await;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
-    let children = build(&cluster, &context.images, &account.unwrap_or_else(SystemAccount::generate));
+    let credentials = account.as_ref().and_then(SystemAccount::credentials);
+    let address = context.jetstream_address(id)?;
+    let tools = scaling::Tools {
+        client: &context.client,
+        address: &address,
+        system: credentials.as_ref(),
+        look: sight.for_scaling(),
+    };
+    let scaling = scaling::decide(&tools, nats, id, observed, cluster.size).await.map_err(ReconcileError::Observe)?;
+    (cluster.size, cluster.resizing) = (scaling.size, scaling.resizing);
+    let mut children = build(&cluster, &context.images, &account.unwrap_or_else(SystemAccount::generate));
+    let live = observed.live.stateful_set.as_deref();
+    let gate = rollout::decide(live, &children.stateful_set, &observed.pods, &sight.for_rollout(nats));
+    build::set_partition(&mut children.stateful_set, gate.partition);
     let owner = Owner { id, uid: &cluster.uid };
     let applied = Box::pin(apply(&context.client, &context.watches, &observed.live, &owner, children)).await;
     let applied = applied.map_err(ReconcileError::from)?;
+    let underway = gate.underway || scaling.waiting.is_some();
+    let late = if underway { None } else { mend(context, &sight, &cluster, &address, credentials.as_ref()).await };
+    let waiting = lasting_wait(&context.looker, scaling.waiting.or(gate.waiting));
     Ok(Deployment {
         servers_started: record_start(observed, recorded),
-        held,
+        held: scaling.held,
+        waiting: waiting.or(late),
+        underway: underway || scaling.until.is_some(),
         policy: rules::check(&nats.spec, &observed.surroundings).policy().cloned().collect(),
+        jetstream: sight.view(&context.looker, id, observed, underway),
         ..Deployment::of(&applied, observed, id, cluster.size)
     })
+}
+
+/// Has servers reload that JetStream was switched off on, or that are late with their configuration;
+/// what is to be told of the late ones.
+async fn mend(
+    context: &Context,
+    sight: &Sight,
+    cluster: &SettledCluster,
+    address: &ServerAddr,
+    credentials: Option<&Credentials>,
+) -> Option<String> {
+    let (look, now) = (sight.look()?, Instant::now());
+    let mut servers = context.recovery.due(look, now);
+    let mut notice = None;
+    if let Some(credentials) = credentials.filter(|_| sight.is_whole()) {
+        let late = context.reloads.check(cluster, credentials, &sight.targets, now).await;
+        servers.extend(late.nudge);
+        notice = late.notice;
+    }
+    if !servers.is_empty()
+        && let Err(error) = recover::reload(address, credentials, look, &servers).await
+    {
+        tracing::warn!(%error, ?servers, "cannot have servers reload");
+    }
+    notice
 }
 
 /// What to remember of starts: that none happened is certain only from before the first one.

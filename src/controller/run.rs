@@ -25,8 +25,11 @@ use tracing::Instrument;
 
 use super::{
     context::{Context, Done, ReconcileError},
+    looker::Looker,
     pauses::Pauses,
     reconcile::reconcile,
+    recover::Recovery,
+    reload::Reloads,
     report::Report,
     rivals,
     watch::{GuardedNats, Places, Wake, Watches},
@@ -79,6 +82,10 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
             report,
             pauses: Pauses::default(),
             rivals: rivals::Notices::default(),
+            // From outside the cluster pods cannot be reached.
+            looker: Looker::new(nats_url.is_none()),
+            reloads: Reloads::default(),
+            recovery: Recovery::default(),
             nats_url,
         },
         last_id: AtomicU64::new(0),

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tokio::time::timeout;
 
 /// The stream that Eventing makes: empty of consumers, it is no customer's data.
-const EVENTING_STREAM: &str = "sap";
+pub(super) const EVENTING_STREAM: &str = "sap";
 
 /// How long one question may take, connecting included.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -1,5 +1,23 @@
-//! What JetStream itself says: the only one who knows whether there is data.
+//! What JetStream itself says: the only one who knows whether there is data, and whether it is safe
+//! to go on.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | `look` | what do the servers say of themselves? (values) |
+//! | `monitor` | asking them, at their monitoring port |
+//! | `whole` | does anything lack that the next step would make worse? |
+//! | `contents` | which streams and consumers are there? |
 
 mod contents;
+mod holdings;
+mod jsz;
+mod look;
+mod monitor;
+pub mod system;
+mod whole;
 
 pub use contents::{Contents, Unreachable, ask};
+pub use holdings::{DEFAULT_ACCOUNT, Holdings, holdings, largest_streams};
+pub use look::{Consumer, Group, Look, Peer, Server, Silence, Store, Stream};
+pub use monitor::{Target, config_digests, look};
+pub use whole::{Lack, has_quorum, lacks, meta_group, summary};

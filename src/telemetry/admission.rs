@@ -56,7 +56,7 @@ impl AdmissionMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "nats_manager_admission_reviews",
-            "Admission reviews by webhook (mutate, validate) and verdict",
+            "Admission reviews by webhook (mutate, validate, delete) and verdict",
             self.reviews.clone(),
         );
         registry.register_with_unit(

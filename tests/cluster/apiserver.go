@@ -41,27 +41,47 @@ func (c *controlPlane) startAPIServer(ctx context.Context) error {
 }
 
 func (c *controlPlane) apiserverFlags() []string {
-	return []string{
-		"--etcd-servers=" + c.etcdURL(),
-		"--bind-address=127.0.0.1",
+	return append(c.addressFlags(),
+		"--etcd-servers="+c.etcdURL(),
 		fmt.Sprintf("--secure-port=%d", c.apiPort),
-		"--advertise-address=127.0.0.1",
-		// The endpoints of the `kubernetes` service may not be loopback addresses, so there are none.
-		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range=" + serviceRange,
-		"--authorization-mode=RBAC",
+		"--service-cluster-ip-range="+serviceRange,
 		"--allow-privileged=true",
 		"--profiling=false",
-		"--tls-cert-file=" + c.home.file("pki", "apiserver.crt"),
-		"--tls-private-key-file=" + c.home.file("pki", "apiserver.key"),
-		"--client-ca-file=" + c.caFile(),
+		"--tls-cert-file="+c.home.file("pki", "apiserver.crt"),
+		"--tls-private-key-file="+c.home.file("pki", "apiserver.key"),
+		"--client-ca-file="+c.caFile(),
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-signing-key-file=" + c.serviceAccountKey(),
-		"--service-account-key-file=" + c.serviceAccountKey(),
-		"--audit-policy-file=" + c.home.file("audit-policy.yaml"),
-		"--audit-log-path=" + c.auditLog(),
+		"--service-account-signing-key-file="+c.serviceAccountKey(),
+		"--service-account-key-file="+c.serviceAccountKey(),
+		"--audit-policy-file="+c.home.file("audit-policy.yaml"),
+		"--audit-log-path="+c.auditLog(),
 		"--audit-log-mode=blocking", // what was answered is in the log
 		"--audit-log-maxsize=1000000",
+	)
+}
+
+// addressFlags say where it is reached, and by whom: on loopback only, or by pods and kubelets as well.
+func (c *controlPlane) addressFlags() []string {
+	if !c.options.real {
+		return []string{
+			"--bind-address=127.0.0.1",
+			"--advertise-address=127.0.0.1",
+			// The endpoints of the `kubernetes` service may not be loopback addresses, so there are none.
+			"--endpoint-reconciler-type=none",
+			"--authorization-mode=RBAC",
+		}
+	}
+	return []string{
+		"--bind-address=0.0.0.0",
+		"--advertise-address=" + nodeAddress(0),
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+		"--kubelet-client-certificate=" + c.home.file("pki", "kubelet-client.crt"),
+		"--kubelet-client-key=" + c.home.file("pki", "kubelet-client.key"),
+		"--kubelet-preferred-address-types=InternalIP", // names of nodes resolve nowhere
+		// Pods leave a node that failed within seconds, as tests wait for it.
+		"--default-not-ready-toleration-seconds=30",
+		"--default-unreachable-toleration-seconds=30",
 	}
 }
 

@@ -1,28 +1,35 @@
 package main
 
-// startControllers runs what acts on objects: the controllers, the scheduler, and kwok in the place of kubelets. Each
-// is the only one of its kind, so none elects a leader, and none serves, so none needs a port.
+// startControllers runs what acts on objects: the controllers and the scheduler. Each is the only one of its kind, so
+// none elects a leader, and none serves, so none needs a port.
 func (c *controlPlane) startControllers() error {
-	if _, err := c.run("kube-controller-manager",
-		"--kubeconfig="+c.kubeconfig("kube-controller-manager"),
+	flags := []string{
+		"--kubeconfig=" + c.kubeconfig("kube-controller-manager"),
 		"--leader-elect=false",
 		"--secure-port=0",
 		"--use-service-account-credentials",
-		"--root-ca-file="+c.caFile(),
-		"--service-account-private-key-file="+c.serviceAccountKey(),
+		"--root-ca-file=" + c.caFile(),
+		"--service-account-private-key-file=" + c.serviceAccountKey(),
 		// The defaults are for clusters that share their apiserver with many.
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
-	); err != nil {
+	}
+	if c.options.real {
+		flags = append(flags, "--node-monitor-grace-period=20s", "--node-monitor-period=2s")
+	}
+	if _, err := c.run("kube-controller-manager", flags...); err != nil {
 		return err
 	}
-	if _, err := c.run("kube-scheduler",
+	_, err := c.run("kube-scheduler",
 		"--kubeconfig="+c.kubeconfig("kube-scheduler"),
 		"--leader-elect=false",
 		"--secure-port=0",
-	); err != nil {
-		return err
-	}
+	)
+	return err
+}
+
+// startKwok runs kwok in the place of kubelets.
+func (c *controlPlane) startKwok() error {
 	_, err := c.spawn("kwok", c.options.kwok, []string{
 		"--kubeconfig=" + c.kubeconfig("kwok"),
 		"--manage-all-nodes=false",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -26,6 +27,10 @@ type controlPlane struct {
 	etcdPort  int
 	apiPort   int
 	processes []*process
+	// nodes are the real ones, each with processes of its own.
+	nodes []*node
+	// requests are about nodes; the main thread answers them.
+	requests chan request
 	// stopControllers ends the supervisor's own controllers.
 	stopControllers context.CancelFunc
 }
@@ -34,6 +39,11 @@ type controlPlane struct {
 func (c *controlPlane) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
 	defer cancel()
+	if c.options.real {
+		if err := createNetwork(c.options.nodes); err != nil {
+			return err
+		}
+	}
 	if err := c.writeCredentials(); err != nil {
 		return err
 	}
@@ -54,31 +64,55 @@ func (c *controlPlane) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := createNodes(ctx, client, c.options.nodes, c.options.zones); err != nil {
+	if err := c.startNodes(ctx, client); err != nil {
 		return err
 	}
-	if err := createStorageClass(ctx, client); err != nil {
+	if err := createStorageClasses(ctx, client, c.options.real); err != nil {
 		return err
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stopControllers = stop
-	if err := startProvisioner(background, client, c.home.file("volumes")); err != nil {
+	if err := startProvisioner(background, client, c.volumes()); err != nil {
 		return err
 	}
 	return c.untilUsable(ctx, client)
 }
 
+// startNodes runs kubelets, or what plays them.
+func (c *controlPlane) startNodes(ctx context.Context, client kubernetes.Interface) error {
+	if c.options.real {
+		return c.startRealNodes(ctx)
+	}
+	if err := c.startKwok(); err != nil {
+		return err
+	}
+	return createNodes(ctx, client, c.options.nodes, c.options.zones)
+}
+
 // wait stays until ctx ends, which is a clean end, or a component dies, which is not.
 func (c *controlPlane) wait(ctx context.Context) error {
-	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}}
-	for _, p := range c.processes {
-		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(p.exited)})
+	for {
+		processes := c.processes
+		for _, n := range c.nodes {
+			processes = append(slices.Clip(processes), n.processes...)
+		}
+		cases := []reflect.SelectCase{
+			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())},
+			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c.requests)},
+		}
+		for _, p := range processes {
+			cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(p.exited)})
+		}
+		switch chosen, value, _ := reflect.Select(cases); chosen {
+		case 0:
+			return nil
+		case 1:
+			asked := value.Interface().(request)
+			asked.answer <- c.obey(ctx, asked)
+		default:
+			return processes[chosen-2].died()
+		}
 	}
-	chosen, _, _ := reflect.Select(cases)
-	if chosen == 0 {
-		return nil
-	}
-	return c.processes[chosen-1].died()
 }
 
 // stop ends everything, the last started first.
@@ -93,6 +127,7 @@ func (c *controlPlane) stop() {
 	for i := len(c.processes) - 1; i >= 0; i-- {
 		c.processes[i].stop(grace)
 	}
+	// Real nodes end with their namespaces.
 }
 
 // run starts a component of this binary.

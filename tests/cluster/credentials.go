@@ -15,6 +15,8 @@ var users = map[string]struct{ name, group string }{
 	"kwok":                    {"kwok", mastersGroup},
 	"kube-controller-manager": {"system:kube-controller-manager", ""},
 	"kube-scheduler":          {"system:kube-scheduler", ""},
+	"kube-proxy":              {"system:kube-proxy", ""},
+	"coredns":                 {"coredns", mastersGroup},
 }
 
 // writeCredentials makes what the apiserver needs to serve and to sign.
@@ -32,6 +34,13 @@ func (c *controlPlane) writeCredentials() error {
 		return err
 	}
 	if err := serving.write(c.home.file("pki", "apiserver")); err != nil {
+		return err
+	}
+	kubeletClient, err := authority.client("kube-apiserver-kubelet-client", mastersGroup)
+	if err != nil {
+		return err
+	}
+	if err := kubeletClient.write(c.home.file("pki", "kubelet-client")); err != nil {
 		return err
 	}
 	return writeSigningKey(c.serviceAccountKey())

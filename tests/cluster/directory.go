@@ -84,6 +84,9 @@ func (d *directory) file(elements ...string) string {
 
 // release removes the directory. What is to be kept loses only its lock file, so that nobody takes it for stale.
 func (d *directory) release(keep bool) {
+	if d.lock == nil {
+		return // somebody else's to release
+	}
 	if keep {
 		_ = os.Remove(d.file(lockName))
 	} else if err := os.RemoveAll(d.path); err != nil {

@@ -1,5 +1,6 @@
 // Command cluster is a real Kubernetes control plane in one binary: the components themselves, compiled from
-// their published modules, and a supervisor that runs them together on loopback.
+// their published modules, and a supervisor that runs them together on loopback, or with real nodes in a network of
+// their own.
 package main
 
 import (
@@ -23,6 +24,9 @@ func main() {
 		name := os.Args[1]
 		if name == "up" {
 			os.Exit(up(os.Args[2:]))
+		}
+		if name == initName {
+			os.Exit(runInit(os.Args[2:]))
 		}
 		if run, ok := components[name]; ok {
 			os.Args = os.Args[1:]

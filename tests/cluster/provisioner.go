@@ -24,7 +24,7 @@ import (
 // does beside a real cluster.
 type provisioner struct {
 	client  kubernetes.Interface
-	root    string
+	folders volumeFolders
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	nodes   corelisters.NodeLister
@@ -36,14 +36,14 @@ type provisioner struct {
 type item = cache.ObjectName
 
 // startProvisioner runs a provisioner until ctx ends.
-func startProvisioner(ctx context.Context, client kubernetes.Interface, root string) error {
+func startProvisioner(ctx context.Context, client kubernetes.Interface, folders volumeFolders) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	core := factory.Core().V1()
 	claims, volumes, nodes := core.PersistentVolumeClaims(), core.PersistentVolumes(), core.Nodes()
 	classes := factory.Storage().V1().StorageClasses()
 	p := &provisioner{
 		client:  client,
-		root:    root,
+		folders: folders,
 		claims:  claims.Lister(),
 		volumes: volumes.Lister(),
 		nodes:   nodes.Lister(),
@@ -134,7 +134,11 @@ func (p *provisioner) provision(ctx context.Context, name item) error {
 	if err != nil || node == nil {
 		return err
 	}
-	_, err = p.client.CoreV1().PersistentVolumes().Create(ctx, newVolume(claim, class, node, p.root), metav1.CreateOptions{})
+	volume := newVolume(claim, class, node, p.folders.root)
+	if err := p.folders.create(volume, class); err != nil {
+		return err
+	}
+	_, err = p.client.CoreV1().PersistentVolumes().Create(ctx, volume, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}
@@ -160,6 +164,9 @@ func (p *provisioner) deleteReleased(ctx context.Context, name string) error {
 	if err != nil || volume.Annotations[provisionedByAnnotation] != provisionerName ||
 		volume.Status.Phase != corev1.VolumeReleased || volume.DeletionTimestamp != nil ||
 		volume.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		return err
+	}
+	if err := p.folders.delete(name); err != nil {
 		return err
 	}
 	return p.client.CoreV1().PersistentVolumes().Delete(ctx, name, metav1.DeleteOptions{})

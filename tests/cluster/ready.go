@@ -30,7 +30,7 @@ func readinessClient(kubeconfig string) (rest.Interface, error) {
 // are ready and free of taints.
 func (c *controlPlane) untilUsable(ctx context.Context, client kubernetes.Interface) error {
 	for {
-		if hasServiceAccount(ctx, client) && haveReadyNodes(ctx, client) {
+		if hasServiceAccount(ctx, client) && haveReadyNodes(ctx, client, c.options.nodes) {
 			return nil
 		}
 		soon, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
@@ -50,9 +50,9 @@ func hasServiceAccount(ctx context.Context, client kubernetes.Interface) bool {
 	return err == nil
 }
 
-func haveReadyNodes(ctx context.Context, client kubernetes.Interface) bool {
+func haveReadyNodes(ctx context.Context, client kubernetes.Interface, count int) bool {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	return err == nil && !slices.ContainsFunc(nodes.Items, func(node corev1.Node) bool {
+	return err == nil && len(nodes.Items) == count && !slices.ContainsFunc(nodes.Items, func(node corev1.Node) bool {
 		ready := slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
 			return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
 		})

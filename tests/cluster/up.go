@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -21,6 +22,11 @@ type options struct {
 	kwok          string
 	nodes, zones  int
 	apiserverArgs []string
+	// real nodes with containers, and what they need.
+	real                         bool
+	coreDNS, natsServer, standIn string
+	// initPID is the first process in the namespaces of real nodes, as it is known outside; 0 is outside of them.
+	initPID int
 }
 
 // announcement is the one line on stdout that says the control plane is ready, and where.
@@ -29,6 +35,10 @@ type announcement struct {
 	Server     string `json:"server"`
 	AuditLog   string `json:"auditLog"`
 	Directory  string `json:"dir"`
+	// With real nodes: their network namespace, the resolv.conf for processes in it, and where nodes are controlled.
+	Network    string `json:"network,omitempty"`
+	ResolvConf string `json:"resolvConf,omitempty"`
+	Control    string `json:"control,omitempty"`
 }
 
 var errStdinClosed = errors.New("stdin was closed")
@@ -39,7 +49,9 @@ func up(args []string) int {
 	if errors.Is(err, pflag.ErrHelp) {
 		return 0
 	}
-	if err == nil {
+	if err == nil && options.real && options.initPID == 0 {
+		err = superviseApart(options, args)
+	} else if err == nil {
 		err = supervise(options)
 	}
 	if err != nil {
@@ -58,6 +70,12 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.nodes, "nodes", 3, "number of nodes")
 	flags.IntVar(&o.zones, "zones", 3, "number of zones the nodes are spread over")
 	flags.StringArrayVar(&o.apiserverArgs, "apiserver-arg", nil, "one more flag for kube-apiserver (repeatable)")
+	flags.BoolVar(&o.real, "real", false, "run real nodes: containerd and kubelet, with pods that run (root, Linux)")
+	flags.StringVar(&o.coreDNS, "coredns", "coredns", "with --real: the CoreDNS binary")
+	flags.StringVar(&o.natsServer, "nats-server", "nats-server", "with --real: the NATS server, a static binary")
+	flags.StringVar(&o.standIn, "stand-in", "standin", "with --real: the binary of ./standin")
+	flags.IntVar(&o.initPID, initName, 0, "")
+	_ = flags.MarkHidden(initName)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -86,7 +104,7 @@ func supervise(o options) error {
 		cancel(errStdinClosed)
 	}()
 
-	home, err := claimDirectory(o.directory)
+	home, err := o.home()
 	if err != nil {
 		return err
 	}
@@ -97,13 +115,31 @@ func supervise(o options) error {
 	if err := plane.start(ctx); err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(announcement{
+	announced := announcement{
 		Kubeconfig: plane.adminKubeconfig(),
 		Server:     plane.server(),
 		AuditLog:   plane.auditLog(),
 		Directory:  home.path,
-	}); err != nil {
+	}
+	if o.real {
+		if err := plane.listenForControl(); err != nil {
+			return err
+		}
+		announced.Network = networkNamespace(o.initPID)
+		announced.ResolvConf = plane.resolvConf()
+		announced.Control = plane.controlSocket()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(announced); err != nil {
 		return err
 	}
 	return plane.wait(ctx)
+}
+
+// home is the directory; that of real nodes is claimed already, outside of their namespaces.
+func (o options) home() (*directory, error) {
+	if o.initPID == 0 {
+		return claimDirectory(o.directory)
+	}
+	path, err := filepath.Abs(o.directory)
+	return &directory{path: path}, err
 }

@@ -23,17 +23,30 @@ const (
 	defaultClassAnnotation  = "storageclass.kubernetes.io/is-default-class"
 )
 
-func createStorageClass(ctx context.Context, client kubernetes.Interface) error {
-	_, err := client.StorageV1().StorageClasses().Create(ctx, &storagev1.StorageClass{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:        "standard",
-			Annotations: map[string]string{defaultClassAnnotation: "true"},
-		},
+// createStorageClasses makes the default class and, where volumes hold data, one of volumes that are soon full.
+func createStorageClasses(ctx context.Context, client kubernetes.Interface, real bool) error {
+	classes := []*storagev1.StorageClass{newStorageClass("standard", nil)}
+	classes[0].Annotations = map[string]string{defaultClassAnnotation: "true"}
+	if real {
+		small := map[string]string{sizeParameter: "64Mi"}
+		classes = append(classes, newStorageClass("small", small))
+	}
+	for _, class := range classes {
+		if _, err := client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newStorageClass(name string, parameters map[string]string) *storagev1.StorageClass {
+	return &storagev1.StorageClass{
+		ObjectMeta:        metav1.ObjectMeta{Name: name},
 		Provisioner:       provisionerName,
+		Parameters:        parameters,
 		ReclaimPolicy:     ptr.To(corev1.PersistentVolumeReclaimDelete),
 		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
-	}, metav1.CreateOptions{})
-	return err
+	}
 }
 
 // selectedNode is where a claim's volume has to be: on the node of its first pod, or, when the class does not wait for

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod configurations;
+mod data;
 mod defaulting;
 mod documented;
 mod drain;

@@ -7,7 +7,7 @@ use kube::{
     Api,
     runtime::{WatchStreamExt, watcher},
 };
-use nats_manager_api::{Nats, NatsStatus};
+use nats_manager_api::{Nats, NatsStatus, naming};
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -71,13 +71,17 @@ async fn only_what_a_reload_cannot_apply_restarts_the_servers() {
         ("no memory", json!({"jetStream": {"memStorage": {"enabled": false}}}), true),
     ] {
         let template = |set: &Value| set["spec"]["template"].clone();
-        let before = (CONFIG_MAP.get(&world).await, template(&STATEFUL_SET.get(&world).await));
+        let hash = |set: &Value| set["metadata"]["annotations"][naming::TEMPLATE_HASH].clone();
+        let set = STATEFUL_SET.get(&world).await;
+        let before = (CONFIG_MAP.get(&world).await, template(&set), hash(&set));
         world.patch(json!({"spec": spec})).await.unwrap();
         CONFIG_MAP.becomes(&world, what, |config| config["data"] != before.0["data"]).await;
         world.is_ready_for_the_newest_spec().await;
         let set = STATEFUL_SET.get(&world).await;
         assert_eq!(template(&set) != before.1, restarts, "{what}");
+        assert_eq!(hash(&set) != before.2, restarts, "{what}");
         assert_eq!(set["status"]["updatedReplicas"], 3);
+        assert_eq!(set["spec"]["updateStrategy"]["rollingUpdate"]["partition"], 0);
     }
 }
 

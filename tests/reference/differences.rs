@@ -56,6 +56,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        reason: "A change that restarts the pods is told from others, and held back by the partition in the same write.",
+        kind: "StatefulSet",
+        path: r#".metadata.annotations["nats.operator.kyma-project.io/template-hash"]"#,
+        ours: |_, ours| is_hash(ours),
+    },
+    Difference {
+        reason: "The default is said: a rolling update raises the partition and takes it back.",
+        kind: "StatefulSet",
+        path: ".spec.updateStrategy",
+        ours: |_, ours| *ours == json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+    },
+    Difference {
         reason: "A change that a reload cannot apply rolls the pods; the reference leaves them as they are.",
         kind: "StatefulSet",
         path: r#".spec.template.metadata.annotations["nats.operator.kyma-project.io/config-hash"]"#,
@@ -145,7 +157,14 @@ fn is_hash(value: &Value) -> bool {
 
 #[test]
 fn the_annotations_are_those_of_the_api() {
-    for name in [naming::APPLIED_HASH, naming::SPREAD, naming::SIZE, naming::MEMORY_STORE, naming::CONFIG_HASH] {
+    for name in [
+        naming::APPLIED_HASH,
+        naming::SPREAD,
+        naming::SIZE,
+        naming::MEMORY_STORE,
+        naming::TEMPLATE_HASH,
+        naming::CONFIG_HASH,
+    ] {
         assert!(DIFFERENCES.iter().any(|difference| difference.path.contains(name)), "{name}");
     }
 }

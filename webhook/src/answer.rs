@@ -2,7 +2,6 @@
 
 use json_patch::Patch;
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::Status};
-use nats_manager_api::rules::Warning;
 use serde::Serialize;
 
 use crate::{
@@ -11,15 +10,16 @@ use crate::{
     text::limited,
 };
 
-/// What Kubernetes asks of a warning, in characters.
-const LONGEST_WARNING: usize = 120;
+/// What the apiserver leaves of a warning in any case, in characters
+/// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
+const LONGEST_WARNING: usize = 256;
 /// What the apiserver passes on of all warnings together, in bytes.
 const MOST_WARNING_BYTES: usize = 4096;
 
 /// What comes of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Allowed(Vec<Warning>),
+    Allowed(Vec<String>),
     Patched(Patch),
     Refused(Box<Status>),
     Ignored,
@@ -83,11 +83,11 @@ impl Outcome {
 }
 
 /// The warnings within their bounds; the last one tells of those that did not fit.
-fn written(warnings: &[Warning]) -> Vec<String> {
+fn written(warnings: &[String]) -> Vec<String> {
     let mut left = MOST_WARNING_BYTES - LONGEST_WARNING;
     let mut all = Vec::new();
     for warning in warnings {
-        let text = limited(&warning.to_string(), LONGEST_WARNING);
+        let text = limited(warning, LONGEST_WARNING);
         let Some(rest) = left.checked_sub(text.len()) else {
             all.push(format!("and {} more warnings", warnings.len() - all.len()));
             break;
@@ -102,16 +102,12 @@ fn written(warnings: &[Warning]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn warning(message: &str) -> Warning {
-        Warning { field: "spec.a".to_owned(), message: message.to_owned() }
-    }
-
     #[test]
     fn warnings_are_short_and_few() {
-        assert_eq!(written(&[warning("b\nc")]), ["spec.a: b c"]);
-        let many = vec![warning(&"ä".repeat(500)); 50];
+        assert_eq!(written(&["spec.a: b\nc".to_owned()]), ["spec.a: b c"]);
+        let many = vec!["ä".repeat(500); 50];
         let all = written(&many);
-        assert!(all.iter().all(|text| text.chars().count() <= 120));
+        assert!(all.iter().all(|text| text.chars().count() <= 256));
         assert!(all.iter().map(String::len).sum::<usize>() <= 4096);
         assert_eq!(all.last().unwrap(), &format!("and {} more warnings", 51 - all.len()));
     }

@@ -5,6 +5,7 @@
 //! | `envelope` | what is asked, and with which uid does the answer go back? |
 //! | `object`, `json` | what does the resource inside say, whatever was sent? |
 //! | `defaulting` | what is missing that the schema cannot fill in? |
+//! | `deletion` | will a deletion wait? |
 //! | `validation`, `status` | may it be, and how does the apiserver put a refusal? |
 //! | `review`, `answer` | one review, from bytes to bytes |
 //! | `router`, `body` | the same over HTTP, within limits |
@@ -18,6 +19,7 @@
 mod answer;
 mod body;
 mod defaulting;
+mod deletion;
 mod envelope;
 mod facts;
 mod json;

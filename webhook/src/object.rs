@@ -1,6 +1,8 @@
 //! The NATS resource inside a review.
 
-use nats_manager_api::{NamespacedName, NatsSpec};
+use std::collections::BTreeMap;
+
+use nats_manager_api::{JetStreamStatus, NamespacedName, NatsSpec, naming};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
@@ -10,21 +12,33 @@ use crate::{
     text::shortened,
 };
 
-/// What of a resource matters here. `managedFields` and the status, most of its text, are skipped.
+/// What of a resource matters here. `managedFields`, most of its text, is skipped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Object<'a> {
-    pub(crate) metadata: Metadata,
+    #[serde(borrow)]
+    pub(crate) metadata: Metadata<'a>,
     #[serde(borrow)]
     pub(crate) spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Metadata {
+pub(crate) struct Metadata<'a> {
     name: Option<String>,
     namespace: Option<String>,
     deletion_timestamp: Option<String>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
+}
+
+/// What of a status matters here.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    jet_stream: Option<JetStreamStatus>,
 }
 
 /// A field that has not the type it should have.
@@ -49,6 +63,19 @@ impl<'a> Object<'a> {
     pub(crate) fn old(request: &Request<'a>) -> Option<Self> {
         let is_update = request.operation == Operation::Update;
         request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
+    }
+
+    /// What JetStream holds, if the manager wrote that down. Ask what is stored alone: into the
+    /// status of a new object anybody can write anything.
+    pub(crate) fn jet_stream(&self) -> Option<JetStreamStatus> {
+        serde_json::from_str::<Status>(self.status?.get()).ok()?.jet_stream
+    }
+
+    /// Whether its data goes with it unasked.
+    pub(crate) fn is_deletion_forced(&self) -> bool {
+        let all =
+            self.metadata.annotations.and_then(|raw| serde_json::from_str::<BTreeMap<String, String>>(raw.get()).ok());
+        all.is_some_and(|all| all.get(naming::FORCE_DELETION).is_some_and(|value| value == "true"))
     }
 
     /// Whether it is on its way out: finalizers must come off, whatever the rules say.

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-/// One of the two webhooks.
+/// One of the webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Webhook {
     /// Fills in defaults.
     Mutate,
     /// Checks the rules.
     Validate,
+    /// Warns of a deletion that will wait.
+    Delete,
 }
 
 /// How a request to a webhook ended.
@@ -53,11 +55,15 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 impl Webhook {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mutate, Self::Validate, Self::Delete];
+
     /// The name, as a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mutate => "mutate",
             Self::Validate => "validate",
+            Self::Delete => "delete",
         }
     }
 
@@ -66,6 +72,7 @@ impl Webhook {
         match self {
             Self::Mutate => "/mutate",
             Self::Validate => "/validate",
+            Self::Delete => "/delete",
         }
     }
 }

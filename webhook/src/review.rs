@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     Facts, Verdict, Webhook,
     answer::Outcome,
-    defaulting,
+    defaulting, deletion,
     envelope::{Envelope, Operation, Request, Unreadable},
     object::Object,
     status,
@@ -31,21 +31,22 @@ pub(crate) fn review(webhook: Webhook, body: &[u8], facts: &dyn Facts) -> Result
             log(webhook, &request, &outcome);
             outcome
         }
+        // Nothing stands in the way of a deletion.
+        Err(_) if webhook == Webhook::Delete => Outcome::Ignored,
         Err(malformed) => Outcome::refused(status::bad_request(malformed.to_string())),
     };
     Ok((outcome.verdict(), outcome.to_body(&uid)?))
 }
 
 fn decide(webhook: Webhook, request: &Request<'_>, facts: &dyn Facts) -> Outcome {
-    if !is_ours(request) {
+    if !is_ours(webhook, request) {
         return Outcome::Ignored;
     }
-    let Some(object) = request.object else {
-        return Outcome::refused(status::bad_request("request.object: is missing".to_owned()));
-    };
-    match webhook {
-        Webhook::Validate => validation::validate(request, object, facts),
-        Webhook::Mutate => match Object::read(object) {
+    match (webhook, request.object) {
+        (Webhook::Delete, _) => deletion::warn(request),
+        (_, None) => Outcome::refused(status::bad_request("request.object: is missing".to_owned())),
+        (Webhook::Validate, Some(object)) => validation::validate(request, object, facts),
+        (Webhook::Mutate, Some(object)) => match Object::read(object) {
             Ok(object) => default(request, &object, facts),
             // The schema and the validation still stand behind.
             Err(_) => Outcome::Allowed(Vec::new()),
@@ -55,8 +56,12 @@ fn decide(webhook: Webhook, request: &Request<'_>, facts: &dyn Facts) -> Outcome
 
 /// Whether it is for us to judge. A webhook configuration that sends more than it should must not
 /// stop what we know nothing of.
-fn is_ours(request: &Request<'_>) -> bool {
-    matches!(request.operation, Operation::Create | Operation::Update)
+fn is_ours(webhook: Webhook, request: &Request<'_>) -> bool {
+    let operations: &[Operation] = match webhook {
+        Webhook::Mutate | Webhook::Validate => &[Operation::Create, Operation::Update],
+        Webhook::Delete => &[Operation::Delete],
+    };
+    operations.contains(&request.operation)
         && request.sub_resource.is_empty()
         && request.kind.group == status::GROUP
         && request.kind.kind == status::KIND
@@ -70,7 +75,7 @@ fn default(request: &Request<'_>, object: &Object<'_>, facts: &dyn Facts) -> Out
     let Ok(spec) = object.spec_json() else { return Outcome::Allowed(Vec::new()) };
     let id = object.id(request);
     let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
-    let surroundings = facts.surroundings(&id);
+    let surroundings = validation::surroundings(&id, old.as_ref(), facts);
     let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &surroundings);
     // The apiserver asks the schema next, and what that finds would hide all that the validation
     // finds: so everything is said here already. A spec that cannot be read is the schema's.

@@ -49,9 +49,10 @@ pub fn router(facts: Arc<dyn Facts>, observer: Arc<dyn Observer>, limits: Limits
             move |State(server): State<Arc<Server>>, request: Request| async move { server.handle(webhook, request).await },
         )
     };
-    Router::new()
-        .route(Webhook::Mutate.path(), handler(Webhook::Mutate))
-        .route(Webhook::Validate.path(), handler(Webhook::Validate))
+    let routes = Router::new();
+    Webhook::ALL
+        .iter()
+        .fold(routes, |routes, webhook| routes.route(webhook.path(), handler(*webhook)))
         .with_state(server)
 }
 

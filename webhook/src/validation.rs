@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     NamespacedName, NatsSpec,
-    rules::{self, Findings, Surroundings, Warning},
+    rules::{self, Findings, Surroundings},
 };
 use serde_json::value::RawValue;
 
@@ -27,13 +27,17 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
     match new.spec() {
         Ok(spec) => {
             let id = new.id(request);
-            judge(request, &id, old, &spec, facts, &facts.surroundings(&id))
+            let surroundings = surroundings(&id, old.as_ref(), facts);
+            judge(request, &id, old, &spec, facts, &surroundings)
         }
-        Err(error) if is_untouched(&new, old.as_ref()) => {
-            Outcome::Allowed(vec![Warning { field: error.field, message: error.message }])
-        }
+        Err(error) if is_untouched(&new, old.as_ref()) => Outcome::Allowed(vec![error.to_string()]),
         Err(error) => Outcome::refused(status::mistyped(&new.id(request).name, &error)),
     }
+}
+
+/// What is around the resource of this name, of which `old` is stored.
+pub(crate) fn surroundings(id: &NamespacedName, old: Option<&Object<'_>>, facts: &dyn Facts) -> Surroundings {
+    Surroundings { jet_stream: old.and_then(Object::jet_stream), ..facts.surroundings(id) }
 }
 
 /// Judges a spec that can be read, with its defaults filled in or not.
@@ -56,7 +60,7 @@ pub(crate) fn judge(
         None => rules::check(spec, surroundings),
     };
     if violations.is_empty() {
-        Outcome::Allowed(warnings)
+        Outcome::Allowed(warnings.iter().map(ToString::to_string).collect())
     } else {
         Outcome::refused(status::invalid(&id.name, &violations))
     }

@@ -67,7 +67,7 @@ async fn what_is_no_review_is_a_clean_error_of_the_client() {
         ("application/json", vec![b' '; LARGEST_BODY + 1], 413),
         ("application/json", vec![b'['; 5 * LARGEST_BODY], 413),
     ] {
-        for webhook in [Webhook::Mutate, Webhook::Validate] {
+        for webhook in Webhook::ALL {
             let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
             let (status, text) = send(&server, webhook, content_type, body.clone()).await;
             assert_eq!(status, expected, "{start}: {text}");
@@ -198,11 +198,13 @@ const TOKENS: [&str; 24] = [
 async fn mutated_reviews_are_answered() {
     let server = server();
     let changed = with(&spec(), "/jetStream/fileStorage/size", json!("2Gi"));
-    let seeds = [create(&spec()).to_string(), update(&spec(), &changed).to_string()];
+    let change = update(&spec(), &changed);
+    let deletion = with(&with(&change, "/request/operation", json!("DELETE")), "/request/object", Value::Null);
+    let seeds = [create(&spec()), change, deletion].map(|review| review.to_string());
     let mut numbers = Numbers(0x5eed_5eed_5eed_5eed);
     let mut answered = 0;
     for round in 0..6000 {
-        let mut body = seeds[round % 2].clone().into_bytes();
+        let mut body = seeds[round % 3].clone().into_bytes();
         for _ in 0..=numbers.below(4) {
             let at = numbers.below(body.len());
             let end = (at + numbers.below(40)).min(body.len());
@@ -218,7 +220,7 @@ async fn mutated_reviews_are_answered() {
                 }
             }
         }
-        let webhook = [Webhook::Mutate, Webhook::Validate][round / 2 % 2];
+        let webhook = Webhook::ALL[round / 3 % 3];
         let (status, text) = send(&server, webhook, "application/json", body.clone()).await;
         match status.as_u16() {
             200 => {

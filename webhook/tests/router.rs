@@ -24,6 +24,7 @@ fn deployed(gibi: u64) -> Surroundings {
         spread: Spread::Soft,
         memory_store: None,
         restarted_for_memory_store: None,
+        resizing: nats_manager_api::Resizing::default(),
     };
     Surroundings { deployed: Some(deployed), ..Surroundings::default() }
 }
@@ -178,6 +179,10 @@ async fn what_is_not_ours_to_judge_passes() {
             assert_eq!(server.counts.last_review(), Some((webhook, Verdict::Ignored)));
         }
     }
+    for review in [create(&bad), update(&spec(), &bad)] {
+        assert_eq!(server.ask(Webhook::Delete, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
+        assert_eq!(server.counts.last_review(), Some((Webhook::Delete, Verdict::Ignored)));
+    }
     // Nobody creates what is being deleted.
     assert_eq!(server.validate(&review("CREATE", &deleting, &Value::Null)).await["allowed"], false);
 }
@@ -197,7 +202,9 @@ async fn a_dry_run_gets_the_same_answer() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused() {
     let server = Server::new(Cluster::default());
-    for (method, path, expected) in [("GET", "/validate", 405), ("PUT", "/mutate", 405), ("POST", "/", 404)] {
+    for (method, path, expected) in
+        [("GET", "/validate", 405), ("PUT", "/mutate", 405), ("GET", "/delete", 405), ("POST", "/", 404)]
+    {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         assert_eq!(server.send(request).await.0, expected);
     }

@@ -3,7 +3,7 @@
 use super::{Class, Findings, Surroundings, Violation};
 use crate::resource::{NatsSpec, message};
 
-const SIZE: &str = "spec.cluster.size";
+pub(super) const SIZE: &str = "spec.cluster.size";
 
 /// The most servers: each one holds a route to every other.
 pub(crate) const MAX_SIZE: i64 = 99;
@@ -28,8 +28,10 @@ pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut
     }
 }
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, findings: &mut Findings) {
-    if old.cluster.size > 1 && new.cluster.size == 1 {
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+    // A change from one server that is held was never carried out, so it can be taken back.
+    let is_single = surroundings.deployed.as_ref().is_some_and(|deployed| deployed.size == 1);
+    if old.cluster.size > 1 && new.cluster.size == 1 && !is_single {
         findings.refuse(Violation::invalid(SIZE, Class::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
     }
 }

@@ -156,6 +156,7 @@ mod tests {
     #[test]
     fn the_annotations_of_the_operator_are_its_own() {
         assert!(is_own_annotation(naming::APPLIED_HASH));
+        assert!(is_own_annotation(naming::TEMPLATE_HASH));
         assert!(is_own_annotation("sidecar.istio.io/inject"));
         assert!(!is_own_annotation("custom-annotation"));
     }

@@ -4,6 +4,7 @@
 //! [`check_update`]; the CEL in the CRD is the floor below them.
 
 mod cluster;
+mod data;
 pub(crate) mod metadata;
 mod resources;
 mod storage;
@@ -11,8 +12,11 @@ mod violation;
 
 use std::collections::HashSet;
 
-use crate::{deployed::Deployed, naming::NamespacedName, provider::Provider, resource::NatsSpec};
+use crate::{
+    deployed::Deployed, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
+};
 
+pub use data::deletion_warning;
 pub(crate) use storage::{deployed_or_wanted_file_store, memory_store};
 pub use violation::{Cause, Class, Violation, Warning};
 
@@ -27,6 +31,9 @@ pub struct Surroundings {
     pub zones: Option<usize>,
     /// The names of every StorageClass of the cluster, and the default one.
     pub storage_classes: Option<StorageClasses>,
+    /// What JetStream holds, as the status of the stored resource tells: nobody but the manager
+    /// writes that. Matters to changes alone.
+    pub jet_stream: Option<JetStreamStatus>,
 }
 
 /// Each StorageClass of the cluster.
@@ -77,7 +84,8 @@ pub fn check_update(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings)
         findings.violations.into_iter().partition::<Vec<_>, _>(|violation| before.contains(violation));
     findings.violations = made;
     findings.warnings.extend(inherited.iter().map(Violation::as_warning));
-    cluster::check_change(old, new, &mut findings);
+    cluster::check_change(old, new, surroundings, &mut findings);
+    data::check_change(old, new, surroundings, &mut findings);
     storage::check_change(old, new, surroundings, &mut findings);
     findings
 }

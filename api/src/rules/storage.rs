@@ -15,6 +15,11 @@ const CLASS: &str = "spec.jetStream.fileStorage.storageClassName";
 const MEMORY: &str = "spec.jetStream.memStorage";
 const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 
+/// NATS 2.14.2 creates a replicated file stream there all the same, and refuses its second message
+/// (10023).
+const MEMORY_ONLY: &str = "is off: streams are kept in memory and do not outlive the pods; streams in files fail, \
+    so Eventing does not work, whose stream sap is one";
+
 /// From this share of the memory limit on, in percent, the servers are short of memory.
 const CROWDED: u64 = 80;
 
@@ -25,7 +30,7 @@ pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut
     }
     check_memory(spec, findings);
     if !stores.file_storage.enabled {
-        findings.warn(FILE, "is off: streams are kept in memory and do not outlive the pods");
+        findings.warn(FILE, MEMORY_ONLY);
         return;
     }
     match wanted_file_size(&stores.file_storage, surroundings) {

@@ -46,9 +46,15 @@ pub(super) fn selector(cluster: &SettledCluster) -> LabelSelector {
 /// The fields of the types and the keys of the maps are written in a fixed order, so their JSON is
 /// canonical. Types with text keys only always have one.
 pub(super) fn stamped<K: Resource + Serialize>(mut object: K) -> K {
-    let hash = hash(&serde_json::to_vec(&object).unwrap_or_default());
-    object.meta_mut().annotations.get_or_insert_default().insert(naming::APPLIED_HASH.to_owned(), hash);
+    stamp(&mut object);
     object
+}
+
+/// Stamps an object anew after a change.
+pub(super) fn stamp<K: Resource + Serialize>(object: &mut K) {
+    object.meta_mut().annotations.get_or_insert_default().remove(naming::APPLIED_HASH);
+    let hash = hash(&serde_json::to_vec(object).unwrap_or_default());
+    object.meta_mut().annotations.get_or_insert_default().insert(naming::APPLIED_HASH.to_owned(), hash);
 }
 
 /// A short hash of some text, the same in every version of the manager.

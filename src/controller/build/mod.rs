@@ -28,7 +28,9 @@ use nats_manager_api::SettledCluster;
 use crate::settings::Images;
 
 pub use destination_rule::{CRD_NAME as DESTINATION_RULE_CRD, resource as destination_rule_resource};
+pub(super) use nats_conf::{MONITOR_PORT, digest as config_digest};
 pub use secret::{RESOLVER_KEY, SystemAccount};
+pub use stateful_set::set_partition;
 
 /// The objects of one NATS cluster, whole, as they are applied. Each carries its `apiVersion` and
 /// `kind`, the owner reference, and the hash of what it is ([`nats_manager_api::naming::APPLIED_HASH`]).

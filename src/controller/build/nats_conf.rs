@@ -13,11 +13,15 @@
 //! With `max_file_store: 0` a single server refuses streams on files (10047); a cluster makes them
 //! and refuses their second message (10023). Measured.
 
+mod digest;
+
 use std::fmt::{Display, Write};
 
 use nats_manager_api::{Bytes, FileStore, SettledCluster};
 
 use super::{metadata, secret::RESOLVER_KEY};
+
+pub(in crate::controller) use digest::of as digest;
 
 /// The key of the ConfigMap, and the name of the file.
 pub(super) const FILE: &str = "nats.conf";
@@ -34,7 +38,7 @@ pub(super) const STORE_FOLDER: &str = "/data";
 
 pub(super) const CLIENT_PORT: u16 = 4222;
 pub(super) const CLUSTER_PORT: u16 = 6222;
-pub(super) const MONITOR_PORT: u16 = 8222;
+pub(in crate::controller) const MONITOR_PORT: u16 = 8222;
 
 /// The whole configuration of a server.
 struct Config {

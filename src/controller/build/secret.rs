@@ -8,6 +8,7 @@ use nats_manager_api::SettledCluster;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::metadata;
+use crate::jetstream::system::Credentials;
 
 /// The key of the Secret, and the name of the file that `nats.conf` includes.
 pub const RESOLVER_KEY: &str = "resolver.conf";
@@ -31,6 +32,11 @@ impl SystemAccount {
     pub fn from_secret(secret: &Secret) -> Option<Self> {
         let content = &secret.data.as_ref()?.get(RESOLVER_KEY)?.0;
         (!content.is_empty()).then(|| Self { content: content.clone() })
+    }
+
+    /// User and password, if they can be found in it.
+    pub fn credentials(&self) -> Option<Credentials> {
+        Credentials::from_resolver_conf(&self.content)
     }
 
     pub(crate) fn with_password(password: &str) -> Self {

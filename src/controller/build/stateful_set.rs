@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::{StatefulSet, StatefulSetSpec},
+        apps::v1::{RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy},
         core::v1::{
             ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
             PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretVolumeSource, Volume,
@@ -11,7 +11,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use nats_manager_api::{Bytes, FileStore, SettledCluster, naming};
+use nats_manager_api::{Bytes, FileStore, Resizing, SettledCluster, naming};
 
 use super::{containers, metadata, nats_conf, spread};
 use crate::settings::Images;
@@ -31,7 +31,7 @@ const GRACE_PERIOD: i64 = 150;
 
 pub(super) fn build(cluster: &SettledCluster, images: &Images) -> StatefulSet {
     let memory_store = cluster.memory_store.unwrap_or_default().get();
-    let annotations = metadata::annotations(
+    let mut annotations = metadata::annotations(
         cluster,
         [
             (naming::SPREAD, cluster.spread.as_str().to_owned()),
@@ -39,6 +39,12 @@ pub(super) fn build(cluster: &SettledCluster, images: &Images) -> StatefulSet {
             (naming::MEMORY_STORE, memory_store.to_string()),
         ],
     );
+    let template = template(cluster, images);
+    let hash = metadata::hash(&serde_json::to_vec(&template).unwrap_or_default());
+    annotations.insert(naming::TEMPLATE_HASH.to_owned(), hash);
+    let Resizing { leaving_from, removed_at } = cluster.resizing;
+    annotations.extend(leaving_from.map(|size| (naming::LEAVING_FROM.to_owned(), size.to_string())));
+    annotations.extend(removed_at.map(|seconds| (naming::SERVERS_REMOVED_AT.to_owned(), seconds.to_string())));
     metadata::stamped(StatefulSet {
         metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),
         spec: Some(StatefulSetSpec {
@@ -46,12 +52,31 @@ pub(super) fn build(cluster: &SettledCluster, images: &Images) -> StatefulSet {
             replicas: Some(i32::try_from(cluster.size).unwrap_or(i32::MAX)),
             selector: metadata::selector(cluster),
             service_name: Some(cluster.id.name.clone()),
-            template: template(cluster, images),
+            template,
+            update_strategy: Some(strategy(0)),
             volume_claim_templates: claim_template(cluster).map(|claim| vec![claim]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
     })
+}
+
+/// Has pods below this ordinal keep their revision.
+pub fn set_partition(stateful_set: &mut StatefulSet, partition: u32) {
+    if let Some(spec) = &mut stateful_set.spec {
+        spec.update_strategy = Some(strategy(partition));
+    }
+    metadata::stamp(stateful_set);
+}
+
+fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
+    StatefulSetUpdateStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateStatefulSetStrategy {
+            partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)),
+            ..RollingUpdateStatefulSetStrategy::default()
+        }),
+    }
 }
 
 /// The volume of JetStream's files: the claim's name where there is one.

@@ -147,3 +147,17 @@ fn the_class_of_a_volume_is_left_to_the_cluster_unless_one_is_named() {
     assert_eq!(class(None), None);
     assert_eq!(class(Some("fast")).as_deref(), Some("fast"));
 }
+
+/// `/varz` of nats-server 2.14.2 that ran with these files.
+#[test]
+fn the_digest_of_a_configuration_is_that_which_the_server_tells() {
+    let account = SystemAccount::with_password("password").credentials().unwrap();
+    let digest = |spec, server| config_digest(&cluster(spec), &account, server);
+    assert_eq!(
+        digest(json!({}), "eventing-nats-0"),
+        "sha256:4cf09b196759f0b41739d67aa46bf49ee20f7bbb14fbafbaa17f2dce2d222146"
+    );
+    assert_ne!(digest(json!({}), "eventing-nats-1"), digest(json!({}), "eventing-nats-0"));
+    let debug = json!({"logging": {"debug": true}});
+    assert_ne!(digest(debug, "eventing-nats-0"), digest(json!({}), "eventing-nats-0"));
+}

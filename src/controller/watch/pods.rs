@@ -1,4 +1,4 @@
-//! Pods: of a server, where it runs and whether it started.
+//! Pods: of a server, where it runs, of which revision it is, and how it does.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -29,7 +29,8 @@ pub(super) async fn follow_pods(
         .await;
 }
 
-/// Of a pod: where it runs, and whether its containers started. The rest is most of its size.
+/// Of a pod: its labels (one is the revision), where it runs, and its status, which says why it does
+/// not. The rest is most of its size.
 fn keep_what_matters(pod: &mut Pod) {
     pod.annotations_mut().clear();
     if let Some(spec) = &mut pod.spec {

@@ -34,6 +34,9 @@ async fn content(api: &Api<DynamicObject>) -> kube::Result<Value> {
     }))
 }
 
+/// Path, failure policy, timeout in seconds, operations, and how many conditions.
+type Expected = (&'static str, &'static str, i32, &'static [&'static str], usize);
+
 async fn becomes(api: &Api<DynamicObject>, what: &str, expected: &Value) {
     eventually(what, SOON, || async {
         let now = content(api).await?;
@@ -48,9 +51,11 @@ async fn both_are_whole_and_go_with_the_definition() {
     let _manager = world.guarded().await;
     let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
     let definition = definitions.get(crd::NAME).await.unwrap();
-    for (api, policy, path) in
-        configurations(&world).iter().zip(["Ignore", "Fail"]).zip(["/mutate", "/validate"]).map(|((a, b), c)| (a, b, c))
-    {
+    let expected: [&[Expected]; 2] = [
+        &[("/mutate", "Ignore", 5, &["CREATE", "UPDATE"], 2)],
+        &[("/validate", "Fail", 5, &["CREATE", "UPDATE"], 2), ("/delete", "Ignore", 2, &["DELETE"], 3)],
+    ];
+    for (api, expected) in configurations(&world).iter().zip(expected) {
         let now = content(api).await.unwrap();
         assert_eq!(
             now["owners"],
@@ -61,25 +66,27 @@ async fn both_are_whole_and_go_with_the_definition() {
                 "uid": definition.uid(),
             }])
         );
-        assert_eq!(now["webhooks"].as_array().unwrap().len(), 1);
-        let webhook = &now["webhooks"][0];
-        assert_eq!(webhook["failurePolicy"], policy);
-        assert_eq!(webhook["timeoutSeconds"], 5);
-        assert_eq!(webhook["matchPolicy"], "Equivalent");
-        assert_eq!(webhook["sideEffects"], "None");
-        assert!(webhook["clientConfig"]["url"].as_str().unwrap().ends_with(path));
-        assert!(webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| bundle.len() > 100));
-        assert_eq!(
-            webhook["rules"],
-            json!([{
-                "apiGroups": ["operator.kyma-project.io"],
-                "apiVersions": ["v1alpha1"],
-                "operations": ["CREATE", "UPDATE"],
-                "resources": ["nats"],
-                "scope": "Namespaced",
-            }])
-        );
-        assert_eq!(webhook["matchConditions"].as_array().unwrap().len(), 2);
+        let webhooks = now["webhooks"].as_array().unwrap();
+        assert_eq!(webhooks.len(), expected.len());
+        for (webhook, (path, policy, timeout, operations, conditions)) in webhooks.iter().zip(expected) {
+            assert_eq!(webhook["failurePolicy"], *policy);
+            assert_eq!(webhook["timeoutSeconds"], *timeout);
+            assert_eq!(webhook["matchPolicy"], "Equivalent");
+            assert_eq!(webhook["sideEffects"], "None");
+            assert!(webhook["clientConfig"]["url"].as_str().unwrap().ends_with(path));
+            assert!(webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| bundle.len() > 100));
+            assert_eq!(
+                webhook["rules"],
+                json!([{
+                    "apiGroups": ["operator.kyma-project.io"],
+                    "apiVersions": ["v1alpha1"],
+                    "operations": operations,
+                    "resources": ["nats"],
+                    "scope": "Namespaced",
+                }])
+            );
+            assert_eq!(webhook["matchConditions"].as_array().unwrap().len(), *conditions);
+        }
     }
 
     definitions.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
@@ -133,6 +140,7 @@ async fn changes_are_mended(which: usize, other_policy: &str) {
                 all.as_array_mut().unwrap().push(another);
             }),
         ),
+        ("the last one is gone", webhooks(&|all| drop(all.as_array_mut().unwrap().pop()))),
         ("no webhooks", json!({"webhooks": null})),
         ("a label is gone", json!({"metadata": {"labels": {"app.kubernetes.io/name": null}}})),
         ("the owner is gone", json!({"metadata": {"ownerReferences": null}})),

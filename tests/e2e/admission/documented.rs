@@ -1,27 +1,41 @@
 //! Commands in the user documentation, and what they print.
 //!
 //! A block after `<!-- checked -->` is run; the lines after its commands are what it prints.
-//! `UPDATE_DOCS=1` writes them.
+//! `UPDATE_DOCS=1` writes them. A block after `<!-- checked: WHERE -->` is run elsewhere.
 
 use std::{fmt::Write, path::PathBuf};
+
+use serde_json::json;
 
 use super::shell::Shell;
 use crate::world::World;
 
-const MARK: &str = "<!-- checked -->\n```console\n";
 const END: &str = "```\n";
 
 #[tokio::test]
 async fn refusals_are_as_documented() {
+    let held =
+        |highest_replicas: u32| json!({"streams": true, "customerData": true, "highestReplicas": highest_replicas});
+    {
+        let world = World::new().await;
+        let _manager = world.guarded().await;
+        world.create(json!({"cluster": {"size": 1}})).await;
+        world.is_ready_for_the_newest_spec().await;
+        world.holds(held(1)).await;
+        let checked = check(&Shell::new(&world.cluster), "refusals.md", ": one server").await;
+        assert!(checked >= 1, "only {checked} blocks");
+    }
     let world = World::new().await;
     let _manager = world.guarded().await;
     let shell = Shell::new(&world.cluster);
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/default.yaml");
     shell.done(&format!("kubectl apply -f {sample}")).await;
-    world.state_becomes("Ready").await;
+    world.patch(json!({"spec": {"cluster": {"size": 5}}})).await.unwrap();
+    world.is_ready_for_the_newest_spec().await;
+    world.holds(held(5)).await;
     let before = world.stored().await;
-    let checked = check(&shell, "refusals.md").await;
-    assert!(checked >= 12, "only {checked} blocks");
+    let checked = check(&shell, "refusals.md", "").await;
+    assert!(checked >= 14, "only {checked} blocks");
     assert_eq!(world.stored().await, before, "something was stored");
 }
 
@@ -29,23 +43,24 @@ async fn refusals_are_as_documented() {
 async fn the_way_out_of_an_outage_is_as_documented() {
     let world = World::new().await;
     let manager = world.guarded().await;
-    world.create(serde_json::json!({})).await;
+    world.create(json!({})).await;
     let shell = Shell::new(&world.cluster);
     manager.kill().await;
-    let checked = check(&shell, "webhook.md").await;
+    let checked = check(&shell, "webhook.md", "").await;
     assert!(checked >= 4, "only {checked} blocks");
 }
 
-/// Runs each block of a file; how many there are.
-async fn check(shell: &Shell, file: &str) -> usize {
+/// Runs each block of a file that is for `place`; how many there are.
+async fn check(shell: &Shell, file: &str, place: &str) -> usize {
+    let mark = format!("<!-- checked{place} -->\n```console\n");
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/user")).join(file);
     let text = std::fs::read_to_string(&path).unwrap();
-    let mut parts = text.split(MARK);
+    let mut parts = text.split(&mark);
     let mut found = parts.next().unwrap_or_default().to_owned();
     let mut blocks = 0;
     for part in parts {
         let (block, rest) = part.split_once(END).unwrap_or_else(|| panic!("a block without an end: {part}"));
-        let _ = write!(found, "{MARK}{}{END}{rest}", run(shell, block).await);
+        let _ = write!(found, "{mark}{}{END}{rest}", run(shell, block).await);
         blocks += 1;
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {

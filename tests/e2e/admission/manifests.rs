@@ -28,7 +28,9 @@ fn manifests_are_what_the_manager_makes_but_for_the_bundle_and_the_owner() {
         ("validating", serde_json::to_value(published.validating()).unwrap()),
     ];
     for (file, mut made) in made {
-        made["webhooks"][0]["clientConfig"].as_object_mut().unwrap().remove("caBundle");
+        for webhook in made["webhooks"].as_array_mut().unwrap() {
+            webhook["clientConfig"].as_object_mut().unwrap().remove("caBundle");
+        }
         made["metadata"].as_object_mut().unwrap().remove("ownerReferences");
         assert_eq!(manifest(file), made, "{file}");
     }
@@ -51,10 +53,12 @@ async fn manifests_serve_where_the_manager_does_not_make_them() {
     .await;
     for (api, file) in configurations(&world).iter().zip(["mutating", "validating"]) {
         let mut manifest = manifest(file);
-        let client = &mut manifest["webhooks"][0]["clientConfig"];
-        let path = client["service"]["path"].as_str().unwrap().to_owned();
-        // The apiserver of the test cannot reach a Service.
-        *client = json!({"url": format!("{url}{path}"), "caBundle": bundle.clone()});
+        for webhook in manifest["webhooks"].as_array_mut().unwrap() {
+            let client = &mut webhook["clientConfig"];
+            let path = client["service"]["path"].as_str().unwrap().to_owned();
+            // The apiserver of the test cannot reach a Service.
+            *client = json!({"url": format!("{url}{path}"), "caBundle": bundle.clone()});
+        }
         api.patch("nats-manager", &PatchParams::apply("gitops").force(), &Patch::Apply(&manifest)).await.unwrap();
     }
     world.is_guarded().await;

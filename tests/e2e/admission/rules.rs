@@ -3,7 +3,7 @@
 
 use kube::{
     Api,
-    api::{DynamicObject, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use nats_manager_api::NatsSpec;
 use nats_manager_harness::eventually;
@@ -21,6 +21,7 @@ use crate::{
 struct Case {
     name: String,
     old: Option<Value>,
+    holds: Option<Value>,
     new: Value,
     #[serde(default)]
     refused: Vec<Refusal>,
@@ -77,6 +78,10 @@ async fn store_old(world: &World, api: &Api<DynamicObject>, cases: &[Case]) {
             object["metadata"] = json!({"name": format!("case-{index}")});
             let created = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await;
             created.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            if let Some(holds) = &case.holds {
+                let status = Patch::Merge(json!({"status": {"jetStream": holds}}));
+                api.patch_status(&format!("case-{index}"), &PatchParams::default(), &status).await.unwrap();
+            }
         }
     }
 }

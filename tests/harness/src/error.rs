@@ -28,6 +28,12 @@ pub enum Error {
     /// The control plane did not start.
     #[error("the control plane did not start: {0}")]
     Cluster(String),
+    /// There can be no real nodes on this machine.
+    #[error(transparent)]
+    Unavailable(#[from] crate::real::Unavailable),
+    /// A node did not stop or start.
+    #[error("{0}")]
+    Node(String),
     /// `USE_EXISTING_CLUSTER` is set, but nothing says which cluster.
     #[error("USE_EXISTING_CLUSTER is set without a cluster; choose one with: export KUBECONFIG=/path/to/kubeconfig")]
     NoKubeconfig,

@@ -1,6 +1,7 @@
 //! Test support: a real Kubernetes control plane and real NATS servers, on loopback, without containers.
 //!
-//! [`LocalCluster`] runs the control plane of `tests/cluster`, [`NatsServer`] runs NATS. What they need is built on
+//! [`LocalCluster`] runs the control plane of `tests/cluster`, [`RealCluster`] the same with nodes that run containers,
+//! [`NatsServer`] runs NATS. What they need is built on
 //! first use and kept in the user's cache (see [`tools`]). [`eventually`] waits for what a test expects.
 
 pub mod audit;
@@ -9,6 +10,7 @@ mod error;
 mod eventually;
 mod hold;
 pub mod nats;
+pub mod real;
 pub mod tools;
 
 pub use audit::{AuditEvent, AuditEvents, AuditLog, AuditMark};
@@ -17,4 +19,5 @@ pub use error::{Error, Result};
 pub use eventually::{Outcome, Seen, eventually};
 pub use hold::held;
 pub use nats::{NatsOptions, NatsServer};
+pub use real::RealCluster;
 pub use tools::Tool;

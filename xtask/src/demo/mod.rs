@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the manager at work, from nothing to a cleaned-up cluster.
 
 mod live;
+mod real;
 mod samples;
 mod snapshot;
 mod stay;
@@ -25,6 +26,12 @@ pub(crate) struct Options {
     /// Leave the folder with logs, audit log and data behind
     #[arg(long)]
     keep: bool,
+    /// Run real NATS pods on real nodes, in a network of their own (Linux, root, containerd)
+    #[arg(long)]
+    real: bool,
+    /// With --real: install the packages that are missing, unasked (Debian)
+    #[arg(long, requires = "real")]
+    install: bool,
     /// Show only this file of config/samples (without .yaml)
     #[arg(long, value_name = "NAME")]
     sample: Option<String>,
@@ -42,6 +49,12 @@ pub(crate) enum DemoError {
     /// The cluster does not work.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// There can be no real nodes.
+    #[error(transparent)]
+    Unavailable(#[from] nats_manager_harness::real::Unavailable),
+    /// Packages are still missing.
+    #[error("apt-get ended with {0}; it says why above")]
+    NotInstalled(std::process::ExitStatus),
     /// The control plane ended by itself.
     #[error("the control plane ended")]
     ClusterEnded,
@@ -84,12 +97,19 @@ pub(crate) fn run(options: &Options) -> Result<(), DemoError> {
     heading("building the manager");
     // As it is for development: the release build takes minutes, and nobody sees the difference here.
     let program = local::build(Profile::Dev)?;
+    let real = if options.real { Some(real::start(options.keep, options.install)?) } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut interrupted = pin!(local::interrupted()?);
-        heading("starting a control plane");
+        let start = async {
+            if let Some(cluster) = real {
+                return Local::start_on(cluster).await;
+            }
+            heading("starting a control plane");
+            Local::start(options.keep).await
+        };
         let mut local = tokio::select! {
-            local = Local::start(options.keep) => local?,
+            local = start => local?,
             () = &mut interrupted => return Err(DemoError::Interrupted),
         };
         let mut manager = None;

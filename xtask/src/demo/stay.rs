@@ -18,7 +18,15 @@ impl Walk<'_> {
             && !arguments.is_empty()
         {
             let arguments = arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ");
-            typed(format!("alias kubectl='{} {arguments}'   # if you have none", program.display()));
+            let kubectl = format!("{} {arguments}", program.display());
+            match self.local.cluster().real() {
+                None => typed(format!("alias kubectl='{kubectl}'   # if you have none")),
+                Some(cluster) => {
+                    note("Everything is in a network of its own:");
+                    let enter = format!("nsenter --net={}", cluster.namespace().display());
+                    typed(format!("alias kubectl='{enter} {kubectl}' curl='{enter} curl'"));
+                }
+            }
         }
         typed(format!("kubectl get nats -n {NAMESPACE} -o wide"));
         typed(format!("kubectl edit nats {NAME} -n {NAMESPACE}"));

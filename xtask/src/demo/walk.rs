@@ -49,8 +49,13 @@ impl<'a> Walk<'a> {
         local.install(show).await?;
         heading("starting the manager");
         note(format!("A local process, under its ServiceAccount {NAMESPACE}/nats-manager and its shipped rules."));
-        note("The nodes are simulated, so pods are placed and become ready, but run nothing.");
-        note(format!("Where streams matter the manager asks a real NATS server: {}", local.nats_url()));
+        match local.nats_url() {
+            Some(url) => {
+                note("The nodes are simulated, so pods are placed and become ready, but run nothing.");
+                note(format!("Where streams matter the manager asks a real NATS server: {url}"));
+            }
+            None => note("The nodes are real, and so is NATS; its two sidecars are stand-ins."),
+        }
         let manager = slot.insert(local.start_manager(program).await?);
         let time = manager.ready(START_LIMIT).await.map_err(LocalError::from)?;
         done(format!("ready {} ms after its start", time.as_millis()));

@@ -9,10 +9,11 @@ use std::{
 };
 
 use k8s_openapi::api::apps::v1::Deployment;
+use nats_manager_harness::real::IMAGES;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::{NAMESPACE, probe};
+use super::{Cluster, NAMESPACE, probe};
 use crate::workspace;
 
 /// A running manager. It is killed when it is dropped.
@@ -39,10 +40,11 @@ pub(crate) struct Memory {
 /// What a manager outside of a pod has to be told.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
+    /// Has a folder for its log, and a network that it may have to be in.
+    pub(super) cluster: &'a Cluster,
     pub(super) kubeconfig: &'a Path,
-    pub(super) nats_url: &'a str,
-    /// For its log.
-    pub(super) folder: &'a Path,
+    /// Where NATS is, when that is not in the cluster.
+    pub(super) nats_url: Option<&'a str>,
     /// Whether the apiserver is on this machine, and can call the webhook here.
     pub(super) has_near_apiserver: bool,
 }
@@ -88,17 +90,18 @@ impl Manager {
         let (args, env) = container(&deployment);
         let (metrics, probes) = (free_port()?, free_port()?);
         let webhook = if around.has_near_apiserver { webhook_on(free_port()?) } else { webhook_off() };
-        let log = around.folder.join("nats-manager.log");
+        let log = around.cluster.folder().join("nats-manager.log");
         let output = fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = Command::new(program);
+        let mut command = around.cluster.command(program);
         command
             .args(args)
             .arg(format!("--metrics-bind-address=127.0.0.1:{metrics}"))
             .arg(format!("--health-probe-bind-address=127.0.0.1:{probes}"))
-            .arg(format!("--nats-url={}", around.nats_url))
+            .args(around.nats_url.map(|url| format!("--nats-url={url}")))
             .args(webhook)
             .env_clear()
             .envs(env)
+            .envs(around.cluster.real().map(|_| images()).into_iter().flatten())
             .env("POD_NAME", format!("local-{probes}"))
             .env("POD_NAMESPACE", NAMESPACE)
             .env("KUBECONFIG", around.kubeconfig)
@@ -170,6 +173,15 @@ impl Manager {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
+}
+
+/// Those that real nodes have, in the place of the Deployment's.
+fn images() -> [(&'static str, &'static str); 3] {
+    [
+        ("NATS_IMAGE", IMAGES.nats),
+        ("NATS_SERVER_CONFIG_RELOADER_IMAGE", IMAGES.config_reloader),
+        ("PROMETHEUS_NATS_EXPORTER_IMAGE", IMAGES.exporter),
+    ]
 }
 
 /// The apiserver reaches it by address: no Service leads out of the cluster.

@@ -4,6 +4,7 @@
 //! arguments of its Deployment. Only NATS is one real server beside it, since the pods of a simulated node run nothing.
 
 mod build;
+mod cluster;
 mod install;
 mod interrupt;
 mod kubectl;
@@ -13,9 +14,10 @@ mod probe;
 use std::path::Path;
 
 use kube::Client;
-use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer};
+use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer, RealCluster};
 
 pub(crate) use build::{BuildError, Profile, build};
+pub(crate) use cluster::Cluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::{Answer, Kubectl};
 use manager::Surroundings;
@@ -59,9 +61,10 @@ pub(crate) enum LocalError {
 
 /// A control plane with the manager installed, but not running.
 pub(crate) struct Local {
-    cluster: LocalCluster,
+    cluster: Cluster,
     client: Client,
-    nats: NatsServer,
+    /// Answers in the place of pods that run nothing.
+    nats: Option<NatsServer>,
     installed: bool,
 }
 
@@ -72,7 +75,13 @@ impl Local {
         let cluster = LocalCluster::start(ClusterOptions { keep: keep || default.keep, ..default }).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
         let client = cluster.client(AGENT).await?;
-        Ok(Self { cluster, client, nats, installed: false })
+        Ok(Self { cluster: Cluster::Simulated(cluster), client, nats: Some(nats), installed: false })
+    }
+
+    /// On real nodes, in whose network this thread is.
+    pub(crate) async fn start_on(cluster: RealCluster) -> Result<Self, LocalError> {
+        let client = cluster.client(AGENT).await?;
+        Ok(Self { cluster: Cluster::Real(cluster), client, nats: None, installed: false })
     }
 
     /// Installs everything but the Deployment, telling each command as one would type it.
@@ -88,17 +97,18 @@ impl Local {
     /// Starts the manager, not waiting for anything.
     pub(crate) async fn start_manager(&self, program: &Path) -> Result<Manager, LocalError> {
         let kubeconfig = self.cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT).await?;
+        let nats_url = self.nats_url();
         let around = Surroundings {
+            cluster: &self.cluster,
             kubeconfig: &kubeconfig,
-            nats_url: &self.nats.url(),
-            folder: self.cluster.folder(),
+            nats_url: nats_url.as_deref(),
             has_near_apiserver: !self.is_existing(),
         };
         Ok(Manager::start(program, &around)?)
     }
 
     /// The control plane.
-    pub(crate) fn cluster(&self) -> &LocalCluster {
+    pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
@@ -113,8 +123,8 @@ impl Local {
     }
 
     /// Where NATS answers in place of the simulated pods.
-    pub(crate) fn nats_url(&self) -> String {
-        self.nats.url()
+    pub(crate) fn nats_url(&self) -> Option<String> {
+        self.nats.as_ref().map(NatsServer::url)
     }
 
     /// Whether the cluster was there before us, and has to be as it was after us. Only ours has an audit log.
@@ -130,7 +140,9 @@ impl Local {
         if let Some(manager) = manager {
             manager.stop().await;
         }
-        self.nats.stop().await?;
+        if let Some(nats) = &mut self.nats {
+            nats.stop().await?;
+        }
         self.cluster.shutdown().await?;
         removed
     }

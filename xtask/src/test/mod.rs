@@ -14,7 +14,7 @@ use crate::{
     terminal::{self, heading},
 };
 use needs::Missing;
-use steps::{STEPS, Step, StepError};
+use steps::{Outcome, STEPS, Step, StepError};
 
 /// Which checks to run.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,6 +50,7 @@ fn again(names: &[&'static str]) -> String {
 
 enum Result {
     Passed(Duration),
+    LeftOut,
     Failed(Duration),
     NotRun,
 }
@@ -58,7 +59,7 @@ enum Result {
 pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
     let chosen: Vec<&Step> = STEPS.iter().filter(|step| options.chooses(step)).collect();
     if options.list {
-        list(&chosen);
+        list(&STEPS.iter().collect::<Vec<_>>());
         return Ok(());
     }
     for step in &chosen {
@@ -76,7 +77,8 @@ pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
         let outcome = (step.run)(options.keep_going);
         let time = started.elapsed();
         results.push(match outcome {
-            Ok(()) => Result::Passed(time),
+            Ok(Outcome::Passed) => Result::Passed(time),
+            Ok(Outcome::LeftOut) => Result::LeftOut,
             Err(error) => {
                 report(step, &error);
                 failed.push(step.name);
@@ -91,7 +93,8 @@ pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
 impl Options {
     fn chooses(&self, step: &Step) -> bool {
         let names = |list: &[&Step]| list.iter().any(|listed| listed.name == step.name);
-        (self.only.is_empty() || names(&self.only)) && !names(&self.skip)
+        let wanted = if self.only.is_empty() { step.usual } else { names(&self.only) };
+        wanted && !names(&self.skip)
     }
 }
 
@@ -115,6 +118,7 @@ fn summarize(steps: &[&Step], results: &[Result]) {
         let (word, time) = match result {
             Result::Passed(time) => (style("passed").green(), Some(*time)),
             Result::Failed(time) => (style("FAILED").red().bold(), Some(*time)),
+            Result::LeftOut => (style("left out").yellow(), None),
             Result::NotRun => (style("not run").dim(), None),
         };
         total += time.unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use nats_manager_harness::Tool;
+use nats_manager_harness::{RealCluster, Tool, real::is_required};
 
 use super::{
     go,
@@ -20,8 +20,19 @@ pub(super) struct Step {
     pub(super) what: &'static str,
     /// What it cannot do without.
     pub(super) needs: &'static [Need],
+    /// Whether it runs unasked.
+    pub(super) usual: bool,
     /// Runs it; told whether to go on after a failure.
-    pub(super) run: fn(bool) -> Result<(), StepError>,
+    pub(super) run: fn(bool) -> Result<Outcome, StepError>,
+}
+
+/// A step did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It checked what it checks.
+    Passed,
+    /// It could not be run here, and said why.
+    LeftOut,
 }
 
 /// A step did not pass.
@@ -39,32 +50,35 @@ pub(super) enum StepError {
 
 /// What fails fast comes first; nothing builds while something else does.
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "format", what: "Rust and Go are formatted", needs: &[Need::Rustfmt, Need::Go], run: format },
-    Step { name: "clippy", what: "no lint has anything to say", needs: &[Need::Clippy], run: clippy },
+    Step::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
+    Step::new("clippy", "no lint has anything to say", &[Need::Clippy], clippy),
+    Step::new("generated", "generated files are what the code says", &[], generated),
+    Step::new("unit", "tests beside the code", &[], unit),
+    Step::new("docs", "the documentation builds, its examples pass", &[], docs),
+    Step::new("integration", "tests that need no cluster", &[], |on| tests(Kind::Integration, on)),
+    Step::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
+    Step::new("go", "the control plane's sources", &[Need::Go], go_checks),
+    Step::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(Kind::EndToEnd, on)),
+    Step::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
+    Step::new("harness", "the control plane itself", &[Need::Go], |on| tests(Kind::Harness, on)),
     Step {
-        name: "generated",
-        what: "generated files are what the code says",
-        needs: &[],
-        run: |_| Ok(generate::check()?),
+        usual: false,
+        ..Step::new("real-all", "the same with its long tests; only when asked for", &[Need::Go], |on| {
+            real(&["--include-ignored"], on)
+        })
     },
-    Step { name: "unit", what: "tests beside the code", needs: &[], run: unit },
-    Step { name: "docs", what: "the documentation builds, its examples pass", needs: &[], run: docs },
-    Step {
-        name: "integration",
-        what: "tests that need no cluster",
-        needs: &[],
-        run: |on| tests(Kind::Integration, on),
-    },
-    Step { name: "tools", what: "the control plane, kwok and NATS are built", needs: &[Need::Go], run: tools },
-    Step { name: "go", what: "the control plane's sources", needs: &[Need::Go], run: go_checks },
-    Step {
-        name: "e2e",
-        what: "the manager on a control plane",
-        needs: &[Need::Go],
-        run: |on| tests(Kind::EndToEnd, on),
-    },
-    Step { name: "harness", what: "the control plane itself", needs: &[Need::Go], run: |on| tests(Kind::Harness, on) },
 ];
+
+impl Step {
+    const fn new(
+        name: &'static str,
+        what: &'static str,
+        needs: &'static [Need],
+        run: fn(bool) -> Result<Outcome, StepError>,
+    ) -> Self {
+        Self { name, what, needs, usual: true, run }
+    }
+}
 
 /// The step of a name.
 pub(super) fn parse(name: &str) -> Result<&'static Step, String> {
@@ -72,7 +86,7 @@ pub(super) fn parse(name: &str) -> Result<&'static Step, String> {
     STEPS.iter().find(|step| step.name == name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
-fn format(_: bool) -> Result<(), StepError> {
+fn format(_: bool) -> Result<Outcome, StepError> {
     pass(workspace::cargo().args(["fmt", "--all", "--check"]))?;
     let mut gofmt = go::unformatted();
     let failed = |cause: String| StepError::Failed { command: terminal::words(&go::unformatted()), cause };
@@ -82,46 +96,70 @@ fn format(_: bool) -> Result<(), StepError> {
     }
     let files = String::from_utf8_lossy(&output.stdout);
     let files = files.split_whitespace().collect::<Vec<_>>().join(" ");
-    if files.is_empty() { Ok(()) } else { Err(StepError::Unformatted { files }) }
+    if files.is_empty() { Ok(Outcome::Passed) } else { Err(StepError::Unformatted { files }) }
 }
 
-fn clippy(_: bool) -> Result<(), StepError> {
+fn clippy(_: bool) -> Result<Outcome, StepError> {
     pass(workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-fn unit(keep_going: bool) -> Result<(), StepError> {
+fn generated(_: bool) -> Result<Outcome, StepError> {
+    generate::check()?;
+    Ok(Outcome::Passed)
+}
+
+fn unit(keep_going: bool) -> Result<Outcome, StepError> {
     pass(cargo_test(keep_going).args(["--lib", "--bins"]))
 }
 
-fn docs(keep_going: bool) -> Result<(), StepError> {
+fn docs(keep_going: bool) -> Result<Outcome, StepError> {
     pass(workspace::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     pass(cargo_test(keep_going).arg("--doc"))
 }
 
-fn tools(_: bool) -> Result<(), StepError> {
-    for tool in [Tool::Cluster, Tool::Kwok, Tool::NatsServer] {
+fn tools(_: bool) -> Result<Outcome, StepError> {
+    let mut tools = vec![Tool::Cluster, Tool::Kwok, Tool::NatsServer];
+    if RealCluster::available().is_ok() {
+        tools.extend([Tool::CoreDns, Tool::StandIn]);
+    }
+    for tool in tools {
         let path = tool.path_blocking()?;
         terminal::note(path.display());
     }
-    Ok(())
+    Ok(Outcome::Passed)
 }
 
-fn go_checks(_: bool) -> Result<(), StepError> {
+fn go_checks(_: bool) -> Result<Outcome, StepError> {
     pass(&mut go::vet())?;
     pass(&mut go::test())
 }
 
-fn tests(kind: Kind, keep_going: bool) -> Result<(), StepError> {
+fn tests(kind: Kind, keep_going: bool) -> Result<Outcome, StepError> {
+    tests_with(kind, &[], keep_going)
+}
+
+/// Says why where there can be no real pods; where they are required, the tests themselves fail.
+fn real(arguments: &[&str], keep_going: bool) -> Result<Outcome, StepError> {
+    match RealCluster::available() {
+        Err(unavailable) if !is_required() => {
+            terminal::note(format!("left out: {unavailable}"));
+            Ok(Outcome::LeftOut)
+        }
+        _ => tests_with(Kind::Real, arguments, keep_going),
+    }
+}
+
+fn tests_with(kind: Kind, arguments: &[&str], keep_going: bool) -> Result<Outcome, StepError> {
     let names = targets::of_kind(kind)?;
     if names.is_empty() {
         terminal::note("there is none");
-        return Ok(());
+        return Ok(Outcome::LeftOut);
     }
     let mut test = cargo_test(keep_going);
     for name in names {
         test.args(["--test", &name]);
     }
-    pass(&mut test)
+    pass(test.arg("--").args(arguments))
 }
 
 /// Always the whole workspace: a part of it would need its dependencies with other features, built once more.
@@ -132,11 +170,11 @@ fn cargo_test(keep_going: bool) -> Command {
 }
 
 /// Runs a command; what it prints goes straight to the reader.
-fn pass(command: &mut Command) -> Result<(), StepError> {
+fn pass(command: &mut Command) -> Result<Outcome, StepError> {
     terminal::typed(terminal::words(command));
     let failed = |command: &Command, cause: String| StepError::Failed { command: terminal::words(command), cause };
     match command.status() {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => Ok(Outcome::Passed),
         Ok(status) => Err(failed(command, status.to_string())),
         Err(error) => Err(failed(command, error.to_string())),
     }

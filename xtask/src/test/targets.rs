@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Integration,
     /// The manager on a control plane.
     EndToEnd,
+    /// The manager on real pods.
+    Real,
     /// The control plane itself.
     Harness,
 }
@@ -22,6 +24,8 @@ pub(super) enum Kind {
 const HARNESS: &str = "nats-manager-harness";
 /// The test that runs the manager on a control plane.
 const END_TO_END: &str = "e2e";
+/// The test that runs it on real pods.
+const REAL: &str = "real";
 
 /// The names of all tests of a kind.
 pub(super) fn of_kind(kind: Kind) -> Result<BTreeSet<String>, StepError> {
@@ -53,6 +57,7 @@ fn kind_of(package: &str, name: &str) -> Kind {
     match (package, name) {
         (HARNESS, _) => Kind::Harness,
         (_, END_TO_END) => Kind::EndToEnd,
+        (_, REAL) => Kind::Real,
         _ => Kind::Integration,
     }
 }
@@ -66,7 +71,7 @@ mod tests {
     fn tests_are_told_apart() {
         let target = |kind: &str, name: &str| json!({"kind": [kind], "name": name});
         let metadata = json!({"packages": [
-            {"name": "a", "targets": [target("lib", "a"), target("test", "rules"), target("test", "e2e")]},
+            {"name": "a", "targets": [target("lib", "a"), target("test", "rules"), target("test", "e2e"), target("test", "real")]},
             {"name": HARNESS, "targets": [target("test", "cluster")]},
         ]});
         let is = |kind, expected: &[&str]| {
@@ -74,6 +79,7 @@ mod tests {
         };
         is(Kind::Integration, &["rules"]);
         is(Kind::EndToEnd, &["e2e"]);
+        is(Kind::Real, &["real"]);
         is(Kind::Harness, &["cluster"]);
     }
 }

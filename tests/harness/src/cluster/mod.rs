@@ -6,6 +6,7 @@ mod supervisor;
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     audit::AuditLog,
     error::{Error, Result, blocking},
+    real::Network,
     tools::{self, Tool},
 };
 pub use lease::Lease;
@@ -66,9 +68,13 @@ impl LocalCluster {
         if uses_existing_cluster() {
             return Self::existing();
         }
+        Self::start_with(&["--kwok".into(), Tool::Kwok.path_blocking()?.into()], options)
+    }
+
+    /// Starts a control plane; `nodes` are the flags that say what plays the nodes.
+    pub(crate) fn start_with(nodes: &[OsString], options: &ClusterOptions) -> Result<Self> {
         let cluster = Tool::Cluster.path_blocking()?;
-        let kwok = Tool::Kwok.path_blocking()?;
-        let supervisor = Supervisor::start(&cluster, &kwok, &new_folder()?, options)?;
+        let supervisor = Supervisor::start(&cluster, nodes, &new_folder()?, options)?;
         Ok(Self {
             kubeconfig: supervisor.ready().kubeconfig.clone(),
             kubectl: (cluster, &["kubectl"]),
@@ -112,6 +118,14 @@ impl LocalCluster {
         match &self.origin {
             Origin::Started(supervisor) => Ok(AuditLog::new(supervisor.ready().audit_log.clone())),
             Origin::Existing(_) => Err(Error::NoAuditLog),
+        }
+    }
+
+    /// The network of real nodes, where there are such.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        match &self.origin {
+            Origin::Started(supervisor) => supervisor.ready().network.as_ref(),
+            Origin::Existing(_) => None,
         }
     }
 

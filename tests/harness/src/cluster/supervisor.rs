@@ -1,5 +1,6 @@
 use std::{
     collections::VecDeque,
+    ffi::OsString,
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,7 +12,10 @@ use std::{
 use serde::Deserialize;
 
 use super::ClusterOptions;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    real::Network,
+};
 
 /// Longer than the supervisor itself waits, so that its own message is the one that is read.
 const START_TIMEOUT: Duration = Duration::from_secs(150);
@@ -26,6 +30,9 @@ pub(super) struct Ready {
     pub(super) kubeconfig: PathBuf,
     pub(super) audit_log: PathBuf,
     pub(super) dir: PathBuf,
+    /// With real nodes only.
+    #[serde(flatten)]
+    pub(super) network: Option<Network>,
 }
 
 /// A running `cluster up`.
@@ -39,13 +46,13 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn start(cluster: &Path, kwok: &Path, folder: &Path, options: &ClusterOptions) -> Result<Self> {
+    /// Starts a control plane; `nodes` are the flags that say what plays the nodes.
+    pub(super) fn start(cluster: &Path, nodes: &[OsString], folder: &Path, options: &ClusterOptions) -> Result<Self> {
         let mut child = Command::new(cluster)
             .arg("up")
             .arg("--dir")
             .arg(folder)
-            .arg("--kwok")
-            .arg(kwok)
+            .args(nodes)
             .arg(format!("--nodes={}", options.nodes))
             .arg(format!("--zones={}", options.zones))
             .args(options.keep.then_some("--keep"))

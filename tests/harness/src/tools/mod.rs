@@ -20,12 +20,16 @@ use crate::error::{Error, Result, blocking};
 const KWOK: &str = "v0.7.0";
 const NATS_SERVER: &str = "v2.14.2";
 const NATS_CLI: &str = "v0.5.1";
+const CORE_DNS: &str = "v1.15.0";
 
 /// Linker flags that leave out what only debuggers read.
 const STRIP: &str = "-s -w";
 
 /// Where the control plane's sources are.
 const CLUSTER_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
+
+/// Where the programs are that play what a NATS pod has beside the server.
+const STAND_IN_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/standin");
 
 /// Builds that nobody used for so long are removed.
 const UNUSED: Duration = Duration::from_hours(14 * 24);
@@ -41,6 +45,10 @@ pub enum Tool {
     NatsServer,
     /// The NATS command line.
     NatsCli,
+    /// The DNS server of real nodes.
+    CoreDns,
+    /// What plays the sidecars of a real NATS pod.
+    StandIn,
 }
 
 impl Tool {
@@ -72,16 +80,20 @@ impl Tool {
             Self::Kwok => "kwok",
             Self::NatsServer => "nats-server",
             Self::NatsCli => "nats",
+            Self::CoreDns => "coredns",
+            Self::StandIn => "standin",
         }
     }
 
     /// What a person who waits for the build should read.
     fn title(self) -> &'static str {
         match self {
-            Self::Cluster => "the control plane (about 5 minutes, once)",
+            Self::Cluster => "the control plane (about 7 minutes, once)",
             Self::Kwok => "kwok (about 1 minute, once)",
             Self::NatsServer => "the NATS server (about 1 minute, once)",
             Self::NatsCli => "the NATS command line (about 1 minute, once)",
+            Self::CoreDns => "CoreDNS (about 3 minutes, once)",
+            Self::StandIn => "the stand-ins for the sidecars of NATS (seconds, once)",
         }
     }
 
@@ -92,6 +104,8 @@ impl Tool {
             Self::Kwok => Ok(KWOK.to_owned()),
             Self::NatsServer => Ok(NATS_SERVER.to_owned()),
             Self::NatsCli => Ok(NATS_CLI.to_owned()),
+            Self::CoreDns => Ok(CORE_DNS.to_owned()),
+            Self::StandIn => hash_sources(Path::new(STAND_IN_SOURCES)),
         }
     }
 
@@ -101,12 +115,12 @@ impl Tool {
         // Settings of the user's own Go work (a vendor folder, a workspace) are not about this build.
         go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0").env("GOBIN", target);
         match self {
-            Self::Cluster => go.arg("build").arg("-o").arg(target.join(self.name())),
-            Self::Kwok | Self::NatsServer | Self::NatsCli => go.arg("install"),
+            Self::Cluster | Self::StandIn => go.arg("build").arg("-o").arg(target.join(self.name())),
+            Self::Kwok | Self::NatsServer | Self::NatsCli | Self::CoreDns => go.arg("install"),
         };
         let linker = match self {
             Self::Cluster => cluster_linker_flags()?,
-            Self::Kwok | Self::NatsServer | Self::NatsCli => STRIP.to_owned(),
+            _ => STRIP.to_owned(),
         };
         go.arg("-trimpath").arg(format!("-ldflags={linker}"));
         match self {
@@ -114,6 +128,8 @@ impl Tool {
             Self::Kwok => go.arg(format!("sigs.k8s.io/kwok/cmd/kwok@{KWOK}")),
             Self::NatsServer => go.arg(format!("github.com/nats-io/nats-server/v2@{NATS_SERVER}")),
             Self::NatsCli => go.arg(format!("github.com/nats-io/natscli/nats@{NATS_CLI}")),
+            Self::CoreDns => go.arg(format!("github.com/coredns/coredns@{CORE_DNS}")),
+            Self::StandIn => go.arg(".").current_dir(STAND_IN_SOURCES),
         };
         Ok(go)
     }

@@ -1,66 +1,56 @@
-//! Whether a change of the size may be carried out.
+//! From one server to a cluster, and back.
 //!
 //! A server that ran alone and restarts with a cluster block deletes its streams, and the other way
 //! round it cannot read them (measured with NATS 2.14.2). So a change between the two is made only
 //! where there are none.
 
-use async_nats::ServerAddr;
-use kube::Client;
 use nats_manager_api::{NamespacedName, Nats};
 
-use super::{delete::never_started, observe::Observed};
+use super::{
+    super::{delete::never_started, observe::Observed},
+    Tools,
+};
 use crate::jetstream;
-
-/// What to do about the size.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scaling {
-    /// It can become what is wanted.
-    Free,
-    /// It stays what it is.
-    Held {
-        /// The number of servers to keep.
-        size: u32,
-        /// Why, and what to do.
-        reason: String,
-    },
-}
 
 /// The fewest servers that form a cluster.
 const CLUSTERED: u32 = 3;
 
-/// Decides on the size of `nats`; asks JetStream at `address` only where it matters.
-pub async fn decide(
-    client: &Client,
+/// What is in the way of a change of the size that no copy survives. Asks JetStream only where a
+/// server ever started.
+pub(super) async fn obstacle(
+    tools: &Tools<'_>,
     nats: &Nats,
     id: &NamespacedName,
     observed: &Observed,
-    address: &ServerAddr,
-) -> kube::Result<Scaling> {
-    let Some(size) = deployed_size(observed) else { return Ok(Scaling::Free) };
-    let wanted = nats.spec.cluster.size;
-    if !needs_empty_store(size, wanted) || never_started(client, nats, id, observed).await? {
-        return Ok(Scaling::Free);
+    (size, wanted): (u32, u32),
+) -> kube::Result<Option<String>> {
+    if never_started(tools.client, nats, id, observed).await? {
+        return Ok(None);
     }
-    let obstacle = match jetstream::ask(address).await {
-        Ok(contents) if contents.is_empty() => return Ok(Scaling::Free),
-        Ok(contents) => format!(
-            "JetStream has {} ({}), which a restart with the new size would destroy. Back them up and delete them, and restore them after the change",
-            count(contents.streams),
-            contents.names.join(", "),
-        ),
+    let why = match jetstream::ask(tools.address).await {
+        Ok(contents) if contents.is_empty() => return Ok(None),
+        Ok(contents) => {
+            let (count, names) = (count(contents.streams), contents.names.join(", "));
+            if needs_empty_store(size, wanted) {
+                format!(
+                    "JetStream has {count} ({names}), which a restart with the new size would destroy. Back them up and delete them, and restore them after the change"
+                )
+            } else {
+                format!(
+                    "JetStream has {count} ({names}), and whether the servers that would leave hold the only copies cannot be told, since their monitoring port (8222) cannot be reached"
+                )
+            }
+        }
         Err(cause) => {
-            format!("a restart with the new size destroys streams, and whether there are any cannot be told: {cause}")
+            format!("it can destroy streams, and whether there are any cannot be told: {cause}")
         }
     };
-    Ok(Scaling::Held {
-        size,
-        reason: format!("The change of spec.cluster.size from {size} to {wanted} is held: {obstacle}."),
-    })
+    Ok(Some(format!("The change of spec.cluster.size from {size} to {wanted} is held: {why}.")))
 }
 
 /// What the servers were configured for. While the StatefulSet is gone their configuration tells:
 /// there may be more volumes than servers.
-fn deployed_size(observed: &Observed) -> Option<u32> {
+pub(super) fn deployed_size(observed: &Observed) -> Option<u32> {
     let size = observed.surroundings.deployed.as_ref()?.size;
     let config = observed.live.config_map.as_deref().filter(|_| observed.live.stateful_set.is_none());
     let files = config.and_then(|config| config.data.as_ref());
@@ -78,8 +68,9 @@ fn has_cluster_block(config: &str) -> bool {
     })
 }
 
-fn needs_empty_store(deployed: u32, wanted: i64) -> bool {
-    (deployed >= CLUSTERED) != (wanted >= i64::from(CLUSTERED))
+/// Whether a store does not survive the change: a cluster comes, or goes.
+pub(super) fn needs_empty_store(deployed: u32, wanted: u32) -> bool {
+    (deployed >= CLUSTERED) != (wanted >= CLUSTERED)
 }
 
 fn count(streams: usize) -> String {

@@ -1,11 +1,19 @@
 //! The stage that tells: from what came of a reconcile to the status and the events. A function of
 //! values; who calls it writes only when something changed.
 
+mod jetstream;
+mod storage;
+mod trouble;
+
 use k8s_openapi::{
     api::apps::v1::StatefulSet,
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
 use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, Reason, State, rules, rules::Violation};
+
+pub use jetstream::JetStreamView;
+pub use storage::Fill;
+pub use trouble::{Trouble, trouble};
 
 use super::{
     apply::Applied,
@@ -16,7 +24,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The objects are applied.
-    Deployed(Deployment),
+    Deployed(Box<Deployment>),
     /// It is not the one resource that may exist.
     Forbidden {
         /// The one that may.
@@ -58,8 +66,14 @@ pub struct Deployment {
     pub servers_started: Option<bool>,
     /// Why a change of the spec is held, if one is.
     pub held: Option<String>,
+    /// What a change that is under way has been waiting for, long enough to say so.
+    pub waiting: Option<String>,
+    /// Whether a change is carried out.
+    pub underway: bool,
     /// Policies that the stored spec breaks.
     pub policy: Vec<Violation>,
+    /// What is known of JetStream.
+    pub jetstream: JetStreamView,
 }
 
 /// How far the servers are, by their StatefulSet.
@@ -142,7 +156,10 @@ impl Deployment {
             zones: ZonesUsed::of(observed),
             servers_started: None,
             held: None,
+            waiting: None,
+            underway: false,
             policy: Vec::new(),
+            jetstream: JetStreamView::default(),
         }
     }
 }
@@ -184,35 +201,49 @@ impl Update<'_> {
         // Only a status from a backup says so of a resource that is not being deleted.
         self.status.conditions.retain(|known| known.type_ != ConditionType::Deleted.to_string());
         let was_ready = !self.old.url.is_empty();
-        if deployment.rollout.complete {
+        // Who is told that it is ready uses it at once.
+        let is_up = was_ready || deployment.jetstream.lack.is_none();
+        if deployment.rollout.complete && is_up {
             self.ready(deployment);
         } else if was_ready && deployment.rollout.has_quorum() {
             self.rolling(deployment);
         } else {
             self.deploying(deployment, was_ready);
         }
-        self.held(deployment);
+        self.progressing(deployment);
+        self.jetstream(&deployment.jetstream);
         self.policy(deployment);
     }
 
     fn ready(&mut self, deployment: &Deployment) {
         self.status.url.clone_from(&deployment.url);
         self.set(ConditionType::StatefulSet, true, Reason::Available, "StatefulSet is ready");
-        let first = self.set(ConditionType::Available, true, Reason::Deployed, "NATS is deployed");
-        if first {
+        self.zones(deployment);
+        if self.available(deployment) {
             self.announce(false, Reason::Deployed, "StatefulSet is ready and NATS is deployed.");
         }
-        self.zones(deployment);
     }
 
     /// Servers restart one after the other, and JetStream goes on: no outage.
     fn rolling(&mut self, deployment: &Deployment) {
         self.set(ConditionType::StatefulSet, false, Reason::Pending, &progress(deployment.rollout));
-        self.set(ConditionType::Available, true, Reason::Deployed, "NATS is deployed");
         // Pods that restart have no zone for a moment: what was said of zones stays.
         let zones = self.old.condition(ConditionType::AvailabilityZones);
         let warned = zones.is_some_and(|zones| zones.status == "False" && zones.reason == Reason::Unknown.to_string());
         self.state(if warned { State::Warning } else { State::Ready });
+        self.available(deployment);
+    }
+
+    /// Whether NATS can be used: without a majority of JetStream it cannot, whatever the pods say.
+    /// The state is Warning then, since nothing is being deployed. Tells whether it became usable.
+    fn available(&mut self, deployment: &Deployment) -> bool {
+        let lost = deployment.jetstream.trouble.as_ref().filter(|trouble| trouble.reason == Reason::QuorumLost);
+        let Some(lost) = lost else {
+            return self.set(ConditionType::Available, true, Reason::Deployed, "NATS is deployed");
+        };
+        self.state(State::Warning);
+        self.set(ConditionType::Available, false, Reason::QuorumLost, &lost.message);
+        false
     }
 
     fn deploying(&mut self, deployment: &Deployment, was_ready: bool) {
@@ -252,18 +283,28 @@ impl Update<'_> {
         }
     }
 
-    fn held(&mut self, deployment: &Deployment) {
+    fn progressing(&mut self, deployment: &Deployment) {
         let kind = ConditionType::Progressing;
-        match &deployment.held {
-            Some(reason) => {
-                if self.status.state == State::Ready.to_string() {
-                    self.state(State::Warning);
-                }
+        match (&deployment.held, &deployment.waiting) {
+            (Some(reason), _) => {
+                self.warn();
                 if self.set(kind, false, Reason::Held, reason) {
                     self.announce(true, Reason::Held, reason);
                 }
             }
-            None => self.status.conditions.retain(|condition| condition.type_ != kind.to_string()),
+            (None, Some(reason)) => {
+                if self.set(kind, true, Reason::Waiting, reason) {
+                    self.announce(false, Reason::Waiting, reason);
+                }
+            }
+            (None, None) => self.status.conditions.retain(|condition| condition.type_ != kind.to_string()),
+        }
+    }
+
+    /// It works, and somebody should look.
+    fn warn(&mut self) {
+        if self.status.state == State::Ready.to_string() {
+            self.state(State::Warning);
         }
     }
 
@@ -337,7 +378,11 @@ impl Update<'_> {
     /// Sets a condition; the transition time is that of the last change of its status. Tells
     /// whether it says something new.
     fn set(&mut self, kind: ConditionType, holds: bool, reason: Reason, message: &str) -> bool {
-        let status = if holds { "True" } else { "False" };
+        self.set_to(kind, if holds { "True" } else { "False" }, reason, message)
+    }
+
+    /// As [`Update::set`], for a status that may be unknown.
+    fn set_to(&mut self, kind: ConditionType, status: &str, reason: Reason, message: &str) -> bool {
         let before = self.old.condition(kind);
         let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
         let is_news = before.is_none_or(|before| {
@@ -364,5 +409,4 @@ fn progress(rollout: Rollout) -> String {
 }
 
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;

@@ -20,12 +20,15 @@ fn deployment(rollout: Rollout, zones: usize) -> Deployment {
         zones: ZonesUsed { count: zones, unlabelled_node: None },
         servers_started: Some(true),
         held: None,
+        waiting: None,
+        underway: false,
         policy: Vec::new(),
+        jetstream: JetStreamView::default(),
     }
 }
 
 fn after(old: &NatsStatus, deployment: Deployment) -> (NatsStatus, Vec<String>) {
-    let (status, events) = next(old, 1, &Outcome::Deployed(deployment), &at(100));
+    let (status, events) = next(old, 1, &Outcome::Deployed(Box::new(deployment)), &at(100));
     (status, reasons(&events))
 }
 
@@ -34,7 +37,7 @@ fn reasons(events: &[Announcement]) -> Vec<String> {
 }
 
 fn ready() -> NatsStatus {
-    next(&NatsStatus::default(), 1, &Outcome::Deployed(deployment(rollout(3, true), 3)), &at(1)).0
+    next(&NatsStatus::default(), 1, &Outcome::Deployed(Box::new(deployment(rollout(3, true), 3))), &at(1)).0
 }
 
 fn says(status: &NatsStatus, kind: ConditionType) -> (String, String, String) {
@@ -131,7 +134,7 @@ fn a_change_that_is_held_warns_once_and_leaves_no_trace() {
 fn a_stored_policy_violation_is_announced_once_a_generation() {
     let policy = vec![Violation::invalid("spec.a", Class::Policy, 1, "no")];
     let given = Deployment { policy, ..deployment(rollout(3, true), 3) };
-    let outcome = Outcome::Deployed(given);
+    let outcome = Outcome::Deployed(Box::new(given));
     let (status, events) = next(&ready(), 2, &outcome, &at(5));
     assert_eq!(reasons(&events), ["PolicyViolated"]);
     assert_eq!(status.state, "Ready");

@@ -1,0 +1,33 @@
+//! The memory store.
+
+use nats_manager_api::rules::Class::{Policy, Undeployable};
+
+use crate::among::{Among, MEMORY_SIZE, accepts, rejects, warns};
+
+#[test]
+fn the_memory_store() {
+    let memory = |storage: &str, limit: &str| {
+        format!("{{jetStream: {{memStorage: {storage}}}, resources: {{limits: {{memory: {limit}}}}}}}")
+    };
+    let at = "spec.jetStream.memStorage";
+    for empty in ["{size: '0'}", "{size: 0}", "{size: 0Gi}", "{enabled: true, size: '0.0'}"] {
+        rejects(empty, &memory(empty, "1Gi"), at, "can only be enabled if size is not 0", Policy);
+    }
+    accepts("off and empty", "{jetStream: {memStorage: {enabled: false, size: '0'}}}");
+    accepts("off, however large", "{jetStream: {memStorage: {enabled: false, size: 99Gi}}}");
+    let off = "{jetStream: {memStorage: {enabled: false, size: '-1'}}}";
+    rejects("off, of less than nothing", off, MEMORY_SIZE, "must not be negative", Policy);
+    rejects("negative", &memory("{size: '-1'}", "1Gi"), MEMORY_SIZE, "must not be negative", Undeployable);
+    rejects("unreadable", &memory("{size: much}", "1Gi"), MEMORY_SIZE, "must be a quantity", Undeployable);
+    rejects("a fraction", &memory("{size: '0.1Gi'}", "1Gi"), MEMORY_SIZE, "must be a whole number of bytes", Policy);
+    let too_large = "must not be more than the memory limit 512Mi in spec.resources.limits.memory";
+    rejects("the default above a small limit", &memory("{}", "512Mi"), MEMORY_SIZE, too_large, Policy);
+    accepts("as large as the limit", &memory("{size: 2Gi}", "2Gi"));
+    accepts("as a number", &memory("{size: 1048576}", "2097152"));
+    warns("above 80 %", &memory("{size: 820Mi}", "1Gi"), MEMORY_SIZE, "820Mi is above 80% of the memory limit 1Gi");
+    warns("as large as a limit of one's own", &memory("{size: 2Gi}", "2Gi"), MEMORY_SIZE, "is above 80%");
+    Among::nothing().is_silent("below 80 %", &memory("{size: 800Mi}", "1Gi"));
+    Among::nothing().is_silent("both are the defaults", &memory("{size: 1Gi}", "1Gi"));
+    let with_request = "{jetStream: {memStorage: {size: 2Gi}}, resources: {requests: {memory: 4Gi}}}";
+    Among::nothing().is_silent("the limit follows the request", with_request);
+}

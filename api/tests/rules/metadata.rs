@@ -1,0 +1,40 @@
+//! Labels and annotations.
+
+use nats_manager_api::rules::Class::{Policy, Undeployable};
+
+use crate::among::{accepts, rejects};
+
+#[test]
+fn labels_and_annotations() {
+    let label = |key: &str, value: &str| format!("{{labels: {{'{key}': '{value}'}}}}");
+    let annotation = |key: &str, value: &str| format!("{{annotations: {{'{key}': '{value}'}}}}");
+    accepts("a label", &label("example.com/a", "b"));
+    accepts("a label without a value", &label("a", ""));
+    accepts("an annotation of any text", &annotation("a", "any text: {}"));
+    accepts("an annotation in capitals", &annotation("EXAMPLE.com/A", ""));
+    rejects(
+        "a domain in capitals",
+        &label("EXAMPLE.com/a", ""),
+        "spec.labels[EXAMPLE.com/a]",
+        "must be a name",
+        Undeployable,
+    );
+    rejects("no name", &label("a b", ""), "spec.labels[a b]", "must be a name", Undeployable);
+    rejects("no value", &label("a", "-b"), "spec.labels[a]", "must be at most 63", Undeployable);
+    rejects("a long value", &label("a", &"b".repeat(64)), "spec.labels[a]", "must be at most 63", Undeployable);
+    rejects("no annotation", &annotation("a/b/c", ""), "spec.annotations[a/b/c]", "must be a name", Undeployable);
+    for own in ["app.kubernetes.io/instance", "kyma-project.io/dashboard", "helm.sh/chart", "nats_cluster"] {
+        rejects(own, &label(own, "x"), &format!("spec.labels[{own}]"), "is set by NATS Manager itself", Policy);
+    }
+    for own in ["prometheus.io/port", "sidecar.istio.io/inject", "nats.operator.kyma-project.io/config-hash"] {
+        rejects(
+            own,
+            &annotation(own, "x"),
+            &format!("spec.annotations[{own}]"),
+            "is set by NATS Manager itself",
+            Policy,
+        );
+    }
+    let large = annotation("a", &"x".repeat(256 * 1024));
+    rejects("too much", &large, "spec.annotations", "must be at most", Undeployable);
+}

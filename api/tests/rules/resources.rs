@@ -1,0 +1,80 @@
+//! CPU and memory.
+
+use nats_manager_api::rules::Class::Policy;
+use nats_manager_api::rules::Class::Undeployable;
+
+use crate::among::{accepts, rejects};
+
+#[test]
+fn cpu_and_memory() {
+    let requests = |name: &str| format!("spec.resources.requests.{name}");
+    let limits = |name: &str| format!("spec.resources.limits.{name}");
+    let with = |resources: &str| format!("{{resources: {resources}}}");
+    accepts("nothing", &with("{}"));
+    accepts("in part", &with("{limits: {cpu: 20m}}"));
+    accepts("numbers", &with("{limits: {cpu: 2, memory: 4294967296}, requests: {cpu: 1}}"));
+    accepts("a request as large as the limit", &with("{limits: {cpu: 1}, requests: {cpu: 1000m}}"));
+    accepts("another native resource", &with("{limits: {ephemeral-storage: 1Gi}}"));
+    accepts("an extended resource", &with("{limits: {example.com/gpu: 1}, requests: {example.com/gpu: 1}}"));
+    accepts("huge pages", &with("{limits: {hugepages-2Mi: 4Mi}, requests: {hugepages-2Mi: 4Mi}}"));
+    for (what, resources, field, message, class) in [
+        (
+            "above",
+            "{limits: {cpu: 1}, requests: {cpu: 1001m}}",
+            requests("cpu"),
+            "must not be more than the limit 1",
+            Undeployable,
+        ),
+        ("negative limit", "{limits: {cpu: '-1'}}", limits("cpu"), "must not be negative", Undeployable),
+        ("negative request", "{requests: {memory: '-1'}}", requests("memory"), "must not be negative", Undeployable),
+        ("unreadable", "{limits: {memory: 1GB}}", limits("memory"), "must be a quantity", Undeployable),
+        ("a fraction", "{requests: {memory: 500m}}", requests("memory"), "must be a whole number of bytes", Policy),
+        ("unknown", "{limits: {disk: 1}}", limits("disk"), "is no resource of a container", Undeployable),
+        (
+            "of Kubernetes",
+            "{limits: {kubernetes.io/x: 1}}",
+            limits("kubernetes.io/x"),
+            "is no resource of a container",
+            Undeployable,
+        ),
+        (
+            "of a quota",
+            "{limits: {requests.cpu: 1}}",
+            limits("requests.cpu"),
+            "is no resource of a container",
+            Undeployable,
+        ),
+        (
+            "part of a page",
+            "{limits: {hugepages-2Mi: 3Mi}}",
+            limits("hugepages-2Mi"),
+            "must be a multiple of 2Mi",
+            Undeployable,
+        ),
+        (
+            "no page",
+            "{limits: {hugepages-x: 3Mi}}",
+            limits("hugepages-x"),
+            "is no resource of a container",
+            Undeployable,
+        ),
+        ("part of a device", "{limits: {a.com/b: '0.5'}}", limits("a.com/b"), "must be a whole number", Undeployable),
+        (
+            "overcommitted",
+            "{limits: {a.com/b: 2}, requests: {a.com/b: 1}}",
+            requests("a.com/b"),
+            "must equal the limit 2",
+            Undeployable,
+        ),
+        ("without a limit", "{requests: {a.com/b: 1}}", requests("a.com/b"), "needs a limit", Undeployable),
+        (
+            "claims",
+            "{claims: [{name: a}]}",
+            "spec.resources.claims".to_owned(),
+            "the pods have no resource claims",
+            Undeployable,
+        ),
+    ] {
+        rejects(what, &with(resources), &field, message, class);
+    }
+}

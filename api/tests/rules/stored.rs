@@ -1,0 +1,71 @@
+//! What was stored already, whatever wrote it.
+
+use nats_manager_api::resource::message;
+
+use crate::among::{MEMORY_SIZE, rejects_change, tolerates};
+
+#[test]
+fn what_was_stored_broken_stays_editable() {
+    let broken = "cluster: {size: 4}, labels: {nats_cluster: mine}, jetStream: {memStorage: {size: '0'}},
+        resources: {limits: {cpu: 1}, requests: {cpu: 2}}";
+    let warnings =
+        tolerates("edited elsewhere", &format!("{{{broken}}}"), &format!("{{{broken}, annotations: {{a: b}}}}"));
+    assert_eq!(
+        warnings,
+        [
+            "spec.cluster.size: size only accepts odd numbers",
+            "spec.jetStream.memStorage: can only be enabled if size is not 0",
+            "spec.resources.requests.cpu: must not be more than the limit 1",
+            "spec.labels[nats_cluster]: is set by NATS Manager itself; remove it",
+        ]
+    );
+    assert_eq!(tolerates("mended", "{cluster: {size: 4}}", "{cluster: {size: 5}}"), [""; 0]);
+    rejects_change(
+        "a new mistake beside an old one",
+        "{cluster: {size: 4}}",
+        "{cluster: {size: 4}, labels: {a: b c}}",
+        "spec.labels[a]",
+        "must be",
+    );
+    rejects_change(
+        "another mistake of the same kind",
+        "{cluster: {size: 4}}",
+        "{cluster: {size: 6}}",
+        "spec.cluster.size",
+        message::ODD_SIZE,
+    );
+}
+
+#[test]
+fn a_mistake_that_changed_is_a_new_one() {
+    let long = "b".repeat(200);
+    for (what, old, new, field) in [
+        (
+            "a label of ours",
+            "{labels: {nats_cluster: a}}",
+            "{labels: {nats_cluster: b}}".to_owned(),
+            "spec.labels[nats_cluster]",
+        ),
+        (
+            "claims",
+            "{resources: {claims: [{name: a}]}}",
+            "{resources: {claims: [{name: a}, {name: b}]}}".to_owned(),
+            "spec.resources.claims",
+        ),
+        (
+            "too long to repeat",
+            &format!("{{labels: {{a: {long}}}}}"),
+            format!("{{labels: {{a: {long}c}}}}"),
+            "spec.labels[a]",
+        ),
+        (
+            "a limit lowered further",
+            "{resources: {limits: {memory: 512Mi}}}",
+            "{resources: {limits: {memory: 256Mi}}}".to_owned(),
+            MEMORY_SIZE,
+        ),
+    ] {
+        rejects_change(what, old, &new, field, "");
+        assert_eq!(tolerates(what, old, old).len(), 1, "{what}");
+    }
+}

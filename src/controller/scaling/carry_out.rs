@@ -1,0 +1,99 @@
+//! Takes the next step: the requests beside the objects.
+
+use k8s_openapi::{api::core::v1::PersistentVolumeClaim, jiff::Timestamp};
+use kube::{Api, ResourceExt, api::DeleteParams};
+use nats_manager_api::{NamespacedName, Resizing};
+
+use super::{
+    super::observe::list_claims,
+    Scaling, Tools,
+    shrink::{Move, Step},
+};
+use crate::jetstream::system;
+
+/// The scaling after a step, which starts from `before`.
+pub(super) async fn carry_out(
+    tools: &Tools<'_>,
+    id: &NamespacedName,
+    before: Scaling,
+    step: Step,
+) -> kube::Result<Scaling> {
+    let waiting = |reason: String| Some(format!("The number of servers is changing: {reason}."));
+    Ok(match step {
+        Step::Stay => before,
+        Step::Grow { to } => {
+            let leaving_from = before.resizing.leaving_from.filter(|from| *from > to);
+            Scaling { size: to, resizing: Resizing { leaving_from, removed_at: None }, ..before }
+        }
+        Step::Hold(reason) => {
+            Scaling { held: Some(format!("The change of spec.cluster.size is held: {reason}.")), ..before }
+        }
+        Step::Wait { reason, until } => Scaling { waiting: waiting(reason), until, ..before },
+        Step::Stop { to } => {
+            tracing::info!(from = before.size, to, "servers leave: nothing is on them any more");
+            let resizing = Resizing { leaving_from: Some(before.size), ..before.resizing };
+            Scaling { size: to, resizing, waiting: waiting("servers stop".to_owned()), ..before }
+        }
+        Step::Move { moves, reason } => {
+            let obstacle = move_all(tools, &moves).await.err();
+            let reason = obstacle.map_or(reason.clone(), |cause| format!("{reason}: {cause}"));
+            Scaling { waiting: waiting(reason), ..before }
+        }
+        Step::Remove(names) => {
+            let reason = match remove_all(tools, &names).await {
+                Ok(()) => format!("JetStream forgets {}", names.join(", ")),
+                Err(cause) => format!("JetStream is to forget {}: {cause}", names.join(", ")),
+            };
+            Scaling { waiting: waiting(reason), ..before }
+        }
+        Step::Finish => {
+            delete_claims(tools, id, before.size).await?;
+            let removed_at = Some(Timestamp::now().as_second());
+            Scaling { resizing: Resizing { leaving_from: None, removed_at }, ..before }
+        }
+    })
+}
+
+async fn move_all(tools: &Tools<'_>, moves: &[Move]) -> Result<(), system::SystemError> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let client = connect(tools).await?;
+    for Move { account, stream, off } in moves {
+        tracing::info!(account, stream, off, "moving the stream's copy");
+        client.move_stream(account, stream, off).await?;
+    }
+    Ok(())
+}
+
+async fn remove_all(tools: &Tools<'_>, names: &[String]) -> Result<(), system::SystemError> {
+    let client = connect(tools).await?;
+    for name in names {
+        tracing::info!(server = name, "removing the server from JetStream's meta group");
+        client.remove_peer(name).await?;
+    }
+    Ok(())
+}
+
+async fn connect(tools: &Tools<'_>) -> Result<system::Client, system::SystemError> {
+    system::Client::connect(tools.address, tools.system).await
+}
+
+/// The volumes of servers that JetStream forgot: what they hold is on the others, and would only be
+/// in the way of a server that comes back under the name.
+async fn delete_claims(tools: &Tools<'_>, id: &NamespacedName, size: u32) -> kube::Result<()> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(tools.client.clone(), &id.namespace);
+    let prefix = format!("{}-{}-", id.claim_template(), id.name);
+    for claim in list_claims(tools.client, id).await? {
+        let name = claim.name_any();
+        let ordinal = name.strip_prefix(&prefix).and_then(|ordinal| ordinal.parse::<u32>().ok());
+        if ordinal.is_some_and(|ordinal| ordinal >= size) {
+            tracing::info!(claim = name, "deleting the claim of a server that left");
+            match api.delete(&name, &DeleteParams::background()).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                answer => _ = answer?,
+            }
+        }
+    }
+    Ok(())
+}

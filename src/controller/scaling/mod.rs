@@ -1,0 +1,100 @@
+//! Whether the size may change, and by which steps.
+//!
+//! Between a single server and a cluster there is no safe way for data ([`alone`]); within a cluster
+//! there is one, step by step ([`shrink`]). How far it is stands in annotations of the StatefulSet,
+//! so that the next manager goes on.
+
+mod alone;
+mod carry_out;
+mod shrink;
+
+use async_nats::ServerAddr;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use nats_manager_api::{NamespacedName, Nats, Resizing};
+
+use super::observe::Observed;
+use crate::jetstream::{Look, system};
+use shrink::Picture;
+
+/// What to do about the size now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scaling {
+    /// The number of servers to configure.
+    pub size: u32,
+    /// How far the change is: to be noted with the size.
+    pub resizing: Resizing,
+    /// Why it is not what is wanted, and what to do.
+    pub held: Option<String>,
+    /// What goes on, or is waited for.
+    pub waiting: Option<String>,
+    /// When the wait is over, if that is known.
+    pub until: Option<Timestamp>,
+}
+
+/// Who is asked, and may be told.
+pub struct Tools<'a> {
+    /// For pods and claims.
+    pub client: &'a Client,
+    /// Where clients connect.
+    pub address: &'a ServerAddr,
+    /// Requests with the system account; none without its Secret.
+    pub system: Option<&'a system::Credentials>,
+    /// What the servers say.
+    pub look: Sight<'a>,
+}
+
+/// What is known of JetStream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// It could never be looked at: from outside the cluster, or through a network policy.
+    Never,
+    /// It cannot be looked at now, and why.
+    Not(&'a str),
+    /// What the servers say, and what they lack to be whole.
+    Seen(&'a Look, Option<&'a str>),
+}
+
+/// Decides on the size of `nats`, and does what has to be done beside the objects: asks JetStream to
+/// move copies and to forget servers, deletes the claims of those that are gone.
+pub async fn decide(
+    tools: &Tools<'_>,
+    nats: &Nats,
+    id: &NamespacedName,
+    observed: &Observed,
+    wanted: u32,
+) -> kube::Result<Scaling> {
+    let free = Scaling { size: wanted, ..Scaling::default() };
+    let Some(known) = &observed.surroundings.deployed else { return Ok(free) };
+    let Some(deployed) = alone::deployed_size(observed) else { return Ok(free) };
+    let now = Timestamp::now();
+    let before = Scaling {
+        size: deployed,
+        resizing: Resizing { removed_at: still_barred(known.resizing.removed_at, now), ..known.resizing },
+        ..Scaling::default()
+    };
+    let unseen_shrink = wanted < deployed && tools.look == Sight::Never;
+    if alone::needs_empty_store(deployed, wanted) || unseen_shrink {
+        let held = alone::obstacle(tools, nats, id, observed, (deployed, wanted)).await?;
+        return Ok(if held.is_some() { Scaling { held, ..before } } else { free });
+    }
+    let pods = observed.pods.iter().map(|pod| pod.name.clone()).collect();
+    let step =
+        shrink::next(Picture { id, deployed, wanted, resizing: before.resizing, now, pods: &pods, look: tools.look });
+    carry_out::carry_out(tools, id, before, step).await
+}
+
+/// A removal that matters no more is forgotten.
+fn still_barred(removed_at: Option<i64>, now: Timestamp) -> Option<i64> {
+    removed_at.filter(|at| shrink::rejoin_at(*at).is_some_and(|until| until > now))
+}
+
+impl<'a> Sight<'a> {
+    fn cause(self) -> &'a str {
+        match self {
+            Self::Never => "JetStream's servers could never be asked",
+            Self::Not(cause) => cause,
+            Self::Seen(..) => "",
+        }
+    }
+}

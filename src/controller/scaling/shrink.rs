@@ -1,0 +1,253 @@
+//! Fewer servers, or more, within a cluster: what the next step is, as a function of values.
+//!
+//! A server that leaves takes its copies with it, so they are moved first. JetStream then still
+//! counts it: with 2 of 5 peers gone for good, one more loss is the end of the majority. So it is
+//! removed from the meta group, once it has stopped (a live one would lose its JetStream), and only
+//! then do its claims go. Its name cannot come back for five minutes (302 s measured with NATS
+//! 2.14.2): scaling up again waits for that.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+use nats_manager_api::{NamespacedName, Resizing};
+
+use super::Sight;
+use crate::jetstream::{Look, Stream};
+
+/// What is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Picture<'a> {
+    /// Whose servers they are.
+    pub(super) id: &'a NamespacedName,
+    /// The number of servers that they are configured for.
+    pub(super) deployed: u32,
+    /// The number that is wanted.
+    pub(super) wanted: u32,
+    /// How far a change of the number is.
+    pub(super) resizing: Resizing,
+    /// The time.
+    pub(super) now: Timestamp,
+    /// The pods that exist, by name.
+    pub(super) pods: &'a BTreeSet<String>,
+    /// What the servers say.
+    pub(super) look: Sight<'a>,
+}
+
+/// The next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing to do: this many servers, and as many are wanted.
+    Stay,
+    /// More servers; whoever was leaving stays, save those that are still too many.
+    Grow {
+        /// The new size.
+        to: u32,
+    },
+    /// Not before something else changes, by a user's hand.
+    Hold(String),
+    /// Something is under way.
+    Wait {
+        /// For what.
+        reason: String,
+        /// When it is over, if that is known.
+        until: Option<Timestamp>,
+    },
+    /// Copies leave the servers that leave.
+    Move {
+        /// The moves to ask for now; the others are under way.
+        moves: Vec<Move>,
+        /// What goes on.
+        reason: String,
+    },
+    /// Fewer servers: nothing is on the others any more.
+    Stop {
+        /// The new size.
+        to: u32,
+    },
+    /// The servers stopped: JetStream is to forget them.
+    Remove(Vec<String>),
+    /// JetStream forgot them: their claims go, and the removal is finished.
+    Finish,
+}
+
+/// A copy that has to go to another server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Move {
+    /// The stream's account.
+    pub(super) account: String,
+    /// The stream.
+    pub(super) stream: String,
+    /// The server that it leaves.
+    pub(super) off: String,
+}
+
+/// For so many seconds a removed name cannot rejoin; 302 were measured.
+const REJOIN: i64 = 310;
+
+/// Names in a message beyond these are counted.
+const NAMED: usize = 3;
+
+/// Decides on the next step.
+pub(super) fn next(picture: Picture<'_>) -> Step {
+    let Picture { deployed, wanted, .. } = picture;
+    match picture.resizing.leaving_from.filter(|from| *from > deployed) {
+        Some(from) => removal(picture, from),
+        None if wanted > deployed => grow(picture),
+        None if wanted < deployed => shrink(picture),
+        None => Step::Stay,
+    }
+}
+
+fn grow(picture: Picture<'_>) -> Step {
+    let until = picture.resizing.removed_at.and_then(rejoin_at);
+    match until.filter(|until| *until > picture.now) {
+        Some(until) => Step::Wait {
+            reason: format!(
+                "servers were removed a moment ago, and JetStream lets their names rejoin after five minutes only: going on at {}",
+                until.strftime("%H:%M:%S UTC")
+            ),
+            until: Some(until),
+        },
+        None => Step::Grow { to: picture.wanted },
+    }
+}
+
+/// When the names of servers that were removed at a time can come back.
+pub(super) fn rejoin_at(removed_at: i64) -> Option<Timestamp> {
+    Timestamp::from_second(removed_at.checked_add(REJOIN)?).ok()
+}
+
+fn shrink(picture: Picture<'_>) -> Step {
+    let Picture { deployed, wanted, .. } = picture;
+    let look = match picture.look {
+        Sight::Seen(look, lack) => {
+            if let Some(demanding) = too_many_copies(look, wanted) {
+                return Step::Hold(demanding);
+            }
+            if let Some(lack) = lack {
+                return Step::Wait {
+                    reason: format!("JetStream must be whole before servers leave: {lack}"),
+                    until: None,
+                };
+            }
+            look
+        }
+        unseen => return wait(format!("what the servers that would leave hold cannot be told: {}", unseen.cause())),
+    };
+    // One at a time: a copy that moves may land on any server that stays for now, so a second one
+    // that leaves would send it back.
+    let to = wanted.max(deployed.saturating_sub(1));
+    let leaving = servers(picture.id, to, deployed);
+    let copies = copies_on(look, &leaving);
+    if copies.is_empty() {
+        return Step::Stop { to };
+    }
+    let names: BTreeSet<&str> = copies.iter().map(|(_, stream)| stream.name.as_str()).collect();
+    let reason = format!("moving {} off {}", listed(names), listed(leaving.iter().map(String::as_str)));
+    // A stream that moves has more copies than it asks for until it is done.
+    let mut moves: Vec<Move> = copies
+        .iter()
+        .filter(|(_, stream)| !is_moving(look, stream))
+        .map(|(server, stream)| Move {
+            account: stream.account.clone(),
+            stream: stream.name.clone(),
+            off: (*server).to_owned(),
+        })
+        .collect();
+    // One at a time for each stream.
+    moves.sort();
+    moves.dedup_by(|second, first| (&second.account, &second.stream) == (&first.account, &first.stream));
+    Step::Move { moves, reason }
+}
+
+/// Servers have left the StatefulSet, and maybe not yet JetStream.
+fn removal(picture: Picture<'_>, from: u32) -> Step {
+    let leaving = servers(picture.id, picture.deployed, from);
+    let members = match picture.look {
+        Sight::Seen(look, _) => members(look),
+        unseen => {
+            let names = listed(leaving.iter().map(String::as_str));
+            return wait(format!("whether JetStream still counts {names} cannot be told: {}", unseen.cause()));
+        }
+    };
+    let Some(members) = members else {
+        return wait("removing servers: JetStream has no meta leader at the moment".to_owned());
+    };
+    let known: Vec<String> = leaving.iter().filter(|name| members.contains(*name)).cloned().collect();
+    if picture.wanted > picture.deployed && known.len() == leaving.len() {
+        return Step::Grow { to: picture.wanted };
+    }
+    let stopping: Vec<&str> = leaving.iter().filter(|name| picture.pods.contains(*name)).map(String::as_str).collect();
+    if !stopping.is_empty() {
+        return wait(format!("{} must stop before JetStream forgets them", listed(stopping)));
+    }
+    if !known.is_empty() {
+        return Step::Remove(known);
+    }
+    match picture.look {
+        Sight::Seen(_, Some(lack)) => {
+            wait(format!("the volumes of the removed servers stay until JetStream is whole: {lack}"))
+        }
+        _ => Step::Finish,
+    }
+}
+
+fn wait(reason: String) -> Step {
+    Step::Wait { reason, until: None }
+}
+
+/// The names of the servers from one ordinal up to, not including, another.
+pub(super) fn servers(id: &NamespacedName, from: u32, to: u32) -> Vec<String> {
+    (from..to).map(|ordinal| id.server(ordinal)).collect()
+}
+
+/// The copies on some servers, each with where it is.
+fn copies_on<'a>(look: &'a Look, servers: &'a [String]) -> Vec<(&'a str, &'a Stream)> {
+    let asked = servers.iter().filter_map(|name| Some((name.as_str(), look.servers.get(name)?.as_ref().ok()?)));
+    asked.flat_map(|(name, server)| server.streams.iter().map(move |stream| (name, stream))).collect()
+}
+
+fn is_moving(look: &Look, stream: &Stream) -> bool {
+    let answers = look.servers.values().filter_map(|answer| answer.as_ref().ok());
+    let same = answers
+        .flat_map(|server| &server.streams)
+        .filter(|other| other.account == stream.account && other.name == stream.name);
+    let copies = same.clone().count();
+    let members = same.filter_map(|copy| copy.group.as_ref()).map(|group| group.peers.len() + 1).max().unwrap_or(1);
+    copies.max(members) > stream.replicas as usize
+}
+
+fn too_many_copies(look: &Look, wanted: u32) -> Option<String> {
+    let answers = look.servers.values().filter_map(|answer| answer.as_ref().ok());
+    let streams = answers.flat_map(|server| &server.streams);
+    let demanding: BTreeSet<(&str, u32)> = streams
+        .filter(|stream| stream.replicas > wanted)
+        .map(|stream| (stream.name.as_str(), stream.replicas))
+        .collect();
+    let (first, replicas) = demanding.first()?;
+    let (verb, each) = if demanding.len() == 1 { ("asks", "") } else { ("ask", ", and so on") };
+    let names = listed(demanding.iter().map(|(name, _)| *name));
+    Some(format!(
+        "{names} {verb} for {replicas} replicas, which {wanted} servers cannot hold. Lower them first: nats stream edit {first} --replicas {wanted}{each}"
+    ))
+}
+
+/// Who is in the meta group, by its leader.
+fn members(look: &Look) -> Option<BTreeSet<String>> {
+    look.servers.iter().find_map(|(name, answer)| {
+        let meta = answer.as_ref().ok()?.meta.as_ref()?;
+        let leads = meta.leader.as_ref() == Some(name);
+        leads.then(|| meta.peers.iter().map(|peer| peer.name.clone()).chain([name.clone()]).collect())
+    })
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = names.into_iter().collect();
+    let more = all.len().saturating_sub(NAMED);
+    let first = all[..all.len() - more].join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
+}
+
+#[cfg(test)]
+#[path = "shrink_tests.rs"]
+mod tests;

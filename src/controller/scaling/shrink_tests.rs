@@ -1,0 +1,190 @@
+use super::*;
+use crate::jetstream::{Group, Peer, Server};
+
+const NOW: i64 = 1_000_000;
+
+fn id() -> NamespacedName {
+    NamespacedName::new("kyma-system", "eventing-nats")
+}
+
+fn name(ordinal: u32) -> String {
+    id().server(ordinal)
+}
+
+/// A look at servers that all answer; the first leads the meta group of `members`.
+fn look(servers: u32, members: &[u32], streams: &[(&str, u32, &[u32])]) -> Look {
+    let group = |own: u32, all: &[u32]| Group {
+        leader: Some(name(all[0])),
+        size: None,
+        peers: all
+            .iter()
+            .filter(|member| **member != own)
+            .map(|member| Peer { name: name(*member), current: true, ..Peer::default() })
+            .collect(),
+    };
+    let server = |ordinal: u32| Server {
+        meta: Some(group(ordinal, members)),
+        streams: streams
+            .iter()
+            .filter(|(.., on)| on.contains(&ordinal))
+            .map(|(stream, replicas, on)| Stream {
+                account: "$G".to_owned(),
+                name: (*stream).to_owned(),
+                replicas: *replicas,
+                group: Some(group(ordinal, on)),
+                ..Stream::default()
+            })
+            .collect(),
+        ..Server::default()
+    };
+    Look { servers: (0..servers).map(|ordinal| (name(ordinal), Ok(server(ordinal)))).collect() }
+}
+
+struct Case<'a> {
+    sizes: (u32, u32),
+    resizing: Resizing,
+    pods: u32,
+    look: Sight<'a>,
+}
+
+fn step(case: &Case<'_>) -> Step {
+    let pods = (0..case.pods).map(name).collect();
+    next(Picture {
+        id: &id(),
+        deployed: case.sizes.0,
+        wanted: case.sizes.1,
+        resizing: case.resizing,
+        now: Timestamp::from_second(NOW).unwrap(),
+        pods: &pods,
+        look: case.look,
+    })
+}
+
+fn resizing(leaving_from: Option<u32>, removed: Option<i64>) -> Resizing {
+    Resizing { leaving_from, removed_at: removed.map(|ago| NOW - ago) }
+}
+
+fn move_off(stream: &str, ordinal: u32) -> Move {
+    Move { account: "$G".to_owned(), stream: stream.to_owned(), off: name(ordinal) }
+}
+
+#[test]
+fn a_cluster_that_is_as_wanted_stays() {
+    let seen = look(3, &[0, 1, 2], &[("sap", 3, &[0, 1, 2])]);
+    for look in [Sight::Never, Sight::Not("gone"), Sight::Seen(&seen, None), Sight::Seen(&seen, Some("a copy"))] {
+        assert_eq!(step(&Case { sizes: (3, 3), resizing: resizing(None, None), pods: 3, look }), Step::Stay);
+    }
+}
+
+#[test]
+fn a_cluster_grows_when_names_that_were_removed_may_rejoin() {
+    let grow = |removed| {
+        let seen = look(3, &[0, 1, 2], &[]);
+        step(&Case { sizes: (3, 5), resizing: resizing(None, removed), pods: 3, look: Sight::Seen(&seen, None) })
+    };
+    assert_eq!(grow(None), Step::Grow { to: 5 });
+    assert_eq!(grow(Some(REJOIN)), Step::Grow { to: 5 });
+    let Step::Wait { reason, until } = grow(Some(10)) else { panic!("it must wait") };
+    assert_eq!(until, Some(Timestamp::from_second(NOW - 10 + REJOIN).unwrap()));
+    assert!(reason.contains("going on at "), "{reason}");
+}
+
+#[test]
+fn servers_leave_only_with_nothing_on_them() {
+    let all = [0, 1, 2, 3, 4];
+    for (what, seen, lack, expected) in [
+        ("there is no stream", look(5, &all, &[]), None, Step::Stop { to: 4 }),
+        ("all copies are elsewhere", look(5, &all, &[("sap", 3, &[0, 1, 2])]), None, Step::Stop { to: 4 }),
+        (
+            "JetStream is not whole",
+            look(5, &all, &[]),
+            Some("a server is silent"),
+            Step::Wait {
+                reason: "JetStream must be whole before servers leave: a server is silent".to_owned(),
+                until: None,
+            },
+        ),
+        (
+            "a stream asks for more replicas than will be left, whatever else",
+            look(5, &all, &[("orders", 5, &all)]),
+            Some("a server is silent"),
+            Step::Hold(
+                "orders asks for 5 replicas, which 3 servers cannot hold. Lower them first: nats stream edit orders --replicas 3"
+                    .to_owned(),
+            ),
+        ),
+        (
+            "copies are on servers that leave",
+            look(5, &all, &[("a", 1, &[4]), ("b", 3, &[0, 3, 4]), ("c", 3, &[0, 1, 2])]),
+            None,
+            Step::Move {
+                moves: vec![move_off("a", 4), move_off("b", 4)],
+                reason: "moving a, b off eventing-nats-4".to_owned(),
+            },
+        ),
+        (
+            "a copy is on its way",
+            look(5, &all, &[("b", 3, &[0, 1, 2, 4])]),
+            None,
+            Step::Move { moves: vec![], reason: "moving b off eventing-nats-4".to_owned() },
+        ),
+    ] {
+        let case = Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look: Sight::Seen(&seen, lack) };
+        assert_eq!(step(&case), expected, "{what}");
+    }
+}
+
+#[test]
+fn servers_that_cannot_be_asked_stay() {
+    for look in [Sight::Never, Sight::Not("no route")] {
+        let step = step(&Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look });
+        assert!(matches!(step, Step::Wait { .. }), "{step:?}");
+    }
+}
+
+#[test]
+fn a_server_that_left_is_forgotten_before_its_volume_goes() {
+    let both = look(3, &[0, 1, 2, 3, 4], &[]);
+    let one = look(3, &[0, 1, 2, 4], &[]);
+    let none = look(3, &[0, 1, 2], &[]);
+    let wait = |reason: &str| Step::Wait { reason: reason.to_owned(), until: None };
+    for (what, wanted, pods, look, expected) in [
+        (
+            "a pod still runs",
+            3,
+            4,
+            Sight::Seen(&both, None),
+            wait("eventing-nats-3 must stop before JetStream forgets them"),
+        ),
+        ("all stopped", 3, 3, Sight::Seen(&both, Some("two are away")), Step::Remove(vec![name(3), name(4)])),
+        ("one is forgotten", 3, 3, Sight::Seen(&one, Some("one is away")), Step::Remove(vec![name(4)])),
+        (
+            "all are, and copies still move",
+            3,
+            3,
+            Sight::Seen(&none, Some("sap is behind")),
+            wait("the volumes of the removed servers stay until JetStream is whole: sap is behind"),
+        ),
+        ("all are, and it is whole", 3, 3, Sight::Seen(&none, None), Step::Finish),
+        ("they are wanted back before any was forgotten", 5, 3, Sight::Seen(&both, Some("away")), Step::Grow { to: 5 }),
+        ("they are wanted back too late", 5, 3, Sight::Seen(&one, Some("away")), Step::Remove(vec![name(4)])),
+    ] {
+        let step = step(&Case { sizes: (3, wanted), resizing: resizing(Some(5), None), pods, look });
+        assert_eq!(step, expected, "{what}");
+    }
+}
+
+#[test]
+fn without_a_leader_nobody_is_forgotten() {
+    let mut leaderless = look(3, &[0, 1, 2, 3, 4], &[]);
+    for server in leaderless.servers.values_mut().flatten() {
+        server.meta = Some(Group::default());
+    }
+    let case = Case {
+        sizes: (3, 3),
+        resizing: resizing(Some(5), None),
+        pods: 3,
+        look: Sight::Seen(&leaderless, Some("no leader")),
+    };
+    assert!(matches!(step(&case), Step::Wait { .. }));
+}

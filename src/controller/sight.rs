@@ -1,0 +1,125 @@
+//! What JetStream says, as each stage needs it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use nats_manager_api::{NamespacedName, Nats, naming};
+
+use super::{
+    build::MONITOR_PORT,
+    looker::{AT_REST, BUSY, Looker, Sighting},
+    observe::Observed,
+    rollout, scaling,
+    status::{Fill, JetStreamView, trouble},
+};
+use crate::jetstream::{self, Look, Target};
+
+/// One look, and what follows from it.
+pub(super) struct Sight {
+    sighting: Sighting,
+    /// Where the servers can be asked.
+    pub(super) targets: Vec<Target>,
+    /// The servers that are configured.
+    expected: Vec<String>,
+    /// What they lack to be whole.
+    lack: Option<String>,
+}
+
+/// Trouble and waits that last so long are told; what is shorter passes by itself.
+const LASTING: Duration = Duration::from_secs(30);
+/// Without an answer for so long, how full the servers are counts as unknown.
+const UNKNOWN_AFTER: Duration = Duration::from_mins(1);
+
+impl Sight {
+    /// Looks at the servers that exist; while nothing goes on, an older look will do.
+    pub(super) async fn take(looker: &Looker, nats: &Nats, id: &NamespacedName, observed: &Observed) -> Self {
+        let size = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size);
+        let expected: Vec<String> = (0..size).map(|ordinal| id.server(ordinal)).collect();
+        let targets: Vec<Target> = observed
+            .pods
+            .iter()
+            .filter_map(|pod| {
+                let address = SocketAddr::new(pod.address?, MONITOR_PORT);
+                Some(Target { name: pod.name.clone(), address })
+            })
+            .collect();
+        let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
+        let is_calm = looker.is_at_ease() && observed.is_calm(nats.spec.cluster.size);
+        let sighting = looker.look(&targets, if is_calm { AT_REST } else { BUSY }, was_reached).await;
+        let lack = match &sighting {
+            Sighting::Seen(look) => jetstream::summary(&jetstream::lacks(look, &expected)),
+            Sighting::Never(_) => None,
+        };
+        Self { sighting, targets, expected, lack }
+    }
+
+    /// The look, if JetStream was ever seen.
+    pub(super) fn look(&self) -> Option<&Arc<Look>> {
+        match &self.sighting {
+            Sighting::Seen(look) => Some(look),
+            Sighting::Never(_) => None,
+        }
+    }
+
+    /// Whether nothing lacks.
+    pub(super) fn is_whole(&self) -> bool {
+        self.look().is_some() && self.lack.is_none()
+    }
+
+    pub(super) fn for_rollout(&self, nats: &Nats) -> rollout::Sight {
+        let is_forced = nats.annotations().get(naming::FORCE_ROLLOUT).is_some_and(|value| value == "true");
+        match (&self.sighting, &self.lack) {
+            (Sighting::Never(_), _) => rollout::Sight::Unguarded,
+            _ if is_forced => rollout::Sight::Unguarded,
+            (Sighting::Seen(_), None) => rollout::Sight::Whole,
+            (Sighting::Seen(_), Some(lack)) => rollout::Sight::Lacking(lack.clone()),
+        }
+    }
+
+    pub(super) fn for_scaling(&self) -> scaling::Sight<'_> {
+        match &self.sighting {
+            Sighting::Never(_) => scaling::Sight::Never,
+            Sighting::Seen(look) if look.servers.values().all(Result::is_err) => {
+                scaling::Sight::Not("no server answers at its monitoring port")
+            }
+            Sighting::Seen(look) => scaling::Sight::Seen(look, self.lack.as_deref()),
+        }
+    }
+
+    /// What the status says of it. With a change `underway`, servers that are away belong to it.
+    pub(super) fn view(
+        &self,
+        looker: &Looker,
+        id: &NamespacedName,
+        observed: &Observed,
+        underway: bool,
+    ) -> JetStreamView {
+        let look = match &self.sighting {
+            Sighting::Never(why) => {
+                // A server that starts is not unreachable.
+                let unseen = !looker.is_on() || observed.pods.iter().all(|pod| pod.ready);
+                return JetStreamView { unseen: unseen.then(|| why.clone()), ..JetStreamView::default() };
+            }
+            Sighting::Seen(look) => look,
+        };
+        let now = Timestamp::now();
+        let found = trouble(id, look, &self.expected, &observed.pods, underway, now);
+        let lasted = looker.trouble_for(found.as_ref().map(|trouble| trouble.message.as_str()));
+        let silent = looker.silent_for(look) >= UNKNOWN_AFTER;
+        JetStreamView {
+            holdings: jetstream::holdings(look),
+            fill: Fill::fullest(look),
+            unseen: silent.then(|| "no server answers".to_owned()),
+            trouble: found.filter(|_| lasted >= LASTING),
+            whole: self.lack.is_none() && !self.expected.is_empty(),
+            lack: self.lack.clone(),
+        }
+    }
+}
+
+/// What a change waits for, once it has for a while.
+pub(super) fn lasting_wait(looker: &Looker, waiting: Option<String>) -> Option<String> {
+    let lasted = looker.waiting_for(waiting.as_deref());
+    waiting.filter(|_| lasted >= LASTING)
+}

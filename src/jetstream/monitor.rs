@@ -1,0 +1,96 @@
+//! Asks the servers at their monitoring port: one request a server.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use futures::future::join_all;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::handshake, header::HOST};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{
+    jsz,
+    look::{Look, Server, Silence},
+};
+
+/// Where a server's monitoring port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The server's name.
+    pub name: String,
+    /// Where it is asked.
+    pub address: SocketAddr,
+}
+
+/// How long a server may take, connecting included. One that is well takes milliseconds.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The longest answer, in bytes: some ten thousand streams.
+const LONGEST: usize = 32 << 20;
+
+/// Everything a look needs. Not the stream leaders alone: a stream without a leader would be
+/// invisible.
+const JETSTREAM: &str = "/jsz?accounts=1&streams=1&consumers=1&config=1";
+const SERVER: &str = "/varz";
+
+/// Asks all servers at a time.
+pub async fn look(targets: &[Target]) -> Look {
+    let answers = join_all(targets.iter().map(|target| async {
+        let answer = get(target.address, JETSTREAM).await;
+        (target.name.clone(), answer.and_then(|body| server(&body)))
+    }));
+    Look { servers: answers.await.into_iter().collect() }
+}
+
+/// Which configuration each server runs with: a digest of what it read last.
+pub async fn config_digests(targets: &[Target]) -> BTreeMap<String, Result<String, Silence>> {
+    #[derive(Deserialize)]
+    struct Varz {
+        config_digest: String,
+    }
+    let answers = join_all(targets.iter().map(|target| async {
+        let body = get(target.address, SERVER).await;
+        let digest = body.and_then(|body| serde_json::from_slice::<Varz>(&body).map_err(unreadable));
+        (target.name.clone(), digest.map(|varz| varz.config_digest))
+    }));
+    answers.await.into_iter().collect()
+}
+
+fn server(body: &[u8]) -> Result<Server, Silence> {
+    jsz::read(body).map_err(unreadable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
+fn unreadable(error: serde_json::Error) -> Silence {
+    Silence(format!("its answer cannot be read: {error}"))
+}
+
+async fn get(address: SocketAddr, path: &str) -> Result<Bytes, Silence> {
+    let late = |_| Silence(format!("no answer within {} s", LIMIT.as_secs()));
+    timeout(LIMIT, ask(address, path)).await.map_err(late)?.map_err(|cause| Silence(cause.to_string()))
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+async fn ask(address: SocketAddr, path: &str) -> Result<Bytes, Cause> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(Cause::from(format!("it answers with status {}", response.status())));
+        }
+        Ok(Limited::new(response.into_body(), LONGEST).collect().await?.to_bytes())
+    };
+    tokio::pin!(answer);
+    // The connection moves the answer, and ends with it.
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = connection => match ended {
+            Ok(()) => answer.await,
+            Err(cause) => Err(cause.into()),
+        },
+    }
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+// corefile answers names of the cluster, and no others. What it says is not kept for long: pods move in tests.
+const corefile = `.:53 {
+	bind %s
+	errors
+	kubernetes %s {
+		kubeconfig %s
+		ttl 1
+	}
+}
+`
+
+// startCoreDNS runs CoreDNS beside the nodes, so that names resolve whichever node is stopped.
+func (c *controlPlane) startCoreDNS() error {
+	path := c.home.file("Corefile")
+	content := fmt.Sprintf(corefile, dnsAddress, clusterDomain, c.kubeconfig("coredns"))
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		return err
+	}
+	resolver := fmt.Sprintf("nameserver %[1]s\nsearch svc.%[2]s %[2]s\noptions ndots:5\n", dnsAddress, clusterDomain)
+	if err := os.WriteFile(c.resolvConf(), []byte(resolver), 0o644); err != nil {
+		return err
+	}
+	_, err := c.spawn("coredns", c.options.coreDNS, []string{"-conf", path})
+	return err
+}
+
+// resolvConf is for processes that enter the network: /etc/resolv.conf, for them.
+func (c *controlPlane) resolvConf() string { return c.home.file("resolv.conf") }

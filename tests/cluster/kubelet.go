@@ -1,0 +1,85 @@
+package main
+
+import "fmt"
+
+// kubeletConfig: cgroups of pods are below one of the node, by which all of them are killed; nothing is evicted or
+// collected to make room; a failure shows within seconds; its own OOM score stays, as lowering it may not be allowed.
+const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+address: %[1]s
+healthzBindAddress: %[1]s
+readOnlyPort: 0
+authentication:
+  anonymous: {enabled: false}
+  webhook: {enabled: true}
+  x509: {clientCAFile: %[2]q}
+authorization: {mode: Webhook}
+containerRuntimeEndpoint: unix://%[3]s
+cgroupDriver: cgroupfs
+cgroupRoot: %[4]s
+cgroupsPerQOS: true
+enforceNodeAllocatable: []
+failCgroupV1: false
+failSwapOn: false
+oomScoreAdj: 0
+localStorageCapacityIsolation: false
+evictionHard:
+  memory.available: "0%%"
+  nodefs.available: "0%%"
+  nodefs.inodesFree: "0%%"
+  imagefs.available: "0%%"
+imageGCHighThresholdPercent: 100
+clusterDomain: %[5]s
+clusterDNS: [%[6]s]
+resolvConf: %[7]q
+nodeStatusUpdateFrequency: 4s
+nodeLeaseDurationSeconds: 20
+podLogsDir: %[8]q
+volumePluginDir: %[9]q
+logging: {verbosity: 2}
+`
+
+// startKubelet runs the node's kubelet.
+func (n *node) startKubelet() error {
+	kubeconfig := n.plane.kubeconfig(n.name)
+	client, err := n.plane.authority.client("system:node:"+n.name, "system:nodes")
+	if err != nil {
+		return err
+	}
+	if err := writeKubeconfig(kubeconfig, n.plane.server(), n.plane.authority.pem(), client); err != nil {
+		return err
+	}
+	// Pods are to see the names of the cluster only.
+	if err := n.write("resolv.conf", "nameserver "+dnsAddress+"\n"); err != nil {
+		return err
+	}
+	cgroup := cgroupOf(n.plane.options.initPID, n.name)
+	if err := createCgroup(cgroup); err != nil {
+		return err
+	}
+	config := fmt.Sprintf(kubeletConfig, n.address(), n.plane.caFile(), n.socket(),
+		cgroup, clusterDomain, dnsAddress, n.file("resolv.conf"),
+		n.file("pod-logs"), n.file("volume-plugins"))
+	if err := n.write("kubelet.yaml", config); err != nil {
+		return err
+	}
+	binary, prefix, err := componentCommand("kubelet")
+	if err != nil {
+		return err
+	}
+	p, err := startProcess(n.plane.home, n.name+"-kubelet", binary, append(prefix,
+		"--config="+n.file("kubelet.yaml"),
+		"--kubeconfig="+kubeconfig,
+		"--hostname-override="+n.name,
+		"--node-ip="+n.address(),
+		fmt.Sprintf("--node-labels=topology.kubernetes.io/zone=zone-%s,topology.kubernetes.io/region=local",
+			letter(n.index%n.plane.options.zones)),
+		"--root-dir="+n.file("kubelet"),
+		"--cert-dir="+n.file("kubelet-pki"),
+	))
+	if err != nil {
+		return err
+	}
+	n.processes = append(n.processes, p)
+	return nil
+}

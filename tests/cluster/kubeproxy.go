@@ -1,0 +1,18 @@
+package main
+
+// startKubeProxy makes services reachable, for all nodes at once: they share one network namespace. Connection tracking
+// keeps the host's limits, which a namespace cannot change.
+func (c *controlPlane) startKubeProxy() error {
+	_, err := c.run("kube-proxy",
+		"--kubeconfig="+c.kubeconfig("kube-proxy"),
+		"--hostname-override=node-a",
+		"--proxy-mode=iptables",
+		"--cluster-cidr="+podRange,
+		"--conntrack-max-per-core=0",
+		"--conntrack-tcp-timeout-established=0",
+		"--conntrack-tcp-timeout-close-wait=0",
+		"--oom-score-adj=0",
+		"--iptables-min-sync-period=100ms",
+	)
+	return err
+}

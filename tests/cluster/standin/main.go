@@ -1,0 +1,27 @@
+// Command standin plays the programs of a NATS pod that cannot be built here, by the name it is called: the config
+// reloader, the metrics exporter, and the pause container that holds a pod's namespaces. Tests and demos only.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	modes := map[string]func(args []string) error{
+		"nats-server-config-reloader": reload,
+		"prometheus-nats-exporter":    export,
+		"pause":                       pause,
+	}
+	name := filepath.Base(os.Args[0])
+	run, ok := modes[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "standin: call it by the name of what it plays, not %s\n", name)
+		os.Exit(2)
+	}
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "%s (stand-in): %v\n", name, err)
+		os.Exit(1)
+	}
+}

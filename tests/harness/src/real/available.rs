@@ -1,0 +1,116 @@
+//! Whether this machine can have real nodes.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::geteuid;
+
+use super::RealCluster;
+
+/// The Debian packages that real nodes need.
+pub const PACKAGES: [&str; 6] =
+    ["containerd", "runc", "containernetworking-plugins", "conntrack", "iptables", "e2fsprogs"];
+
+/// What each package is known by.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("conntrack", "conntrack"),
+    ("iptables", "iptables"),
+    ("mkfs.ext4", "e2fsprogs"),
+];
+const CNI_PLUGIN: (&str, &str) = ("/usr/lib/cni/bridge", "containernetworking-plugins");
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Why there can be no real nodes here, and what mends it; one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no real nodes here: {missing}; {mend}")]
+pub struct Unavailable {
+    /// What is missing.
+    pub missing: String,
+    /// What mends it.
+    pub mend: String,
+    /// The packages whose installation mends it; none where that does not help.
+    pub packages: Vec<&'static str>,
+}
+
+/// Whether tests have to fail where there can be no real nodes: `NATS_MANAGER_REAL=required`.
+pub fn is_required() -> bool {
+    env::var_os("NATS_MANAGER_REAL").is_some_and(|value| value == "required")
+}
+
+impl RealCluster {
+    /// Whether this machine can have real nodes.
+    pub fn available() -> Result<(), Unavailable> {
+        let other = |missing: &str, mend: &str| {
+            Err(Unavailable { missing: missing.to_owned(), mend: mend.to_owned(), packages: Vec::new() })
+        };
+        if !cfg!(target_os = "linux") {
+            return other("they need Linux", "run it on a Linux machine, or in a virtual one");
+        }
+        if !geteuid().is_root() {
+            return other("they need root", "mend it with: sudo -E env \"PATH=$PATH\" cargo xtask test --only real");
+        }
+        let packages = missing_packages();
+        if !packages.is_empty() {
+            let names = packages.join(" ");
+            let mend = format!("mend it with: apt-get install --no-install-recommends {names}");
+            return Err(Unavailable { missing: format!("{names} not installed"), mend, packages });
+        }
+        if !can_have_namespaces() {
+            return other(
+                "namespaces are not allowed",
+                "give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or use a VM",
+            );
+        }
+        if !can_have_cgroups() {
+            return other("cgroups cannot be written", "mount /sys/fs/cgroup writable, or use a VM");
+        }
+        Ok(())
+    }
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let mut missing: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| !is_in_path(program)).map(|(_, package)| *package).collect();
+    if !Path::new(CNI_PLUGIN.0).exists() {
+        missing.push(CNI_PLUGIN.1);
+    }
+    missing.dedup();
+    missing
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn can_have_namespaces() -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--fork", "--pid", "--net", "--mount-proc", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+    unshare.status().is_ok_and(|status| status.success())
+}
+
+/// In one hierarchy, which says enough of the others.
+fn can_have_cgroups() -> bool {
+    let version_1 = Path::new(CGROUPS).join("memory");
+    let hierarchy = if version_1.exists() { version_1 } else { CGROUPS.into() };
+    let probe = hierarchy.join(format!("nats-manager-probe-{}", std::process::id()));
+    fs::create_dir(&probe).is_ok() && fs::remove_dir(&probe).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_looked_for() {
+        for package in PACKAGES {
+            assert!(PROGRAMS.iter().chain([&CNI_PLUGIN]).any(|(_, of)| *of == package), "{package}");
+        }
+    }
+}

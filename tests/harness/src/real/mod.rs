@@ -1,0 +1,83 @@
+//! A cluster whose nodes run containers: containerd and kubelets for real, in a network of their own, without Docker.
+
+mod available;
+mod control;
+mod lease;
+mod network;
+
+use std::ops::Deref;
+
+pub use available::{PACKAGES, Unavailable, is_required};
+pub use lease::RealLease;
+pub(crate) use network::Network;
+
+use crate::{
+    cluster::{ClusterOptions, LocalCluster},
+    error::{Error, Result, blocking},
+    tools::Tool,
+};
+
+/// The images that every node has. A name that is not among them cannot be pulled.
+#[derive(Debug, Clone, Copy)]
+pub struct Images {
+    /// The NATS server, as it is.
+    pub nats: &'static str,
+    /// A stand-in that sends SIGHUP when the configuration changes.
+    pub config_reloader: &'static str,
+    /// A stand-in that serves `/metrics`.
+    pub exporter: &'static str,
+}
+
+/// The images that every node has.
+pub const IMAGES: Images = Images {
+    nats: "nats:2.14.2-scratch",
+    config_reloader: "nats-server.example/config-reloader:stand-in",
+    exporter: "nats-server.example/exporter:stand-in",
+};
+
+/// A [`LocalCluster`] with three real nodes, node-a to node-c in zone-a to zone-c.
+///
+/// The apiserver is on loopback of a network namespace, so its clients have to be in there: tests by
+/// [`RealCluster::block_on`], other processes by [`RealCluster::enter`]. All of it goes with the value, and with the
+/// process, in whatever way that ends.
+#[derive(Debug)]
+pub struct RealCluster {
+    cluster: LocalCluster,
+    network: Network,
+}
+
+impl RealCluster {
+    /// Starts a cluster, which takes some 8 seconds once its programs are built. Call it from outside of the network of
+    /// another one: what has to be built is downloaded.
+    pub async fn start(options: ClusterOptions) -> Result<Self> {
+        blocking(move || Self::start_blocking(&options)).await
+    }
+
+    /// [`RealCluster::start`] for callers without a runtime.
+    pub fn start_blocking(options: &ClusterOptions) -> Result<Self> {
+        Self::available()?;
+        let mut flags = vec!["--real".into()];
+        for (flag, tool) in
+            [("--coredns", Tool::CoreDns), ("--nats-server", Tool::NatsServer), ("--stand-in", Tool::StandIn)]
+        {
+            flags.extend([flag.into(), tool.path_blocking()?.into()]);
+        }
+        let cluster = LocalCluster::start_with(&flags, options)?;
+        let network = cluster.network().cloned();
+        let network = network.ok_or_else(|| Error::Cluster("it announced no network".to_owned()))?;
+        Ok(Self { cluster, network })
+    }
+
+    /// Takes the cluster down and waits until nothing is left of it. Dropping it does the same, but blocks.
+    pub async fn shutdown(self) -> Result<()> {
+        self.cluster.shutdown().await
+    }
+}
+
+impl Deref for RealCluster {
+    type Target = LocalCluster;
+
+    fn deref(&self) -> &LocalCluster {
+        &self.cluster
+    }
+}

@@ -1,0 +1,81 @@
+//! What one test leaves is gone before the next one.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        apps::v1::StatefulSet,
+        coordination::v1::Lease,
+        core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
+        events::v1::Event,
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use nats_manager_api::Nats;
+use nats_manager_harness::{RealCluster, Seen, eventually};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::world::{SOON, World};
+
+impl World<'_> {
+    /// Starts stopped nodes, and removes everything that belongs to NATS, with its data. There is no manager meanwhile.
+    pub async fn clean(&self) {
+        for node in RealCluster::NODES {
+            self.cluster.start_node(node).await.unwrap();
+        }
+        // Of a manager that is gone, they would refuse what follows.
+        let gone = DeleteParams::default();
+        let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
+        let _ = Api::<ValidatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
+        // A resource just installed is served a moment later.
+        let resources = eventually("NATS resources are served", SOON, || async {
+            self.api::<Nats>().list(&ListParams::default()).await.map(|list| Seen::Done(list.items))
+        })
+        .await;
+        for nats in resources {
+            let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+            let _ = self.api::<Nats>().patch(&nats.name_any(), &PatchParams::default(), &patch).await;
+            let _ = self.api::<Nats>().delete(&nats.name_any(), &gone).await;
+        }
+        self.delete_all::<StatefulSet>().await;
+        self.delete_all::<Service>().await;
+        self.delete_all::<PodDisruptionBudget>().await;
+        self.delete_all::<Pod>().await;
+        self.delete_all::<PersistentVolumeClaim>().await;
+        self.delete_all::<Lease>().await;
+        self.delete_all::<Event>().await;
+        for name in ["eventing-nats-secret", "nats-manager-webhook-ca"] {
+            let _ = self.api::<Secret>().delete(name, &gone).await;
+        }
+        let _ = self.api::<ConfigMap>().delete("eventing-nats-config", &gone).await;
+        eventually("everything is gone", SOON, || async {
+            let all = ListParams::default();
+            let pods = self.api::<Pod>().list(&all).await?.items.len();
+            let claims = self.api::<PersistentVolumeClaim>().list(&all).await?.items.len();
+            let resources = self.api::<Nats>().list(&all).await?.items.len();
+            let volumes = Api::<PersistentVolume>::all(self.client.clone()).list(&all).await?.items.len();
+            Ok::<_, kube::Error>(if pods + claims + volumes + resources == 0 {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{pods} pods, {claims} claims, {volumes} volumes, {resources} NATS resources"))
+            })
+        })
+        .await;
+    }
+
+    async fn delete_all<K>(&self)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        // Not 0: a kubelet is to be asked, or containers would outlive their pods.
+        let now = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::background() };
+        let _ = self.api::<K>().delete_collection(&now, &ListParams::default()).await;
+    }
+}

@@ -1,0 +1,73 @@
+//! From a NATS resource to running servers.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::{
+    servers::address,
+    streams::{STREAM, SUBJECT},
+    world::{World, real},
+};
+
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+#[test]
+fn the_default_sample_becomes_ready() {
+    real(async |world| {
+        let _manager = world.manager().await;
+        let created = Instant::now();
+        world.create_sample("default").await;
+        let status = world.state_becomes("Ready").await;
+        let time = created.elapsed();
+        println!("ready after {time:?}");
+        assert!(time < READY_WITHIN, "ready after {time:?}");
+        assert_eq!(status.availability_zones_used, 3);
+
+        let url = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
+        assert_eq!(status.url, url);
+        let mut expected: Vec<_> = world.pods().await.iter().filter_map(address).map(|ip| ip.to_string()).collect();
+        expected.sort();
+        assert_eq!(resolved(world, "eventing-nats.kyma-system.svc.cluster.local").await, expected);
+
+        world.make_stream(3).await;
+        let context = world.nats().await;
+        context.publish(SUBJECT, "1".into()).await.unwrap().await.unwrap();
+        assert_eq!(world.messages().await, [1]);
+        let config = context.get_stream(STREAM).await.unwrap().get_info().await.unwrap().config;
+        assert_eq!(config.num_replicas, 3);
+    });
+}
+
+#[test]
+fn servers_have_the_limits_of_the_resource() {
+    real(async |world| {
+        let _manager = world.manager().await;
+        world
+            .create(json!({
+                "cluster": {"size": 1},
+                "jetStream": {
+                    "memStorage": {"enabled": true, "size": "20Mi"},
+                    "fileStorage": {"storageClassName": "standard", "size": "300Mi"},
+                },
+            }))
+            .await;
+        world.state_becomes("Ready").await;
+        let varz = world.monitor(&world.pod(&World::server(0)).await, "/varz").await;
+        let config = &varz["jetstream"]["config"];
+        assert_eq!(config["max_memory"], 20 << 20, "{config}");
+        assert_eq!(config["max_storage"], 300 << 20, "{config}");
+    });
+}
+
+/// The addresses of a name, as processes in the network see them.
+async fn resolved(world: &World<'_>, name: &str) -> Vec<String> {
+    let mut command = tokio::process::Command::from(world.cluster.enter("getent"));
+    let output = command.args(["ahostsv4", name]).output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut addresses: Vec<String> =
+        text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}

@@ -1,0 +1,24 @@
+//! The manager with real NATS pods: real kubelets, containers, volumes and network, on nodes that can be stopped.
+//!
+//! The tests need root and a few packages. Where they cannot run they say so, and fail if `NATS_MANAGER_REAL=required`.
+//! They share one cluster and run one after another.
+
+#![allow(unreachable_pub, reason = "a test binary has no users")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the functions that the tests share are tests too"
+)]
+
+mod clean;
+mod deploy;
+mod http;
+mod manager;
+mod managers;
+mod publisher;
+mod servers;
+mod streams;
+mod survive;
+mod volumes;
+mod world;

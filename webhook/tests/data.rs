@@ -1,0 +1,127 @@
+//! What the stored status says of JetStream, in changes and deletions.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+mod world;
+
+use nats_manager_webhook::{Verdict, Webhook};
+use serde_json::{Value, json};
+use world::{Cluster, UID, http::Server, object, review, spec, with};
+
+const WAITS: &str = "NATS eventing-nats has streams or consumers of yours: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap";
+
+/// A stored resource of so many servers whose status says this.
+fn stored(size: i64, status: &Value) -> Value {
+    let mut stored = object("eventing-nats", &with(&spec(), "/cluster/size", json!(size)));
+    stored["status"] = status.clone();
+    stored
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as json! takes it")]
+fn holds(jet_stream: Value) -> Value {
+    json!({"state": "Ready", "conditions": [], "jetStream": jet_stream})
+}
+
+fn customer_data() -> Value {
+    holds(json!({"streams": true, "customerData": true, "highestReplicas": 3, "storage": "Healthy"}))
+}
+
+fn deletion(stored: &Value) -> Value {
+    let mut deletion = review("DELETE", &Value::Null, stored);
+    deletion["request"]["name"] = json!("eventing-nats");
+    deletion
+}
+
+#[tokio::test]
+async fn a_change_that_would_lose_data_is_refused_by_both() {
+    let server = Server::new(Cluster::default());
+    let streams = holds(json!({"streams": true, "highestReplicas": 5}));
+    for (from, to, message) in [
+        (1, 3, "Invalid value: 3: cannot be set to 3 while there are streams"),
+        (5, 3, "Invalid value: 3: is too small for a stream with 5 replicas"),
+    ] {
+        let change = review("UPDATE", &stored(to, &streams), &stored(from, &streams));
+        for webhook in [Webhook::Mutate, Webhook::Validate] {
+            let response = server.ask(webhook, &change).await;
+            let causes = response["status"]["details"]["causes"].as_array().unwrap();
+            assert_eq!(causes.len(), 1, "{causes:?}");
+            assert_eq!(causes[0]["field"], "spec.cluster.size");
+            assert!(causes[0]["message"].as_str().unwrap().starts_with(message), "{causes:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_stored_status_counts() {
+    let server = Server::new(Cluster::default());
+    let (streams, none) = (holds(json!({"streams": true, "highestReplicas": 5})), holds(json!({"streams": false})));
+    let allowed = |old: Value, new: Value| {
+        let change = review("UPDATE", &stored(3, &new), &stored(1, &old));
+        let server = &server;
+        async move { server.validate(&change).await["allowed"] == true }
+    };
+    assert!(!allowed(streams.clone(), none.clone()).await);
+    assert!(allowed(none, streams.clone()).await);
+    // Nobody asked JetStream yet, or somebody wrote what nobody reads.
+    for status in [
+        Value::Null,
+        json!({}),
+        json!([]),
+        json!("x"),
+        holds(Value::Null),
+        holds(json!("x")),
+        holds(json!({"streams": "yes"})),
+        holds(json!({"streams": true, "highestReplicas": -1})),
+    ] {
+        assert!(allowed(status.clone(), streams.clone()).await, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_waits_is_allowed_with_a_warning() {
+    let server = Server::new(Cluster::default());
+    let response = server.ask(Webhook::Delete, &deletion(&stored(3, &customer_data()))).await;
+    assert_eq!(response, json!({"uid": UID, "allowed": true, "warnings": [WAITS]}));
+    assert_eq!(server.counts.last_review(), Some((Webhook::Delete, Verdict::Allowed)));
+
+    let mut forced = stored(3, &customer_data());
+    forced["metadata"]["annotations"] = json!({"nats.operator.kyma-project.io/force-deletion": "true"});
+    let response = server.ask(Webhook::Delete, &deletion(&forced)).await;
+    assert!(response["warnings"][0].as_str().unwrap().contains("which are deleted with it"), "{response}");
+}
+
+#[tokio::test]
+async fn every_deletion_is_allowed() {
+    let server = Server::new(Cluster::default());
+    let of = |stored: Value| deletion(&stored);
+    let mut another = deletion(&stored(3, &customer_data()));
+    another["request"]["kind"]["kind"] = json!("Eventing");
+    let mut malformed = deletion(&stored(3, &customer_data()));
+    malformed["request"]["dryRun"] = json!("yes");
+    for deletion in [
+        of(stored(3, &holds(json!({"streams": true, "customerData": false})))),
+        of(stored(3, &Value::Null)),
+        of(stored(3, &json!([]))),
+        of(stored(2, &json!({}))),
+        of(json!({"metadata": {"annotations": "?"}, "spec": [], "status": "?"})),
+        of(json!({"metadata": []})),
+        of(json!("x")),
+        of(Value::Null),
+        another,
+        malformed,
+    ] {
+        let response = server.ask(Webhook::Delete, &deletion).await;
+        assert_eq!(response, json!({"uid": UID, "allowed": true}), "{deletion}");
+    }
+}
+
+/// A warning is cut where the apiserver would cut it.
+#[tokio::test]
+async fn a_warning_has_bounds() {
+    let server = Server::new(Cluster::default());
+    let mut deletion = deletion(&stored(3, &customer_data()));
+    deletion["request"]["name"] = json!("n".repeat(253));
+    let response = server.ask(Webhook::Delete, &deletion).await;
+    assert_eq!(response["warnings"][0].as_str().unwrap().chars().count(), 256);
+    assert!(WAITS.len() < 256);
+}
