@@ -99,7 +99,7 @@ async fn deploy(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) -> 
 fn pause(context: &Context, deployment: &Deployment) -> Duration {
     if !context.looker.is_on() {
         RESYNC
-    } else if deployment.underway || deployment.jetstream.lack.is_some() {
+    } else if deployment.underway || deployment.jetstream.lacks {
         SOON
     } else {
         AT_REST
@@ -158,8 +158,9 @@ async fn make(
     let owner = Owner { id, uid: &cluster.uid };
     let applied = Box::pin(apply(&context.client, &context.watches, &observed.live, &owner, children)).await;
     let applied = applied.map_err(ReconcileError::from)?;
+    let was_ready = nats.status.as_ref().is_some_and(|status| !status.url.is_empty());
     let underway = gate.underway || scaling.waiting.is_some();
-    let late = if underway { None } else { mend(context, &sight, &cluster, &address, credentials.as_ref()).await };
+    let late = mend(context, &sight, &cluster, underway, (&address, credentials.as_ref())).await;
     let waiting = lasting_wait(&context.looker, scaling.waiting.or(gate.waiting));
     Ok(Deployment {
         servers_started: record_start(observed, recorded),
@@ -167,7 +168,7 @@ async fn make(
         waiting: waiting.or(late),
         underway: underway || scaling.until.is_some(),
         policy: rules::check(&nats.spec, &observed.surroundings).policy().cloned().collect(),
-        jetstream: sight.view(&context.looker, id, observed, underway),
+        jetstream: sight.view(&context.looker, id, observed, (was_ready, underway)),
         ..Deployment::of(&applied, observed, id, cluster.size)
     })
 }
@@ -178,13 +179,13 @@ async fn mend(
     context: &Context,
     sight: &Sight,
     cluster: &SettledCluster,
-    address: &ServerAddr,
-    credentials: Option<&Credentials>,
+    underway: bool,
+    (address, credentials): (&ServerAddr, Option<&Credentials>),
 ) -> Option<String> {
     let (look, now) = (sight.look()?, Instant::now());
     let mut servers = context.recovery.due(look, now);
     let mut notice = None;
-    if let Some(credentials) = credentials.filter(|_| sight.is_whole()) {
+    if let Some(credentials) = credentials.filter(|_| !underway && sight.is_whole()) {
         let late = context.reloads.check(cluster, credentials, &sight.targets, now).await;
         servers.extend(late.nudge);
         notice = late.notice;

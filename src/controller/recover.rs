@@ -46,12 +46,14 @@ pub(super) async fn reload(
     servers: &[String],
 ) -> Result<(), SystemError> {
     let client = Client::connect(address, credentials).await?;
+    let mut outcome = Ok(());
     for name in servers {
         let Some(Ok(server)) = look.servers.get(name) else { continue };
         tracing::info!(server = name, "telling the server to reload");
-        client.reload(&server.id).await?;
+        // One that does not answer does not keep the others from it.
+        outcome = client.reload(&server.id).await.and(outcome);
     }
-    Ok(())
+    outcome
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
     rollout, scaling,
     status::{Fill, JetStreamView, trouble},
 };
-use crate::jetstream::{self, Look, Target};
+use crate::jetstream::{self, Lack, Look, Target};
 
 /// One look, and what follows from it.
 pub(super) struct Sight {
@@ -24,6 +24,8 @@ pub(super) struct Sight {
     expected: Vec<String>,
     /// What they lack to be whole.
     lack: Option<String>,
+    /// They have not found each other yet.
+    forming: bool,
 }
 
 /// Trouble and waits that last so long are told; what is shorter passes by itself.
@@ -47,11 +49,12 @@ impl Sight {
         let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
         let is_calm = looker.is_at_ease() && observed.is_calm(nats.spec.cluster.size);
         let sighting = looker.look(&targets, if is_calm { AT_REST } else { BUSY }, was_reached).await;
-        let lack = match &sighting {
-            Sighting::Seen(look) => jetstream::summary(&jetstream::lacks(look, &expected)),
-            Sighting::Never(_) => None,
+        let lacks = match &sighting {
+            Sighting::Seen(look) => jetstream::lacks(look, &expected),
+            Sighting::Never(_) => Vec::new(),
         };
-        Self { sighting, targets, expected, lack }
+        let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
+        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), forming }
     }
 
     /// The look, if JetStream was ever seen.
@@ -87,13 +90,14 @@ impl Sight {
         }
     }
 
-    /// What the status says of it. With a change `underway`, servers that are away belong to it.
+    /// What the status says of it. Before the first Ready (`was_ready`) nothing
+    /// is wrong yet; with a change `underway`, servers that are away belong to it.
     pub(super) fn view(
         &self,
         looker: &Looker,
         id: &NamespacedName,
         observed: &Observed,
-        underway: bool,
+        (was_ready, underway): (bool, bool),
     ) -> JetStreamView {
         let look = match &self.sighting {
             Sighting::Never(why) => {
@@ -104,22 +108,28 @@ impl Sight {
             Sighting::Seen(look) => look,
         };
         let now = Timestamp::now();
-        let found = trouble(id, look, &self.expected, &observed.pods, underway, now);
-        let lasted = looker.trouble_for(found.as_ref().map(|trouble| trouble.message.as_str()));
+        let found = trouble(id, look, &self.expected, &observed.pods, underway, now).filter(|_| was_ready);
+        let kind = found.as_ref().map(|trouble| trouble.reason.to_string());
+        let lasted = looker.trouble_for(kind.as_deref());
         let silent = looker.silent_for(look) >= UNKNOWN_AFTER;
         JetStreamView {
-            holdings: jetstream::holdings(look),
-            fill: Fill::fullest(look),
+            // A server without an address may hold anything too.
+            holdings: jetstream::holdings(look)
+                .filter(|_| self.expected.iter().all(|server| look.servers.contains_key(server))),
+            fill: Fill::fullest(look, &self.expected),
             unseen: silent.then(|| "no server answers".to_owned()),
             trouble: found.filter(|_| lasted >= LASTING),
             whole: self.lack.is_none() && !self.expected.is_empty(),
-            lack: self.lack.clone(),
+            lacks: self.lack.is_some(),
+            forming: self.forming,
         }
     }
 }
 
 /// What a change waits for, once it has for a while.
 pub(super) fn lasting_wait(looker: &Looker, waiting: Option<String>) -> Option<String> {
-    let lasted = looker.waiting_for(waiting.as_deref());
+    // What comes first is who waits; the obstacle behind it may change meanwhile.
+    let who = waiting.as_deref().and_then(|text| text.split_once(": ")).map(|(who, _)| who);
+    let lasted = looker.waiting_for(who);
     waiting.filter(|_| lasted >= LASTING)
 }

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::look::{Group, Look, Server};
 
-/// Something that is not as it should be.
+/// Something that is not as it should be. Its words stay the same while it lasts: causes and figures
+/// are for who asks for them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Lack {
     /// No server leads the meta group: nothing can be created, and a majority may be away.
     #[error("JetStream has no meta leader")]
     MetaLeader,
     /// A server does not answer.
-    #[error("{server} does not answer ({cause})")]
+    #[error("{server} does not answer")]
     Silent {
         /// Which.
         server: String,
@@ -51,7 +52,7 @@ pub enum Lack {
         consumer: String,
     },
     /// A copy has to catch up.
-    #[error("{what}: the copy on {server} is not current{}", behind(*.lag))]
+    #[error("{what}: the copy on {server} is not current")]
     Copy {
         /// The stream or consumer.
         what: String,
@@ -64,10 +65,6 @@ pub enum Lack {
 
 /// Lacks beyond these are counted in a summary.
 const NAMED: usize = 3;
-
-fn behind(lag: u64) -> String {
-    if lag == 0 { String::new() } else { format!(", {lag} operations behind") }
-}
 
 impl Lack {
     /// The server that it is about.
@@ -114,11 +111,14 @@ pub fn lacks(look: &Look, expected: &[String]) -> Vec<Lack> {
     all.into_iter().collect()
 }
 
-/// Whether JetStream can go on: a meta leader is there that a majority of `expected` answers with.
+/// Whether JetStream can go on: a majority of the servers that it counts knows a meta leader. While
+/// a cluster grows it counts fewer than are `expected`.
 pub fn has_quorum(look: &Look, expected: &[String]) -> bool {
-    let answers = look.servers.values().filter_map(|answer| answer.as_ref().ok()).filter(|server| !server.disabled);
-    let following = answers.filter(|server| server.meta.as_ref().is_none_or(|meta| meta.leader.is_some())).count();
-    following > expected.len() / 2
+    let answers = || look.servers.values().filter_map(|answer| answer.as_ref().ok()).filter(|server| !server.disabled);
+    let following = answers().filter(|server| server.meta.as_ref().is_none_or(|meta| meta.leader.is_some())).count();
+    let counted = answers().filter_map(|server| server.meta.as_ref()?.size).max();
+    let counted = counted.map_or(expected.len(), |counted| expected.len().min(counted as usize));
+    following > counted / 2
 }
 
 /// The meta group as its leader sees it: the only one who knows.

@@ -17,6 +17,7 @@ mod http;
 mod manager;
 mod managers;
 mod publisher;
+mod rolling;
 mod servers;
 mod streams;
 mod survive;

@@ -28,8 +28,13 @@ pub fn broken(pod: &Pod) -> Option<String> {
 fn container(status: &ContainerStatus) -> Option<String> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
-    // Its message tells seconds and counts, which change; the reason does not.
-    Some(format!("container {}: {reason} ({})", status.name, status.image))
+    // Its message tells seconds and counts, and some reasons take turns.
+    let what = match reason {
+        "CrashLoopBackOff" => "keeps crashing; see kubectl logs",
+        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => "cannot pull its image",
+        _ => "cannot be started",
+    };
+    Some(format!("container {} {what} ({})", status.name, status.image))
 }
 
 fn unschedulable(pod: &Pod) -> Option<String> {
@@ -58,8 +63,8 @@ mod tests {
         };
         let scheduled = |reason: &str| json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/3 nodes"}]});
         for (expected, status) in [
-            (Some("container nats: ImagePullBackOff (n)"), waiting("ImagePullBackOff")),
-            (Some("container nats: CrashLoopBackOff (n)"), waiting("CrashLoopBackOff")),
+            (Some("container nats cannot pull its image (n)"), waiting("ImagePullBackOff")),
+            (Some("container nats keeps crashing; see kubectl logs (n)"), waiting("CrashLoopBackOff")),
             (None, waiting("ContainerCreating")),
             (Some("no node takes it: 0/3 nodes"), scheduled("Unschedulable")),
             (None, scheduled("SchedulingGated")),

@@ -22,8 +22,10 @@ pub struct JetStreamView {
     pub trouble: Option<Trouble>,
     /// Nothing is wrong with it.
     pub whole: bool,
-    /// What it lacks now: the first Ready waits for that.
-    pub lack: Option<String>,
+    /// Something lacks, if only for a moment.
+    pub lacks: bool,
+    /// Its servers have not found each other yet: whoever is told that it is ready uses it at once.
+    pub forming: bool,
 }
 
 impl Update<'_> {

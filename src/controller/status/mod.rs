@@ -201,9 +201,7 @@ impl Update<'_> {
         // Only a status from a backup says so of a resource that is not being deleted.
         self.status.conditions.retain(|known| known.type_ != ConditionType::Deleted.to_string());
         let was_ready = !self.old.url.is_empty();
-        // Who is told that it is ready uses it at once.
-        let is_up = was_ready || deployment.jetstream.lack.is_none();
-        if deployment.rollout.complete && is_up {
+        if deployment.rollout.complete && !deployment.jetstream.forming {
             self.ready(deployment);
         } else if was_ready && deployment.rollout.has_quorum() {
             self.rolling(deployment);
@@ -238,6 +236,13 @@ impl Update<'_> {
     /// The state is Warning then, since nothing is being deployed. Tells whether it became usable.
     fn available(&mut self, deployment: &Deployment) -> bool {
         let lost = deployment.jetstream.trouble.as_ref().filter(|trouble| trouble.reason == Reason::QuorumLost);
+        let told = self.old.condition(ConditionType::Available);
+        let was_lost = told.is_some_and(|told| told.reason == Reason::QuorumLost.to_string());
+        if lost.is_none() && was_lost && deployment.jetstream.lacks {
+            // A new leader of ours has to see for itself whether it lasts.
+            self.state(State::Warning);
+            return false;
+        }
         let Some(lost) = lost else {
             return self.set(ConditionType::Available, true, Reason::Deployed, "NATS is deployed");
         };

@@ -29,6 +29,8 @@ pub struct Fill {
     pub limit: Bytes,
     /// It switched JetStream off, mostly since its volume was full.
     pub disabled: bool,
+    /// Whether every server answered: one that did not may be fuller.
+    pub complete: bool,
     /// The streams that take most of it.
     pub largest: Vec<(String, Bytes)>,
 }
@@ -48,6 +50,10 @@ impl Level {
     pub fn after(old: Option<Self>, fill: &Fill) -> Self {
         let percent = fill.percent();
         let was = |level| old >= Some(level);
+        if !fill.complete && old.is_some() {
+            // It can only have become worse.
+            return old.max(Some(Self::after(old, &Fill { complete: true, ..fill.clone() }))).unwrap_or(Self::Healthy);
+        }
         if fill.disabled || percent >= FULL || (was(Self::Full) && percent >= NO_LONGER_FULL) {
             Self::Full
         } else if percent >= NEARLY_FULL || (was(Self::NearlyFull) && percent >= NO_LONGER_NEARLY_FULL) {
@@ -75,18 +81,20 @@ impl Level {
 impl Fill {
     /// The fullest of the servers that answer; a server that switched JetStream off is fuller than
     /// any. None if all are silent.
-    pub fn fullest(look: &Look) -> Option<Self> {
+    pub fn fullest(look: &Look, expected: &[String]) -> Option<Self> {
         let answers = look.servers.iter().filter_map(|(name, answer)| Some((name, answer.as_ref().ok()?)));
         let fills = answers.map(|(name, server)| Self {
             server: name.clone(),
             used: server.file.used,
             limit: server.file.limit,
             disabled: server.disabled,
+            complete: false,
             largest: Vec::new(),
         });
         // The first of equals, so that the name does not jump.
         let fullest = fills.reduce(|fullest, other| if other.rank() > fullest.rank() { other } else { fullest })?;
-        Some(Self { largest: largest_streams(look, NAMED), ..fullest })
+        let complete = expected.iter().all(|server| matches!(look.servers.get(server), Some(Ok(_))));
+        Some(Self { complete, largest: largest_streams(look, NAMED), ..fullest })
     }
 
     fn rank(&self) -> (bool, u64) {
@@ -149,6 +157,7 @@ mod tests {
             used: Bytes::mebi(percent),
             limit: Bytes::mebi(100),
             disabled: false,
+            complete: true,
             largest: vec![("orders".to_owned(), Bytes::mebi(70)), ("sap".to_owned(), Bytes::new(2048))],
         }
     }
@@ -174,6 +183,7 @@ mod tests {
             assert_eq!(level, Some(expected), "{percent} %");
         }
         assert_eq!(Level::after(None, &Fill { disabled: true, ..fill(10) }), Full);
+        assert_eq!(Level::after(Some(Full), &Fill { complete: false, ..fill(10) }), Full, "the full one may be silent");
         assert_eq!(Level::after(Some(Full), &Fill { limit: Bytes::new(0), ..fill(10) }), Healthy);
     }
 
@@ -189,7 +199,7 @@ mod tests {
         let look = |servers: Vec<Result<Server, Silence>>| Look {
             servers: servers.into_iter().enumerate().map(|(i, server)| (format!("n-{i}"), server)).collect(),
         };
-        let fullest = |servers| Fill::fullest(&look(servers)).map(|fill| fill.server);
+        let fullest = |servers| Fill::fullest(&look(servers), &[]).map(|fill| fill.server);
         let silent = || Err(Silence("no route".to_owned()));
         assert_eq!(fullest(vec![server(10), server(30), server(30), silent()]).as_deref(), Some("n-1"));
         assert_eq!(fullest(vec![server(95), off]).as_deref(), Some("n-1"));

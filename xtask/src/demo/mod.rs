@@ -26,12 +26,8 @@ pub(crate) struct Options {
     /// Leave the folder with logs, audit log and data behind
     #[arg(long)]
     keep: bool,
-    /// Run real NATS pods on real nodes, in a network of their own (Linux, root, containerd)
-    #[arg(long)]
-    real: bool,
-    /// With --real: install the packages that are missing, unasked (Debian)
-    #[arg(long, requires = "real")]
-    install: bool,
+    #[command(flatten)]
+    nodes: real::Nodes,
     /// Show only this file of config/samples (without .yaml)
     #[arg(long, value_name = "NAME")]
     sample: Option<String>,
@@ -97,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<(), DemoError> {
     heading("building the manager");
     // As it is for development: the release build takes minutes, and nobody sees the difference here.
     let program = local::build(Profile::Dev)?;
-    let real = if options.real { Some(real::start(options.keep, options.install)?) } else { None };
+    let real = options.nodes.start(options.keep)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut interrupted = pin!(local::interrupted()?);

@@ -13,17 +13,33 @@ use crate::{
     terminal::{heading, note, typed, words},
 };
 
-/// Starts a cluster with real nodes, and moves this thread and all that it will start into its network.
-pub(super) fn start(keep: bool, install: bool) -> Result<RealCluster, DemoError> {
-    if let Err(unavailable) = RealCluster::available() {
-        mend(unavailable, install)?;
+/// What the nodes are.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Nodes {
+    /// Run real NATS pods on real nodes, in a network of their own (Linux, root, containerd)
+    #[arg(long)]
+    real: bool,
+    /// With --real: install the packages that are missing, unasked (Debian)
+    #[arg(long, requires = "real")]
+    install: bool,
+}
+
+impl Nodes {
+    /// Starts a cluster if real nodes are wanted, and moves this thread and all that it will start into its network.
+    pub(super) fn start(&self, keep: bool) -> Result<Option<RealCluster>, DemoError> {
+        if !self.real {
+            return Ok(None);
+        }
+        if let Err(unavailable) = RealCluster::available() {
+            mend(unavailable, self.install)?;
+        }
+        heading("starting a control plane and three real nodes");
+        let default = ClusterOptions::default();
+        let options = ClusterOptions { keep: keep || default.keep, ..default };
+        let cluster = RealCluster::start_blocking(&options).map_err(LocalError::from)?;
+        cluster.enter_thread().map_err(LocalError::from)?;
+        Ok(Some(cluster))
     }
-    heading("starting a control plane and three real nodes");
-    let default = ClusterOptions::default();
-    let options = ClusterOptions { keep: keep || default.keep, ..default };
-    let cluster = RealCluster::start_blocking(&options).map_err(LocalError::from)?;
-    cluster.enter_thread().map_err(LocalError::from)?;
-    Ok(cluster)
 }
 
 /// Installs the packages that are missing, if that helps and somebody wants it.

@@ -63,7 +63,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::new("harness", "the control plane itself", &[Need::Go], |on| tests(Kind::Harness, on)),
     Step {
         usual: false,
-        ..Step::new("real-all", "the same with its long tests; only when asked for", &[Need::Go], |on| {
+        ..Step::new("real-all", "real, with its long tests; only when asked for", &[Need::Go], |on| {
             real(&["--include-ignored"], on)
         })
     },

@@ -1,0 +1,265 @@
+//! Real nodes are what tests of running servers rely on; these tests are about the nodes themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PostParams},
+};
+use nats_manager_harness::{
+    RealCluster, Seen, Tool, eventually,
+    real::{IMAGES, is_required},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+const SOON: Duration = Duration::from_mins(2);
+const PORT: u16 = 7777;
+const CGROUPS: &str = "nats-manager-cluster";
+
+fn is_left_out() -> bool {
+    match RealCluster::available() {
+        Err(reason) if !is_required() => {
+            // Past the capture of test output: nobody is to take this for a test that ran.
+            let _ = writeln!(std::io::stderr(), "LEFT OUT: {reason}");
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Runs a test in the network of the shared cluster.
+fn real(test: impl AsyncFnOnce(&RealCluster) + Send) {
+    if !is_left_out() {
+        let cluster = RealCluster::lease().unwrap();
+        cluster.block_on(async || test(&cluster).await).unwrap();
+    }
+}
+
+#[test]
+fn pods_run_on_every_node_behind_a_name() {
+    real(async |cluster| {
+        let client = cluster.client("test").await.unwrap();
+        let (pods, services) = (Api::<Pod>::default_namespaced(client.clone()), Api::default_namespaced(client));
+        for node in RealCluster::NODES {
+            create(&pods, pod(&format!("web-{node}"), node)).await;
+        }
+        let ports = [json!({"port": 80, "targetPort": PORT})];
+        let service: Service = create(
+            &services,
+            json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": ports}}),
+        )
+        .await;
+        for node in RealCluster::NODES {
+            is_ready(&pods, &format!("web-{node}")).await;
+        }
+
+        let address = service.spec.unwrap().cluster_ip.unwrap();
+        let resolved = cluster.enter("getent").args(["ahostsv4", "web.default.svc.cluster.local"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&resolved.stdout).starts_with(&address), "{resolved:?}");
+        eventually("the service answers", SOON, || async {
+            get(&address, 80).await.map(|answer| answer.contains("stand_in"))
+        })
+        .await;
+        let logs = cluster.kubectl().args(["logs", "web-node-c"]).output().await.unwrap();
+        assert!(String::from_utf8_lossy(&logs.stdout).contains("stand-in"), "{logs:?}");
+
+        services.delete("web", &DeleteParams::default()).await.unwrap();
+        for node in RealCluster::NODES {
+            pods.delete(&format!("web-{node}"), &DeleteParams::default().grace_period(1)).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_node_without_power_is_silent_and_comes_back() {
+    real(async |cluster| {
+        let client = cluster.client("test").await.unwrap();
+        let (pods, nodes) = (Api::<Pod>::default_namespaced(client.clone()), Api::<Node>::all(client));
+        create(&pods, pod("lamp", "node-b")).await;
+        let address = is_ready(&pods, "lamp").await;
+        get(&address, PORT).await.unwrap();
+
+        cluster.stop_node("node-b").await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(1), get(&address, PORT)).await;
+        assert!(!matches!(answer, Ok(Ok(_))), "its pod still answers: {answer:?}");
+        node_is_ready(&nodes, "Unknown").await;
+        cluster.start_node("node-b").await.unwrap();
+        node_is_ready(&nodes, "True").await;
+        // A pod that was evicted meanwhile is not made again: nothing stands behind this one.
+        if pods.get_opt("lamp").await.unwrap().is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            let address = is_ready(&pods, "lamp").await;
+            get(&address, PORT).await.unwrap();
+            pods.delete("lamp", &DeleteParams::default().grace_period(1)).await.unwrap();
+        }
+        cluster.stop_node("node-x").await.unwrap_err();
+    });
+}
+
+#[test]
+fn nothing_is_left_of_real_nodes() {
+    if is_left_out() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let parent = tempfile::tempdir().unwrap();
+        let killed = parent.path().join("killed");
+        let (mut supervisor, cgroup) = supervise(&killed).await;
+        run_a_pod(&killed, &cgroup).await;
+        supervisor.start_kill().unwrap();
+        supervisor.wait().await.unwrap();
+        eventually("its processes are gone", SOON, || async {
+            match processes_of(&killed) + processes_in(&cgroup) {
+                0 => Seen::Done(()),
+                left => Seen::NotYet(format!("{left} are left")),
+            }
+        })
+        .await;
+
+        // Folder and cgroups go when the next one starts.
+        let (mut next, its_cgroup) = supervise(&parent.path().join("next")).await;
+        assert!(!killed.exists());
+        assert_eq!(existing(&cgroup), Vec::<PathBuf>::new());
+        drop(next.stdin.take());
+        assert!(next.wait().await.unwrap().success());
+        assert_eq!(existing(&its_cgroup), Vec::<PathBuf>::new());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    });
+}
+
+/// A pod that serves /metrics.
+fn pod(name: &str, node: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "web"}},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "web",
+                "image": IMAGES.exporter,
+                "args": [format!("-port={PORT}")],
+                "readinessProbe": {"httpGet": {"path": "/metrics", "port": PORT}, "periodSeconds": 1},
+            }],
+        },
+    })
+}
+
+async fn create<K>(api: &Api<K>, object: Value) -> K
+where
+    K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let object = serde_json::from_value(object).unwrap();
+    // The service account of pods comes a moment after its namespace.
+    eventually("it is made", SOON, || async { api.create(&PostParams::default(), &object).await.map(Some) }).await
+}
+
+/// Waits until a pod is ready; its address.
+async fn is_ready(pods: &Api<Pod>, name: &str) -> String {
+    eventually(&format!("{name} is ready"), SOON, || async {
+        let status = pods.get(name).await?.status.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        Ok::<_, kube::Error>(match status.pod_ip {
+            Some(address) if ready => Seen::Done(address),
+            _ => Seen::NotYet(format!("{:?}", status.container_statuses)),
+        })
+    })
+    .await
+}
+
+async fn node_is_ready(nodes: &Api<Node>, wanted: &str) {
+    eventually(&format!("Ready of node-b is {wanted}"), SOON, || async {
+        let node = nodes.get("node-b").await?;
+        let name = node.name_any();
+        let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+        let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.status);
+        Ok::<_, kube::Error>(match ready {
+            Some(status) if status == wanted => Seen::Done(()),
+            other => Seen::NotYet(format!("{name}: {other:?}")),
+        })
+    })
+    .await;
+}
+
+async fn get(address: &str, port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect((address, port)).await?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Starts `cluster up --real` without the harness and waits until it is ready; also the name of its cgroups.
+async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
+    let mut child = tokio::process::Command::new(Tool::Cluster.path().await.unwrap())
+        .args(["up", "--real", "--dir"])
+        .arg(folder)
+        .arg("--coredns")
+        .arg(Tool::CoreDns.path().await.unwrap())
+        .arg("--nats-server")
+        .arg(Tool::NatsServer.path().await.unwrap())
+        .arg("--stand-in")
+        .arg(Tool::StandIn.path().await.unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let line = BufReader::new(child.stdout.take().unwrap()).lines().next_line().await.unwrap();
+    let announced: Value = serde_json::from_str(&line.unwrap()).unwrap();
+    let pid = announced["network"].as_str().unwrap().split('/').nth(2).unwrap().to_owned();
+    (child, pid)
+}
+
+/// Has a container run on a cluster that the harness does not know.
+async fn run_a_pod(folder: &Path, cgroup: &str) {
+    let cluster = Tool::Cluster.path().await.unwrap();
+    let manifest = folder.join("pod.json");
+    fs::write(&manifest, pod("pod", "node-a").to_string()).unwrap();
+    eventually("a container runs", SOON, || async {
+        let mut kubectl = Command::new("nsenter");
+        kubectl.arg(format!("--net=/proc/{cgroup}/ns/net")).arg(&cluster).args(["kubectl", "apply", "--filename"]);
+        let output = kubectl.arg(&manifest).env("KUBECONFIG", folder.join("admin.kubeconfig")).output();
+        if processes_in(cgroup) > 1 { Seen::Done(()) } else { Seen::NotYet(format!("{output:?}")) }
+    })
+    .await;
+}
+
+/// The processes whose command line names the folder.
+fn processes_of(folder: &Path) -> usize {
+    let folder = folder.to_str().unwrap();
+    let commands =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    commands.filter(|command| String::from_utf8_lossy(command).contains(folder)).count()
+}
+
+/// The processes in cgroups of this name, counted once for each hierarchy.
+fn processes_in(cgroup: &str) -> usize {
+    fn count(folder: &Path) -> usize {
+        let here = fs::read_to_string(folder.join("cgroup.procs")).map_or(0, |processes| processes.lines().count());
+        let children = fs::read_dir(folder).into_iter().flatten().flatten();
+        here + children.filter(|entry| entry.path().is_dir()).map(|entry| count(&entry.path())).sum::<usize>()
+    }
+    existing(cgroup).iter().map(|folder| count(folder)).sum()
+}
+
+/// Where there are cgroups of this name, in one of the hierarchies.
+fn existing(cgroup: &str) -> Vec<PathBuf> {
+    let top = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(top).unwrap().flatten().map(|entry| entry.path()).chain([top.to_owned()]);
+    hierarchies.map(|hierarchy| hierarchy.join(CGROUPS).join(cgroup)).filter(|path| path.exists()).collect()
+}

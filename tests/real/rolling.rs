@@ -1,0 +1,152 @@
+//! Rolling updates: one server at a time, each when JetStream is whole, and none that cannot be mended.
+
+use std::time::Instant;
+
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use kube::{ResourceExt, api::ListParams};
+use nats_manager_harness::{Seen, eventually};
+use serde_json::json;
+
+use crate::{
+    manager::{Manager, Options},
+    world::{NAME, SOON, World, real},
+};
+
+/// A change of the pod template that harms nobody.
+fn more_cpu(limit: &str) -> serde_json::Value {
+    json!({"spec": {"resources": {"limits": {"cpu": limit, "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}}}})
+}
+
+async fn running(world: &World<'_>, options: &Options) -> Manager {
+    let manager = world.manager_with(options).await;
+    world.create(json!({"cluster": {"size": 3}})).await;
+    world.state_becomes("Ready").await;
+    world.make_stream(3).await;
+    manager
+}
+
+fn partition(stateful_set: &StatefulSet) -> Option<i32> {
+    stateful_set.spec.as_ref()?.update_strategy.as_ref()?.rolling_update.as_ref()?.partition
+}
+
+async fn partition_becomes(world: &World<'_>, wanted: i32) {
+    eventually(&format!("the partition is {wanted}"), SOON, || async {
+        let found = partition(&world.api::<StatefulSet>().get(NAME).await?);
+        Ok::<_, kube::Error>(if found == Some(wanted) { Seen::Done(()) } else { Seen::NotYet(format!("{found:?}")) })
+    })
+    .await;
+}
+
+/// Waits until all pods are of the newest template, and JetStream is whole.
+async fn rolled(world: &World<'_>, old: &[Pod]) {
+    world.servers_are_ready(3, old).await;
+    partition_becomes(world, 0).await;
+    world.stream_is_current(3).await;
+}
+
+#[test]
+fn a_roll_under_load_takes_one_server_at_a_time_and_loses_nothing() {
+    real(async |world| {
+        let _manager = running(world, &Options::default()).await;
+        let publisher = world.publisher();
+        publisher.goes_on().await;
+        let (watch, old, begun) = (world.watch_servers(3), world.pods().await, Instant::now());
+
+        world.patch(more_cpu("600m")).await.unwrap();
+        rolled(world, &old).await;
+        println!("gated roll of three servers: {:?}", begun.elapsed());
+
+        publisher.goes_on().await;
+        watch.server_down_at_most_one();
+        world.verify(&publisher.stop().await).await;
+        let status = world.state_becomes("Ready").await;
+        assert!(status.conditions.iter().all(|condition| condition.type_ != "Progressing"), "{status:?}");
+    });
+}
+
+#[test]
+fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
+    real(async |world| {
+        let manager = running(world, &Options::default()).await;
+        let publisher = world.publisher();
+        publisher.goes_on().await;
+        let watch = world.watch_servers(3);
+        manager.kill().await;
+
+        let mut broken = Options::default();
+        broken.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/none:1".to_owned());
+        let manager = world.manager_with(&broken).await;
+        eventually("the highest pod cannot pull its image", SOON, || async {
+            let pods =
+                world.api::<Pod>().list(&ListParams::default().labels("nats_cluster=eventing-nats")).await?.items;
+            let broken =
+                pods.iter().filter(|pod| !crate::servers::is_ready(pod)).map(ResourceExt::name_any).collect::<Vec<_>>();
+            Ok::<_, kube::Error>(if broken == [World::server(2)] {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{broken:?}"))
+            })
+        })
+        .await;
+        let status = world
+            .status_becomes("what the roll waits for is told", |status| {
+                status
+                    .conditions
+                    .iter()
+                    .any(|condition| condition.type_ == "Progressing" && condition.reason == "Waiting")
+            })
+            .await;
+        let told = status.conditions.iter().find(|condition| condition.type_ == "Progressing").unwrap();
+        assert!(told.message.contains("eventing-nats-2 is broken"), "{told:?}");
+        publisher.goes_on().await;
+        manager.kill().await;
+
+        let _manager = world.manager().await;
+        rolled(world, &[]).await;
+        publisher.goes_on().await;
+        watch.server_down_at_most_one();
+        world.verify(&publisher.stop().await).await;
+        world.state_becomes("Ready").await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn a_manager_that_dies_in_the_middle_of_a_roll_is_followed_by_one_that_finishes_it() {
+    real(async |world| {
+        let manager = running(world, &Options::default()).await;
+        let publisher = world.publisher();
+        publisher.goes_on().await;
+        let (watch, old) = (world.watch_servers(3), world.pods().await);
+
+        world.patch(more_cpu("700m")).await.unwrap();
+        partition_becomes(world, 1).await;
+        manager.kill().await;
+        let _manager = world.manager().await;
+        rolled(world, &old).await;
+
+        publisher.goes_on().await;
+        watch.server_down_at_most_one();
+        world.verify(&publisher.stop().await).await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn a_change_that_a_reload_applies_restarts_nobody() {
+    real(async |world| {
+        let _manager = running(world, &Options::default()).await;
+        let before: Vec<_> = world.pods().await.iter().map(ResourceExt::uid).collect();
+        world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
+        let pods = world.pods().await;
+        for pod in &pods {
+            eventually("the server logs in detail", SOON, || async {
+                let varz = world.monitor(pod, "/varz").await;
+                let (loaded, started) = (varz["config_load_time"].to_string(), varz["start"].to_string());
+                if loaded[..18] > started[..18] { Seen::Done(()) } else { Seen::NotYet(format!("{loaded} {started}")) }
+            })
+            .await;
+        }
+        assert_eq!(world.pods().await.iter().map(ResourceExt::uid).collect::<Vec<_>>(), before);
+    });
+}
