@@ -60,6 +60,8 @@ pub struct Live {
 pub struct ServerPod {
     /// Its name, which is the server's.
     pub name: String,
+    /// Which pod of that name it is.
+    pub uid: Option<String>,
     /// Its place in the StatefulSet.
     pub ordinal: Option<u32>,
     /// The node that it is bound to.
@@ -70,6 +72,8 @@ pub struct ServerPod {
     pub revision: Option<String>,
     /// Whether its NATS container ever started.
     pub started: bool,
+    /// Whether its NATS container runs, and has finished its startup.
+    pub running: bool,
     /// Whether the kubelet says that it is ready.
     pub ready: bool,
     /// Since when it is on its way out.
@@ -175,8 +179,9 @@ fn provider(shoot_info: Option<&ConfigMap>) -> Provider {
 
 /// What matters of a server's pod.
 pub(super) fn server_pod(pod: &Pod) -> ServerPod {
-    let statuses = pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
-    let started = statuses.filter(|status| status.name == NATS_CONTAINER).any(|status| {
+    let statuses = || pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
+    let servers = || statuses().filter(|status| status.name == NATS_CONTAINER);
+    let started = servers().any(|status| {
         let now = status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some());
         let before = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
         now || before || status.restart_count > 0
@@ -184,11 +189,15 @@ pub(super) fn server_pod(pod: &Pod) -> ServerPod {
     let name = pod.name_any();
     let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
     ServerPod {
+        uid: pod.uid(),
         ordinal: name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         address: pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
         revision: pod.labels().get(REVISION_LABEL).cloned(),
         started,
+        running: servers().any(|status| {
+            status.started == Some(true) && status.state.as_ref().is_some_and(|state| state.running.is_some())
+        }),
         ready: conditions.filter(|condition| condition.type_ == "Ready").any(|condition| condition.status == "True"),
         terminating: pod.meta().deletion_timestamp.as_ref().map(|time| time.0),
         broken: broken(pod),

@@ -11,7 +11,7 @@ use nats_manager_api::{ConditionType, NamespacedName, Nats, SettledCluster, rule
 
 use super::{
     apply::{Owner, apply},
-    build::{self, SystemAccount, build},
+    build::{SystemAccount, build},
     context::{Context, Done, ReconcileError, ask_again},
     delete::{self, Verdict},
     finalizer,
@@ -154,10 +154,13 @@ async fn make(
     let mut children = build(&cluster, &context.images, &account.unwrap_or_else(SystemAccount::generate));
     let live = observed.live.stateful_set.as_deref();
     let gate = rollout::decide(live, &children.stateful_set, &observed.pods, &sight.for_rollout(nats));
-    build::set_partition(&mut children.stateful_set, gate.partition);
+    gate.put_on(&mut children.stateful_set);
     let owner = Owner { id, uid: &cluster.uid };
     let applied = Box::pin(apply(&context.client, &context.watches, &observed.live, &owner, children)).await;
     let applied = applied.map_err(ReconcileError::from)?;
+    if let Err(error) = rollout::replace(&context.client, &id.namespace, &observed.pods, &gate).await {
+        tracing::warn!(%error, "cannot replace a broken pod");
+    }
     let was_ready = nats.status.as_ref().is_some_and(|status| !status.url.is_empty());
     let underway = gate.underway || scaling.waiting.is_some();
     let late = mend(context, &sight, &cluster, underway, (&address, credentials.as_ref())).await;

@@ -110,7 +110,12 @@ func (c *controlPlane) wait(ctx context.Context) error {
 			asked := value.Interface().(request)
 			asked.answer <- c.obey(ctx, asked)
 		default:
-			return processes[chosen-2].died()
+			p := processes[chosen-2]
+			if restarted, err := c.restartKubelet(p); err != nil {
+				return err
+			} else if !restarted {
+				return p.died()
+			}
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
 
 // kubeletConfig: cgroups of pods are below one of the node, by which all of them are killed; nothing is evicted or
 // collected to make room; a failure shows within seconds; its own OOM score stays, as lowering it may not be allowed.
@@ -82,4 +86,19 @@ func (n *node) startKubelet() error {
 	}
 	n.processes = append(n.processes, p)
 	return nil
+}
+
+// restartKubelet starts a kubelet again that came off worst against another one, and says whether that was why it died:
+// each has the socket of device plugins at the same fixed path, and removes what is there before it listens.
+func (c *controlPlane) restartKubelet(p *process) (bool, error) {
+	if !bytes.Contains(p.died().tail, []byte("device-plugins/kubelet.sock: bind: address already in use")) {
+		return false, nil
+	}
+	for _, n := range c.nodes {
+		if i := slices.Index(n.processes, p); i >= 0 {
+			n.processes = slices.Delete(n.processes, i, i+1)
+			return true, n.startKubelet()
+		}
+	}
+	return false, nil
 }

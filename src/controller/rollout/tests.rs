@@ -1,6 +1,11 @@
-use super::*;
+use super::{
+    picture::{partition, replicas},
+    *,
+};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
+
+use crate::controller::observe::server_pod;
 
 fn stateful_set(replicas: u32, template: &str, revision: &str, partition: u32) -> StatefulSet {
     serde_json::from_value(json!({
@@ -20,12 +25,23 @@ fn pod(ordinal: u32, revision: &str) -> ServerPod {
         ordinal: Some(ordinal),
         revision: Some(revision.to_owned()),
         ready: true,
+        running: true,
         ..ServerPod::default()
     }
 }
 
 fn pods(revisions: &[&str]) -> Vec<ServerPod> {
     (0..).zip(revisions).map(|(ordinal, revision)| pod(ordinal, revision)).collect()
+}
+
+/// What the StatefulSet says of these pods.
+fn counted(mut live: StatefulSet, pods: &[ServerPod]) -> StatefulSet {
+    let status = live.status.as_mut().unwrap();
+    let is_updated = |pod: &&ServerPod| pod.revision == status.update_revision && pod.terminating.is_none();
+    status.updated_replicas = Some(i32::try_from(pods.iter().filter(is_updated).count()).unwrap());
+    status.ready_replicas = Some(i32::try_from(pods.iter().filter(|pod| pod.ready).count()).unwrap());
+    status.replicas = i32::try_from(pods.len()).unwrap();
+    live
 }
 
 fn with(mut pods: Vec<ServerPod>, index: usize, change: impl Fn(&mut ServerPod)) -> Vec<ServerPod> {
@@ -41,8 +57,28 @@ fn unready(pod: &mut ServerPod) {
     pod.ready = false;
 }
 
-fn broken(pod: &mut ServerPod) {
+fn starting(pod: &mut ServerPod) {
+    (pod.ready, pod.running) = (false, false);
+}
+
+/// Its server runs.
+fn limping(pod: &mut ServerPod) {
     pod.ready = false;
+    pod.broken = Some("container metrics: ErrImagePull (no)".to_owned());
+}
+
+fn stranded(pod: &mut ServerPod) {
+    (pod.ready, pod.running) = (false, false);
+    pod.broken = Some("no node takes it: 3 node(s) had volume node affinity conflict".to_owned());
+}
+
+/// Has the labels, and no place.
+fn stranger() -> ServerPod {
+    ServerPod { name: "n-box-2".to_owned(), ..pod(2, "a") }
+}
+
+fn broken(pod: &mut ServerPod) {
+    (pod.ready, pod.running, pod.node) = (false, false, Some("node".to_owned()));
     pod.broken = Some("container nats: ErrImagePull (no)".to_owned());
 }
 
@@ -61,7 +97,7 @@ fn a_change_of_the_template_restarts_nobody_at_first() {
         for sight in [Sight::Whole, lacking()] {
             let live = stateful_set(live, "old", "a", 0);
             let gate = decide(Some(&live), &stateful_set(size, "new", "", 0), &pods(&["a", "a", "a"]), &sight);
-            assert_eq!(gate, Gate { partition: expected, underway: true, waiting: None }, "{size}");
+            assert_eq!(gate, Gate { partition: expected, underway: true, ..Gate::default() }, "{size}");
         }
     }
 }
@@ -69,7 +105,7 @@ fn a_change_of_the_template_restarts_nobody_at_first() {
 #[test]
 fn the_next_pod_goes_when_everything_is_whole() {
     let roll = |partition, pods: Vec<ServerPod>, sight: &Sight| {
-        let live = stateful_set(3, "t", "b", partition);
+        let live = counted(stateful_set(3, "t", "b", partition), &pods);
         decide(Some(&live), &stateful_set(3, "t", "", 0), &pods, sight)
     };
     let whole = Sight::Whole;
@@ -77,7 +113,7 @@ fn the_next_pod_goes_when_everything_is_whole() {
         ("nothing rolled yet", 3, pods(&["a", "a", "a"]), &whole, 2, None),
         ("a copy is behind", 3, pods(&["a", "a", "a"]), &lacking(), 3, Some("stream sap has no leader")),
         ("the pod is let through and still there", 2, pods(&["a", "a", "a"]), &whole, 2, None),
-        ("and something broke before it was taken", 2, pods(&["a", "a", "a"]), &lacking(), 3, Some("no leader")),
+        ("which is not taken back: it may be gone", 2, pods(&["a", "a", "a"]), &lacking(), 2, None),
         ("it stops", 2, with(pods(&["a", "a", "a"]), 2, terminating), &lacking(), 2, Some("n-2 is stopping")),
         ("it is gone", 2, pods(&["a", "a"]), &whole, 2, Some("2 of 3 pods are there")),
         ("it starts", 2, with(pods(&["a", "a", "b"]), 2, unready), &whole, 2, Some("n-2 is not ready")),
@@ -86,8 +122,18 @@ fn the_next_pod_goes_when_everything_is_whole() {
         ("another pod is away", 2, with(pods(&["a", "a", "b"]), 0, unready), &whole, 2, Some("n-0 is not ready")),
         ("the last one", 1, pods(&["a", "b", "b"]), &whole, 0, None),
         ("the last one is gone", 0, pods(&["b", "b"]), &whole, 0, None),
-        ("a roll that somebody else began is gated", 0, pods(&["a", "a", "b"]), &lacking(), 2, Some("no leader")),
-        ("and goes on", 0, pods(&["a", "a", "b"]), &whole, 1, None),
+        ("somebody else began it", 0, pods(&["a", "a", "a"]), &lacking(), 2, None),
+        ("and Kubernetes waits", 0, with(pods(&["a", "a", "b"]), 2, unready), &whole, 2, Some("n-2 is not ready")),
+        ("and Kubernetes is about to take the next", 0, pods(&["a", "a", "b"]), &lacking(), 1, None),
+        ("and another one is on its way", 0, with(pods(&["a", "a", "b"]), 0, terminating), &whole, 0, Some("n-0")),
+        ("a pod that is no server's", 3, [pods(&["a", "a", "a"]), vec![stranger()]].concat(), &whole, 3, None),
+        ("its pod starts anew", 3, with(pods(&["a", "a", "a"]), 2, starting), &lacking(), 2, None),
+        ("it is not ready, though it runs", 3, with(pods(&["a", "a", "a"]), 2, unready), &whole, 3, Some("n-2")),
+        ("it is evicted", 3, pods(&["a", "a"]), &lacking(), 2, None),
+        ("a lower one is evicted", 3, pods(&["a", "a", "a"])[1..].to_vec(), &whole, 3, Some("2 of 3 pods")),
+        ("another container of it is broken", 3, with(pods(&["a", "a", "a"]), 1, limping), &whole, 2, None),
+        ("and JetStream is not whole", 3, with(pods(&["a", "a", "a"]), 1, limping), &lacking(), 3, Some("no leader")),
+        ("nobody is there", 3, Vec::new(), &lacking(), 0, None),
     ] {
         let gate = roll(live, pods, sight);
         assert_eq!(gate.partition, expected, "{what}");
@@ -104,7 +150,7 @@ fn the_next_pod_goes_when_everything_is_whole() {
 #[test]
 fn broken_pods_of_an_old_revision_do_not_hold_up_their_repair() {
     let repair = |pods: Vec<ServerPod>, partition| {
-        let live = stateful_set(3, "t", "c", partition);
+        let live = counted(stateful_set(3, "t", "c", partition), &pods);
         decide(Some(&live), &stateful_set(3, "t", "", 0), &pods, &lacking()).partition
     };
     for (what, pods, partition, expected) in [
@@ -112,6 +158,8 @@ fn broken_pods_of_an_old_revision_do_not_hold_up_their_repair() {
         ("back to the template of the others", with(pods(&["c", "c", "b"]), 2, broken), 3, 2),
         ("an old pod cannot start any more", with(pods(&["a", "a", "a"]), 0, broken), 3, 0),
         ("the whole cluster never started", with(with(pods(&["b", "b", "b"]), 0, broken), 2, broken), 3, 0),
+        ("its node is gone: sound ones stay", with(pods(&["a", "a", "a"]), 0, stranded), 3, 3),
+        ("its node is gone, and it is next", with(pods(&["a", "a", "a"]), 2, stranded), 3, 2),
         ("the new revision is broken itself", with(pods(&["a", "a", "c"]), 2, broken), 2, 2),
     ] {
         assert_eq!(repair(pods, partition), expected, "{what}");
@@ -123,14 +171,14 @@ fn counts_of_an_older_spec_move_nothing() {
     let mut live = stateful_set(3, "t", "a", 2);
     live.metadata.generation = Some(2);
     let gate = decide(Some(&live), &stateful_set(3, "t", "", 0), &pods(&["a", "a", "a"]), &Sight::Whole);
-    assert_eq!(gate, Gate { partition: 2, underway: true, waiting: None });
+    assert_eq!(gate, Gate { partition: 2, underway: true, ..Gate::default() });
 }
 
 #[test]
 fn unguarded_it_is_left_to_kubernetes() {
     let live = stateful_set(3, "old", "a", 2);
     let gate = decide(Some(&live), &stateful_set(3, "new", "", 0), &pods(&["a", "a", "a"]), &Sight::Unguarded);
-    assert_eq!(gate, Gate { partition: 0, underway: true, waiting: None });
+    assert_eq!(gate, Gate { partition: 0, underway: true, ..Gate::default() });
 }
 
 /// What the StatefulSet controller does next with a roll to revision `new`; false: nothing.
@@ -167,6 +215,7 @@ fn every_roll_ends_with_one_server_away_at_a_time() {
             assert!(away <= 1, "{pods:?}");
             // JetStream is whole a step after the pods are.
             let sight = if away == 0 && steps % 2 == 0 { Sight::Whole } else { lacking() };
+            live = counted(live, &pods);
             let gate = decide(Some(&live), &wanted, &pods, &sight);
             if !gate.underway && away == 0 {
                 break;
@@ -178,5 +227,34 @@ fn every_roll_ends_with_one_server_away_at_a_time() {
             assert!(steps < 100, "it does not end: {gate:?} {pods:?}");
         }
         assert!(pods.iter().all(|pod| pod.revision.as_deref() == Some("b") && pod.ready));
+    }
+}
+
+#[test]
+fn a_gate_is_for_the_version_that_it_was_decided_on() {
+    let applied = |partition| {
+        let pods = pods(&["a", "a", "a"]);
+        let mut live = counted(stateful_set(3, "t", "b", partition), &pods);
+        live.metadata.resource_version = Some("7".to_owned());
+        let mut wanted = stateful_set(3, "t", "", 0);
+        decide(Some(&live), &wanted, &pods, &Sight::Whole).put_on(&mut wanted);
+        (super::picture::partition(&wanted), wanted.metadata.resource_version)
+    };
+    assert_eq!(applied(3), (2, Some("7".to_owned())));
+    assert_eq!(applied(2), (2, None));
+}
+
+#[test]
+fn a_server_runs_when_its_startup_is_over() {
+    let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+    for (expected, started, state) in [
+        (true, true, running.clone()),
+        (false, false, running),
+        (false, true, json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+    ] {
+        let container = json!({"name": "nats", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "started": started, "state": state});
+        let pod = json!({"metadata": {"name": "n-0"}, "status": {"containerStatuses": [container]}});
+        assert_eq!(server_pod(&serde_json::from_value(pod).unwrap()).running, expected);
     }
 }
