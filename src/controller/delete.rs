@@ -18,7 +18,7 @@ use super::{
     observe::{Observed, list_claims, server_pod},
     words::plainly,
 };
-use crate::jetstream::{self, Contents};
+use crate::jetstream::{self, Contents, Look};
 
 /// What is to happen with the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,19 +53,21 @@ const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Decides whether the data may go. JetStream at `address` is asked unless there is nothing to lose
-/// or the user forces it.
+/// or the user forces it; a look at the servers tells of accounts other than the default one.
 pub async fn decide(
     client: &Client,
     nats: &Nats,
     id: &NamespacedName,
     observed: &Observed,
-    address: &ServerAddr,
+    (address, look): (&ServerAddr, Option<&Look>),
 ) -> kube::Result<Verdict> {
     if is_forced(nats) || was_decided(nats) || nothing_to_lose(client, nats, id, observed).await? {
         return Ok(Verdict::Delete);
     }
     Ok(match jetstream::ask(address).await {
-        Ok(contents) => verdict_on(&contents),
+        // The default account is asked through the meta leader, who knows of streams on servers that
+        // are away too; a look shows all other accounts.
+        Ok(contents) => verdict_on(&contents, look.and_then(jetstream::holdings).unwrap_or_default().customer_stream),
         Err(cause) => Verdict::Blocked(format!(
             "Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
             nats.name_any(),
@@ -132,8 +134,8 @@ fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
     }
 }
 
-fn verdict_on(contents: &Contents) -> Verdict {
-    if contents.customer_stream {
+fn verdict_on(contents: &Contents, elsewhere: bool) -> Verdict {
+    if contents.customer_stream || elsewhere {
         Verdict::Blocked(CUSTOMER_STREAM.to_owned())
     } else if contents.consumer {
         Verdict::Blocked(CONSUMER.to_owned())
@@ -166,9 +168,12 @@ mod tests {
     #[test]
     fn only_an_unused_eventing_stream_may_go() {
         let contents = |customer_stream, consumer| Contents { customer_stream, consumer, ..Contents::default() };
-        assert_eq!(verdict_on(&contents(false, false)), Verdict::Delete);
-        assert_eq!(verdict_on(&contents(true, false)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
-        assert_eq!(verdict_on(&contents(true, true)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
-        assert_eq!(verdict_on(&contents(false, true)), Verdict::Blocked(CONSUMER.to_owned()));
+        let verdict_on = |contents| super::verdict_on(&contents, false);
+        assert_eq!(verdict_on(contents(false, false)), Verdict::Delete);
+        let elsewhere = super::verdict_on(&contents(false, false), true);
+        assert_eq!(elsewhere, Verdict::Blocked(CUSTOMER_STREAM.to_owned()), "in another account");
+        assert_eq!(verdict_on(contents(true, false)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
+        assert_eq!(verdict_on(contents(true, true)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
+        assert_eq!(verdict_on(contents(false, true)), Verdict::Blocked(CONSUMER.to_owned()));
     }
 }

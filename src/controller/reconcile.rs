@@ -140,6 +140,9 @@ async fn make(
     let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
     let mut cluster = settle(nats, &observed.surroundings, observed.new_spread())?;
     let sight = Sight::take(&context.looker, nats, id, observed).await;
+    if let Some(look) = sight.look() {
+        context.metrics.set_jetstream(look, sight.is_whole());
+    }
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let credentials = account.as_ref().and_then(SystemAccount::credentials);
     let address = context.jetstream_address(id)?;
@@ -211,6 +214,7 @@ async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) 
     let outcome = match end(&mut nats, id, context).await {
         Ok(Verdict::Delete) => {
             context.metrics.set_nats_nodes(0);
+            context.metrics.forget_jetstream();
             context.metrics.set_availability_zones_used(0);
             return Ok(Done::settled());
         }
@@ -233,7 +237,9 @@ async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) 
 async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Verdict, ReconcileError> {
     let client = &context.client;
     let observed = observe(&context.watches, client, id).await.map_err(ReconcileError::Observe)?;
-    let verdict = delete::decide(client, nats, id, &observed, &context.jetstream_address(id)?).await;
+    let sight = Sight::take(&context.looker, nats, id, &observed).await;
+    let look = sight.look().map(AsRef::as_ref);
+    let verdict = delete::decide(client, nats, id, &observed, (&context.jetstream_address(id)?, look)).await;
     let verdict = verdict.map_err(ReconcileError::Observe)?;
     if verdict == Verdict::Delete {
         let outcome = Outcome::Deleting;

@@ -13,7 +13,7 @@ use super::{
     rollout, scaling,
     status::{Fill, JetStreamView, trouble},
 };
-use crate::jetstream::{self, Lack, Look, Target};
+use crate::jetstream::{self, Holdings, Lack, Look, Target};
 
 /// One look, and what follows from it.
 pub(super) struct Sight {
@@ -76,8 +76,21 @@ impl Sight {
             (Sighting::Never(_), _) => rollout::Sight::Unguarded,
             _ if is_forced => rollout::Sight::Unguarded,
             (Sighting::Seen(_), None) => rollout::Sight::Whole,
+            (Sighting::Seen(look), _) if self.is_empty(look) && !jetstream::has_quorum(look, &self.expected) => {
+                rollout::Sight::Empty
+            }
             (Sighting::Seen(_), Some(lack)) => rollout::Sight::Lacking(lack.clone()),
         }
+    }
+
+    /// What JetStream holds, if every server tells: one without an address may hold anything too.
+    fn holdings(&self, look: &Look) -> Option<Holdings> {
+        let all = self.expected.iter().all(|server| look.servers.contains_key(server));
+        jetstream::holdings(look).filter(|_| all && !self.expected.is_empty())
+    }
+
+    fn is_empty(&self, look: &Look) -> bool {
+        self.holdings(look).is_some_and(|held| held.streams.is_empty())
     }
 
     pub(super) fn for_scaling(&self) -> scaling::Sight<'_> {
@@ -113,9 +126,7 @@ impl Sight {
         let lasted = looker.trouble_for(kind.as_deref());
         let silent = looker.silent_for(look) >= UNKNOWN_AFTER;
         JetStreamView {
-            // A server without an address may hold anything too.
-            holdings: jetstream::holdings(look)
-                .filter(|_| self.expected.iter().all(|server| look.servers.contains_key(server))),
+            holdings: self.holdings(look),
             fill: Fill::fullest(look, &self.expected),
             unseen: silent.then(|| "no server answers".to_owned()),
             trouble: found.filter(|_| lasted >= LASTING),

@@ -14,6 +14,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::RequestLabels;
 use super::admission::AdmissionMetrics;
+use super::jetstream::JetStreamMetrics;
+use crate::jetstream::Look;
 
 /// All metrics of the process; a clone is the same metrics.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ struct Inner {
     watch_restarts: Family<WatchLabels, Counter>,
     leader: Gauge,
     admission: AdmissionMetrics,
+    jetstream: JetStreamMetrics,
 }
 
 /// How a reconcile ended.
@@ -87,6 +90,7 @@ impl Metrics {
             watch_restarts: Family::default(),
             leader: Gauge::default(),
             admission: AdmissionMetrics::new(),
+            jetstream: JetStreamMetrics::default(),
         };
         metrics.register();
         Self(Arc::new(metrics))
@@ -104,6 +108,16 @@ impl Metrics {
     /// How many servers the NATS resource asks for.
     pub fn set_nats_nodes(&self, nodes: usize) {
         self.0.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
+    }
+
+    /// What was seen of JetStream.
+    pub fn set_jetstream(&self, look: &Look, is_whole: bool) {
+        self.0.jetstream.show(look, is_whole);
+    }
+
+    /// There is no JetStream any more.
+    pub fn forget_jetstream(&self) {
+        self.0.jetstream.forget();
     }
 
     /// Whether this replica leads.
@@ -188,6 +202,7 @@ impl Inner {
         );
         registry.register("nats_manager_leader", "1 while this replica leads", self.leader.clone());
         self.admission.register(registry);
+        self.jetstream.register(registry);
         registry.register("nats_manager_build_info", "1, labelled with what was built", build);
     }
 }

@@ -4,6 +4,7 @@
 mod address;
 mod admission;
 mod client;
+mod jetstream;
 mod logging;
 mod metrics;
 mod probes;

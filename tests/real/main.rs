@@ -18,6 +18,7 @@ mod manager;
 mod managers;
 mod publisher;
 mod rolling;
+mod scaling;
 mod servers;
 mod streams;
 mod survive;

@@ -28,6 +28,9 @@ use picture::{Picture, Slot};
 pub enum Sight {
     /// It is not to be waited for: it could never be looked at, or the user said so.
     Unguarded,
+    /// Every server says that it holds nothing, and there is no majority: nobody can lose anything.
+    /// So it is when a single server becomes a cluster: the new ones wait for it to join them.
+    Empty,
     /// It is whole.
     Whole,
     /// It is not, or cannot be looked at: why.
@@ -60,6 +63,11 @@ pub fn decide(live: Option<&StatefulSet>, wanted: &StatefulSet, pods: &[ServerPo
         let is_outdated = picture.as_ref().is_some_and(|picture| picture.last_outdated().is_some());
         let replace = picture.filter(|_| !differs).map(|picture| picture.victims(0));
         return Gate { underway: differs || is_outdated, replace: replace.unwrap_or_default(), ..Gate::default() };
+    }
+    if *sight == Sight::Empty {
+        let through = picture.filter(|picture| !differs && picture.partition == 0);
+        let replace = through.map(|picture| picture.outdated()).unwrap_or_default();
+        return Gate { underway: true, replace, ..Gate::default() };
     }
     if differs {
         // The change itself restarts nobody. Pods that come with it are of the new kind.
@@ -98,6 +106,15 @@ impl Picture<'_> {
         let partition = self.partition.max(partition);
         let through = self.hopeless().filter(|(ordinal, _)| *ordinal >= partition);
         through.map(|(_, pod)| pod.name.clone()).collect()
+    }
+
+    /// All pods of an old revision that are not on their way out.
+    fn outdated(&self) -> Vec<String> {
+        let outdated = self.slots().filter_map(|(_, slot)| match slot {
+            Slot::Outdated(pod) if pod.terminating.is_none() => Some(pod.name.clone()),
+            _ => None,
+        });
+        outdated.collect()
     }
 
     /// Every pod that there is has the new revision. The others get it too, whatever the old one.
@@ -147,7 +164,7 @@ impl Picture<'_> {
         };
         away.or(own).or_else(|| self.leaving()).or_else(|| match sight {
             Sight::Lacking(lack) => Some(lack.clone()),
-            Sight::Whole | Sight::Unguarded => None,
+            Sight::Whole | Sight::Empty | Sight::Unguarded => None,
         })
     }
 

@@ -181,6 +181,22 @@ fn unguarded_it_is_left_to_kubernetes() {
     assert_eq!(gate, Gate { partition: 0, underway: true, ..Gate::default() });
 }
 
+#[test]
+fn where_nothing_is_stored_outdated_servers_are_replaced_at_once() {
+    let roll = |partition, template| {
+        let pods = with(with(pods(&["a", "b", "b"]), 1, starting), 2, starting);
+        let live = counted(stateful_set(3, template, "b", partition), &pods);
+        decide(Some(&live), &stateful_set(3, "t", "", 0), &pods, &Sight::Empty)
+    };
+    let gate = |replace: &[&str]| {
+        let replace = replace.iter().map(|name| (*name).to_owned()).collect();
+        Gate { underway: true, replace, ..Gate::default() }
+    };
+    assert_eq!(roll(0, "t"), gate(&["n-0"]), "the others wait for the single one to join");
+    assert_eq!(roll(1, "t"), gate(&[]), "not before it would come back with the new template");
+    assert_eq!(roll(0, "old"), gate(&[]));
+}
+
 /// What the StatefulSet controller does next with a roll to revision `new`; false: nothing.
 fn kubernetes(live: &StatefulSet, pods: &mut [ServerPod], new: &str) -> bool {
     for target in (partition(live)..replicas(live)).rev() {

@@ -39,3 +39,28 @@ fn names_and_values() {
     assert!(text.contains(&"nats_manager_reconciles_in_flight 0".to_owned()));
     assert!(text.contains(&"nats_manager_reconcile_duration_seconds_count 2".to_owned()));
 }
+
+#[test]
+fn servers_that_are_gone_have_no_metrics() {
+    use crate::jetstream::{Server, Silence, Store};
+    use nats_manager_api::Bytes;
+
+    let file = Store { used: Bytes::new(7), reserved: Bytes::new(8), limit: Bytes::new(9) };
+    let answers = [Ok(Server { file, ..Server::default() }), Err(Silence("no route".to_owned()))];
+    let look = Look { servers: ["n-0", "n-1"].map(str::to_owned).into_iter().zip(answers).collect() };
+    let metrics = Metrics::new();
+    metrics.set_jetstream(&look, true);
+    let text = lines(&metrics);
+    for line in [
+        "nats_manager_jetstream_server_up{server=\"n-0\"} 1",
+        "nats_manager_jetstream_server_up{server=\"n-1\"} 0",
+        "nats_manager_jetstream_whole 1",
+        "nats_manager_jetstream_store_used_bytes{server=\"n-0\",store=\"file\"} 7",
+        "nats_manager_jetstream_store_reserved_bytes{server=\"n-0\",store=\"file\"} 8",
+        "nats_manager_jetstream_store_limit_bytes{server=\"n-0\",store=\"file\"} 9",
+    ] {
+        assert!(text.iter().any(|found| found == line), "{line} in {text:#?}");
+    }
+    metrics.forget_jetstream();
+    assert!(!lines(&metrics).iter().any(|line| line.contains("n-0")));
+}

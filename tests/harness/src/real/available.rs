@@ -4,6 +4,7 @@ use std::{
     env, fs,
     path::Path,
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::process::geteuid;
@@ -97,6 +98,8 @@ fn can_have_namespaces() -> bool {
 
 /// In one hierarchy, which says enough of the others.
 fn can_have_cgroups() -> bool {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _probing = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let version_1 = Path::new(CGROUPS).join("memory");
     let hierarchy = if version_1.exists() { version_1 } else { CGROUPS.into() };
     let probe = hierarchy.join(format!("nats-manager-probe-{}", std::process::id()));

@@ -1,0 +1,229 @@
+//! More and fewer servers, with data on them.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{consumer::pull, stream::Config};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{ResourceExt, api::ListParams};
+use nats_manager_harness::{Seen, Tool, eventually};
+use serde_json::json;
+
+use crate::{
+    manager::{Manager, Options},
+    servers::is_ready,
+    streams::STREAM,
+    world::{NAME, SOON, World, real},
+};
+
+/// Servers that leave stop one after the other, each after its lame duck time; names that were
+/// removed may rejoin after five minutes.
+const SLOWLY: Duration = Duration::from_mins(7);
+
+fn size(servers: usize) -> serde_json::Value {
+    json!({"spec": {"cluster": {"size": servers}}})
+}
+
+async fn running(world: &World<'_>, servers: usize) -> Manager {
+    let manager = world.manager().await;
+    world.create(json!({"cluster": {"size": servers}})).await;
+    world.state_becomes("Ready").await;
+    manager
+}
+
+async fn make_stream(world: &World<'_>, name: &str, replicas: usize) {
+    let config = Config {
+        name: name.to_owned(),
+        subjects: vec![format!("{name}.>")],
+        num_replicas: replicas,
+        ..Config::default()
+    };
+    let context = world.nats().await;
+    eventually("the stream is made", SOON, || async { context.create_stream(config.clone()).await.map(|_| true) })
+        .await;
+    context.publish(format!("{name}.a"), "kept".into()).await.unwrap().await.unwrap();
+}
+
+async fn make_consumer(world: &World<'_>, stream: &str) {
+    let stream = world.nats().await.get_stream(stream).await.unwrap();
+    let config = pull::Config { durable_name: Some("reader".to_owned()), ..pull::Config::default() };
+    eventually("the consumer is made", SOON, || async { stream.create_consumer(config.clone()).await.map(|_| true) })
+        .await;
+}
+
+/// Waits until JetStream counts so many servers, and only these have claims.
+async fn counts(world: &World<'_>, servers: usize) {
+    eventually(&format!("JetStream counts {servers} servers"), SLOWLY, || async {
+        let pods = world.pods().await;
+        let Some(first) = pods.iter().find(|pod| is_ready(pod)) else {
+            return Ok(Seen::NotYet("no pod is ready".to_owned()));
+        };
+        let meta = world.monitor(first, "/jsz").await["meta_cluster"]["cluster_size"].clone();
+        let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?.items;
+        let claims: Vec<_> = claims.iter().map(ResourceExt::name_any).collect();
+        let condition = world.api::<nats_manager_api::Nats>().get(NAME).await?.status.map(|status| status.conditions);
+        Ok::<_, kube::Error>(if meta == servers && claims.len() == servers && pods.len() == servers {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(format!("{meta}, {} pods, {claims:?}, {condition:?}", pods.len()))
+        })
+    })
+    .await;
+}
+
+async fn progress_says(world: &World<'_>, words: &str) {
+    world
+        .status_becomes(&format!("Progressing says {words}"), |status| {
+            status.conditions.iter().any(|known| known.type_ == "Progressing" && known.message.contains(words))
+        })
+        .await;
+}
+
+#[test]
+fn servers_leave_with_nothing_on_them_and_messages_stay() {
+    real(async |world| {
+        let _manager = running(world, 5).await;
+        world.make_stream(3).await;
+        make_consumer(world, STREAM).await;
+        for index in 0..4 {
+            make_stream(world, &format!("single-{index}"), 1).await;
+        }
+        let publisher = world.publisher();
+        publisher.goes_on().await;
+
+        world.patch(size(3)).await.unwrap();
+        counts(world, 3).await;
+        world.stream_is_current(3).await;
+        publisher.goes_on().await;
+
+        let context = world.nats().await;
+        for index in 0..4 {
+            let mut stream = context.get_stream(format!("single-{index}")).await.unwrap();
+            assert_eq!(stream.info().await.unwrap().state.messages, 1, "single-{index}");
+        }
+        let stream = context.get_stream(STREAM).await.unwrap();
+        stream.get_consumer::<pull::Config>("reader").await.unwrap();
+        world.verify(&publisher.stop().await).await;
+        world.state_becomes("Ready").await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn servers_that_were_removed_come_back_after_five_minutes() {
+    real(async |world| {
+        let _manager = running(world, 3).await;
+        world.make_stream(3).await;
+        let publisher = world.publisher();
+        world.patch(size(5)).await.unwrap();
+        counts(world, 5).await;
+        world.patch(size(3)).await.unwrap();
+        counts(world, 3).await;
+        world.patch(size(5)).await.unwrap();
+        progress_says(world, "after five minutes").await;
+        assert_eq!(world.pods().await.len(), 3);
+        counts(world, 5).await;
+        world.stream_is_current(3).await;
+        publisher.goes_on().await;
+        world.verify(&publisher.stop().await).await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn servers_stay_while_a_stream_asks_for_them() {
+    real(async |world| {
+        let _manager = running(world, 5).await;
+        make_stream(world, "wide", 5).await;
+        world.patch(size(3)).await.unwrap();
+        progress_says(world, "nats stream edit wide --replicas 3").await;
+        world.state_becomes("Warning").await;
+        assert_eq!(world.pods().await.len(), 5);
+        nats(world, &["stream", "edit", "wide", "--replicas", "3", "--force"]).await;
+        counts(world, 3).await;
+        let mut stream = world.nats().await.get_stream("wide").await.unwrap();
+        assert_eq!(stream.info().await.unwrap().state.messages, 1);
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn a_manager_that_dies_while_servers_leave_is_followed_by_one_that_goes_on() {
+    real(async |world| {
+        let manager = running(world, 5).await;
+        world.make_stream(3).await;
+        let publisher = world.publisher();
+        publisher.goes_on().await;
+        world.patch(size(3)).await.unwrap();
+        eventually("the first pod stops", SOON, || async {
+            let stopping = world.pods().await.iter().any(|pod| pod.metadata.deletion_timestamp.is_some());
+            if stopping { Seen::Done(()) } else { Seen::NotYet("none does".to_owned()) }
+        })
+        .await;
+        manager.kill().await;
+        let _manager = world.manager().await;
+        counts(world, 3).await;
+        publisher.goes_on().await;
+        world.verify(&publisher.stop().await).await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn a_single_server_becomes_three_by_hand_with_streams_and_consumers() {
+    real(async |world| {
+        let _manager = world.manager_with(&Options { webhook: true, ..Options::default() }).await;
+        world.create(json!({"cluster": {"size": 1}})).await;
+        world.state_becomes("Ready").await;
+        make_stream(world, "orders", 1).await;
+        make_consumer(world, "orders").await;
+        let facts = |streams: bool| {
+            move |status: &nats_manager_api::NatsStatus| {
+                status.jet_stream.as_ref().is_some_and(|held| held.streams == streams)
+            }
+        };
+        world.status_becomes("the stream is known", facts(true)).await;
+        let refused = world.patch(size(3)).await.unwrap_err().to_string();
+        assert!(refused.contains("while there are streams"), "{refused}");
+
+        let folder = world.cluster.folder().join("backup");
+        let folder = folder.to_str().unwrap();
+        nats(world, &["account", "backup", folder, "--force"]).await;
+        nats(world, &["stream", "rm", "orders", "--force"]).await;
+        world.status_becomes("no stream is left", facts(false)).await;
+        world.patch(size(3)).await.unwrap();
+        counts(world, 3).await;
+        world.state_becomes("Ready").await;
+        nats(world, &["account", "restore", folder]).await;
+        nats(world, &["stream", "edit", "orders", "--replicas", "3", "--force"]).await;
+
+        let mut stream = world.nats().await.get_stream("orders").await.unwrap();
+        let info = stream.info().await.unwrap();
+        assert_eq!((info.state.messages, info.config.num_replicas), (1, 3));
+        stream.get_consumer::<pull::Config>("reader").await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn without_a_webhook_a_single_server_with_streams_is_held() {
+    real(async |world| {
+        let _manager = running(world, 1).await;
+        make_stream(world, "orders", 1).await;
+        world.patch(size(3)).await.unwrap();
+        progress_says(world, "would destroy").await;
+        let mut stream = world.nats().await.get_stream("orders").await.unwrap();
+        assert_eq!(stream.info().await.unwrap().state.messages, 1);
+        world.patch(size(1)).await.unwrap();
+        world.state_becomes("Ready").await;
+    });
+}
+
+/// The NATS command line, as a user has it in the cluster.
+async fn nats(world: &World<'_>, args: &[&str]) {
+    let program = Tool::NatsCli.path().await.unwrap();
+    let mut command = tokio::process::Command::from(world.cluster.enter(program.to_str().unwrap()));
+    command.args(["--server", "nats://eventing-nats.kyma-system.svc.cluster.local:4222"]).args(args);
+    let output = command.output().await.unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "nats {args:?}: {}{}", said(&output.stdout), said(&output.stderr));
+}
