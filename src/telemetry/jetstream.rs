@@ -77,7 +77,9 @@ impl JetStreamMetrics {
     pub(super) fn forget(&self) {
         self.up.clear();
         self.whole.set(0);
-        [&self.stores, &self.reserved, &self.limits].iter().for_each(|family| family.clear());
+        for family in [&self.stores, &self.reserved, &self.limits] {
+            family.clear();
+        }
     }
 
     fn store(&self, server: &str, store: &'static str, Store { used, reserved, limit }: Store) {

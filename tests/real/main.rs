@@ -12,6 +12,7 @@
 )]
 
 mod clean;
+mod deletion;
 mod deploy;
 mod http;
 mod manager;
@@ -20,6 +21,7 @@ mod publisher;
 mod rolling;
 mod scaling;
 mod servers;
+mod storage;
 mod streams;
 mod survive;
 mod volumes;

@@ -30,7 +30,7 @@ async fn running(world: &World<'_>, servers: usize) -> Manager {
     manager
 }
 
-async fn make_stream(world: &World<'_>, name: &str, replicas: usize) {
+pub async fn make_stream(world: &World<'_>, name: &str, replicas: usize) {
     let config = Config {
         name: name.to_owned(),
         subjects: vec![format!("{name}.>")],
@@ -43,7 +43,7 @@ async fn make_stream(world: &World<'_>, name: &str, replicas: usize) {
     context.publish(format!("{name}.a"), "kept".into()).await.unwrap().await.unwrap();
 }
 
-async fn make_consumer(world: &World<'_>, stream: &str) {
+pub async fn make_consumer(world: &World<'_>, stream: &str) {
     let stream = world.nats().await.get_stream(stream).await.unwrap();
     let config = pull::Config { durable_name: Some("reader".to_owned()), ..pull::Config::default() };
     eventually("the consumer is made", SOON, || async { stream.create_consumer(config.clone()).await.map(|_| true) })
@@ -219,7 +219,7 @@ fn without_a_webhook_a_single_server_with_streams_is_held() {
 }
 
 /// The NATS command line, as a user has it in the cluster.
-async fn nats(world: &World<'_>, args: &[&str]) {
+pub async fn nats(world: &World<'_>, args: &[&str]) {
     let program = Tool::NatsCli.path().await.unwrap();
     let mut command = tokio::process::Command::from(world.cluster.enter(program.to_str().unwrap()));
     command.args(["--server", "nats://eventing-nats.kyma-system.svc.cluster.local:4222"]).args(args);

@@ -152,6 +152,12 @@ impl<'a> World<'a> {
     pub async fn kubectl(&self, args: &[&str]) -> Result<String, String> {
         kubectl(self.cluster, args).await
     }
+
+    /// What kubectl prints as administrator, warnings included.
+    pub async fn kubectl_says(&self, args: &[&str]) -> String {
+        let output = self.cluster.kubectl().args(args).output().await.unwrap();
+        [output.stderr, output.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    }
 }
 
 /// Who reads of a test that failed wants to know what there was.

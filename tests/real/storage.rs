@@ -1,0 +1,134 @@
+//! How full the servers are: told before it is too late, and mended by itself when there is room.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Config;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::{Api, ResourceExt};
+use nats_manager_api::Nats;
+use nats_manager_harness::{Seen, eventually};
+use serde_json::json;
+
+use crate::{
+    manager::Manager,
+    scaling::nats,
+    world::{NAME, SOON, World, real},
+};
+
+/// A server that could not start on a full volume is restarted after up to five minutes.
+const RECOVERED: Duration = Duration::from_mins(7);
+const MEBIBYTE: usize = 1 << 20;
+
+/// Three servers with so large a file store, and a stream for large messages.
+async fn running(world: &World<'_>, file_storage: serde_json::Value) -> Manager {
+    let manager = world.manager().await;
+    world.create(json!({"cluster": {"size": 3}, "jetStream": {"fileStorage": file_storage}})).await;
+    world.state_becomes("Ready").await;
+    let context = world.nats().await;
+    let config =
+        Config { name: "orders".to_owned(), subjects: vec!["orders".to_owned()], num_replicas: 3, ..Config::default() };
+    eventually("the stream is made", SOON, || async { context.create_stream(config.clone()).await.map(|_| true) })
+        .await;
+    manager
+}
+
+/// Publishes so many messages of half a mebibyte; how many were acknowledged.
+async fn publish(world: &World<'_>, count: usize) -> usize {
+    let context = world.nats().await;
+    let payload = bytes(MEBIBYTE / 2);
+    let mut acknowledged = 0;
+    for _ in 0..count {
+        let Ok(answer) = context.publish("orders", payload.clone().into()).await else { break };
+        if answer.await.is_err() {
+            break;
+        }
+        acknowledged += 1;
+    }
+    acknowledged
+}
+
+fn bytes(count: usize) -> Vec<u8> {
+    vec![b'x'; count]
+}
+
+async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String {
+    let status = world
+        .status_becomes(&format!("Storage {reason} and state {state}"), |status| {
+            let storage = status.conditions.iter().any(|known| known.type_ == "Storage" && known.reason == reason);
+            storage && status.state == state
+        })
+        .await;
+    assert_eq!(status.jet_stream.map(|held| held.storage).as_deref(), Some(reason));
+    status.conditions.into_iter().find(|known| known.type_ == "Storage").unwrap().message
+}
+
+#[test]
+fn a_file_store_that_fills_up_is_told_of_before_it_is_full() {
+    real(async |world| {
+        let _manager = running(world, json!({"size": "64Mi"})).await;
+        storage_becomes(world, "Healthy", "Ready").await;
+
+        assert_eq!(publish(world, 104).await, 104);
+        let message = storage_becomes(world, "NearlyFull", "Warning").await;
+        assert!(message.contains("Largest streams: orders 52Mi"), "{message}");
+        let version = world.api::<Nats>().get(NAME).await.unwrap().resource_version();
+        assert_eq!(publish(world, 4).await, 4);
+
+        assert_eq!(publish(world, 10).await, 10);
+        storage_becomes(world, "Full", "Warning").await;
+        let events =
+            world.kubectl(&["get", "events", "-n", "kyma-system", "-o", "custom-columns=R:.reason"]).await.unwrap();
+        assert!(events.contains("NearlyFull") && events.contains("Full"), "{events}");
+        assert_ne!(world.api::<Nats>().get(NAME).await.unwrap().resource_version(), version);
+
+        nats(world, &["stream", "purge", "orders", "--force"]).await;
+        storage_becomes(world, "Healthy", "Ready").await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn servers_whose_volumes_were_full_come_back_when_there_is_room() {
+    real(async |world| {
+        // The volume holds 64Mi, whatever it was asked for.
+        let _manager = running(world, json!({"size": "512Mi", "storageClassName": "small"})).await;
+        // Something else takes half of it.
+        for ordinal in 0..3 {
+            in_volume(world, ordinal, "head -c 25M /dev/zero > $0/filler").await;
+        }
+        let acknowledged = publish(world, 200).await;
+        assert!(acknowledged < 200, "the volume is not full");
+        storage_becomes(world, "Full", "Warning").await;
+        world
+            .status_becomes("what is wrong is told", |status| {
+                status.conditions.iter().any(|known| known.type_ == "JetStream" && known.status == "False")
+            })
+            .await;
+        for ordinal in 0..3 {
+            in_volume(world, ordinal, "rm $0/filler").await;
+        }
+        eventually("JetStream is whole again", RECOVERED, || async {
+            let status = world.api::<Nats>().get(NAME).await?.status.unwrap_or_default();
+            let whole = status.conditions.iter().any(|known| known.type_ == "JetStream" && known.status == "True");
+            Ok::<_, kube::Error>(if whole { Seen::Done(()) } else { Seen::NotYet(format!("{:?}", status.conditions)) })
+        })
+        .await;
+        let mut stream = world.nats().await.get_stream("orders").await.unwrap();
+        assert!(stream.info().await.unwrap().state.messages >= acknowledged as u64);
+    });
+}
+
+/// Runs a shell with the folder of a server's volume as `$0`, as an administrator of its node would.
+async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) {
+    let claims: Api<PersistentVolumeClaim> = world.api();
+    let claim = claims.get(&format!("{NAME}-js-pvc-{}", World::server(ordinal))).await.unwrap();
+    let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
+    let volume = volumes.get(&claim.spec.unwrap().volume_name.unwrap()).await.unwrap();
+    let folder = volume.spec.unwrap().host_path.unwrap().path;
+    // The volumes are mounted where the nodes are.
+    let mounts = world.cluster.namespace().with_file_name("mnt");
+    let mut command = tokio::process::Command::new("nsenter");
+    command.arg(format!("--mount={}", mounts.display())).args(["sh", "-ec", script, &folder]);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
