@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_an_answer_it_was_never_seen() {
-        let target = Target { name: "n-0".to_owned(), address: "127.0.0.1:1".parse().unwrap() };
+        let target = Target { name: "n-0".to_owned(), address: "127.0.0.1:1".parse().unwrap(), stopping: false };
         let never = Looker::new(true).look(std::slice::from_ref(&target), AT_REST, false).await;
         assert!(matches!(&never, Sighting::Never(why) if why.starts_with("n-0: ")), "{never:?}");
         assert!(matches!(Looker::new(true).look(&[target], AT_REST, true).await, Sighting::Seen(_)));

@@ -26,8 +26,8 @@ use crate::{jetstream::system::Credentials, telemetry};
 /// Nothing to do takes no request, so this is only against what no watch shows.
 const RESYNC: Duration = Duration::from_mins(10);
 /// How often JetStream is looked at while all is well, and while something goes on.
-const AT_REST: Duration = Duration::from_secs(15);
-const SOON: Duration = Duration::from_secs(2);
+const LOOK_AT_REST: Duration = Duration::from_secs(15);
+const LOOK_SOON: Duration = Duration::from_secs(2);
 
 /// Reconciles a resource, unless another manager still writes.
 pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<Done, ReconcileError> {
@@ -100,9 +100,9 @@ fn pause(context: &Context, deployment: &Deployment) -> Duration {
     if !context.looker.is_on() {
         RESYNC
     } else if deployment.underway || deployment.jetstream.lacks {
-        SOON
+        LOOK_SOON
     } else {
-        AT_REST
+        LOOK_AT_REST
     }
 }
 

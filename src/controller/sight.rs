@@ -43,7 +43,7 @@ impl Sight {
             .iter()
             .filter_map(|pod| {
                 let address = SocketAddr::new(pod.address?, MONITOR_PORT);
-                Some(Target { name: pod.name.clone(), address })
+                Some(Target { name: pod.name.clone(), address, stopping: pod.terminating.is_some() })
             })
             .collect();
         let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
@@ -114,8 +114,8 @@ impl Sight {
     ) -> JetStreamView {
         let look = match &self.sighting {
             Sighting::Never(why) => {
-                // A server that starts is not unreachable.
-                let unseen = !looker.is_on() || observed.pods.iter().all(|pod| pod.ready);
+                // A server that starts is not unreachable, and who chose not to look knows.
+                let unseen = looker.is_on() && observed.pods.iter().all(|pod| pod.ready);
                 return JetStreamView { unseen: unseen.then(|| why.clone()), ..JetStreamView::default() };
             }
             Sighting::Seen(look) => look,

@@ -21,6 +21,9 @@ pub struct Target {
     pub name: String,
     /// Where it is asked.
     pub address: SocketAddr,
+    /// It has been told to stop. In lame duck mode a server gives up JetStream first, and its
+    /// monitoring port last: it then looks as one does whose volume is full.
+    pub stopping: bool,
 }
 
 /// How long a server may take, connecting included. One that is well takes milliseconds.
@@ -38,7 +41,7 @@ const SERVER: &str = "/varz";
 pub async fn look(targets: &[Target]) -> Look {
     let answers = join_all(targets.iter().map(|target| async {
         let answer = get(target.address, JETSTREAM).await;
-        (target.name.clone(), answer.and_then(|body| server(&body)))
+        (target.name.clone(), answer.and_then(|body| server(&body, target.stopping)))
     }));
     Look { servers: answers.await.into_iter().collect() }
 }
@@ -57,8 +60,9 @@ pub async fn config_digests(targets: &[Target]) -> BTreeMap<String, Result<Strin
     answers.await.into_iter().collect()
 }
 
-fn server(body: &[u8]) -> Result<Server, Silence> {
-    jsz::read(body).map_err(unreadable)
+fn server(body: &[u8], stopping: bool) -> Result<Server, Silence> {
+    let server = jsz::read(body).map_err(unreadable)?;
+    if stopping && server.disabled { Err(Silence("it is stopping".to_owned())) } else { Ok(server) }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
@@ -92,5 +96,18 @@ async fn ask(address: SocketAddr, path: &str) -> Result<Bytes, Cause> {
             Ok(()) => answer.await,
             Err(cause) => Err(cause.into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_stops_is_not_one_whose_volume_is_full() {
+        const OFF: &[u8] = br#"{"server_id": "NA", "disabled": true}"#;
+        assert!(server(OFF, false).unwrap().disabled);
+        assert_eq!(server(OFF, true), Err(Silence("it is stopping".to_owned())));
+        assert!(server(br#"{"server_id": "NA"}"#, true).is_ok(), "it still has JetStream");
     }
 }

@@ -33,6 +33,11 @@ impl Update<'_> {
         self.storage(view);
         self.whole(view);
         self.facts(view);
+        // What is said only at a crossing is true of every newer spec too.
+        let kinds = [ConditionType::Storage, ConditionType::JetStream].map(|kind| kind.to_string());
+        for known in self.status.conditions.iter_mut().filter(|known| kinds.contains(&known.type_)) {
+            known.observed_generation = Some(self.generation);
+        }
     }
 
     fn storage(&mut self, view: &JetStreamView) {

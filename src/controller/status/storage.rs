@@ -133,7 +133,7 @@ impl Fill {
             self.largest.iter().map(|(name, size)| format!("{name} {}", rounded(*size))).collect();
         let streams =
             if largest.is_empty() { String::new() } else { format!(" Largest streams: {}.", largest.join(", ")) };
-        format!("{what}{streams} Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes).")
+        format!("{what}{streams} Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes); see docs/user/storage.md.")
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(
             fill(83).message(Level::NearlyFull),
             "The file store of n-1 is 83 % full (83Mi of 100Mi). Largest streams: orders 70Mi, sap 2Ki. \
-             Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes)."
+             Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes); see docs/user/storage.md."
         );
     }
 }

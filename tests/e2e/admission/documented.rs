@@ -36,6 +36,8 @@ async fn refusals_are_as_documented() {
     let before = world.stored().await;
     let checked = check(&shell, "refusals.md", "").await;
     assert!(checked >= 14, "only {checked} blocks");
+    let checked = check(&shell, "scaling.md", "").await;
+    assert!(checked >= 1, "only {checked} blocks");
     assert_eq!(world.stored().await, before, "something was stored");
 }
 
