@@ -15,6 +15,7 @@ use super::{
     recover::Recovery,
     reload::Reloads,
     report::Report,
+    restart::Restarts,
     rivals,
     status::Outcome,
     watch::{Places, Watches},
@@ -39,6 +40,7 @@ pub(super) struct Context {
     pub(super) looker: Looker,
     pub(super) reloads: Reloads,
     pub(super) recovery: Recovery,
+    pub(super) restarts: Restarts,
     /// Asked instead of the resource's own Service, if given.
     pub(super) nats_url: Option<ServerAddr>,
 }

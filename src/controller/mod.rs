@@ -29,6 +29,7 @@ pub mod reconcile;
 mod recover;
 mod reload;
 mod report;
+mod restart;
 pub mod rivals;
 pub mod rollout;
 mod run;

@@ -21,7 +21,10 @@ use super::{
     status::{Deployment, Outcome},
     watch::GuardedNats,
 };
-use crate::{jetstream::system::Credentials, telemetry};
+use crate::{
+    jetstream::{self, system::Credentials},
+    telemetry,
+};
 
 /// Nothing to do takes no request, so this is only against what no watch shows.
 const RESYNC: Duration = Duration::from_mins(10);
@@ -167,6 +170,9 @@ async fn make(
     let was_ready = nats.status.as_ref().is_some_and(|status| !status.url.is_empty());
     let underway = gate.underway || scaling.waiting.is_some();
     let late = mend(context, &sight, &cluster, underway, (&address, credentials.as_ref())).await;
+    if !underway {
+        restart(context, &sight, id, observed).await;
+    }
     let waiting = lasting_wait(&context.looker, scaling.waiting.or(gate.waiting));
     Ok(Deployment {
         servers_started: record_start(observed, recorded),
@@ -202,6 +208,24 @@ async fn mend(
         tracing::warn!(%error, ?servers, "cannot have servers reload");
     }
     notice
+}
+
+/// Restarts one server that has given up writing to a stream.
+async fn restart(context: &Context, sight: &Sight, id: &NamespacedName, observed: &Observed) {
+    let now = Instant::now();
+    for server in context.restarts.suspects(&sight.lacks, &sight.expected, now) {
+        let target = sight.targets.iter().find(|target| target.name == server);
+        let pod = observed.pods.iter().find(|pod| pod.name == server);
+        let (Some(target), Some(pod)) = (target, pod) else { continue };
+        if jetstream::has_write_error(target).await {
+            tracing::warn!(server, "restarting the server: it has given up writing to a stream");
+            context.restarts.note(&server, now);
+            if let Err(error) = rollout::delete(&context.client, &id.namespace, pod).await {
+                tracing::warn!(%error, server, "cannot restart the server");
+            }
+            return;
+        }
+    }
 }
 
 /// What to remember of starts: that none happened is certain only from before the first one.

@@ -31,6 +31,7 @@ use super::{
     recover::Recovery,
     reload::Reloads,
     report::Report,
+    restart::Restarts,
     rivals,
     watch::{GuardedNats, Places, Wake, Watches},
 };
@@ -86,6 +87,7 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
             looker: Looker::new(nats_url.is_none()),
             reloads: Reloads::default(),
             recovery: Recovery::default(),
+            restarts: Restarts::default(),
             nats_url,
         },
         last_id: AtomicU64::new(0),

@@ -21,8 +21,10 @@ pub(super) struct Sight {
     /// Where the servers can be asked.
     pub(super) targets: Vec<Target>,
     /// The servers that are configured.
-    expected: Vec<String>,
+    pub(super) expected: Vec<String>,
     /// What they lack to be whole.
+    pub(super) lacks: Vec<Lack>,
+    /// In words.
     lack: Option<String>,
     /// They have not found each other yet.
     forming: bool,
@@ -54,7 +56,7 @@ impl Sight {
             Sighting::Never(_) => Vec::new(),
         };
         let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
-        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), forming }
+        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming }
     }
 
     /// The look, if JetStream was ever seen.

@@ -19,5 +19,5 @@ mod whole;
 pub use contents::{Contents, Unreachable, ask};
 pub use holdings::{DEFAULT_ACCOUNT, Holdings, holdings, largest_streams};
 pub use look::{Consumer, Group, Look, Peer, Server, Silence, Store, Stream};
-pub use monitor::{Target, config_digests, look};
+pub use monitor::{Target, config_digests, has_write_error, look};
 pub use whole::{Lack, has_quorum, lacks, meta_group, summary};

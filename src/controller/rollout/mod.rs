@@ -18,7 +18,7 @@ use kube::ResourceExt;
 use nats_manager_api::naming;
 
 pub use broken::broken;
-pub use replace::replace;
+pub use replace::{delete, replace};
 
 use super::{build, observe::ServerPod};
 use picture::{Picture, Slot};

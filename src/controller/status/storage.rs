@@ -133,7 +133,9 @@ impl Fill {
             self.largest.iter().map(|(name, size)| format!("{name} {}", rounded(*size))).collect();
         let streams =
             if largest.is_empty() { String::new() } else { format!(" Largest streams: {}.", largest.join(", ")) };
-        format!("{what}{streams} Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes); see docs/user/storage.md.")
+        format!(
+            "{what}{streams} Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes); see docs/user/storage.md."
+        )
     }
 }
 
