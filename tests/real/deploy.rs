@@ -40,6 +40,22 @@ fn the_default_sample_becomes_ready() {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn every_sample_becomes_ready() {
+    real(async |world| {
+        let _manager = world.manager().await;
+        for sample in ["minimal", "size-1", "memory-only", "small-memory-store", "full-spec"] {
+            let created = Instant::now();
+            world.create_sample(sample).await;
+            world.status_becomes(&format!("{sample} is ready"), |status| !status.url.is_empty()).await;
+            println!("{sample}: ready after {:?}", created.elapsed());
+            world.delete().await;
+            world.gone().await;
+        }
+    });
+}
+
+#[test]
 fn servers_have_the_limits_of_the_resource() {
     real(async |world| {
         let _manager = world.manager().await;
