@@ -8,7 +8,10 @@ use nats_manager::jetstream::system::Credentials;
 use nats_manager_harness::{Seen, eventually};
 use serde_json::json;
 
-use crate::world::{SOON, World, real};
+use crate::{
+    servers::address,
+    world::{SOON, World, real},
+};
 
 /// A look costs each server one request, at most once in so long.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -59,9 +62,12 @@ fn the_password_of_the_secret_opens_the_system_account() {
             let (_, rest) = text.split_once(&format!("{key}:")).unwrap();
             rest.trim_start().trim_start_matches('"').split(['"', ',', '}', '\n', ' ']).next().unwrap().to_owned()
         };
-        let url = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
-        let connect =
-            async |password: String| ConnectOptions::with_user_and_password(word("user"), password).connect(url).await;
+        let server = address(&world.pod(&World::server(0)).await).unwrap();
+        let connect = async |password: String| {
+            ConnectOptions::with_user_and_password(word("user"), password)
+                .connect(format!("nats://{server}:4222"))
+                .await
+        };
         assert!(connect("wrong".to_owned()).await.is_err());
         let client = connect(word("password")).await.unwrap();
         let answer = client.request("$SYS.REQ.SERVER.PING", "".into()).await.unwrap();
