@@ -1,7 +1,7 @@
 //! Whether the size may change, and by which steps.
 //!
-//! Between a single server and a cluster there is no safe way for data ([`alone`]); within a cluster
-//! there is one, step by step ([`shrink`]). How far it is stands in annotations of the StatefulSet,
+//! Between a single server and a cluster there is no safe way for data (`alone`); within a cluster
+//! there is one, step by step (`shrink`). How far it is stands in annotations of the StatefulSet,
 //! so that the next manager goes on.
 
 mod alone;
