@@ -7,10 +7,12 @@
 //! | `monitor` | asking them, at their monitoring port |
 //! | `whole` | does anything lack that the next step would make worse? |
 //! | `contents` | which streams and consumers are there? |
+//! | `lead` | asking streams for another leader |
 
 mod contents;
 mod holdings;
 mod jsz;
+mod lead;
 mod look;
 mod monitor;
 pub mod system;
@@ -18,6 +20,7 @@ mod whole;
 
 pub use contents::{Contents, Unreachable, ask};
 pub use holdings::{DEFAULT_ACCOUNT, Holdings, holdings, largest_streams};
+pub use lead::step_down;
 pub use look::{Consumer, Group, Look, Peer, Server, Silence, Store, Stream};
 pub use monitor::{Target, config_digests, has_write_error, look};
 pub use whole::{Lack, has_quorum, lacks, meta_group, summary};

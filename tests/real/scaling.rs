@@ -85,7 +85,7 @@ fn servers_leave_with_nothing_on_them_and_messages_stay() {
         world.make_stream(3).await;
         make_consumer(world, STREAM).await;
         for index in 0..4 {
-            make_stream(world, &format!("single-{index}"), 1).await;
+            make_stream(world, &format!("other-{index}"), 3).await;
         }
         let publisher = world.publisher();
         publisher.goes_on().await;
@@ -97,8 +97,8 @@ fn servers_leave_with_nothing_on_them_and_messages_stay() {
 
         let context = world.nats().await;
         for index in 0..4 {
-            let mut stream = context.get_stream(format!("single-{index}")).await.unwrap();
-            assert_eq!(stream.info().await.unwrap().state.messages, 1, "single-{index}");
+            let mut stream = context.get_stream(format!("other-{index}")).await.unwrap();
+            assert_eq!(stream.info().await.unwrap().state.messages, 1, "other-{index}");
         }
         let stream = context.get_stream(STREAM).await.unwrap();
         stream.get_consumer::<pull::Config>("reader").await.unwrap();
@@ -142,6 +142,32 @@ fn servers_stay_while_a_stream_asks_for_them() {
         counts(world, 3).await;
         let mut stream = world.nats().await.get_stream("wide").await.unwrap();
         assert_eq!(stream.info().await.unwrap().state.messages, 1);
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn servers_stay_while_they_have_the_only_copy() {
+    real(async |world| {
+        let _manager = running(world, 5).await;
+        // JetStream gives a stream to the server with the fewest: five streams are on five servers.
+        let names: Vec<String> = (0..5).map(|index| format!("single-{index}")).collect();
+        for name in &names {
+            make_stream(world, name, 1).await;
+        }
+        world.patch(size(3)).await.unwrap();
+        progress_says(world, "their only copies on servers that would leave").await;
+        world.state_becomes("Warning").await;
+        assert_eq!(world.pods().await.len(), 5);
+        for name in &names {
+            nats(world, &["stream", "edit", name, "--replicas", "3", "--force"]).await;
+        }
+        counts(world, 3).await;
+        for name in &names {
+            nats(world, &["stream", "edit", name, "--replicas", "1", "--force"]).await;
+            let mut stream = world.nats().await.get_stream(name).await.unwrap();
+            assert_eq!(stream.info().await.unwrap().state.messages, 1, "{name}");
+        }
     });
 }
 

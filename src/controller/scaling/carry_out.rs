@@ -9,7 +9,7 @@ use super::{
     Scaling, Tools,
     shrink::{Move, Step},
 };
-use crate::jetstream::system;
+use crate::jetstream::{self, system};
 
 /// The scaling after a step, which starts from `before`.
 pub(super) async fn carry_out(
@@ -34,8 +34,11 @@ pub(super) async fn carry_out(
             let resizing = Resizing { leaving_from: Some(before.size), ..before.resizing };
             Scaling { size: to, resizing, waiting: waiting("servers stop".to_owned()), ..before }
         }
-        Step::Move { moves, reason } => {
-            let obstacle = move_all(tools, &moves).await.err();
+        Step::Move { lead, moves, reason } => {
+            let obstacle = match step_down_all(tools, &lead).await {
+                Ok(()) => move_all(tools, &moves).await.err().map(|cause| cause.to_string()),
+                Err(cause) => Some(cause),
+            };
             let reason = obstacle.map_or(reason.clone(), |cause| format!("{reason}: {cause}"));
             Scaling { waiting: waiting(reason), ..before }
         }
@@ -52,6 +55,15 @@ pub(super) async fn carry_out(
             Scaling { resizing: Resizing { leaving_from: None, removed_at }, ..before }
         }
     })
+}
+
+/// Has streams choose another leader.
+async fn step_down_all(tools: &Tools<'_>, streams: &[String]) -> Result<(), String> {
+    if streams.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(?streams, "having the streams choose another leader");
+    jetstream::step_down(tools.address, streams).await.map_err(|cause| cause.to_string())
 }
 
 async fn move_all(tools: &Tools<'_>, moves: &[Move]) -> Result<(), system::SystemError> {

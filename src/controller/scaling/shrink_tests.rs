@@ -115,23 +115,63 @@ fn servers_leave_only_with_nothing_on_them() {
         ),
         (
             "copies are on servers that leave",
-            look(5, &all, &[("a", 1, &[4]), ("b", 3, &[0, 3, 4]), ("c", 3, &[0, 1, 2])]),
+            look(5, &all, &[("a", 3, &[1, 2, 4]), ("b", 3, &[0, 3, 4]), ("c", 3, &[0, 1, 2])]),
             None,
             Step::Move {
+                lead: vec![],
                 moves: vec![move_off("a", 4), move_off("b", 4)],
                 reason: "moving a, b off eventing-nats-4".to_owned(),
             },
         ),
         (
+            "a server that leaves leads a stream",
+            look(5, &all, &[("a", 3, &[4, 1, 2]), ("b", 3, &[0, 3, 4])]),
+            None,
+            Step::Move {
+                lead: vec!["a".to_owned()],
+                moves: vec![move_off("b", 4)],
+                reason: "moving a, b off eventing-nats-4".to_owned(),
+            },
+        ),
+        (
+            "the only copy is on a server that would leave, though not as the first",
+            look(5, &all, &[("a", 1, &[3]), ("b", 1, &[0])]),
+            None,
+            Step::Hold(
+                "a has its only copy on eventing-nats-3, and JetStream moves an only copy at the risk of losing it. Give it more first, and take them back after: nats stream edit a --replicas 3"
+                    .to_owned(),
+            ),
+        ),
+        (
+            "several only copies are",
+            look(5, &all, &[("a", 1, &[3]), ("b", 1, &[4])]),
+            None,
+            Step::Hold(
+                "a, b have their only copies on servers that would leave, and JetStream moves an only copy at the risk of losing it. Give it more first, and take them back after: nats stream edit a --replicas 3, and so on"
+                    .to_owned(),
+            ),
+        ),
+        (
             "a copy is on its way",
             look(5, &all, &[("b", 3, &[0, 1, 2, 4])]),
             None,
-            Step::Move { moves: vec![], reason: "moving b off eventing-nats-4".to_owned() },
+            Step::Move { lead: vec![], moves: vec![], reason: "moving b off eventing-nats-4".to_owned() },
         ),
     ] {
         let case = Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look: Sight::Seen(&seen, lack) };
         assert_eq!(step(&case), expected, "{what}");
     }
+}
+
+#[test]
+fn a_stream_of_an_account_that_we_have_no_way_into_must_be_led_elsewhere_first() {
+    let mut seen = look(5, &[0, 1, 2, 3, 4], &[("a", 3, &[4, 1, 2])]);
+    for stream in seen.servers.values_mut().flatten().flat_map(|server| &mut server.streams) {
+        "other".clone_into(&mut stream.account);
+    }
+    let case = Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look: Sight::Seen(&seen, None) };
+    let Step::Wait { reason, .. } = step(&case) else { panic!("it must wait") };
+    assert!(reason.starts_with("a must be led by another server before eventing-nats-4 leaves"), "{reason}");
 }
 
 #[test]
