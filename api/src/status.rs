@@ -61,6 +61,11 @@ pub enum State {
     Deleting,
 }
 
+impl State {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Processing, Self::Warning, Self::Error, Self::Deleting];
+}
+
 /// The types of conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {

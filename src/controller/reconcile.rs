@@ -50,13 +50,21 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, Reco
     let id = NamespacedName::new(nats.namespace().unwrap_or_default(), nats.name_any());
     let is_deleted = nats.meta().deletion_timestamp.is_some();
     match (id == context.places.allowed, is_deleted) {
-        (true, false) => deploy(nats, &id, context).await,
+        (true, false) => {
+            let done = deploy(nats.clone(), &id, context).await;
+            show_state(&context.report.freshest(&nats), context);
+            done
+        }
         (true, true) if finalizer::is_on(&nats) => tear_down(nats, &id, context).await,
         (true, true) => Ok(Done::settled()),
         (false, false) => forbid(&nats, context).await,
         // Nothing was made for it, so nothing is to be kept; the finalizer is another manager's.
         (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::settled()),
     }
+}
+
+fn show_state(nats: &Nats, context: &Context) {
+    context.metrics.set_state(nats.status.as_ref().map(|status| status.state.as_str()));
 }
 
 /// Says that a resource cannot be read; others go on.
@@ -240,6 +248,7 @@ async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) 
             context.metrics.set_nats_nodes(0);
             context.metrics.forget_jetstream();
             context.metrics.set_availability_zones_used(0);
+            context.metrics.set_state(None);
             return Ok(Done::settled());
         }
         Ok(Verdict::Blocked(reason)) => Outcome::DeletionBlocked { reason },
@@ -250,6 +259,7 @@ async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) 
         }
     };
     let nats = context.report.tell(&nats, &outcome).await.map_err(ReconcileError::status)?;
+    show_state(&nats, context);
     // The cluster must go on, so that JetStream can be asked.
     if let Err(error) = keep(&nats, id, context).await {
         tracing::warn!(%error, "cannot keep the cluster while its deletion waits");

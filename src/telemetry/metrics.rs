@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use nats_manager_api::State;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -26,6 +27,7 @@ struct Inner {
     registry: Registry,
     zones_used: Gauge,
     nodes: Gauge,
+    state: Family<StateLabels, Gauge>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     reconciles_in_flight: Gauge,
@@ -63,6 +65,11 @@ struct ReconcileLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WatchLabels {
     resource: &'static str,
 }
@@ -83,6 +90,7 @@ impl Metrics {
             registry: Registry::default(),
             zones_used: Gauge::default(),
             nodes: Gauge::default(),
+            state: Family::default(),
             reconciles: Family::default(),
             reconcile_duration: Histogram::new(DURATION_BUCKETS),
             reconciles_in_flight: Gauge::default(),
@@ -108,6 +116,18 @@ impl Metrics {
     /// How many servers the NATS resource asks for.
     pub fn set_nats_nodes(&self, nodes: usize) {
         self.0.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
+    }
+
+    /// The state of the NATS resource as its status has it; `None` when there is no resource.
+    pub fn set_state(&self, state: Option<&str>) {
+        let Some(state) = state else {
+            self.0.state.clear();
+            return;
+        };
+        for known in State::ALL.map(|known| known.to_string()) {
+            let is_it = known == state;
+            self.0.state.get_or_create(&StateLabels { state: known }).set(is_it.into());
+        }
     }
 
     /// What was seen of JetStream.
@@ -176,6 +196,11 @@ impl Inner {
             "nats_manager_cr_nats_nodes_count",
             "The number of NATS nodes that the NATS resource asks for",
             self.nodes.clone(),
+        );
+        registry.register(
+            "nats_manager_cr_state",
+            "1 for the state that the NATS resource is in, 0 for the others",
+            self.state.clone(),
         );
         // Counters get the suffix `_total`, and what has a unit gets that, when they are written.
         registry.register("nats_manager_reconciles", "Reconciles by how they ended", self.reconciles.clone());

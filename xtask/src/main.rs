@@ -3,7 +3,9 @@
 mod bench;
 mod demo;
 mod generate;
+mod image;
 mod local;
+mod release;
 mod table;
 mod terminal;
 mod test;
@@ -31,6 +33,10 @@ enum Task {
     Bench(bench::Options),
     /// Write the files that are made from the code
     Generate(generate::Options),
+    /// Build the container image as an OCI archive, without Docker
+    Image(image::Options),
+    /// Write the artifacts of a release: nats-manager.yaml and nats-default-cr.yaml
+    ReleaseManifests(release::Options),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,10 @@ enum Error {
     Bench(#[from] bench::BenchError),
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
+    #[error(transparent)]
+    Image(#[from] image::ImageError),
+    #[error(transparent)]
+    Release(#[from] release::ReleaseError),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +71,8 @@ fn run(task: Task) -> Result<(), Error> {
         Task::Test(options) => test::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Generate(options) => generate::run(&options)?,
+        Task::Image(options) => image::run(&options)?,
+        Task::ReleaseManifests(options) => release::run(&options)?,
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ fn names_and_values() {
     let metrics = Metrics::new();
     metrics.set_availability_zones_used(3);
     metrics.set_nats_nodes(5);
+    metrics.set_state(Some("Ready"));
+    metrics.set_state(Some("Warning"));
     metrics.set_leader(true);
     metrics.watch_restarted("statefulsets");
     metrics.request_answered(&RequestLabels { verb: "apply", resource: "secrets".into(), code: "200".into() });
@@ -17,6 +19,8 @@ fn names_and_values() {
     let expected = [
         "nats_manager_availability_zones_used_count 3",
         "nats_manager_cr_nats_nodes_count 5",
+        "nats_manager_cr_state{state=\"Warning\"} 1",
+        "nats_manager_cr_state{state=\"Ready\"} 0",
         "nats_manager_leader 1",
         "nats_manager_watch_restarts_total{resource=\"statefulsets\"} 1",
         "nats_manager_apiserver_requests_total{verb=\"apply\",resource=\"secrets\",code=\"200\"} 1",

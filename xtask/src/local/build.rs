@@ -11,8 +11,10 @@ use crate::{terminal, workspace};
 pub(crate) enum Profile {
     /// Seconds after a change; the tests have built most of it already.
     Dev,
-    /// As it is shipped.
+    /// Small.
     Release,
+    /// As it is shipped: small, and static, so that the image needs no file but this.
+    Static,
 }
 
 /// There is no manager to run.
@@ -24,6 +26,9 @@ pub(crate) enum BuildError {
     /// It does not compile.
     #[error("nats-manager does not build; cargo says why above")]
     Failed,
+    /// Only Linux with glibc has what a static program is made of.
+    #[error("a static program is built on Linux with glibc, not for {0}; build the Dockerfile instead")]
+    NotStatic(String),
 }
 
 const PROGRAM: &str = "nats-manager";
@@ -32,7 +37,14 @@ const PROGRAM: &str = "nats-manager";
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--package", PROGRAM, "--bin", PROGRAM]);
-    cargo.args((profile == Profile::Release).then_some("--release"));
+    if profile != Profile::Dev {
+        cargo.arg("--release");
+    }
+    if profile == Profile::Static {
+        // Naming the target keeps the flag from build scripts and macros, which have to be dynamic.
+        cargo.args(["--locked", "--target", &target()?]);
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("NATS_MANAGER_REVISION", revision());
+    }
     terminal::typed(terminal::words(&cargo));
     // cargo names the file, wherever the target folder is.
     cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -41,6 +53,21 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
     let program =
         messages.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(|message| executable(&message));
     program.filter(|_| output.status.success()).ok_or(BuildError::Failed)
+}
+
+/// The commit that is built; `unknown` outside of a clone.
+pub(crate) fn revision() -> String {
+    let git = workspace::command("git").args(["rev-parse", "HEAD"]).output();
+    let revision = git.ok().filter(|output| output.status.success());
+    revision.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What rustc builds for here.
+fn target() -> Result<String, BuildError> {
+    let output = workspace::command("rustc").arg("-vV").output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("an unknown platform");
+    if host.ends_with("-linux-gnu") { Ok(host.to_owned()) } else { Err(BuildError::NotStatic(host.to_owned())) }
 }
 
 fn executable(message: &Value) -> Option<PathBuf> {

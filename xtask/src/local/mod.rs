@@ -16,7 +16,7 @@ use std::path::Path;
 use kube::Client;
 use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer, RealCluster};
 
-pub(crate) use build::{BuildError, Profile, build};
+pub(crate) use build::{BuildError, Profile, build, revision};
 pub(crate) use cluster::Cluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::{Answer, Kubectl};

@@ -1,6 +1,6 @@
-//! Power for the nodes, on and off.
+//! Power for the nodes, on and off; images for them.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -28,20 +28,25 @@ impl RealCluster {
         self.ask("start-node", node).await
     }
 
-    async fn ask(&self, verb: &str, node: &str) -> Result<()> {
+    /// Gives every node that runs an image, from an OCI archive; nothing is pulled here.
+    pub async fn load_image(&self, archive: &Path) -> Result<()> {
+        self.ask("load-image", &archive.to_string_lossy()).await
+    }
+
+    async fn ask(&self, verb: &str, object: &str) -> Result<()> {
         let path = &self.network.control;
         let conversation = async {
             let mut stream = UnixStream::connect(path).await?;
-            stream.write_all(format!("{verb} {node}\n").as_bytes()).await?;
+            stream.write_all(format!("{verb} {object}\n").as_bytes()).await?;
             let mut answer = String::new();
             BufReader::new(stream).read_line(&mut answer).await?;
             std::io::Result::Ok(answer)
         };
         match timeout(ANSWER_TIMEOUT, conversation).await {
             Ok(Ok(answer)) if answer.trim() == "ok" => Ok(()),
-            Ok(Ok(answer)) => Err(Error::Node(format!("{verb} {node}: {}", answer.trim()))),
+            Ok(Ok(answer)) => Err(Error::Node(format!("{verb} {object}: {}", answer.trim()))),
             Ok(Err(source)) => Err(Error::io(path.display())(source)),
-            Err(_) => Err(Error::Node(format!("{verb} {node}: no answer within {ANSWER_TIMEOUT:?}"))),
+            Err(_) => Err(Error::Node(format!("{verb} {object}: no answer within {ANSWER_TIMEOUT:?}"))),
         }
     }
 }

@@ -1,0 +1,20 @@
+# The image of NATS Manager: one static program, run as nobody in particular. `cargo xtask image` makes the same
+# without Docker.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+ARG REVISION=unknown
+ENV NATS_MANAGER_REVISION=$REVISION RUSTFLAGS="-C target-feature=+crt-static"
+# Naming the target keeps the flag from build scripts and macros, which have to be dynamic.
+RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
+ && cargo build --locked --release --bin nats-manager --target "$target" \
+ && cp "target/$target/release/nats-manager" /nats-manager
+
+FROM scratch
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title=nats-manager \
+      org.opencontainers.image.revision=$REVISION \
+      org.opencontainers.image.licenses=Apache-2.0
+COPY --from=build /nats-manager /nats-manager
+USER 10001:10001
+ENTRYPOINT ["/nats-manager"]
