@@ -15,6 +15,7 @@ mod clean;
 mod deletion;
 mod deploy;
 mod http;
+mod install;
 mod looks;
 mod manager;
 mod managers;
