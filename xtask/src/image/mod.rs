@@ -19,12 +19,21 @@ use archive::Image;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Name and tag of the image
-    #[arg(long, value_name = "IMAGE", default_value = "docker.io/library/nats-manager:latest")]
+    #[arg(long, value_name = "IMAGE", default_value = NAME)]
     name: String,
     /// Where the archive goes
-    #[arg(long, value_name = "FILE", default_value = "target/image/nats-manager.tar")]
+    #[arg(long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
 }
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { name: NAME.to_owned(), output: PathBuf::from(OUTPUT) }
+    }
+}
+
+const NAME: &str = "docker.io/library/nats-manager:latest";
+const OUTPUT: &str = "target/image/nats-manager.tar";
 
 /// The image could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,12 @@ use super::{
     needs::Need,
     targets::{self, Kind},
 };
-use crate::{generate, terminal, workspace};
+use crate::{
+    generate,
+    image::{self, ImageError},
+    local::BuildError,
+    terminal, workspace,
+};
 
 /// A check.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,8 @@ pub(super) enum StepError {
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
     #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
     Tool(#[from] nats_manager_harness::Error),
 }
 
@@ -59,6 +66,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
     Step::new("go", "the control plane's sources", &[Need::Go], go_checks),
     Step::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(Kind::EndToEnd, on)),
+    Step::new("image", "the container image", &[], |_| image()),
     Step::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
     Step::new("harness", "the control plane itself", &[Need::Go], |on| tests(Kind::Harness, on)),
     Step {
@@ -132,6 +140,17 @@ fn tools(_: bool) -> Result<Outcome, StepError> {
 fn go_checks(_: bool) -> Result<Outcome, StepError> {
     pass(&mut go::vet())?;
     pass(&mut go::test())
+}
+
+/// Before the tests that run it, so that its minutes are its own.
+fn image() -> Result<Outcome, StepError> {
+    match image::run(&image::Options::default()) {
+        Err(ImageError::Build(unfit @ BuildError::NotStatic(_))) => {
+            terminal::note(format!("left out: {unfit}"));
+            Ok(Outcome::LeftOut)
+        }
+        built => Ok(built.map(|()| Outcome::Passed)?),
+    }
 }
 
 fn tests(kind: Kind, keep_going: bool) -> Result<Outcome, StepError> {
