@@ -18,7 +18,6 @@ mod quiet;
 mod readiness;
 mod rotation;
 mod rules;
-mod shell;
 mod stored;
 mod tls;
 

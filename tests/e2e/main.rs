@@ -18,6 +18,7 @@ mod faults;
 mod jetstream;
 mod manager;
 mod objects;
+mod packaging;
 mod process;
 mod proxy;
 mod refusals;

@@ -5,13 +5,14 @@ use nats_manager_api::Nats;
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
-use super::{shell::Shell, with_webhook};
+use super::with_webhook;
 use crate::{
     jetstream,
     manager::Options,
     objects,
     world::{NAME, NAMESPACE, SOON, World},
 };
+use nats_manager_harness::Shell;
 
 impl World {
     /// Writes into the status what JetStream holds, as the manager does once it has looked.

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{nats, shell::Shell};
+use super::nats;
 use crate::{
     objects::STATEFUL_SET,
     world::{NAMESPACE, World, kubectl},
 };
+use nats_manager_harness::Shell;
 
 const SIZE: &str = "/jetStream/fileStorage/size";
 

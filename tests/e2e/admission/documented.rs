@@ -7,8 +7,8 @@ use std::{fmt::Write, path::PathBuf};
 
 use serde_json::json;
 
-use super::shell::Shell;
 use crate::world::World;
+use nats_manager_harness::Shell;
 
 const END: &str = "```\n";
 

@@ -6,8 +6,9 @@ use nats_manager::admission::{Reached, configuration::Published};
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
-use super::{configurations::configurations, shell::Shell, with_webhook};
+use super::{configurations::configurations, with_webhook};
 use crate::world::{SERVICE_ACCOUNT, SOON, World};
+use nats_manager_harness::Shell;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/webhook");
 

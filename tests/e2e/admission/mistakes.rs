@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{nats, shell::Shell};
+use super::nats;
 use crate::world::{NAME, NAMESPACE, World};
+use nats_manager_harness::Shell;
 
 const MEMORY: &str =
     "spec.jetStream.memStorage.size: Invalid value: \"3Gi\": must not be more than the memory limit 1Gi";

@@ -5,8 +5,8 @@ use nats_manager_api::Nats;
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use super::shell::Shell;
 use crate::world::{NAME, NAMESPACE, SOON, World};
+use nats_manager_harness::Shell;
 
 #[tokio::test]
 async fn with_the_manager_down_nothing_gets_in_but_what_is_there_can_go() {

@@ -10,11 +10,12 @@ use nats_manager_harness::eventually;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{nats, shell::Shell, with_webhook};
+use super::{nats, with_webhook};
 use crate::{
     objects,
     world::{NAME, NAMESPACE, SOON, World},
 };
+use nats_manager_harness::Shell;
 
 /// See the head of the file.
 #[derive(Deserialize)]

@@ -4,8 +4,8 @@ use kube::api::DeleteParams;
 use nats_manager_api::Nats;
 use serde_json::json;
 
-use super::shell::Shell;
 use crate::world::{NAME, NAMESPACE, World};
+use nats_manager_harness::Shell;
 
 const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
 

@@ -11,6 +11,7 @@ mod eventually;
 mod hold;
 pub mod nats;
 pub mod real;
+mod shell;
 pub mod tools;
 
 pub use audit::{AuditEvent, AuditEvents, AuditLog, AuditMark};
@@ -20,4 +21,5 @@ pub use eventually::{Outcome, Seen, eventually};
 pub use hold::held;
 pub use nats::{NatsOptions, NatsServer};
 pub use real::RealCluster;
+pub use shell::{Said, Shell};
 pub use tools::Tool;

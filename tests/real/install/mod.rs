@@ -2,6 +2,7 @@
 //! behind a Service: by the Kyma lifecycle manager, and by an administrator with kubectl.
 
 mod artifact;
+mod documented;
 mod permissions;
 
 use std::time::{Duration, Instant};

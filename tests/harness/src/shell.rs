@@ -1,8 +1,10 @@
 //! A shell in which `kubectl` is the cluster's.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "what tests share is a test too")]
+
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use nats_manager_harness::LocalCluster;
+use crate::LocalCluster;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -15,11 +17,14 @@ pub struct Shell {
 /// What a command printed, on both outputs as they come, and how it ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Said {
+    /// The exit code; none when it was killed.
     pub code: Option<i32>,
+    /// Both outputs.
     pub text: String,
 }
 
 impl Shell {
+    /// A shell for a cluster.
     pub fn new(cluster: &LocalCluster) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let command = cluster.kubectl();

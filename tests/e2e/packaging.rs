@@ -1,0 +1,33 @@
+//! What `config/` ships, as kustomize builds it and a real apiserver takes it.
+
+mod module;
+mod monitoring;
+mod overlays;
+
+use std::process::Command;
+
+use nats_manager_harness::Tool;
+use serde_json::Value;
+
+/// The objects of a folder in `config/`.
+async fn kustomize(folder: &str) -> Vec<Value> {
+    let program = Tool::Cluster.path().await.unwrap();
+    let output =
+        Command::new(program).args(["kubectl", "kustomize", &path(&format!("config/{folder}"))]).output().unwrap();
+    assert!(output.status.success(), "{folder}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+/// In the checkout.
+fn path(relative: &str) -> String {
+    format!("{}/{relative}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(relative: &str) -> String {
+    std::fs::read_to_string(path(relative)).unwrap()
+}

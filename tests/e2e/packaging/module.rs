@@ -1,0 +1,99 @@
+//! The Kyma module: what its pipeline reads, and Busola's extension.
+
+use std::collections::BTreeSet;
+
+use nats_manager_api::crd;
+use serde_json::Value;
+
+use super::{kustomize, of_kind, read};
+
+#[tokio::test]
+async fn the_module_names_what_is_shipped() {
+    let module: Value = serde_saphyr::from_str(&read("module-config.yaml")).unwrap();
+    let objects = kustomize("default").await;
+    // The module's state is that of the first Deployment.
+    let [deployment] = of_kind(&objects, "Deployment")[..] else { panic!("there must be one Deployment") };
+    assert_eq!(module["manager"]["name"], deployment["metadata"]["name"]);
+    assert_eq!(module["manager"]["namespace"], deployment["metadata"]["namespace"]);
+    assert_eq!(module["version"], env!("CARGO_PKG_VERSION"));
+    for (key, file) in [("manifest", "nats-manager.yaml"), ("defaultCR", "nats-default-cr.yaml")] {
+        let version = module["version"].as_str().unwrap();
+        let address = module[key].as_str().unwrap();
+        assert!(address.ends_with(&format!("/{version}/{file}")), "{address}");
+    }
+
+    let scanned: Value = serde_saphyr::from_str(&read(module["security"].as_str().unwrap())).unwrap();
+    let scanned: BTreeSet<&str> =
+        scanned["bdba"].as_array().unwrap().iter().map(|image| image.as_str().unwrap()).collect();
+    let environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    for variable in environment.iter().filter(|variable| variable["name"].as_str().unwrap().ends_with("_IMAGE")) {
+        assert!(scanned.contains(variable["value"].as_str().unwrap()), "{variable}");
+    }
+    let own = format!("europe-docker.pkg.dev/kyma-project/prod/nats-manager:{}", env!("CARGO_PKG_VERSION"));
+    assert!(scanned.contains(own.as_str()), "{scanned:?}");
+}
+
+#[tokio::test]
+async fn nothing_in_the_manifest_depends_on_order_or_reverts_what_is_written_at_run_time() {
+    let objects = kustomize("default").await;
+    for kind in ["Namespace", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        assert!(of_kind(&objects, kind).is_empty(), "{kind}");
+    }
+    for object in objects.iter().filter(|object| ["Secret", "Lease"].contains(&object["kind"].as_str().unwrap())) {
+        assert!(object.get("data").is_none() && object.get("spec").is_none(), "{object}");
+    }
+}
+
+#[tokio::test]
+async fn every_field_that_busola_shows_or_edits_exists() {
+    let objects = kustomize("ui-extensions").await;
+    let [extension] = &objects[..] else { panic!("one ConfigMap") };
+    assert_eq!(extension["metadata"]["namespace"], "kube-public");
+    assert_eq!(extension["metadata"]["labels"]["busola.io/extension"], "resource");
+    let definition = serde_json::to_value(crd::definition()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut found = 0;
+    for key in ["form", "list", "details"] {
+        let content: Value = serde_saphyr::from_str(extension["data"][key].as_str().unwrap()).unwrap();
+        for field in fields(&content, "") {
+            assert!(is_in(schema, &field), "{key}: {field}");
+            found += 1;
+        }
+    }
+    assert!(found > 25, "{found}");
+    let general: Value = serde_saphyr::from_str(extension["data"]["general"].as_str().unwrap()).unwrap();
+    assert_eq!(general["resource"]["kind"], "NATS");
+}
+
+/// Paths from the resource's root: a child's is relative to its parent's in forms, and in tables.
+fn fields(value: &Value, parent: &str) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(|item| fields(item, parent)).collect(),
+        Value::Object(object) => {
+            let own = ["path", "source"].iter().find_map(|key| object.get(*key)?.as_str());
+            let is_table = object.get("widget").is_some_and(|widget| widget == "Table");
+            let is_form = object.contains_key("path");
+            let path = match own {
+                // A function of a field: Busola's own.
+                Some(own) if own.starts_with('$') => return Vec::new(),
+                Some(own) if parent.is_empty() => own.to_owned(),
+                Some(own) => format!("{parent}.{own}"),
+                None => parent.to_owned(),
+            };
+            let base = if is_table || is_form { path.as_str() } else { parent };
+            let inner = ["children", "header", "body"].iter().filter_map(|key| object.get(*key));
+            own.map(|_| path.clone()).into_iter().chain(inner.flat_map(|inner| fields(inner, base))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn is_in(schema: &Value, path: &str) -> bool {
+    let mut here = schema;
+    for step in path.split('.') {
+        let inside = if here["items"].is_object() { &here["items"] } else { here };
+        let Some(next) = inside["properties"].get(step) else { return false };
+        here = next;
+    }
+    true
+}

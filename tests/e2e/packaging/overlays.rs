@@ -1,0 +1,101 @@
+//! Every overlay builds, and an apiserver takes what it builds.
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use nats_manager_harness::eventually;
+use serde_json::{Value, json};
+
+use super::{kustomize, of_kind, path};
+use crate::world::{NAMESPACE, SOON, World, kubectl};
+
+/// With kinds that only others bring.
+const FOREIGN: [&str; 2] = ["cert-manager.io/", "monitoring.coreos.com/"];
+
+#[tokio::test]
+async fn an_apiserver_takes_every_overlay() {
+    let world = World::new().await;
+    for (folder, at_least) in [
+        ("default", 15),
+        ("namespace", 16),
+        ("certmanager", 16),
+        ("webhook", 2),
+        ("samples", 1),
+        ("ui-extensions", 1),
+        ("network-policy", 2),
+        ("monitoring", 1),
+    ] {
+        let objects = kustomize(folder).await;
+        let known: Vec<&Value> = objects
+            .iter()
+            .filter(|object| !FOREIGN.iter().any(|group| object["apiVersion"].as_str().unwrap().starts_with(group)))
+            .collect();
+        assert!(known.len() >= at_least, "{folder}: {}", known.len());
+        let documents: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let file = world.cluster.folder().join(format!("{folder}.yaml"));
+        std::fs::write(&file, documents.join("\n---\n")).unwrap();
+        let file = file.to_str().unwrap();
+        let apply =
+            ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file];
+        kubectl(&world.cluster, &apply).await.unwrap_or_else(|error| panic!("{folder}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn the_manager_is_admitted_where_pods_are_restricted() {
+    let world = World::new().await;
+    let name = "restricted";
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+    }});
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    namespaces.patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&namespace)).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), name);
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    for folder in ["default", "certmanager"] {
+        let objects = kustomize(folder).await;
+        let mut pod = of_kind(&objects, "Deployment")[0]["spec"]["template"].clone();
+        pod["metadata"]["name"] = json!("manager");
+        pod["spec"]["serviceAccountName"] = json!("default");
+        // The ServiceAccount of a new namespace comes a moment later.
+        eventually("the pod is admitted", SOON, || async {
+            pods.create(&dry_run, &serde_json::from_value(pod.clone()).unwrap()).await.map(|_| true)
+        })
+        .await;
+        pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+        let refusal = pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap_err().to_string();
+        assert!(refusal.contains("violates PodSecurity \"restricted"), "{folder}: {refusal}");
+    }
+    let _ = namespaces.delete(name, &DeleteParams::default()).await;
+}
+
+#[tokio::test]
+async fn with_cert_manager_the_manager_needs_no_ca_of_its_own() {
+    let objects = kustomize("certmanager").await;
+    assert!(of_kind(&objects, "Secret").is_empty());
+    let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap();
+    for argument in ["--leader-elect", "--webhook-cert-dir=/certificates", "--manage-webhook-configuration=false"] {
+        assert!(arguments.contains(&json!(argument)), "{arguments:?}");
+    }
+    let certificates = of_kind(&objects, "Certificate");
+    let served = certificates.iter().find(|object| object["metadata"]["name"] == "nats-manager-webhook").unwrap();
+    let volume = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["volumes"][0];
+    assert_eq!(volume["secret"]["secretName"], served["spec"]["secretName"]);
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let configuration = of_kind(&objects, kind)[0];
+        let injected = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
+        assert_eq!(injected, &json!(format!("{NAMESPACE}/nats-manager-webhook")));
+        let service = &configuration["webhooks"][0]["clientConfig"]["service"];
+        let host = format!("{}.{NAMESPACE}.svc", service["name"].as_str().unwrap());
+        assert!(served["spec"]["dnsNames"].as_array().unwrap().contains(&json!(host)));
+    }
+}
+
+#[test]
+fn the_default_resource_is_the_default_sample() {
+    let samples = std::fs::read_to_string(path("config/samples/kustomization.yaml")).unwrap();
+    assert!(samples.ends_with("- default.yaml\n"), "{samples}");
+}
