@@ -134,6 +134,12 @@ impl Observed {
         if self.pods.iter().any(|pod| pod.started) { Some(true) } else { recorded }
     }
 
+    /// A server that cannot start as it is, and why.
+    pub fn broken_server(&self) -> Option<String> {
+        let mut stay = self.pods.iter().filter(|pod| pod.terminating.is_none());
+        stay.find_map(|pod| Some(format!("{} does not start: {}", pod.name, pod.broken.as_ref()?)))
+    }
+
     /// Whether all pods of `size` servers are there and ready, and none is to be replaced.
     pub fn is_calm(&self, size: i64) -> bool {
         let spec = self.live.stateful_set.as_ref().and_then(|live| live.spec.as_ref());

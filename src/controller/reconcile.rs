@@ -181,7 +181,8 @@ async fn make(
     if !underway {
         restart(context, &sight, id, observed).await;
     }
-    let waiting = lasting_wait(&context.looker, scaling.waiting.or(gate.waiting));
+    let waiting = scaling.waiting.or(gate.waiting).or_else(|| observed.broken_server());
+    let waiting = lasting_wait(&context.looker, waiting);
     Ok(Deployment {
         servers_started: record_start(observed, recorded),
         held: scaling.held,

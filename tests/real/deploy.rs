@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
+    manager::Options,
     servers::address,
     streams::{STREAM, SUBJECT},
     world::{World, real},
@@ -36,6 +37,28 @@ fn the_default_sample_becomes_ready() {
         assert_eq!(world.messages().await, [1]);
         let config = context.get_stream(STREAM).await.unwrap().get_info().await.unwrap().config;
         assert_eq!(config.num_replicas, 3);
+    });
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_named_in_the_status() {
+    real(async |world| {
+        let mut wrong = Options::default();
+        wrong.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/none:1".to_owned());
+        let manager = world.manager_with(&wrong).await;
+        world.create(json!({"cluster": {"size": 1}})).await;
+        world
+            .status_becomes("the image is named", |status| {
+                status.conditions.iter().any(|condition| {
+                    condition.type_ == "Progressing"
+                        && condition.message
+                            == "eventing-nats-0 does not start: container nats cannot pull its image (nats-server.example/none:1)"
+                })
+            })
+            .await;
+        manager.kill().await;
+        let _manager = world.manager().await;
+        world.state_becomes("Ready").await;
     });
 }
 
