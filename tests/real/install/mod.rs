@@ -13,7 +13,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Node, PersistentVolume, Pod, Secret},
 };
 use kube::{Api, ResourceExt, api::ListParams};
-use nats_manager_harness::{RealCluster, Seen, eventually};
+use nats_manager_harness::{RealCluster, Seen, eventually, real::IMAGES};
 use serde_json::json;
 
 use crate::world::{NAME, NAMESPACE, SOON, World, real};
@@ -112,6 +112,60 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
         })
         .await;
         world.kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "-f", manifest]).await.unwrap();
+        nothing_is_left(world).await;
+    });
+}
+
+#[test]
+fn it_takes_the_place_of_another_manager() {
+    if RealCluster::available().is_ok() {
+        build_image();
+    }
+    real(async |world| {
+        let artifact = Artifact::new(world).await;
+        // The Go manager's Deployment, played by a program that only waits.
+        let old = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "nats-manager", "namespace": NAMESPACE, "labels": {"control-plane": "manager"}},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"control-plane": "manager"}},
+                "template": {
+                    "metadata": {"labels": {"control-plane": "manager"}},
+                    "spec": {
+                        "serviceAccountName": "nats-manager",
+                        "containers": [{
+                            "name": "manager",
+                            "image": IMAGES.exporter,
+                            "command": ["/prometheus-nats-exporter"],
+                            "env": [{"name": "NATS_CHART_DIR", "value": "resources/nats"}],
+                        }],
+                    },
+                },
+            },
+        });
+        let file = world.cluster.folder().join("old.yaml");
+        std::fs::write(&file, old.to_string()).unwrap();
+        world.kubectl(&["apply", "-f", file.to_str().unwrap()]).await.unwrap();
+        let wait = ["wait", "-n", NAMESPACE, "--for=condition=Available", "deployment/nats-manager", "--timeout=60s"];
+        world.kubectl(&wait).await.unwrap();
+
+        let manifest = artifact.manifest.to_str().unwrap();
+        world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", manifest]).await.unwrap();
+        create_default_resource(world, &artifact).await;
+        world
+            .kubectl(&["rollout", "status", "-n", NAMESPACE, "deployment/nats-manager", "--timeout=90s"])
+            .await
+            .unwrap();
+        assert_eq!(managers(world).await.len(), 2);
+        world.state_becomes("Ready").await;
+        configurations_become_whole(world).await;
+        nothing_restarted(world).await;
+
+        world.delete().await;
+        world.gone().await;
+        artifact.prune(&world.client).await;
         nothing_is_left(world).await;
     });
 }
