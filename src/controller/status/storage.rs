@@ -216,4 +216,19 @@ mod tests {
              Make room (nats stream purge), or limit the streams (nats stream edit --max-bytes); see docs/user/storage.md."
         );
     }
+
+    #[test]
+    fn the_documentation_shows_such_a_message() {
+        let shown = Fill {
+            server: "eventing-nats-0".to_owned(),
+            used: Bytes::mebi(52),
+            limit: Bytes::mebi(64),
+            disabled: false,
+            complete: true,
+            largest: vec![("orders".to_owned(), Bytes::mebi(52))],
+        };
+        let page = include_str!("../../../docs/user/storage.md");
+        let message = shown.message(Level::NearlyFull);
+        assert!(page.lines().any(|line| line == message), "{message}");
+    }
 }
