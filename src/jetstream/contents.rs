@@ -71,15 +71,20 @@ pub async fn ask(address: &ServerAddr) -> Result<Contents, Unreachable> {
     timeout(LIMIT, contents(address)).await.unwrap_or(Err(Unreachable::Timeout))
 }
 
-async fn contents(address: &ServerAddr) -> Result<Contents, Unreachable> {
-    let client = ConnectOptions::new()
+/// A connection without credentials.
+pub(super) async fn connect(address: &ServerAddr) -> Result<async_nats::Client, Unreachable> {
+    let connected = ConnectOptions::new()
         .name("nats-manager")
         .connection_timeout(REQUEST_LIMIT)
         .request_timeout(Some(REQUEST_LIMIT))
         .max_reconnects(1)
         .connect(address.clone())
-        .await
-        .map_err(|cause| Unreachable::Connect { address: format!("{}:{}", address.host(), address.port()), cause })?;
+        .await;
+    connected.map_err(|cause| Unreachable::Connect { address: format!("{}:{}", address.host(), address.port()), cause })
+}
+
+async fn contents(address: &ServerAddr) -> Result<Contents, Unreachable> {
+    let client = connect(address).await?;
     let answer = list(&jetstream::new(client.clone())).await;
     // The connection goes with its last handle; draining only speeds that up.
     let _ = client.drain().await;

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use async_nats::{
-    ConnectOptions, ServerAddr,
+    ServerAddr,
     jetstream::{self, response::Response},
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::Unreachable;
+use super::contents::{Unreachable, connect};
 
 /// How long all of it may take, connecting included.
 const LIMIT: Duration = Duration::from_secs(10);
-const REQUEST_LIMIT: Duration = Duration::from_secs(4);
 
 /// Has streams of the account of clients without credentials choose another leader, among the copies that
 /// are current.
@@ -22,15 +21,7 @@ pub async fn step_down(address: &ServerAddr, streams: &[String]) -> Result<(), U
 }
 
 async fn ask_all(address: &ServerAddr, streams: &[String]) -> Result<(), Unreachable> {
-    let client = ConnectOptions::new()
-        .name("nats-manager")
-        .connection_timeout(REQUEST_LIMIT)
-        .request_timeout(Some(REQUEST_LIMIT))
-        .max_reconnects(1)
-        .connect(address.clone())
-        .await
-        .map_err(|cause| Unreachable::Connect { address: format!("{}:{}", address.host(), address.port()), cause })?;
-    let context = jetstream::new(client);
+    let context = jetstream::new(connect(address).await?);
     for stream in streams {
         let failed = |cause: &dyn std::fmt::Display| Unreachable::Request(format!("step-down of {stream}: {cause}"));
         let answer = context.request(format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({})).await;
