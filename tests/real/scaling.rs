@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{consumer::pull, stream::Config};
+use async_nats::jetstream::{consumer::pull, message::PublishMessage, stream::Config};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, api::ListParams};
 use nats_manager_harness::{Seen, Tool, eventually};
@@ -40,7 +40,13 @@ pub async fn make_stream(world: &World<'_>, name: &str, replicas: usize) {
     let context = world.nats().await;
     eventually("the stream is made", SOON, || async { context.create_stream(config.clone()).await.map(|_| true) })
         .await;
-    context.publish(format!("{name}.a"), "kept".into()).await.unwrap().await.unwrap();
+    // It is there before it has a leader. The id keeps a message whose answer was lost from being a second one.
+    eventually("the message is kept", SOON, || async {
+        let message = PublishMessage::build().payload("kept".into()).message_id("kept");
+        let sent = context.send_publish(format!("{name}.a"), message).await.map_err(|error| error.to_string())?;
+        sent.await.map(|_| true).map_err(|error| error.to_string())
+    })
+    .await;
 }
 
 pub async fn make_consumer(world: &World<'_>, stream: &str) {
