@@ -50,7 +50,13 @@ impl Sight {
             .collect();
         let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
         let is_calm = looker.is_at_ease() && observed.is_calm(nats.spec.cluster.size);
-        let sighting = looker.look(&targets, if is_calm { AT_REST } else { BUSY }, was_reached).await;
+        let age = match is_calm {
+            // A stream made since would leave with a server.
+            _ if nats.spec.cluster.size < i64::from(size) => Duration::ZERO,
+            true => AT_REST,
+            false => BUSY,
+        };
+        let sighting = looker.look(&targets, age, was_reached).await;
         let lacks = match &sighting {
             Sighting::Seen(look) => jetstream::lacks(look, &expected),
             Sighting::Never(_) => Vec::new(),
