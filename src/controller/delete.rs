@@ -1,21 +1,27 @@
 //! The end of a resource: asks whether there is data to lose, and deletes only then.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use async_nats::ServerAddr;
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{PersistentVolumeClaim, Pod},
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{PersistentVolumeClaim, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, Preconditions},
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, DynamicObject, ListParams, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
 use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
+use serde::de::DeserializeOwned;
 
 use super::{
-    observe::{Observed, list_claims, server_pod},
+    build::destination_rule_resource,
+    observe::{Live, Observed, list_claims, server_pod},
     words::plainly,
 };
 use crate::jetstream::{self, Contents, Look};
@@ -107,6 +113,54 @@ pub async fn delete_data(client: &Client, id: &NamespacedName) -> Result<(), Del
         gone(api.delete(&claim.name_any(), &DeleteParams::background()).await).map_err(refused)?;
     }
     Ok(())
+}
+
+/// Deletes the other children of this resource. The garbage collector would do it, but not when the definition of
+/// the resource goes right after the resource, as it does when the module is removed: of a kind that is
+/// gone it cannot tell whether the owner is.
+pub async fn delete_children(
+    client: &Client,
+    id: &NamespacedName,
+    owner: &str,
+    live: &Live,
+) -> Result<(), DeleteError> {
+    let Live { secret, config_map, service, stateful_set: _, pod_disruption_budget, destination_rule } = live;
+    delete_child(client, id, owner, "Secret", secret.as_deref()).await?;
+    delete_child(client, id, owner, "ConfigMap", config_map.as_deref()).await?;
+    delete_child(client, id, owner, "Service", service.as_deref()).await?;
+    delete_child(client, id, owner, "PodDisruptionBudget", pod_disruption_budget.as_deref()).await?;
+    if let Some(Some(rule)) = destination_rule {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &id.namespace, &destination_rule_resource());
+        delete_owned(api, owner, "DestinationRule", &rule.metadata).await?;
+    }
+    Ok(())
+}
+
+async fn delete_child<K>(
+    client: &Client,
+    id: &NamespacedName,
+    owner: &str,
+    what: &'static str,
+    child: Option<&K>,
+) -> Result<(), DeleteError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let Some(child) = child else { return Ok(()) };
+    let api: Api<K> = Api::namespaced(client.clone(), &id.namespace);
+    delete_owned(api, owner, what, child.meta()).await
+}
+
+/// One that somebody else controls stays.
+async fn delete_owned<K>(api: Api<K>, owner: &str, what: &'static str, child: &ObjectMeta) -> Result<(), DeleteError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let is_ours = child.owner_references.iter().flatten().any(|reference| reference.uid == owner);
+    let (Some(name), true) = (&child.name, is_ours) else { return Ok(()) };
+    let exactly_this = Preconditions { uid: child.uid.clone(), resource_version: None };
+    let answer = api.delete(name, &DeleteParams::background().preconditions(exactly_this)).await;
+    gone(answer).map_err(|cause| DeleteError::Refused { what, cause })
 }
 
 async fn delete_stateful_set(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {

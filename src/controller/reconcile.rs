@@ -280,6 +280,7 @@ async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Re
         let outcome = Outcome::Deleting;
         *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
         delete::delete_data(client, id).await?;
+        delete::delete_children(client, id, &nats.uid().unwrap_or_default(), &observed.live).await?;
         finalizer::take_off(nats, context).await?;
     }
     Ok(verdict)

@@ -60,7 +60,6 @@ fn the_lifecycle_manager_installs_it_keeps_it_and_removes_it() {
 
         world.delete().await;
         world.gone().await;
-        children_are_gone(world).await;
         artifact.prune(&world.client).await;
         nothing_is_left(world).await;
     });
@@ -112,7 +111,6 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
             if let Some(found) = found { Err(format!("{:?}", found.status)) } else { Ok(true) }
         })
         .await;
-        children_are_gone(world).await;
         world.kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "-f", manifest]).await.unwrap();
         nothing_is_left(world).await;
     });
@@ -166,7 +164,6 @@ fn it_takes_the_place_of_another_manager() {
 
         world.delete().await;
         world.gone().await;
-        children_are_gone(world).await;
         artifact.prune(&world.client).await;
         nothing_is_left(world).await;
     });
@@ -248,16 +245,6 @@ async fn configurations_become_whole(world: &World<'_>) {
 async fn refuses_an_even_size(world: &World<'_>) {
     let refusal = world.patch(json!({"spec": {"cluster": {"size": 4}}})).await.unwrap_err().to_string();
     assert!(refusal.contains("size only accepts odd numbers"), "{refusal}");
-}
-
-/// Kubernetes' garbage collector takes them after the resource is gone; without the resource's kind it cannot.
-async fn children_are_gone(world: &World<'_>) {
-    eventually("the children are gone", SOON, || async {
-        let secret = world.api::<Secret>().get_opt("eventing-nats-secret").await?;
-        let config = world.api::<ConfigMap>().get_opt("eventing-nats-config").await?;
-        Ok::<_, kube::Error>(secret.is_none() && config.is_none())
-    })
-    .await;
 }
 
 async fn nothing_is_left(world: &World<'_>) {
