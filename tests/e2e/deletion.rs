@@ -5,21 +5,21 @@ mod obstacles;
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
-    core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, Service},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, Service},
     events::v1::Event,
 };
 use kube::{
     ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_api::naming;
+use nats_manager_api::{Nats, naming};
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
 use crate::{
     jetstream,
     manager::Manager,
-    objects::SERVICE,
+    objects::{BUDGET, CHILDREN, SERVICE},
     world::{NAME, NAMESPACE, SERVICE_ACCOUNT, SOON, World, condition},
 };
 
@@ -194,6 +194,41 @@ async fn the_servers_go_before_their_claims_and_nothing_comes_back() {
     // The next one of the name starts from nothing.
     let status = deploy(&world, json!({})).await;
     assert_eq!(condition(&status, "Deleted"), None);
+}
+
+/// The garbage collector would not: the resource is still there, held by somebody else's finalizer.
+#[tokio::test]
+async fn its_children_go_before_it_does() {
+    let world = World::new().await;
+    world.install_istio().await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    deploy(&world, json!({})).await;
+    let owners = world.api::<ConfigMap>();
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
+    let owner = owners.patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner)).await.unwrap();
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "other-owner", "uid": owner.uid(), "controller": true,
+    });
+    BUDGET.change(&world, json!({"metadata": {"ownerReferences": [{"$patch": "replace"}, theirs]}})).await;
+    let held = json!({"metadata": {"finalizers": ["test.example/backup", naming::FINALIZER]}});
+    world.patch(held).await.unwrap();
+
+    world.delete().await;
+    let resources = world.api::<Nats>();
+    eventually("the manager lets it go", SOON, || async {
+        Ok::<_, kube::Error>(resources.get(NAME).await?.finalizers() == ["test.example/backup"])
+    })
+    .await;
+    for child in CHILDREN {
+        let is_there = child.api(&world).get_opt(child.name).await.unwrap().is_some();
+        assert_eq!(is_there, child.kind == BUDGET.kind, "{}", child.kind);
+    }
+
+    world.patch(json!({"metadata": {"finalizers": null}})).await.unwrap();
+    world.gone().await;
+    BUDGET.delete(&world).await;
+    owners.delete("other-owner", &DeleteParams::default()).await.unwrap();
 }
 
 /// How many reconciles ended with something held back.
