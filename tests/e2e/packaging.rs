@@ -4,7 +4,7 @@ mod module;
 mod monitoring;
 mod overlays;
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use nats_manager_harness::Tool;
 use serde_json::Value;
@@ -17,6 +17,14 @@ async fn kustomize(folder: &str) -> Vec<Value> {
     assert!(output.status.success(), "{folder}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+/// Where the sources of a Go module are, which others publish their definitions with.
+fn go_module(module: &str) -> PathBuf {
+    let output = Command::new("go").args(["mod", "download", "-json", module]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{answer}");
+    PathBuf::from(answer["Dir"].as_str().unwrap())
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {

@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use k8s_openapi::{
     api::{coordination::v1::Lease, core::v1::Pod, rbac::v1::Role},
@@ -13,7 +13,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use nats_manager_api::crd;
-use nats_manager_harness::{Seen, eventually};
+use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::json;
 
 use crate::{
@@ -47,6 +47,21 @@ fn a_mistake_in_flags_or_environment_is_one_line_and_code_2() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with("nats-manager: ") && said.contains(expected), "{said}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_documented_commands_need_no_cluster() {
+    let world = World::new().await;
+    let shell = Shell::new(&world.cluster);
+    shell.has(Path::new(env!("CARGO_BIN_EXE_nats-manager")));
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/default.yaml");
+    std::fs::copy(sample, shell.folder().join("eventing-nats.yaml")).unwrap();
+    for block in documented::blocks("README.md", "run: without a cluster") {
+        let printed = shell.done(&format!("set -e\n{}", block.text)).await;
+        for kind in ["CustomResourceDefinition", "StatefulSet"] {
+            assert!(printed.contains(&format!("kind: {kind}\n")), "{printed}");
+        }
     }
 }
 

@@ -27,5 +27,6 @@ mod servers;
 mod storage;
 mod streams;
 mod survive;
+mod typed;
 mod volumes;
 mod world;

@@ -4,11 +4,17 @@ use std::time::Instant;
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{ResourceExt, api::ListParams};
-use nats_manager_harness::{Seen, eventually};
+use nats_manager_harness::{
+    Seen,
+    documented::{self, Block},
+    eventually,
+};
 use serde_json::json;
 
 use crate::{
     manager::{Manager, Options},
+    servers::is_ready,
+    typed::User,
     world::{NAME, SOON, World, real},
 };
 
@@ -107,6 +113,60 @@ fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
         watch.server_down_at_most_one();
         world.verify(&publisher.stop().await).await;
         world.state_becomes("Ready").await;
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
+    real(async |world| {
+        let _manager = running(world, &Options::default()).await;
+        let publisher = world.publisher();
+        publisher.goes_on().await;
+        let old = world.pods().await;
+        let node = world.pod(&World::server(0)).await.spec.unwrap().node_name.unwrap();
+        world.cluster.stop_node(&node).await.unwrap();
+        eventually("the server is not ready", SOON, || async {
+            let pod = world.api::<Pod>().get(&World::server(0)).await?;
+            Ok::<_, kube::Error>(if is_ready(&pod) { Seen::NotYet("it is".to_owned()) } else { Seen::Done(()) })
+        })
+        .await;
+
+        world.patch(more_cpu("800m")).await.unwrap();
+        let told = world
+            .status_becomes("what the roll waits for is told", |status| {
+                status.conditions.iter().any(|known| known.type_ == "Progressing" && known.reason == "Waiting")
+            })
+            .await;
+        let told = told.conditions.into_iter().find(|known| known.type_ == "Progressing").unwrap().message;
+        assert!(told.starts_with("eventing-nats-2 is restarted next: eventing-nats-0 "), "{told}");
+        let mut user = User::new(world).await;
+        let watch = documented::blocks("docs/user/upgrades.md", "run: watch");
+        let mut printed = Vec::new();
+        for command in watch.iter().flat_map(Block::commands) {
+            printed.push(user.types(command).await);
+        }
+        assert_eq!(printed, ["3".to_owned(), told]);
+
+        let force = documented::blocks("docs/user/upgrades.md", "run: force").remove(0).text;
+        let (force, take_back) = force.split_once('\n').unwrap();
+        user.types(force).await;
+        eventually("the others are replaced", SOON, || async {
+            let pods = world.pods().await;
+            let is_new = |pod: &&Pod| old.iter().all(|old| old.uid() != pod.uid()) && is_ready(pod);
+            let new: Vec<_> = pods.iter().filter(is_new).map(ResourceExt::name_any).collect();
+            Ok::<_, kube::Error>(if new == [World::server(1), World::server(2)] {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{new:?}"))
+            })
+        })
+        .await;
+        user.types(take_back).await;
+        world.cluster.start_node(&node).await.unwrap();
+        rolled(world, &old).await;
+        publisher.goes_on().await;
+        world.verify(&publisher.stop().await).await;
     });
 }
 

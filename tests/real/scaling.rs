@@ -5,15 +5,18 @@ use std::time::Duration;
 use async_nats::jetstream::{consumer::pull, message::PublishMessage, stream::Config};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, api::ListParams};
-use nats_manager_harness::{Seen, Tool, eventually};
+use nats_manager_harness::{Seen, Tool, documented, eventually};
 use serde_json::json;
 
 use crate::{
     manager::{Manager, Options},
     servers::is_ready,
     streams::STREAM,
+    typed::User,
     world::{NAME, SOON, World, real},
 };
+
+const PAGE: &str = "docs/user/scaling.md";
 
 /// Servers that leave stop one after the other, each after its lame duck time; names that were
 /// removed may rejoin after five minutes.
@@ -120,7 +123,7 @@ fn servers_that_were_removed_come_back_after_five_minutes() {
         let _manager = running(world, 3).await;
         world.make_stream(3).await;
         let publisher = world.publisher();
-        world.patch(size(5)).await.unwrap();
+        User::new(world).await.follows(PAGE, "run: up").await;
         counts(world, 5).await;
         world.patch(size(3)).await.unwrap();
         counts(world, 3).await;
@@ -165,8 +168,12 @@ fn servers_stay_while_they_have_the_only_copy() {
         progress_says(world, "their only copies on servers that would leave").await;
         world.state_becomes("Warning").await;
         assert_eq!(world.pods().await.len(), 5);
-        for name in &names {
-            nats(world, &["stream", "edit", name, "--replicas", "3", "--force"]).await;
+        let mut user = User::new(world).await;
+        user.types("kubectl port-forward -n kyma-system service/eventing-nats 4222 &").await;
+        for block in documented::blocks(PAGE, "run: only copies") {
+            for name in &names {
+                user.types(&block.text.replace("STREAM", name)).await;
+            }
         }
         counts(world, 3).await;
         for name in &names {
@@ -217,16 +224,15 @@ fn a_single_server_becomes_three_by_hand_with_streams_and_consumers() {
         let refused = world.patch(size(3)).await.unwrap_err().to_string();
         assert!(refused.contains("while there are streams"), "{refused}");
 
-        let folder = world.cluster.folder().join("backup");
-        let folder = folder.to_str().unwrap();
-        nats(world, &["account", "backup", folder, "--force"]).await;
-        nats(world, &["stream", "rm", "orders", "--force"]).await;
+        let mut user = User::new(world).await;
+        let named = user.follows(PAGE, "run: one to three").await;
+        assert!(named.ends_with("\norders\n"), "{named}");
+        user.types("nats stream rm orders --force").await;
         world.status_becomes("no stream is left", facts(false)).await;
-        world.patch(size(3)).await.unwrap();
+        user.follows(PAGE, "run: restore").await;
+        user.types("nats stream edit orders --replicas 3 --force").await;
         counts(world, 3).await;
         world.state_becomes("Ready").await;
-        nats(world, &["account", "restore", folder]).await;
-        nats(world, &["stream", "edit", "orders", "--replicas", "3", "--force"]).await;
 
         let mut stream = world.nats().await.get_stream("orders").await.unwrap();
         let info = stream.info().await.unwrap();

@@ -6,12 +6,17 @@ use async_nats::jetstream::stream::Config;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, ResourceExt};
 use nats_manager_api::Nats;
-use nats_manager_harness::{Seen, eventually};
+use nats_manager_harness::{
+    Seen,
+    documented::{self, Block},
+    eventually,
+};
 use serde_json::json;
 
 use crate::{
     manager::Manager,
     scaling::nats,
+    typed::User,
     world::{NAME, SOON, World, real},
 };
 
@@ -71,6 +76,10 @@ fn a_file_store_that_fills_up_is_told_of_before_it_is_full() {
         assert_eq!(publish(world, 104).await, 104);
         let message = storage_becomes(world, "NearlyFull", "Warning").await;
         assert!(message.contains("Largest streams: orders 52Mi"), "{message}");
+        let mut user = User::new(world).await;
+        for command in documented::blocks("docs/user/storage.md", "run: nearly full").iter().flat_map(Block::commands) {
+            assert_eq!(user.types(command).await, message);
+        }
         let version = world.api::<Nats>().get(NAME).await.unwrap().resource_version();
         assert_eq!(publish(world, 4).await, 4);
 

@@ -148,6 +148,23 @@ fn the_next_pod_goes_when_everything_is_whole() {
 }
 
 #[test]
+fn the_documentation_shows_what_a_waiting_roll_says() {
+    let named = |mut pod: ServerPod| {
+        pod.name = pod.name.replace("n-", "eventing-nats-");
+        pod
+    };
+    let pods: Vec<_> = pods(&["a", "a", "b"]).into_iter().map(named).collect();
+    let mut live = counted(stateful_set(3, "t", "b", 2), &pods);
+    live.metadata.name = Some("eventing-nats".to_owned());
+    let sight = Sight::Lacking("stream sap: the copy on eventing-nats-2 is not current".to_owned());
+    let gate = decide(Some(&live), &stateful_set(3, "t", "", 0), &pods, &sight);
+    let page = include_str!("../../../docs/user/upgrades.md");
+    for line in [gate.partition.to_string(), gate.waiting.unwrap()] {
+        assert!(page.lines().any(|shown| shown == line), "{line}");
+    }
+}
+
+#[test]
 fn broken_pods_of_an_old_revision_do_not_hold_up_their_repair() {
     let repair = |pods: Vec<ServerPod>, partition| {
         let live = counted(stateful_set(3, "t", "c", partition), &pods);

@@ -5,11 +5,13 @@ use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_harness::eventually;
+use nats_manager_harness::{Shell, documented, eventually};
 use serde_json::{Value, json};
 
-use super::{kustomize, of_kind, path};
+use super::{go_module, kustomize, of_kind, path};
 use crate::world::{NAMESPACE, SOON, World, kubectl};
+
+const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager@v1.21.2";
 
 /// With kinds that only others bring.
 const FOREIGN: [&str; 2] = ["cert-manager.io/", "monitoring.coreos.com/"];
@@ -40,6 +42,64 @@ async fn an_apiserver_takes_every_overlay() {
         let apply =
             ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file];
         kubectl(&world.cluster, &apply).await.unwrap_or_else(|error| panic!("{folder}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn cert_manager_takes_what_is_asked_of_it() {
+    let world = World::new().await;
+    let shell = Shell::new(&world.cluster);
+    let definitions = format!("{}/deploy/crds", go_module(CERT_MANAGER).display());
+    shell.done(&format!("kubectl apply --server-side -f {definitions}")).await;
+    shell
+        .done("kubectl wait --for=condition=Established crd/certificates.cert-manager.io crd/issuers.cert-manager.io")
+        .await;
+    let overlay = path("config/certmanager");
+    let objects = format!(
+        "kubectl kustomize {overlay} > all.yaml && kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f all.yaml"
+    );
+    let said = shell.done(&objects).await;
+    for object in ["issuer.cert-manager.io/", "certificate.cert-manager.io/nats-manager-webhook "] {
+        assert!(said.contains(object), "{said}");
+    }
+    shell.done(&format!("kubectl delete --wait=false -f {definitions}")).await;
+}
+
+/// The Prometheus operator's kinds are taken with any content: its definitions are in no registry.
+#[tokio::test]
+async fn what_is_documented_can_be_applied() {
+    let world = World::new().await;
+    let shell = Shell::new(&world.cluster);
+    std::os::unix::fs::symlink(path("config"), shell.folder().join("config")).unwrap();
+    let kinds = [("ServiceMonitor", "servicemonitors"), ("PrometheusRule", "prometheusrules")];
+    for (kind, plural) in kinds {
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+            "spec": {
+                "group": "monitoring.coreos.com",
+                "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural},
+                "versions": [{
+                    "name": "v1",
+                    "served": true,
+                    "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                }],
+            },
+        });
+        shell.done(&format!("kubectl apply -f - <<'END'\n{definition}\nEND")).await;
+        shell.done(&format!("kubectl wait --for=condition=Established crd/{plural}.monitoring.coreos.com")).await;
+    }
+    for page in ["docs/user/metrics.md", "docs/user/webhook.md"] {
+        for block in documented::blocks(page, "run: overlays") {
+            shell.done(&block.text).await;
+            shell.done(&block.text.replace("kubectl apply", "kubectl delete")).await;
+        }
+    }
+    for (_, plural) in kinds {
+        shell.done(&format!("kubectl delete crd {plural}.monitoring.coreos.com")).await;
     }
 }
 

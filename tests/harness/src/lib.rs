@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod cluster;
+pub mod documented;
 mod error;
 mod eventually;
 mod hold;
@@ -21,5 +22,5 @@ pub use eventually::{Outcome, Seen, eventually};
 pub use hold::held;
 pub use nats::{NatsOptions, NatsServer};
 pub use real::RealCluster;
-pub use shell::{Said, Shell};
+pub use shell::{Background, Said, Shell};
 pub use tools::Tool;

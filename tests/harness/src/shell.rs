@@ -2,11 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "what tests share is a test too")]
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use crate::LocalCluster;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A folder to work in, with a `kubectl` for the administrator.
 pub struct Shell {
@@ -21,6 +32,13 @@ pub struct Said {
     pub code: Option<i32>,
     /// Both outputs.
     pub text: String,
+}
+
+/// A command that goes on; killed when dropped.
+pub struct Background {
+    _child: Child,
+    // Open, or what it says next would kill it.
+    _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Shell {
@@ -40,6 +58,11 @@ impl Shell {
         Self { folder, path }
     }
 
+    /// Has a program under its own name.
+    pub fn has(&self, program: &Path) {
+        symlink(program, self.folder.path().join("bin").join(program.file_name().unwrap())).unwrap();
+    }
+
     /// Where its commands run.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -47,16 +70,37 @@ impl Shell {
 
     /// Runs a script.
     pub async fn run(&self, script: &str) -> Said {
-        let output = Command::new("sh")
+        let output = self.command(script).output().await.unwrap();
+        Said { code: output.status.code(), text: String::from_utf8(output.stdout).unwrap() }
+    }
+
+    /// Starts a command that goes on, and waits until a line that it prints has these words.
+    pub async fn start(&self, command: &str, words: &str) -> Background {
+        // Without `exec` the shell would be killed, and the command go on.
+        let mut child = self.command(&format!("exec {command}")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = timeout(STARTS_WITHIN, async {
+            while let Some(line) = said.next_line().await.unwrap() {
+                if line.contains(words) {
+                    return;
+                }
+                eprintln!("{line}");
+            }
+            panic!("{command} ended before it said {words}");
+        });
+        started.await.unwrap_or_else(|_| panic!("{command} does not say {words}"));
+        Background { _child: child, _said: said }
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &format!("exec 2>&1\n{script}")])
             .current_dir(self.folder.path())
             .env("PATH", &self.path)
             .env("HOME", self.folder.path())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap();
-        Said { code: output.status.code(), text: String::from_utf8(output.stdout).unwrap() }
+            .kill_on_drop(true);
+        command
     }
 
     /// Runs a script that is to end well; what it printed.

@@ -16,7 +16,10 @@ use kube::{Api, ResourceExt, api::ListParams};
 use nats_manager_harness::{RealCluster, Seen, eventually, real::IMAGES};
 use serde_json::json;
 
-use crate::world::{NAME, NAMESPACE, SOON, World, real};
+use crate::{
+    typed::User,
+    world::{NAME, NAMESPACE, SOON, World, real},
+};
 use artifact::{Artifact, build_image};
 
 /// How long the Kyma lifecycle manager waits for a Deployment, by its default of `progressDeadlineSeconds`, is 10
@@ -104,14 +107,8 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
             assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_some(), "NATS runs on");
         }
         // Installing it again lets it finish.
-        world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", manifest]).await.unwrap();
-        eventually("the resource is gone", SOON, || async {
-            // Its kind may be gone, too.
-            let found = world.api::<nats_manager_api::Nats>().get_opt(NAME).await.ok().flatten();
-            if let Some(found) = found { Err(format!("{:?}", found.status)) } else { Ok(true) }
-        })
-        .await;
-        world.kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "-f", manifest]).await.unwrap();
+        let mut user = User::new(world).await;
+        documented::follow(&mut user, &artifact, "docs/user/install.md", "run: after all at once").await;
         nothing_is_left(world).await;
     });
 }

@@ -66,6 +66,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
     Step::new("go", "the control plane's sources", &[Need::Go], go_checks),
     Step::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(Kind::EndToEnd, on)),
+    Step::new("demo", "the demo of the README", &[Need::Go], demo),
     Step::new("image", "the container image", &[], |_| image()),
     Step::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
     Step::new("harness", "the control plane itself", &[Need::Go], |on| tests(Kind::Harness, on)),
@@ -140,6 +141,15 @@ fn tools(_: bool) -> Result<Outcome, StepError> {
 fn go_checks(_: bool) -> Result<Outcome, StepError> {
     pass(&mut go::vet())?;
     pass(&mut go::test())
+}
+
+/// As README.md shows it, but for the end.
+fn demo(_: bool) -> Result<Outcome, StepError> {
+    pass(workspace::cargo().args(["xtask", "demo", "--once"]))?;
+    if RealCluster::available().is_ok() {
+        pass(workspace::cargo().args(["xtask", "demo", "--real", "--once", "--sample", "default"]))?;
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Before the tests that run it, so that its minutes are its own.

@@ -1,0 +1,115 @@
+//! The shell commands of the documentation. A comment before each block says where a test runs it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "what tests share is a test too")]
+
+use std::path::Path;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const SHELLS: [&str; 2] = ["```sh", "```console"];
+const END: &str = "```";
+
+/// Commands between two fences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// What the comment before it says; empty without one.
+    pub mark: String,
+    /// Its lines, without the indentation of a list.
+    pub text: String,
+}
+
+impl Block {
+    /// The commands alone, where their answers are shown too.
+    pub fn commands(&self) -> Vec<&str> {
+        self.text.lines().filter_map(|line| line.strip_prefix("$ ")).collect()
+    }
+}
+
+/// The blocks of a page with a mark, in their order; there must be one.
+pub fn blocks(page: &str, mark: &str) -> Vec<Block> {
+    let mut blocks = all(page);
+    blocks.retain(|block| block.mark == mark);
+    assert!(!blocks.is_empty(), "{page} has no block with <!-- {mark} -->");
+    blocks
+}
+
+/// Every block of a page, which is named from the root of the repository.
+pub fn all(page: &str) -> Vec<Block> {
+    parse(&std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap())
+}
+
+fn parse(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut before = "";
+    let mut lines = page.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if SHELLS.contains(&line) {
+            let comment = before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+            let text: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
+            blocks.push(Block { mark: comment.unwrap_or_default().to_owned(), text: text.join("\n") });
+        }
+        before = line;
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use super::*;
+
+    /// Which marks a page has, and the test that runs them.
+    const RUN: [(&str, &str, &str); 23] = [
+        ("README.md", "run", "tests/real/install/documented.rs"),
+        ("README.md", "run: without a cluster", "tests/e2e/process.rs"),
+        ("README.md", "run: demo", "xtask/src/test/steps.rs"),
+        ("docs/contributor/develop.md", "by hand", ""),
+        ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/install.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/install.md", "run: remove", "tests/real/install/documented.rs"),
+        ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
+        ("docs/user/metrics.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+        ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),
+        ("docs/user/refusals.md", "checked: one server", "tests/e2e/admission/documented.rs"),
+        ("docs/user/scaling.md", "checked", "tests/e2e/admission/documented.rs"),
+        ("docs/user/scaling.md", "run: up", "tests/real/scaling.rs"),
+        ("docs/user/scaling.md", "run: only copies", "tests/real/scaling.rs"),
+        ("docs/user/scaling.md", "run: one to three", "tests/real/scaling.rs"),
+        ("docs/user/scaling.md", "run: restore", "tests/real/scaling.rs"),
+        ("docs/user/storage.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
+        ("docs/user/troubleshooting.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/upgrades.md", "run: watch", "tests/real/rolling.rs"),
+        ("docs/user/upgrades.md", "run: force", "tests/real/rolling.rs"),
+        ("docs/user/webhook.md", "checked", "tests/e2e/admission/documented.rs"),
+        ("docs/user/webhook.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+    ];
+
+    #[test]
+    fn every_documented_command_is_run_by_a_test() {
+        let root = Path::new(ROOT);
+        let mut pages = vec!["README.md".to_owned()];
+        for folder in ["docs/user", "docs/contributor"] {
+            let files = fs::read_dir(root.join(folder)).unwrap();
+            pages.extend(files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
+        }
+        let marked = pages.iter().flat_map(|page| all(page).into_iter().map(move |block| (page.clone(), block.mark)));
+        let known = RUN.iter().map(|(page, mark, _)| ((*page).to_owned(), (*mark).to_owned()));
+        assert_eq!(marked.collect::<BTreeSet<_>>(), known.collect());
+
+        for (page, mark, test) in RUN.iter().filter(|(_, _, test)| !test.is_empty()) {
+            let source = fs::read_to_string(root.join(test)).unwrap();
+            let (_, name) = page.rsplit_once('/').unwrap_or(("", page));
+            assert!(source.contains(name), "{test} does not run {mark} of {page}");
+        }
+    }
+
+    #[test]
+    fn a_block_knows_what_stands_before_it() {
+        let page = "text\n<!-- run: x -->\n```sh\na\nb &\n```\n- item\n\n   ```console\n   $ c\n   d\n   ```\n```json\n{}\n```\n";
+        let block = |mark: &str, text: &str| Block { mark: mark.to_owned(), text: text.to_owned() };
+        let blocks = parse(page);
+        assert_eq!(blocks, [block("run: x", "a\nb &"), block("", "$ c\nd")]);
+        assert_eq!(blocks[1].commands(), ["c"]);
+    }
+}
