@@ -44,8 +44,8 @@ struct Grant {
     /// With its subresource: `nats/status`.
     resource: String,
     verb: String,
-    /// None for every name.
-    name: Option<String>,
+    /// One of these; empty for every name.
+    names: Vec<String>,
 }
 
 #[test]
@@ -141,7 +141,7 @@ impl Grant {
         };
         // A server-side apply that creates is logged as a patch, and asks for both.
         let created = self.verb == "create" && event.verb == "patch" && event.code == 201;
-        let named = self.name.as_ref().is_none_or(|name| *name == event.name);
+        let named = self.names.is_empty() || self.names.contains(&event.name);
         event.code < 400
             && (event.verb == self.verb || created)
             && (&event.group, &resource) == (&self.group, &self.resource)
@@ -152,8 +152,8 @@ impl Grant {
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { namespace, group, resource, verb, name } = self;
-        let (namespace, name) = (namespace.as_deref().unwrap_or("*"), name.as_deref().unwrap_or("*"));
+        let Self { namespace, group, resource, verb, names } = self;
+        let (namespace, name) = (namespace.as_deref().unwrap_or("*"), names.first().map_or("*", String::as_str));
         write!(f, "{verb} {resource}.{group} {name} in {namespace}")
     }
 }
@@ -162,7 +162,7 @@ impl fmt::Display for Grant {
 fn grants() -> Vec<Grant> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rbac");
     let mut grants = Vec::new();
-    for file in ["cluster_role.yaml", "role.yaml", "provider_role.yaml"] {
+    for file in ["cluster_role.yaml", "role.yaml", "servers_role.yaml", "webhook_roles.yaml", "provider_role.yaml"] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         for document in text.split("\n---\n") {
             if document.contains("\nkind: ClusterRole\n") {
@@ -180,23 +180,17 @@ fn grants() -> Vec<Grant> {
 }
 
 fn of_rule(namespace: Option<&str>, rule: &PolicyRule) -> Vec<Grant> {
-    let names: Vec<Option<&String>> = match rule.resource_names.iter().flatten().collect::<Vec<_>>() {
-        names if names.is_empty() => vec![None],
-        names => names.into_iter().map(Some).collect(),
-    };
     let mut grants = Vec::new();
     for group in rule.api_groups.iter().flatten() {
         for resource in rule.resources.iter().flatten() {
             for verb in &rule.verbs {
-                for name in &names {
-                    grants.push(Grant {
-                        namespace: namespace.map(ToOwned::to_owned),
-                        group: group.clone(),
-                        resource: resource.clone(),
-                        verb: verb.clone(),
-                        name: name.cloned(),
-                    });
-                }
+                grants.push(Grant {
+                    namespace: namespace.map(ToOwned::to_owned),
+                    group: group.clone(),
+                    resource: resource.clone(),
+                    verb: verb.clone(),
+                    names: rule.resource_names.clone().unwrap_or_default(),
+                });
             }
         }
     }
