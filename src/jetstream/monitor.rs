@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::handshake, header::HOST};
 use hyper_util::rt::TokioIo;
@@ -32,19 +32,36 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// The longest answer, in bytes: some ten thousand streams.
 const LONGEST: usize = 32 << 20;
 
+/// How many servers are asked at a time: the memory limit of the manager's pod has to hold their answers.
+const AT_A_TIME: usize = 2;
+
 /// Everything a look needs. Not the stream leaders alone: a stream without a leader would be
 /// invisible.
 const JETSTREAM: &str = "/jsz?accounts=1&streams=1&consumers=1&config=1";
 const SERVER: &str = "/varz";
 const HEALTH: &str = "/healthz";
 
-/// Asks all servers at a time.
+/// Asks all servers.
 pub async fn look(targets: &[Target]) -> Look {
-    let answers = join_all(targets.iter().map(|target| async {
+    let servers = each(targets, |target| async move {
         let answer = get(target.address, JETSTREAM).await;
-        (target.name.clone(), answer.and_then(|body| server(&body, target.stopping)))
-    }));
-    Look { servers: answers.await.into_iter().collect() }
+        answer.and_then(|body| server(&body, target.stopping))
+    });
+    Look { servers: servers.await }
+}
+
+async fn each<T, F>(targets: &[Target], ask: impl Fn(Target) -> F) -> BTreeMap<String, T>
+where
+    F: Future<Output = T>,
+{
+    let answers: Vec<_> = targets
+        .iter()
+        .map(|target| {
+            let (name, answer) = (target.name.clone(), ask(target.clone()));
+            async { (name, answer.await) }
+        })
+        .collect();
+    stream::iter(answers).buffer_unordered(AT_A_TIME).collect().await
 }
 
 /// Which configuration each server runs with: a digest of what it read last.
@@ -53,12 +70,12 @@ pub async fn config_digests(targets: &[Target]) -> BTreeMap<String, Result<Strin
     struct Varz {
         config_digest: String,
     }
-    let answers = join_all(targets.iter().map(|target| async {
-        let body = get(target.address, SERVER).await;
-        let digest = body.and_then(|body| serde_json::from_slice::<Varz>(&body).map_err(unreadable));
-        (target.name.clone(), digest.map(|varz| varz.config_digest))
-    }));
-    answers.await.into_iter().collect()
+    each(targets, |target| async move {
+        let body = get(target.address, SERVER).await?;
+        let varz: Varz = serde_json::from_slice(&body).map_err(unreadable)?;
+        Ok(varz.config_digest)
+    })
+    .await
 }
 
 /// Whether a server has given up writing to a stream, as it says in its health; false where it does
