@@ -5,9 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use kube::Client;
 use nats_manager_certs::Resolver;
-use nats_manager_webhook::{
-    Limits, Observer, Options, Rejection, ServeError, Verdict, Webhook as Endpoint, router, serve,
-};
+use nats_manager_webhook::{Limits, Observer, Options, ServeError, router, serve};
 use tokio::net::TcpListener;
 
 use super::{Settings, authority::Keeper, certificate::Certificate, facts::ClusterFacts, watch::caches};
@@ -89,7 +87,7 @@ impl Webhook {
     pub fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> Parts {
         let Self { listener, facts, certificate, following, keeper, metrics } = self;
         let resolver = certificate.resolver.clone();
-        let observer: Arc<dyn Observer> = Arc::new(Counted(metrics));
+        let observer: Arc<dyn Observer> = Arc::new(metrics);
         let router = router(Arc::new(facts), observer.clone(), Limits::default());
         let options = Options { lame_duck: LAME_DUCK, ..Options::default() };
         let supply = async {
@@ -100,18 +98,5 @@ impl Webhook {
             server: serve(listener, resolver, router, observer, options, stop).boxed(),
             keeper,
         }
-    }
-}
-
-/// Counts what the server does.
-struct Counted(Metrics);
-
-impl Observer for Counted {
-    fn reviewed(&self, webhook: Endpoint, verdict: Verdict, took: Duration) {
-        self.0.reviewed(webhook.as_str(), verdict.as_str(), took);
-    }
-
-    fn handshake_rejected(&self, reason: Rejection) {
-        self.0.handshake_rejected(reason.as_str());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nats_manager_webhook::{Observer, Rejection, Verdict, Webhook};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -42,15 +43,25 @@ struct CertificateLabels {
 const REVIEW_BUCKETS: [f64; 8] = [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0];
 
 impl AdmissionMetrics {
+    /// All counters at zero: Prometheus sees no increase where a series begins at one.
     pub(super) fn new() -> Self {
-        Self {
+        let metrics = Self {
             reviews: Family::default(),
             review_duration: Histogram::new(REVIEW_BUCKETS),
             rejected_handshakes: Family::default(),
             expiry: Family::default(),
             renewals: Family::default(),
             failures: Counter::default(),
+        };
+        for (webhook, verdict) in
+            Webhook::ALL.into_iter().flat_map(|webhook| Verdict::ALL.map(|verdict| (webhook, verdict)))
+        {
+            drop(metrics.reviews.get_or_create(&ReviewLabels::of(webhook, verdict)));
         }
+        for reason in Rejection::ALL {
+            drop(metrics.rejected_handshakes.get_or_create(&HandshakeLabels { reason: reason.as_str() }));
+        }
+        metrics
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -89,19 +100,25 @@ impl AdmissionMetrics {
     }
 }
 
-impl Metrics {
-    /// An admission review was answered.
-    pub fn reviewed(&self, webhook: &'static str, verdict: &'static str, took: Duration) {
+impl ReviewLabels {
+    fn of(webhook: Webhook, verdict: Verdict) -> Self {
+        Self { webhook: webhook.as_str(), verdict: verdict.as_str() }
+    }
+}
+
+impl Observer for Metrics {
+    fn reviewed(&self, webhook: Webhook, verdict: Verdict, took: Duration) {
         let metrics = self.admission();
-        metrics.reviews.get_or_create(&ReviewLabels { webhook, verdict }).inc();
+        metrics.reviews.get_or_create(&ReviewLabels::of(webhook, verdict)).inc();
         metrics.review_duration.observe(took.as_secs_f64());
     }
 
-    /// A TLS handshake failed.
-    pub fn handshake_rejected(&self, reason: &'static str) {
-        self.admission().rejected_handshakes.get_or_create(&HandshakeLabels { reason }).inc();
+    fn handshake_rejected(&self, reason: Rejection) {
+        self.admission().rejected_handshakes.get_or_create(&HandshakeLabels { reason: reason.as_str() }).inc();
     }
+}
 
+impl Metrics {
     /// A certificate, `ca` or `leaf`, was replaced.
     pub fn certificate_renewed(&self, certificate: &'static str) {
         self.admission().renewals.get_or_create(&CertificateLabels { certificate }).inc();

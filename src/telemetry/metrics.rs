@@ -100,6 +100,10 @@ impl Metrics {
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
         };
+        // Prometheus sees no increase where a series begins at one.
+        for outcome in Outcome::ALL {
+            drop(metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }));
+        }
         metrics.register();
         Self(Arc::new(metrics))
     }
@@ -233,6 +237,8 @@ impl Inner {
 }
 
 impl Outcome {
+    const ALL: [Self; 4] = [Self::Success, Self::Held, Self::Refused, Self::Error];
+
     fn label(self) -> &'static str {
         match self {
             Self::Success => "success",

@@ -78,6 +78,10 @@ impl Webhook {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Allowed, Self::Patched, Self::Refused, Self::Ignored, Self::Unreadable, Self::Failed];
+
     /// The name, as a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -92,6 +96,9 @@ impl Verdict {
 }
 
 impl Rejection {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Timeout, Self::Closed, Self::Untrusted, Self::NoCertificate, Self::Protocol];
+
     /// The name, as a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
