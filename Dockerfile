@@ -1,6 +1,7 @@
 # The image of NATS Manager: one static program, run as nobody in particular. `cargo xtask image` makes the same
 # without Docker.
-FROM rust:1.95-slim-bookworm AS build
+# The version is that of rust-toolchain.toml, which is not copied: it would have rustup fetch what only developers need.
+FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 ARG REVISION=unknown
@@ -12,7 +13,9 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
 
 FROM scratch
 ARG REVISION=unknown
+ARG VERSION=unknown
 LABEL org.opencontainers.image.title=nats-manager \
+      org.opencontainers.image.version=$VERSION \
       org.opencontainers.image.revision=$REVISION \
       org.opencontainers.image.licenses=Apache-2.0
 COPY --from=build /nats-manager /nats-manager

@@ -31,8 +31,9 @@ Environment:
   KYMA_FIPS_MODE_ENABLED              true: the three images come from NATS_IMAGE_FIPS,
                                       NATS_SERVER_CONFIG_RELOADER_IMAGE_FIPS and
                                       PROMETHEUS_NATS_EXPORTER_IMAGE_FIPS [default: false]
-  POD_NAMESPACE                       namespace of the lease [default: NATS_CR_NAMESPACE]
-  POD_NAME                            name under which the lease is held [default: host name]
+  POD_NAMESPACE                       the manager's own namespace [default: NATS_CR_NAMESPACE]
+  POD_NAME                            name under which the lease is held [default: HOSTNAME]
+  NATS_URL                            as --nats-url
   KUBECONFIG                          the cluster, when not running inside one
 
 Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or environment.";

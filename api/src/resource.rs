@@ -70,14 +70,18 @@ pub struct NatsSpec {
     pub jet_stream: JetStream,
     /// What the NATS servers log.
     pub logging: Logging,
-    /// CPU and memory of each NATS server. A limit or request of cpu or memory that is left out is
-    /// filled in from the defaults: limits 500m and 1Gi, requests 40m and 64Mi.
+    /// CPU (cores, such as 500m) and memory (bytes, such as 1Gi) of each NATS server. Where one is
+    /// left out, a limit becomes the larger of its default and the request, a request the smaller
+    /// of its default and the limit.
     pub resources: ResourceRequirements,
     /// Annotations to add to the StatefulSet, its pods, the Service, the ConfigMap, the Secret
-    /// and the DestinationRule.
+    /// and the DestinationRule: at most 1000, and 252 KiB together. Those that NATS Manager sets
+    /// itself are refused: nats.operator.kyma-project.io/*, prometheus.io/scrape,
+    /// prometheus.io/port, sidecar.istio.io/inject. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Labels to add to all objects of the NATS cluster.
+    /// Labels to add to all objects of the NATS cluster: at most 1000. Those that NATS Manager sets
+    /// itself are refused, such as app.kubernetes.io/name. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -111,15 +115,16 @@ fn drop_nulls(value: &mut Value) {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cluster {
-    /// How many NATS servers run, 1 to 99 and odd, so that a majority always exists. With 1 there
-    /// is no redundancy; 3 survive the loss of one. It cannot go back to 1. Default: 3.
+    /// How many NATS servers run: an odd number, 1 to 99. 1 has no redundancy, 3 survive the loss
+    /// of one, 5 of two. From 1 it grows only while there are no streams, and it cannot go back to
+    /// 1. Default: 3.
     #[schemars(range(min = 1, max = 99), extend("x-kubernetes-validations" = [
         cel("self % 2 != 0", message::ODD_SIZE),
     ]))]
     pub size: i64,
 }
 
-/// Where JetStream keeps messages.
+/// Where JetStream keeps messages: on volumes, in memory or both. At least one must be enabled.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -141,8 +146,9 @@ pub struct JetStream {
 pub struct MemStorage {
     /// Whether streams may be kept in memory. Default: true.
     pub enabled: bool,
-    /// How much memory of each server streams may take, in bytes. Keep it well below the memory
-    /// limit in `spec.resources`. Default: 1Gi.
+    /// How much memory of each server streams may take, in bytes, such as 256Mi: more than 0 while
+    /// enabled, at most the memory limit in `spec.resources`, and better below 80% of it. Default:
+    /// 1Gi.
     pub size: RawQuantity,
 }
 
@@ -154,11 +160,12 @@ pub struct FileStorage {
     /// Whether streams may be kept on volumes. Without it nothing outlives a pod. It cannot be
     /// changed later. Default: true.
     pub enabled: bool,
-    /// The StorageClass of the volumes; `default` stands for the cluster's default class. It
-    /// cannot be changed later. Default: default.
+    /// The StorageClass of the volumes; `default`, or nothing, stands for the cluster's default
+    /// class. It cannot be changed later. Default: default.
     pub storage_class_name: String,
-    /// The size of each server's volume, in bytes. It cannot be changed later. Default: 1Gi, or
-    /// 20Gi where the cloud provider is alicloud, which is also the smallest size there.
+    /// The size of each server's volume, in bytes, such as 20Gi; 0 means not set. It cannot be
+    /// changed later. Default: 1Gi, or 20Gi where the cloud provider is alicloud, which is also the
+    /// smallest size there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawQuantity", extend("default" = null))]
     pub size: Option<RawQuantity>,
@@ -168,9 +175,10 @@ pub struct FileStorage {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Logging {
-    /// Whether debug messages are logged. Default: false.
+    /// Whether debug messages are logged. They are many: turn it off after use. Default: false.
     pub debug: bool,
-    /// Whether every protocol message is logged: for hunting an error only. Default: false.
+    /// Whether every protocol message is logged, which slows the servers down: for hunting an error
+    /// only. Default: false.
     pub trace: bool,
 }
 

@@ -10,11 +10,12 @@ use crate::quantity::RawQuantity;
 /// `core/v1` `ResourceRequirements`, with quantities kept as they were written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceRequirements {
-    /// The most that the server may use, by resource (cpu, memory, ...).
+    /// The most that a server may use, by resource (cpu, memory, ...). Default: cpu 500m, memory
+    /// 1Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, RawQuantity>", extend("default" = null))]
     pub limits: Option<BTreeMap<String, RawQuantity>>,
-    /// What the server is sure to get, by resource. At most the limit.
+    /// What a server is sure to get, by resource: at most the limit. Default: cpu 40m, memory 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, RawQuantity>", extend("default" = null))]
     pub requests: Option<BTreeMap<String, RawQuantity>>,

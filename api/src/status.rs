@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What NATS Manager sees of the cluster. Read tolerantly: whatever an older manager stored.
+// Read tolerantly: whatever an older manager stored.
+/// What NATS Manager sees of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NatsStatus {
@@ -26,7 +27,8 @@ pub struct NatsStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool", extend("default" = null))]
     pub servers_started: Option<bool>,
-    /// What JetStream holds, as far as admission needs to know it. Absent until it was asked.
+    /// What JetStream holds, as far as the admission webhook needs to know it. Absent until the
+    /// servers were asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "JetStreamStatus", extend("default" = null))]
     pub jet_stream: Option<JetStreamStatus>,

@@ -3,6 +3,7 @@
 mod module;
 mod monitoring;
 mod overlays;
+mod pages;
 
 use std::{path::PathBuf, process::Command};
 

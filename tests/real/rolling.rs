@@ -148,9 +148,9 @@ fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
         }
         assert_eq!(printed, ["3".to_owned(), told]);
 
-        let force = documented::blocks("docs/user/upgrades.md", "run: force").remove(0).text;
-        let (force, take_back) = force.split_once('\n').unwrap();
-        user.types(force).await;
+        let force = documented::blocks("docs/user/upgrades.md", "run: force");
+        let [force, take_back] = &force[..] else { panic!("{force:?}") };
+        user.types(&force.text).await;
         eventually("the others are replaced", SOON, || async {
             let pods = world.pods().await;
             let is_new = |pod: &&Pod| old.iter().all(|old| old.uid() != pod.uid()) && is_ready(pod);
@@ -162,7 +162,7 @@ fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
             })
         })
         .await;
-        user.types(take_back).await;
+        user.types(&take_back.text).await;
         world.cluster.start_node(&node).await.unwrap();
         rolled(world, &old).await;
         publisher.goes_on().await;

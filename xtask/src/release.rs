@@ -22,10 +22,8 @@ pub(crate) struct Options {
     output: PathBuf,
 }
 
-const IMAGE: &str = concat!("europe-docker.pkg.dev/kyma-project/prod/nats-manager:", env!("CARGO_PKG_VERSION"));
-
 /// What `config/manager` says.
-const IMAGE_LINE: &str = "image: nats-manager:latest\n";
+const IMAGE: &str = concat!("europe-docker.pkg.dev/kyma-project/prod/nats-manager:", env!("CARGO_PKG_VERSION"));
 
 /// Each artifact, and where it comes from.
 const ARTIFACTS: [(&str, &str); 2] =
@@ -38,7 +36,7 @@ pub(crate) enum ReleaseError {
     Tool(#[from] nats_manager_harness::Error),
     #[error("kubectl kustomize {folder}: {cause}")]
     Kustomize { folder: &'static str, cause: String },
-    #[error("config/manager has the manager's image in {0} places, not in one")]
+    #[error("config/manager has the image {IMAGE} in {0} places, not in one")]
     Image(usize),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -70,8 +68,9 @@ fn kustomize(folder: &'static str) -> Result<String, ReleaseError> {
 }
 
 fn with_image(manifest: &str, image: &str) -> Result<String, ReleaseError> {
-    match manifest.matches(IMAGE_LINE).count() {
-        1 => Ok(manifest.replace(IMAGE_LINE, &format!("image: {image}\n"))),
+    let line = |image: &str| format!("image: {image}\n");
+    match manifest.matches(&line(IMAGE)).count() {
+        1 => Ok(manifest.replace(&line(IMAGE), &line(image))),
         count => Err(ReleaseError::Image(count)),
     }
 }
@@ -87,8 +86,8 @@ mod tests {
 
     #[test]
     fn the_image_is_named_once() {
-        let manifest = "a:\n  image: nats-manager:latest\n";
-        assert_eq!(with_image(manifest, "b.example/m:1").unwrap(), "a:\n  image: b.example/m:1\n");
+        let manifest = format!("a:\n  image: {IMAGE}\n");
+        assert_eq!(with_image(&manifest, "b.example/m:1").unwrap(), "a:\n  image: b.example/m:1\n");
         assert!(matches!(with_image(&manifest.repeat(2), "m:1"), Err(ReleaseError::Image(2))));
         assert!(matches!(with_image("a: b\n", "m:1"), Err(ReleaseError::Image(0))));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nats_manager::settings::Settings;
 use nats_manager_api::crd;
 use serde_json::Value;
 
@@ -25,12 +26,49 @@ async fn the_module_names_what_is_shipped() {
     let scanned: Value = serde_saphyr::from_str(&read(module["security"].as_str().unwrap())).unwrap();
     let scanned: BTreeSet<&str> =
         scanned["bdba"].as_array().unwrap().iter().map(|image| image.as_str().unwrap()).collect();
-    let environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
-    for variable in environment.iter().filter(|variable| variable["name"].as_str().unwrap().ends_with("_IMAGE")) {
-        assert!(scanned.contains(variable["value"].as_str().unwrap()), "{variable}");
-    }
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let images = container["env"].as_array().unwrap().iter().filter(|variable| is_image(variable));
+    let mut used: BTreeSet<&str> = images.map(|variable| variable["value"].as_str().unwrap()).collect();
+    assert_eq!(used.len(), 6, "{used:?}");
     let own = format!("europe-docker.pkg.dev/kyma-project/prod/nats-manager:{}", env!("CARGO_PKG_VERSION"));
-    assert!(scanned.contains(own.as_str()), "{scanned:?}");
+    assert_eq!(container["image"], own);
+    used.insert(&own);
+    assert_eq!(used, scanned);
+    let page = module["documentation"].as_str().unwrap().rsplit_once("/nats-manager/").unwrap().1;
+    assert!(read(&format!("docs/{page}.md")).starts_with("# "), "{page}");
+}
+
+fn is_image(variable: &Value) -> bool {
+    variable["name"].as_str().unwrap().contains("_IMAGE")
+}
+
+#[tokio::test]
+async fn the_manager_starts_with_the_shipped_environment_with_and_without_fips() {
+    let objects = kustomize("default").await;
+    let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+    let shipped = container["env"].as_array().unwrap();
+    for (fips, ending) in [("false", "nats:2.14.2-scratch"), ("true", "nats-fips:2.14.2")] {
+        let settings = Settings::from_env(|name| {
+            let variable = shipped.iter().find(|variable| variable["name"] == name)?;
+            // Kyma switches it in the pods.
+            if name == "KYMA_FIPS_MODE_ENABLED" {
+                Some(fips.to_owned())
+            } else {
+                variable["value"].as_str().map(Into::into)
+            }
+        });
+        let nats = settings.unwrap().images.nats;
+        assert!(nats.ends_with(ending), "{nats}");
+    }
+}
+
+#[test]
+fn the_image_is_built_with_the_toolchain_of_the_repository() {
+    let toolchain = read("rust-toolchain.toml");
+    let channel =
+        toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"').to_owned();
+    let dockerfile = read("Dockerfile");
+    assert!(dockerfile.contains(&format!("\nFROM rust:{channel}-slim-")), "{channel}");
 }
 
 #[tokio::test]
@@ -56,9 +94,14 @@ async fn every_field_that_busola_shows_or_edits_exists() {
     for key in ["form", "list", "details"] {
         let content: Value = serde_saphyr::from_str(extension["data"][key].as_str().unwrap()).unwrap();
         for field in fields(&content, "") {
-            assert!(is_in(schema, &field), "{key}: {field}");
+            assert!(field.starts_with("metadata.") || find(schema, &field).is_some(), "{key}: {field}");
             found += 1;
         }
+    }
+    let form: Value = serde_saphyr::from_str(extension["data"]["form"].as_str().unwrap()).unwrap();
+    for field in without_widget(&form, "") {
+        let shown = find(schema, &field).and_then(|schema| schema.get("type"));
+        assert!(field.starts_with("metadata.") || shown.is_some(), "Busola has no widget of its own for {field}");
     }
     assert!(found > 25, "{found}");
     let general: Value = serde_saphyr::from_str(extension["data"]["general"].as_str().unwrap()).unwrap();
@@ -88,12 +131,23 @@ fn fields(value: &Value, parent: &str) -> Vec<String> {
     }
 }
 
-fn is_in(schema: &Value, path: &str) -> bool {
-    let mut here = schema;
-    for step in path.split('.') {
-        let inside = if here["items"].is_object() { &here["items"] } else { here };
-        let Some(next) = inside["properties"].get(step) else { return false };
-        here = next;
+/// Fields of a form that are left to their type.
+fn without_widget(form: &Value, parent: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for field in form.as_array().unwrap() {
+        let path = format!("{parent}{}", field["path"].as_str().unwrap());
+        if let Some(children) = field.get("children") {
+            found.extend(without_widget(children, &format!("{path}.")));
+        } else if field.get("widget").is_none() {
+            found.push(path);
+        }
     }
-    true
+    found
+}
+
+fn find<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(schema, |here, step| {
+        let inside = if here["items"].is_object() { &here["items"] } else { here };
+        inside["properties"].get(step)
+    })
 }

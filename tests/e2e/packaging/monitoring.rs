@@ -48,6 +48,21 @@ async fn each_alert_fires_when_it_should_and_not_else() {
 }
 
 #[tokio::test]
+async fn each_alert_has_a_paragraph_and_a_link_to_it() {
+    let page = read("docs/user/metrics.md");
+    let rules = rules().await;
+    let alerts = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    for alert in alerts {
+        let name = alert["alert"].as_str().unwrap();
+        let paragraph = page.split_once(&format!("\n### {name}\n\n")).map(|(_, rest)| rest);
+        assert!(paragraph.is_some_and(|text| !text.starts_with('#')), "{name}");
+        assert!(page.contains(&format!("| `{name}` | {} |", alert["labels"]["severity"].as_str().unwrap())), "{name}");
+        let link = alert["annotations"]["runbook_url"].as_str().unwrap();
+        assert!(link.ends_with(&format!("/docs/user/metrics.md#{}", name.to_lowercase())), "{link}");
+    }
+}
+
+#[tokio::test]
 async fn every_query_of_the_dashboards_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let queries = [queries("nats-manager"), queries("nats")].concat();

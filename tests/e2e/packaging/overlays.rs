@@ -1,9 +1,12 @@
 //! Every overlay builds, and an apiserver takes what it builds.
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Node, Pod},
+    rbac::v1::PolicyRule,
+};
 use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use nats_manager_harness::{Shell, documented, eventually};
 use serde_json::{Value, json};
@@ -12,6 +15,7 @@ use super::{go_module, kustomize, of_kind, path};
 use crate::world::{NAMESPACE, SOON, World, kubectl};
 
 const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager@v1.21.2";
+const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator@v0.92.0";
 
 /// With kinds that only others bring.
 const FOREIGN: [&str; 2] = ["cert-manager.io/", "monitoring.coreos.com/"];
@@ -65,32 +69,17 @@ async fn cert_manager_takes_what_is_asked_of_it() {
     shell.done(&format!("kubectl delete --wait=false -f {definitions}")).await;
 }
 
-/// The Prometheus operator's kinds are taken with any content: its definitions are in no registry.
 #[tokio::test]
 async fn what_is_documented_can_be_applied() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
     std::os::unix::fs::symlink(path("config"), shell.folder().join("config")).unwrap();
-    let kinds = [("ServiceMonitor", "servicemonitors"), ("PrometheusRule", "prometheusrules")];
-    for (kind, plural) in kinds {
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
-            "spec": {
-                "group": "monitoring.coreos.com",
-                "scope": "Namespaced",
-                "names": {"kind": kind, "plural": plural},
-                "versions": [{
-                    "name": "v1",
-                    "served": true,
-                    "storage": true,
-                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-                }],
-            },
-        });
-        shell.done(&format!("kubectl apply -f - <<'END'\n{definition}\nEND")).await;
-        shell.done(&format!("kubectl wait --for=condition=Established crd/{plural}.monitoring.coreos.com")).await;
+    let folder = go_module(PROMETHEUS_OPERATOR).join("example/prometheus-operator-crd");
+    let definitions = ["servicemonitors", "prometheusrules"]
+        .map(|plural| format!("{}/monitoring.coreos.com_{plural}.yaml", folder.display()));
+    for definition in &definitions {
+        shell.done(&format!("kubectl apply --server-side -f {definition}")).await;
+        shell.done(&format!("kubectl wait --for=condition=Established -f {definition}")).await;
     }
     for page in ["docs/user/metrics.md", "docs/user/webhook.md"] {
         for block in documented::blocks(page, "run: overlays") {
@@ -98,8 +87,8 @@ async fn what_is_documented_can_be_applied() {
             shell.done(&block.text.replace("kubectl apply", "kubectl delete")).await;
         }
     }
-    for (_, plural) in kinds {
-        shell.done(&format!("kubectl delete crd {plural}.monitoring.coreos.com")).await;
+    for definition in &definitions {
+        shell.done(&format!("kubectl delete -f {definition}")).await;
     }
 }
 
@@ -128,6 +117,16 @@ async fn the_manager_is_admitted_where_pods_are_restricted() {
         let refusal = pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap_err().to_string();
         assert!(refusal.contains("violates PodSecurity \"restricted"), "{folder}: {refusal}");
     }
+    // And the servers', as they are rendered.
+    let shell = Shell::new(&world.cluster);
+    let binary = env!("CARGO_BIN_EXE_nats-manager");
+    let rendered = shell.done(&format!("{binary} render -f {}", path("config/samples/full-spec.yaml"))).await;
+    let mut documents = rendered.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
+    let stateful_set = documents.find(|object| object["kind"] == "StatefulSet").unwrap();
+    let mut pod = stateful_set["spec"]["template"].clone();
+    pod["metadata"]["name"] = json!("server");
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(json!({"name": "eventing-nats-js-pvc", "emptyDir": {}}));
+    pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap();
     let _ = namespaces.delete(name, &DeleteParams::default()).await;
 }
 
@@ -135,6 +134,12 @@ async fn the_manager_is_admitted_where_pods_are_restricted() {
 async fn with_cert_manager_the_manager_needs_no_ca_of_its_own() {
     let objects = kustomize("certmanager").await;
     assert!(of_kind(&objects, "Secret").is_empty());
+    for kind in ["Role", "ClusterRole"] {
+        let rules = of_kind(&objects, kind).into_iter().flat_map(|role| role["rules"].as_array().unwrap());
+        for rule in rules.map(Value::to_string) {
+            assert!(!rule.contains("webhook"), "{kind}: {rule}");
+        }
+    }
     let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
     let arguments = container["args"].as_array().unwrap();
     for argument in ["--leader-elect", "--webhook-cert-dir=/certificates", "--manage-webhook-configuration=false"] {
@@ -151,6 +156,50 @@ async fn with_cert_manager_the_manager_needs_no_ca_of_its_own() {
         let service = &configuration["webhooks"][0]["clientConfig"]["service"];
         let host = format!("{}.{NAMESPACE}.svc", service["name"].as_str().unwrap());
         assert!(served["spec"]["dnsNames"].as_array().unwrap().contains(&json!(host)));
+    }
+}
+
+#[tokio::test]
+async fn two_managers_start_on_the_only_node_of_a_small_cluster() {
+    let world = World::new().await;
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let all = nodes.list(&ListParams::default()).await.unwrap().items;
+    let cordon = async |is_out: bool| {
+        for node in &all[1..] {
+            let patch = Patch::Merge(json!({"spec": {"unschedulable": is_out}}));
+            nodes.patch(&node.name_any(), &PatchParams::default(), &patch).await.unwrap();
+        }
+    };
+    cordon(true).await;
+    let shell = Shell::new(&world.cluster);
+    let deployment = path("config/manager/deployment.yaml");
+    shell.done(&format!("kubectl apply -f {deployment}")).await;
+    let said = shell.run("kubectl rollout status -n kyma-system deployment/nats-manager --timeout=60s").await;
+    let pods = world.api::<Pod>().list(&ListParams::default().labels("nats.operator.kyma-project.io/manager")).await;
+    cordon(false).await;
+    shell.done(&format!("kubectl delete -f {deployment}")).await;
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let on: Vec<_> = pods.unwrap().items.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
+    assert_eq!(on, vec![all[0].name_any(); 2]);
+}
+
+#[tokio::test]
+async fn pods_and_volumes_of_servers_may_be_deleted_and_no_others() {
+    let objects = kustomize("rbac").await;
+    let granted_by = ["Role", "ClusterRole"].iter().flat_map(|kind| of_kind(&objects, kind));
+    let rules: Vec<PolicyRule> =
+        granted_by.flat_map(|role| serde_json::from_value::<Vec<PolicyRule>>(role["rules"].clone()).unwrap()).collect();
+    for (resource, prefix) in
+        [("pods", "eventing-nats-"), ("persistentvolumeclaims", "eventing-nats-js-pvc-eventing-nats-")]
+    {
+        let may_delete = rules.iter().filter(|rule| {
+            rule.resources.iter().flatten().any(|known| known == resource)
+                && rule.verbs.iter().any(|verb| verb == "delete")
+        });
+        let names: Vec<&String> = may_delete.flat_map(|rule| rule.resource_names.iter().flatten()).collect();
+        // The schema's maximum.
+        let all: Vec<String> = (0..99).map(|ordinal| format!("{prefix}{ordinal}")).collect();
+        assert_eq!(names, all.iter().collect::<Vec<_>>(), "{resource}");
     }
 }
 

@@ -59,15 +59,21 @@ mod tests {
     use super::*;
 
     /// Which marks a page has, and the test that runs them.
-    const RUN: [(&str, &str, &str); 23] = [
+    const RUN: [(&str, &str, &str); 30] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
         ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/high-availability.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/install.md", "run: image", "tests/real/install/artifact.rs"),
+        ("docs/user/install.md", "run: manifests", "tests/real/install/artifact.rs"),
+        ("docs/user/install.md", "run: from a checkout", "tests/real/install/mod.rs"),
+        ("docs/user/install.md", "run: force", "tests/real/install/mod.rs"),
         ("docs/user/install.md", "run: remove", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
+        ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/metrics.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),
         ("docs/user/refusals.md", "checked: one server", "tests/e2e/admission/documented.rs"),
@@ -78,6 +84,7 @@ mod tests {
         ("docs/user/scaling.md", "run: restore", "tests/real/scaling.rs"),
         ("docs/user/storage.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
+        ("docs/user/takeover.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/troubleshooting.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/upgrades.md", "run: watch", "tests/real/rolling.rs"),
         ("docs/user/upgrades.md", "run: force", "tests/real/rolling.rs"),

@@ -10,7 +10,7 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
 };
-use nats_manager_harness::{Seen, eventually, real::IMAGES};
+use nats_manager_harness::{Seen, documented, eventually, real::IMAGES};
 use serde_json::{Value, json};
 
 use crate::world::{SOON, World};
@@ -31,14 +31,14 @@ pub struct Artifact {
 
 /// Builds the image; call it from outside of the cluster's network. It takes minutes at first.
 pub fn build_image() {
-    xtask(&["image"]);
+    in_checkout("run: image", "");
 }
 
 impl Artifact {
     /// Makes the artifacts, and gives the nodes the image.
     pub async fn new(world: &World<'_>) -> Self {
         let folder = world.cluster.folder().join("release");
-        xtask(&["release-manifests", "--image", MANAGER_IMAGE, "--output", folder.to_str().unwrap()]);
+        in_checkout("run: manifests", &format!(" --output {}", folder.display()));
         let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/image/nats-manager.tar");
         world.cluster.load_image(&image).await.unwrap();
 
@@ -130,8 +130,11 @@ fn rewrite_images(object: &mut DynamicObject) {
     }
 }
 
-fn xtask(arguments: &[&str]) {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "--quiet", "--package", "xtask", "--"]).args(arguments);
-    assert!(cargo.status().unwrap().success(), "cargo xtask {arguments:?}");
+/// Runs what `docs/user/install.md` tells who has a checkout, and no registry.
+fn in_checkout(mark: &str, more: &str) {
+    for block in documented::blocks("docs/user/install.md", mark) {
+        let script = block.text.replace("YOUR/IMAGE:TAG", MANAGER_IMAGE) + more;
+        let status = Command::new("sh").args(["-ec", &script]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.unwrap().success(), "{script}");
+    }
 }

@@ -11,8 +11,14 @@ use crate::{
     world::{World, real},
 };
 
+/// What they say of a cluster that serves Eventing.
+const PAGES: [&str; 6] =
+    ["access.md", "high-availability.md", "metrics.md", "storage.md", "takeover.md", "troubleshooting.md"];
+
 /// Where the documentation takes the artifacts from; here they are those of this checkout.
 const RELEASES: &str = "https://github.com/kyma-project/nats-manager/releases/latest/download/";
+/// Where they are made by who has a checkout.
+const MADE: &str = "target/release-manifests/";
 
 #[test]
 fn the_documented_commands_install_show_change_and_remove_it() {
@@ -27,8 +33,8 @@ fn the_documented_commands_install_show_change_and_remove_it() {
         // A second installation changes nothing.
         follow(&mut user, &artifact, "README.md", "run").await;
         serves_eventing(world).await;
-        for page in ["docs/user/access.md", "docs/user/storage.md", "docs/user/troubleshooting.md"] {
-            follow(&mut user, &artifact, page, "run").await;
+        for page in PAGES {
+            follow(&mut user, &artifact, &format!("docs/user/{page}"), "run").await;
         }
         follow(&mut user, &artifact, "docs/user/install.md", "run: remove").await;
         nothing_is_left(world).await;
@@ -37,9 +43,9 @@ fn the_documented_commands_install_show_change_and_remove_it() {
 
 /// Types the blocks of a page, with this checkout's artifacts.
 pub(super) async fn follow(user: &mut User, artifact: &Artifact, page: &str, mark: &str) {
-    let folder = artifact.manifest.parent().unwrap().display();
+    let folder = format!("{}/", artifact.manifest.parent().unwrap().display());
     for block in documented::blocks(page, mark) {
-        user.types(&block.text.replace(RELEASES, &format!("{folder}/"))).await;
+        user.types(&block.text.replace(RELEASES, &folder).replace(MADE, &folder)).await;
     }
 }
 

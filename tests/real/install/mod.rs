@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::{
     admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
     apps::v1::{Deployment, StatefulSet},
-    core::v1::{ConfigMap, Node, PersistentVolume, Pod, Secret},
+    core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{Api, ResourceExt, api::ListParams};
 use nats_manager_harness::{RealCluster, Seen, eventually, real::IMAGES};
 use serde_json::json;
 
 use crate::{
+    scaling::make_stream,
     typed::User,
     world::{NAME, NAMESPACE, SOON, World, real},
 };
@@ -26,6 +28,7 @@ use artifact::{Artifact, build_image};
 /// minutes; who installs by hand is less patient.
 const AVAILABLE: Duration = Duration::from_mins(1);
 const READY: Duration = Duration::from_secs(90);
+const PAGE: &str = "docs/user/install.md";
 const MANAGER: &str = "nats.operator.kyma-project.io/manager=true";
 
 #[test]
@@ -77,11 +80,13 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
         let artifact = Artifact::new(world).await;
         artifact.prune(&world.client).await;
         let manifest = artifact.manifest.to_str().unwrap();
+        let mut user = User::new(world).await;
         // Twice is as good as once.
         for _ in 0..2 {
             world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", manifest]).await.unwrap();
         }
         create_default_resource(world, &artifact).await;
+        documented::follow(&mut user, &artifact, PAGE, "run: from a checkout").await;
         world
             .kubectl(&["wait", "-n", NAMESPACE, "--for=condition=Available", "nats/eventing-nats", "--timeout=90s"])
             .await
@@ -107,8 +112,7 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
             assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_some(), "NATS runs on");
         }
         // Installing it again lets it finish.
-        let mut user = User::new(world).await;
-        documented::follow(&mut user, &artifact, "docs/user/install.md", "run: after all at once").await;
+        documented::follow(&mut user, &artifact, PAGE, "run: after all at once").await;
         nothing_is_left(world).await;
     });
 }
@@ -159,7 +163,10 @@ fn it_takes_the_place_of_another_manager() {
         configurations_become_whole(world).await;
         nothing_restarted(world).await;
 
+        make_stream(world, "orders", 3).await;
         world.delete().await;
+        world.state_becomes("Warning").await;
+        documented::follow(&mut User::new(world).await, &artifact, PAGE, "run: force").await;
         world.gone().await;
         artifact.prune(&world.client).await;
         nothing_is_left(world).await;
@@ -256,9 +263,14 @@ async fn nothing_is_left(world: &World<'_>) {
         left.extend(world.api::<Pod>().list(&all).await?.items.iter().map(ResourceExt::name_any));
         let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
         left.extend(volumes.list(&all).await?.items.iter().map(ResourceExt::name_any));
-        if Api::<ValidatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?.is_some() {
-            left.push("the webhook configurations".to_owned());
-        }
+        left.extend(world.api::<Service>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        left.extend(world.api::<PodDisruptionBudget>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        left.extend(world.api::<PersistentVolumeClaim>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        let mutating = Api::<MutatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?;
+        let validating =
+            Api::<ValidatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?;
+        left.extend(mutating.map(|_| "the mutating webhook".to_owned()));
+        left.extend(validating.map(|_| "the validating webhook".to_owned()));
         Ok::<_, kube::Error>(if left.is_empty() { Seen::Done(()) } else { Seen::NotYet(left.join(", ")) })
     })
     .await;

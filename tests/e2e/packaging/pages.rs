@@ -1,0 +1,113 @@
+//! What the pages for users say is what the code says.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use clap::CommandFactory;
+use nats_manager::cli::Cli;
+
+use super::{path, read};
+
+/// `README.md` and all pages, from the root of the repository.
+fn pages() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned()];
+    for folder in ["docs/user", "docs/contributor"] {
+        let files = fs::read_dir(path(folder)).unwrap();
+        pages.extend(files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
+    }
+    pages
+}
+
+/// As GitHub makes it of a heading.
+fn anchor(heading: &str) -> String {
+    let letters = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    letters.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+fn anchors(page: &str) -> BTreeSet<String> {
+    page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut found = 0;
+    for page in pages() {
+        let text = read(&page);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let folder = Path::new(&page).parent().unwrap();
+            let target = if file.is_empty() { page.clone() } else { folder.join(file).display().to_string() };
+            assert!(Path::new(&path(&target)).exists(), "{page}: {link}");
+            assert!(anchor.is_empty() || anchors(&read(&target)).contains(anchor), "{page}: {link}");
+            found += 1;
+        }
+    }
+    assert!(found > 60, "{found}");
+}
+
+#[test]
+fn every_flag_and_variable_is_documented() {
+    let page = read("docs/user/configuration.md");
+    let command = Cli::command();
+    let flags: Vec<String> =
+        command.get_arguments().filter_map(|flag| flag.get_long().map(ToOwned::to_owned)).collect();
+    assert!(flags.len() > 6, "{flags:?}");
+    for flag in flags {
+        assert!(page.contains(&format!("| `--{flag}`")), "{flag}");
+    }
+    let help = command.get_after_help().unwrap().to_string();
+    let (_, variables) = help.split_once("Environment:\n").unwrap();
+    let variables: Vec<&str> = variables
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(|word| word.contains('_') && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'))
+        .collect();
+    assert!(variables.len() > 10, "{variables:?}");
+    for variable in variables {
+        assert!(page.contains(&format!("`{variable}`")), "{variable}");
+    }
+}
+
+#[test]
+fn every_condition_and_reason_is_documented() {
+    let page = read("docs/user/troubleshooting.md");
+    let source = read("api/src/status.rs");
+    let mut found = 0;
+    for of in ["State", "ConditionType", "Reason"] {
+        let (_, rest) = source.split_once(&format!("pub enum {of} {{\n")).unwrap();
+        let (body, _) = rest.split_once("\n}").unwrap();
+        for name in body.lines().filter_map(|line| line.trim().strip_suffix(',')) {
+            // The contract has it; nothing leads to it.
+            assert!(name == "InvalidManifests" || page.contains(&format!("`{name}`")), "{name}");
+            found += 1;
+        }
+    }
+    assert!(found > 35, "{found}");
+}
+
+/// The tables at the end of the page; what is above them is run.
+#[test]
+fn what_is_said_of_refusals_is_what_the_rules_say() {
+    let page = read("docs/user/refusals.md");
+    let (_, tables) = page.split_once("\n## All others\n").unwrap();
+    let mut sources = read("api/src/resource.rs");
+    for file in fs::read_dir(path("api/src/rules")).unwrap() {
+        sources += &fs::read_to_string(file.unwrap().path()).unwrap();
+    }
+    // Values stand in the sources by their names.
+    let sources = sources.replace("{MAX_SIZE}", "99").replace("{MOST_ENTRIES}", "1000");
+    let sources =
+        sources.replace("{ANNOTATIONS_SIZE}", "258048").replace("{CROWDED}", "80").replace("{unit}", "number");
+    let sources =
+        sources.replace("{zones}", "N").replace("{wanted}", "M").replace("{minimum} for {name}", "20Gi for alicloud");
+    let mut found = 0;
+    for row in tables.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let (messages, _) = row.split_once(" | ").unwrap();
+        for message in messages.split('`').skip(1).step_by(2).filter(|message| message.contains(' ')) {
+            for part in message.split("...").map(str::trim).filter(|part| part.len() > 3) {
+                assert!(sources.contains(part), "{message}: no rule says {part:?}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 25, "{found}");
+}
