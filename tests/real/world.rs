@@ -13,7 +13,7 @@ use kube::{
 };
 use nats_manager_api::{Nats, NatsStatus};
 use nats_manager_harness::{
-    RealCluster, Seen, eventually,
+    RealCluster, Seen, Tool, eventually,
     real::{RealLease, is_required},
 };
 use serde_json::{Value, json};
@@ -43,6 +43,8 @@ pub fn real(test: impl AsyncFnOnce(&World<'_>) + Send) {
         let _ = writeln!(std::io::stderr(), "LEFT OUT: {reason}");
         return;
     }
+    // From the cluster's network nothing can be downloaded.
+    Tool::NatsCli.path_blocking().unwrap();
     let cluster: RealLease = RealCluster::lease().unwrap();
     cluster
         .block_on(async || {

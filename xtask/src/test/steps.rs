@@ -129,7 +129,7 @@ fn docs(keep_going: bool) -> Result<Outcome, StepError> {
 fn tools(_: bool) -> Result<Outcome, StepError> {
     let mut tools = vec![Tool::Cluster, Tool::Kwok, Tool::NatsServer];
     if RealCluster::available().is_ok() {
-        tools.extend([Tool::CoreDns, Tool::StandIn]);
+        tools.extend([Tool::CoreDns, Tool::StandIn, Tool::NatsCli]);
     }
     for tool in tools {
         let path = tool.path_blocking()?;
