@@ -73,7 +73,7 @@ pub async fn decide(
     Ok(match jetstream::ask(address).await {
         // The default account is asked through the meta leader, who knows of streams on servers that
         // are away too; a look shows all other accounts.
-        Ok(contents) => verdict_on(&contents, look.and_then(jetstream::holdings).unwrap_or_default().customer_stream),
+        Ok(contents) => verdict_on(&contents, look.map(jetstream::shown).unwrap_or_default().customer_stream),
         Err(cause) => Verdict::Blocked(format!(
             "Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
             nats.name_any(),

@@ -148,7 +148,7 @@ impl Observed {
         deployed.is_some_and(|deployed| i64::from(deployed.size) == size && deployed.resizing.leaving_from.is_none())
             && partition.unwrap_or(0) == 0
             && i64::try_from(self.pods.len()) == Ok(size)
-            && self.pods.iter().all(|pod| pod.ready && pod.terminating.is_none())
+            && self.pods.iter().all(ServerPod::is_serving)
     }
 
     /// How a cluster that does not exist yet is spread: strictly where there are three zones and no
@@ -156,6 +156,13 @@ impl Observed {
     pub fn new_spread(&self) -> Spread {
         let no_claims = self.claims.as_ref().is_some_and(Vec::is_empty);
         if no_claims && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
+    }
+}
+
+impl ServerPod {
+    /// Whether it is ready, and is to stay.
+    pub fn is_serving(&self) -> bool {
+        self.ready && self.terminating.is_none()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What JetStream says, as each stage needs it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -28,6 +28,8 @@ pub(super) struct Sight {
     lack: Option<String>,
     /// They have not found each other yet.
     forming: bool,
+    /// The servers whose pods are ready.
+    ready: BTreeSet<String>,
 }
 
 /// Trouble and waits that last so long are told; what is shorter passes by itself.
@@ -62,7 +64,8 @@ impl Sight {
             Sighting::Never(_) => Vec::new(),
         };
         let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
-        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming }
+        let ready = observed.pods.iter().filter(|pod| pod.is_serving()).map(|pod| pod.name.clone()).collect();
+        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming, ready }
     }
 
     /// The look, if JetStream was ever seen.
@@ -91,14 +94,13 @@ impl Sight {
         }
     }
 
-    /// What JetStream holds, if every server tells: one without an address may hold anything too.
+    /// What JetStream holds, if every server tells.
     fn holdings(&self, look: &Look) -> Option<Holdings> {
-        let all = self.expected.iter().all(|server| look.servers.contains_key(server));
-        jetstream::holdings(look).filter(|_| all && !self.expected.is_empty())
+        jetstream::holdings(look, &self.expected).ok().filter(|_| !self.expected.is_empty())
     }
 
     fn is_empty(&self, look: &Look) -> bool {
-        self.holdings(look).is_some_and(|held| held.streams.is_empty())
+        jetstream::is_empty(look, &self.expected, |server| self.ready.contains(server))
     }
 
     pub(super) fn for_scaling(&self) -> scaling::Sight<'_> {

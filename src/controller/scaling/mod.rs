@@ -78,9 +78,8 @@ pub async fn decide(
         let held = alone::obstacle(tools, nats, id, observed, (deployed, wanted)).await?;
         return Ok(if held.is_some() { Scaling { held, ..before } } else { free });
     }
-    let pods = observed.pods.iter().map(|pod| pod.name.clone()).collect();
-    let step =
-        shrink::next(Picture { id, deployed, wanted, resizing: before.resizing, now, pods: &pods, look: tools.look });
+    let pods = &observed.pods;
+    let step = shrink::next(Picture { id, deployed, wanted, resizing: before.resizing, now, pods, look: tools.look });
     carry_out::carry_out(tools, id, before, step).await
 }
 

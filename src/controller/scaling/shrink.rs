@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 use nats_manager_api::{NamespacedName, Resizing};
 
-use super::Sight;
+use super::{super::observe::ServerPod, Sight};
 use crate::jetstream::{DEFAULT_ACCOUNT, Look, Stream};
 
 /// What is known.
@@ -34,8 +34,8 @@ pub(super) struct Picture<'a> {
     pub(super) resizing: Resizing,
     /// The time.
     pub(super) now: Timestamp,
-    /// The pods that exist, by name.
-    pub(super) pods: &'a BTreeSet<String>,
+    /// The pods that exist.
+    pub(super) pods: &'a [ServerPod],
     /// What the servers say.
     pub(super) look: Sight<'a>,
 }
@@ -96,6 +96,12 @@ const REJOIN: i64 = 310;
 /// Names in a message beyond these are counted.
 const NAMED: usize = 3;
 
+impl Picture<'_> {
+    fn is_serving(&self, server: &str) -> bool {
+        self.pods.iter().any(|pod| pod.name == server && pod.is_serving())
+    }
+}
+
 /// Decides on the next step.
 pub(super) fn next(picture: Picture<'_>) -> Step {
     let Picture { deployed, wanted, .. } = picture;
@@ -141,6 +147,9 @@ fn shrink(picture: Picture<'_>) -> Step {
                     reason: format!("JetStream must be whole before servers leave: {lack}"),
                     until: None,
                 };
+            }
+            if let Some(name) = servers(picture.id, 0, deployed).iter().find(|name| !picture.is_serving(name)) {
+                return wait(format!("every server must be ready before one leaves: {name} is not"));
             }
             look
         }
@@ -200,7 +209,8 @@ fn removal(picture: Picture<'_>, from: u32) -> Step {
     if picture.wanted > picture.deployed && known.len() == leaving.len() {
         return Step::Grow { to: picture.wanted };
     }
-    let stopping: Vec<&str> = leaving.iter().filter(|name| picture.pods.contains(*name)).map(String::as_str).collect();
+    let stopping: Vec<&str> =
+        leaving.iter().map(String::as_str).filter(|name| picture.pods.iter().any(|pod| pod.name == *name)).collect();
     if !stopping.is_empty() {
         return wait(format!("{} must stop before JetStream forgets them", listed(stopping)));
     }

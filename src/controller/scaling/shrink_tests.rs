@@ -48,14 +48,19 @@ struct Case<'a> {
 }
 
 fn step(case: &Case<'_>) -> Step {
-    let pods = (0..case.pods).map(name).collect();
+    let pods: Vec<_> =
+        (0..case.pods).map(|ordinal| ServerPod { name: name(ordinal), ready: true, ..ServerPod::default() }).collect();
+    step_with(case, &pods)
+}
+
+fn step_with(case: &Case<'_>, pods: &[ServerPod]) -> Step {
     next(Picture {
         id: &id(),
         deployed: case.sizes.0,
         wanted: case.sizes.1,
         resizing: case.resizing,
         now: Timestamp::from_second(NOW).unwrap(),
-        pods: &pods,
+        pods,
         look: case.look,
     })
 }
@@ -172,6 +177,29 @@ fn a_stream_of_an_account_that_we_have_no_way_into_must_be_led_elsewhere_first()
     let case = Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look: Sight::Seen(&seen, None) };
     let Step::Wait { reason, .. } = step(&case) else { panic!("it must wait") };
     assert!(reason.starts_with("a must be led by another server before eventing-nats-4 leaves"), "{reason}");
+}
+
+#[test]
+fn a_server_leaves_only_while_every_pod_is_ready() {
+    let seen = look(5, &[0, 1, 2, 3, 4], &[]);
+    let case = Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look: Sight::Seen(&seen, None) };
+    let pod = |ordinal| ServerPod { name: name(ordinal), ready: true, ..ServerPod::default() };
+    let all: Vec<ServerPod> = (0..5).map(pod).collect();
+    assert_eq!(step_with(&case, &all), Step::Stop { to: 4 });
+    let with = |ordinal: usize, change: fn(&mut ServerPod)| {
+        let mut pods = all.clone();
+        change(&mut pods[ordinal]);
+        pods
+    };
+    for (unready, pods) in [
+        (4, with(4, |pod| pod.ready = false)),
+        (1, with(1, |pod| pod.ready = false)),
+        (1, with(1, |pod| pod.terminating = Some(Timestamp::UNIX_EPOCH))),
+        (4, all[..4].to_vec()),
+    ] {
+        let reason = format!("every server must be ready before one leaves: {} is not", name(unready));
+        assert_eq!(step_with(&case, &pods), Step::Wait { reason, until: None });
+    }
 }
 
 #[test]
