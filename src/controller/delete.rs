@@ -1,39 +1,25 @@
-//! The end of a resource: asks whether there is data to lose, and deletes only then.
+//! The end of a resource whose data may go: deletes what belongs to it.
 
 use std::{fmt::Debug, time::Duration};
 
-use async_nats::ServerAddr;
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{PersistentVolumeClaim, Pod},
-    },
+    api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, ListParams, Preconditions},
+    api::{DeleteParams, DynamicObject, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
+use nats_manager_api::NamespacedName;
 use serde::de::DeserializeOwned;
 
 use super::{
     build::destination_rule_resource,
-    observe::{Live, Observed, list_claims, server_pod},
+    observe::{Live, list_claims},
     words::plainly,
 };
-use crate::jetstream::{self, Contents, Look};
-
-/// What is to happen with the data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Delete it.
-    Delete,
-    /// Keep it; the deletion waits.
-    Blocked(String),
-}
 
 /// A deletion could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -51,56 +37,8 @@ pub enum DeleteError {
     Slow,
 }
 
-/// The contract's words.
-const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
-const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
-
 /// How long a StatefulSet may take to go; its pods need not be gone by then.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
-
-/// Decides whether the data may go. JetStream at `address` is asked unless there is nothing to lose
-/// or the user forces it; a look at the servers tells of accounts other than the default one.
-pub async fn decide(
-    client: &Client,
-    nats: &Nats,
-    id: &NamespacedName,
-    observed: &Observed,
-    (address, look): (&ServerAddr, Option<&Look>),
-) -> kube::Result<Verdict> {
-    if is_forced(nats) || was_decided(nats) || nothing_to_lose(client, nats, id, observed).await? {
-        return Ok(Verdict::Delete);
-    }
-    Ok(match jetstream::ask(address).await {
-        // The default account is asked through the meta leader, who knows of streams on servers that
-        // are away too; a look shows all other accounts.
-        Ok(contents) => verdict_on(&contents, look.map(jetstream::shown).unwrap_or_default().customer_stream),
-        Err(cause) => Verdict::Blocked(format!(
-            "Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
-            nats.name_any(),
-            nats.namespace().unwrap_or_default(),
-            naming::FORCE_DELETION,
-        )),
-    })
-}
-
-/// Whether no NATS container of the resource ever started. Recorded from the first sight on; a
-/// record that is missing counts as a start. Record and cache may be out of date when nobody
-/// watched for a while, so every pod must be there to confirm it, as the apiserver has it now.
-pub async fn never_started(
-    client: &Client,
-    nats: &Nats,
-    id: &NamespacedName,
-    observed: &Observed,
-) -> kube::Result<bool> {
-    let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
-    if observed.servers_started(recorded) != Some(false) {
-        return Ok(false);
-    }
-    let servers = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size as usize);
-    let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
-    let pods = api.list(&ListParams::default().labels(&id.label_query())).await?.items;
-    Ok(pods.len() >= servers && !pods.iter().any(|pod| server_pod(pod).started))
-}
 
 /// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
 /// ones. Volumes of pods that still run, or hang on a dead node, go when the pods do.
@@ -185,49 +123,5 @@ fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(cause) => Err(cause),
-    }
-}
-
-fn verdict_on(contents: &Contents, elsewhere: bool) -> Verdict {
-    if contents.customer_stream || elsewhere {
-        Verdict::Blocked(CUSTOMER_STREAM.to_owned())
-    } else if contents.consumer {
-        Verdict::Blocked(CONSUMER.to_owned())
-    } else {
-        Verdict::Delete
-    }
-}
-
-fn is_forced(nats: &Nats) -> bool {
-    nats.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
-}
-
-/// Whether an earlier pass decided, and was cut short: then JetStream may be gone already.
-fn was_decided(nats: &Nats) -> bool {
-    let deleted = nats.status.as_ref().and_then(|status| status.condition(ConditionType::Deleted));
-    deleted.is_some_and(|condition| condition.status == "True")
-}
-
-async fn nothing_to_lose(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
-    let memory_only =
-        observed.surroundings.deployed.as_ref().is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
-    let no_claims = !memory_only && list_claims(client, id).await?.is_empty();
-    Ok(no_claims || never_started(client, nats, id, observed).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_unused_eventing_stream_may_go() {
-        let contents = |customer_stream, consumer| Contents { customer_stream, consumer, ..Contents::default() };
-        let verdict_on = |contents| super::verdict_on(&contents, false);
-        assert_eq!(verdict_on(contents(false, false)), Verdict::Delete);
-        let elsewhere = super::verdict_on(&contents(false, false), true);
-        assert_eq!(elsewhere, Verdict::Blocked(CUSTOMER_STREAM.to_owned()), "in another account");
-        assert_eq!(verdict_on(contents(true, false)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
-        assert_eq!(verdict_on(contents(true, true)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
-        assert_eq!(verdict_on(contents(false, true)), Verdict::Blocked(CONSUMER.to_owned()));
     }
 }

@@ -13,8 +13,8 @@ use super::{
     apply::{Owner, apply},
     build::{SystemAccount, build},
     context::{Context, Done, ReconcileError, ask_again},
-    delete::{self, Verdict},
-    finalizer,
+    delete, finalizer,
+    guard::{self, Verdict},
     observe::{Observed, observe},
     recover, rivals, rollout, scaling,
     sight::{Sight, lasting_wait},
@@ -272,10 +272,7 @@ async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) 
 async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Verdict, ReconcileError> {
     let client = &context.client;
     let observed = observe(&context.watches, client, id).await.map_err(ReconcileError::Observe)?;
-    let sight = Sight::take(&context.looker, nats, id, &observed).await;
-    let look = sight.look().map(AsRef::as_ref);
-    let verdict = delete::decide(client, nats, id, &observed, (&context.jetstream_address(id)?, look)).await;
-    let verdict = verdict.map_err(ReconcileError::Observe)?;
+    let verdict = guard::decide(context, nats, id, &observed).await?;
     if verdict == Verdict::Delete {
         let outcome = Outcome::Deleting;
         *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;

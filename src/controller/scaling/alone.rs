@@ -7,7 +7,7 @@
 use nats_manager_api::{NamespacedName, Nats};
 
 use super::{
-    super::{delete::never_started, observe::Observed},
+    super::{guard::never_started, observe::Observed},
     Tools,
 };
 use crate::jetstream;
