@@ -18,7 +18,7 @@ mod monitor;
 pub mod system;
 mod whole;
 
-pub use contents::{Contents, Unreachable, ask};
+pub use contents::{Contents, Unreachable, ask, stream_names};
 pub use holdings::{DEFAULT_ACCOUNT, Holdings, Shown, holdings, is_empty, largest_streams, shown, unknown};
 pub use lead::step_down;
 pub use look::{Consumer, Group, Look, Peer, Server, Silence, Store, Stream};

@@ -23,7 +23,7 @@ pub(super) async fn carry_out(
         Step::Stay => before,
         Step::Grow { to } => {
             let leaving_from = before.resizing.leaving_from.filter(|from| *from > to);
-            Scaling { size: to, resizing: Resizing { leaving_from, removed_at: None }, ..before }
+            Scaling { size: to, resizing: Resizing { leaving_from, ..before.resizing }, ..before }
         }
         Step::Hold(reason) => {
             Scaling { held: Some(format!("The change of spec.cluster.size is held: {reason}.")), ..before }
