@@ -2,24 +2,16 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{NamespacedName, Nats};
 use serde::de::DeserializeOwned;
 
-use super::{
-    build::destination_rule_resource,
-    observe::{Live, list_claims},
-    words::plainly,
-};
+use super::{build::destination_rule_resource, claims, observe::Live, words::plainly};
 
 /// A deletion could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +34,15 @@ const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
 /// ones. Volumes of pods that still run, or hang on a dead node, go when the pods do.
-pub async fn delete_data(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {
-    delete_stateful_set(client, id).await?;
+/// Servers that somebody else controls stay, and their volumes with them.
+pub async fn delete_data(client: &Client, id: &NamespacedName, owner: &str) -> Result<(), DeleteError> {
+    if delete_stateful_set(client, id, owner).await? == Servers::Foreign {
+        return Ok(());
+    }
     let refused = |cause| DeleteError::Refused { what: "volumes", cause };
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
-    for claim in list_claims(client, id).await.map_err(refused)? {
+    for claim in claims::list(client, id).await.map_err(refused)? {
         tracing::info!(claim = claim.name_any(), "deleting the claim");
-        gone(api.delete(&claim.name_any(), &DeleteParams::background()).await).map_err(refused)?;
+        claims::delete(client, id, &claim).await.map_err(refused)?;
     }
     Ok(())
 }
@@ -101,10 +95,25 @@ where
     gone(answer).map_err(|cause| DeleteError::Refused { what, cause })
 }
 
-async fn delete_stateful_set(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {
+/// What became of the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Servers {
+    /// They are gone.
+    Gone,
+    /// They are somebody else's.
+    Foreign,
+}
+
+async fn delete_stateful_set(client: &Client, id: &NamespacedName, owner: &str) -> Result<Servers, DeleteError> {
     let refused = |cause| DeleteError::Refused { what: "StatefulSet", cause };
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), &id.namespace);
-    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else { return Ok(()) };
+    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else {
+        return Ok(Servers::Gone);
+    };
+    if is_foreign(&stateful_set.metadata, id, owner) {
+        tracing::warn!("the StatefulSet stays, with its volumes: somebody else controls it");
+        return Ok(Servers::Foreign);
+    }
     let uid = stateful_set.uid().unwrap_or_default();
     let exactly_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
     tracing::info!("deleting the StatefulSet");
@@ -112,9 +121,16 @@ async fn delete_stateful_set(client: &Client, id: &NamespacedName) -> Result<(),
     let deleted = await_condition(api, &id.name, conditions::is_deleted(&uid));
     // A watch that fails says no more than one that takes too long: both are tried again.
     match tokio::time::timeout(GONE_WITHIN, deleted).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(_)) => Ok(Servers::Gone),
         Ok(Err(_)) | Err(_) => Err(DeleteError::Slow),
     }
+}
+
+/// Whether somebody else controls it. One that lost its owner, or had an earlier resource of the name as
+/// its owner, is ours.
+fn is_foreign(meta: &ObjectMeta, id: &NamespacedName, owner: &str) -> bool {
+    let controller = meta.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
+    controller.is_some_and(|other| other.uid != owner && (other.kind != Nats::kind(&()) || other.name != id.name))
 }
 
 /// What is gone already is as good as deleted.
@@ -123,5 +139,33 @@ fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(cause) => Err(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+    #[test]
+    fn servers_that_somebody_else_controls_are_not_ours_to_delete() {
+        let id = NamespacedName::new("kyma-system", "eventing-nats");
+        let reference = |uid: &str, controller| OwnerReference {
+            uid: uid.to_owned(),
+            controller: Some(controller),
+            ..OwnerReference::default()
+        };
+        let earlier = OwnerReference { kind: "NATS".to_owned(), name: id.name.clone(), ..reference("earlier", true) };
+        for (expected, owners) in [
+            (false, vec![]),
+            (false, vec![reference("ours", true)]),
+            (false, vec![earlier]),
+            (false, vec![reference("ours", true), reference("theirs", false)]),
+            (true, vec![reference("theirs", true)]),
+            (true, vec![reference("ours", false), reference("theirs", true)]),
+        ] {
+            let meta = ObjectMeta { owner_references: Some(owners.clone()), ..ObjectMeta::default() };
+            assert_eq!(is_foreign(&meta, &id, "ours"), expected, "{owners:?}");
+        }
     }
 }

@@ -6,8 +6,9 @@ use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
 
 use super::{
     build::SystemAccount,
+    claims,
     context::{Context, ReconcileError},
-    observe::{Observed, list_claims, server_pod},
+    observe::{Observed, server_pod},
     sight::Sight,
 };
 use crate::jetstream::{self, Contents, Shown, Unreachable};
@@ -89,7 +90,7 @@ async fn stage(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Obs
 async fn nothing_to_lose(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
     let memory_only =
         observed.surroundings.deployed.as_ref().is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
-    let no_claims = !memory_only && list_claims(client, id).await?.is_empty();
+    let no_claims = !memory_only && claims::list(client, id).await?.is_empty();
     Ok(no_claims || never_started(client, nats, id, observed).await?)
 }
 

@@ -19,6 +19,7 @@
 
 pub mod apply;
 pub mod build;
+mod claims;
 pub mod compare;
 mod context;
 pub mod delete;

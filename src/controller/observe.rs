@@ -13,15 +13,12 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{DynamicObject, ListParams},
-};
+use kube::{Client, Resource, ResourceExt, api::DynamicObject};
 use nats_manager_api::{
     Amount, Bytes, Deployed, FileStore, NamespacedName, Provider, Resizing, Spread, naming, rules::Surroundings,
 };
 
-use super::{rollout::broken, watch::Watches};
+use super::{claims, rollout::broken, watch::Watches};
 
 /// Everything that a reconcile decides upon.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +91,7 @@ pub async fn observe(watches: &Watches, client: &Client, id: &NamespacedName) ->
     let mut surroundings = cached_surroundings(watches);
     let mut claims = None;
     if surroundings.deployed.is_none() {
-        let found = list_claims(client, id).await?;
+        let found = claims::list(client, id).await?;
         surroundings.deployed = from_claims(&found, id);
         claims = Some(found.iter().map(ResourceExt::name_any).collect());
     }
@@ -116,16 +113,6 @@ pub fn cached_surroundings(watches: &Watches) -> Surroundings {
         storage_classes: None,
         jet_stream: None,
     }
-}
-
-/// The claims of this resource's servers.
-pub async fn list_claims(client: &Client, id: &NamespacedName) -> Result<Vec<PersistentVolumeClaim>, kube::Error> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
-    let labels = format!("{}={}", naming::INSTANCE_LABEL, id.instance());
-    let prefix = format!("{}-", id.claim_template());
-    let mut claims = api.list(&ListParams::default().labels(&labels)).await?.items;
-    claims.retain(|claim| claim.name_any().starts_with(&prefix));
-    Ok(claims)
 }
 
 impl Observed {
@@ -247,9 +234,7 @@ fn from_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
 
 /// What the volumes say of a cluster whose StatefulSet is gone.
 fn from_claims(claims: &[PersistentVolumeClaim], id: &NamespacedName) -> Option<Deployed> {
-    let prefix = format!("{}-{}-", id.claim_template(), id.name);
-    let ordinal = |claim: &PersistentVolumeClaim| claim.name_any().strip_prefix(&prefix)?.parse::<u32>().ok();
-    let last = claims.iter().filter_map(ordinal).max()?;
+    let last = claims.iter().filter_map(|claim| claims::ordinal(claim, id)).max()?;
     Some(Deployed {
         size: last.saturating_add(1),
         file_store: claims.iter().find_map(volume)?,

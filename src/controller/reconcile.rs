@@ -277,8 +277,9 @@ async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Re
     if verdict == Verdict::Delete {
         let outcome = Outcome::Deleting;
         *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
-        delete::delete_data(client, id).await?;
-        delete::delete_children(client, id, &nats.uid().unwrap_or_default(), &observed.live).await?;
+        let owner = nats.uid().unwrap_or_default();
+        delete::delete_data(client, id, &owner).await?;
+        delete::delete_children(client, id, &owner, &observed.live).await?;
         finalizer::take_off(nats, context).await?;
     }
     Ok(verdict)
