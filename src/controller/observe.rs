@@ -127,6 +127,14 @@ impl Observed {
         stay.find_map(|pod| Some(format!("{} does not start: {}", pod.name, pod.broken.as_ref()?)))
     }
 
+    /// Whether a pod is of an older template than the newest.
+    pub fn is_outdated(&self, pod: &ServerPod) -> bool {
+        let status = self.live.stateful_set.as_ref().and_then(|live| live.status.as_ref());
+        status
+            .and_then(|status| status.update_revision.as_ref())
+            .is_some_and(|newest| pod.revision.as_ref() != Some(newest))
+    }
+
     /// Whether all pods of `size` servers are there and ready, and none is to be replaced.
     pub fn is_calm(&self, size: i64) -> bool {
         let spec = self.live.stateful_set.as_ref().and_then(|live| live.spec.as_ref());

@@ -162,6 +162,7 @@ async fn make(
         address: &address,
         system: credentials.as_ref(),
         look: sight.for_scaling(),
+        shown: &sight.shown(account.as_ref()),
         targets: &sight.targets,
     };
     let scaling = scaling::decide(&tools, nats, id, observed, cluster.size).await.map_err(ReconcileError::Observe)?;

@@ -15,7 +15,7 @@ use kube::Client;
 use nats_manager_api::{NamespacedName, Nats, Resizing};
 
 use super::observe::Observed;
-use crate::jetstream::{self, Look, Target, system};
+use crate::jetstream::{self, Look, Shown, Target, system};
 use shrink::{Picture, Step};
 
 /// What to do about the size now.
@@ -43,6 +43,8 @@ pub struct Tools<'a> {
     pub system: Option<&'a system::Credentials>,
     /// What the servers say.
     pub look: Sight<'a>,
+    /// Which streams they show, of all accounts.
+    pub shown: &'a Shown,
     /// Where they can be looked at anew.
     pub targets: &'a [Target],
 }
@@ -87,7 +89,12 @@ pub async fn decide(
         step @ (Step::Stop { .. } | Step::Remove(_)) => confirm(tools, picture, step).await,
         step => step,
     };
-    carry_out::carry_out(tools, id, before, step).await
+    let scaling = carry_out::carry_out(tools, id, before, step).await?;
+    let late = match tools.look {
+        Sight::Seen(look, _) => alone::late_streams(look, id, observed),
+        Sight::Never | Sight::Not(_) => None,
+    };
+    Ok(Scaling { held: scaling.held.or(late), ..scaling })
 }
 
 /// Looks again before a step that takes something away. The names of streams are asked for first: a look
