@@ -1,39 +1,17 @@
-//! The end of a resource: asks whether there is data to lose, and deletes only then.
+//! The end of a resource whose data may go: deletes what belongs to it.
 
 use std::{fmt::Debug, time::Duration};
 
-use async_nats::ServerAddr;
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{PersistentVolumeClaim, Pod},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, ListParams, Preconditions},
+    api::{DeleteParams, DynamicObject, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
+use nats_manager_api::{NamespacedName, Nats};
 use serde::de::DeserializeOwned;
 
-use super::{
-    build::destination_rule_resource,
-    observe::{Live, Observed, list_claims, server_pod},
-    words::plainly,
-};
-use crate::jetstream::{self, Contents, Look};
-
-/// What is to happen with the data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Delete it.
-    Delete,
-    /// Keep it; the deletion waits.
-    Blocked(String),
-}
+use super::{build::destination_rule_resource, claims, observe::Live, words::plainly};
 
 /// A deletion could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -51,66 +29,20 @@ pub enum DeleteError {
     Slow,
 }
 
-/// The contract's words.
-const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
-const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
-
 /// How long a StatefulSet may take to go; its pods need not be gone by then.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
-/// Decides whether the data may go. JetStream at `address` is asked unless there is nothing to lose
-/// or the user forces it; a look at the servers tells of accounts other than the default one.
-pub async fn decide(
-    client: &Client,
-    nats: &Nats,
-    id: &NamespacedName,
-    observed: &Observed,
-    (address, look): (&ServerAddr, Option<&Look>),
-) -> kube::Result<Verdict> {
-    if is_forced(nats) || was_decided(nats) || nothing_to_lose(client, nats, id, observed).await? {
-        return Ok(Verdict::Delete);
-    }
-    Ok(match jetstream::ask(address).await {
-        // The default account is asked through the meta leader, who knows of streams on servers that
-        // are away too; a look shows all other accounts.
-        Ok(contents) => verdict_on(&contents, look.and_then(jetstream::holdings).unwrap_or_default().customer_stream),
-        Err(cause) => Verdict::Blocked(format!(
-            "Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
-            nats.name_any(),
-            nats.namespace().unwrap_or_default(),
-            naming::FORCE_DELETION,
-        )),
-    })
-}
-
-/// Whether no NATS container of the resource ever started. Recorded from the first sight on; a
-/// record that is missing counts as a start. Record and cache may be out of date when nobody
-/// watched for a while, so every pod must be there to confirm it, as the apiserver has it now.
-pub async fn never_started(
-    client: &Client,
-    nats: &Nats,
-    id: &NamespacedName,
-    observed: &Observed,
-) -> kube::Result<bool> {
-    let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
-    if observed.servers_started(recorded) != Some(false) {
-        return Ok(false);
-    }
-    let servers = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size as usize);
-    let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
-    let pods = api.list(&ListParams::default().labels(&id.label_query())).await?.items;
-    Ok(pods.len() >= servers && !pods.iter().any(|pod| server_pod(pod).started))
-}
-
 /// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
 /// ones. Volumes of pods that still run, or hang on a dead node, go when the pods do.
-pub async fn delete_data(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {
-    delete_stateful_set(client, id).await?;
+/// Servers that somebody else controls stay, and their volumes with them.
+pub async fn delete_data(client: &Client, id: &NamespacedName, owner: &str) -> Result<(), DeleteError> {
+    if delete_stateful_set(client, id, owner).await? == Servers::Foreign {
+        return Ok(());
+    }
     let refused = |cause| DeleteError::Refused { what: "volumes", cause };
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
-    for claim in list_claims(client, id).await.map_err(refused)? {
+    for claim in claims::list(client, id).await.map_err(refused)? {
         tracing::info!(claim = claim.name_any(), "deleting the claim");
-        gone(api.delete(&claim.name_any(), &DeleteParams::background()).await).map_err(refused)?;
+        claims::delete(client, id, &claim).await.map_err(refused)?;
     }
     Ok(())
 }
@@ -163,10 +95,25 @@ where
     gone(answer).map_err(|cause| DeleteError::Refused { what, cause })
 }
 
-async fn delete_stateful_set(client: &Client, id: &NamespacedName) -> Result<(), DeleteError> {
+/// What became of the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Servers {
+    /// They are gone.
+    Gone,
+    /// They are somebody else's.
+    Foreign,
+}
+
+async fn delete_stateful_set(client: &Client, id: &NamespacedName, owner: &str) -> Result<Servers, DeleteError> {
     let refused = |cause| DeleteError::Refused { what: "StatefulSet", cause };
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), &id.namespace);
-    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else { return Ok(()) };
+    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else {
+        return Ok(Servers::Gone);
+    };
+    if is_foreign(&stateful_set.metadata, id, owner) {
+        tracing::warn!("the StatefulSet stays, with its volumes: somebody else controls it");
+        return Ok(Servers::Foreign);
+    }
     let uid = stateful_set.uid().unwrap_or_default();
     let exactly_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
     tracing::info!("deleting the StatefulSet");
@@ -174,9 +121,16 @@ async fn delete_stateful_set(client: &Client, id: &NamespacedName) -> Result<(),
     let deleted = await_condition(api, &id.name, conditions::is_deleted(&uid));
     // A watch that fails says no more than one that takes too long: both are tried again.
     match tokio::time::timeout(GONE_WITHIN, deleted).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(_)) => Ok(Servers::Gone),
         Ok(Err(_)) | Err(_) => Err(DeleteError::Slow),
     }
+}
+
+/// Whether somebody else controls it. One that lost its owner, or had an earlier resource of the name as
+/// its owner, is ours.
+fn is_foreign(meta: &ObjectMeta, id: &NamespacedName, owner: &str) -> bool {
+    let controller = meta.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
+    controller.is_some_and(|other| other.uid != owner && (other.kind != Nats::kind(&()) || other.name != id.name))
 }
 
 /// What is gone already is as good as deleted.
@@ -188,46 +142,30 @@ fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
     }
 }
 
-fn verdict_on(contents: &Contents, elsewhere: bool) -> Verdict {
-    if contents.customer_stream || elsewhere {
-        Verdict::Blocked(CUSTOMER_STREAM.to_owned())
-    } else if contents.consumer {
-        Verdict::Blocked(CONSUMER.to_owned())
-    } else {
-        Verdict::Delete
-    }
-}
-
-fn is_forced(nats: &Nats) -> bool {
-    nats.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
-}
-
-/// Whether an earlier pass decided, and was cut short: then JetStream may be gone already.
-fn was_decided(nats: &Nats) -> bool {
-    let deleted = nats.status.as_ref().and_then(|status| status.condition(ConditionType::Deleted));
-    deleted.is_some_and(|condition| condition.status == "True")
-}
-
-async fn nothing_to_lose(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
-    let memory_only =
-        observed.surroundings.deployed.as_ref().is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
-    let no_claims = !memory_only && list_claims(client, id).await?.is_empty();
-    Ok(no_claims || never_started(client, nats, id, observed).await?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
     #[test]
-    fn only_an_unused_eventing_stream_may_go() {
-        let contents = |customer_stream, consumer| Contents { customer_stream, consumer, ..Contents::default() };
-        let verdict_on = |contents| super::verdict_on(&contents, false);
-        assert_eq!(verdict_on(contents(false, false)), Verdict::Delete);
-        let elsewhere = super::verdict_on(&contents(false, false), true);
-        assert_eq!(elsewhere, Verdict::Blocked(CUSTOMER_STREAM.to_owned()), "in another account");
-        assert_eq!(verdict_on(contents(true, false)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
-        assert_eq!(verdict_on(contents(true, true)), Verdict::Blocked(CUSTOMER_STREAM.to_owned()));
-        assert_eq!(verdict_on(contents(false, true)), Verdict::Blocked(CONSUMER.to_owned()));
+    fn servers_that_somebody_else_controls_are_not_ours_to_delete() {
+        let id = NamespacedName::new("kyma-system", "eventing-nats");
+        let reference = |uid: &str, controller| OwnerReference {
+            uid: uid.to_owned(),
+            controller: Some(controller),
+            ..OwnerReference::default()
+        };
+        let earlier = OwnerReference { kind: "NATS".to_owned(), name: id.name.clone(), ..reference("earlier", true) };
+        for (expected, owners) in [
+            (false, vec![]),
+            (false, vec![reference("ours", true)]),
+            (false, vec![earlier]),
+            (false, vec![reference("ours", true), reference("theirs", false)]),
+            (true, vec![reference("theirs", true)]),
+            (true, vec![reference("ours", false), reference("theirs", true)]),
+        ] {
+            let meta = ObjectMeta { owner_references: Some(owners.clone()), ..ObjectMeta::default() };
+            assert_eq!(is_foreign(&meta, &id, "ours"), expected, "{owners:?}");
+        }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Looker {
 /// What is known of JetStream.
 #[derive(Clone, Debug)]
 pub(super) enum Sighting {
+    /// It is not to be looked at.
+    Off,
     /// It could never be looked at, and why.
     Never(String),
     /// What the servers say; some or all may be silent.
@@ -64,7 +66,7 @@ impl Looker {
     /// A look that is not older than `age`. `was_reached`: whether an earlier manager saw JetStream.
     pub(super) async fn look(&self, targets: &[Target], age: Duration, was_reached: bool) -> Sighting {
         if !self.on {
-            return Sighting::Never("the manager asks JetStream at --nats-url alone".to_owned());
+            return Sighting::Off;
         }
         let mut last = self.last.lock().await;
         let young = last.as_ref().filter(|(at, look)| at.elapsed() < age && is_of(look, targets));
@@ -148,6 +150,6 @@ mod tests {
         let never = Looker::new(true).look(std::slice::from_ref(&target), AT_REST, false).await;
         assert!(matches!(&never, Sighting::Never(why) if why.starts_with("n-0: ")), "{never:?}");
         assert!(matches!(Looker::new(true).look(&[target], AT_REST, true).await, Sighting::Seen(_)));
-        assert!(matches!(Looker::new(false).look(&[], AT_REST, true).await, Sighting::Never(_)));
+        assert!(matches!(Looker::new(false).look(&[], AT_REST, true).await, Sighting::Off));
     }
 }

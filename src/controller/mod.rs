@@ -11,17 +11,20 @@
 //! | [`rollout`] | pods and JetStream -> how far a rolling update may go | none |
 //! | [`apply`] | wanted and live -> the objects that differ, sent whole | writes |
 //! | [`status`] | what came of it -> status and events | none |
-//! | [`delete`] | asks JetStream, guards the data | deletes |
+//! | `guard` | what JetStream says of data -> whether it may be deleted | asks JetStream |
+//! | [`delete`] | what may go -> gone | deletes |
 //!
 //! [`reconcile`] drives it, [`watch`] fills the caches, [`rivals`] keeps it from writing while the
 //! manager that it replaces still does.
 
 pub mod apply;
 pub mod build;
+mod claims;
 pub mod compare;
 mod context;
 pub mod delete;
 mod finalizer;
+mod guard;
 mod looker;
 pub mod observe;
 mod pauses;

@@ -13,15 +13,12 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{DynamicObject, ListParams},
-};
+use kube::{Client, Resource, ResourceExt, api::DynamicObject};
 use nats_manager_api::{
     Amount, Bytes, Deployed, FileStore, NamespacedName, Provider, Resizing, Spread, naming, rules::Surroundings,
 };
 
-use super::{rollout::broken, watch::Watches};
+use super::{claims, rollout::broken, watch::Watches};
 
 /// Everything that a reconcile decides upon.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +91,7 @@ pub async fn observe(watches: &Watches, client: &Client, id: &NamespacedName) ->
     let mut surroundings = cached_surroundings(watches);
     let mut claims = None;
     if surroundings.deployed.is_none() {
-        let found = list_claims(client, id).await?;
+        let found = claims::list(client, id).await?;
         surroundings.deployed = from_claims(&found, id);
         claims = Some(found.iter().map(ResourceExt::name_any).collect());
     }
@@ -118,16 +115,6 @@ pub fn cached_surroundings(watches: &Watches) -> Surroundings {
     }
 }
 
-/// The claims of this resource's servers.
-pub async fn list_claims(client: &Client, id: &NamespacedName) -> Result<Vec<PersistentVolumeClaim>, kube::Error> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
-    let labels = format!("{}={}", naming::INSTANCE_LABEL, id.instance());
-    let prefix = format!("{}-", id.claim_template());
-    let mut claims = api.list(&ListParams::default().labels(&labels)).await?.items;
-    claims.retain(|claim| claim.name_any().starts_with(&prefix));
-    Ok(claims)
-}
-
 impl Observed {
     /// Whether a server may have stored something: one started, or nobody knows.
     pub fn servers_started(&self, recorded: Option<bool>) -> Option<bool> {
@@ -140,6 +127,14 @@ impl Observed {
         stay.find_map(|pod| Some(format!("{} does not start: {}", pod.name, pod.broken.as_ref()?)))
     }
 
+    /// Whether a pod is of an older template than the newest.
+    pub fn is_outdated(&self, pod: &ServerPod) -> bool {
+        let status = self.live.stateful_set.as_ref().and_then(|live| live.status.as_ref());
+        status
+            .and_then(|status| status.update_revision.as_ref())
+            .is_some_and(|newest| pod.revision.as_ref() != Some(newest))
+    }
+
     /// Whether all pods of `size` servers are there and ready, and none is to be replaced.
     pub fn is_calm(&self, size: i64) -> bool {
         let spec = self.live.stateful_set.as_ref().and_then(|live| live.spec.as_ref());
@@ -148,7 +143,7 @@ impl Observed {
         deployed.is_some_and(|deployed| i64::from(deployed.size) == size && deployed.resizing.leaving_from.is_none())
             && partition.unwrap_or(0) == 0
             && i64::try_from(self.pods.len()) == Ok(size)
-            && self.pods.iter().all(|pod| pod.ready && pod.terminating.is_none())
+            && self.pods.iter().all(ServerPod::is_serving)
     }
 
     /// How a cluster that does not exist yet is spread: strictly where there are three zones and no
@@ -156,6 +151,13 @@ impl Observed {
     pub fn new_spread(&self) -> Spread {
         let no_claims = self.claims.as_ref().is_some_and(Vec::is_empty);
         if no_claims && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
+    }
+}
+
+impl ServerPod {
+    /// Whether it is ready, and is to stay.
+    pub fn is_serving(&self) -> bool {
+        self.ready && self.terminating.is_none()
     }
 }
 
@@ -240,9 +242,7 @@ fn from_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
 
 /// What the volumes say of a cluster whose StatefulSet is gone.
 fn from_claims(claims: &[PersistentVolumeClaim], id: &NamespacedName) -> Option<Deployed> {
-    let prefix = format!("{}-{}-", id.claim_template(), id.name);
-    let ordinal = |claim: &PersistentVolumeClaim| claim.name_any().strip_prefix(&prefix)?.parse::<u32>().ok();
-    let last = claims.iter().filter_map(ordinal).max()?;
+    let last = claims.iter().filter_map(|claim| claims::ordinal(claim, id)).max()?;
     Some(Deployed {
         size: last.saturating_add(1),
         file_store: claims.iter().find_map(volume)?,

@@ -13,8 +13,8 @@ use super::{
     apply::{Owner, apply},
     build::{SystemAccount, build},
     context::{Context, Done, ReconcileError, ask_again},
-    delete::{self, Verdict},
-    finalizer,
+    delete, finalizer,
+    guard::{self, Verdict},
     observe::{Observed, observe},
     recover, rivals, rollout, scaling,
     sight::{Sight, lasting_wait},
@@ -162,6 +162,8 @@ async fn make(
         address: &address,
         system: credentials.as_ref(),
         look: sight.for_scaling(),
+        shown: &sight.shown(account.as_ref()),
+        targets: &sight.targets,
     };
     let scaling = scaling::decide(&tools, nats, id, observed, cluster.size).await.map_err(ReconcileError::Observe)?;
     (cluster.size, cluster.resizing) = (scaling.size, scaling.resizing);
@@ -272,15 +274,13 @@ async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) 
 async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Verdict, ReconcileError> {
     let client = &context.client;
     let observed = observe(&context.watches, client, id).await.map_err(ReconcileError::Observe)?;
-    let sight = Sight::take(&context.looker, nats, id, &observed).await;
-    let look = sight.look().map(AsRef::as_ref);
-    let verdict = delete::decide(client, nats, id, &observed, (&context.jetstream_address(id)?, look)).await;
-    let verdict = verdict.map_err(ReconcileError::Observe)?;
+    let verdict = guard::decide(context, nats, id, &observed).await?;
     if verdict == Verdict::Delete {
         let outcome = Outcome::Deleting;
         *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
-        delete::delete_data(client, id).await?;
-        delete::delete_children(client, id, &nats.uid().unwrap_or_default(), &observed.live).await?;
+        let owner = nats.uid().unwrap_or_default();
+        delete::delete_data(client, id, &owner).await?;
+        delete::delete_children(client, id, &owner, &observed.live).await?;
         finalizer::take_off(nats, context).await?;
     }
     Ok(verdict)

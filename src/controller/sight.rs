@@ -1,19 +1,19 @@
 //! What JetStream says, as each stage needs it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use nats_manager_api::{NamespacedName, Nats, naming};
 
 use super::{
-    build::MONITOR_PORT,
+    build::{MONITOR_PORT, SystemAccount},
     looker::{AT_REST, BUSY, Looker, Sighting},
     observe::Observed,
     rollout, scaling,
     status::{Fill, JetStreamView, trouble},
 };
-use crate::jetstream::{self, Holdings, Lack, Look, Target};
+use crate::jetstream::{self, Holdings, Lack, Look, Shown, Target};
 
 /// One look, and what follows from it.
 pub(super) struct Sight {
@@ -28,6 +28,8 @@ pub(super) struct Sight {
     lack: Option<String>,
     /// They have not found each other yet.
     forming: bool,
+    /// The servers whose pods are ready.
+    ready: BTreeSet<String>,
 }
 
 /// Trouble and waits that last so long are told; what is shorter passes by itself.
@@ -38,6 +40,23 @@ const UNKNOWN_AFTER: Duration = Duration::from_mins(1);
 impl Sight {
     /// Looks at the servers that exist; while nothing goes on, an older look will do.
     pub(super) async fn take(looker: &Looker, nats: &Nats, id: &NamespacedName, observed: &Observed) -> Self {
+        let deployed = observed.surroundings.deployed.as_ref();
+        let is_calm = looker.is_at_ease() && observed.is_calm(nats.spec.cluster.size);
+        let age = match is_calm {
+            // A stream made since would leave with a server.
+            _ if deployed.is_some_and(|deployed| nats.spec.cluster.size < i64::from(deployed.size)) => Duration::ZERO,
+            true => AT_REST,
+            false => BUSY,
+        };
+        Self::no_older(age, looker, nats, id, observed).await
+    }
+
+    /// Looks at them now.
+    pub(super) async fn fresh(looker: &Looker, nats: &Nats, id: &NamespacedName, observed: &Observed) -> Self {
+        Self::no_older(Duration::ZERO, looker, nats, id, observed).await
+    }
+
+    async fn no_older(age: Duration, looker: &Looker, nats: &Nats, id: &NamespacedName, observed: &Observed) -> Self {
         let size = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size);
         let expected: Vec<String> = (0..size).map(|ordinal| id.server(ordinal)).collect();
         let targets: Vec<Target> = observed
@@ -49,27 +68,21 @@ impl Sight {
             })
             .collect();
         let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
-        let is_calm = looker.is_at_ease() && observed.is_calm(nats.spec.cluster.size);
-        let age = match is_calm {
-            // A stream made since would leave with a server.
-            _ if nats.spec.cluster.size < i64::from(size) => Duration::ZERO,
-            true => AT_REST,
-            false => BUSY,
-        };
         let sighting = looker.look(&targets, age, was_reached).await;
         let lacks = match &sighting {
             Sighting::Seen(look) => jetstream::lacks(look, &expected),
-            Sighting::Never(_) => Vec::new(),
+            Sighting::Off | Sighting::Never(_) => Vec::new(),
         };
         let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
-        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming }
+        let ready = observed.pods.iter().filter(|pod| pod.is_serving()).map(|pod| pod.name.clone()).collect();
+        Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming, ready }
     }
 
     /// The look, if JetStream was ever seen.
     pub(super) fn look(&self) -> Option<&Arc<Look>> {
         match &self.sighting {
             Sighting::Seen(look) => Some(look),
-            Sighting::Never(_) => None,
+            Sighting::Off | Sighting::Never(_) => None,
         }
     }
 
@@ -81,7 +94,7 @@ impl Sight {
     pub(super) fn for_rollout(&self, nats: &Nats) -> rollout::Sight {
         let is_forced = nats.annotations().get(naming::FORCE_ROLLOUT).is_some_and(|value| value == "true");
         match (&self.sighting, &self.lack) {
-            (Sighting::Never(_), _) => rollout::Sight::Unguarded,
+            (Sighting::Off | Sighting::Never(_), _) => rollout::Sight::Unguarded,
             _ if is_forced => rollout::Sight::Unguarded,
             (Sighting::Seen(_), None) => rollout::Sight::Whole,
             (Sighting::Seen(look), _) if self.is_empty(look) && !jetstream::has_quorum(look, &self.expected) => {
@@ -91,19 +104,40 @@ impl Sight {
         }
     }
 
-    /// What JetStream holds, if every server tells: one without an address may hold anything too.
+    /// What JetStream holds, if every server tells.
     fn holdings(&self, look: &Look) -> Option<Holdings> {
-        let all = self.expected.iter().all(|server| look.servers.contains_key(server));
-        jetstream::holdings(look).filter(|_| all && !self.expected.is_empty())
+        jetstream::holdings(look, &self.expected).ok().filter(|_| !self.expected.is_empty())
+    }
+
+    /// What can be seen of streams, where `account` is the only one besides the default one if it says so.
+    /// Then the meta leader's word on the default one is enough.
+    pub(super) fn shown(&self, account: Option<&SystemAccount>) -> Shown {
+        let (holdings, gap) = match &self.sighting {
+            // Who names one address to ask takes its word.
+            Sighting::Off => return Shown::default(),
+            Sighting::Never(why) => (Holdings::default(), Some(why.clone())),
+            Sighting::Seen(look) => {
+                let lack = jetstream::unknown(look, &self.expected).map(|lack| lack.to_string());
+                (jetstream::shown(look), lack.or_else(|| self.restoring()))
+            }
+        };
+        let is_alone = account.is_some_and(SystemAccount::is_alone);
+        Shown { holdings, gap: gap.filter(|_| !is_alone) }
+    }
+
+    /// A single server that may not have restored its streams: it has no group to join, so its pod tells.
+    fn restoring(&self) -> Option<String> {
+        let [server] = self.expected.as_slice() else { return None };
+        (!self.ready.contains(server)).then(|| format!("{server} is not ready"))
     }
 
     fn is_empty(&self, look: &Look) -> bool {
-        self.holdings(look).is_some_and(|held| held.streams.is_empty())
+        jetstream::is_empty(look, &self.expected, |server| self.ready.contains(server))
     }
 
     pub(super) fn for_scaling(&self) -> scaling::Sight<'_> {
         match &self.sighting {
-            Sighting::Never(_) => scaling::Sight::Never,
+            Sighting::Off | Sighting::Never(_) => scaling::Sight::Never,
             Sighting::Seen(look) if look.servers.values().all(Result::is_err) => {
                 scaling::Sight::Not("no server answers at its monitoring port")
             }
@@ -121,9 +155,11 @@ impl Sight {
         (was_ready, underway): (bool, bool),
     ) -> JetStreamView {
         let look = match &self.sighting {
+            // Who chose not to look knows.
+            Sighting::Off => return JetStreamView::default(),
             Sighting::Never(why) => {
-                // A server that starts is not unreachable, and who chose not to look knows.
-                let unseen = looker.is_on() && observed.pods.iter().all(|pod| pod.ready);
+                // A server that starts is not unreachable.
+                let unseen = observed.pods.iter().all(|pod| pod.ready);
                 return JetStreamView { unseen: unseen.then(|| why.clone()), ..JetStreamView::default() };
             }
             Sighting::Seen(look) => look,

@@ -1,6 +1,6 @@
 //! Which streams and consumers there are.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_nats::{
     ConnectOptions, ServerAddr,
@@ -83,23 +83,36 @@ pub(super) async fn connect(address: &ServerAddr) -> Result<async_nats::Client, 
     connected.map_err(|cause| Unreachable::Connect { address: format!("{}:{}", address.host(), address.port()), cause })
 }
 
+/// Asks the server at `address` for the names of all streams, as the meta leader knows them.
+pub async fn stream_names(address: &ServerAddr) -> Result<BTreeSet<String>, Unreachable> {
+    let names = with_client(address, async |context| list(context).await);
+    timeout(LIMIT, names).await.unwrap_or(Err(Unreachable::Timeout))
+}
+
 async fn contents(address: &ServerAddr) -> Result<Contents, Unreachable> {
+    with_client(address, async |context| {
+        let mut contents = Contents::default();
+        list(context).await?.into_iter().for_each(|name| contents.add(name));
+        contents.consumer = !contents.is_empty() && has_consumer(context).await?;
+        Ok(contents)
+    })
+    .await
+}
+
+async fn with_client<T>(
+    address: &ServerAddr,
+    ask: impl AsyncFnOnce(&Context) -> Result<T, Unreachable>,
+) -> Result<T, Unreachable> {
     let client = connect(address).await?;
-    let answer = list(&jetstream::new(client.clone())).await;
+    let answer = ask(&jetstream::new(client.clone())).await;
     // The connection goes with its last handle; draining only speeds that up.
     let _ = client.drain().await;
     answer
 }
 
-async fn list(context: &Context) -> Result<Contents, Unreachable> {
-    let refused = |error: &dyn std::error::Error| Unreachable::Request(error.to_string());
-    let mut contents = Contents::default();
-    let mut names = context.stream_names();
-    while let Some(name) = names.try_next().await.map_err(|error| refused(&error))? {
-        contents.add(name);
-    }
-    contents.consumer = !contents.is_empty() && has_consumer(context).await?;
-    Ok(contents)
+async fn list(context: &Context) -> Result<BTreeSet<String>, Unreachable> {
+    let names = context.stream_names().try_collect().await;
+    names.map_err(|error| Unreachable::Request(error.to_string()))
 }
 
 async fn has_consumer(context: &Context) -> Result<bool, Unreachable> {

@@ -18,8 +18,8 @@ mod monitor;
 pub mod system;
 mod whole;
 
-pub use contents::{Contents, Unreachable, ask};
-pub use holdings::{DEFAULT_ACCOUNT, Holdings, holdings, largest_streams};
+pub use contents::{Contents, Unreachable, ask, stream_names};
+pub use holdings::{DEFAULT_ACCOUNT, Holdings, Shown, holdings, is_empty, largest_streams, shown, unknown};
 pub use lead::step_down;
 pub use look::{Consumer, Group, Look, Peer, Server, Silence, Store, Stream};
 pub use monitor::{Target, config_digests, has_write_error, look};

@@ -25,6 +25,12 @@ pub enum Lack {
         /// Which.
         server: String,
     },
+    /// A server has not joined the others yet: it may not have all of its streams back.
+    #[error("{server} is starting: it knows no meta leader yet")]
+    Starting {
+        /// Which.
+        server: String,
+    },
     /// The meta group does not count a server that runs.
     #[error("{server} is not part of JetStream's meta group")]
     Missing {
@@ -72,6 +78,7 @@ impl Lack {
         match self {
             Self::Silent { server, .. }
             | Self::Disabled { server }
+            | Self::Starting { server }
             | Self::Missing { server }
             | Self::Behind { server }
             | Self::Copy { server, .. } => Some(server),
@@ -93,29 +100,51 @@ pub fn lacks(look: &Look, expected: &[String]) -> Vec<Lack> {
     let mut all = BTreeSet::new();
     let answering: BTreeMap<&str, &Server> =
         look.servers.iter().filter_map(|(name, answer)| Some((name.as_str(), answer.as_ref().ok()?))).collect();
+    let is_led = meta_group(look).is_some();
     for server in expected {
-        match look.servers.get(server) {
-            Some(Ok(answer)) if answer.disabled => _ = all.insert(Lack::Disabled { server: server.clone() }),
-            Some(Ok(_)) => {}
-            Some(Err(cause)) => _ = all.insert(Lack::Silent { server: server.clone(), cause: cause.to_string() }),
-            None => {
-                let cause = "its pod has no address".to_owned();
-                _ = all.insert(Lack::Silent { server: server.clone(), cause });
-            }
+        match known(look, server, is_clustered(expected)) {
+            // Where nobody leads, nobody knows a leader: that is told once.
+            Err(Lack::Starting { .. }) if !is_led => {}
+            Ok(_) => {}
+            Err(lack) => _ = all.insert(lack),
         }
     }
-    if expected.len() > 1 {
+    if is_clustered(expected) {
         meta_lacks(look, expected, &mut all);
     }
     copy_lacks(&answering, &mut all);
     all.into_iter().collect()
 }
 
+/// The answer of a server that can be taken for all that it holds. One that starts opens its monitoring
+/// port first, then restores its streams, and joins the others last (`enableJetStream` of NATS 2.14.2):
+/// until then it may have more than it shows.
+pub(super) fn known<'a>(look: &'a Look, server: &str, is_clustered: bool) -> Result<&'a Server, Lack> {
+    let name = server.to_owned();
+    match look.servers.get(server) {
+        Some(Ok(answer)) if answer.disabled => Err(Lack::Disabled { server: name }),
+        Some(Ok(answer)) if is_clustered && !follows(answer, is_clustered) => Err(Lack::Starting { server: name }),
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(cause)) => Err(Lack::Silent { server: name, cause: cause.to_string() }),
+        None => Err(Lack::Silent { server: name, cause: "its pod has no address".to_owned() }),
+    }
+}
+
+/// Whether so many servers are to form a group.
+pub(super) fn is_clustered(expected: &[String]) -> bool {
+    expected.len() > 1
+}
+
+/// Whether it knows a meta leader, or needs none.
+fn follows(server: &Server, is_clustered: bool) -> bool {
+    server.meta.as_ref().map_or(!is_clustered, |meta| meta.leader.is_some())
+}
+
 /// Whether JetStream can go on: a majority of the servers that it counts knows a meta leader. While
 /// a cluster grows it counts fewer than are `expected`.
 pub fn has_quorum(look: &Look, expected: &[String]) -> bool {
     let answers = || look.servers.values().filter_map(|answer| answer.as_ref().ok()).filter(|server| !server.disabled);
-    let following = answers().filter(|server| server.meta.as_ref().is_none_or(|meta| meta.leader.is_some())).count();
+    let following = answers().filter(|server| follows(server, is_clustered(expected))).count();
     let counted = answers().filter_map(|server| server.meta.as_ref()?.size).max();
     let counted = counted.map_or(expected.len(), |counted| expected.len().min(counted as usize));
     following > counted / 2

@@ -71,6 +71,16 @@ fn what_lacks_is_named() {
             with(|servers| server(servers, "n-2").disabled = true),
         ),
         (
+            "n-2 is starting: it knows no meta leader yet",
+            true,
+            with(|servers| *server(servers, "n-2") = Server::default()),
+        ),
+        (
+            "n-2 is starting: it knows no meta leader yet",
+            true,
+            with(|servers| server(servers, "n-2").meta = Some(group(None, &[]))),
+        ),
+        (
             "JetStream has no meta leader",
             false,
             with(|servers| names(3).iter().for_each(|name| server(servers, name).meta = Some(group(None, &[])))),
@@ -133,6 +143,14 @@ fn two_of_three_silent_servers_are_too_many() {
         servers.insert("n-2".to_owned(), Err(Silence("no route".to_owned())));
     });
     assert!(!has_quorum(&look, &names(3)));
+}
+
+#[test]
+fn servers_that_start_are_no_majority() {
+    let look = with(|servers| ["n-1", "n-2"].iter().for_each(|name| *server(servers, name) = Server::default()));
+    assert!(!has_quorum(&look, &names(3)));
+    let said = summary(&lacks(&look, &names(3))).unwrap();
+    assert!(said.contains("n-1 is starting") && said.contains("n-2 is starting"), "{said}");
 }
 
 #[test]

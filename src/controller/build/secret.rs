@@ -39,6 +39,19 @@ impl SystemAccount {
         Credentials::from_resolver_conf(&self.content)
     }
 
+    /// Whether it makes the system account and no other: then clients have the default account alone.
+    pub fn is_alone(&self) -> bool {
+        let made = self.credentials().map(|credentials| Self::with_password(credentials.password()));
+        made.is_some_and(|made| made.essence() == self.essence())
+    }
+
+    /// The text without comments, and without what only separates.
+    fn essence(&self) -> Option<String> {
+        let text = std::str::from_utf8(&self.content).ok()?;
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        Some(lines.flat_map(str::chars).filter(|character| !character.is_whitespace() && *character != ',').collect())
+    }
+
     pub(crate) fn with_password(password: &str) -> Self {
         let content = format!(
             r#"# Made once by nats-manager; it is not changed afterwards.
@@ -74,4 +87,27 @@ pub(super) fn build(cluster: &SettledCluster, account: &SystemAccount) -> Secret
     });
     secret.data = data(account.content.clone());
     secret
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_account_that_we_make_rules_out_others() {
+        let account = |text: &str| SystemAccount { content: text.as_bytes().to_vec() };
+        assert!(SystemAccount::generate().is_alone());
+        let own = String::from_utf8(SystemAccount::with_password("pA1").content).unwrap();
+        for (expected, what, text) in [
+            (true, "laid out differently", own.replace("  ", "\t").replace("]\n  }", "],\n  },")),
+            (true, "without the comment", own.lines().skip(1).collect::<Vec<_>>().join("\n")),
+            (false, "one account more", own.replace("accounts: {", "accounts: {\n  team: {jetstream: enabled},")),
+            (false, "one user more", own.replace("\n    ]", "\n      {user: \"b\", password: \"c\"}\n    ]")),
+            (false, "another user", own.replace("admin", "root")),
+            (false, "something behind", format!("{own}include other.conf\n")),
+            (false, "no text", String::new()),
+        ] {
+            assert_eq!(account(&text).is_alone(), expected, "{what}: {text}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Takes the next step: the requests beside the objects.
 
-use k8s_openapi::{api::core::v1::PersistentVolumeClaim, jiff::Timestamp};
-use kube::{Api, ResourceExt, api::DeleteParams};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use nats_manager_api::{NamespacedName, Resizing};
 
 use super::{
-    super::observe::list_claims,
+    super::claims,
     Scaling, Tools,
     shrink::{Move, Step},
 };
@@ -23,7 +23,7 @@ pub(super) async fn carry_out(
         Step::Stay => before,
         Step::Grow { to } => {
             let leaving_from = before.resizing.leaving_from.filter(|from| *from > to);
-            Scaling { size: to, resizing: Resizing { leaving_from, removed_at: None }, ..before }
+            Scaling { size: to, resizing: Resizing { leaving_from, ..before.resizing }, ..before }
         }
         Step::Hold(reason) => {
             Scaling { held: Some(format!("The change of spec.cluster.size is held: {reason}.")), ..before }
@@ -94,17 +94,10 @@ async fn connect(tools: &Tools<'_>) -> Result<system::Client, system::SystemErro
 /// The volumes of servers that JetStream forgot: what they hold is on the others, and would only be
 /// in the way of a server that comes back under the name.
 async fn delete_claims(tools: &Tools<'_>, id: &NamespacedName, size: u32) -> kube::Result<()> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(tools.client.clone(), &id.namespace);
-    let prefix = format!("{}-{}-", id.claim_template(), id.name);
-    for claim in list_claims(tools.client, id).await? {
-        let name = claim.name_any();
-        let ordinal = name.strip_prefix(&prefix).and_then(|ordinal| ordinal.parse::<u32>().ok());
-        if ordinal.is_some_and(|ordinal| ordinal >= size) {
-            tracing::info!(claim = name, "deleting the claim of a server that left");
-            match api.delete(&name, &DeleteParams::background()).await {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                answer => _ = answer?,
-            }
+    for claim in claims::list(tools.client, id).await? {
+        if claims::ordinal(&claim, id).is_some_and(|ordinal| ordinal >= size) {
+            tracing::info!(claim = claim.name_any(), "deleting the claim of a server that left");
+            claims::delete(tools.client, id, &claim).await?;
         }
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! Whether the size may change, and by which steps.
 //!
 //! Between a single server and a cluster there is no safe way for data (`alone`); within a cluster
-//! there is one, step by step (`shrink`). How far it is stands in annotations of the StatefulSet,
+//! there is one, step by step (`shrink`, then `removal`). How far it is stands in annotations of the StatefulSet,
 //! so that the next manager goes on.
 
 mod alone;
 mod carry_out;
+mod removal;
 mod shrink;
 
 use async_nats::ServerAddr;
@@ -14,8 +15,8 @@ use kube::Client;
 use nats_manager_api::{NamespacedName, Nats, Resizing};
 
 use super::observe::Observed;
-use crate::jetstream::{Look, system};
-use shrink::Picture;
+use crate::jetstream::{self, Look, Shown, Target, system};
+use shrink::{Picture, Step};
 
 /// What to do about the size now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,10 @@ pub struct Tools<'a> {
     pub system: Option<&'a system::Credentials>,
     /// What the servers say.
     pub look: Sight<'a>,
+    /// Which streams they show, of all accounts.
+    pub shown: &'a Shown,
+    /// Where they can be looked at anew.
+    pub targets: &'a [Target],
 }
 
 /// What is known of JetStream.
@@ -78,10 +83,33 @@ pub async fn decide(
         let held = alone::obstacle(tools, nats, id, observed, (deployed, wanted)).await?;
         return Ok(if held.is_some() { Scaling { held, ..before } } else { free });
     }
-    let pods = observed.pods.iter().map(|pod| pod.name.clone()).collect();
-    let step =
-        shrink::next(Picture { id, deployed, wanted, resizing: before.resizing, now, pods: &pods, look: tools.look });
-    carry_out::carry_out(tools, id, before, step).await
+    let pods = &observed.pods;
+    let picture = Picture { id, deployed, wanted, resizing: before.resizing, now, pods, look: tools.look };
+    let step = match shrink::next(picture) {
+        step @ (Step::Stop { .. } | Step::Remove(_)) => confirm(tools, picture, step).await,
+        step => step,
+    };
+    let scaling = carry_out::carry_out(tools, id, before, step).await?;
+    let late = match tools.look {
+        Sight::Seen(look, _) => alone::late_streams(look, id, observed),
+        Sight::Never | Sight::Not(_) => None,
+    };
+    Ok(Scaling { held: scaling.held.or(late), ..scaling })
+}
+
+/// Looks again before a step that takes something away. The names of streams are asked for first: a look
+/// that is older would not show one that was just made.
+async fn confirm(tools: &Tools<'_>, picture: Picture<'_>, step: Step) -> Step {
+    let streams = match jetstream::stream_names(tools.address).await {
+        Ok(streams) => streams,
+        Err(cause) => return shrink::wait(format!("whether streams would leave with servers cannot be told: {cause}")),
+    };
+    let look = jetstream::look(tools.targets).await;
+    match step {
+        Step::Stop { to } => shrink::confirm(picture, to, &streams, &look),
+        Step::Remove(leaving) => removal::confirm(picture, leaving, &streams, &look),
+        step => step,
+    }
 }
 
 /// A removal that matters no more is forgotten.

@@ -13,13 +13,13 @@
 //! over to whoever seems current: so the lead goes to a copy that stays first, and the leader that
 //! stays drops the leaving copy by itself.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use k8s_openapi::jiff::Timestamp;
 use nats_manager_api::{NamespacedName, Resizing};
 
-use super::Sight;
-use crate::jetstream::{DEFAULT_ACCOUNT, Look, Stream};
+use super::{super::observe::ServerPod, Sight, removal};
+use crate::jetstream::{DEFAULT_ACCOUNT, Look, Stream, unknown};
 
 /// What is known.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Picture<'a> {
     pub(super) resizing: Resizing,
     /// The time.
     pub(super) now: Timestamp,
-    /// The pods that exist, by name.
-    pub(super) pods: &'a BTreeSet<String>,
+    /// The pods that exist.
+    pub(super) pods: &'a [ServerPod],
     /// What the servers say.
     pub(super) look: Sight<'a>,
 }
@@ -96,11 +96,17 @@ const REJOIN: i64 = 310;
 /// Names in a message beyond these are counted.
 const NAMED: usize = 3;
 
+impl Picture<'_> {
+    fn is_serving(&self, server: &str) -> bool {
+        self.pods.iter().any(|pod| pod.name == server && pod.is_serving())
+    }
+}
+
 /// Decides on the next step.
 pub(super) fn next(picture: Picture<'_>) -> Step {
     let Picture { deployed, wanted, .. } = picture;
     match picture.resizing.leaving_from.filter(|from| *from > deployed) {
-        Some(from) => removal(picture, from),
+        Some(from) => removal::next(picture, from),
         None if wanted > deployed => grow(picture),
         None if wanted < deployed => shrink(picture),
         None => Step::Stay,
@@ -137,10 +143,10 @@ fn shrink(picture: Picture<'_>) -> Step {
                 return Step::Hold(only);
             }
             if let Some(lack) = lack {
-                return Step::Wait {
-                    reason: format!("JetStream must be whole before servers leave: {lack}"),
-                    until: None,
-                };
+                return not_whole(lack);
+            }
+            if let Some(name) = servers(picture.id, 0, deployed).iter().find(|name| !picture.is_serving(name)) {
+                return wait(format!("every server must be ready before one leaves: {name} is not"));
             }
             look
         }
@@ -183,39 +189,37 @@ fn shrink(picture: Picture<'_>) -> Step {
     Step::Move { lead, moves, reason }
 }
 
-/// Servers have left the StatefulSet, and maybe not yet JetStream.
-fn removal(picture: Picture<'_>, from: u32) -> Step {
-    let leaving = servers(picture.id, picture.deployed, from);
-    let members = match picture.look {
-        Sight::Seen(look, _) => members(look),
-        unseen => {
-            let names = listed(leaving.iter().map(String::as_str));
-            return wait(format!("whether JetStream still counts {names} cannot be told: {}", unseen.cause()));
-        }
-    };
-    let Some(members) = members else {
-        return wait("removing servers: JetStream has no meta leader at the moment".to_owned());
-    };
-    let known: Vec<String> = leaving.iter().filter(|name| members.contains(*name)).cloned().collect();
-    if picture.wanted > picture.deployed && known.len() == leaving.len() {
-        return Step::Grow { to: picture.wanted };
+/// The stop of servers, if every stream that clients can see (`streams`) is on one that stays, and nothing
+/// on one that leaves, by a look that is younger than they are.
+pub(super) fn confirm(picture: Picture<'_>, to: u32, streams: &BTreeSet<String>, look: &Look) -> Step {
+    if let Some(lack) = unknown(look, &servers(picture.id, 0, picture.deployed)) {
+        return not_whole(lack);
     }
-    let stopping: Vec<&str> = leaving.iter().filter(|name| picture.pods.contains(*name)).map(String::as_str).collect();
-    if !stopping.is_empty() {
-        return wait(format!("{} must stop before JetStream forgets them", listed(stopping)));
+    let leaving = servers(picture.id, to, picture.deployed);
+    let late = copies_on(look, &leaving).into_iter().map(|(_, stream)| stream.name.as_str());
+    let all: BTreeSet<&str> = missing(streams, look, &servers(picture.id, 0, to)).into_iter().chain(late).collect();
+    if all.is_empty() {
+        return Step::Stop { to };
     }
-    if !known.is_empty() {
-        return Step::Remove(known);
-    }
-    match picture.look {
-        Sight::Seen(_, Some(lack)) => {
-            wait(format!("the volumes of the removed servers stay until JetStream is whole: {lack}"))
-        }
-        _ => Step::Finish,
-    }
+    let (streams, names) = (listed(all), listed(leaving.iter().map(String::as_str)));
+    wait(format!("{streams} must be on servers that stay before {names} leaves"))
 }
 
-fn wait(reason: String) -> Step {
+/// Streams of clients without credentials that some servers do not show.
+pub(super) fn missing<'a>(streams: &'a BTreeSet<String>, look: &Look, servers: &[String]) -> Vec<&'a str> {
+    let shown: BTreeSet<&str> = copies_on(look, servers)
+        .into_iter()
+        .filter(|(_, stream)| stream.account == DEFAULT_ACCOUNT)
+        .map(|(_, stream)| stream.name.as_str())
+        .collect();
+    streams.iter().map(String::as_str).filter(|name| !shown.contains(name)).collect()
+}
+
+fn not_whole(lack: impl Display) -> Step {
+    wait(format!("JetStream must be whole before servers leave: {lack}"))
+}
+
+pub(super) fn wait(reason: String) -> Step {
     Step::Wait { reason, until: None }
 }
 
@@ -277,16 +281,7 @@ fn too_many_copies(look: &Look, wanted: u32) -> Option<String> {
     ))
 }
 
-/// Who is in the meta group, by its leader.
-fn members(look: &Look) -> Option<BTreeSet<String>> {
-    look.servers.iter().find_map(|(name, answer)| {
-        let meta = answer.as_ref().ok()?.meta.as_ref()?;
-        let leads = meta.leader.as_ref() == Some(name);
-        leads.then(|| meta.peers.iter().map(|peer| peer.name.clone()).chain([name.clone()]).collect())
-    })
-}
-
-fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = names.into_iter().collect();
     let more = all.len().saturating_sub(NAMED);
     let first = all[..all.len() - more].join(", ");
@@ -295,4 +290,4 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 #[path = "shrink_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -3,16 +3,16 @@ use crate::jetstream::{Group, Peer, Server};
 
 const NOW: i64 = 1_000_000;
 
-fn id() -> NamespacedName {
+pub(in super::super) fn id() -> NamespacedName {
     NamespacedName::new("kyma-system", "eventing-nats")
 }
 
-fn name(ordinal: u32) -> String {
+pub(in super::super) fn name(ordinal: u32) -> String {
     id().server(ordinal)
 }
 
 /// A look at servers that all answer; the first leads the meta group of `members`.
-fn look(servers: u32, members: &[u32], streams: &[(&str, u32, &[u32])]) -> Look {
+pub(in super::super) fn look(servers: u32, members: &[u32], streams: &[(&str, u32, &[u32])]) -> Look {
     let group = |own: u32, all: &[u32]| Group {
         leader: Some(name(all[0])),
         size: None,
@@ -40,27 +40,32 @@ fn look(servers: u32, members: &[u32], streams: &[(&str, u32, &[u32])]) -> Look 
     Look { servers: (0..servers).map(|ordinal| (name(ordinal), Ok(server(ordinal)))).collect() }
 }
 
-struct Case<'a> {
-    sizes: (u32, u32),
-    resizing: Resizing,
-    pods: u32,
-    look: Sight<'a>,
+pub(in super::super) struct Case<'a> {
+    pub(in super::super) sizes: (u32, u32),
+    pub(in super::super) resizing: Resizing,
+    pub(in super::super) pods: u32,
+    pub(in super::super) look: Sight<'a>,
 }
 
-fn step(case: &Case<'_>) -> Step {
-    let pods = (0..case.pods).map(name).collect();
+pub(in super::super) fn step(case: &Case<'_>) -> Step {
+    let pods: Vec<_> =
+        (0..case.pods).map(|ordinal| ServerPod { name: name(ordinal), ready: true, ..ServerPod::default() }).collect();
+    step_with(case, &pods)
+}
+
+fn step_with(case: &Case<'_>, pods: &[ServerPod]) -> Step {
     next(Picture {
         id: &id(),
         deployed: case.sizes.0,
         wanted: case.sizes.1,
         resizing: case.resizing,
         now: Timestamp::from_second(NOW).unwrap(),
-        pods: &pods,
+        pods,
         look: case.look,
     })
 }
 
-fn resizing(leaving_from: Option<u32>, removed: Option<i64>) -> Resizing {
+pub(in super::super) fn resizing(leaving_from: Option<u32>, removed: Option<i64>) -> Resizing {
     Resizing { leaving_from, removed_at: removed.map(|ago| NOW - ago) }
 }
 
@@ -175,56 +180,64 @@ fn a_stream_of_an_account_that_we_have_no_way_into_must_be_led_elsewhere_first()
 }
 
 #[test]
+fn a_server_leaves_only_while_every_pod_is_ready() {
+    let seen = look(5, &[0, 1, 2, 3, 4], &[]);
+    let case = Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look: Sight::Seen(&seen, None) };
+    let pod = |ordinal| ServerPod { name: name(ordinal), ready: true, ..ServerPod::default() };
+    let all: Vec<ServerPod> = (0..5).map(pod).collect();
+    assert_eq!(step_with(&case, &all), Step::Stop { to: 4 });
+    let with = |ordinal: usize, change: fn(&mut ServerPod)| {
+        let mut pods = all.clone();
+        change(&mut pods[ordinal]);
+        pods
+    };
+    for (unready, pods) in [
+        (4, with(4, |pod| pod.ready = false)),
+        (1, with(1, |pod| pod.ready = false)),
+        (1, with(1, |pod| pod.terminating = Some(Timestamp::UNIX_EPOCH))),
+        (4, all[..4].to_vec()),
+    ] {
+        let reason = format!("every server must be ready before one leaves: {} is not", name(unready));
+        assert_eq!(step_with(&case, &pods), Step::Wait { reason, until: None });
+    }
+}
+
+#[test]
+fn a_server_stops_only_when_every_stream_is_seen_on_one_that_stays() {
+    let seen = look(5, &[0, 1, 2, 3, 4], &[("sap", 3, &[0, 1, 2]), ("late", 1, &[4])]);
+    let confirmed = |streams: &[&str], look: &Look| {
+        let streams = streams.iter().map(|name| (*name).to_owned()).collect();
+        let picture = Picture {
+            id: &id(),
+            deployed: 5,
+            wanted: 3,
+            resizing: resizing(None, None),
+            now: Timestamp::UNIX_EPOCH,
+            pods: &[],
+            look: Sight::Never,
+        };
+        confirm(picture, 4, &streams, look)
+    };
+    let wait = |name: &str| Step::Wait {
+        reason: format!("{name} must be on servers that stay before eventing-nats-4 leaves"),
+        until: None,
+    };
+    assert_eq!(confirmed(&["late", "sap"], &seen), wait("late"));
+    assert_eq!(confirmed(&["sap"], &seen), wait("late"), "it may be of an account that clients cannot see");
+    let without = look(5, &[0, 1, 2, 3, 4], &[("sap", 3, &[0, 1, 2])]);
+    assert_eq!(confirmed(&["sap"], &without), Step::Stop { to: 4 });
+    assert_eq!(confirmed(&["lost", "sap"], &without), wait("lost"), "nobody shows it");
+    let mut starting = without;
+    starting.servers.insert(name(4), Ok(Server::default()));
+    let lack = "eventing-nats-4 is starting: it knows no meta leader yet";
+    let reason = format!("JetStream must be whole before servers leave: {lack}");
+    assert_eq!(confirmed(&["sap"], &starting), Step::Wait { reason, until: None });
+}
+
+#[test]
 fn servers_that_cannot_be_asked_stay() {
     for look in [Sight::Never, Sight::Not("no route")] {
         let step = step(&Case { sizes: (5, 3), resizing: resizing(None, None), pods: 5, look });
         assert!(matches!(step, Step::Wait { .. }), "{step:?}");
     }
-}
-
-#[test]
-fn a_server_that_left_is_forgotten_before_its_volume_goes() {
-    let both = look(3, &[0, 1, 2, 3, 4], &[]);
-    let one = look(3, &[0, 1, 2, 4], &[]);
-    let none = look(3, &[0, 1, 2], &[]);
-    let wait = |reason: &str| Step::Wait { reason: reason.to_owned(), until: None };
-    for (what, wanted, pods, look, expected) in [
-        (
-            "a pod still runs",
-            3,
-            4,
-            Sight::Seen(&both, None),
-            wait("eventing-nats-3 must stop before JetStream forgets them"),
-        ),
-        ("all stopped", 3, 3, Sight::Seen(&both, Some("two are away")), Step::Remove(vec![name(3), name(4)])),
-        ("one is forgotten", 3, 3, Sight::Seen(&one, Some("one is away")), Step::Remove(vec![name(4)])),
-        (
-            "all are, and copies still move",
-            3,
-            3,
-            Sight::Seen(&none, Some("sap is behind")),
-            wait("the volumes of the removed servers stay until JetStream is whole: sap is behind"),
-        ),
-        ("all are, and it is whole", 3, 3, Sight::Seen(&none, None), Step::Finish),
-        ("they are wanted back before any was forgotten", 5, 3, Sight::Seen(&both, Some("away")), Step::Grow { to: 5 }),
-        ("they are wanted back too late", 5, 3, Sight::Seen(&one, Some("away")), Step::Remove(vec![name(4)])),
-    ] {
-        let step = step(&Case { sizes: (3, wanted), resizing: resizing(Some(5), None), pods, look });
-        assert_eq!(step, expected, "{what}");
-    }
-}
-
-#[test]
-fn without_a_leader_nobody_is_forgotten() {
-    let mut leaderless = look(3, &[0, 1, 2, 3, 4], &[]);
-    for server in leaderless.servers.values_mut().flatten() {
-        server.meta = Some(Group::default());
-    }
-    let case = Case {
-        sizes: (3, 3),
-        resizing: resizing(Some(5), None),
-        pods: 3,
-        look: Sight::Seen(&leaderless, Some("no leader")),
-    };
-    assert!(matches!(step(&case), Step::Wait { .. }));
 }

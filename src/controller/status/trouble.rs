@@ -80,7 +80,7 @@ pub fn trouble(
             "A stream or consumer has no leader: too few of its copies are there. See: nats stream report".to_owned(),
         );
     }
-    let behind = servers(&all, |lack| matches!(lack, Lack::Behind { .. } | Lack::Copy { .. }));
+    let behind = servers(&all, |lack| matches!(lack, Lack::Starting { .. } | Lack::Behind { .. } | Lack::Copy { .. }));
     (!behind.is_empty())
         .then(|| {
             of(

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Pod},
+};
 use kube::{
     ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -11,9 +14,10 @@ use nats_manager_api::{NamespacedName, Nats, naming};
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use super::{claims, claims_go, delete_and_go, deploy};
+use super::{CUSTOMER_STREAM, claims, claims_go, delete_and_go, deploy};
 use crate::{
     jetstream,
+    objects::STATEFUL_SET,
     refusals::REFUSAL,
     world::{NAME, NAMESPACE, SERVICE_ACCOUNT, SOON, World, condition},
 };
@@ -41,6 +45,55 @@ async fn a_deletion_that_was_cut_short_goes_on() {
     let _next = world.manager_with(&options).await;
     world.gone().await;
     claims_go(&world).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_before_the_servers_go_blocks_again() {
+    let world = World::new().await;
+    let (server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+    deploy(&world, json!({})).await;
+    world.refuse(&["DELETE"], "apps", "statefulsets").await;
+
+    world.delete().await;
+    let status = world.state_becomes("Warning").await;
+    let (holds, _, message) = condition(&status, "Deleted").unwrap();
+    assert!(holds == "True" && message.contains("cannot delete the StatefulSet"), "{holds} {message}");
+    jetstream::make_stream(&context, "orders").await;
+    world
+        .status_becomes("the stream blocks", |status| {
+            condition(status, "Deleted")
+                .is_some_and(|(holds, _, message)| holds == "False" && message == CUSTOMER_STREAM)
+        })
+        .await;
+    world.accept("statefulsets").await;
+    assert_eq!(claims(&world).await.len(), 3);
+
+    jetstream::clear(&context).await;
+    world.gone().await;
+    claims_go(&world).await;
+}
+
+#[tokio::test]
+async fn servers_that_somebody_else_controls_stay_with_their_volumes() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    deploy(&world, json!({})).await;
+    let own = claims(&world).await;
+    let owners = world.api::<ConfigMap>();
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
+    let owner = owners.patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner)).await.unwrap();
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "other-owner", "uid": owner.uid(), "controller": true,
+    });
+    STATEFUL_SET.change(&world, json!({"metadata": {"ownerReferences": [{"$patch": "replace"}, theirs]}})).await;
+
+    delete_and_go(&world).await;
+    assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_some());
+    assert_eq!(claims(&world).await, own);
+    owners.delete("other-owner", &DeleteParams::default()).await.unwrap();
 }
 
 #[tokio::test]
