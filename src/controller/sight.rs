@@ -8,7 +8,7 @@ use nats_manager_api::{NamespacedName, Nats, naming};
 
 use super::{
     build::MONITOR_PORT,
-    looker::{AT_REST, BUSY, Looker, Sighting},
+    looker::{AT_REST, BUSY, Looker, Servers, Sighting},
     observe::Observed,
     rollout, scaling,
     status::{Fill, JetStreamView, trouble},
@@ -35,6 +35,9 @@ const LASTING: Duration = Duration::from_secs(30);
 /// Without an answer for so long, how full the servers are counts as unknown.
 const UNKNOWN_AFTER: Duration = Duration::from_mins(1);
 
+/// In words that stay the same from look to look.
+const NOT_YET: &str = "no server has answered at its monitoring port (8222) yet";
+
 impl Sight {
     /// Looks at the servers that exist; while nothing goes on, an older look will do.
     pub(super) async fn take(looker: &Looker, nats: &Nats, id: &NamespacedName, observed: &Observed) -> Self {
@@ -48,7 +51,11 @@ impl Sight {
                 Some(Target { name: pod.name.clone(), address, stopping: pod.terminating.is_some() })
             })
             .collect();
-        let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
+        let servers = Servers {
+            targets: &targets,
+            are_ready: observed.pods.iter().any(|pod| pod.ready && pod.terminating.is_none()),
+            were_reached: nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some()),
+        };
         let is_calm = looker.is_at_ease() && observed.is_calm(nats.spec.cluster.size);
         let age = match is_calm {
             // A stream made since would leave with a server.
@@ -56,10 +63,10 @@ impl Sight {
             true => AT_REST,
             false => BUSY,
         };
-        let sighting = looker.look(&targets, age, was_reached).await;
+        let sighting = looker.look(servers, age).await;
         let lacks = match &sighting {
             Sighting::Seen(look) => jetstream::lacks(look, &expected),
-            Sighting::Never(_) => Vec::new(),
+            Sighting::Off | Sighting::Starting | Sighting::NotYet | Sighting::Never(_) => Vec::new(),
         };
         let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
         Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming }
@@ -69,7 +76,7 @@ impl Sight {
     pub(super) fn look(&self) -> Option<&Arc<Look>> {
         match &self.sighting {
             Sighting::Seen(look) => Some(look),
-            Sighting::Never(_) => None,
+            Sighting::Off | Sighting::Starting | Sighting::NotYet | Sighting::Never(_) => None,
         }
     }
 
@@ -81,8 +88,9 @@ impl Sight {
     pub(super) fn for_rollout(&self, nats: &Nats) -> rollout::Sight {
         let is_forced = nats.annotations().get(naming::FORCE_ROLLOUT).is_some_and(|value| value == "true");
         match (&self.sighting, &self.lack) {
-            (Sighting::Never(_), _) => rollout::Sight::Unguarded,
+            (Sighting::Off | Sighting::Starting | Sighting::Never(_), _) => rollout::Sight::Unguarded,
             _ if is_forced => rollout::Sight::Unguarded,
+            (Sighting::NotYet, _) => rollout::Sight::Lacking(NOT_YET.to_owned()),
             (Sighting::Seen(_), None) => rollout::Sight::Whole,
             (Sighting::Seen(look), _) if self.is_empty(look) && !jetstream::has_quorum(look, &self.expected) => {
                 rollout::Sight::Empty
@@ -103,7 +111,8 @@ impl Sight {
 
     pub(super) fn for_scaling(&self) -> scaling::Sight<'_> {
         match &self.sighting {
-            Sighting::Never(_) => scaling::Sight::Never,
+            Sighting::Off | Sighting::Starting | Sighting::Never(_) => scaling::Sight::Never,
+            Sighting::NotYet => scaling::Sight::Not(NOT_YET),
             Sighting::Seen(look) if look.servers.values().all(Result::is_err) => {
                 scaling::Sight::Not("no server answers at its monitoring port")
             }
@@ -121,11 +130,8 @@ impl Sight {
         (was_ready, underway): (bool, bool),
     ) -> JetStreamView {
         let look = match &self.sighting {
-            Sighting::Never(why) => {
-                // A server that starts is not unreachable, and who chose not to look knows.
-                let unseen = looker.is_on() && observed.pods.iter().all(|pod| pod.ready);
-                return JetStreamView { unseen: unseen.then(|| why.clone()), ..JetStreamView::default() };
-            }
+            Sighting::Off | Sighting::Starting | Sighting::NotYet => return JetStreamView::default(),
+            Sighting::Never(why) => return JetStreamView { unseen: Some(why.clone()), ..JetStreamView::default() },
             Sighting::Seen(look) => look,
         };
         let now = Timestamp::now();
@@ -151,4 +157,31 @@ pub(super) fn lasting_wait(looker: &Looker, waiting: Option<String>) -> Option<S
     let who = waiting.as_deref().map(|text| text.split_once(": ").map_or(text, |(who, _)| who));
     let lasted = looker.waiting_for(who);
     waiting.filter(|_| lasted >= LASTING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roll_waits_for_a_first_look_until_none_is_to_be_expected() {
+        let nats = Nats::new("n", nats_manager_api::NatsSpec::default());
+        for (expected, sighting) in [
+            (rollout::Sight::Unguarded, Sighting::Off),
+            (rollout::Sight::Unguarded, Sighting::Starting),
+            (rollout::Sight::Lacking(NOT_YET.to_owned()), Sighting::NotYet),
+            (rollout::Sight::Unguarded, Sighting::Never("n-0: no route".to_owned())),
+            (rollout::Sight::Whole, Sighting::Seen(Arc::default())),
+        ] {
+            let sight = Sight {
+                sighting,
+                targets: Vec::new(),
+                expected: Vec::new(),
+                lacks: Vec::new(),
+                lack: None,
+                forming: false,
+            };
+            assert_eq!(sight.for_rollout(&nats), expected);
+        }
+    }
 }
