@@ -23,6 +23,7 @@ mod context;
 pub mod delete;
 mod finalizer;
 mod looker;
+mod members;
 pub mod observe;
 mod pauses;
 pub mod reconcile;

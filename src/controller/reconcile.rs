@@ -18,7 +18,7 @@ use super::{
     observe::{Observed, observe},
     recover, rivals, rollout, scaling,
     sight::{Sight, lasting_wait},
-    status::{Deployment, Outcome},
+    status::{Deployment, Health, Outcome, Rollout},
     watch::GuardedNats,
 };
 use crate::{
@@ -110,7 +110,7 @@ async fn deploy(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) -> 
 fn pause(context: &Context, deployment: &Deployment) -> Duration {
     if !context.looker.is_on() {
         RESYNC
-    } else if deployment.underway || deployment.jetstream.lacks {
+    } else if deployment.underway || deployment.jetstream.health == Health::Lacking {
         LOOK_SOON
     } else {
         LOOK_AT_REST
@@ -183,14 +183,17 @@ async fn make(
     }
     let waiting = scaling.waiting.or(gate.waiting).or_else(|| observed.broken_server());
     let waiting = lasting_wait(&context.looker, waiting);
+    let deployed = observed.surroundings.deployed.as_ref().map(|deployed| deployed.size);
+    let rollout = Rollout::of(&applied.stateful_set);
     Ok(Deployment {
+        members: context.members.count(deployed, rollout),
         servers_started: record_start(observed, recorded),
         held: scaling.held,
         waiting: waiting.or(late),
         underway: underway || scaling.until.is_some(),
         policy: rules::check(&nats.spec, &observed.surroundings).policy().cloned().collect(),
         jetstream: sight.view(&context.looker, id, observed, (was_ready, underway)),
-        ..Deployment::of(&applied, observed, id, cluster.size)
+        ..Deployment::of(rollout, observed, id, cluster.size)
     })
 }
 

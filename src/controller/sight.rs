@@ -11,7 +11,7 @@ use super::{
     looker::{AT_REST, BUSY, Looker, Servers, Sighting},
     observe::Observed,
     rollout, scaling,
-    status::{Fill, JetStreamView, trouble},
+    status::{Fill, Health, JetStreamView, trouble},
 };
 use crate::jetstream::{self, Holdings, Lack, Look, Target};
 
@@ -144,9 +144,13 @@ impl Sight {
             fill: Fill::fullest(look, &self.expected),
             unseen: silent.then(|| "no server answers".to_owned()),
             trouble: found.filter(|_| lasted >= LASTING),
-            whole: self.lack.is_none() && !self.expected.is_empty(),
-            lacks: self.lack.is_some(),
+            health: match &self.lack {
+                Some(_) => Health::Lacking,
+                None if self.expected.is_empty() => Health::Unknown,
+                None => Health::Whole,
+            },
             forming: self.forming,
+            has_quorum: jetstream::has_quorum(look, &self.expected),
         }
     }
 }

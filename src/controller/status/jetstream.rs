@@ -20,12 +20,24 @@ pub struct JetStreamView {
     pub unseen: Option<String>,
     /// What is wrong with it, and has been for a while.
     pub trouble: Option<Trouble>,
-    /// Nothing is wrong with it.
-    pub whole: bool,
-    /// Something lacks, if only for a moment.
-    pub lacks: bool,
+    /// Whether anything lacks, if only for a moment.
+    pub health: Health,
     /// Its servers have not found each other yet: whoever is told that it is ready uses it at once.
     pub forming: bool,
+    /// It goes on: a majority of its own servers answers, and knows a leader.
+    pub has_quorum: bool,
+}
+
+/// How JetStream is at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It is not looked at, or has no servers.
+    #[default]
+    Unknown,
+    /// Nothing lacks.
+    Whole,
+    /// Something does.
+    Lacking,
 }
 
 impl Update<'_> {
@@ -83,7 +95,7 @@ impl Update<'_> {
                     self.announce(true, *reason, message);
                 }
             }
-            None if view.whole && told != Some("True") => {
+            None if view.health == Health::Whole && told != Some("True") => {
                 let message = "JetStream is whole: every server, its leader, and every copy of every stream.";
                 self.set(kind, true, Reason::Healthy, message);
                 if told == Some("False") {

@@ -11,14 +11,11 @@ use k8s_openapi::{
 };
 use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, Reason, State, rules, rules::Violation};
 
-pub use jetstream::JetStreamView;
+pub use jetstream::{Health, JetStreamView};
 pub use storage::Fill;
 pub use trouble::{Trouble, trouble};
 
-use super::{
-    apply::Applied,
-    observe::{Observed, count_zones},
-};
+use super::observe::{Observed, count_zones};
 
 /// What came of a reconcile.
 #[derive(Clone, Debug)]
@@ -60,6 +57,8 @@ pub struct Deployment {
     pub url: String,
     /// How far the servers are.
     pub rollout: Rollout,
+    /// How many servers a majority is of, where JetStream cannot be asked for it.
+    pub members: i32,
     /// Where they run.
     pub zones: ZonesUsed,
     /// Whether one of them ever started.
@@ -124,11 +123,6 @@ impl Rollout {
         let counts = [status.replicas, current, updated, ready];
         Self { replicas: wanted, ready, updated, complete: observed && counts.iter().all(|count| *count == wanted) }
     }
-
-    /// Whether enough servers are ready for JetStream to go on without the others.
-    fn has_quorum(self) -> bool {
-        self.ready > self.replicas / 2
-    }
 }
 
 impl ZonesUsed {
@@ -147,12 +141,13 @@ impl ZonesUsed {
 }
 
 impl Deployment {
-    /// The deployment of an applied cluster.
-    pub fn of(applied: &Applied, observed: &Observed, id: &NamespacedName, size: u32) -> Self {
+    /// The deployment of an applied cluster, of which nothing else is known.
+    pub fn of(rollout: Rollout, observed: &Observed, id: &NamespacedName, size: u32) -> Self {
         Self {
             size,
             url: id.url(),
-            rollout: Rollout::of(&applied.stateful_set),
+            rollout,
+            members: rollout.replicas,
             zones: ZonesUsed::of(observed),
             servers_started: None,
             held: None,
@@ -161,6 +156,12 @@ impl Deployment {
             policy: Vec::new(),
             jetstream: JetStreamView::default(),
         }
+    }
+
+    /// Whether JetStream goes on: it says so, or enough servers are ready. One look that fails says
+    /// nothing yet.
+    fn has_quorum(&self) -> bool {
+        self.jetstream.has_quorum || self.rollout.ready > self.members / 2
     }
 }
 
@@ -201,9 +202,9 @@ impl Update<'_> {
         // Only a status from a backup says so of a resource that is not being deleted.
         self.status.conditions.retain(|known| known.type_ != ConditionType::Deleted.to_string());
         let was_ready = !self.old.url.is_empty();
-        if deployment.rollout.complete && !deployment.jetstream.forming {
+        if deployment.rollout.complete && (was_ready || !deployment.jetstream.forming) {
             self.ready(deployment);
-        } else if was_ready && deployment.rollout.has_quorum() {
+        } else if was_ready && deployment.has_quorum() {
             self.rolling(deployment);
         } else {
             self.deploying(deployment, was_ready);
@@ -238,7 +239,7 @@ impl Update<'_> {
         let lost = deployment.jetstream.trouble.as_ref().filter(|trouble| trouble.reason == Reason::QuorumLost);
         let told = self.old.condition(ConditionType::Available);
         let was_lost = told.is_some_and(|told| told.reason == Reason::QuorumLost.to_string());
-        if lost.is_none() && was_lost && deployment.jetstream.lacks {
+        if lost.is_none() && was_lost && deployment.jetstream.health == Health::Lacking {
             // A new leader of ours has to see for itself whether it lasts.
             self.state(State::Warning);
             return false;

@@ -17,6 +17,7 @@ fn deployment(rollout: Rollout, zones: usize) -> Deployment {
         size: 3,
         url: URL.to_owned(),
         rollout,
+        members: rollout.replicas,
         zones: ZonesUsed { count: zones, unlabelled_node: None },
         servers_started: Some(true),
         held: None,
@@ -105,6 +106,36 @@ fn a_roll_is_no_outage_while_a_majority_is_ready() {
     let (back, events) = after(&lost, deployment(rollout(2, false), 2));
     assert_eq!(back.state, "Ready");
     assert!(events.is_empty());
+}
+
+#[test]
+fn more_servers_are_no_outage_as_long_as_the_old_ones_have_their_majority() {
+    let growing = |members, has_quorum| {
+        let rollout = Rollout { replicas: 7, ready: 3, updated: 3, complete: false };
+        let jetstream = JetStreamView { has_quorum, ..JetStreamView::default() };
+        after(&ready(), Deployment { members, jetstream, ..deployment(rollout, 3) })
+    };
+    for (what, members, has_quorum, state) in [
+        ("JetStream says that it goes on", 7, true, "Ready"),
+        ("it is not asked, and all old servers are ready", 3, false, "Ready"),
+        ("it has lost its majority", 7, false, "Processing"),
+    ] {
+        let (status, events) = growing(members, has_quorum);
+        assert_eq!((status.state.as_str(), status.url.as_str()), (state, URL), "{what}");
+        assert_eq!(says(&status, ConditionType::StatefulSet).2, "3 of 7 servers are ready, 3 up to date", "{what}");
+        assert_eq!(events.is_empty(), state == "Ready", "{what}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_once_is_no_news_in_a_cluster_that_was_ready() {
+    let forming = JetStreamView { forming: true, health: Health::Lacking, ..JetStreamView::default() };
+    let unanswered = Deployment { jetstream: forming, ..deployment(rollout(3, true), 3) };
+    let (new, _) = after(&NatsStatus::default(), unanswered.clone());
+    assert_eq!((new.state.as_str(), new.url.as_str()), ("Processing", ""), "its servers must find each other first");
+    let old = ready();
+    let (status, events) = after(&old, unanswered);
+    assert_eq!((status, events.len()), (old, 0));
 }
 
 #[test]
