@@ -12,6 +12,7 @@ use super::{
     observe::Observed,
     rollout, scaling,
     status::{Fill, Health, JetStreamView, trouble},
+    words::gist,
 };
 use crate::jetstream::{self, Holdings, Lack, Look, Target};
 
@@ -158,7 +159,7 @@ impl Sight {
 /// What a change waits for, once it has for a while.
 pub(super) fn lasting_wait(looker: &Looker, waiting: Option<String>) -> Option<String> {
     // What comes first is who waits; the obstacle behind it may change meanwhile.
-    let who = waiting.as_deref().map(|text| text.split_once(": ").map_or(text, |(who, _)| who));
+    let who = waiting.as_deref().map(gist);
     let lasted = looker.waiting_for(who);
     waiting.filter(|_| lasted >= LASTING)
 }

@@ -1,6 +1,7 @@
 //! The stage that tells: from what came of a reconcile to the status and the events. A function of
 //! values; who calls it writes only when something changed.
 
+mod deletion;
 mod jetstream;
 mod storage;
 mod trouble;
@@ -179,7 +180,7 @@ pub fn next(old: &NatsStatus, generation: i64, outcome: &Outcome, now: &Time) ->
         Outcome::Forbidden { allowed } => update.forbidden(&rules::forbidden_message(allowed)),
         Outcome::Failed { stateful_set, cause } => update.failed(*stateful_set, cause),
         Outcome::Deleting => update.deleting(),
-        Outcome::DeletionBlocked { reason } => update.deletion_blocked(reason, false),
+        Outcome::DeletionBlocked { reason } => update.deletion_blocked(reason),
         Outcome::DeletionFailed { cause } => update.deletion_failed(cause),
     }
     (update.status, update.events)
@@ -341,36 +342,6 @@ impl Update<'_> {
         if self.set(ConditionType::Available, false, Reason::FailedProcessing, cause) {
             self.announce(true, Reason::FailedProcessing, cause);
         }
-    }
-
-    fn deleting(&mut self) {
-        if self.begins_deletion() {
-            self.announce(false, Reason::Deleting, "Deleting the NATS cluster.");
-        }
-        self.state(State::Deleting);
-        // What a later pass may rely on when this one is cut short.
-        let message = "The StatefulSet and its volumes are being deleted.";
-        self.set(ConditionType::Deleted, true, Reason::Deleting, message);
-    }
-
-    /// What was decided stays so: the data may be gone in part.
-    fn deletion_failed(&mut self, cause: &str) {
-        let decided = self.old.condition(ConditionType::Deleted).is_some_and(|deleted| deleted.status == "True");
-        self.deletion_blocked(cause, decided);
-    }
-
-    fn deletion_blocked(&mut self, reason: &str, decided: bool) {
-        if self.begins_deletion() {
-            self.announce(false, Reason::Deleting, "Deleting the NATS cluster.");
-        }
-        self.state(State::Warning);
-        if self.set(ConditionType::Deleted, decided, Reason::DeletionError, reason) {
-            self.announce(true, Reason::DeletionError, reason);
-        }
-    }
-
-    fn begins_deletion(&self) -> bool {
-        self.old.state != State::Deleting.to_string() && self.old.condition(ConditionType::Deleted).is_none()
     }
 
     fn state(&mut self, state: State) {

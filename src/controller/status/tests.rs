@@ -213,3 +213,31 @@ fn a_deletion_tells_when_it_waits_and_when_it_goes_on() {
     assert_eq!(says(&status, ConditionType::Deleted).0, "True");
     assert!(events.is_empty());
 }
+
+#[test]
+fn a_deletion_that_fails_is_told_once_however_often_it_is_tried() {
+    let failed = |cause: &str| Outcome::DeletionFailed { cause: cause.to_owned() };
+    let (begun, events) = next(&ready(), 1, &Outcome::Deleting, &at(1));
+    assert_eq!((begun.state.as_str(), reasons(&events)), ("Deleting", vec!["Deleting".to_owned()]));
+    let (told, events) = next(&begun, 1, &failed("cannot delete the volumes: no answer from 10.0.0.1:40001"), &at(2));
+    assert_eq!((told.state.as_str(), reasons(&events)), ("Warning", vec!["DeletionError".to_owned()]));
+    assert_eq!(says(&told, ConditionType::Deleted).0, "True", "what was decided stays so");
+    for again in [Outcome::Deleting, failed("cannot delete the volumes: no answer from 10.0.0.1:40002")] {
+        let (same, events) = next(&told, 1, &again, &at(3));
+        assert_eq!((&same, events.len()), (&told, 0), "{again:?}");
+    }
+    let (other, events) = next(&told, 1, &failed("the StatefulSet was not gone after 20 s"), &at(4));
+    assert_eq!((other.state.as_str(), reasons(&events)), ("Warning", vec!["DeletionError".to_owned()]));
+}
+
+#[test]
+fn a_deletion_that_waits_for_an_answer_is_told_once_in_whatever_words_it_fails() {
+    let unasked = |cause: &str| Outcome::DeletionBlocked {
+        reason: format!("Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again."),
+    };
+    let (told, _) = next(&ready(), 1, &unasked("cannot connect to n:4222: timed out"), &at(1));
+    let (same, events) = next(&told, 1, &unasked("JetStream does not answer: no responders"), &at(2));
+    assert_eq!((&same, events.len()), (&told, 0));
+    let stream = Outcome::DeletionBlocked { reason: "Cannot delete NATS cluster as customer stream exists".to_owned() };
+    assert_eq!(reasons(&next(&told, 1, &stream, &at(3)).1), ["DeletionError"]);
+}
