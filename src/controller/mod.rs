@@ -21,6 +21,7 @@ pub mod build;
 pub mod compare;
 mod context;
 pub mod delete;
+mod deployed;
 mod finalizer;
 mod looker;
 mod members;
