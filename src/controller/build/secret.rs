@@ -8,7 +8,7 @@ use nats_manager_api::SettledCluster;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::metadata;
-use crate::jetstream::system::Credentials;
+use crate::jetstream::{mean_the_same, system::Credentials};
 
 /// The key of the Secret, and the name of the file that `nats.conf` includes.
 pub const RESOLVER_KEY: &str = "resolver.conf";
@@ -39,13 +39,24 @@ impl SystemAccount {
         Credentials::from_resolver_conf(&self.content)
     }
 
+    /// User and password, where the file says nothing else: only then it is known what the servers
+    /// read.
+    pub fn sole_user(&self) -> Option<Credentials> {
+        let own = |credentials: &Credentials| Self::of(credentials.user(), credentials.password());
+        self.credentials().filter(|credentials| mean_the_same(&self.content, &own(credentials).content))
+    }
+
     pub(crate) fn with_password(password: &str) -> Self {
+        Self::of("admin", password)
+    }
+
+    fn of(user: &str, password: &str) -> Self {
         let content = format!(
             r#"# Made once by nats-manager; it is not changed afterwards.
 accounts: {{
   "$SYS": {{
     users: [
-      {{user: "admin", password: "{password}"}}
+      {{user: "{user}", password: "{password}"}}
     ]
   }}
 }}
