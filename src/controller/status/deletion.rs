@@ -3,7 +3,7 @@
 
 use nats_manager_api::{ConditionType, Reason, State};
 
-use super::Update;
+use super::update::Update;
 use crate::controller::words::gist;
 
 impl Update<'_> {

@@ -4,8 +4,9 @@
 use nats_manager_api::{ConditionType, JetStreamStatus, Reason};
 
 use super::{
-    Trouble, Update,
+    Trouble,
     storage::{Fill, Level},
+    update::Update,
 };
 use crate::jetstream::Holdings;
 
@@ -70,7 +71,7 @@ impl Update<'_> {
                     self.warn();
                 }
             }
-            (None, Some(why)) if !self.status.url.is_empty() => {
+            (None, Some(why)) if !self.old.url.is_empty() => {
                 if told != Some(&Reason::Unknown.to_string()) {
                     let message = format!("How full the servers are cannot be told: {why}.");
                     self.set_to(kind, "Unknown", Reason::Unknown, &message);
@@ -107,16 +108,15 @@ impl Update<'_> {
         }
     }
 
+    /// What a look does not tell stays. The level is that of the condition ([`Update::finish`]).
     fn facts(&mut self, view: &JetStreamView) {
-        let storage = self.status.condition(ConditionType::Storage).map(|told| told.reason.clone());
-        let known = self.old.jet_stream.clone();
-        let facts = view.holdings.as_ref().map(|holdings| JetStreamStatus {
-            streams: !holdings.streams.is_empty(),
-            customer_data: holdings.customer_stream || holdings.consumer,
-            highest_replicas: holdings.highest_replicas,
-            storage: String::new(),
-        });
-        let facts = facts.or(known);
-        self.status.jet_stream = facts.map(|facts| JetStreamStatus { storage: storage.unwrap_or_default(), ..facts });
+        if let Some(holdings) = &view.holdings {
+            self.status.jet_stream = Some(JetStreamStatus {
+                streams: !holdings.streams.is_empty(),
+                customer_data: holdings.customer_stream || holdings.consumer,
+                highest_replicas: holdings.highest_replicas,
+                storage: String::new(),
+            });
+        }
     }
 }

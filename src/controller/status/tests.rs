@@ -1,6 +1,9 @@
 use super::*;
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_api::rules::Class;
+use nats_manager_api::{
+    NamespacedName,
+    rules::{Class, Violation},
+};
 
 const URL: &str = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
 
