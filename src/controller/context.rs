@@ -11,6 +11,7 @@ use super::{
     apply::ApplyError,
     delete::DeleteError,
     looker::Looker,
+    members::Members,
     pauses::Pauses,
     recover::Recovery,
     reload::Reloads,
@@ -38,6 +39,7 @@ pub(super) struct Context {
     pub(super) rivals: rivals::Notices,
     /// What looks at JetStream, and when.
     pub(super) looker: Looker,
+    pub(super) members: Members,
     pub(super) reloads: Reloads,
     pub(super) recovery: Recovery,
     pub(super) restarts: Restarts,

@@ -24,6 +24,19 @@ pub(super) struct Looker {
     trouble: StateMutex<Since>,
     waiting: StateMutex<Since>,
     silence: StateMutex<Since>,
+    /// That servers are ready, and none ever answered.
+    unreached: StateMutex<Since>,
+}
+
+/// Whom a look is at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Servers<'a> {
+    /// Where they are asked.
+    pub(super) targets: &'a [Target],
+    /// Whether one of them is ready, so that it should answer.
+    pub(super) are_ready: bool,
+    /// Whether an earlier manager saw JetStream.
+    pub(super) were_reached: bool,
 }
 
 /// What is known of JetStream.
@@ -31,7 +44,12 @@ pub(super) struct Looker {
 pub(super) enum Sighting {
     /// It is not to be looked at.
     Off,
-    /// It could never be looked at, and why.
+    /// No server is ready yet, so none has to answer.
+    Starting,
+    /// Servers are ready, and none has answered so far: a new manager's address may not be known in
+    /// the network for a moment.
+    NotYet,
+    /// None ever answered, for so long that none will; and why.
     Never(String),
     /// What the servers say; some or all may be silent.
     Seen(Arc<Look>),
@@ -45,6 +63,8 @@ pub(super) struct Since(Option<(String, Instant)>);
 pub(super) const AT_REST: Duration = Duration::from_secs(12);
 /// How old it may be otherwise.
 pub(super) const BUSY: Duration = Duration::from_secs(1);
+/// How long servers that are ready may be unreached until that is how it is (a network policy).
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(90);
 
 impl Looker {
     pub(super) fn new(on: bool) -> Self {
@@ -55,6 +75,7 @@ impl Looker {
             trouble: StateMutex::default(),
             waiting: StateMutex::default(),
             silence: StateMutex::default(),
+            unreached: StateMutex::default(),
         }
     }
 
@@ -63,11 +84,12 @@ impl Looker {
         self.on
     }
 
-    /// A look that is not older than `age`. `was_reached`: whether an earlier manager saw JetStream.
-    pub(super) async fn look(&self, targets: &[Target], age: Duration, was_reached: bool) -> Sighting {
+    /// A look that is not older than `age`.
+    pub(super) async fn look(&self, servers: Servers<'_>, age: Duration) -> Sighting {
         if !self.on {
             return Sighting::Off;
         }
+        let Servers { targets, are_ready, were_reached } = servers;
         let mut last = self.last.lock().await;
         let young = last.as_ref().filter(|(at, look)| at.elapsed() < age && is_of(look, targets));
         let look = if let Some((_, look)) = young {
@@ -78,8 +100,12 @@ impl Looker {
             look
         };
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        *reached |= was_reached || look.servers.values().any(Result::is_ok);
-        if *reached { Sighting::Seen(look) } else { Sighting::Never(why_never(&look)) }
+        *reached |= were_reached || look.servers.values().any(Result::is_ok);
+        if *reached {
+            return Sighting::Seen(look);
+        }
+        let mut since = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        unreached(&look, are_ready, &mut since, Instant::now())
     }
 
     /// Whether there was neither trouble nor a wait at the last look.
@@ -127,6 +153,18 @@ fn is_of(look: &Look, targets: &[Target]) -> bool {
     look.servers.len() == targets.len() && targets.iter().all(|target| look.servers.contains_key(&target.name))
 }
 
+/// What to make of servers of which none ever answered.
+fn unreached(look: &Look, are_ready: bool, since: &mut Since, now: Instant) -> Sighting {
+    let lasted = since.lasting(are_ready.then_some("unreached"), now);
+    if !are_ready {
+        Sighting::Starting
+    } else if lasted < GIVEN_UP_AFTER {
+        Sighting::NotYet
+    } else {
+        Sighting::Never(why_never(look))
+    }
+}
+
 fn why_never(look: &Look) -> String {
     let first = look.servers.iter().find_map(|(name, answer)| Some((name, answer.as_ref().err()?)));
     first.map_or_else(|| "no server is there yet".to_owned(), |(name, cause)| format!("{name}: {cause}"))
@@ -144,12 +182,32 @@ mod tests {
         assert_eq!((after(None, 11), after(Some("b"), 12)), (0, 0));
     }
 
+    #[test]
+    fn servers_that_never_answered_are_given_up_when_they_have_been_ready_for_a_while() {
+        let silence = Err(jetstream::Silence("no route".to_owned()));
+        let look = Look { servers: [("n-0".to_owned(), silence)].into() };
+        let (mut since, start) = (Since::default(), Instant::now());
+        for (seconds, are_ready, expected) in [
+            (0, false, "Starting"),
+            (600, false, "Starting"),
+            (601, true, "NotYet"),
+            (690, true, "NotYet"),
+            (691, true, r#"Never("n-0: no route")"#),
+            (692, false, "Starting"),
+            (693, true, "NotYet"),
+        ] {
+            let sighting = unreached(&look, are_ready, &mut since, start + Duration::from_secs(seconds));
+            assert_eq!(format!("{sighting:?}"), expected, "{seconds}");
+        }
+    }
+
     #[tokio::test]
-    async fn without_an_answer_it_was_never_seen() {
+    async fn without_an_answer_it_is_not_yet_seen() {
         let target = Target { name: "n-0".to_owned(), address: "127.0.0.1:1".parse().unwrap(), stopping: false };
-        let never = Looker::new(true).look(std::slice::from_ref(&target), AT_REST, false).await;
-        assert!(matches!(&never, Sighting::Never(why) if why.starts_with("n-0: ")), "{never:?}");
-        assert!(matches!(Looker::new(true).look(&[target], AT_REST, true).await, Sighting::Seen(_)));
-        assert!(matches!(Looker::new(false).look(&[], AT_REST, true).await, Sighting::Off));
+        let servers = Servers { targets: std::slice::from_ref(&target), are_ready: true, were_reached: false };
+        assert!(matches!(Looker::new(true).look(servers, AT_REST).await, Sighting::NotYet));
+        let known = Servers { were_reached: true, ..servers };
+        assert!(matches!(Looker::new(true).look(known, AT_REST).await, Sighting::Seen(_)));
+        assert!(matches!(Looker::new(false).look(known, AT_REST).await, Sighting::Off));
     }
 }

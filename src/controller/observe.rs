@@ -9,16 +9,14 @@ use std::{
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+    core::v1::{ConfigMap, Pod, Secret, Service},
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource, ResourceExt, api::DynamicObject};
-use nats_manager_api::{
-    Amount, Bytes, Deployed, FileStore, NamespacedName, Provider, Resizing, Spread, naming, rules::Surroundings,
-};
+use nats_manager_api::{NamespacedName, Provider, Spread, rules::Surroundings};
 
-use super::{claims, rollout::broken, watch::Watches};
+use super::{claims, deployed, rollout::broken, watch::Watches};
 
 /// Everything that a reconcile decides upon.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +90,7 @@ pub async fn observe(watches: &Watches, client: &Client, id: &NamespacedName) ->
     let mut claims = None;
     if surroundings.deployed.is_none() {
         let found = claims::list(client, id).await?;
-        surroundings.deployed = from_claims(&found, id);
+        surroundings.deployed = deployed::by_claims(&found, id);
         claims = Some(found.iter().map(ResourceExt::name_any).collect());
     }
     Ok(Observed {
@@ -108,7 +106,7 @@ pub async fn observe(watches: &Watches, client: &Client, id: &NamespacedName) ->
 pub fn cached_surroundings(watches: &Watches) -> Surroundings {
     Surroundings {
         provider: provider(watches.shoot_info.get().as_deref()),
-        deployed: watches.stateful_set.get().as_deref().and_then(from_stateful_set),
+        deployed: watches.stateful_set.get().as_deref().and_then(deployed::by_stateful_set),
         zones: Some(count_zones(watches.zones.snapshot().values())),
         storage_classes: None,
         jet_stream: None,
@@ -211,51 +209,4 @@ pub(super) fn server_pod(pod: &Pod) -> ServerPod {
         broken: broken(pod),
         name,
     }
-}
-
-/// What a StatefulSet says of the cluster. One scaled to nothing does not tell its size: then the
-/// claims do.
-fn from_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
-    let spec = stateful_set.spec.as_ref()?;
-    let file_store = match spec.volume_claim_templates.as_ref().and_then(|templates| templates.first()) {
-        Some(template) => volume(template)?,
-        None => FileStore::MemoryOnly,
-    };
-    let annotation = |key| stateful_set.annotations().get(key).map(String::as_str);
-    // Anybody may scale a StatefulSet; what the servers were configured for is what we wrote down.
-    let size = annotation(naming::SIZE).and_then(|size| size.parse().ok());
-    let size = size.or_else(|| u32::try_from(spec.replicas?).ok()).filter(|size| *size > 0)?;
-    let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
-    let bytes = |text: &str| text.parse().ok().map(Bytes::new);
-    Some(Deployed {
-        size,
-        file_store,
-        spread: Spread::parse(annotation(naming::SPREAD)),
-        memory_store: annotation(naming::MEMORY_STORE).and_then(bytes),
-        restarted_for_memory_store: pod_annotation(naming::RESTARTED_FOR_MEMORY_STORE).and_then(|text| bytes(text)),
-        resizing: Resizing {
-            leaving_from: annotation(naming::LEAVING_FROM).and_then(|size| size.parse().ok()),
-            removed_at: annotation(naming::SERVERS_REMOVED_AT).and_then(|seconds| seconds.parse().ok()),
-        },
-    })
-}
-
-/// What the volumes say of a cluster whose StatefulSet is gone.
-fn from_claims(claims: &[PersistentVolumeClaim], id: &NamespacedName) -> Option<Deployed> {
-    let last = claims.iter().filter_map(|claim| claims::ordinal(claim, id)).max()?;
-    Some(Deployed {
-        size: last.saturating_add(1),
-        file_store: claims.iter().find_map(volume)?,
-        spread: Spread::Soft,
-        memory_store: None,
-        restarted_for_memory_store: None,
-        resizing: Resizing::default(),
-    })
-}
-
-fn volume(claim: &PersistentVolumeClaim) -> Option<FileStore> {
-    let spec = claim.spec.as_ref()?;
-    let storage = spec.resources.as_ref()?.requests.as_ref()?.get("storage")?;
-    let size = Amount::parse(&storage.0).ok()?.bytes_rounded_up()?;
-    Some(FileStore::Volume { size, class: spec.storage_class_name.clone() })
 }

@@ -18,13 +18,10 @@ use super::{
     observe::{Observed, observe},
     recover, rivals, rollout, scaling,
     sight::{Sight, lasting_wait},
-    status::{Deployment, Outcome},
+    status::{Deployment, Health, Outcome, Rollout},
     watch::GuardedNats,
 };
-use crate::{
-    jetstream::{self, system::Credentials},
-    telemetry,
-};
+use crate::{jetstream, telemetry};
 
 /// Nothing to do takes no request, so this is only against what no watch shows.
 const RESYNC: Duration = Duration::from_mins(10);
@@ -110,7 +107,7 @@ async fn deploy(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) -> 
 fn pause(context: &Context, deployment: &Deployment) -> Duration {
     if !context.looker.is_on() {
         RESYNC
-    } else if deployment.underway || deployment.jetstream.lacks {
+    } else if deployment.underway || deployment.jetstream.health == Health::Lacking {
         LOOK_SOON
     } else {
         LOOK_AT_REST
@@ -167,7 +164,7 @@ async fn make(
     };
     let scaling = scaling::decide(&tools, nats, id, observed, cluster.size).await.map_err(ReconcileError::Observe)?;
     (cluster.size, cluster.resizing) = (scaling.size, scaling.resizing);
-    let mut children = build(&cluster, &context.images, &account.unwrap_or_else(SystemAccount::generate));
+    let mut children = build(&cluster, &context.images, &account.clone().unwrap_or_else(SystemAccount::generate));
     let live = observed.live.stateful_set.as_deref();
     let gate = rollout::decide(live, &children.stateful_set, &observed.pods, &sight.for_rollout(nats));
     gate.put_on(&mut children.stateful_set);
@@ -179,20 +176,23 @@ async fn make(
     }
     let was_ready = nats.status.as_ref().is_some_and(|status| !status.url.is_empty());
     let underway = gate.underway || scaling.waiting.is_some();
-    let late = mend(context, &sight, &cluster, underway, (&address, credentials.as_ref())).await;
+    let late = mend(context, &sight, &cluster, underway, (&address, account.as_ref())).await;
     if !underway {
         restart(context, &sight, id, observed).await;
     }
     let waiting = scaling.waiting.or(gate.waiting).or_else(|| observed.broken_server());
     let waiting = lasting_wait(&context.looker, waiting);
+    let deployed = observed.surroundings.deployed.as_ref().map(|deployed| deployed.size);
+    let rollout = Rollout::of(&applied.stateful_set);
     Ok(Deployment {
+        members: context.members.count(deployed, rollout),
         servers_started: record_start(observed, recorded),
         held: scaling.held,
         waiting: waiting.or(late),
         underway: underway || scaling.until.is_some(),
         policy: rules::check(&nats.spec, &observed.surroundings).policy().cloned().collect(),
         jetstream: sight.view(&context.looker, id, observed, (was_ready, underway)),
-        ..Deployment::of(&applied, observed, id, cluster.size)
+        ..Deployment::of(rollout, observed, id, cluster.size)
     })
 }
 
@@ -203,18 +203,20 @@ async fn mend(
     sight: &Sight,
     cluster: &SettledCluster,
     underway: bool,
-    (address, credentials): (&ServerAddr, Option<&Credentials>),
+    (address, account): (&ServerAddr, Option<&SystemAccount>),
 ) -> Option<String> {
     let (look, now) = (sight.look()?, Instant::now());
     let mut servers = context.recovery.due(look, now);
     let mut notice = None;
-    if let Some(credentials) = credentials.filter(|_| !underway && sight.is_whole()) {
-        let late = context.reloads.check(cluster, credentials, &sight.targets, now).await;
+    let sole_user = account.and_then(SystemAccount::sole_user);
+    if let Some(user) = sole_user.filter(|_| !underway && sight.is_whole()) {
+        let late = context.reloads.check(cluster, &user, &sight.targets, now).await;
         servers.extend(late.nudge);
         notice = late.notice;
     }
+    let credentials = account.and_then(SystemAccount::credentials);
     if !servers.is_empty()
-        && let Err(error) = recover::reload(address, credentials, look, &servers).await
+        && let Err(error) = recover::reload(address, credentials.as_ref(), look, &servers).await
     {
         tracing::warn!(%error, ?servers, "cannot have servers reload");
     }

@@ -26,6 +26,7 @@ use tracing::Instrument;
 use super::{
     context::{Context, Done, ReconcileError},
     looker::Looker,
+    members::Members,
     pauses::Pauses,
     reconcile::reconcile,
     recover::Recovery,
@@ -85,6 +86,7 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
             rivals: rivals::Notices::default(),
             // From outside the cluster pods cannot be reached.
             looker: Looker::new(nats_url.is_none()),
+            members: Members::default(),
             reloads: Reloads::default(),
             recovery: Recovery::default(),
             restarts: Restarts::default(),

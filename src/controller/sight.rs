@@ -8,10 +8,11 @@ use nats_manager_api::{NamespacedName, Nats, naming};
 
 use super::{
     build::{MONITOR_PORT, SystemAccount},
-    looker::{AT_REST, BUSY, Looker, Sighting},
-    observe::Observed,
+    looker::{AT_REST, BUSY, Looker, Servers, Sighting},
+    observe::{Observed, ServerPod},
     rollout, scaling,
-    status::{Fill, JetStreamView, trouble},
+    status::{Fill, Health, JetStreamView, trouble},
+    words::gist,
 };
 use crate::jetstream::{self, Holdings, Lack, Look, Shown, Target};
 
@@ -36,6 +37,9 @@ pub(super) struct Sight {
 const LASTING: Duration = Duration::from_secs(30);
 /// Without an answer for so long, how full the servers are counts as unknown.
 const UNKNOWN_AFTER: Duration = Duration::from_mins(1);
+
+/// In words that stay the same from look to look.
+const NOT_YET: &str = "no server has answered at its monitoring port (8222) yet";
 
 impl Sight {
     /// Looks at the servers that exist; while nothing goes on, an older look will do.
@@ -67,11 +71,15 @@ impl Sight {
                 Some(Target { name: pod.name.clone(), address, stopping: pod.terminating.is_some() })
             })
             .collect();
-        let was_reached = nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
-        let sighting = looker.look(&targets, age, was_reached).await;
+        let servers = Servers {
+            targets: &targets,
+            are_ready: observed.pods.iter().any(ServerPod::is_serving),
+            were_reached: nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some()),
+        };
+        let sighting = looker.look(servers, age).await;
         let lacks = match &sighting {
             Sighting::Seen(look) => jetstream::lacks(look, &expected),
-            Sighting::Off | Sighting::Never(_) => Vec::new(),
+            Sighting::Off | Sighting::Starting | Sighting::NotYet | Sighting::Never(_) => Vec::new(),
         };
         let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
         let ready = observed.pods.iter().filter(|pod| pod.is_serving()).map(|pod| pod.name.clone()).collect();
@@ -82,7 +90,7 @@ impl Sight {
     pub(super) fn look(&self) -> Option<&Arc<Look>> {
         match &self.sighting {
             Sighting::Seen(look) => Some(look),
-            Sighting::Off | Sighting::Never(_) => None,
+            Sighting::Off | Sighting::Starting | Sighting::NotYet | Sighting::Never(_) => None,
         }
     }
 
@@ -94,8 +102,9 @@ impl Sight {
     pub(super) fn for_rollout(&self, nats: &Nats) -> rollout::Sight {
         let is_forced = nats.annotations().get(naming::FORCE_ROLLOUT).is_some_and(|value| value == "true");
         match (&self.sighting, &self.lack) {
-            (Sighting::Off | Sighting::Never(_), _) => rollout::Sight::Unguarded,
+            (Sighting::Off | Sighting::Starting | Sighting::Never(_), _) => rollout::Sight::Unguarded,
             _ if is_forced => rollout::Sight::Unguarded,
+            (Sighting::NotYet, _) => rollout::Sight::Lacking(NOT_YET.to_owned()),
             (Sighting::Seen(_), None) => rollout::Sight::Whole,
             (Sighting::Seen(look), _) if self.is_empty(look) && !jetstream::has_quorum(look, &self.expected) => {
                 rollout::Sight::Empty
@@ -115,6 +124,8 @@ impl Sight {
         let (holdings, gap) = match &self.sighting {
             // Who names one address to ask takes its word.
             Sighting::Off => return Shown::default(),
+            Sighting::Starting => (Holdings::default(), Some("no server is ready yet".to_owned())),
+            Sighting::NotYet => (Holdings::default(), Some(NOT_YET.to_owned())),
             Sighting::Never(why) => (Holdings::default(), Some(why.clone())),
             Sighting::Seen(look) => {
                 let lack = jetstream::unknown(look, &self.expected).map(|lack| lack.to_string());
@@ -137,7 +148,8 @@ impl Sight {
 
     pub(super) fn for_scaling(&self) -> scaling::Sight<'_> {
         match &self.sighting {
-            Sighting::Off | Sighting::Never(_) => scaling::Sight::Never,
+            Sighting::Off | Sighting::Starting | Sighting::Never(_) => scaling::Sight::Never,
+            Sighting::NotYet => scaling::Sight::Not(NOT_YET),
             Sighting::Seen(look) if look.servers.values().all(Result::is_err) => {
                 scaling::Sight::Not("no server answers at its monitoring port")
             }
@@ -155,13 +167,8 @@ impl Sight {
         (was_ready, underway): (bool, bool),
     ) -> JetStreamView {
         let look = match &self.sighting {
-            // Who chose not to look knows.
-            Sighting::Off => return JetStreamView::default(),
-            Sighting::Never(why) => {
-                // A server that starts is not unreachable.
-                let unseen = observed.pods.iter().all(|pod| pod.ready);
-                return JetStreamView { unseen: unseen.then(|| why.clone()), ..JetStreamView::default() };
-            }
+            Sighting::Off | Sighting::Starting | Sighting::NotYet => return JetStreamView::default(),
+            Sighting::Never(why) => return JetStreamView { unseen: Some(why.clone()), ..JetStreamView::default() },
             Sighting::Seen(look) => look,
         };
         let now = Timestamp::now();
@@ -174,9 +181,13 @@ impl Sight {
             fill: Fill::fullest(look, &self.expected),
             unseen: silent.then(|| "no server answers".to_owned()),
             trouble: found.filter(|_| lasted >= LASTING),
-            whole: self.lack.is_none() && !self.expected.is_empty(),
-            lacks: self.lack.is_some(),
+            health: match &self.lack {
+                Some(_) => Health::Lacking,
+                None if self.expected.is_empty() => Health::Unknown,
+                None => Health::Whole,
+            },
             forming: self.forming,
+            has_quorum: jetstream::has_quorum(look, &self.expected),
         }
     }
 }
@@ -184,7 +195,35 @@ impl Sight {
 /// What a change waits for, once it has for a while.
 pub(super) fn lasting_wait(looker: &Looker, waiting: Option<String>) -> Option<String> {
     // What comes first is who waits; the obstacle behind it may change meanwhile.
-    let who = waiting.as_deref().map(|text| text.split_once(": ").map_or(text, |(who, _)| who));
+    let who = waiting.as_deref().map(gist);
     let lasted = looker.waiting_for(who);
     waiting.filter(|_| lasted >= LASTING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roll_waits_for_a_first_look_until_none_is_to_be_expected() {
+        let nats = Nats::new("n", nats_manager_api::NatsSpec::default());
+        for (expected, sighting) in [
+            (rollout::Sight::Unguarded, Sighting::Off),
+            (rollout::Sight::Unguarded, Sighting::Starting),
+            (rollout::Sight::Lacking(NOT_YET.to_owned()), Sighting::NotYet),
+            (rollout::Sight::Unguarded, Sighting::Never("n-0: no route".to_owned())),
+            (rollout::Sight::Whole, Sighting::Seen(Arc::default())),
+        ] {
+            let sight = Sight {
+                sighting,
+                targets: Vec::new(),
+                expected: Vec::new(),
+                lacks: Vec::new(),
+                lack: None,
+                forming: false,
+                ready: BTreeSet::new(),
+            };
+            assert_eq!(sight.for_rollout(&nats), expected);
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! | `lead` | asking streams for another leader |
 
 mod contents;
+mod credentials;
 mod holdings;
 mod jsz;
 mod lead;
@@ -19,6 +20,7 @@ pub mod system;
 mod whole;
 
 pub use contents::{Contents, Unreachable, ask, stream_names};
+pub(crate) use credentials::mean_the_same;
 pub use holdings::{DEFAULT_ACCOUNT, Holdings, Shown, holdings, is_empty, largest_streams, shown, unknown};
 pub use lead::step_down;
 pub use look::{Consumer, Group, Look, Peer, Server, Silence, Store, Stream};

@@ -1,17 +1,12 @@
 //! Requests with the system account: what clients may not ask of JetStream.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-/// User and password of the system account.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    user: String,
-    password: String,
-}
+pub use super::credentials::Credentials;
 
 /// A connection with the system account.
 #[derive(Debug)]
@@ -82,34 +77,12 @@ struct ApiError {
     err_code: u32,
 }
 
-impl Credentials {
-    /// Finds user and password in the text that the servers include (the Secret's `resolver.conf`).
-    pub fn from_resolver_conf(content: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(content).ok()?;
-        Some(Self { user: value(text, "user")?, password: value(text, "password")? })
-    }
-
-    pub(crate) fn user(&self) -> &str {
-        &self.user
-    }
-
-    pub(crate) fn password(&self) -> &str {
-        &self.password
-    }
-}
-
-/// Shows nothing of the password.
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
 impl Client {
     /// Connects to a server of the cluster.
     pub async fn connect(address: &ServerAddr, credentials: Option<&Credentials>) -> Result<Self, SystemError> {
-        let Credentials { user, password } = credentials.ok_or(SystemError::NoCredentials)?;
-        let connected = ConnectOptions::with_user_and_password(user.clone(), password.clone())
+        let credentials = credentials.ok_or(SystemError::NoCredentials)?;
+        let (user, password) = (credentials.user().to_owned(), credentials.password().to_owned());
+        let connected = ConnectOptions::with_user_and_password(user, password)
             .name("nats-manager")
             .connection_timeout(LIMIT)
             .request_timeout(Some(LIMIT))
@@ -154,48 +127,5 @@ impl Client {
             None => Ok(()),
             Some(ApiError { description, err_code: code }) => Err(SystemError::Refused { what, description, code }),
         }
-    }
-}
-
-/// The quoted value behind a key.
-fn value(text: &str, key: &str) -> Option<String> {
-    text.match_indices(key).find_map(|(at, _)| {
-        let is_start = !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
-        let rest = text[at + key.len()..].trim_start_matches(['"', ' ']).trim_start();
-        let rest = rest.strip_prefix([':', '=']).filter(|_| is_start)?.trim_start();
-        let quote = rest.chars().next().filter(|first| ['"', '\''].contains(first))?;
-        Some(rest[1..].split(quote).next()?.to_owned()).filter(|value| !value.is_empty())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn user_and_password_are_found() {
-        let found =
-            |user: &str, password: &str| Some(Credentials { user: user.to_owned(), password: password.to_owned() });
-        for (expected, text) in [
-            (
-                found("admin", "pA1"),
-                "accounts: {\n  \"$SYS\": {\n    users: [\n      {user: \"admin\", password: \"pA1\"}\n",
-            ),
-            (
-                found("admin", "x"),
-                "accounts: { \"$SYS\": { \"users\": [ {\"user\": \"admin\", \"password\": \"x\"} ] } }",
-            ),
-            (found("a", "b"), "users = [ { user = 'a'\npassword = 'b' } ]"),
-            (None, "accounts: { users: [] }"),
-            (None, ""),
-        ] {
-            assert_eq!(Credentials::from_resolver_conf(text.as_bytes()), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_password_is_not_shown() {
-        let credentials = Credentials { user: "admin".to_owned(), password: "pA1".to_owned() };
-        assert!(!format!("{credentials:?}").contains("pA1"));
     }
 }

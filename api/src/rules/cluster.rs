@@ -6,7 +6,7 @@ use crate::resource::{NatsSpec, message};
 pub(super) const SIZE: &str = "spec.cluster.size";
 
 /// The most servers: each one holds a route to every other.
-pub(crate) const MAX_SIZE: i64 = 99;
+pub const MAX_SIZE: i64 = 99;
 
 pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
     let size = spec.cluster.size;

@@ -16,6 +16,7 @@ use crate::{
     deployed::Deployed, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
 };
 
+pub use cluster::MAX_SIZE;
 pub use data::deletion_warning;
 pub(crate) use storage::{deployed_or_wanted_file_store, memory_store};
 pub use violation::{Cause, Class, Violation, Warning};

@@ -8,7 +8,7 @@ use nats_manager_api::SettledCluster;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::metadata;
-use crate::jetstream::system::Credentials;
+use crate::jetstream::{mean_the_same, system::Credentials};
 
 /// The key of the Secret, and the name of the file that `nats.conf` includes.
 pub const RESOLVER_KEY: &str = "resolver.conf";
@@ -39,26 +39,29 @@ impl SystemAccount {
         Credentials::from_resolver_conf(&self.content)
     }
 
-    /// Whether it makes the system account and no other: then clients have the default account alone.
-    pub fn is_alone(&self) -> bool {
-        let made = self.credentials().map(|credentials| Self::with_password(credentials.password()));
-        made.is_some_and(|made| made.essence() == self.essence())
+    /// User and password, where the file says nothing else: only then it is known what the servers
+    /// read.
+    pub fn sole_user(&self) -> Option<Credentials> {
+        let own = |credentials: &Credentials| Self::of(credentials.user(), credentials.password());
+        self.credentials().filter(|credentials| mean_the_same(&self.content, &own(credentials).content))
     }
 
-    /// The text without comments, and without what only separates.
-    fn essence(&self) -> Option<String> {
-        let text = std::str::from_utf8(&self.content).ok()?;
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        Some(lines.flat_map(str::chars).filter(|character| !character.is_whitespace() && *character != ',').collect())
+    /// Whether it makes the system account and no other: then clients have the default account alone.
+    pub fn is_alone(&self) -> bool {
+        self.sole_user().is_some()
     }
 
     pub(crate) fn with_password(password: &str) -> Self {
+        Self::of("admin", password)
+    }
+
+    fn of(user: &str, password: &str) -> Self {
         let content = format!(
             r#"# Made once by nats-manager; it is not changed afterwards.
 accounts: {{
   "$SYS": {{
     users: [
-      {{user: "admin", password: "{password}"}}
+      {{user: "{user}", password: "{password}"}}
     ]
   }}
 }}
@@ -103,7 +106,7 @@ mod tests {
             (true, "without the comment", own.lines().skip(1).collect::<Vec<_>>().join("\n")),
             (false, "one account more", own.replace("accounts: {", "accounts: {\n  team: {jetstream: enabled},")),
             (false, "one user more", own.replace("\n    ]", "\n      {user: \"b\", password: \"c\"}\n    ]")),
-            (false, "another user", own.replace("admin", "root")),
+            (true, "another user", own.replace("admin", "root")),
             (false, "something behind", format!("{own}include other.conf\n")),
             (false, "no text", String::new()),
         ] {

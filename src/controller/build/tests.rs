@@ -161,3 +161,30 @@ fn the_digest_of_a_configuration_is_that_which_the_server_tells() {
     let debug = json!({"logging": {"debug": true}});
     assert_ne!(digest(debug, "eventing-nats-0"), digest(json!({}), "eventing-nats-0"));
 }
+
+#[test]
+fn the_digest_is_known_only_where_the_system_account_is_all_that_the_servers_read() {
+    let account = |text: &str| {
+        let data = [(RESOLVER_KEY.to_owned(), k8s_openapi::ByteString(text.as_bytes().to_vec()))].into();
+        SystemAccount::from_secret(&Secret { data: Some(data), ..Secret::default() }).unwrap()
+    };
+    let own = SystemAccount::with_password("p");
+    assert_eq!(own.sole_user(), own.credentials());
+    for (is_known, text) in [
+        (true, r#"accounts: { "$SYS": { "users": [ {"user": "admin", "password": "p"} ] } }, system_account: "$SYS""#),
+        (true, r#"accounts: { "$SYS": { users: [ {user: "root", password: "p"} ] } }, system_account: "$SYS""#),
+        (
+            false,
+            r#"accounts: { A: {}, "$SYS": { users: [ {user: "admin", password: "p"} ] } }, system_account: "$SYS""#,
+        ),
+        (false, r#"accounts: { "$SYS": { users: [ {user: "admin", password: "p"} ] } }"#),
+        (
+            false,
+            r#"accounts: { "$SYS": { users: [ {user: "admin", password: "p"}, {user: "b", password: "p"} ] } }, system_account: "$SYS""#,
+        ),
+    ] {
+        let account = account(text);
+        assert!(account.credentials().is_some(), "{text}");
+        assert_eq!(account.sole_user().is_some(), is_known, "{text}");
+    }
+}

@@ -5,6 +5,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
+use nats_manager_api::rules::MAX_SIZE;
 
 use crate::controller::observe::ServerPod;
 
@@ -33,12 +34,14 @@ pub(super) enum Slot<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// The picture, unless the two disagree, or the counts are those of an older spec.
+    /// The picture, unless the two disagree, or the counts are those of an older spec. Nor is there one
+    /// of more servers than there may be, which somebody else asked for: that is undone.
     pub(super) fn of(live: &StatefulSet, pods: &'a [ServerPod]) -> Option<Self> {
         let status = live.status.as_ref()?;
         let newest = status.update_revision.as_deref()?;
         let set = live.name_any();
-        let mut slots = vec![Slot::Missing; usize::try_from(replicas(live)).ok()?];
+        let places = usize::try_from(replicas(live)).ok().filter(|_| i64::from(replicas(live)) <= MAX_SIZE)?;
+        let mut slots = vec![Slot::Missing; places];
         let (mut present, mut updated, mut ready, mut leaving) = (0, 0, 0, None);
         for pod in pods {
             let Some(ordinal) = pod.ordinal.filter(|ordinal| pod.name == format!("{set}-{ordinal}")) else { continue };

@@ -192,6 +192,15 @@ fn counts_of_an_older_spec_move_nothing() {
 }
 
 #[test]
+fn a_number_of_servers_that_cannot_be_moves_nothing() {
+    let live = counted(stateful_set(2_000_000_000, "t", "b", 2), &pods(&["a", "a", "b"]));
+    for sight in [Sight::Whole, lacking()] {
+        let gate = decide(Some(&live), &stateful_set(3, "t", "", 0), &pods(&["a", "a", "b"]), &sight);
+        assert_eq!(gate, Gate { partition: 2, underway: true, ..Gate::default() });
+    }
+}
+
+#[test]
 fn unguarded_it_is_left_to_kubernetes() {
     let live = stateful_set(3, "old", "a", 2);
     let gate = decide(Some(&live), &stateful_set(3, "new", "", 0), &pods(&["a", "a", "a"]), &Sight::Unguarded);

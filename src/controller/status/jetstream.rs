@@ -4,8 +4,9 @@
 use nats_manager_api::{ConditionType, JetStreamStatus, Reason};
 
 use super::{
-    Trouble, Update,
+    Trouble,
     storage::{Fill, Level},
+    update::Update,
 };
 use crate::jetstream::Holdings;
 
@@ -20,12 +21,24 @@ pub struct JetStreamView {
     pub unseen: Option<String>,
     /// What is wrong with it, and has been for a while.
     pub trouble: Option<Trouble>,
-    /// Nothing is wrong with it.
-    pub whole: bool,
-    /// Something lacks, if only for a moment.
-    pub lacks: bool,
+    /// Whether anything lacks, if only for a moment.
+    pub health: Health,
     /// Its servers have not found each other yet: whoever is told that it is ready uses it at once.
     pub forming: bool,
+    /// It goes on: a majority of its own servers answers, and knows a leader.
+    pub has_quorum: bool,
+}
+
+/// How JetStream is at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It is not looked at, or has no servers.
+    #[default]
+    Unknown,
+    /// Nothing lacks.
+    Whole,
+    /// Something does.
+    Lacking,
 }
 
 impl Update<'_> {
@@ -58,7 +71,7 @@ impl Update<'_> {
                     self.warn();
                 }
             }
-            (None, Some(why)) if !self.status.url.is_empty() => {
+            (None, Some(why)) if !self.old.url.is_empty() => {
                 if told != Some(&Reason::Unknown.to_string()) {
                     let message = format!("How full the servers are cannot be told: {why}.");
                     self.set_to(kind, "Unknown", Reason::Unknown, &message);
@@ -83,7 +96,7 @@ impl Update<'_> {
                     self.announce(true, *reason, message);
                 }
             }
-            None if view.whole && told != Some("True") => {
+            None if view.health == Health::Whole && told != Some("True") => {
                 let message = "JetStream is whole: every server, its leader, and every copy of every stream.";
                 self.set(kind, true, Reason::Healthy, message);
                 if told == Some("False") {
@@ -95,16 +108,15 @@ impl Update<'_> {
         }
     }
 
+    /// What a look does not tell stays. The level is that of the condition ([`Update::finish`]).
     fn facts(&mut self, view: &JetStreamView) {
-        let storage = self.status.condition(ConditionType::Storage).map(|told| told.reason.clone());
-        let known = self.old.jet_stream.clone();
-        let facts = view.holdings.as_ref().map(|holdings| JetStreamStatus {
-            streams: !holdings.streams.is_empty(),
-            customer_data: holdings.customer_stream || holdings.consumer,
-            highest_replicas: holdings.highest_replicas,
-            storage: String::new(),
-        });
-        let facts = facts.or(known);
-        self.status.jet_stream = facts.map(|facts| JetStreamStatus { storage: storage.unwrap_or_default(), ..facts });
+        if let Some(holdings) = &view.holdings {
+            self.status.jet_stream = Some(JetStreamStatus {
+                streams: !holdings.streams.is_empty(),
+                customer_data: holdings.customer_stream || holdings.consumer,
+                highest_replicas: holdings.highest_replicas,
+                storage: String::new(),
+            });
+        }
     }
 }

@@ -1,6 +1,9 @@
 use super::*;
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_api::rules::Class;
+use nats_manager_api::{
+    NamespacedName,
+    rules::{Class, Violation},
+};
 
 const URL: &str = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
 
@@ -17,6 +20,7 @@ fn deployment(rollout: Rollout, zones: usize) -> Deployment {
         size: 3,
         url: URL.to_owned(),
         rollout,
+        members: rollout.replicas,
         zones: ZonesUsed { count: zones, unlabelled_node: None },
         servers_started: Some(true),
         held: None,
@@ -108,6 +112,36 @@ fn a_roll_is_no_outage_while_a_majority_is_ready() {
 }
 
 #[test]
+fn more_servers_are_no_outage_as_long_as_the_old_ones_have_their_majority() {
+    let growing = |members, has_quorum| {
+        let rollout = Rollout { replicas: 7, ready: 3, updated: 3, complete: false };
+        let jetstream = JetStreamView { has_quorum, ..JetStreamView::default() };
+        after(&ready(), Deployment { members, jetstream, ..deployment(rollout, 3) })
+    };
+    for (what, members, has_quorum, state) in [
+        ("JetStream says that it goes on", 7, true, "Ready"),
+        ("it is not asked, and all old servers are ready", 3, false, "Ready"),
+        ("it has lost its majority", 7, false, "Processing"),
+    ] {
+        let (status, events) = growing(members, has_quorum);
+        assert_eq!((status.state.as_str(), status.url.as_str()), (state, URL), "{what}");
+        assert_eq!(says(&status, ConditionType::StatefulSet).2, "3 of 7 servers are ready, 3 up to date", "{what}");
+        assert_eq!(events.is_empty(), state == "Ready", "{what}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_once_is_no_news_in_a_cluster_that_was_ready() {
+    let forming = JetStreamView { forming: true, health: Health::Lacking, ..JetStreamView::default() };
+    let unanswered = Deployment { jetstream: forming, ..deployment(rollout(3, true), 3) };
+    let (new, _) = after(&NatsStatus::default(), unanswered.clone());
+    assert_eq!((new.state.as_str(), new.url.as_str()), ("Processing", ""), "its servers must find each other first");
+    let old = ready();
+    let (status, events) = after(&old, unanswered);
+    assert_eq!((status, events.len()), (old, 0));
+}
+
+#[test]
 fn transition_times_change_with_the_status_only() {
     let ready = ready();
     let time = |status: &NatsStatus, kind| status.condition(kind).unwrap().last_transition_time.clone();
@@ -181,4 +215,32 @@ fn a_deletion_tells_when_it_waits_and_when_it_goes_on() {
     assert_eq!(status.state, "Deleting");
     assert_eq!(says(&status, ConditionType::Deleted).0, "True");
     assert!(events.is_empty());
+}
+
+#[test]
+fn a_deletion_that_fails_is_told_once_however_often_it_is_tried() {
+    let failed = |cause: &str| Outcome::DeletionFailed { cause: cause.to_owned() };
+    let (begun, events) = next(&ready(), 1, &Outcome::Deleting, &at(1));
+    assert_eq!((begun.state.as_str(), reasons(&events)), ("Deleting", vec!["Deleting".to_owned()]));
+    let (told, events) = next(&begun, 1, &failed("cannot delete the volumes: no answer from 10.0.0.1:40001"), &at(2));
+    assert_eq!((told.state.as_str(), reasons(&events)), ("Warning", vec!["DeletionError".to_owned()]));
+    assert_eq!(says(&told, ConditionType::Deleted).0, "True", "what was decided stays so");
+    for again in [Outcome::Deleting, failed("cannot delete the volumes: no answer from 10.0.0.1:40002")] {
+        let (same, events) = next(&told, 1, &again, &at(3));
+        assert_eq!((&same, events.len()), (&told, 0), "{again:?}");
+    }
+    let (other, events) = next(&told, 1, &failed("the StatefulSet was not gone after 20 s"), &at(4));
+    assert_eq!((other.state.as_str(), reasons(&events)), ("Warning", vec!["DeletionError".to_owned()]));
+}
+
+#[test]
+fn a_deletion_that_waits_for_an_answer_is_told_once_in_whatever_words_it_fails() {
+    let unasked = |cause: &str| Outcome::DeletionBlocked {
+        reason: format!("Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again."),
+    };
+    let (told, _) = next(&ready(), 1, &unasked("cannot connect to n:4222: timed out"), &at(1));
+    let (same, events) = next(&told, 1, &unasked("JetStream does not answer: no responders"), &at(2));
+    assert_eq!((&same, events.len()), (&told, 0));
+    let stream = Outcome::DeletionBlocked { reason: "Cannot delete NATS cluster as customer stream exists".to_owned() };
+    assert_eq!(reasons(&next(&told, 1, &stream, &at(3)).1), ["DeletionError"]);
 }

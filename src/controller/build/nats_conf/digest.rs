@@ -24,7 +24,8 @@ enum Value {
     Block(BTreeMap<String, Self>),
 }
 
-/// The digest of the configuration that a server of `cluster` is to have.
+/// The digest of the configuration that a server of `cluster` is to have, where the system account's
+/// user is the only one.
 pub(in crate::controller) fn of(cluster: &SettledCluster, credentials: &Credentials, server: &str) -> String {
     let config = Config::of(cluster);
     let block = |settings: &[Setting]| -> BTreeMap<String, Value> {
@@ -46,7 +47,7 @@ pub(in crate::controller) fn of(cluster: &SettledCluster, credentials: &Credenti
     hex
 }
 
-/// What the included file says, whoever made it.
+/// What the included file says, however it is laid out.
 fn accounts(credentials: &Credentials) -> [(String, Value); 2] {
     let map = |pairs: Vec<(&str, Value)>| {
         Value::Block(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
