@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Patch, PatchParams};
+use nats_manager_api::naming;
 use nats_manager_harness::{NatsOptions, NatsServer, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     deployed_server::DeployedServer,
@@ -102,6 +103,22 @@ async fn a_change_that_costs_nothing_is_carried_out_at_once() {
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
     let held: Vec<_> = world.events().await.into_iter().filter(|(_, reason, _)| reason == "Held").collect();
     assert!(held.is_empty(), "{held:?}");
+}
+
+#[tokio::test]
+async fn a_number_of_servers_that_cannot_be_is_put_right() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    manager.terminate().await;
+    STATEFUL_SET.change(&world, json!({"metadata": {"annotations": {naming::SIZE: "4000000000"}}})).await;
+
+    let _manager = world.manager().await;
+    let has_its_size = |set: &Value| set["metadata"]["annotations"][naming::SIZE] == "3";
+    let set = STATEFUL_SET.becomes(&world, "has its size", has_its_size).await;
+    assert_eq!(set["spec"]["replicas"], 3);
+    world.is_ready_for_the_newest_spec().await;
 }
 
 #[tokio::test]

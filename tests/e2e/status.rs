@@ -115,10 +115,36 @@ async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
 }
 
 #[tokio::test]
-async fn a_steady_cluster_costs_nothing_but_watches() {
+async fn servers_that_are_added_are_no_outage() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+
+    world.cordon(true).await;
+    world.patch(json!({"spec": {"cluster": {"size": 7}}})).await.unwrap();
+    let status = world
+        .status_becomes("servers are missing", |status| {
+            condition(status, "StatefulSet")
+                .is_some_and(|(_, _, message)| message.starts_with("3 of 7 servers are ready"))
+        })
+        .await;
+    assert_eq!((status.state.as_str(), status.url.as_str(), status.availability_zones_used), ("Ready", URL, 3));
+    let available = condition(&status, "Available").map(|(holds, reason, _)| (holds, reason));
+    assert_eq!(available, Some(("True".to_owned(), "Deployed".to_owned())));
+
+    world.cordon(false).await;
+    world.is_ready_for_the_newest_spec().await;
+    assert!(told(&world).await.iter().all(|(_, times)| *times == 1), "no outage was told");
+}
+
+#[tokio::test]
+async fn a_steady_cluster_costs_nothing_but_watches() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    // The apiserver stores other spellings of these.
+    let resources = json!({"limits": {"cpu": "1.0", "memory": "1024Mi"}, "requests": {"cpu": "0.1", "memory": "1e8"}});
+    world.create(json!({"resources": resources})).await;
     world.state_becomes("Ready").await;
     world.events_are(3).await;
     world.looked_again().await;

@@ -52,7 +52,7 @@ async fn who_deletes_data_is_warned_and_nobody_held_up() {
         let said = shell.done(delete).await;
         assert!(!said.contains("Warning"), "{said}");
     }
-    assert_eq!(asked().await, None, "there is nothing to warn of, so nobody is asked");
+    assert_eq!(asked().await, Some(0.0), "there is nothing to warn of, so nobody is asked");
 
     write(json!({"status": {"jetStream": {"streams": true, "customerData": true}}}), true).await;
     let said = shell.done(delete).await;

@@ -13,14 +13,14 @@ use crate::world::{NAMESPACE, SOON, World, kubectl};
 async fn what_the_webhook_waits_for_is_named() {
     let world = World::new().await;
     let roles = world.api::<Role>();
-    let whole = roles.get("nats-manager").await.unwrap();
+    let whole = roles.get("nats-manager-webhook").await.unwrap();
     let mut less = whole.clone();
     for rule in less.rules.iter_mut().flatten() {
         if rule.resource_names.as_ref().is_some_and(|names| names.iter().any(|name| name == CA)) {
             rule.verbs.retain(|verb| verb == "list" || verb == "watch");
         }
     }
-    roles.replace("nats-manager", &PostParams::default(), &less).await.unwrap();
+    roles.replace("nats-manager-webhook", &PostParams::default(), &less).await.unwrap();
     let manager = world.spawn(&with_webhook());
     let named = "[-]webhook-certificate: cannot write the Secret nats-manager-webhook-ca: ";
     eventually("the permission is named", SOON, || async {

@@ -29,6 +29,8 @@ async fn a_deletion_that_was_cut_short_goes_on() {
     let manager = world.manager_with(&options).await;
     deploy(&world, json!({})).await;
     world.refuse(&["DELETE"], "", "persistentvolumeclaims").await;
+    let audit = world.cluster.audit().unwrap();
+    let mark = audit.mark().await.unwrap();
 
     world.delete().await;
     let status = world.state_becomes("Warning").await;
@@ -36,6 +38,20 @@ async fn a_deletion_that_was_cut_short_goes_on() {
     assert_eq!((holds.as_str(), reason.as_str()), ("True", "DeletionError"), "{message}");
     assert!(message.contains("cannot delete the volumes") && message.contains(REFUSAL), "{message}");
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
+    // It is tried again and again, and told once.
+    let nats = world.api::<Nats>();
+    let version = nats.get(NAME).await.unwrap().resource_version();
+    eventually("it was tried again", SOON, || async {
+        let tries = audit.since(mark).await.unwrap().into_iter().filter(|event| {
+            (event.user.as_str(), event.verb.as_str()) == (SERVICE_ACCOUNT, "delete")
+                && event.resource == "persistentvolumeclaims"
+        });
+        tries.count() >= 4
+    })
+    .await;
+    assert_eq!(nats.get(NAME).await.unwrap().resource_version(), version);
+    let told = world.events().await.into_iter().filter(|(_, reason, _)| reason == "DeletionError");
+    assert_eq!(told.count(), 1);
     manager.kill().await;
     server.stop().await.unwrap();
     assert_eq!(claims(&world).await.len(), 3);
