@@ -50,9 +50,13 @@ pub struct SettledCluster {
 pub struct Undeployable(pub Vec<Violation>);
 
 impl SettledCluster {
-    /// Whether the servers form a cluster; a single one must not have a cluster block.
+    /// The fewest servers that form a cluster: a majority is left when one is lost. Fewer must not have a
+    /// cluster block, or they would never elect a leader.
+    pub const SMALLEST_CLUSTER: u32 = 3;
+
+    /// Whether the servers form a cluster.
     pub fn is_clustered(&self) -> bool {
-        self.size >= 3
+        self.size >= Self::SMALLEST_CLUSTER
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use nats_manager_api::SettledCluster;
+
 use super::status::Rollout;
 
 /// The most servers that were ready at a time: those that are new do not count before they are
 /// there, or a growing cluster would seem to have lost its majority.
 #[derive(Debug, Default)]
 pub(super) struct Members(Mutex<Option<i32>>);
-
-/// The fewest servers that form a cluster. A single one has to start anew to become a part of one.
-const CLUSTERED: i32 = 3;
 
 impl Members {
     /// The servers that count. `deployed` is how many there were before this reconcile.
@@ -19,7 +18,9 @@ impl Members {
         let before = most.or_else(|| deployed.and_then(|size| i32::try_from(size).ok())).unwrap_or(rollout.replicas);
         let members = before.max(rollout.ready).min(rollout.replicas);
         *most = Some(members);
-        if members < CLUSTERED { rollout.replicas } else { members }
+        // A single one has to start anew to become a part of a cluster.
+        let is_clustered = u32::try_from(members).is_ok_and(|members| members >= SettledCluster::SMALLEST_CLUSTER);
+        if is_clustered { members } else { rollout.replicas }
     }
 }
 

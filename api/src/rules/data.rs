@@ -5,11 +5,11 @@ use super::{Class, Findings, Surroundings, Violation, cluster::SIZE};
 use crate::{
     naming,
     resource::NatsSpec,
+    settle::SettledCluster,
     status::{JetStreamStatus, Reason},
 };
 
-/// The fewest servers that form a cluster.
-const CLUSTERED: i64 = 3;
+const CLUSTERED: i64 = SettledCluster::SMALLEST_CLUSTER as i64;
 
 pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
     let Some(held) = &surroundings.jet_stream else { return };

@@ -4,7 +4,7 @@
 //! round it cannot read them (measured with NATS 2.14.2). So a change between the two is made only
 //! where there are none.
 
-use nats_manager_api::{NamespacedName, Nats};
+use nats_manager_api::{NamespacedName, Nats, SettledCluster};
 
 use super::{
     super::{guard::never_started, observe::Observed},
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::jetstream::{self, Contents, DEFAULT_ACCOUNT, Holdings, Look, Shown, Unreachable, meta_group};
 
-/// The fewest servers that form a cluster.
-const CLUSTERED: u32 = 3;
+const CLUSTERED: u32 = SettledCluster::SMALLEST_CLUSTER;
+
 /// Names beyond these are counted.
 const NAMED: usize = 10;
 
