@@ -209,10 +209,19 @@ fn the_rules_refuse_what_the_table_says() {
     }
 }
 
+/// As the apiserver prunes them, before it asks any rule.
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, field| !field.is_null());
+        fields.values_mut().for_each(|field| *field = without_nulls(field.take()));
+    }
+    value
+}
+
 #[test]
 fn the_floor_agrees_with_the_rules() {
     let schema = version()["schema"]["openAPIV3Schema"].clone();
-    let object = |spec: &Value| json!({"spec": spec});
+    let object = |spec: &Value| json!({"spec": without_nulls(spec.clone())});
     for case in cases() {
         let validator = kube::core::cel::Validator::new();
         let old = case.old.as_ref().map(object);

@@ -65,19 +65,27 @@ impl Certificate {
                 return LOOK_AGAIN;
             }
         };
+        let why = match Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
+            Serve::Keep { check_in } => return check_in,
+            Serve::Issue(why) => why,
+        };
+        match store.current.authority.issue(&self.settings.reached.names(), now) {
+            Ok(leaf) => {
+                tracing::info!(?why, "serving a new certificate");
+                self.serve(leaf);
+            }
+            Err(error) => {
+                self.fault(error.to_string(), last_fault);
+                return LOOK_AGAIN;
+            }
+        }
         match Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
             Serve::Keep { check_in } => check_in,
-            Serve::Issue(why) => match store.current.authority.issue(&self.settings.reached.names(), now) {
-                Ok(leaf) => {
-                    tracing::info!(?why, "serving a new certificate");
-                    self.serve(leaf);
-                    Duration::ZERO
-                }
-                Err(error) => {
-                    self.fault(error.to_string(), last_fault);
-                    LOOK_AGAIN
-                }
-            },
+            Serve::Issue(why) => {
+                // A CA that somebody put there, and that may not sign for this name.
+                self.fault(format!("a new certificate of the CA cannot be used: {why:?}"), last_fault);
+                LOOK_AGAIN
+            }
         }
     }
 

@@ -51,13 +51,15 @@ fn check_fields(fields: &mut Map<String, Value>, schema: &JSONSchemaProps, path:
         _ => None,
     };
     fields.retain(|key, value| {
+        // The apiserver drops null where it is not allowed, before it looks at types
+        // (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting-and-nullable>).
+        let field = known.get(key).or(entries);
+        if value.is_null() && field.is_some_and(|field| field.nullable != Some(true)) {
+            return false;
+        }
         if let Some(field) = known.get(key) {
-            // Null is absent where a default takes its place.
-            let absent = value.is_null() && field.default.as_ref().is_some_and(|default| !default.0.is_null());
-            if !absent {
-                check(value, field, &format!("{path}.{key}"), misfits);
-            }
-            return !absent;
+            check(value, field, &format!("{path}.{key}"), misfits);
+            return true;
         }
         match entries {
             // As the rules write it.

@@ -59,9 +59,10 @@ fn a_finding_is_a_line_with_its_field_path() {
             ],
         ),
         ("spec: []", &["error: spec: Invalid value: []: must be of type object"]),
+        ("spec: {jetStream: {fileStorage: {size: null}}, labels: {a: null}, resources: {limits: {cpu: }}}", &[]),
         (
-            "spec: {jetStream: {fileStorage: {size: null}}}",
-            &["error: spec.jetStream.fileStorage.size: Invalid value: null: must be of type integer or string"],
+            "spec: {resources: {claims: [null]}}",
+            &["error: spec.resources.claims[0]: Invalid value: null: must be of type object"],
         ),
         (
             "spec: {resources: {limits: {cpu: 0.5}}}",

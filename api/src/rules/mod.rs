@@ -77,12 +77,15 @@ pub fn check(spec: &NatsSpec, surroundings: &Surroundings) -> Findings {
 /// Checks a change of a spec.
 ///
 /// A violation that the old spec has word for word, on the same value, is not of this change's
-/// making: it becomes a warning, so that what is stored stays editable, whatever wrote it.
+/// making: it becomes a warning, so that what is stored stays editable, whatever wrote it. So does
+/// one that the change eases.
 pub fn check_update(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings) -> Findings {
     let mut findings = check(new, surroundings);
     let before: HashSet<Violation> = check(old, surroundings).violations.into_iter().collect();
-    let (inherited, made) =
-        findings.violations.into_iter().partition::<Vec<_>, _>(|violation| before.contains(violation));
+    let (inherited, made) = findings
+        .violations
+        .into_iter()
+        .partition::<Vec<_>, _>(|violation| before.contains(violation) || storage::is_eased(violation, old, new));
     findings.violations = made;
     findings.warnings.extend(inherited.iter().map(Violation::as_warning));
     cluster::check_change(old, new, surroundings, &mut findings);

@@ -183,16 +183,10 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     if !storage.enabled {
         return;
     }
-    let completed = spec.resources.completed();
-    let Some((raw_limit, limit)) = completed
-        .limits
-        .as_ref()
-        .and_then(|limits| limits.get("memory"))
-        .and_then(|raw| Some((raw, raw.parse().ok()?.bytes_rounded_up()?)))
-    else {
+    let Some((raw_limit, limit)) = memory_limit(spec) else {
         return; // unreadable: the rule on resources says so
     };
-    let both_default = *storage == MemStorage::default() && *raw_limit == RawQuantity::from("1Gi");
+    let both_default = *storage == MemStorage::default() && raw_limit == RawQuantity::from("1Gi");
     if size > limit {
         findings.refuse(Violation::invalid(
             MEMORY_SIZE,
@@ -203,6 +197,20 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     } else if size > limit.percent(CROWDED) && !both_default {
         findings.warn(MEMORY_SIZE, format!("{} is above {CROWDED}% of the memory limit {raw_limit}", storage.size));
     }
+}
+
+fn memory_limit(spec: &NatsSpec) -> Option<(RawQuantity, Bytes)> {
+    let raw = spec.resources.completed().limits?.remove("memory")?;
+    let limit = raw.parse().ok()?.bytes_rounded_up()?;
+    Some((raw, limit))
+}
+
+/// Whether a memory store that does not fit is the one that is stored, and in no less memory than before.
+pub(super) fn is_eased(violation: &Violation, old: &NatsSpec, new: &NatsSpec) -> bool {
+    let limit = |spec| memory_limit(spec).map(|(_, limit)| limit);
+    violation.field == MEMORY_SIZE
+        && old.jet_stream.mem_storage == new.jet_stream.mem_storage
+        && limit(old).is_some_and(|before| limit(new).is_some_and(|after| after >= before))
 }
 
 fn check_class(name: &str, surroundings: &Surroundings, findings: &mut Findings) {
