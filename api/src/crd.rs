@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, ValidationRule,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -18,6 +18,7 @@ pub fn definition() -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         if let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             complete_root(root);
+            unfold(root);
         }
     }
     crd
@@ -46,6 +47,23 @@ fn not_back_to_one() -> ValidationRule {
         message: Some(message::NOT_BACK_TO_ONE.to_owned()),
         field_path: Some(".spec.cluster.size".to_owned()),
         ..ValidationRule::default()
+    }
+}
+
+/// Comments are folded for who reads the sources; `kubectl explain` folds for its terminal, and keeps what
+/// is folded already. A schema's title is its Rust type, which is nobody's business.
+fn unfold(schema: &mut JSONSchemaProps) {
+    schema.title = None;
+    if let Some(description) = &mut schema.description {
+        let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
+        *description = paragraphs.join("\n\n");
+    }
+    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(unfold);
+    if let Some(JSONSchemaPropsOrBool::Schema(entries)) = &mut schema.additional_properties {
+        unfold(entries);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        unfold(items);
     }
 }
 

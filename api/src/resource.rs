@@ -64,9 +64,9 @@ use crate::{quantity::RawQuantity, resources::ResourceRequirements, status::Nats
 #[serde(rename_all = "camelCase", default, remote = "Self")]
 #[expect(clippy::duplicated_attributes, reason = "each print column has a type and a priority")]
 pub struct NatsSpec {
-    /// The number of NATS servers.
+    /// The cluster of NATS servers.
     pub cluster: Cluster,
-    /// Where JetStream keeps messages.
+    /// Where JetStream keeps messages: on volumes, in memory or both. At least one must be enabled.
     pub jet_stream: JetStream,
     /// What the NATS servers log.
     pub logging: Logging,

@@ -134,6 +134,27 @@ fn no_field_of_the_spec_can_be_null() {
 }
 
 #[test]
+fn descriptions_are_left_to_the_terminal_to_fold() {
+    fn folded(schema: &Value, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(fields) => {
+                let description = fields.get("description").and_then(Value::as_str).unwrap_or_default();
+                if description.replace("\n\n", " ").contains('\n') {
+                    found.push(description.to_owned());
+                }
+                fields.values().for_each(|field| folded(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| folded(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    folded(&version(), &mut found);
+    assert_eq!(found, [""; 0]);
+    assert!(!version().to_string().contains(r#""title""#));
+}
+
+#[test]
 fn each_rule_of_the_floor_has_its_message() {
     for (path, messages) in [
         ("cluster/size", vec![message::ODD_SIZE]),
