@@ -186,6 +186,7 @@ async fn make(
     let rollout = Rollout::of(&applied.stateful_set);
     Ok(Deployment {
         members: context.members.count(deployed, rollout),
+        starts_anew: deployed.is_some_and(|deployed| scaling::needs_empty_store(deployed, cluster.size)),
         servers_started: record_start(observed, recorded),
         held: scaling.held,
         waiting: waiting.or(late),

@@ -102,7 +102,7 @@ fn has_cluster_block(config: &str) -> bool {
 }
 
 /// Whether a store does not survive the change: a cluster comes, or goes.
-pub(super) fn needs_empty_store(deployed: u32, wanted: u32) -> bool {
+pub(in crate::controller) fn needs_empty_store(deployed: u32, wanted: u32) -> bool {
     (deployed >= CLUSTERED) != (wanted >= CLUSTERED)
 }
 

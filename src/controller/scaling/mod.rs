@@ -16,6 +16,7 @@ use nats_manager_api::{NamespacedName, Nats, Resizing};
 
 use super::observe::Observed;
 use crate::jetstream::{self, Look, Shown, Target, system};
+pub(super) use alone::needs_empty_store;
 use shrink::{Picture, Step};
 
 /// What to do about the size now.
@@ -79,7 +80,7 @@ pub async fn decide(
         ..Scaling::default()
     };
     let unseen_shrink = wanted < deployed && tools.look == Sight::Never;
-    if alone::needs_empty_store(deployed, wanted) || unseen_shrink {
+    if needs_empty_store(deployed, wanted) || unseen_shrink {
         let held = alone::obstacle(tools, nats, id, observed, (deployed, wanted)).await?;
         return Ok(if held.is_some() { Scaling { held, ..before } } else { free });
     }

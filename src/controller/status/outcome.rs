@@ -48,6 +48,8 @@ pub struct Deployment {
     pub rollout: Rollout,
     /// How many servers a majority is of, where JetStream cannot be asked for it.
     pub members: i32,
+    /// Whether a single server is to start anew as one of several, or the other way round.
+    pub starts_anew: bool,
     /// Where they run.
     pub zones: ZonesUsed,
     /// Whether one of them ever started.
@@ -123,6 +125,7 @@ impl Deployment {
             url: id.url(),
             rollout,
             members: rollout.replicas,
+            starts_anew: false,
             zones: ZonesUsed::of(observed),
             servers_started: None,
             held: None,
@@ -134,8 +137,9 @@ impl Deployment {
     }
 
     /// Whether JetStream goes on: it says so, or enough servers are ready. One look that fails says
-    /// nothing yet.
+    /// nothing yet. A majority that is given up is none: whoever relied on it would lose what it made.
     pub(super) fn has_quorum(&self) -> bool {
-        self.jetstream.has_quorum || self.rollout.ready > self.members / 2
+        let says_so = self.jetstream.has_quorum && !self.starts_anew;
+        says_so || self.rollout.ready > self.members / 2
     }
 }

@@ -21,6 +21,7 @@ fn deployment(rollout: Rollout, zones: usize) -> Deployment {
         url: URL.to_owned(),
         rollout,
         members: rollout.replicas,
+        starts_anew: false,
         zones: ZonesUsed { count: zones, unlabelled_node: None },
         servers_started: Some(true),
         held: None,
@@ -127,6 +128,17 @@ fn more_servers_are_no_outage_as_long_as_the_old_ones_have_their_majority() {
         assert_eq!((status.state.as_str(), status.url.as_str()), (state, URL), "{what}");
         assert_eq!(says(&status, ConditionType::StatefulSet).2, "3 of 7 servers are ready, 3 up to date", "{what}");
         assert_eq!(events.is_empty(), state == "Ready", "{what}");
+    }
+}
+
+#[test]
+fn a_single_server_that_is_to_start_anew_as_one_of_several_is_not_to_be_relied_on() {
+    for (starts_anew, state, available) in [(false, "Ready", "True"), (true, "Processing", "False")] {
+        let rollout = Rollout { replicas: 3, ready: 1, updated: 0, complete: false };
+        let jetstream = JetStreamView { has_quorum: true, ..JetStreamView::default() };
+        let (status, _) = after(&ready(), Deployment { starts_anew, members: 3, jetstream, ..deployment(rollout, 1) });
+        assert_eq!((status.state.as_str(), status.url.as_str()), (state, URL));
+        assert_eq!(says(&status, ConditionType::Available).0, available);
     }
 }
 
