@@ -8,7 +8,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_harness::{Shell, documented, eventually};
+use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::{Value, json};
 
 use super::{go_module, kustomize, of_kind, path};
@@ -19,6 +19,17 @@ const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-ope
 
 /// With kinds that only others bring.
 const FOREIGN: [&str; 2] = ["cert-manager.io/", "monitoring.coreos.com/"];
+
+/// Installs definitions of others, and waits until they are served.
+async fn define(shell: &Shell, definitions: &str) {
+    shell.done(&format!("kubectl apply --server-side -f {definitions}")).await;
+    eventually("the definitions are established", SOON, || async {
+        // It fails at once on one that has no status yet.
+        let said = shell.run(&format!("kubectl wait --for=condition=Established --timeout=5s -f {definitions}")).await;
+        if said.code == Some(0) { Seen::Done(()) } else { Seen::NotYet(said.text) }
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn an_apiserver_takes_every_overlay() {
@@ -54,10 +65,7 @@ async fn cert_manager_takes_what_is_asked_of_it() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
     let definitions = format!("{}/deploy/crds", go_module(CERT_MANAGER).display());
-    shell.done(&format!("kubectl apply --server-side -f {definitions}")).await;
-    shell
-        .done("kubectl wait --for=condition=Established crd/certificates.cert-manager.io crd/issuers.cert-manager.io")
-        .await;
+    define(&shell, &definitions).await;
     let overlay = path("config/certmanager");
     let objects = format!(
         "kubectl kustomize {overlay} > all.yaml && kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f all.yaml"
@@ -78,8 +86,7 @@ async fn what_is_documented_can_be_applied() {
     let definitions = ["servicemonitors", "prometheusrules"]
         .map(|plural| format!("{}/monitoring.coreos.com_{plural}.yaml", folder.display()));
     for definition in &definitions {
-        shell.done(&format!("kubectl apply --server-side -f {definition}")).await;
-        shell.done(&format!("kubectl wait --for=condition=Established -f {definition}")).await;
+        define(&shell, definition).await;
     }
     for page in ["docs/user/metrics.md", "docs/user/webhook.md"] {
         for block in documented::blocks(page, "run: overlays") {
