@@ -18,7 +18,7 @@ pub fn definition() -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         if let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             complete_root(root);
-            unfold(root);
+            each_schema(root, &mut unfold);
         }
     }
     crd
@@ -30,7 +30,7 @@ fn complete_root(root: &mut JSONSchemaProps) {
     root.x_kubernetes_validations = Some(vec![not_back_to_one()]);
     if let Some(spec) = root.properties.as_mut().and_then(|fields| fields.get_mut("spec")) {
         spec.default = serde_json::to_value(NatsSpec::default()).ok().map(JSON);
-        refuse_nulls(spec);
+        each_schema(spec, &mut refuse_null);
     }
 }
 
@@ -58,20 +58,24 @@ fn unfold(schema: &mut JSONSchemaProps) {
         let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
         *description = paragraphs.join("\n\n");
     }
-    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(unfold);
-    if let Some(JSONSchemaPropsOrBool::Schema(entries)) = &mut schema.additional_properties {
-        unfold(entries);
-    }
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        unfold(items);
-    }
 }
 
 /// kube makes int-or-string fields nullable. Where a field is not, the apiserver takes `null` for
 /// absent and fills in the default; where it is, `null` would be stored, and CEL fails on it.
-fn refuse_nulls(schema: &mut JSONSchemaProps) {
+fn refuse_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+}
+
+/// Changes a schema and every one in it.
+fn each_schema(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
+    change(schema);
     for field in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {
-        refuse_nulls(field);
+        each_schema(field, change);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(entries)) = &mut schema.additional_properties {
+        each_schema(entries, change);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        each_schema(items, change);
     }
 }

@@ -145,4 +145,9 @@ impl NatsStatus {
         let kind = kind.to_string();
         self.conditions.iter().find(|condition| condition.type_ == kind)
     }
+
+    /// Whether the condition of this type is true.
+    pub fn holds(&self, kind: ConditionType) -> bool {
+        self.condition(kind).is_some_and(|condition| condition.status == "True")
+    }
 }

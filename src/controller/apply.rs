@@ -11,13 +11,14 @@ use kube::{
     api::{Patch, PatchParams},
     core::DynamicObject,
 };
-use nats_manager_api::{NamespacedName, Nats, naming::FIELD_MANAGER};
+use nats_manager_api::naming::FIELD_MANAGER;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     build::Children,
     compare,
     observe::Live,
+    ownership::{Control, Owner},
     watch::{Istio, Named, Watches},
     words::plainly,
 };
@@ -136,15 +137,6 @@ pub async fn apply(
     Ok(Applied { stateful_set })
 }
 
-/// Whose objects they are.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    /// The resource's name.
-    pub id: &'a NamespacedName,
-    /// Its uid.
-    pub uid: &'a str,
-}
-
 struct Target<'a> {
     kind: &'static str,
     owner: &'a Owner<'a>,
@@ -183,18 +175,14 @@ impl Target<'_> {
     }
 
     fn refuse_foreign<K: Resource>(&self, live: &K) -> Result<(), ApplyError> {
-        let controller = live.owner_references().iter().find(|owner| owner.controller == Some(true));
-        match controller {
-            Some(owner) if owner.uid == self.owner.uid => Ok(()),
-            Some(owner) if owner.kind == Nats::kind(&()) && owner.name == self.owner.id.name => {
-                Err(ApplyError::Leftover { kind: self.kind, name: live.name_any() })
-            }
-            Some(owner) => Err(ApplyError::Foreign {
+        match self.owner.control(live.meta()) {
+            Control::Ours => Ok(()),
+            Control::Earlier => Err(ApplyError::Leftover { kind: self.kind, name: live.name_any() }),
+            Control::Foreign(owner) => Err(ApplyError::Foreign {
                 kind: self.kind,
                 name: live.name_any(),
                 owner: format!("{} {}", owner.kind, owner.name),
             }),
-            None => Ok(()),
         }
     }
 }

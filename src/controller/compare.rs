@@ -102,6 +102,7 @@ mod tests {
             assert_eq!(holds(&live, &wanted), same, "{live} {wanted}");
         }
     }
+
     #[test]
     fn a_quantity_is_the_same_however_it_is_spelled() {
         for (same, live, wanted) in [

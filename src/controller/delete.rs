@@ -8,10 +8,15 @@ use kube::{
     api::{DeleteParams, DynamicObject, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::{NamespacedName, Nats};
 use serde::de::DeserializeOwned;
 
-use super::{build::destination_rule_resource, claims, observe::Live, words::plainly};
+use super::{
+    build::destination_rule_resource,
+    claims,
+    observe::Live,
+    ownership::{Control, Owner},
+    words::plainly,
+};
 
 /// A deletion could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -35,14 +40,14 @@ const GONE_WITHIN: Duration = Duration::from_secs(20);
 /// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
 /// ones. Volumes of pods that still run, or hang on a dead node, go when the pods do.
 /// Servers that somebody else controls stay, and their volumes with them.
-pub async fn delete_data(client: &Client, id: &NamespacedName, owner: &str) -> Result<(), DeleteError> {
-    if delete_stateful_set(client, id, owner).await? == Servers::Foreign {
+pub async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<(), DeleteError> {
+    if delete_stateful_set(client, owner).await? == Servers::Foreign {
         return Ok(());
     }
     let refused = |cause| DeleteError::Refused { what: "volumes", cause };
-    for claim in claims::list(client, id).await.map_err(refused)? {
+    for claim in claims::list(client, owner.id).await.map_err(refused)? {
         tracing::info!(claim = claim.name_any(), "deleting the claim");
-        claims::delete(client, id, &claim).await.map_err(refused)?;
+        claims::delete(client, owner.id, &claim).await.map_err(refused)?;
     }
     Ok(())
 }
@@ -50,19 +55,15 @@ pub async fn delete_data(client: &Client, id: &NamespacedName, owner: &str) -> R
 /// Deletes the other children of this resource. The garbage collector would do it, but not when the definition of
 /// the resource goes right after the resource, as it does when the module is removed: of a kind that is
 /// gone it cannot tell whether the owner is.
-pub async fn delete_children(
-    client: &Client,
-    id: &NamespacedName,
-    owner: &str,
-    live: &Live,
-) -> Result<(), DeleteError> {
+pub async fn delete_children(client: &Client, owner: &Owner<'_>, live: &Live) -> Result<(), DeleteError> {
     let Live { secret, config_map, service, stateful_set: _, pod_disruption_budget, destination_rule } = live;
-    delete_child(client, id, owner, "Secret", secret.as_deref()).await?;
-    delete_child(client, id, owner, "ConfigMap", config_map.as_deref()).await?;
-    delete_child(client, id, owner, "Service", service.as_deref()).await?;
-    delete_child(client, id, owner, "PodDisruptionBudget", pod_disruption_budget.as_deref()).await?;
+    delete_child(client, owner, "Secret", secret.as_deref()).await?;
+    delete_child(client, owner, "ConfigMap", config_map.as_deref()).await?;
+    delete_child(client, owner, "Service", service.as_deref()).await?;
+    delete_child(client, owner, "PodDisruptionBudget", pod_disruption_budget.as_deref()).await?;
     if let Some(Some(rule)) = destination_rule {
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &id.namespace, &destination_rule_resource());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), &owner.id.namespace, &destination_rule_resource());
         delete_owned(api, owner, "DestinationRule", &rule.metadata).await?;
     }
     Ok(())
@@ -70,8 +71,7 @@ pub async fn delete_children(
 
 async fn delete_child<K>(
     client: &Client,
-    id: &NamespacedName,
-    owner: &str,
+    owner: &Owner<'_>,
     what: &'static str,
     child: Option<&K>,
 ) -> Result<(), DeleteError>
@@ -79,16 +79,21 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let Some(child) = child else { return Ok(()) };
-    let api: Api<K> = Api::namespaced(client.clone(), &id.namespace);
+    let api: Api<K> = Api::namespaced(client.clone(), &owner.id.namespace);
     delete_owned(api, owner, what, child.meta()).await
 }
 
 /// One that somebody else controls stays.
-async fn delete_owned<K>(api: Api<K>, owner: &str, what: &'static str, child: &ObjectMeta) -> Result<(), DeleteError>
+async fn delete_owned<K>(
+    api: Api<K>,
+    owner: &Owner<'_>,
+    what: &'static str,
+    child: &ObjectMeta,
+) -> Result<(), DeleteError>
 where
     K: Clone + DeserializeOwned + Debug,
 {
-    let is_ours = child.owner_references.iter().flatten().any(|reference| reference.uid == owner);
+    let is_ours = child.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid);
     let (Some(name), true) = (&child.name, is_ours) else { return Ok(()) };
     let exactly_this = Preconditions { uid: child.uid.clone(), resource_version: None };
     let answer = api.delete(name, &DeleteParams::background().preconditions(exactly_this)).await;
@@ -104,13 +109,14 @@ enum Servers {
     Foreign,
 }
 
-async fn delete_stateful_set(client: &Client, id: &NamespacedName, owner: &str) -> Result<Servers, DeleteError> {
+async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Servers, DeleteError> {
+    let id = owner.id;
     let refused = |cause| DeleteError::Refused { what: "StatefulSet", cause };
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), &id.namespace);
     let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else {
         return Ok(Servers::Gone);
     };
-    if is_foreign(&stateful_set.metadata, id, owner) {
+    if let Control::Foreign(_) = owner.control(&stateful_set.metadata) {
         tracing::warn!("the StatefulSet stays, with its volumes: somebody else controls it");
         return Ok(Servers::Foreign);
     }
@@ -126,46 +132,11 @@ async fn delete_stateful_set(client: &Client, id: &NamespacedName, owner: &str) 
     }
 }
 
-/// Whether somebody else controls it. One that lost its owner, or had an earlier resource of the name as
-/// its owner, is ours.
-fn is_foreign(meta: &ObjectMeta, id: &NamespacedName, owner: &str) -> bool {
-    let controller = meta.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
-    controller.is_some_and(|other| other.uid != owner && (other.kind != Nats::kind(&()) || other.name != id.name))
-}
-
 /// What is gone already is as good as deleted.
 fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
     match answer {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(cause) => Err(cause),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-
-    #[test]
-    fn servers_that_somebody_else_controls_are_not_ours_to_delete() {
-        let id = NamespacedName::new("kyma-system", "eventing-nats");
-        let reference = |uid: &str, controller| OwnerReference {
-            uid: uid.to_owned(),
-            controller: Some(controller),
-            ..OwnerReference::default()
-        };
-        let earlier = OwnerReference { kind: "NATS".to_owned(), name: id.name.clone(), ..reference("earlier", true) };
-        for (expected, owners) in [
-            (false, vec![]),
-            (false, vec![reference("ours", true)]),
-            (false, vec![earlier]),
-            (false, vec![reference("ours", true), reference("theirs", false)]),
-            (true, vec![reference("theirs", true)]),
-            (true, vec![reference("ours", false), reference("theirs", true)]),
-        ] {
-            let meta = ObjectMeta { owner_references: Some(owners.clone()), ..ObjectMeta::default() };
-            assert_eq!(is_foreign(&meta, &id, "ours"), expected, "{owners:?}");
-        }
     }
 }

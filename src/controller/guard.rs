@@ -127,8 +127,7 @@ fn is_forced(nats: &Nats) -> bool {
 }
 
 fn was_decided(nats: &Nats) -> bool {
-    let deleted = nats.status.as_ref().and_then(|status| status.condition(ConditionType::Deleted));
-    deleted.is_some_and(|condition| condition.status == "True")
+    nats.status.as_ref().is_some_and(|status| status.holds(ConditionType::Deleted))
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod guard;
 mod looker;
 mod members;
 pub mod observe;
+mod ownership;
 mod pauses;
 pub mod reconcile;
 mod recover;

@@ -10,12 +10,13 @@ use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use nats_manager_api::{ConditionType, NamespacedName, Nats, SettledCluster, rules, settle};
 
 use super::{
-    apply::{Owner, apply},
+    apply::apply,
     build::{SystemAccount, build},
     context::{Context, Done, ReconcileError, ask_again},
     delete, finalizer,
     guard::{self, Verdict},
     observe::{Observed, observe},
+    ownership::Owner,
     recover, rivals, rollout, scaling,
     sight::{Sight, lasting_wait},
     status::{Deployment, Health, Outcome, Rollout},
@@ -209,16 +210,17 @@ async fn mend(
     let (look, now) = (sight.look()?, Instant::now());
     let mut servers = context.recovery.due(look, now);
     let mut notice = None;
-    let sole_user = account.and_then(SystemAccount::sole_user);
-    if let Some(user) = sole_user.filter(|_| !underway && sight.is_whole()) {
+    let is_calm = !underway && sight.is_whole();
+    if let Some(user) = account.filter(|_| is_calm).and_then(SystemAccount::sole_user) {
         let late = context.reloads.check(cluster, &user, &sight.targets, now).await;
         servers.extend(late.nudge);
         notice = late.notice;
     }
+    if servers.is_empty() {
+        return notice;
+    }
     let credentials = account.and_then(SystemAccount::credentials);
-    if !servers.is_empty()
-        && let Err(error) = recover::reload(address, credentials.as_ref(), look, &servers).await
-    {
+    if let Err(error) = recover::reload(address, credentials.as_ref(), look, &servers).await {
         tracing::warn!(%error, ?servers, "cannot have servers reload");
     }
     notice
@@ -281,9 +283,10 @@ async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Re
     if verdict == Verdict::Delete {
         let outcome = Outcome::Deleting;
         *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
-        let owner = nats.uid().unwrap_or_default();
-        delete::delete_data(client, id, &owner).await?;
-        delete::delete_children(client, id, &owner, &observed.live).await?;
+        let uid = nats.uid().unwrap_or_default();
+        let owner = Owner { id, uid: &uid };
+        delete::delete_data(client, &owner).await?;
+        delete::delete_children(client, &owner, &observed.live).await?;
         finalizer::take_off(nats, context).await?;
     }
     Ok(verdict)

@@ -9,7 +9,7 @@ use nats_manager_api::{NamespacedName, Nats, naming};
 use super::{
     build::{MONITOR_PORT, SystemAccount},
     looker::{AT_REST, BUSY, Looker, Servers, Sighting},
-    observe::{Observed, ServerPod},
+    observe::Observed,
     rollout, scaling,
     status::{Fill, Health, JetStreamView, trouble},
     words::gist,
@@ -71,9 +71,11 @@ impl Sight {
                 Some(Target { name: pod.name.clone(), address, stopping: pod.terminating.is_some() })
             })
             .collect();
+        let serving = observed.pods.iter().filter(|pod| pod.is_serving());
+        let ready: BTreeSet<String> = serving.map(|pod| pod.name.clone()).collect();
         let servers = Servers {
             targets: &targets,
-            are_ready: observed.pods.iter().any(ServerPod::is_serving),
+            are_ready: !ready.is_empty(),
             were_reached: nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some()),
         };
         let sighting = looker.look(servers, age).await;
@@ -82,7 +84,6 @@ impl Sight {
             Sighting::Off | Sighting::Starting | Sighting::NotYet | Sighting::Never(_) => Vec::new(),
         };
         let forming = lacks.iter().any(|lack| matches!(lack, Lack::MetaLeader | Lack::Missing { .. }));
-        let ready = observed.pods.iter().filter(|pod| pod.is_serving()).map(|pod| pod.name.clone()).collect();
         Self { sighting, targets, expected, lack: jetstream::summary(&lacks), lacks, forming, ready }
     }
 

@@ -41,7 +41,7 @@ impl Update<'_> {
     }
 
     fn is_decided(&self) -> bool {
-        self.old.condition(ConditionType::Deleted).is_some_and(|deleted| deleted.status == "True")
+        self.old.holds(ConditionType::Deleted)
     }
 
     fn begin_deletion(&mut self) {

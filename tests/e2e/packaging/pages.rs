@@ -4,18 +4,9 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use clap::CommandFactory;
 use nats_manager::cli::Cli;
+use nats_manager_harness::documented;
 
 use super::{path, read};
-
-/// `README.md` and all pages, from the root of the repository.
-fn pages() -> Vec<String> {
-    let mut pages = vec!["README.md".to_owned()];
-    for folder in ["docs/user", "docs/contributor"] {
-        let files = fs::read_dir(path(folder)).unwrap();
-        pages.extend(files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
-    }
-    pages
-}
 
 /// As GitHub makes it of a heading.
 fn anchor(heading: &str) -> String {
@@ -30,7 +21,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 #[test]
 fn every_link_leads_somewhere() {
     let mut found = 0;
-    for page in pages() {
+    for page in documented::pages() {
         let text = read(&page);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.contains("://")) {

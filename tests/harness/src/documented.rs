@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "what tests share is a test too")]
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const SHELLS: [&str; 2] = ["```sh", "```console"];
@@ -32,9 +32,19 @@ pub fn blocks(page: &str, mark: &str) -> Vec<Block> {
     blocks
 }
 
+/// `README.md` and every page of the documentation, from the root of the repository.
+pub fn pages() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned()];
+    for folder in ["docs/user", "docs/contributor"] {
+        let files = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
+        pages.extend(files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
+    }
+    pages
+}
+
 /// Every block of a page, which is named from the root of the repository.
 pub fn all(page: &str) -> Vec<Block> {
-    parse(&std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap())
+    parse(&fs::read_to_string(Path::new(ROOT).join(page)).unwrap())
 }
 
 fn parse(page: &str) -> Vec<Block> {
@@ -54,7 +64,7 @@ fn parse(page: &str) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs};
+    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -95,11 +105,7 @@ mod tests {
     #[test]
     fn every_documented_command_is_run_by_a_test() {
         let root = Path::new(ROOT);
-        let mut pages = vec!["README.md".to_owned()];
-        for folder in ["docs/user", "docs/contributor"] {
-            let files = fs::read_dir(root.join(folder)).unwrap();
-            pages.extend(files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
-        }
+        let pages = pages();
         let marked = pages.iter().flat_map(|page| all(page).into_iter().map(move |block| (page.clone(), block.mark)));
         let known = RUN.iter().map(|(page, mark, _)| ((*page).to_owned(), (*mark).to_owned()));
         assert_eq!(marked.collect::<BTreeSet<_>>(), known.collect());
