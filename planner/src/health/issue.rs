@@ -1,0 +1,147 @@
+//! What is wrong with JetStream, as values.
+
+use crate::{snapshot::StreamId, time::Time};
+
+/// One thing that is wrong. Its text stays the same while it lasts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum IssueKind {
+    /// No server leads the meta group: nothing can be created, and a majority may be missing.
+    #[error("JetStream has no meta leader")]
+    NoMetaLeader,
+    /// A server gave no usable answer.
+    #[error("{server} is unreachable")]
+    Unreachable {
+        /// The server.
+        server: String,
+    },
+    /// A server switched JetStream off by itself.
+    #[error("{server} has disabled JetStream, mostly because its volume was full")]
+    Disabled {
+        /// The server.
+        server: String,
+    },
+    /// A server knows no meta leader while others do: it may not have all its streams yet.
+    #[error("{server} is starting and knows no meta leader yet")]
+    Starting {
+        /// The server.
+        server: String,
+    },
+    /// The meta group does not list a server that runs.
+    #[error("{server} is not in the meta group")]
+    NotInMetaGroup {
+        /// The server.
+        server: String,
+    },
+    /// The meta leader reports a server as out of sync, or offline.
+    #[error("{server} is not in sync with the meta leader")]
+    MetaOutOfSync {
+        /// The server.
+        server: String,
+    },
+    /// The meta group lists a peer that is not one of this cluster's servers.
+    #[error("{server} is in the meta group and is not a server of this cluster")]
+    UnknownServer {
+        /// The peer's name, or its id where the name was forgotten.
+        server: String,
+    },
+    /// The full `/healthz` of a server is not 200, for a cause that no other issue names.
+    #[error("{server} reports: {text}")]
+    Unhealthy {
+        /// The server.
+        server: String,
+        /// The error text of `/healthz`.
+        text: String,
+    },
+    /// A stream has no leader.
+    #[error("stream {stream} has no leader")]
+    NoStreamLeader {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// More than one server claims to lead a stream.
+    #[error("stream {stream} has more than one leader")]
+    ConflictingLeaders {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A stream has fewer replicas than it is configured for.
+    #[error("stream {stream} is under-replicated")]
+    UnderReplicated {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A stream has more replicas than it is configured for: one moves.
+    #[error("stream {stream} is moving")]
+    Moving {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A replica does not have the messages that the leader has.
+    #[error("replica of stream {stream} on {server} is not in sync")]
+    OutOfSync {
+        /// The stream.
+        stream: StreamId,
+        /// The replica's server.
+        server: String,
+    },
+    /// A server has stopped writing to a stream. Only a restart ends it (measured with NATS 2.14.2).
+    #[error("replica of a stream on {server} has a write error")]
+    WriteError {
+        /// The server.
+        server: String,
+    },
+}
+
+/// An issue and the time since which it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// What is wrong.
+    pub kind: IssueKind,
+    /// The first poll in an unbroken row that showed it.
+    pub since: Time,
+}
+
+impl IssueKind {
+    /// Returns the server that it is about.
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { server }
+            | Self::Disabled { server }
+            | Self::Starting { server }
+            | Self::NotInMetaGroup { server }
+            | Self::MetaOutOfSync { server }
+            | Self::UnknownServer { server }
+            | Self::Unhealthy { server, .. }
+            | Self::OutOfSync { server, .. }
+            | Self::WriteError { server } => Some(server),
+            Self::NoMetaLeader
+            | Self::NoStreamLeader { .. }
+            | Self::ConflictingLeaders { .. }
+            | Self::UnderReplicated { .. }
+            | Self::Moving { .. } => None,
+        }
+    }
+
+    /// Returns the stream that it is about.
+    pub fn stream(&self) -> Option<&StreamId> {
+        match self {
+            Self::NoStreamLeader { stream }
+            | Self::ConflictingLeaders { stream }
+            | Self::UnderReplicated { stream }
+            | Self::Moving { stream }
+            | Self::OutOfSync { stream, .. } => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+/// Issues that a summary names; the others are left out, without a count that would move.
+const NAMED: usize = 3;
+
+/// Returns the first issues as one text; `None` without issues.
+pub fn summary<'a>(issues: impl IntoIterator<Item = &'a IssueKind>) -> Option<String> {
+    let all: Vec<&IssueKind> = issues.into_iter().collect();
+    let named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if all.len() > NAMED { "; and more" } else { "" };
+    (!all.is_empty()).then(|| format!("{}{more}", named.join("; ")))
+}

@@ -1,0 +1,216 @@
+//! Answers of all servers to one poll of their monitoring ports, as values.
+//!
+//! Of a Raft group only the leader knows how far the others are, and only the meta leader lists the meta
+//! group's peers. A dead leader's name stays for up to 10 s (measured with NATS 2.14.2).
+
+use std::{collections::BTreeMap, fmt};
+
+use sha2::{Digest, Sha256};
+
+use crate::{time::Time, version::Version};
+
+/// The account of clients without credentials.
+pub const DEFAULT_ACCOUNT: &str = "$G";
+
+/// One poll of all servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JetStreamSnapshot {
+    /// The time at which the poll began. Everything in it is at least as recent.
+    pub taken_at: Time,
+    /// The answer of each server, by its name (which is its Pod's), or why there is none.
+    pub servers: BTreeMap<String, Result<ServerSnapshot, Unreachable>>,
+}
+
+/// A server gave no usable answer, with the cause. It may hold anything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(pub String);
+
+/// The answer of one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerSnapshot {
+    /// The server's identity until it restarts (`server_id`); the system account addresses it by this.
+    pub id: String,
+    /// The version that runs, where it was asked for.
+    pub version: Option<Version>,
+    /// JetStream was switched off by the server itself, mostly after its volume was full.
+    pub disabled: bool,
+    /// The full `/healthz`.
+    pub healthz: Healthz,
+    /// The file store.
+    pub file: StoreUsage,
+    /// The memory store.
+    pub memory: StoreUsage,
+    /// The meta group as this server sees it; `None` for a standalone server.
+    pub meta: Option<RaftGroup>,
+    /// The stream replicas of this server, of every account.
+    pub streams: Vec<StreamReplica>,
+}
+
+/// The answer to `/healthz` without parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Healthz {
+    /// Status 200.
+    Ok,
+    /// Status 503, with the text of the error.
+    Failing(String),
+    /// Not asked, or no usable answer, with the cause. Counts as failing.
+    #[default]
+    Unknown,
+}
+
+/// Usage of one store of a server, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// Live messages.
+    pub used: u64,
+    /// Reserved by streams with `max_bytes`.
+    pub reserved: u64,
+    /// The limit; 0 is off.
+    pub limit: u64,
+}
+
+/// A Raft group as one of its members sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RaftGroup {
+    /// The leader's name, if this member knows one.
+    pub leader: Option<String>,
+    /// The number of members; reported for the meta group only.
+    pub size: Option<u32>,
+    /// The other members; to be believed from the leader only.
+    pub peers: Vec<Peer>,
+}
+
+/// Another member of a Raft group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The server's name; a placeholder text when the meta leader has forgotten it.
+    pub name: String,
+    /// The stable identity; empty where the answer has none.
+    pub id: PeerId,
+    /// The log is persisted up to the leader's. Says nothing about messages.
+    pub current: bool,
+    /// The server announced its shutdown; one that died did not.
+    pub offline: bool,
+    /// Raft entries that are missing.
+    pub lag: u64,
+    /// The replica is to come or to go (NATS 2.15 and later).
+    pub pending: bool,
+}
+
+/// Identity of a server in Raft groups: the first eight characters of a hash of its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub String);
+
+/// A server's replica of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamReplica {
+    /// Account and name.
+    pub stream: StreamId,
+    /// The configured number of replicas.
+    pub replicas: u32,
+    /// The messages are kept in memory.
+    pub in_memory: bool,
+    /// Bytes of this replica.
+    pub bytes: u64,
+    /// Sequence of the last message that this replica has.
+    pub last_seq: u64,
+    /// Number of consumers of the stream, as this server knows it.
+    pub consumers: u64,
+    /// The Raft group; `None` for a standalone server, and while the group is not started.
+    pub group: Option<RaftGroup>,
+    /// A move was requested and is not complete (NATS 2.15 and later, `cluster.desired`).
+    pub moving: bool,
+}
+
+/// A stream of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// The account; [`DEFAULT_ACCOUNT`] is that of clients without credentials.
+    pub account: String,
+    /// The stream's name.
+    pub name: String,
+}
+
+impl StreamId {
+    /// Builds the identity of a stream.
+    pub fn new(account: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { account: account.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.account == DEFAULT_ACCOUNT {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{} of account {}", self.name, self.account)
+        }
+    }
+}
+
+impl PeerId {
+    /// Returns the id of the server with this name (`getHash` in `server/accounts.go` of NATS 2.14).
+    pub fn of(server: &str) -> Self {
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        const LENGTH: usize = 8;
+        let hash = Sha256::digest(server.as_bytes());
+        Self(hash.iter().take(LENGTH).map(|byte| char::from(DIGITS[usize::from(*byte) % DIGITS.len()])).collect())
+    }
+}
+
+impl Peer {
+    /// Returns whether this is the server with this name. A forgotten name is recognised by the id.
+    pub fn is(&self, server: &str) -> bool {
+        self.name == server || (!self.id.0.is_empty() && self.id == PeerId::of(server))
+    }
+}
+
+impl StoreUsage {
+    /// Returns the share of the limit that is used, in percent; 0 without a limit.
+    pub fn percent(&self) -> u64 {
+        let (used, limit) = (u128::from(self.used), u128::from(self.limit));
+        (used * 100).checked_div(limit).and_then(|percent| u64::try_from(percent).ok()).unwrap_or(0)
+    }
+}
+
+impl JetStreamSnapshot {
+    /// Returns the servers that answered, by name.
+    pub fn answers(&self) -> impl Iterator<Item = (&str, &ServerSnapshot)> + Clone {
+        self.servers.iter().filter_map(|(name, answer)| Some((name.as_str(), answer.as_ref().ok()?)))
+    }
+
+    /// Returns the answer of a server.
+    pub fn answer(&self, server: &str) -> Option<&ServerSnapshot> {
+        self.servers.get(server)?.as_ref().ok()
+    }
+
+    /// Returns every replica, with the server that has it.
+    pub fn replicas(&self) -> impl Iterator<Item = (&str, &StreamReplica)> + Clone {
+        self.answers().flat_map(|(name, server)| server.streams.iter().map(move |replica| (name, replica)))
+    }
+
+    /// Returns the meta leader and the meta group as it sees it. Of several servers that name themselves leader
+    /// (an old one does for up to 10 s) the one with most peers in sync.
+    pub fn meta_group(&self) -> Option<(&str, &RaftGroup)> {
+        let leaders = self.answers().filter_map(|(name, server)| {
+            let meta = server.meta.as_ref().filter(|meta| meta.leader.as_deref() == Some(name))?;
+            Some((name, meta))
+        });
+        leaders.max_by_key(|(_, meta)| meta.peers.iter().filter(|peer| peer.current && !peer.offline).count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_id_is_the_one_that_servers_report() {
+        // `/jsz` `meta_cluster.peer` of nats-server 2.14.2 with this leader.
+        assert_eq!(PeerId::of("eventing-nats-0").0.len(), 8);
+        let forgotten =
+            Peer { id: PeerId::of("n-3"), name: "Server name unknown at this time".to_owned(), ..Peer::default() };
+        assert!(forgotten.is("n-3") && !forgotten.is("n-2"));
+    }
+}
