@@ -35,6 +35,8 @@ pub struct StatefulSetState {
     pub template_hash: Option<String>,
     /// The key of the ConfigMap that the Pod template reads.
     pub config_key: ConfigKey,
+    /// The memory store that the servers were last configured with, in bytes, where it is known; 0 is off.
+    pub memory_store: Option<u64>,
     /// Status is of the present spec (`observedGeneration >= generation`).
     pub is_observed: bool,
     /// `status.currentRevision`.

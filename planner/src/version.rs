@@ -48,6 +48,11 @@ impl Version {
         Self::parse(name.split_once(':')?.1)
     }
 
+    /// Returns whether this version must not be used at all.
+    pub fn is_harmful(self) -> bool {
+        self == HARMFUL
+    }
+
     /// Returns why servers of version `self` must not be replaced by servers of version `to`.
     pub fn blocks_change(self, to: Self) -> Option<String> {
         if to == HARMFUL && self != to {

@@ -38,10 +38,11 @@ pub enum IssueKind {
         /// The server.
         server: String,
     },
-    /// The meta group lists a peer that is not one of this cluster's servers.
-    #[error("{server} is in the meta group and is not a server of this cluster")]
-    UnknownServer {
-        /// The peer's name, or its id where the name was forgotten.
+    /// The meta group lists a peer that is not one of the servers that should be there: one that was removed, or one
+    /// of another cluster.
+    #[error("{server} is in the meta group and is not an expected server")]
+    UnexpectedPeer {
+        /// The peer's name, as the meta leader reports it.
         server: String,
     },
     /// The full `/healthz` of a server is not 200, for a cause that no other issue names.
@@ -110,7 +111,7 @@ impl IssueKind {
             | Self::Starting { server }
             | Self::NotInMetaGroup { server }
             | Self::MetaOutOfSync { server }
-            | Self::UnknownServer { server }
+            | Self::UnexpectedPeer { server }
             | Self::Unhealthy { server, .. }
             | Self::OutOfSync { server, .. }
             | Self::WriteError { server } => Some(server),
@@ -120,6 +121,11 @@ impl IssueKind {
             | Self::UnderReplicated { .. }
             | Self::Moving { .. } => None,
         }
+    }
+
+    /// Returns whether a text of `/healthz` names the stream that it is about.
+    pub(super) fn names_stream_in(&self, text: &str) -> bool {
+        self.stream().is_some_and(|stream| text.contains(&format!("> {}'", stream.name)))
     }
 
     /// Returns the stream that it is about.

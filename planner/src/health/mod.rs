@@ -1,12 +1,31 @@
 //! Health of JetStream: what is wrong, per server, meta group and stream, each with the time since which it holds.
+//!
+//! Healthy is a conjunction over two polls in a row: no issue in `/jsz`, the full `/healthz` of every server is 200,
+//! and each replica has reached the sequence that its leader had in the poll before. `current` in `/jsz` is not
+//! enough: it means that the log is persisted, not that messages are there (nats-server 2.14.2, `raft.go`).
 
 mod issue;
+mod meta;
+mod servers;
+mod streams;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use issue::{Issue, IssueKind, summary};
 
-use crate::snapshot::JetStreamSnapshot;
+use crate::{
+    actual::{ActualState, Kind},
+    snapshot::{JetStreamSnapshot, StreamId},
+    time::Time,
+};
+
+/// Two polls that are closer to each other count as one.
+const APART: Duration = Duration::from_millis(500);
+
+/// The sequence of the last message of each stream, as its leader has it.
+type Heads = BTreeMap<StreamId, u64>;
 
 /// A snapshot and what follows from it and the ones before.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +34,93 @@ pub struct Assessment {
     pub snapshot: Arc<JetStreamSnapshot>,
     /// What is wrong, in a fixed order.
     pub issues: Vec<Issue>,
-    /// Streams whose replicas are not proven to be complete yet: they were seen for the first time.
-    pub is_settled: bool,
+    heads: Heads,
+    /// The last poll that is at least [`APART`] older.
+    before: Option<Baseline>,
+    /// Every stream was in that poll, so that its replicas could be compared.
+    is_proven: bool,
+}
+
+/// An earlier poll, as far as the present one is compared with it.
+#[derive(Clone, Debug, Default)]
+struct Baseline {
+    heads: Heads,
+    issues: Vec<IssueKind>,
+}
+
+impl Assessment {
+    /// Assesses a snapshot, in comparison with the assessment before.
+    pub fn next(previous: Option<&Self>, snapshot: Arc<JetStreamSnapshot>, actual: &ActualState) -> Self {
+        let taken_at = snapshot.taken_at;
+        let before = previous.and_then(|previous| previous.as_baseline(taken_at));
+        let expected = actual.expected_servers();
+        let no_heads = Heads::new();
+        let streams = streams::assess(&snapshot, before.as_ref().map_or(&no_heads, |before| &before.heads));
+        let mut kinds = streams.issues;
+        meta::assess(&snapshot, &expected, is_clustered(&snapshot, &expected), &mut kinds);
+        servers::assess(&snapshot, &expected, is_clustered(&snapshot, &expected), &mut kinds);
+        let since = |kind: &IssueKind| {
+            let known = previous.and_then(|previous| previous.issues.iter().find(|issue| issue.kind == *kind));
+            known.map_or(taken_at, |issue| issue.since)
+        };
+        let issues = kinds.into_iter().map(|kind| Issue { since: since(&kind), kind }).collect();
+        Self { snapshot, issues, heads: streams.heads, before, is_proven: streams.is_proven }
+    }
+
+    fn as_baseline(&self, now: Time) -> Option<Baseline> {
+        if now.since(self.snapshot.taken_at) < APART {
+            return self.before.clone();
+        }
+        Some(Baseline {
+            heads: self.heads.clone(),
+            issues: self.issues.iter().map(|issue| issue.kind.clone()).collect(),
+        })
+    }
+
+    /// Returns whether nothing is wrong, in two polls in a row.
+    pub fn is_healthy(&self) -> bool {
+        self.is_healthy_without(&[])
+    }
+
+    /// Returns whether nothing is wrong but with these servers, in two polls in a row.
+    pub fn is_healthy_without(&self, servers: &[&str]) -> bool {
+        self.is_proven
+            && self.issues_without(servers).next().is_none()
+            && self.before.as_ref().is_some_and(|before| before.issues.iter().all(|issue| is_about(issue, servers)))
+    }
+
+    /// Returns the issues that are not about these servers.
+    pub fn issues_without<'a>(&'a self, servers: &'a [&str]) -> impl Iterator<Item = &'a IssueKind> {
+        self.issues.iter().map(|issue| &issue.kind).filter(move |issue| !is_about(issue, servers))
+    }
+
+    /// Returns why the cluster is not healthy without these servers; `None` if it is.
+    pub fn obstacle_without(&self, servers: &[&str]) -> Option<String> {
+        if self.is_healthy_without(servers) {
+            return None;
+        }
+        let first = self.issues_without(servers).next().map(ToString::to_string);
+        Some(first.unwrap_or_else(|| "JetStream must be healthy in two polls in a row".to_owned()))
+    }
+
+    /// Returns since when an issue holds.
+    pub fn since(&self, matches: impl Fn(&IssueKind) -> bool) -> Option<Time> {
+        self.issues.iter().filter(|issue| matches(&issue.kind)).map(|issue| issue.since).min()
+    }
+
+    /// Returns whether the meta group and every replicated stream keep a majority of replicas in sync when this server
+    /// is taken away. Streams with one replica have none to keep.
+    pub fn keeps_quorum_without(&self, server: &str) -> bool {
+        meta::keeps_quorum_without(&self.snapshot, server) && streams::keep_quorum_without(&self.snapshot, server)
+    }
+}
+
+fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
+    issue.server().is_some_and(|server| servers.contains(&server))
+}
+
+/// Returns whether the servers form a cluster, or are to.
+fn is_clustered(snapshot: &JetStreamSnapshot, expected: &[String]) -> bool {
+    let servers = u32::try_from(expected.len()).unwrap_or(u32::MAX);
+    Kind::of(servers) == Kind::Clustered || snapshot.answers().any(|(_, server)| server.meta.is_some())
 }

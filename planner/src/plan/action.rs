@@ -117,4 +117,9 @@ impl Action {
             Self::Evacuate { .. } | Self::ReplacePods { .. } | Self::DeletePvcs { .. } | Self::Reload { .. } => false,
         }
     }
+
+    /// Returns whether it is confirmed by the names of all streams.
+    pub(super) fn needs_streams(&self) -> bool {
+        matches!(self, Self::StopServers { .. } | Self::RemovePeers { .. } | Self::JoinCluster { .. })
+    }
 }

@@ -1,0 +1,101 @@
+//! A disruptive action is carried out only when a second plan, made from a younger snapshot, asks for the same.
+
+use super::{Action, Input, Operation, OperationKind, PeerRef, Plan, Step, peers, plan, text::listed};
+use crate::{actual::Kind, snapshot::PeerId};
+
+/// Returns the plan to carry out: with the action confirmed and what it needs of the StatefulSet, or without it.
+///
+/// `input` is younger than `first`: it was polled after `first` was made, and [`Input::streams`] was asked for before
+/// that poll, so that a stream that was just made is in one of them.
+pub fn confirm(first: &Plan, input: &Input<'_>) -> Plan {
+    let second = plan(input);
+    let Some(action) = second.unconfirmed_action().cloned() else { return second };
+    if first.action.as_ref() != Some(&action) {
+        return Plan { action: None, ..second };
+    }
+    if let Some(waiting) = streams_obstacle(input, &second, &action) {
+        return waiting;
+    }
+    carry_out(second, &action, input)
+}
+
+/// Returns the plan that waits, where the names of all streams do not allow the action; `None` if they do.
+fn streams_obstacle(input: &Input<'_>, plan: &Plan, action: &Action) -> Option<Plan> {
+    let staying = match action {
+        Action::StopServers { replicas, .. } => *replicas,
+        Action::RemovePeers { .. } => plan.replicas,
+        Action::JoinCluster { .. } => 0,
+        _ => return None,
+    };
+    let wait = |cause: String| {
+        let operation = plan.operation.clone().map(|operation| operation.waiting_for(cause));
+        Some(Plan { action: None, operation, ..plan.clone() })
+    };
+    let names = match input.streams {
+        Some(Ok(names)) => names,
+        Some(Err(cause)) => return wait(format!("cannot verify that no stream is lost: {cause}")),
+        None => return wait("cannot verify that no stream is lost".to_owned()),
+    };
+    let staying: Vec<String> = (0..staying).map(|ordinal| input.actual.server(ordinal)).collect();
+    let missing: Vec<&str> = match input.assessment() {
+        Some(assessment) => peers::not_on(assessment, names, &staying),
+        None => names.iter().map(String::as_str).collect(),
+    };
+    if missing.is_empty() {
+        return None;
+    }
+    let streams = listed(missing);
+    match action {
+        Action::RemovePeers { peers } => come_back(input, plan, peers, &streams)
+            .or_else(|| wait(format!("stream {streams} has no replica on a remaining server; delete it to go on"))),
+        _ => wait(format!("stream {streams} has to have a replica on a remaining server")),
+    }
+}
+
+/// A stream that was made between poll and stop may have its only replica on a server that left: that one is started
+/// again, as long as its PVC is there.
+fn come_back(input: &Input<'_>, plan: &Plan, peers: &[PeerRef], streams: &str) -> Option<Plan> {
+    let size = plan.replicas.checked_add(u32::try_from(peers.len()).ok()?)?;
+    let names: Vec<String> = (plan.replicas..size).map(|ordinal| input.actual.server(ordinal)).collect();
+    let are_next = peers.iter().all(|peer| names.iter().any(|name| peer.name == *name || peer.id == PeerId::of(name)));
+    let have_data = (plan.replicas..size).all(|ordinal| input.actual.pvc(ordinal).is_some_and(|pvc| !pvc.terminating));
+    let operation = Operation::new(OperationKind::ScaleDown, Step::Create)
+        .at(listed(names.iter().map(String::as_str)))
+        .waiting_for(format!("stream {streams} has its only replica there"));
+    (are_next && have_data).then(|| Plan {
+        action: None,
+        replicas: size,
+        members: size,
+        routes: size,
+        operation: Some(operation),
+        ..plan.clone()
+    })
+}
+
+fn carry_out(plan: Plan, action: &Action, input: &Input<'_>) -> Plan {
+    let confirmed = Plan { is_confirmed: true, ..plan };
+    match action {
+        Action::OpenPartition { partition, .. } => Plan { partition: *partition, ..confirmed },
+        Action::StopServers { replicas, .. } => {
+            let routes = if Kind::of(*replicas) == confirmed.variant.kind { *replicas } else { confirmed.routes };
+            Plan {
+                replicas: *replicas,
+                members: *replicas,
+                routes,
+                partition: confirmed.partition.min(*replicas),
+                ..confirmed
+            }
+        }
+        Action::JoinCluster { .. } => Plan { partition: 0, members: confirmed.replicas, ..confirmed },
+        Action::RemovePeers { peers } => {
+            let mut removed = confirmed.removed.clone();
+            removed.extend(peers.iter().map(|peer| (peer.id.clone(), input.now)));
+            Plan { removed, ..confirmed }
+        }
+        Action::Evacuate { .. }
+        | Action::RestartServer { .. }
+        | Action::ReplacePods { .. }
+        | Action::DeletePvcs { .. }
+        | Action::Reload { .. } => confirmed,
+    }
+}

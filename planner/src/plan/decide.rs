@@ -1,0 +1,358 @@
+//! The driver: takes what exists through the stages, in their order of precedence.
+
+use super::{
+    Blocked, BlockedReason, Input, Operation, OperationKind, Plan, Stage, Step, Variant,
+    existing::{Existing, Servers},
+    form_cluster::{self, Streams},
+    memory_store::memory_store,
+    peers::{self, Ghosts},
+    pvcs, repair, rollout, scale_down,
+    scale_up::{REJOIN, ScaleUp, scale_up},
+    slots::Slots,
+    vacant, versions,
+};
+use crate::{
+    actual::{ConfigKey, Kind},
+    version::Version,
+};
+
+/// Plans the next step.
+pub fn plan(input: &Input<'_>) -> Plan {
+    match Existing::of(input) {
+        Existing::Nothing => fresh(input),
+        Existing::Unknown(blocked) => {
+            Plan { may_build: false, blocked: vec![blocked], ..shape(input, input.desired.replicas) }
+        }
+        Existing::Servers(servers) => Decision::new(input, servers).decide(),
+    }
+}
+
+/// The plan of a cluster that is as the spec asks for.
+fn shape(input: &Input<'_>, replicas: u32) -> Plan {
+    let kind = Kind::of(replicas);
+    let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
+    Plan {
+        may_build: true,
+        replicas,
+        variant: Variant::main(kind),
+        routes: routes(kind, replicas),
+        main_kind: kind,
+        members: replicas,
+        memory_store: input.desired.memory_store,
+        partition: replicas,
+        precondition: None,
+        removed: removed.map(|(peer, at)| (peer.clone(), *at)).collect(),
+        action: None,
+        is_confirmed: true,
+        needs_streams: false,
+        is_settled: true,
+        operation: None,
+        blocked: Vec::new(),
+        until: None,
+    }
+}
+
+fn fresh(input: &Input<'_>) -> Plan {
+    let plan = shape(input, input.desired.replicas);
+    if input.desired.version.is_some_and(Version::is_harmful) {
+        let message = "NATS 2.15.0 can delete a running store; use 2.15.1 or later";
+        return Plan { may_build: false, blocked: vec![Blocked::new(BlockedReason::VersionBlocked, message)], ..plan };
+    }
+    Plan { operation: Some(Operation::new(OperationKind::Deployment, Step::Create)), ..plan }
+}
+
+fn routes(kind: Kind, servers: u32) -> u32 {
+    if kind == Kind::Clustered { servers } else { 0 }
+}
+
+struct Decision<'a> {
+    input: &'a Input<'a>,
+    servers: Servers<'a>,
+    slots: Option<Slots<'a>>,
+    plan: Plan,
+}
+
+impl<'a> Decision<'a> {
+    fn new(input: &'a Input<'a>, servers: Servers<'a>) -> Self {
+        let live = servers.set.and_then(|set| set.memory_store);
+        let (memory_store, blocked) = memory_store(input, live);
+        let slots = servers.set.and_then(|set| Slots::of(set, input.actual));
+        let plan = Plan {
+            variant: servers.variant,
+            members: servers.members,
+            memory_store,
+            precondition: servers.set.and_then(|set| set.resource_version.clone()),
+            blocked: blocked.into_iter().collect(),
+            ..shape(input, servers.replicas)
+        };
+        Self { input, servers, slots, plan }
+    }
+
+    fn decide(mut self) -> Plan {
+        let desired = self.input.desired.replicas;
+        let (existing, wanted) = (self.servers.kind(), Kind::of(desired));
+        match (self.servers.is_forming, existing == wanted) {
+            (true, true) => self.back_to_standalone(desired),
+            (true, false) => self.form_on(desired),
+            (false, true) => self.within(desired),
+            (false, false) if self.never_started() => self.start_over(desired),
+            (false, false) if wanted == Kind::Clustered => self.form(desired),
+            (false, false) => {
+                let members = self.servers.members;
+                self.plan.blocked.push(form_cluster::not_back(members, desired));
+                self.within(self.servers.replicas.max(members));
+            }
+        }
+        self.plan
+    }
+
+    fn never_started(&self) -> bool {
+        self.input.actual.servers_started == Some(false) && self.input.actual.pods.iter().all(|pod| !pod.started)
+    }
+
+    /// No server ever started, so no store exists that a change of the kind could harm.
+    fn start_over(&mut self, desired: u32) {
+        let kind = Kind::of(desired);
+        self.plan.variant = Variant::main(kind);
+        self.plan.main_kind = kind;
+        self.plan.members = desired;
+        self.resize(desired);
+        self.plan.partition = 0;
+        self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
+    }
+
+    /// From a standalone server to a cluster: the first step.
+    fn form(&mut self, desired: u32) {
+        match form_cluster::streams(self.input, desired) {
+            Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
+            Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
+            Streams::None if self.servers.replicas > self.servers.members => self.within(self.servers.members),
+            Streams::None => {
+                let message =
+                    "cannot scale from 2 servers, which are standalone, to a cluster; set spec.cluster.size to 1 first";
+                self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
+                self.within(self.servers.replicas);
+            }
+            Streams::Blocked(blocked) => {
+                self.plan.blocked.push(blocked);
+                self.within(self.servers.members);
+            }
+            Streams::Unknown(cause) => {
+                let message = format!(
+                    "cannot scale from 1 to {desired} servers: cannot verify that there are no streams: {cause}"
+                );
+                self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
+                self.within(self.servers.members);
+            }
+            Streams::Ask => {
+                self.within(self.servers.members);
+                self.plan.needs_streams = true;
+            }
+        }
+    }
+
+    /// The new servers get a template that reads a key of its own; the partition keeps the first one as it is.
+    fn begin_forming(&mut self, desired: u32) {
+        self.plan.variant = Variant::FORMED;
+        self.plan.replicas = desired;
+        self.plan.routes = desired;
+        self.plan.main_kind = Kind::Standalone;
+        self.plan.members = 1;
+        self.plan.partition = 1;
+        self.plan.operation = Some(Operation::new(OperationKind::FormCluster, Step::Create));
+    }
+
+    /// The new servers exist, and the first one still runs standalone.
+    fn form_on(&mut self, desired: u32) {
+        match form_cluster::streams(self.input, desired) {
+            Streams::None => {
+                self.begin_forming(desired);
+                let stage = form_cluster::join(self.input, &self.servers);
+                self.settle(stage);
+            }
+            Streams::Blocked(blocked) => {
+                self.plan.blocked.push(blocked);
+                self.back_to_standalone(1);
+            }
+            Streams::Unknown(cause) => {
+                self.begin_forming(self.servers.replicas);
+                let operation = Operation::new(OperationKind::FormCluster, Step::Wait);
+                self.plan.operation = Some(operation.waiting_for(cause));
+            }
+            Streams::Ask => {
+                self.begin_forming(self.servers.replicas);
+                self.plan.needs_streams = true;
+            }
+        }
+    }
+
+    fn back_to_standalone(&mut self, desired: u32) {
+        self.plan.variant = Variant::main(Kind::Standalone);
+        self.plan.main_kind = Kind::Standalone;
+        self.plan.replicas = desired;
+        self.plan.routes = 0;
+        self.plan.members = desired;
+        self.plan.partition = desired;
+        self.plan.operation = Some(Operation::new(OperationKind::ScaleDown, Step::Stop));
+    }
+
+    /// Changes that keep the kind. `desired` is the size, or the present one where that must not change.
+    fn within(&mut self, desired: u32) {
+        let (input, members) = (self.input, self.servers.members);
+        self.plan.main_kind = self.main_kind();
+        // Members are restored at once, whatever the spec asks for: they leave in order. Vacant servers leave at once.
+        let replicas =
+            if members > self.servers.replicas { members } else { vacant::occupied(input, &self.servers, desired) };
+        self.resize(replicas);
+        let Some(set) = self.servers.set else {
+            self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
+            return;
+        };
+        let differs =
+            set.template_hash.as_deref() != Some((input.template)(self.plan.variant, self.plan.memory_store).as_str());
+        let version_blocked = versions::blocked(input);
+        let gate = match &self.slots {
+            _ if differs || version_blocked.is_some() => {
+                let operation = Operation::new(OperationKind::RollingUpdate, Step::Wait);
+                // Closed: the change itself restarts nothing. Pods that are created now get the new template.
+                rollout::Gate { partition: set.replicas, stage: Stage::Busy(operation) }
+            }
+            None => rollout::Gate { partition: set.partition, stage: Stage::Unsettled },
+            Some(slots) => rollout::gate(input, set, slots),
+        };
+        let is_closed = gate.partition >= set.replicas;
+        let is_at_rest =
+            !differs && self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        self.plan.partition = if is_closed && is_at_rest { replicas } else { gate.partition.min(replicas) };
+        if replicas != self.servers.replicas {
+            let kind = if replicas > self.servers.replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
+            self.plan.operation = Some(Operation::new(kind, Step::Create));
+            return;
+        }
+        let rollout = match version_blocked {
+            Some(blocked) => Stage::Blocked(blocked),
+            None => gate.stage,
+        };
+        self.stages(desired, rollout);
+    }
+
+    /// The stages, in their order of precedence.
+    fn stages(&mut self, desired: u32, rollout: Stage) {
+        let input = self.input;
+        let kept = self.servers.replicas.max(desired);
+        let ghosts = peers::ghosts(input, kept);
+        let repair = || match input.assessment() {
+            Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
+            None => Stage::Idle,
+        };
+        let is_acting = self.settle(repair())
+            || self.settle(self.peers(ghosts.as_ref()))
+            || self.settle(pvcs::delete(input, &self.servers))
+            || self.settle(rollout)
+            || self.scale(desired)
+            || self.settle(repair::late_reloads(input));
+        if !is_acting {
+            self.plan.operation = self.arrivals();
+        }
+    }
+
+    fn peers(&self, ghosts: Option<&Ghosts<'_>>) -> Stage {
+        match (self.input.assessment(), ghosts) {
+            (Some(assessment), Some(ghosts)) => peers::remove(self.input, assessment, ghosts),
+            _ => Stage::Idle,
+        }
+    }
+
+    fn scale(&mut self, desired: u32) -> bool {
+        let (input, replicas) = (self.input, self.servers.replicas);
+        if desired == replicas {
+            return false;
+        }
+        let kind = if desired > replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
+        let wait = |cause: &str| Stage::Busy(Operation::new(kind, Step::Wait).waiting_for(cause));
+        if versions::are_mixed(input) {
+            return self.settle(wait("all servers to run the same version"));
+        }
+        if desired > replicas {
+            match scale_up(input, &self.servers) {
+                ScaleUp::To(size, operation) => {
+                    self.resize(size);
+                    self.plan.operation = Some(operation);
+                }
+                ScaleUp::Wait(until, operation) => {
+                    self.plan.until = Some(until);
+                    self.plan.operation = Some(operation);
+                }
+            }
+            return true;
+        }
+        let stage = match &self.slots {
+            None => Stage::Unsettled,
+            Some(slots) if self.servers.kind() == Kind::Clustered => scale_down::scale_down(input, replicas, slots),
+            Some(_) => form_cluster::standalone_obstacle(input, &self.servers)
+                .map_or_else(|| scale_down::stop(replicas - 1, &input.actual.server(replicas - 1)), Stage::Blocked),
+        };
+        self.settle(stage)
+    }
+
+    /// Servers that were created and are not ready yet, where no other change is in progress.
+    fn arrivals(&self) -> Option<Operation> {
+        let slots = self.slots.as_ref()?;
+        let is_new = |server: &str| match self.input.assessment() {
+            Some(assessment) => assessment
+                .snapshot
+                .meta_group()
+                .is_some_and(|(leader, meta)| leader != server && !meta.peers.iter().any(|peer| peer.is(server))),
+            None => true,
+        };
+        let kind = if slots.serving() == 0 { OperationKind::Deployment } else { OperationKind::ScaleUp };
+        slots.iter().find_map(|(ordinal, slot)| {
+            let server = self.input.actual.server(ordinal);
+            let cause = slot.obstacle(&server)?;
+            let has_started = slot.pod().is_some_and(|pod| pod.running);
+            let is_arriving = !has_started && (kind == OperationKind::Deployment || is_new(&server));
+            is_arriving.then(|| Operation::new(kind, Step::Create).at(&server).waiting_for(cause))
+        })
+    }
+
+    /// Takes a stage into the plan. Returns whether it is the one that acts or waits.
+    fn settle(&mut self, stage: Stage) -> bool {
+        match stage {
+            Stage::Idle => return false,
+            Stage::Blocked(blocked) => {
+                self.plan.blocked.push(blocked);
+                return false;
+            }
+            Stage::Unsettled => self.plan.is_settled = false,
+            Stage::NeedsStreams(operation) => {
+                self.plan.needs_streams = true;
+                self.plan.operation = Some(operation);
+            }
+            Stage::Busy(operation) => self.plan.operation = Some(operation),
+            Stage::Act(action, operation) => {
+                self.plan.is_confirmed = !action.is_disruptive();
+                self.plan.needs_streams = action.needs_streams();
+                self.plan.action = Some(action);
+                self.plan.operation = Some(operation);
+            }
+        }
+        true
+    }
+
+    fn resize(&mut self, replicas: u32) {
+        self.plan.replicas = replicas;
+        self.plan.members = replicas;
+        self.plan.routes = routes(self.plan.variant.kind, replicas);
+    }
+
+    /// The kind of configuration under the key that fresh clusters read: never switched while a Pod may read it.
+    fn main_kind(&self) -> Kind {
+        if self.servers.variant.key == ConfigKey::Main {
+            return self.servers.variant.kind;
+        }
+        let is_written =
+            self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
+        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
+    }
+}

@@ -1,0 +1,123 @@
+//! What exists already, whoever made it: number of servers, kind of configuration, recorded membership.
+
+use super::{Blocked, BlockedReason, Input, Variant};
+use crate::actual::{ActualState, ConfigKey, Kind, MAX_SERVERS, StatefulSetState};
+
+/// What exists of a cluster.
+pub(super) enum Existing<'a> {
+    /// Nothing: a fresh cluster.
+    Nothing,
+    /// It cannot be known yet what there is to build.
+    Unknown(Blocked),
+    /// Servers, or what they left behind.
+    Servers(Servers<'a>),
+}
+
+/// Servers that exist, or existed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Servers<'a> {
+    /// The StatefulSet; `None` while it is missing.
+    pub(super) set: Option<&'a StatefulSetState>,
+    /// The number of servers: the StatefulSet's replicas, or what it had.
+    pub(super) replicas: u32,
+    /// The variant that the Pods of the present template read.
+    pub(super) variant: Variant,
+    /// The recorded membership.
+    pub(super) members: u32,
+    /// The cluster is being formed: the first server still runs standalone, the others have the new template.
+    pub(super) is_forming: bool,
+}
+
+impl<'a> Existing<'a> {
+    pub(super) fn of(input: &Input<'a>) -> Self {
+        let actual = input.actual;
+        match &actual.stateful_set {
+            Some(set) => Self::Servers(Servers::of_set(input, set)),
+            None => Self::left_behind(actual),
+        }
+    }
+
+    /// The StatefulSet is missing: the recorded membership counts, else the routes of the live configuration, else the
+    /// PVCs. Never the spec: an interrupted scale-down must come back with the servers that there were.
+    fn left_behind(actual: &'a ActualState) -> Self {
+        let config = actual.config.unwrap_or_default();
+        let routes = config.clustered_routes.or(config.main_routes).map(|routes| routes.max(1));
+        let kept = || actual.pvcs.iter().filter(|pvc| !pvc.terminating);
+        let pvcs = kept().map(|pvc| pvc.ordinal.saturating_add(1)).max();
+        let terminating = actual.pvcs.iter().find(|pvc| pvc.terminating);
+        if actual.members.is_none() && routes.is_none() && pvcs.is_none() && terminating.is_none() {
+            return Self::Nothing;
+        }
+        if let Some(pvc) = terminating {
+            let server = actual.server(pvc.ordinal);
+            return Self::Unknown(Blocked::new(
+                BlockedReason::PvcTerminating,
+                format!("the PVC of {server} is terminating; servers are created when it is gone"),
+            ));
+        }
+        let Some(size) = actual.members.or(routes).or(pvcs).filter(|size| (1..=MAX_SERVERS).contains(size)) else {
+            return Self::Nothing;
+        };
+        if actual.members.is_none() && routes.is_none() && kept().count() != size as usize {
+            return Self::Unknown(Blocked::new(
+                BlockedReason::StoreUnknown,
+                "the StatefulSet and the ConfigMap are gone and the PVCs do not show whether the servers formed a \
+                 cluster; restore the ConfigMap, or delete the PVCs to start with empty servers",
+            ));
+        }
+        let kind = Kind::of(size);
+        let is_formed = kind == Kind::Clustered && config.clustered_routes.is_some();
+        let variant = if is_formed { Variant::FORMED } else { Variant::main(kind) };
+        Self::Servers(Servers { set: None, replicas: size, variant, members: size, is_forming: false })
+    }
+}
+
+impl<'a> Servers<'a> {
+    fn of_set(input: &Input<'a>, set: &'a StatefulSetState) -> Self {
+        let actual = input.actual;
+        let replicas = set.replicas;
+        let recorded = actual.members.filter(|members| (1..=MAX_SERVERS).contains(members));
+        if set.config_key == ConfigKey::Clustered {
+            let is_forming = recorded.is_some_and(|members| Kind::of(members) == Kind::Standalone)
+                || is_first_standalone(input, set);
+            let members = if is_forming { 1 } else { recorded.unwrap_or(replicas) };
+            return Self { set: Some(set), replicas, variant: Variant::FORMED, members, is_forming };
+        }
+        let routes = actual.config.and_then(|config| config.main_routes);
+        // A server with a meta group is clustered, whatever was recorded. One without may be starting: then what was
+        // recorded counts, before the ConfigMap, which the predecessor may have overwritten.
+        let kind = if runs_clustered(input) {
+            Kind::Clustered
+        } else {
+            let recorded = recorded.map(Kind::of);
+            let routes = routes.map(|routes| if routes > 0 { Kind::Clustered } else { Kind::Standalone });
+            recorded.or(routes).unwrap_or(Kind::of(replicas))
+        };
+        let members = recorded.filter(|members| Kind::of(*members) == kind).unwrap_or(match kind {
+            Kind::Standalone => replicas.clamp(1, 2),
+            Kind::Clustered => routes.filter(|routes| *routes > 0).unwrap_or(replicas.min(MAX_SERVERS)),
+        });
+        Self { set: Some(set), replicas, variant: Variant::main(kind), members, is_forming: false }
+    }
+
+    /// The kind of configuration that running servers have.
+    pub(super) fn kind(&self) -> Kind {
+        if self.is_forming { Kind::Standalone } else { self.variant.kind }
+    }
+}
+
+/// Returns whether the first server reports a meta group.
+fn runs_clustered(input: &Input<'_>) -> bool {
+    let first = input.actual.server(0);
+    let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&first));
+    answer.is_some_and(|answer| answer.meta.is_some())
+}
+
+/// Returns whether the first server is ready with an earlier template, and reports no meta group. A clustered one is
+/// not ready without.
+fn is_first_standalone(input: &Input<'_>, set: &StatefulSetState) -> bool {
+    let Some(pod) = input.actual.pod(0) else { return false };
+    let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&pod.name));
+    let is_standalone = answer.is_some_and(|answer| answer.meta.is_none() && !answer.disabled);
+    is_standalone && pod.is_serving() && pod.revision != set.update_revision
+}

@@ -1,0 +1,157 @@
+//! From a standalone server to a cluster, and back until the first server has been restarted.
+//!
+//! A standalone store that starts with a cluster block loses its streams (measured with NATS 2.14.2 to 2.15.3), so the
+//! change is made only while there are none. The new servers read a configuration key of their own
+//! ([`crate::actual::ConfigKey::Clustered`]); the partition keeps the first server on the old template. A container
+//! that restarts in the middle of the change therefore starts with the configuration that it had.
+
+use super::{
+    Action, Blocked, BlockedReason, Input, Observation, Operation, OperationKind, Stage, Step, existing::Servers,
+    text::listed,
+};
+use crate::snapshot::{DEFAULT_ACCOUNT, Healthz};
+
+/// What is known about streams on the standalone server.
+pub(super) enum Streams {
+    /// There is none.
+    None,
+    /// There are some, or there may be some: the change is not carried out.
+    Blocked(Blocked),
+    /// It is not known at the moment; what was begun stays as it is.
+    Unknown(String),
+    /// The API has to be asked.
+    Ask,
+}
+
+/// Returns whether the standalone server holds streams.
+pub(super) fn streams(input: &Input<'_>, desired: u32) -> Streams {
+    if input.actual.servers_started == Some(false) && input.actual.pods.iter().all(|pod| !pod.started) {
+        return Streams::None;
+    }
+    let blocked = |cause: String| {
+        Streams::Blocked(Blocked::new(
+            BlockedReason::ScalingBlocked,
+            format!("cannot scale from 1 to {desired} servers: {cause}"),
+        ))
+    };
+    match input.observation {
+        Observation::Seen(_) => seen(input, blocked),
+        Observation::Starting | Observation::Pending => {
+            Streams::Unknown("the first server has not answered yet".to_owned())
+        }
+        Observation::Off | Observation::Unobservable { .. } => match input.streams {
+            None => Streams::Ask,
+            Some(Err(cause)) => blocked(format!("cannot verify that there are no streams: {cause}")),
+            Some(Ok(names)) if !names.is_empty() => blocked(existing(names.len(), names.iter().map(String::as_str))),
+            Some(Ok(_)) if matches!(input.observation, Observation::Off) || input.has_default_account_only => {
+                Streams::None
+            }
+            Some(Ok(_)) => blocked(
+                "cannot verify that accounts other than the default one have no streams, since the monitoring port \
+                 (8222) is unreachable"
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
+fn seen(input: &Input<'_>, blocked: impl Fn(String) -> Streams) -> Streams {
+    let first = input.actual.server(0);
+    let Some(answer) = input.assessment().and_then(|assessment| assessment.snapshot.answer(&first)) else {
+        return Streams::Unknown(format!("{first} is unreachable"));
+    };
+    if !answer.streams.is_empty() {
+        let names: Vec<String> = answer.streams.iter().map(|replica| replica.stream.to_string()).collect();
+        return blocked(existing(names.len(), names.iter().map(String::as_str)));
+    }
+    if let Some(Ok(names)) = input.streams
+        && !names.is_empty()
+    {
+        return blocked(existing(names.len(), names.iter().map(String::as_str)));
+    }
+    match &answer.healthz {
+        _ if answer.disabled => Streams::Unknown(format!("{first} has disabled JetStream")),
+        // One that could not recover a stream shows none.
+        Healthz::Failing(text) => Streams::Unknown(format!("{first} reports: {text}")),
+        Healthz::Unknown => Streams::Unknown(format!("{first} gave no usable answer to /healthz")),
+        Healthz::Ok => Streams::None,
+    }
+}
+
+fn existing<'a>(count: usize, names: impl Iterator<Item = &'a str>) -> String {
+    let noun = if count == 1 { "stream" } else { "streams" };
+    format!(
+        "a restart as a member of a cluster destroys its {noun} ({}). Back them up and delete them, and restore them \
+         after the change, or set spec.cluster.size to 1",
+        listed(names)
+    )
+}
+
+/// The next step while the new servers exist and the first one still runs standalone.
+pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>) -> Stage {
+    let first = input.actual.server(0);
+    let operation = Operation::new(OperationKind::FormCluster, Step::Restart).at(&first);
+    let pod_of = |ordinal| input.actual.pod(ordinal).filter(|pod| pod.terminating.is_none());
+    let Some(set) = servers.set else { return Stage::Busy(operation) };
+    if servers.replicas != input.desired.replicas || !set.is_observed {
+        return Stage::Busy(Operation::new(OperationKind::FormCluster, Step::Create));
+    }
+    // A fresh meta group needs the votes of all its servers.
+    for ordinal in 1..servers.replicas {
+        let server = input.actual.server(ordinal);
+        let waiting = |cause: String| {
+            let operation = Operation::new(OperationKind::FormCluster, Step::Create).at(&server);
+            Stage::Busy(operation.waiting_for(cause))
+        };
+        match pod_of(ordinal) {
+            None => return waiting(format!("{server} has no Pod")),
+            Some(pod) => {
+                if let Some(cause) = &pod.broken {
+                    return waiting(format!("{server} cannot run: {cause}"));
+                }
+                if !pod.started {
+                    return waiting(format!("{server} is not running"));
+                }
+            }
+        }
+    }
+    if input.actual.pvc(0).is_some_and(|pvc| pvc.terminating) {
+        return Stage::Busy(operation.waiting_for(format!("the PVC of {first} is terminating")));
+    }
+    match pod_of(0) {
+        Some(pod) => Stage::Act(Action::JoinCluster { server: first, uid: pod.uid.clone() }, operation),
+        None => Stage::Busy(operation.waiting_for(format!("{first} has no Pod"))),
+    }
+}
+
+/// Returns why a cluster does not become a single server.
+pub(super) fn not_back(members: u32, desired: u32) -> Blocked {
+    Blocked::new(
+        BlockedReason::ScalingBlocked,
+        format!(
+            "cannot scale from {members} to {desired}: a standalone server cannot read the stores of a cluster. Set \
+             spec.cluster.size to 3 or more"
+        ),
+    )
+}
+
+/// Returns why standalone servers beyond the first do not stop; `None` if they are empty.
+pub(super) fn standalone_obstacle(input: &Input<'_>, servers: &Servers<'_>) -> Option<Blocked> {
+    let replicas = servers.replicas;
+    if input.is_unobservable() && replicas > servers.members {
+        return None; // one that was added by hand a moment ago
+    }
+    let last = input.actual.server(replicas - 1);
+    let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&last));
+    let is_empty = answer.is_some_and(|answer| answer.streams.is_empty() && answer.healthz == Healthz::Ok);
+    let never_started = input.actual.pod(replicas - 1).is_none_or(|pod| !pod.started);
+    (!is_empty && !never_started).then(|| {
+        Blocked::new(
+            BlockedReason::ScalingBlocked,
+            format!(
+                "cannot scale down: {last} is standalone, and its streams (account {DEFAULT_ACCOUNT} and others) would \
+                 be lost, or it gave no answer. Delete them first"
+            ),
+        )
+    })
+}

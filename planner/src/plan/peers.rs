@@ -1,0 +1,99 @@
+//! Peers of the meta group that should not be there: servers that were removed, and servers of other clusters.
+//!
+//! JetStream counts a server that left until it is removed: with 2 of 5 peers gone for good, one more loss is the end
+//! of the majority. A live one must not be removed: its JetStream would be disabled. Names are forgotten when the meta
+//! leader restarts, so peers are removed by id.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, text::listed};
+use crate::{
+    actual::MAX_SERVERS,
+    health::{Assessment, IssueKind},
+    snapshot::{DEFAULT_ACCOUNT, Peer},
+};
+
+/// A foreign server that has been away for so long does not come back by itself.
+const GONE_FOR_GOOD: Duration = Duration::from_mins(2);
+
+/// Peers that no expected server accounts for.
+#[derive(Debug, Default)]
+pub(super) struct Ghosts<'a> {
+    /// Earlier servers of this cluster, with their ordinals.
+    pub(super) own: Vec<(u32, &'a Peer)>,
+    /// Servers of other clusters.
+    pub(super) foreign: Vec<&'a Peer>,
+}
+
+/// Returns the unexpected peers, as the meta leader reports them; `None` without a meta leader.
+pub(super) fn ghosts<'a>(input: &Input<'a>, replicas: u32) -> Option<Ghosts<'a>> {
+    let (_, meta) = input.assessment()?.snapshot.meta_group()?;
+    let mut ghosts = Ghosts::default();
+    for peer in &meta.peers {
+        match (0..MAX_SERVERS).find(|ordinal| peer.is(&input.actual.server(*ordinal))) {
+            Some(ordinal) if ordinal < replicas => {}
+            Some(ordinal) => ghosts.own.push((ordinal, peer)),
+            None => ghosts.foreign.push(peer),
+        }
+    }
+    Some(ghosts)
+}
+
+/// Removes peers of servers that are gone.
+pub(super) fn remove(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
+    if !ghosts.own.is_empty() {
+        return remove_own(input, assessment, ghosts);
+    }
+    let Some(peer) = ghosts.foreign.first() else { return Stage::Idle };
+    let since = assessment.since(|issue| matches!(issue, IssueKind::UnexpectedPeer { server } if *server == peer.name));
+    let is_gone = (!peer.current || peer.offline) && since.is_some_and(|since| input.now.since(since) >= GONE_FOR_GOOD);
+    if is_gone && assessment.is_healthy_without(&[&peer.name]) {
+        let operation = Operation::new(OperationKind::Repair, Step::RemovePeer).at(&peer.name);
+        return Stage::Act(Action::RemovePeers { peers: vec![reference(peer)] }, operation);
+    }
+    let name = if peer.name.contains(' ') { &peer.id.0 } else { &peer.name };
+    Stage::Blocked(Blocked::new(
+        BlockedReason::UnknownServer,
+        format!(
+            "server {name} is in the meta group and does not belong to this cluster. Stop it, and remove it with the \
+             system account: nats server cluster peer-remove {name}"
+        ),
+    ))
+}
+
+fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
+    let names: Vec<String> = ghosts.own.iter().map(|(ordinal, _)| input.actual.server(*ordinal)).collect();
+    let operation =
+        Operation::new(OperationKind::ScaleDown, Step::RemovePeer).at(listed(names.iter().map(String::as_str)));
+    let stopping = names.iter().find(|name| input.actual.pods.iter().any(|pod| pod.name == **name));
+    if let Some(name) = stopping {
+        return Stage::Busy(
+            operation.waiting_for(format!("{name} has to stop before it is removed from the meta group")),
+        );
+    }
+    // The leader reports replicas on them by the name that it knows.
+    let reported = ghosts.own.iter().map(|(_, peer)| peer.name.as_str());
+    let without: Vec<&str> = names.iter().map(String::as_str).chain(reported).collect();
+    if let Some(cause) = assessment.obstacle_without(&without) {
+        return Stage::Busy(operation.waiting_for(cause));
+    }
+    let peers = ghosts.own.iter().map(|(_, peer)| reference(peer)).collect();
+    Stage::Act(Action::RemovePeers { peers }, operation)
+}
+
+fn reference(peer: &Peer) -> PeerRef {
+    PeerRef { name: peer.name.clone(), id: peer.id.clone() }
+}
+
+/// Returns the streams of the default account that these servers do not show.
+pub(super) fn not_on<'a>(assessment: &Assessment, streams: &'a BTreeSet<String>, servers: &[String]) -> Vec<&'a str> {
+    let shown: BTreeSet<&str> = assessment
+        .snapshot
+        .replicas()
+        .filter(|(server, replica)| {
+            replica.stream.account == DEFAULT_ACCOUNT && servers.iter().any(|other| other == server)
+        })
+        .map(|(_, replica)| replica.stream.name.as_str())
+        .collect();
+    streams.iter().map(String::as_str).filter(|name| !shown.contains(name)).collect()
+}

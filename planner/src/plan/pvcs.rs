@@ -1,0 +1,39 @@
+//! PVCs of servers that were removed.
+//!
+//! What they hold is on the other servers by then, and would be in the way of a server that comes back under the name.
+
+use super::{Action, Input, Operation, OperationKind, PvcRef, Stage, Step, existing::Servers, text::listed};
+use crate::actual::{Kind, PvcState};
+
+/// Deletes PVCs beyond the replicas, once no Pod uses them, no peer is left, and JetStream is healthy.
+pub(super) fn delete(input: &Input<'_>, servers: &Servers<'_>) -> Stage {
+    let Some(assessment) = input.assessment() else { return Stage::Idle };
+    let meta = assessment.snapshot.meta_group();
+    if servers.kind() == Kind::Clustered && meta.is_none() {
+        return Stage::Idle; // only a meta leader knows who is a peer
+    }
+    let is_peer = |pvc: &&PvcState| {
+        let server = input.actual.server(pvc.ordinal);
+        meta.is_some_and(|(leader, meta)| leader == server || meta.peers.iter().any(|peer| peer.is(&server)))
+    };
+    let beyond: Vec<&PvcState> = input
+        .actual
+        .pvcs
+        .iter()
+        .filter(|pvc| pvc.ordinal >= servers.replicas && !pvc.terminating && !is_peer(pvc))
+        .collect();
+    if beyond.is_empty() {
+        return Stage::Idle;
+    }
+    let names: Vec<String> = beyond.iter().map(|pvc| input.actual.server(pvc.ordinal)).collect();
+    let operation =
+        Operation::new(OperationKind::ScaleDown, Step::DeletePvc).at(listed(names.iter().map(String::as_str)));
+    if let Some(pod) = input.actual.pods.iter().find(|pod| names.contains(&pod.name)) {
+        return Stage::Busy(operation.waiting_for(format!("{} is terminating", pod.name)));
+    }
+    if let Some(cause) = assessment.obstacle_without(&[]) {
+        return Stage::Busy(operation.waiting_for(cause));
+    }
+    let pvcs = beyond.iter().map(|pvc| PvcRef { ordinal: pvc.ordinal, uid: pvc.uid.clone() }).collect();
+    Stage::Act(Action::DeletePvcs { pvcs }, operation)
+}

@@ -1,0 +1,83 @@
+//! Repair: what unblocks the servers comes before what waits for them.
+
+use std::time::Duration;
+
+use super::{Action, Input, Operation, OperationKind, ServerRef, Stage, Step, slots::Slots};
+use crate::{
+    actual::{Kind, PodState},
+    health::{Assessment, IssueKind},
+};
+
+/// A volume that is still full makes the server disable JetStream again.
+const RELOAD_PAUSE: Duration = Duration::from_mins(1);
+/// A replica with a write error gets so long to recover by itself.
+const WRITE_ERROR: Duration = Duration::from_mins(1);
+/// The pause between two restarts of the same server: its volume may still be full.
+const RESTART_PAUSE: Duration = Duration::from_mins(5);
+
+/// The repair that is due.
+pub(super) fn repair(input: &Input<'_>, assessment: &Assessment, kind: Kind, slots: Option<&Slots<'_>>) -> Stage {
+    // A standalone server is restarted by its liveness probe.
+    let disabled = disabled(input, assessment);
+    if !disabled.is_empty() && kind == Kind::Clustered {
+        return reload(disabled);
+    }
+    match write_error(input, assessment, slots) {
+        Some(pod) => {
+            let operation = Operation::new(OperationKind::Repair, Step::Restart).at(&pod.name);
+            let reason = "a replica has a write error, which only a restart ends".to_owned();
+            let action = Action::RestartServer { server: pod.name.clone(), uid: pod.uid.clone(), reason };
+            Stage::Act(action, operation)
+        }
+        None => Stage::Idle,
+    }
+}
+
+/// Reloads servers that have not taken the present configuration.
+pub(super) fn late_reloads(input: &Input<'_>) -> Stage {
+    let due: Vec<ServerRef> = input.late_reloads.iter().filter(|server| is_due(input, &server.name)).cloned().collect();
+    if due.is_empty() { Stage::Idle } else { reload(due) }
+}
+
+fn reload(servers: Vec<ServerRef>) -> Stage {
+    let operation = Operation::new(OperationKind::Repair, Step::Reload);
+    let operation = match servers.first() {
+        Some(first) => operation.at(&first.name),
+        None => operation,
+    };
+    Stage::Act(Action::Reload { servers }, operation)
+}
+
+fn is_due(input: &Input<'_>, server: &str) -> bool {
+    input.history.reloaded.get(server).is_none_or(|at| input.now.since(*at) >= RELOAD_PAUSE)
+}
+
+fn disabled(input: &Input<'_>, assessment: &Assessment) -> Vec<ServerRef> {
+    let answers = assessment.snapshot.answers().filter(|(name, answer)| answer.disabled && is_due(input, name));
+    answers.map(|(name, answer)| ServerRef { name: name.to_owned(), id: answer.id.clone() }).collect()
+}
+
+/// The server to restart for a write error: only while the others are healthy, so that it is the only one away. If it
+/// is the highest outdated one the rolling update takes it.
+fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<&Slots<'_>>) -> Option<&'a PodState> {
+    let slots = slots?;
+    let now = input.now;
+    let lasting = assessment.issues.iter().filter_map(|issue| match &issue.kind {
+        IssueKind::WriteError { server } if now.since(issue.since) >= WRITE_ERROR => Some(server.as_str()),
+        _ => None,
+    });
+    let mut candidates = lasting.filter(|server| {
+        let restarted = input.history.restarted.get(*server);
+        restarted.is_none_or(|at| now.since(*at) >= RESTART_PAUSE)
+            && assessment.is_healthy_without(&[server])
+            && assessment.keeps_quorum_without(server)
+            && slots.iter().all(|(ordinal, slot)| slot.is_serving() || input.actual.server(ordinal) == *server)
+    });
+    let server = candidates.find(|server| {
+        let ordinal = input.actual.pods.iter().find(|pod| pod.name == **server).and_then(|pod| pod.ordinal);
+        let is_next = slots.last_outdated().is_some() && slots.last_outdated() == ordinal;
+        let pvc = ordinal.and_then(|ordinal| input.actual.pvc(ordinal));
+        !is_next && pvc.is_none_or(|pvc| !pvc.terminating)
+    })?;
+    input.actual.pods.iter().find(|pod| pod.name == server && pod.terminating.is_none())
+}

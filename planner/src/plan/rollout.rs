@@ -1,0 +1,266 @@
+//! Rolling updates one server at a time, each only when JetStream is healthy without it.
+//!
+//! The StatefulSet's partition is the gate: Pods below it keep their revision (one created anew gets the *current*
+//! one), those from it on get the update revision, from the highest down (`stateful_set_control.go`, Kubernetes 1.34).
+//! At rest the gate is closed, so a change of the template by anybody restarts nothing by itself. It is closed only
+//! after the controller has made the update revision the current one, or a Pod created anew would get the old one.
+//!
+//! Outdated Pods that cannot run are replaced without waiting for JetStream: the new template may be what repairs
+//! them. With one of a low ordinal the StatefulSet controller takes the servers above it first, so the gate is opened
+//! that far only where no server serves, or by force.
+
+use std::time::Duration;
+
+use super::{
+    Action, Input, Operation, OperationKind, PodRef, Stage, Step,
+    slots::{Slot, Slots},
+};
+use crate::{
+    actual::{PodState, StatefulSetState},
+    time::Time,
+};
+
+/// The gate of a rolling update.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// The partition without a disruptive action.
+    pub(super) partition: u32,
+    /// What the rolling update does next.
+    pub(super) stage: Stage,
+}
+
+/// A Pod that takes longer to stop or to start does not keep a forced rolling update from going on. The grace period
+/// is 150 s.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+const NO_ANSWER_YET: &str = "no server has answered at its monitoring port (8222) yet";
+
+struct Rollout<'a> {
+    input: &'a Input<'a>,
+    set: &'a StatefulSetState,
+    slots: &'a Slots<'a>,
+}
+
+/// Returns the gate for a StatefulSet whose template is the desired one.
+pub(super) fn gate<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Gate {
+    let rollout = Rollout { input, set, slots };
+    match slots.last_outdated() {
+        None => rollout.finish(),
+        Some(_) if input.desired.force_rollout => rollout.force(),
+        Some(last) => rollout.proceed(last),
+    }
+}
+
+impl<'a> Rollout<'a> {
+    fn partition(&self) -> u32 {
+        self.set.partition.min(self.set.replicas)
+    }
+
+    fn name(&self, ordinal: u32) -> String {
+        self.input.actual.server(ordinal)
+    }
+
+    /// Every Pod that exists has the update revision. The others have to get it too, whatever the current one is.
+    fn finish(&self) -> Gate {
+        if self.slots.is_complete {
+            return Gate { partition: self.set.replicas, stage: Stage::Idle };
+        }
+        let operation = Operation::new(OperationKind::RollingUpdate, Step::Wait);
+        let stage = self.first_away().map_or(Stage::Busy(operation.clone()), |(server, cause)| {
+            Stage::Busy(operation.at(server).waiting_for(cause))
+        });
+        Gate { partition: 0, stage }
+    }
+
+    fn proceed(&self, last: u32) -> Gate {
+        let hopeless = self.hopeless();
+        let lowest = hopeless.iter().map(|(ordinal, _)| *ordinal).min();
+        let opened = lowest.filter(|lowest| self.may_open_to(*lowest));
+        let partition = self.partition();
+        if let Some(lowest) = opened {
+            let partition = lowest.min(partition);
+            return Gate { partition, stage: self.replace(&hopeless, partition) };
+        }
+        if self.slots.serving() == 0 && matches!(self.input.observation, super::Observation::Starting) {
+            let outdated: Vec<_> = self.outdated().collect();
+            return Gate { partition: 0, stage: self.replace(&outdated, 0) };
+        }
+        if partition <= last {
+            return Gate { partition: self.rein_in(last), stage: self.wait() };
+        }
+        self.next()
+    }
+
+    /// No outdated Pod is let through: the next one, if nothing is in its way.
+    fn next(&self) -> Gate {
+        let partition = self.partition();
+        let next = self.slots.iter().rev().find(|(_, slot)| !matches!(slot, Slot::Updated(_)));
+        let Some((next, slot)) = next.filter(|(next, _)| *next < partition) else {
+            return Gate { partition, stage: self.wait() };
+        };
+        let server = self.name(next);
+        let restart = Operation::new(OperationKind::RollingUpdate, Step::Restart).at(&server);
+        match self.obstacle(next, slot) {
+            Some(cause) => {
+                let partition = next.saturating_add(1).min(partition);
+                Gate { partition, stage: Stage::Busy(restart.waiting_for(cause)) }
+            }
+            // It is away already: nothing is taken away by letting it come back with the new template.
+            None if slot.is_away() => Gate { partition: next, stage: self.wait() },
+            None => Gate { partition, stage: Stage::Act(Action::OpenPartition { partition: next, server }, restart) },
+        }
+    }
+
+    /// Returns why this server must not be taken away now.
+    fn obstacle(&self, next: u32, slot: Slot<'_>) -> Option<String> {
+        let server = self.name(next);
+        let serving = self.slots.serving() - usize::from(slot.is_serving());
+        let has_majority = serving > self.slots.count() / 2;
+        if matches!(slot, Slot::Missing) && !has_majority {
+            return None;
+        }
+        // One that cannot run is repaired by the new template only. It does not hold up the others where they have a
+        // majority without it.
+        let is_tolerated = |slot: &Slot<'_>| has_majority && slot.is_hopeless();
+        let others = || self.slots.iter().filter(|(ordinal, _)| *ordinal != next);
+        let away = others()
+            .filter(|(_, slot)| !is_tolerated(slot))
+            .find_map(|(ordinal, slot)| slot.obstacle(&self.name(ordinal)));
+        if let Some(away) = away.or_else(|| self.leaving()).or_else(|| self.terminating_pvc(next)) {
+            return Some(away);
+        }
+        match slot {
+            Slot::Outdated(pod) if pod.terminating.is_some() || (pod.running && !pod.ready) => {
+                if let Some(own) = slot.obstacle(&server) {
+                    return Some(own);
+                }
+            }
+            Slot::Outdated(pod) if pod.ready => {}
+            _ => return None,
+        }
+        let tolerated: Vec<String> =
+            others().filter(|(_, slot)| is_tolerated(slot)).map(|(ordinal, _)| self.name(ordinal)).collect();
+        self.health_obstacle(&server, &tolerated)
+    }
+
+    fn health_obstacle(&self, server: &str, tolerated: &[String]) -> Option<String> {
+        match self.input.observation {
+            super::Observation::Pending => Some(NO_ANSWER_YET.to_owned()),
+            super::Observation::Seen(assessment) => {
+                let without: Vec<&str> = tolerated.iter().map(String::as_str).chain([server]).collect();
+                assessment.obstacle_without(&without).or_else(|| {
+                    (!assessment.keeps_quorum_without(server))
+                        .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
+                })
+            }
+            // Only Kubernetes' readiness is known.
+            _ => None,
+        }
+    }
+
+    /// The PVC would go with the Pod.
+    fn terminating_pvc(&self, ordinal: u32) -> Option<String> {
+        let pvc = self.input.actual.pvc(ordinal).filter(|pvc| pvc.terminating)?;
+        let server = self.name(pvc.ordinal);
+        Some(format!("the PVC of {server} is terminating and would be deleted with its Pod"))
+    }
+
+    fn leaving(&self) -> Option<String> {
+        self.slots.leaving.map(|pod| format!("{} is terminating", pod.name))
+    }
+
+    /// Outdated Pods above the partition: no more of them than have to. Those that the StatefulSet controller has
+    /// deleted, or is about to, must not come back outdated.
+    fn rein_in(&self, last: u32) -> u32 {
+        let through = || self.slots.iter().filter(|(ordinal, _)| *ordinal >= self.partition());
+        let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()));
+        let target = if waits { last.saturating_add(1) } else { last };
+        let in_flight = through().find(|(_, slot)| slot.is_away()).map(|(ordinal, _)| ordinal);
+        in_flight.map_or(target, |in_flight| in_flight.min(target))
+    }
+
+    fn wait(&self) -> Stage {
+        let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
+        Stage::Busy(match self.first_away() {
+            Some((server, cause)) => operation.at(server).waiting_for(cause),
+            None => operation,
+        })
+    }
+
+    fn first_away(&self) -> Option<(String, String)> {
+        self.slots.iter().find_map(|(ordinal, slot)| {
+            let server = self.name(ordinal);
+            let cause = slot.obstacle(&server)?;
+            Some((server, cause))
+        })
+    }
+
+    fn outdated(&self) -> impl Iterator<Item = (u32, &'a PodState)> {
+        self.slots.iter().filter_map(|(ordinal, slot)| match slot {
+            Slot::Outdated(pod) if pod.terminating.is_none() => Some((ordinal, pod)),
+            _ => None,
+        })
+    }
+
+    /// Outdated Pods that cannot run as they are. One that no node takes for another reason than its resources is not
+    /// repaired by another template, so servers above it are not restarted for it.
+    fn hopeless(&self) -> Vec<(u32, &'a PodState)> {
+        let sound = self.slots.iter().rev().find(|(_, slot)| matches!(slot, Slot::Outdated(_)) && slot.is_serving());
+        let last_sound = sound.map(|(ordinal, _)| ordinal);
+        let is_hopeless = |ordinal: u32, slot: Slot<'_>| {
+            slot.is_hopeless()
+                && (!slot.pod().is_some_and(|pod| pod.stranded) || last_sound.is_none_or(|sound| ordinal > sound))
+        };
+        let all = self.slots.iter().filter(|(ordinal, slot)| is_hopeless(*ordinal, *slot));
+        all.filter_map(|(ordinal, slot)| Some((ordinal, slot.pod()?))).collect()
+    }
+
+    /// Returns whether opening the partition down to this ordinal takes no server that serves.
+    fn may_open_to(&self, ordinal: u32) -> bool {
+        let takes =
+            |(other, slot): (u32, Slot<'_>)| other > ordinal && matches!(slot, Slot::Outdated(_)) && slot.is_serving();
+        self.slots.serving() == 0 || !self.slots.iter().any(takes)
+    }
+
+    /// Replaces those that are let through already: the StatefulSet controller may not get to them, since it waits for
+    /// the updated ones above to be ready.
+    fn replace(&self, pods: &[(u32, &PodState)], partition: u32) -> Stage {
+        let partition = self.partition().max(partition);
+        let through: Vec<PodRef> = pods
+            .iter()
+            .filter(|(ordinal, _)| *ordinal >= partition && self.terminating_pvc(*ordinal).is_none())
+            .map(|(_, pod)| PodRef { name: pod.name.clone(), uid: pod.uid.clone() })
+            .collect();
+        let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
+        match through.first() {
+            Some(first) => {
+                let operation = operation.at(&first.name);
+                Stage::Act(Action::ReplacePods { pods: through }, operation)
+            }
+            None => self.wait(),
+        }
+    }
+
+    /// Goes on whatever JetStream reports, one server at a time. The StatefulSet controller waits for a Pod that never
+    /// gets ready, so the next one is deleted here.
+    fn force(&self) -> Gate {
+        let hopeless = self.hopeless();
+        if self.partition() > 0 {
+            return Gate { partition: 0, stage: self.wait() };
+        }
+        if !hopeless.is_empty() {
+            return Gate { partition: 0, stage: self.replace(&hopeless, 0) };
+        }
+        let now = self.input.now;
+        let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
+        let in_flight = self.slots.iter().any(|(_, slot)| match slot {
+            Slot::Missing => false,
+            Slot::Outdated(pod) => is_recent(pod.terminating),
+            Slot::Updated(pod) => {
+                is_recent(pod.terminating) || (!pod.ready && pod.broken.is_none() && is_recent(pod.ready_changed))
+            }
+        });
+        let next: Vec<_> = self.outdated().collect::<Vec<_>>().into_iter().rev().take(1).collect();
+        Gate { partition: 0, stage: if in_flight { self.wait() } else { self.replace(&next, 0) } }
+    }
+}

@@ -1,0 +1,119 @@
+//! The StatefulSet and its Pods as one consistent view.
+//!
+//! They come from two watches, each of which can lag. Both must show the same Pods, or no decision is made: the next
+//! event is near.
+
+use crate::actual::{ActualState, MAX_SERVERS, PodState, StatefulSetState};
+
+/// The places of a StatefulSet, by ordinal.
+#[derive(Debug)]
+pub(super) struct Slots<'a> {
+    slots: Vec<Slot<'a>>,
+    /// A Pod beyond the replicas: it is about to go.
+    pub(super) leaving: Option<&'a PodState>,
+    /// The controller has made the update revision the current one.
+    pub(super) is_complete: bool,
+}
+
+/// The place of one Pod.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Slot<'a> {
+    /// No Pod is there.
+    Missing,
+    /// A Pod of another revision than the update revision.
+    Outdated(&'a PodState),
+    /// A Pod of the update revision.
+    Updated(&'a PodState),
+}
+
+impl<'a> Slots<'a> {
+    /// Returns the view; `None` if the two disagree, if the counts are those of an older spec, or for more replicas
+    /// than there may be.
+    pub(super) fn of(set: &StatefulSetState, actual: &'a ActualState) -> Option<Self> {
+        let newest = set.update_revision.as_deref()?;
+        let places = usize::try_from(set.replicas).ok().filter(|_| set.replicas <= MAX_SERVERS)?;
+        let mut slots = vec![Slot::Missing; places];
+        let (mut present, mut updated, mut ready, mut leaving) = (0, 0, 0, None);
+        for pod in &actual.pods {
+            let Some(ordinal) = pod.ordinal else { continue };
+            let is_newest = pod.revision.as_deref() == Some(newest);
+            present += 1;
+            updated += u32::from(is_newest && pod.terminating.is_none());
+            ready += u32::from(pod.ready);
+            match usize::try_from(ordinal).ok().and_then(|ordinal| slots.get_mut(ordinal)) {
+                Some(slot) => *slot = if is_newest { Slot::Updated(pod) } else { Slot::Outdated(pod) },
+                None => leaving = Some(pod),
+            }
+        }
+        let counts = set.counts;
+        let is_agreed = (counts.present, counts.updated, counts.ready) == (present, updated, ready);
+        let is_complete = set.current_revision.as_deref().is_none_or(|current| current == newest);
+        (set.is_observed && is_agreed).then_some(Self { slots, leaving, is_complete })
+    }
+
+    /// Returns the places, by ordinal.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, Slot<'a>)> {
+        (0..).zip(self.slots.iter().copied()).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Returns the number of places.
+    pub(super) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns the highest ordinal of an outdated Pod.
+    pub(super) fn last_outdated(&self) -> Option<u32> {
+        self.iter().rev().find(|(_, slot)| matches!(slot, Slot::Outdated(_))).map(|(ordinal, _)| ordinal)
+    }
+
+    /// Returns the number of servers that serve.
+    pub(super) fn serving(&self) -> usize {
+        self.iter().filter(|(_, slot)| slot.is_serving()).count()
+    }
+}
+
+impl<'a> Slot<'a> {
+    /// Returns the Pod.
+    pub(super) fn pod(self) -> Option<&'a PodState> {
+        match self {
+            Self::Missing => None,
+            Self::Outdated(pod) | Self::Updated(pod) => Some(pod),
+        }
+    }
+
+    /// Returns whether its server works. In an outdated Pod another container may be broken, which the new template
+    /// repairs.
+    pub(super) fn is_serving(self) -> bool {
+        match self {
+            Self::Missing => false,
+            Self::Outdated(pod) => pod.terminating.is_none() && (pod.ready || (pod.running && pod.broken.is_some())),
+            Self::Updated(pod) => pod.is_serving(),
+        }
+    }
+
+    /// Returns whether it is terminating, or gone.
+    pub(super) fn is_away(self) -> bool {
+        self.pod().is_none_or(|pod| pod.terminating.is_some())
+    }
+
+    /// Returns whether it is outdated and cannot run as it is: replacing it takes nothing away.
+    pub(super) fn is_hopeless(self) -> bool {
+        matches!(self, Self::Outdated(pod) if pod.terminating.is_none() && !pod.running && pod.broken.is_some())
+    }
+
+    /// Returns why the server does not serve, with its name; `None` if it does.
+    pub(super) fn obstacle(self, server: &str) -> Option<String> {
+        let Some(pod) = self.pod() else { return Some(format!("{server} has no Pod")) };
+        if pod.terminating.is_some() {
+            Some(format!("{server} is terminating"))
+        } else if self.is_serving() {
+            None
+        } else {
+            Some(
+                pod.broken
+                    .as_ref()
+                    .map_or_else(|| format!("{server} is not ready"), |cause| format!("{server} cannot run: {cause}")),
+            )
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Versions of the running servers.
+
+use std::collections::BTreeSet;
+
+use super::{Blocked, BlockedReason, Input};
+use crate::version::Version;
+
+/// The versions that run, as the servers report them.
+pub(super) fn running(input: &Input<'_>) -> BTreeSet<Version> {
+    let answers = input.assessment().into_iter().flat_map(|assessment| assessment.snapshot.answers());
+    answers.filter_map(|(_, server)| server.version).collect()
+}
+
+/// Returns why the desired version must not replace the running ones.
+pub(super) fn blocked(input: &Input<'_>) -> Option<Blocked> {
+    let desired = input.desired.version?;
+    let cause = running(input).into_iter().find_map(|version| version.blocks_change(desired))?;
+    Some(Blocked::new(BlockedReason::VersionBlocked, format!("{cause}. Until then no server is restarted")))
+}
+
+/// Returns whether servers of more than one version run: nothing is scaled or moved then (release notes of NATS 2.15).
+pub(super) fn are_mixed(input: &Input<'_>) -> bool {
+    running(input).len() > 1
+}
