@@ -99,6 +99,7 @@ pub struct LiveConfig {
 }
 
 /// A Pod.
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition that Kubernetes reports on its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodState {
     /// Its name, which is its server's.
@@ -127,7 +128,7 @@ pub struct PodState {
     pub stranded: bool,
 }
 
-/// A PersistentVolumeClaim of a server.
+/// A PVC of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PvcState {
     /// The server's ordinal.

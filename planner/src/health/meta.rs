@@ -53,5 +53,5 @@ pub(super) fn keeps_quorum_without(snapshot: &JetStreamSnapshot, server: &str) -
     };
     let in_sync = meta.peers.iter().filter(|peer| peer.current && !peer.offline && !peer.is(server)).count();
     let in_sync = in_sync + usize::from(leader != server);
-    in_sync > (meta.peers.len() + 1) / 2
+    in_sync > meta.peers.len().div_ceil(2)
 }

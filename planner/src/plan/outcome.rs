@@ -6,6 +6,7 @@ use super::{Action, Variant};
 use crate::{actual::Kind, snapshot::PeerId, time::Time};
 
 /// What the resources are to be now, and at most one action.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own to the stages that follow")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The StatefulSet and the ConfigMap may be written. False where the kind of store that exists is unknown, and

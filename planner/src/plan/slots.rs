@@ -8,7 +8,7 @@ use crate::actual::{ActualState, MAX_SERVERS, PodState, StatefulSetState};
 /// The places of a StatefulSet, by ordinal.
 #[derive(Debug)]
 pub(super) struct Slots<'a> {
-    slots: Vec<Slot<'a>>,
+    all: Vec<Slot<'a>>,
     /// A Pod beyond the replicas: it is about to go.
     pub(super) leaving: Option<&'a PodState>,
     /// The controller has made the update revision the current one.
@@ -48,17 +48,17 @@ impl<'a> Slots<'a> {
         let counts = set.counts;
         let is_agreed = (counts.present, counts.updated, counts.ready) == (present, updated, ready);
         let is_complete = set.current_revision.as_deref().is_none_or(|current| current == newest);
-        (set.is_observed && is_agreed).then_some(Self { slots, leaving, is_complete })
+        (set.is_observed && is_agreed).then_some(Self { all: slots, leaving, is_complete })
     }
 
     /// Returns the places, by ordinal.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, Slot<'a>)> {
-        (0..).zip(self.slots.iter().copied()).collect::<Vec<_>>().into_iter()
+        (0..).zip(self.all.iter().copied()).collect::<Vec<_>>().into_iter()
     }
 
     /// Returns the number of places.
     pub(super) fn count(&self) -> usize {
-        self.slots.len()
+        self.all.len()
     }
 
     /// Returns the highest ordinal of an outdated Pod.
