@@ -1,7 +1,7 @@
 //! User and password of the system account, from the file that the servers include.
 //!
-//! The file is kept whatever it says, and may have more accounts than ours. What is read of NATS'
-//! format is no more than that needs: words, texts in quotes, and brackets.
+//! The file is never rewritten and may define further accounts. Of the format of NATS only words, quoted texts and
+//! brackets are parsed.
 
 use std::{fmt, iter};
 
@@ -12,7 +12,7 @@ pub struct Credentials {
     password: String,
 }
 
-/// The account that is the system's unless the file says otherwise.
+/// The name of the system account unless the file has `system_account`.
 const SYSTEM_ACCOUNT: &str = "$SYS";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +29,16 @@ enum Kind {
     Close,
 }
 
-/// It has an escape, or no end: that is for NATS to read.
-struct Unreadable;
+/// The file has an escape sequence or an open quote.
+#[derive(Debug)]
+struct Unsupported;
 
 impl Credentials {
-    /// Finds user and password in the text that the servers include (the Secret's `resolver.conf`).
+    /// Returns user and password from the text that the servers include (the Secret's `resolver.conf`). `None` if they
+    /// are not in it.
     pub fn from_resolver_conf(content: &[u8]) -> Option<Self> {
         let tokens = tokens(content).ok()?;
-        // What is between two brackets is a list of keys and values.
+        // Between two brackets are keys and values.
         let mut parts = system_account(&tokens)?.split(|token| token.is_bracket());
         parts.find_map(|part| Some(Self { user: value(part, "user")?, password: value(part, "password")? }))
     }
@@ -50,14 +52,14 @@ impl Credentials {
     }
 }
 
-/// Shows nothing of the password.
+/// Leaves out the password.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
-/// Whether two texts say the same to a server, however they are laid out.
+/// Returns whether two texts are the same configuration for a server, whatever their layout.
 pub fn is_equivalent(one: &[u8], other: &[u8]) -> bool {
     let (Ok(one), Ok(other)) = (tokens(one), tokens(other)) else { return false };
     let is_same =
@@ -70,16 +72,16 @@ impl Token<'_> {
         matches!(self.kind, Kind::Open | Kind::Close)
     }
 
-    fn says(self, text: &str) -> bool {
+    fn is_text(self, text: &str) -> bool {
         self.text == text && !self.is_bracket()
     }
 }
 
-/// What is in the block of the system account.
+/// Returns the block of the system account.
 fn system_account<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
-    let named = tokens.windows(2).find(|pair| pair[0].says("system_account"));
+    let named = tokens.windows(2).find(|pair| pair[0].is_text("system_account"));
     let name = named.map_or(SYSTEM_ACCOUNT, |pair| pair[1].text);
-    let start = tokens.windows(2).position(|pair| pair[0].says(name) && pair[1].kind == Kind::Open)? + 2;
+    let start = tokens.windows(2).position(|pair| pair[0].is_text(name) && pair[1].kind == Kind::Open)? + 2;
     let block = tokens.get(start..)?;
     let mut depth = 1_usize;
     let end = block.iter().position(|token| {
@@ -93,19 +95,19 @@ fn system_account<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     block.get(..end)
 }
 
-/// The text in quotes that belongs to a key.
+/// Returns the quoted value of a key.
 fn value(part: &[Token<'_>], key: &str) -> Option<String> {
-    let pair = part.chunks_exact(2).find(|pair| pair[0].says(key))?;
+    let pair = part.chunks_exact(2).find(|pair| pair[0].is_text(key))?;
     (pair[1].kind == Kind::Quoted && !pair[1].text.is_empty()).then(|| pair[1].text.to_owned())
 }
 
-fn tokens(content: &[u8]) -> Result<Vec<Token<'_>>, Unreadable> {
-    let mut rest = std::str::from_utf8(content).map_err(|_| Unreadable)?;
+fn tokens(content: &[u8]) -> Result<Vec<Token<'_>>, Unsupported> {
+    let mut rest = std::str::from_utf8(content).map_err(|_| Unsupported)?;
     iter::from_fn(|| next(&mut rest).transpose()).collect()
 }
 
-/// The next one; none at the end.
-fn next<'a>(rest: &mut &'a str) -> Result<Option<Token<'a>>, Unreadable> {
+/// Returns the next token; `None` at the end.
+fn next<'a>(rest: &mut &'a str) -> Result<Option<Token<'a>>, Unsupported> {
     let is_separator = |c: char| c.is_whitespace() || [':', '=', ',', ';'].contains(&c);
     let is_bracket = |c: char| ['{', '}', '[', ']'].contains(&c);
     let mut text = rest.trim_start_matches(is_separator);
@@ -115,9 +117,9 @@ fn next<'a>(rest: &mut &'a str) -> Result<Option<Token<'a>>, Unreadable> {
     let Some(first) = text.chars().next() else { return Ok(None) };
     let (kind, text, after) = match first {
         '"' | '\'' => {
-            let (quoted, after) = text[1..].split_once(first).ok_or(Unreadable)?;
+            let (quoted, after) = text[1..].split_once(first).ok_or(Unsupported)?;
             if quoted.contains('\\') {
-                return Err(Unreadable);
+                return Err(Unsupported);
             }
             (Kind::Quoted, quoted, after)
         }
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_and_password_of_the_system_account_are_found() {
+    fn from_resolver_conf_returns_the_system_account() {
         for (expected, text) in [
             (
                 Some(("admin", "pA1")),
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn layout_does_not_matter_to_a_server() {
+    fn layout_does_not_change_equivalence() {
         for (same, one, other) in [
             (true, "a: {b: \"c\"}", "# it\n\"a\" {\n  b = 'c'\n}\n"),
             (false, "a: {b: \"c\"}", "a: {b: \"d\"}"),
@@ -187,11 +189,11 @@ mod tests {
         ] {
             assert_eq!(is_equivalent(one.as_bytes(), other.as_bytes()), same, "{other}");
         }
-        assert!(!is_equivalent(b"\"", b"\""), "what cannot be read says nothing");
+        assert!(!is_equivalent(b"\"", b"\""), "an open quote is equivalent to nothing");
     }
 
     #[test]
-    fn the_password_is_not_shown() {
+    fn debug_output_has_no_password() {
         let credentials = Credentials { user: "admin".to_owned(), password: "pA1".to_owned() };
         assert!(!format!("{credentials:?}").contains("pA1"));
     }

@@ -237,3 +237,6 @@ impl Elements for Streams<'_> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;
