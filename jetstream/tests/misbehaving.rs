@@ -110,7 +110,7 @@ impl Behaviour {
             Drip => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n").await?;
                 loop {
-                    stream.write_u8(b'{').await?;
+                    stream.write_u8(b' ').await?;
                     tokio::time::sleep(LIMIT / 3).await;
                 }
             }
@@ -121,12 +121,19 @@ impl Behaviour {
     }
 }
 
-async fn poll(address: SocketAddr, stopping: bool) -> Result<ServerSnapshot, String> {
-    let target = Target { name: "n-0".to_owned(), address, stopping };
-    let poller = Poller::with_limits(Limits { request: LIMIT });
+async fn poll(address: SocketAddr) -> Result<ServerSnapshot, String> {
+    poll_within(LIMIT, target(address)).await
+}
+
+fn target(address: SocketAddr) -> Target {
+    Target { name: "n-0".to_owned(), address, stopping: false }
+}
+
+async fn poll_within(limit: Duration, target: Target) -> Result<ServerSnapshot, String> {
+    let poller = Poller::with_limits(Limits { request: limit });
     let begun = Instant::now();
     let snapshot = poller.poll(&[target], Time::from_millis(7)).await;
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < limit + PATIENCE, "{:?}", begun.elapsed());
     assert_eq!(snapshot.taken_at, Time::from_millis(7));
     snapshot.servers["n-0"].clone().map_err(|Unreachable(cause)| cause)
 }
@@ -135,7 +142,11 @@ async fn poll(address: SocketAddr, stopping: bool) -> Result<ServerSnapshot, Str
 async fn unusable_jsz_makes_a_server_unreachable_with_the_cause() {
     let many = r#"{"name": "c", "config": {"durable": "c"}}, "#;
     for (cause, jsz) in [
-        ("connection to the monitoring port failed: end of file before message length reached", Truncated),
+        (
+            "connection to the monitoring port failed: error reading a body from connection: end of file before message \
+             length reached",
+            Truncated,
+        ),
         ("connection to the monitoring port failed: connection closed before message completed", Hangup),
         ("connection to the monitoring port failed: invalid HTTP version parsed", NoHttp),
         ("no answer within 0.3 s", Silent),
@@ -148,22 +159,29 @@ async fn unusable_jsz_makes_a_server_unreachable_with_the_cause() {
         ("no usable answer: EOF while parsing an object", ok(r#"{"server_id": "NA""#)),
         ("no usable answer: invalid type: boolean `true`, expected a string", ok(r#"{"server_id": true}"#)),
         ("no usable answer: it counts streams and lists none", ok(r#"{"server_id": "NA", "streams": 3, "total": 0}"#)),
-        ("no usable answer: an element is longer than 4194304 bytes", Endless("{\"server_id\": \"", "x")),
-        ("no usable answer: an element is longer than 4194304 bytes", Endless("", " ")),
         (
             "no complete answer within 0.3 s",
             Endless(r#"{"account_details": [{"stream_detail": [{"consumer_detail": ["#, many),
         ),
     ] {
         let address = Server { jsz: jsz.clone(), ..Server::default() }.start().await;
-        assert_eq!(poll(address, false).await.unwrap_err(), cause, "{jsz:?}");
+        assert_eq!(poll(address).await.unwrap_err(), cause, "{jsz:?}");
+    }
+}
+
+#[tokio::test]
+async fn endless_element_is_rejected_at_its_longest_length() {
+    for jsz in [Endless("{\"server_id\": \"", "x"), Endless(" ", " "), Endless("{\"a\": ", "[")] {
+        let address = Server { jsz: jsz.clone(), ..Server::default() }.start().await;
+        let cause = poll_within(Duration::from_mins(1), target(address)).await.unwrap_err();
+        assert_eq!(cause, "no usable answer: an element is longer than 4194304 bytes", "{jsz:?}");
     }
 }
 
 #[tokio::test]
 async fn refused_and_half_open_connections_are_distinguished() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let cause = poll(closed, false).await.unwrap_err();
+    let cause = poll(closed).await.unwrap_err();
     assert!(cause.starts_with("cannot connect to the monitoring port: Connection refused"), "{cause}");
 
     // The kernel drops further connections once the backlog of a listener is full.
@@ -172,7 +190,7 @@ async fn refused_and_half_open_connections_are_distinguished() {
     let listener = socket.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let _backlog = [TcpStream::connect(address).await.unwrap()];
-    assert_eq!(poll(address, false).await.unwrap_err(), "no connection to the monitoring port within 0.3 s");
+    assert_eq!(poll(address).await.unwrap_err(), "no connection to the monitoring port within 0.3 s");
 }
 
 #[tokio::test]
@@ -183,7 +201,7 @@ async fn answer_of_another_server_is_not_used() {
         ("the server restarted during the poll", varz("NB", "n-0")),
     ] {
         let address = Server { varz, ..Server::default() }.start().await;
-        assert_eq!(poll(address, false).await.unwrap_err(), cause);
+        assert_eq!(poll(address).await.unwrap_err(), cause);
     }
 }
 
@@ -191,7 +209,7 @@ async fn answer_of_another_server_is_not_used() {
 async fn unusable_varz_leaves_the_version_open() {
     for varz in [Silent, Hangup, ok("{}"), ok("no JSON"), Answer("500 Internal Server Error", String::new())] {
         let address = Server { varz: varz.clone(), ..Server::default() }.start().await;
-        let server = poll(address, false).await.unwrap();
+        let server = poll(address).await.unwrap();
         assert_eq!((server.version, server.healthz), (None, Healthz::Ok), "{varz:?}");
     }
 }
@@ -214,18 +232,19 @@ async fn healthz_is_reported_with_its_text() {
         (Healthz::Unknown, Endless("{\"error\": \"", "x")),
     ] {
         let address = Server { healthz: healthz.clone(), ..Server::default() }.start().await;
-        assert_eq!(poll(address, false).await.unwrap().healthz, expected, "{healthz:?}");
+        assert_eq!(poll(address).await.unwrap().healthz, expected, "{healthz:?}");
     }
 }
 
 #[tokio::test]
 async fn stopping_server_is_not_taken_for_one_whose_volume_is_full() {
+    let stopping = |address| Target { stopping: true, ..target(address) };
     let disabled = ok(r#"{"server_id": "NA", "disabled": true, "total": 0}"#);
     let address = Server { jsz: disabled, ..Server::default() }.start().await;
-    assert!(poll(address, false).await.unwrap().disabled);
-    assert_eq!(poll(address, true).await.unwrap_err(), "it is stopping");
+    assert!(poll(address).await.unwrap().disabled);
+    assert_eq!(poll_within(LIMIT, stopping(address)).await.unwrap_err(), "it is stopping");
     let address = Server::default().start().await;
-    assert!(!poll(address, true).await.unwrap().disabled, "JetStream still runs");
+    assert!(!poll_within(LIMIT, stopping(address)).await.unwrap().disabled, "JetStream still runs");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Why a server gave no usable answer.
 
-use std::{io, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use hyper::StatusCode;
 
@@ -20,7 +20,7 @@ pub enum PollError {
     #[error("no complete answer within {} s", .0.as_secs_f32())]
     Incomplete(Duration),
     /// The connection broke, or the answer is not HTTP.
-    #[error("connection to the monitoring port failed: {0}")]
+    #[error("connection to the monitoring port failed: {}", chain(.0))]
     Http(#[from] hyper::Error),
     /// The server answered with another status than 200.
     #[error("no usable answer: HTTP status {0}")]
@@ -48,4 +48,9 @@ impl From<serde_json::Error> for PollError {
         let text = error.to_string();
         Self::Unusable(text.rsplit_once(" at line ").map_or(text.as_str(), |(cause, _)| cause).to_owned())
     }
+}
+
+/// Returns the text of an error with that of its source.
+fn chain(error: &hyper::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
