@@ -22,4 +22,4 @@ pub use quantity::{Amount, Bytes, RawQuantity};
 pub use resource::{Cluster, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
 pub use settle::{SettledCluster, Undeployable, settle};
-pub use status::{ConditionType, JetStreamStatus, NatsStatus, Reason, State};
+pub use status::{ConditionType, JetStreamStatus, NatsStatus, OperationStatus, Reason, State};

@@ -37,7 +37,8 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
 
 /// What is around the resource of this name, of which `old` is stored.
 pub(crate) fn surroundings(id: &NamespacedName, old: Option<&Object<'_>>, facts: &dyn Facts) -> Surroundings {
-    Surroundings { jet_stream: old.and_then(Object::jet_stream), ..facts.surroundings(id) }
+    let (jet_stream, members) = (old.and_then(Object::jet_stream), old.and_then(Object::members));
+    Surroundings { jet_stream, members, ..facts.surroundings(id) }
 }
 
 /// Judges a spec that can be read, with its defaults filled in or not.

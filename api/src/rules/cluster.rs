@@ -29,9 +29,11 @@ pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut
 }
 
 pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
-    // A change from one server that is held was never carried out, so it can be taken back.
-    let is_single = surroundings.deployed.as_ref().is_some_and(|deployed| deployed.size == 1);
-    if old.cluster.size > 1 && new.cluster.size == 1 && !is_single {
+    // A change from one server that is not carried out yet can be taken back. The configuration is built for several
+    // servers only from the moment on when it cannot.
+    let deployed = || surroundings.deployed.as_ref().map(|deployed| deployed.size);
+    let is_standalone = surroundings.members.or_else(deployed) == Some(1);
+    if old.cluster.size > 1 && new.cluster.size == 1 && !is_standalone {
         findings.refuse(Violation::invalid(SIZE, Class::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
     }
 }

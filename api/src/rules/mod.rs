@@ -32,9 +32,12 @@ pub struct Surroundings {
     pub zones: Option<usize>,
     /// The names of every StorageClass of the cluster, and the default one.
     pub storage_classes: Option<StorageClasses>,
-    /// What JetStream holds, as the status of the stored resource tells: nobody but the manager
-    /// writes that. Matters to changes alone.
+    /// Summary of what JetStream holds, from the status of the stored resource, which only the manager writes. Matters
+    /// to changes alone.
     pub jet_stream: Option<JetStreamStatus>,
+    /// The number of servers that the servers' configuration was built for, from the status of the stored resource.
+    /// Matters to changes alone.
+    pub members: Option<u32>,
 }
 
 /// Each StorageClass of the cluster.

@@ -13,7 +13,8 @@ const FILE: &str = "spec.jetStream.fileStorage";
 const FILE_SIZE: &str = "spec.jetStream.fileStorage.size";
 const CLASS: &str = "spec.jetStream.fileStorage.storageClassName";
 const MEMORY: &str = "spec.jetStream.memStorage";
-const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
+pub(super) const MEMORY_ENABLED: &str = "spec.jetStream.memStorage.enabled";
+pub(super) const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 
 /// NATS 2.14.2 creates a replicated file stream there all the same, and refuses its second message
 /// (10023).
