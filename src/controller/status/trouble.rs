@@ -70,8 +70,9 @@ impl<'a> Search<'a> {
         let mut all = Vec::new();
         let serving = Serving::of(self.facts, self.now);
         if serving == Serving::No {
+            // Those with a cause of their own are reported with it, too.
             let away = away(self.facts, self.now).into_iter();
-            self.named = away.filter(|server| self.cause(server).is_none()).collect();
+            self.named = away.filter(|server| self.cause(server).is_none() && !self.is_answering(server)).collect();
             all.push(Trouble { reason: Reason::QuorumLost, message: quorum_lost(self.facts, self.now) });
         } else if let Some((server, message)) = stuck(self.facts, self.now) {
             self.named.insert(server);
@@ -175,6 +176,10 @@ impl<'a> Search<'a> {
             Some(since) => self.now.since(since) >= self.patience.with(Reason::ServerNotReady),
             None => is_pending(),
         }
+    }
+
+    fn is_answering(&self, server: &str) -> bool {
+        self.facts.assessment().is_some_and(|assessment| assessment.snapshot.answer(server).is_some())
     }
 
     /// Why a server is not ready, if that is known: why its Pod cannot run, or the text of its `/healthz`.

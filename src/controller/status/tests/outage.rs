@@ -98,3 +98,12 @@ fn unobservable_servers_are_unknown_with_a_cause_that_stays_the_same() {
         assert_eq!((kept, events.len()), (ready(), 0), "what was known stays");
     }
 }
+
+#[test]
+fn cause_of_a_lost_quorum_is_reported_with_it() {
+    let disabled: Fault = |poll| change(poll, "n-0", |server| server.disabled = true);
+    let (status, _) = World::healthy(1).seen(polls(200, 230, 1, disabled)).after(&ready(), 230);
+    let text = message(&status, JetStream);
+    assert_eq!(brief(&status, JetStream), "False QuorumLost");
+    assert!(text.contains("Bring back: n-0. n-0: JetStream is disabled, mostly because the volume is full."), "{text}");
+}
