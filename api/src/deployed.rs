@@ -16,19 +16,6 @@ pub struct Deployed {
     pub memory_store: Option<Bytes>,
     /// The memory store that its pods were last restarted for, if they ever were.
     pub restarted_for_memory_store: Option<Bytes>,
-    /// How far a change of the size is.
-    pub resizing: Resizing,
-}
-
-/// How far a change of the number of servers is. JetStream knows its servers by name, and counts
-/// those that left until it is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resizing {
-    /// How many servers there were, while those above the size are being removed.
-    pub leaving_from: Option<u32>,
-    /// When servers were last removed, in seconds since 1970: their names cannot rejoin for five
-    /// minutes.
-    pub removed_at: Option<i64>,
 }
 
 /// Where a server keeps files.

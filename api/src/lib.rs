@@ -15,11 +15,11 @@ pub mod rules;
 pub mod settle;
 pub mod status;
 
-pub use deployed::{Deployed, FileStore, Resizing, Spread};
+pub use deployed::{Deployed, FileStore, Spread};
 pub use naming::NamespacedName;
 pub use provider::Provider;
 pub use quantity::{Amount, Bytes, RawQuantity};
 pub use resource::{Cluster, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
-pub use settle::{SettledCluster, Undeployable, settle};
+pub use settle::{DeployedMemoryStore, SettledCluster, Undeployable, settle};
 pub use status::{ConditionType, JetStreamStatus, NatsStatus, OperationStatus, Reason, State};

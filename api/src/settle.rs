@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    deployed::{Deployed, FileStore, Resizing, Spread},
+    deployed::{Deployed, FileStore, Spread},
     naming::NamespacedName,
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
@@ -37,11 +37,17 @@ pub struct SettledCluster {
     pub annotations: BTreeMap<String, String>,
     /// How strictly the pods are spread.
     pub spread: Spread,
-    /// The memory store (bytes; 0 is off) that the pods must have been started with: a reload
-    /// raises it, only a restart lowers it.
-    pub restarted_for_memory_store: Option<Bytes>,
-    /// How far a change of the size is.
-    pub resizing: Resizing,
+    /// The memory store that exists, as far as it decides on a restart.
+    pub deployed_memory_store: DeployedMemoryStore,
+}
+
+/// The memory store of servers that exist; all `None` for a fresh cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeployedMemoryStore {
+    /// The memory store that the servers were last configured with.
+    pub configured: Option<Bytes>,
+    /// The memory store that the Pods were last restarted for.
+    pub restarted_for: Option<Bytes>,
 }
 
 /// Why a resource cannot be deployed.
@@ -93,17 +99,22 @@ pub fn settle(nats: &Nats, surroundings: &Surroundings, new_spread: Spread) -> R
         labels: without(&spec.labels, |key| own_labels.contains_key(key)),
         annotations: without(&spec.annotations, metadata::is_own_annotation),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
-        restarted_for_memory_store: deployed
-            .and_then(|deployed| restarted_for(deployed, memory_store.unwrap_or_default())),
-        resizing: deployed.map_or_else(Resizing::default, |deployed| deployed.resizing),
+        deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
     })
 }
 
-/// A reload raises the memory store, but never lowers it: then the pods restart.
-fn restarted_for(deployed: &Deployed, wanted: Bytes) -> Option<Bytes> {
-    match deployed.memory_store {
-        Some(told) if wanted < told => Some(wanted),
-        _ => deployed.restarted_for_memory_store,
+impl DeployedMemoryStore {
+    fn of(deployed: &Deployed) -> Self {
+        Self { configured: deployed.memory_store, restarted_for: deployed.restarted_for_memory_store }
+    }
+
+    /// Returns the memory store (bytes; 0 is off) that the Pods must have been started with: a reload raises it, only a
+    /// restart lowers it.
+    pub fn restarted_for(self, desired: Bytes) -> Option<Bytes> {
+        match self.configured {
+            Some(configured) if desired < configured => Some(desired),
+            _ => self.restarted_for,
+        }
     }
 }
 

@@ -40,7 +40,6 @@ fn deployed(file_store: FileStore) -> Deployed {
         spread: Spread::Soft,
         memory_store: None,
         restarted_for_memory_store: None,
-        resizing: nats_manager_api::Resizing::default(),
     }
 }
 
@@ -60,7 +59,7 @@ fn an_empty_spec_is_the_default_cluster() {
     assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("500m", "1Gi"));
     assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("40m", "64Mi"));
     assert_eq!(cluster.memory_limit, Bytes::gibi(1));
-    assert_eq!(cluster.restarted_for_memory_store, None);
+    assert_eq!(cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default()), None);
     assert!(!settled("{cluster: {size: 1}}").is_clustered());
 }
 
@@ -164,12 +163,12 @@ fn servers_restart_for_a_smaller_memory_store_only() {
         let surroundings = beside(Deployed {
             memory_store: told,
             restarted_for_memory_store: restarted_for,
-            resizing: nats_manager_api::Resizing::default(),
             ..deployed(volume(Bytes::gibi(1), None))
         });
         let spec = format!("{{resources: {{limits: {{memory: 8Gi}}}}, jetStream: {{memStorage: {{size: {wanted}}}}}}}");
         let cluster = settled_in(&surroundings, &spec);
-        assert_eq!(cluster.restarted_for_memory_store, then, "{told:?}, {restarted_for:?} to {wanted}");
+        let restarted = cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default());
+        assert_eq!(restarted, then, "{told:?}, {restarted_for:?} to {wanted}");
     }
 }
 

@@ -139,7 +139,6 @@ mod tests {
             spread: Spread::Soft,
             memory_store: None,
             restarted_for_memory_store: None,
-            resizing: nats_manager_api::Resizing::default(),
         };
         Surroundings { deployed: Some(deployed), ..Surroundings::default() }
     }

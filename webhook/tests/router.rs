@@ -24,7 +24,6 @@ fn deployed(gibi: u64) -> Surroundings {
         spread: Spread::Soft,
         memory_store: None,
         restarted_for_memory_store: None,
-        resizing: nats_manager_api::Resizing::default(),
     };
     Surroundings { deployed: Some(deployed), ..Surroundings::default() }
 }

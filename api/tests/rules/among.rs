@@ -1,7 +1,7 @@
 //! Specs among their surroundings, and what is asked of them.
 
 use nats_manager_api::{
-    Bytes, Deployed, FileStore, NatsSpec, Provider, Resizing, Spread,
+    Bytes, Deployed, FileStore, NatsSpec, Provider, Spread,
     rules::{self, Class, Findings, StorageClasses, Surroundings},
 };
 
@@ -68,7 +68,6 @@ impl Among {
             spread: Spread::Soft,
             memory_store: None,
             restarted_for_memory_store: None,
-            resizing: Resizing::default(),
         };
         Self(Surroundings { deployed: Some(deployed), ..Surroundings::default() })
     }

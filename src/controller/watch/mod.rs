@@ -9,6 +9,7 @@ mod feed;
 mod follow;
 mod named;
 mod pods;
+mod pvcs;
 mod surroundings;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Pod, Secret, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -42,7 +43,7 @@ pub use self::{
     surroundings::{Istio, Zones},
 };
 use crate::{
-    controller::rivals,
+    controller::predecessor,
     telemetry::{Metrics, Readiness},
 };
 
@@ -84,14 +85,16 @@ pub struct Watches {
     pub pod_disruption_budget: Named<PodDisruptionBudget>,
     /// The pods of the servers.
     pub pods: Store<Pod>,
+    /// The PVCs of the servers, by their exact names.
+    pub pvcs: Store<PersistentVolumeClaim>,
     /// The zones of the nodes.
     pub zones: Zones,
     /// Gardener's `shoot-info`, which names the cloud provider.
     pub shoot_info: Named<ConfigMap>,
     /// Istio, as far as it is installed.
     pub istio: Istio,
-    /// Pods of the manager that ours replaces.
-    pub rivals: Store<Pod>,
+    /// Pods of the predecessor.
+    pub predecessors: Store<Pod>,
     /// What we wrote into a status last.
     pub last_words: LastWords,
     feed: Feed,
@@ -112,7 +115,8 @@ pub fn watches(
     let follower = |resource, cache| feed.follower((resource, cache), metrics, readiness);
     let (nats, nats_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
-    let (rivals, rivals_writer) = reflector::store();
+    let (pvcs, pvcs_writer) = reflector::store();
+    let (predecessors, predecessors_writer) = reflector::store();
     let watches = Arc::new(Watches {
         nats,
         secret: Named::default(),
@@ -121,10 +125,11 @@ pub fn watches(
         stateful_set: Named::default(),
         pod_disruption_budget: Named::default(),
         pods,
+        pvcs,
         zones: Zones::default(),
         shoot_info: Named::default(),
         istio: Istio::default(),
-        rivals,
+        predecessors,
         last_words: LastWords::default(),
         feed: feed.clone(),
     });
@@ -160,9 +165,12 @@ pub fn watches(
     let pods_config = Config::default().labels(&allowed.label_query());
     let pods_api = Api::namespaced(client.clone(), &namespace);
     all.push(pods::follow_pods(follower("pods", "pods"), pods_api, pods_config, pods_writer).boxed());
-    let rivals_config = rivals::watch_config();
-    let rivals_api = Api::namespaced(client.clone(), &places.own_namespace);
-    all.push(pods::follow_pods(follower("pods", "manager-pods"), rivals_api, rivals_config, rivals_writer).boxed());
+    let pvcs_api = Api::namespaced(client.clone(), &namespace);
+    let pvcs_follower = follower("persistentvolumeclaims", "persistentvolumeclaims");
+    all.push(pvcs::follow_pvcs(pvcs_follower, pvcs_api, allowed.clone(), pvcs_writer).boxed());
+    let config = predecessor::watch_config();
+    let api = Api::namespaced(client.clone(), &places.own_namespace);
+    all.push(pods::follow_pods(follower("pods", "manager-pods"), api, config, predecessors_writer).boxed());
     all.push(surroundings::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
     let istio = follower("customresourcedefinitions", "istio");
     all.push(surroundings::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());

@@ -1,4 +1,4 @@
-//! The manager that ours replaces.
+//! The predecessor: the manager that this one replaces.
 //!
 //! The Go manager takes no lease and forces its writes under the same field manager. A takeover
 //! happens in place (same Deployment, same ServiceAccount), so for a moment its pod still runs: we
@@ -25,23 +25,23 @@ pub fn running<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<String> {
     pods.into_iter().find(|pod| !has_ended(pod)).map(ResourceExt::name_any)
 }
 
-/// Tells of a rival when it is first seen and when it is gone, not at each reconcile.
+/// Logs a predecessor when it is first seen and when it is gone, not at each reconcile.
 #[derive(Debug, Default)]
 pub struct Notices(Mutex<Option<String>>);
 
 impl Notices {
-    /// This rival runs now, or none.
-    pub fn note(&self, rival: Option<&str>) {
+    /// This predecessor runs now, or none.
+    pub fn note(&self, predecessor: Option<&str>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_deref() == rival {
+        if known.as_deref() == predecessor {
             return;
         }
-        if let Some(pod) = rival {
+        if let Some(pod) = predecessor {
             tracing::warn!(pod, "another NATS manager still runs; writing nothing until it is gone");
         } else {
             tracing::info!("the other NATS manager is gone");
         }
-        *known = rival.map(str::to_owned);
+        *known = predecessor.map(str::to_owned);
     }
 }
 
