@@ -1,4 +1,4 @@
-//! How long each failing resource waits: ever longer, with jitter, until it succeeds.
+//! Retry delay of each failing resource: grows with jitter until it succeeds.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// The failures in a row of each resource, by uid.
 #[derive(Default)]
-pub(super) struct Pauses(Mutex<HashMap<String, Failures>>);
+pub(super) struct Backoff(Mutex<HashMap<String, Failures>>);
 
 struct Failures {
     since: Instant,
@@ -20,7 +20,7 @@ struct Failures {
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_mins(2);
 
-impl Pauses {
+impl Backoff {
     /// One more failure; how long to wait now.
     pub(super) fn next(&self, uid: &str) -> Duration {
         let mut all = self.all();
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_a_limit_and_start_anew_after_a_success() {
-        let pauses = Pauses::default();
+        let pauses = Backoff::default();
         let all: Vec<Duration> = (0..14).map(|_| pauses.next("a")).collect();
         assert!(all[0] < FIRST * 2 + Duration::from_millis(1), "{all:?}");
         assert!(all[6] > Duration::from_secs(10), "{all:?}");

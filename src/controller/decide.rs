@@ -11,8 +11,8 @@ use kube::ResourceExt;
 use nats_manager_api::{NamespacedName, Nats, SettledCluster, naming};
 use nats_manager_jetstream as jetstream;
 use nats_manager_planner::{
-    Time, Version,
-    plan::{Desired, Input, Plan, ServerRef, Variant, confirm, plan},
+    Version,
+    plan::{Desired, Input, Plan, Variant, confirm, plan},
 };
 
 use super::{
@@ -148,35 +148,3 @@ pub(super) fn is_set(nats: &Nats, annotation: &str) -> bool {
 
 /// The names of all streams of the default account, or why the API did not answer.
 type StreamNames = Result<BTreeSet<String>, String>;
-
-impl Memory {
-    /// Returns whether nothing is in progress, and nothing is wrong.
-    fn is_at_rest(&self, observed: &Observed) -> bool {
-        let is_idle = self.last_plan.as_ref().is_some_and(|plan| plan.operation.is_none() && plan.action.is_none());
-        let servers = observed.actual.stateful_set.as_ref().map_or(0, |set| set.replicas);
-        is_idle
-            && self.polls.is_healthy()
-            && u32::try_from(observed.actual.pods.len()) == Ok(servers)
-            && observed.actual.pods.iter().all(nats_manager_planner::actual::PodState::is_serving)
-    }
-
-    /// Takes note of a plan that was carried out.
-    pub(super) fn carried_out(&mut self, plan: &Plan, now: Time) {
-        if let Some(action) = plan.confirmed_action() {
-            self.history.record(now, action);
-        }
-        if plan.is_settled {
-            self.last_plan = Some(plan.clone());
-        }
-    }
-
-    /// Returns the servers of the last snapshot by the names that have to reload.
-    pub(super) fn set_late_reloads(&mut self, names: &[String], polled: &Polled) {
-        let snapshot = polled.assessment().map(|assessment| assessment.snapshot.clone());
-        let server = |name: &String| {
-            let id = snapshot.as_ref()?.answer(name)?.id.clone();
-            Some(ServerRef { name: name.clone(), id })
-        };
-        self.late_reloads = names.iter().filter_map(server).collect();
-    }
-}

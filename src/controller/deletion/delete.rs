@@ -10,11 +10,11 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{
+use crate::controller::{
     build::destination_rule_resource,
-    claims,
     observe::Live,
     ownership::{Control, Owner},
+    pvcs,
     words::plainly,
 };
 
@@ -37,17 +37,18 @@ pub enum DeleteError {
 /// How long a StatefulSet may take to go; its pods need not be gone by then.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
-/// Deletes the StatefulSet, then the claims. In the other order the StatefulSet would make new
-/// ones. Volumes of pods that still run, or hang on a dead node, go when the pods do.
-/// Servers that somebody else controls stay, and their volumes with them.
-pub async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<(), DeleteError> {
+/// Deletes the StatefulSet, then the PVCs. In the other order the StatefulSet would create new ones. Volumes of Pods that
+/// still run, or are stuck on a dead node, are deleted with the Pods. Servers with a foreign controller stay, and their
+/// PVCs with them.
+pub(super) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<(), DeleteError> {
     if delete_stateful_set(client, owner).await? == Servers::Foreign {
         return Ok(());
     }
-    let refused = |cause| DeleteError::Refused { what: "volumes", cause };
-    for claim in claims::list(client, owner.id).await.map_err(refused)? {
-        tracing::info!(claim = claim.name_any(), "deleting the claim");
-        claims::delete(client, owner.id, &claim).await.map_err(refused)?;
+    let refused = |cause| DeleteError::Refused { what: "PVCs", cause };
+    for pvc in pvcs::list(client, owner.id).await.map_err(refused)? {
+        let (Some(ordinal), Some(uid)) = (pvcs::ordinal(&pvc, owner.id), pvc.uid()) else { continue };
+        tracing::info!(pvc = pvc.name_any(), "deleting the PVC");
+        pvcs::delete(client, owner.id, ordinal, &uid).await.map_err(refused)?;
     }
     Ok(())
 }
@@ -55,7 +56,7 @@ pub async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<(), Delet
 /// Deletes the other children of this resource. The garbage collector would do it, but not when the definition of
 /// the resource goes right after the resource, as it does when the module is removed: of a kind that is
 /// gone it cannot tell whether the owner is.
-pub async fn delete_children(client: &Client, owner: &Owner<'_>, live: &Live) -> Result<(), DeleteError> {
+pub(super) async fn delete_children(client: &Client, owner: &Owner<'_>, live: &Live) -> Result<(), DeleteError> {
     let Live { secret, config_map, service, stateful_set: _, pod_disruption_budget, destination_rule } = live;
     delete_child(client, owner, "Secret", secret.as_deref()).await?;
     delete_child(client, owner, "ConfigMap", config_map.as_deref()).await?;

@@ -1,129 +1,167 @@
-//! Whether the data of a resource may go: asks JetStream, and decides as a function of values.
+//! The deletion guard: whether the data of a resource may be deleted. Asks JetStream, and decides as a function of values.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
-
-use super::{
-    build::SystemAccount,
-    claims,
-    context::{Context, ReconcileError},
-    observe::{Observed, server_pod},
-    sight::Sight,
+use nats_manager_jetstream::{self as jetstream, ClientError};
+use nats_manager_planner::{
+    actual::{ActualState, Kind},
+    health::Inventory,
+    snapshot::{Healthz, JetStreamSnapshot},
 };
-use crate::jetstream::{self, Contents, Shown, Unreachable};
 
-/// What is to happen with the data.
+use crate::controller::{
+    build::SystemAccount,
+    context::{Context, ReconcileError},
+    decide::is_set,
+    memory::{Memory, now},
+    observe::{Observed, pod_state},
+    poll::Polled,
+    pvcs,
+};
+
+/// The decision on the data of a resource that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Delete it.
+pub(in crate::controller) enum Decision {
+    /// It may be deleted.
     Delete,
-    /// Keep it; the deletion waits.
+    /// It is kept, and the deletion waits. The cause and the way out.
     Blocked(String),
 }
 
-/// How far a deletion is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// There is nothing to ask: nothing can be lost, the user forces it, or the servers are gone.
-    Settled,
-    /// JetStream has to say that nothing is lost.
-    Open,
-    /// An earlier pass decided and was cut short, and servers may still run: what they say counts, and
-    /// whoever is silent may be gone already.
-    Begun,
+/// What the servers show of streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    has_customer_stream: bool,
+    has_consumer: bool,
+    /// Why there may be more.
+    gap: Option<String>,
 }
 
-/// The contract's words.
+/// The contract's texts.
 const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
 const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
 
-/// Decides whether the data may go.
-pub(super) async fn decide(
+/// Decides whether the data may be deleted. A decision that was interrupted is made anew as long as the StatefulSet is
+/// intact: streams may have been created since.
+pub(in crate::controller) async fn decide(
     context: &Context,
+    memory: &mut Memory,
     nats: &Nats,
     id: &NamespacedName,
     observed: &Observed,
-) -> Result<Verdict, ReconcileError> {
-    let stage = stage(&context.client, nats, id, observed).await.map_err(ReconcileError::Observe)?;
-    if stage == Stage::Settled {
-        return Ok(Verdict::Delete);
+) -> Result<Decision, ReconcileError> {
+    let is_intact = observed.live.stateful_set.as_ref().is_some_and(|set| set.metadata.deletion_timestamp.is_none());
+    let is_settled = is_set(nats, naming::FORCE_DELETION)
+        || (was_decided(nats) && !is_intact)
+        || nothing_to_lose(&context.client, id, observed).await.map_err(ReconcileError::Observe)?;
+    if is_settled {
+        return Ok(Decision::Delete);
     }
-    // The default account is asked through the meta leader, who knows of streams on servers that are away
-    // too; a look shows all other accounts. It comes second: who lets clients in has restored its streams.
-    let asked = jetstream::ask(&context.jetstream_address(id)?).await;
-    let sight = Sight::fresh(&context.looker, nats, id, observed).await;
+    // The default account is asked through the meta leader, which knows of streams on servers that are away too; a poll
+    // shows all other accounts. The poll comes second: a server that lets clients in has restored its streams.
+    let asked = jetstream::inventory(&context.jetstream_address(id)?).await;
+    let polled = context.polls.poll(&mut memory.polls, observed, true, now(), std::time::Duration::ZERO).await;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
-    Ok(judge(stage, nats, &asked, &sight.shown(account.as_ref())))
+    let is_only_account = account.as_ref().is_some_and(SystemAccount::is_alone);
+    let shown = Shown::of(&polled, &observed.actual, is_only_account);
+    Ok(judge(&asked, &shown).map_or(Decision::Delete, |cause| Decision::Blocked(cause.message(nats))))
 }
 
-/// Whether no NATS container of the resource ever started. Recorded from the first sight on; a
-/// record that is missing counts as a start. Record and cache may be out of date when nobody
-/// watched for a while, so every pod must be there to confirm it, as the apiserver has it now.
-pub(super) async fn never_started(
-    client: &Client,
-    nats: &Nats,
-    id: &NamespacedName,
-    observed: &Observed,
-) -> kube::Result<bool> {
-    let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
-    if observed.servers_started(recorded) != Some(false) {
+/// Returns whether no data can exist: no NATS container ever started, or there is no PVC.
+async fn nothing_to_lose(client: &Client, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
+    let deployed = observed.surroundings.deployed.as_ref();
+    let memory_only = deployed.is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
+    let no_pvcs = !memory_only && pvcs::list(client, id).await?.is_empty();
+    Ok(no_pvcs || never_started(client, id, &observed.actual).await?)
+}
+
+/// Returns whether no NATS container of the resource ever started. Record and cache may be outdated when no manager ran
+/// for a while, so every Pod must exist to confirm it, as the apiserver has it now.
+async fn never_started(client: &Client, id: &NamespacedName, actual: &ActualState) -> kube::Result<bool> {
+    if actual.servers_started != Some(false) {
         return Ok(false);
     }
-    let servers = observed.surroundings.deployed.as_ref().map_or(0, |deployed| deployed.size as usize);
+    let servers = actual.stateful_set.as_ref().map_or(0, |set| set.replicas as usize);
     let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
     let pods = api.list(&ListParams::default().labels(&id.label_query())).await?.items;
-    Ok(pods.len() >= servers && !pods.iter().any(|pod| server_pod(pod).started))
+    Ok(pods.len() >= servers && !pods.iter().any(|pod| pod_state(pod, &id.name).started))
 }
 
-async fn stage(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Observed) -> kube::Result<Stage> {
-    let has_servers = observed.live.stateful_set.is_some();
-    Ok(match (was_decided(nats), has_servers) {
-        _ if is_forced(nats) => Stage::Settled,
-        (true, false) => Stage::Settled,
-        _ if nothing_to_lose(client, nats, id, observed).await? => Stage::Settled,
-        (true, true) => Stage::Begun,
-        (false, _) => Stage::Open,
+impl Shown {
+    fn of(polled: &Polled, actual: &ActualState, is_only_account: bool) -> Self {
+        let assessment = match polled {
+            // With one address to ask, its answer is all there is.
+            Polled::Off => return Self::default(),
+            Polled::Seen(assessment) => assessment,
+            Polled::Starting | Polled::Pending => {
+                return Self { gap: Some("no server has answered yet".to_owned()), ..Self::default() };
+            }
+            Polled::Unobservable(cause) => {
+                return Self { gap: Some(cause.clone()).filter(|_| !is_only_account), ..Self::default() };
+            }
+        };
+        let expected = actual.expected_servers();
+        let inventory = Inventory::of(&assessment.snapshot, &expected);
+        // The meta leader lists the streams of the default account, also those of servers that are away.
+        let gap = inventory.gap.as_ref().map(ToString::to_string).filter(|_| !is_only_account);
+        Self {
+            has_customer_stream: inventory.has_customer_stream(),
+            has_consumer: inventory.has_eventing_consumer(),
+            gap: unrecovered(&assessment.snapshot, &expected).or(gap),
+        }
+    }
+}
+
+/// A standalone server does not list streams that it could not recover: only its `/healthz` reports them.
+fn unrecovered(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<String> {
+    if Kind::of(u32::try_from(expected.len()).unwrap_or(u32::MAX)) == Kind::Clustered {
+        return None;
+    }
+    expected.iter().find_map(|server| match snapshot.answer(server).map(|answer| &answer.healthz) {
+        Some(Healthz::Ok) => None,
+        Some(Healthz::Failing(text)) => Some(format!("{server} reports: {text}")),
+        Some(Healthz::Unknown) => Some(format!("{server} gave no usable answer to /healthz")),
+        None => Some(format!("{server} is unreachable")),
     })
 }
 
-async fn nothing_to_lose(client: &Client, nats: &Nats, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
-    let memory_only =
-        observed.surroundings.deployed.as_ref().is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
-    let no_claims = !memory_only && claims::list(client, id).await?.is_empty();
-    Ok(no_claims || never_started(client, nats, id, observed).await?)
+/// Why the data is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cause {
+    /// There is data, in the contract's words.
+    Data(&'static str),
+    /// There may be data.
+    Unknown(String),
 }
 
-fn judge(stage: Stage, nats: &Nats, asked: &Result<Contents, Unreachable>, shown: &Shown) -> Verdict {
-    if stage == Stage::Settled {
-        return Verdict::Delete;
-    }
-    let is_stream = shown.holdings.customer_stream || asked.as_ref().is_ok_and(|contents| contents.customer_stream);
-    if is_stream {
-        return Verdict::Blocked(CUSTOMER_STREAM.to_owned());
-    }
-    if asked.as_ref().is_ok_and(|contents| contents.consumer) {
-        return Verdict::Blocked(CONSUMER.to_owned());
-    }
-    let unknown = match (asked, &shown.gap) {
-        (Err(cause), _) => format!("JetStream cannot be asked for streams: {cause}"),
-        (Ok(_), Some(gap)) => format!("streams of other accounts than the default one cannot be ruled out: {gap}"),
-        (Ok(_), None) => return Verdict::Delete,
+fn judge(asked: &Result<jetstream::Inventory, ClientError>, shown: &Shown) -> Option<Cause> {
+    let asked = match asked {
+        _ if shown.has_customer_stream => return Some(Cause::Data(CUSTOMER_STREAM)),
+        Ok(inventory) if inventory.customer_stream => return Some(Cause::Data(CUSTOMER_STREAM)),
+        Ok(inventory) if inventory.consumer => return Some(Cause::Data(CONSUMER)),
+        _ if shown.has_consumer => return Some(Cause::Data(CONSUMER)),
+        asked => asked,
     };
-    if stage == Stage::Begun { Verdict::Delete } else { Verdict::Blocked(waits_for(nats, &unknown)) }
+    match (asked, &shown.gap) {
+        (Err(cause), _) => Some(Cause::Unknown(format!("JetStream cannot be asked for streams: {cause}"))),
+        (Ok(_), Some(gap)) => Some(Cause::Unknown(format!("cannot verify that no other streams exist: {gap}"))),
+        (Ok(_), None) => None,
+    }
 }
 
-fn waits_for(nats: &Nats, unknown: &str) -> String {
-    format!(
-        "Cannot delete NATS cluster as {unknown}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
-        nats.name_any(),
-        nats.namespace().unwrap_or_default(),
-        naming::FORCE_DELETION,
-    )
-}
-
-fn is_forced(nats: &Nats) -> bool {
-    nats.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
+impl Cause {
+    fn message(&self, nats: &Nats) -> String {
+        match self {
+            Self::Data(text) => (*text).to_owned(),
+            Self::Unknown(cause) => format!(
+                "Cannot delete NATS cluster as {cause}. Trying again. To delete it with all its data: kubectl annotate nats {} -n {} {}=true",
+                nats.name_any(),
+                nats.namespace().unwrap_or_default(),
+                naming::FORCE_DELETION,
+            ),
+        }
+    }
 }
 
 fn was_decided(nats: &Nats) -> bool {
@@ -133,66 +171,58 @@ fn was_decided(nats: &Nats) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jetstream::Holdings;
 
-    fn nats() -> Nats {
+    fn asked(customer_stream: bool, consumer: bool) -> Result<jetstream::Inventory, ClientError> {
+        Ok(jetstream::Inventory { customer_stream, consumer, ..jetstream::Inventory::default() })
+    }
+
+    fn shown(has_customer_stream: bool, has_consumer: bool, gap: Option<&str>) -> Shown {
+        Shown { has_customer_stream, has_consumer, gap: gap.map(str::to_owned) }
+    }
+
+    #[test]
+    fn only_an_unused_eventing_stream_may_be_deleted() {
+        let gap = Some("n-1 is unreachable");
+        for (expected, asked, shown) in [
+            (None, asked(false, false), shown(false, false, None)),
+            (Some(CUSTOMER_STREAM), asked(true, false), shown(false, false, None)),
+            (Some(CUSTOMER_STREAM), asked(true, true), shown(false, false, None)),
+            (Some(CONSUMER), asked(false, true), shown(false, false, None)),
+            (Some(CONSUMER), asked(false, false), shown(false, true, None)),
+            (Some(CUSTOMER_STREAM), asked(false, false), shown(true, false, None)),
+            (Some(CUSTOMER_STREAM), asked(false, false), shown(true, false, gap)),
+            (Some(CUSTOMER_STREAM), Err(ClientError::Timeout), shown(true, false, gap)),
+            (Some(CONSUMER), asked(false, true), shown(false, false, gap)),
+        ] {
+            assert_eq!(judge(&asked, &shown), expected.map(Cause::Data), "{asked:?} {shown:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_data_blocks_with_the_way_out() {
         let mut nats = Nats::new("eventing-nats", nats_manager_api::NatsSpec::default());
         nats.metadata.namespace = Some("kyma-system".to_owned());
-        nats
-    }
-
-    fn told(customer_stream: bool, consumer: bool) -> Contents {
-        Contents { customer_stream, consumer, ..Contents::default() }
-    }
-
-    fn shown(customer_stream: bool, gap: Option<&str>) -> Shown {
-        Shown { holdings: Holdings { customer_stream, ..Holdings::default() }, gap: gap.map(str::to_owned) }
-    }
-
-    fn blocked(why: &str) -> Verdict {
-        Verdict::Blocked(why.to_owned())
+        let gap = shown(false, false, Some("n-1 is unreachable"));
+        let message = judge(&asked(false, false), &gap).unwrap().message(&nats);
+        assert_eq!(
+            message,
+            "Cannot delete NATS cluster as cannot verify that no other streams exist: n-1 is unreachable. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"
+        );
+        let unanswered = judge(&Err(ClientError::Timeout), &gap).unwrap().message(&nats);
+        assert!(unanswered.starts_with("Cannot delete NATS cluster as JetStream cannot be asked for streams: "), "{unanswered}");
     }
 
     #[test]
-    fn only_an_unused_eventing_stream_may_go() {
-        let gap = Some("n-1 does not answer");
-        for (expected, asked, shown) in [
-            (Verdict::Delete, Ok(told(false, false)), shown(false, None)),
-            (blocked(CUSTOMER_STREAM), Ok(told(true, false)), shown(false, None)),
-            (blocked(CUSTOMER_STREAM), Ok(told(true, true)), shown(false, None)),
-            (blocked(CONSUMER), Ok(told(false, true)), shown(false, None)),
-            (blocked(CUSTOMER_STREAM), Ok(told(false, false)), shown(true, None)),
-            (blocked(CUSTOMER_STREAM), Ok(told(false, false)), shown(true, gap)),
-            (blocked(CUSTOMER_STREAM), Err(Unreachable::Timeout), shown(true, gap)),
-            (blocked(CONSUMER), Ok(told(false, true)), shown(false, gap)),
-        ] {
-            for stage in [Stage::Open, Stage::Begun] {
-                assert_eq!(judge(stage, &nats(), &asked, &shown), expected, "{stage:?} {asked:?} {shown:?}");
-            }
-            assert_eq!(judge(Stage::Settled, &nats(), &asked, &shown), Verdict::Delete);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_told_holds_a_deletion_that_has_not_begun() {
-        let gap = shown(false, Some("n-1 does not answer"));
-        for (why, asked, shown) in [
-            (
-                "JetStream cannot be asked for streams: JetStream did not answer within 10 s",
-                Err(Unreachable::Timeout),
-                &gap,
-            ),
-            (
-                "streams of other accounts than the default one cannot be ruled out: n-1 does not answer",
-                Ok(told(false, false)),
-                &gap,
-            ),
-        ] {
-            let expected = format!(
-                "Cannot delete NATS cluster as {why}. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"
-            );
-            assert_eq!(judge(Stage::Open, &nats(), &asked, shown), Verdict::Blocked(expected));
-            assert_eq!(judge(Stage::Begun, &nats(), &asked, shown), Verdict::Delete, "it may be half gone");
-        }
+    fn stream_that_a_standalone_server_could_not_recover_is_data() {
+        let answer = |healthz| nats_manager_planner::snapshot::ServerSnapshot { healthz, ..Default::default() };
+        let snapshot = |healthz| JetStreamSnapshot {
+            servers: [("n-0".to_owned(), Ok(answer(healthz)))].into(),
+            ..JetStreamSnapshot::default()
+        };
+        let one = ["n-0".to_owned()];
+        let failing = Healthz::Failing("JetStream stream '$G > A' could not be recovered".to_owned());
+        assert_eq!(unrecovered(&snapshot(Healthz::Ok), &one), None);
+        assert!(unrecovered(&snapshot(failing), &one).unwrap().contains("could not be recovered"));
+        assert!(unrecovered(&JetStreamSnapshot::default(), &one).is_some());
     }
 }
