@@ -8,6 +8,7 @@ use async_nats::jetstream::{
     stream::{self, Stream},
 };
 use futures::{StreamExt, TryStreamExt, future::join_all};
+use nats_manager_harness::eventually;
 use nats_manager_jetstream::{Poller, Target};
 use nats_manager_planner::{
     Time,
@@ -35,6 +36,7 @@ const MOST_READ: u64 = 200 << 10;
 /// The most bytes that a poll needs beside what the test needs between polls.
 const MOST_MEMORY: usize = 4 << 20;
 const POLLS: usize = 10;
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 #[ignore = "long: cargo xtask test --only real-all"]
@@ -44,6 +46,13 @@ async fn poll_with_50_000_consumers_reads_little() {
     let proxies = join_all(cluster.targets().iter().map(Proxy::start)).await;
     let targets: Vec<Target> = proxies.iter().map(|proxy| proxy.target.clone()).collect();
     let poller = Poller::default();
+    // The followers of the meta group need a moment for so many consumers.
+    eventually("the meta group is in sync", PATIENCE, async || {
+        let snapshot = poller.poll(&targets, Time::default()).await;
+        snapshot.meta_group().is_some_and(|(_, meta)| meta.peers.iter().all(|peer| peer.current))
+    })
+    .await;
+    proxies.iter().for_each(|proxy| _ = proxy.take());
     for number in 0..POLLS {
         ALLOCATOR.reset_peak_usage();
         let (quiet, begun) = (ALLOCATOR.current_usage(), Instant::now());
