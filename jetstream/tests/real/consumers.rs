@@ -52,7 +52,9 @@ async fn poll_with_50_000_consumers_reads_little() {
         snapshot.meta_group().is_some_and(|(_, meta)| meta.peers.iter().all(|peer| peer.current))
     })
     .await;
-    proxies.iter().for_each(|proxy| _ = proxy.take());
+    for proxy in &proxies {
+        proxy.take();
+    }
     for number in 0..POLLS {
         ALLOCATOR.reset_peak_usage();
         let (quiet, begun) = (ALLOCATOR.current_usage(), Instant::now());

@@ -1,4 +1,4 @@
-//! Every request, and what its answer says.
+//! Every request, carried out by real servers.
 
 use std::{collections::BTreeMap, time::Duration};
 
