@@ -60,7 +60,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Returns whether two texts are the same configuration for a server, whatever their layout.
-pub fn is_equivalent(one: &[u8], other: &[u8]) -> bool {
+pub fn is_equivalent_config(one: &[u8], other: &[u8]) -> bool {
     let (Ok(one), Ok(other)) = (tokens(one), tokens(other)) else { return false };
     let is_same =
         |(one, other): (&Token<'_>, &Token<'_>)| one.text == other.text && one.is_bracket() == other.is_bracket();
@@ -187,9 +187,9 @@ mod tests {
             (false, "a: {b: \"c\"}", "a: {b: \"c\"}\nd: e"),
             (false, "a: {b: \"c\"}", "a: {b: \"c"),
         ] {
-            assert_eq!(is_equivalent(one.as_bytes(), other.as_bytes()), same, "{other}");
+            assert_eq!(is_equivalent_config(one.as_bytes(), other.as_bytes()), same, "{other}");
         }
-        assert!(!is_equivalent(b"\"", b"\""), "an open quote is equivalent to nothing");
+        assert!(!is_equivalent_config(b"\"", b"\""), "an open quote is equivalent to nothing");
     }
 
     #[test]
