@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::Secret;
 use nats_manager_api::{Nats, Spread, rules::Surroundings, settle};
+use nats_manager_planner::plan::Plan;
 use serde::Serialize;
 
 use super::{
@@ -38,7 +39,8 @@ pub fn render(input: &str, images: &Images) -> Rendered {
         nats.metadata.uid = Some(UID.to_owned());
         match settle(&nats, &Surroundings::default(), Spread::Soft) {
             Ok(cluster) => {
-                let children = build(&cluster, images, &SystemAccount::with_password(""));
+                let plan = Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get());
+                let children = build(&cluster, &plan, images, &SystemAccount::with_password(""));
                 write_children(&mut rendered.yaml, &nats, &children);
             }
             Err(undeployable) => {

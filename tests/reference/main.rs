@@ -17,6 +17,7 @@ use nats_manager::{
     settings::Images,
 };
 use nats_manager_api::{Nats, Spread, rules::Surroundings, settle};
+use nats_manager_planner::plan::Plan;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -88,7 +89,8 @@ fn children(nats: &Nats) -> Children {
         exporter: "nats-server.example/exporter:0.20.1".to_owned(),
     };
     let cluster = settle(nats, &Surroundings::default(), Spread::Soft).unwrap();
-    build(&cluster, &images, &SystemAccount::generate())
+    let plan = Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get());
+    build(&cluster, &plan, &images, &SystemAccount::generate())
 }
 
 fn objects(children: &Children) -> BTreeMap<String, Value> {
