@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use nats_manager_harness::{
-    RealCluster, Seen, Tool, eventually,
+    KubernetesVersion, NatsVersion, RealCluster, Seen, Tool, eventually,
     real::{IMAGES, is_required},
 };
 use serde_json::{Value, json};
@@ -205,13 +205,13 @@ async fn get(address: &str, port: u16) -> std::io::Result<String> {
 
 /// Starts `cluster up --real` without the harness and waits until it is ready; also the name of its cgroups.
 async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
-    let mut child = tokio::process::Command::new(Tool::Cluster.path().await.unwrap())
+    let version = NatsVersion::default();
+    let mut child = tokio::process::Command::new(Tool::Cluster(KubernetesVersion::default()).path().await.unwrap())
         .args(["up", "--real", "--dir"])
         .arg(folder)
         .arg("--coredns")
         .arg(Tool::CoreDns.path().await.unwrap())
-        .arg("--nats-server")
-        .arg(Tool::NatsServer.path().await.unwrap())
+        .arg(format!("--nats-server={version}={}", Tool::NatsServer(version).path().await.unwrap().display()))
         .arg("--stand-in")
         .arg(Tool::StandIn.path().await.unwrap())
         .stdin(Stdio::piped())
@@ -227,7 +227,7 @@ async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
 
 /// Has a container run on a cluster that the harness does not know.
 async fn run_a_pod(folder: &Path, cgroup: &str) {
-    let cluster = Tool::Cluster.path().await.unwrap();
+    let cluster = Tool::Cluster(KubernetesVersion::default()).path().await.unwrap();
     let manifest = folder.join("pod.json");
     fs::write(&manifest, pod("pod", "node-a").to_string()).unwrap();
     eventually("a container runs", SOON, || async {
