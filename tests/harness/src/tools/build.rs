@@ -55,7 +55,7 @@ fn run(tool: Tool, target: &Path) -> Result<()> {
     let mut log = tempfile::tempfile_in(target).map_err(Error::io(target.display()))?;
     let output = || log.try_clone().map(Stdio::from).map_err(Error::io("the build's output"));
     let mut child = tool
-        .build_command(target)?
+        .build_command(target)
         .stdin(Stdio::null())
         .stdout(output()?)
         .stderr(output()?)

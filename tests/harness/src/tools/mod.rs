@@ -118,7 +118,7 @@ impl Tool {
     }
 
     /// The command that puts the program into a folder.
-    fn build_command(self, target: &Path) -> Result<Command> {
+    fn build_command(self, target: &Path) -> Command {
         let mut go = Command::new("go");
         // Settings of the user's own Go work (a vendor folder, a workspace) are not about this build.
         go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0").env("GOBIN", target);
@@ -139,7 +139,7 @@ impl Tool {
             Self::CoreDns => go.arg(format!("github.com/coredns/coredns@{CORE_DNS}")),
             Self::StandIn => go.arg(".").current_dir(STAND_IN_SOURCES),
         };
-        Ok(go)
+        go
     }
 }
 
