@@ -34,13 +34,7 @@ fn volume(size: Bytes, class: Option<&str>) -> FileStore {
 }
 
 fn deployed(file_store: FileStore) -> Deployed {
-    Deployed {
-        size: 3,
-        file_store,
-        spread: Spread::Soft,
-        memory_store: None,
-        restarted_for_memory_store: None,
-    }
+    Deployed { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
 }
 
 fn beside(deployed: Deployed) -> Surroundings {

@@ -43,11 +43,13 @@ impl Credentials {
         parts.find_map(|part| Some(Self { user: value(part, "user")?, password: value(part, "password")? }))
     }
 
-    pub(crate) fn user(&self) -> &str {
+    /// Returns the user.
+    pub fn user(&self) -> &str {
         &self.user
     }
 
-    pub(crate) fn password(&self) -> &str {
+    /// Returns the password. It must not reach any output.
+    pub fn password(&self) -> &str {
         &self.password
     }
 }

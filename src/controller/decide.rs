@@ -1,10 +1,6 @@
 //! The stage around the planner: asks what a decision needs, and has a disruptive one confirmed.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use async_nats::ServerAddr;
 use kube::ResourceExt;

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn events_are_listed_while_pods_stay_missing() {
-        let at = |seconds| Timestamp::from_second(10_000 + seconds).unwrap();
+        let at = |seconds: i64| Timestamp::from_second(10_000 + seconds).unwrap();
         let mut missing = Missing::default();
         for (seconds, is_missing, since) in [
             (0, true, None),

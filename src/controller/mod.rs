@@ -29,7 +29,7 @@ mod finalizer;
 mod memory;
 pub mod observe;
 mod ownership;
-mod poll;
+pub(crate) mod poll;
 pub mod predecessor;
 mod pvcs;
 pub mod reconcile;

@@ -7,11 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use nats_manager_jetstream::{Poller, Target};
 use nats_manager_planner::{
-    Time,
-    actual::ActualState,
-    health::Assessment,
-    plan::Observation,
-    snapshot::JetStreamSnapshot,
+    Time, actual::ActualState, health::Assessment, plan::Observation, snapshot::JetStreamSnapshot,
 };
 
 use super::{build::MONITOR_PORT, observe::Observed};
@@ -43,7 +39,7 @@ pub(super) struct PollMemory {
 
 /// What is known of the servers; owns what an [`Observation`] borrows.
 #[derive(Clone, Debug)]
-pub(super) enum Polled {
+pub(crate) enum Polled {
     /// Polling is off.
     Off,
     /// No server is ready, and none has ever answered.
@@ -69,7 +65,7 @@ impl Polled {
     }
 
     /// Returns the assessment, if servers ever answered.
-    pub(super) fn assessment(&self) -> Option<&Arc<Assessment>> {
+    pub(crate) fn assessment(&self) -> Option<&Arc<Assessment>> {
         match self {
             Self::Seen(assessment) => Some(assessment),
             Self::Off | Self::Starting | Self::Pending | Self::Unobservable(_) => None,
@@ -100,9 +96,8 @@ impl Polls {
     ) -> Polled {
         let Some(poller) = &self.poller else { return Polled::Off };
         let targets = targets(observed);
-        let is_young = |last: &&Arc<Assessment>| {
-            now.since(last.snapshot.taken_at) < age && is_of(&last.snapshot, &targets)
-        };
+        let is_young =
+            |last: &&Arc<Assessment>| now.since(last.snapshot.taken_at) < age && is_of(&last.snapshot, &targets);
         let assessment = match memory.last.as_ref().filter(is_young) {
             Some(last) => last.clone(),
             None => {
@@ -148,8 +143,7 @@ pub(super) fn targets(observed: &Observed) -> Vec<Target> {
 }
 
 fn is_of(snapshot: &JetStreamSnapshot, targets: &[Target]) -> bool {
-    snapshot.servers.len() == targets.len()
-        && targets.iter().all(|target| snapshot.servers.contains_key(&target.name))
+    snapshot.servers.len() == targets.len() && targets.iter().all(|target| snapshot.servers.contains_key(&target.name))
 }
 
 fn first_cause(snapshot: &JetStreamSnapshot) -> String {
@@ -178,7 +172,8 @@ mod tests {
             (692, false, "Starting"),
             (693, true, "Pending"),
         ] {
-            let actual = ActualState { pods: vec![PodState { ready, ..PodState::default() }], ..ActualState::default() };
+            let actual =
+                ActualState { pods: vec![PodState { ready, ..PodState::default() }], ..ActualState::default() };
             let polled = memory.known(assessment.clone(), &actual, false, Time::from_millis(seconds * 1000));
             assert_eq!(format!("{polled:?}"), expected, "{seconds}");
         }

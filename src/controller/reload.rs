@@ -65,7 +65,8 @@ impl Reloads {
         let routes = if plan.variant.kind == Kind::Clustered { plan.routes } else { 0 };
         let layout = Layout { routes, memory_store: plan.memory_store };
         let servers = (0..plan.replicas).map(|ordinal| cluster.id.server(ordinal));
-        let wanted = servers.map(|server| (server.clone(), config_digest(cluster, layout, credentials, &server))).collect();
+        let wanted =
+            servers.map(|server| (server.clone(), config_digest(cluster, layout, credentials, &server))).collect();
         match self.next(&wanted, now) {
             Next::Nothing => Late::default(),
             Next::Ask => self.answered(&config_digests(targets).await, now),
@@ -109,10 +110,7 @@ impl Reloads {
             state.nudged = Some(now);
         }
         let notice = (waited >= TELL_AFTER).then(|| {
-            format!(
-                "{} did not load the changed configuration; see its log: kubectl logs POD -c nats",
-                late.join(", ")
-            )
+            format!("{} did not load the changed configuration; see its log: kubectl logs POD -c nats", late.join(", "))
         });
         Late { nudge: if is_due { late } else { Vec::new() }, notice }
     }

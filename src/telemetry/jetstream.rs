@@ -1,10 +1,7 @@
 //! The metrics of JetStream, as the servers report it. The label `server` has as many values as there
 //! are servers: 99 at most.
 
-use nats_manager_planner::{
-    health::Assessment,
-    snapshot::StoreUsage,
-};
+use nats_manager_planner::{health::Assessment, snapshot::StoreUsage};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},

@@ -69,7 +69,10 @@ pub(in crate::controller) fn routes_in(config: &str) -> u32 {
     if !config.lines().any(is_block) {
         return 0;
     }
-    let routes = config.split("nats://").skip(1).filter(|rest| rest.split(['"', '\n']).next().is_some_and(|route| route.ends_with(":6222")));
+    let routes = config
+        .split("nats://")
+        .skip(1)
+        .filter(|rest| rest.split(['"', '\n']).next().is_some_and(|route| route.ends_with(":6222")));
     u32::try_from(routes.count()).unwrap_or(u32::MAX).max(1)
 }
 

@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use nats_manager_api::SettledCluster;
-use nats_manager_jetstream::{Credentials, is_equivalent};
+use nats_manager_jetstream::{Credentials, is_equivalent_config};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::metadata;
-
 
 /// The key of the Secret, and the name of the file that `nats.conf` includes.
 pub const RESOLVER_KEY: &str = "resolver.conf";
@@ -44,7 +43,7 @@ impl SystemAccount {
     /// read.
     pub fn sole_user(&self) -> Option<Credentials> {
         let own = |credentials: &Credentials| Self::of(credentials.user(), credentials.password());
-        self.credentials().filter(|credentials| is_equivalent(&self.content, &own(credentials).content))
+        self.credentials().filter(|credentials| is_equivalent_config(&self.content, &own(credentials).content))
     }
 
     /// Whether it makes the system account and no other: then clients have the default account alone.

@@ -209,7 +209,10 @@ mod tests {
             "Cannot delete NATS cluster as cannot verify that no other streams exist: n-1 is unreachable. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"
         );
         let unanswered = judge(&Err(ClientError::Timeout), &gap).unwrap().message(&nats);
-        assert!(unanswered.starts_with("Cannot delete NATS cluster as JetStream cannot be asked for streams: "), "{unanswered}");
+        assert!(
+            unanswered.starts_with("Cannot delete NATS cluster as JetStream cannot be asked for streams: "),
+            "{unanswered}"
+        );
     }
 
     #[test]

@@ -198,8 +198,11 @@ mod tests {
 
     #[test]
     fn kind_of_a_configuration_is_its_cluster_block() {
-        let clustered = "port: 4222\n\ncluster {\n  routes: [\n    \"nats://n-0.n:6222\"\n    \"nats://n-1.n:6222\"\n  ]\n}\n";
-        for (expected, text) in [(2, clustered), (1, "cluster: {"), (1, "  cluster = { name: a }"), (0, "# cluster {"), (0, "")] {
+        let clustered =
+            "port: 4222\n\ncluster {\n  routes: [\n    \"nats://n-0.n:6222\"\n    \"nats://n-1.n:6222\"\n  ]\n}\n";
+        for (expected, text) in
+            [(2, clustered), (1, "cluster: {"), (1, "  cluster = { name: a }"), (0, "# cluster {"), (0, "")]
+        {
             assert_eq!(routes_in(text), expected, "{text}");
         }
     }

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn termination_begins_a_grace_period_before_the_deletion_timestamp() {
-        let metadata = json!({"name": "n-0", "deletionTimestamp": "1970-01-01T00:10:00Z", "deletionGracePeriodSeconds": 150});
+        let metadata =
+            json!({"name": "n-0", "deletionTimestamp": "1970-01-01T00:10:00Z", "deletionGracePeriodSeconds": 150});
         assert_eq!(state(json!({"metadata": metadata})).terminating, Some(Time::from_millis(450_000)));
     }
 }

@@ -59,8 +59,7 @@ fn stream_violation(
     if complete.without(server).is_empty() {
         return Some("has no other complete replica");
     }
-    let loses_quorum = stream.leader.is_some()
-        && stream.peers.len() > 2
-        && left.and(stream.peers).len() < stream.peers.majority();
+    let loses_quorum =
+        stream.leader.is_some() && stream.peers.len() > 2 && left.and(stream.peers).len() < stream.peers.majority();
     loses_quorum.then_some("loses its quorum")
 }
