@@ -2,6 +2,10 @@
 
 use crate::quantity::Bytes;
 
+/// The fewest servers that form a cluster: a majority is left when one is lost. Fewer must not have a cluster block, or
+/// they would never elect a leader.
+pub const SMALLEST_CLUSTER: u32 = 3;
+
 /// A NATS cluster as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {

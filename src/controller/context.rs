@@ -53,7 +53,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn settled() -> Self {
+    pub(super) fn resolved() -> Self {
         Self { again: Action::await_change(), outcome: telemetry::Outcome::Success }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use async_nats::ServerAddr;
 use kube::ResourceExt;
-use nats_manager_api::{NamespacedName, Nats, SettledCluster, naming};
+use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, SMALLEST_CLUSTER, naming};
 use nats_manager_jetstream as jetstream;
 use nats_manager_planner::{
     Version,
@@ -34,7 +34,7 @@ pub(super) struct Subject<'a> {
     pub(super) nats: &'a Nats,
     pub(super) id: &'a NamespacedName,
     pub(super) observed: &'a Observed,
-    pub(super) cluster: &'a SettledCluster,
+    pub(super) cluster: &'a ResolvedCluster,
     pub(super) account: Option<&'a SystemAccount>,
 }
 
@@ -121,7 +121,7 @@ impl Questions<'_> {
     /// Asks the API for the names of all streams. A standalone server is asked at its Pod: the Service may lead to a
     /// server that is to join it.
     async fn streams(&self, plan: &Plan) -> Result<StreamNames, ReconcileError> {
-        let address = match self.first_server().filter(|_| plan.members < SettledCluster::SMALLEST_CLUSTER) {
+        let address = match self.first_server().filter(|_| plan.members < SMALLEST_CLUSTER) {
             Some(address) => address,
             None => self.context.jetstream_address(self.subject.id)?,
         };

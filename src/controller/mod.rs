@@ -5,7 +5,7 @@
 //! | stage | in -> out | I/O |
 //! |---|---|---|
 //! | [`observe`] | watch caches -> the actual state | caches |
-//! | [`resolve`](nats_manager_api::settle()) | spec, actual state, cluster facts -> resolved cluster, or why not | none |
+//! | [`resolve`](nats_manager_api::resolve()) | spec, actual state, cluster facts -> resolved cluster, or why not | none |
 //! | `poll` | the servers' answers, when due -> a snapshot | monitoring ports |
 //! | [`assess`](nats_manager_planner::health) | snapshots -> what is wrong, and since when | none |
 //! | [`plan`](nats_manager_planner::plan) | all of it -> the resources' shape, and at most one action | none |

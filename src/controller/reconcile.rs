@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Duration, time::Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use nats_manager_api::{
-    NamespacedName, Nats, SettledCluster, naming,
+    NamespacedName, Nats, ResolvedCluster, naming, resolve,
     rules::{self, Violation},
-    settle,
 };
 use nats_manager_planner::{
     health::MissingStreams,
@@ -142,7 +141,7 @@ fn pause(context: &Context, memory: &Memory, carried: &Carried) -> Duration {
 #[derive(Debug, thiserror::Error)]
 enum CarryOutError {
     #[error(transparent)]
-    InvalidSpec(#[from] nats_manager_api::Undeployable),
+    InvalidSpec(#[from] nats_manager_api::InvalidSpec),
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
@@ -166,7 +165,7 @@ async fn carry_out(
     }
     let observed = observe(&context.watches, id, nats);
     *nats = context.report.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
-    let cluster = settle(nats, &observed.surroundings, observed.new_spread())?;
+    let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let decision = decide(context, memory, subject).await?;
@@ -189,7 +188,7 @@ async fn carry_out(
         failure,
         counted_servers: memory.count_servers(applied),
         missing_streams: memory.missing_streams.clone(),
-        policy: rules::check(&nats.spec, &observed.surroundings).policy().cloned().collect(),
+        policy: rules::check(&nats.spec, &observed.cluster_facts).policy().cloned().collect(),
         size: cluster.size,
         plan: last_plan,
         is_settled,
@@ -258,7 +257,7 @@ pub(super) async fn keep(
 async fn build_and_apply(
     context: &Context,
     observed: &Observed,
-    cluster: &SettledCluster,
+    cluster: &ResolvedCluster,
     account: Option<&SystemAccount>,
     plan: &Plan,
 ) -> Result<Applied, ReconcileError> {
@@ -295,7 +294,7 @@ async fn check_reloads(
     context: &Context,
     memory: &mut Memory,
     observed: &Observed,
-    cluster: &SettledCluster,
+    cluster: &ResolvedCluster,
     account: Option<&SystemAccount>,
     decision: &Decision,
 ) -> Option<String> {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 use nats_manager_jetstream::{Credentials, Target, config_digests};
 use nats_manager_planner::{actual::Kind, plan::Plan, snapshot::Unreachable};
 
@@ -56,7 +56,7 @@ impl Reloads {
     /// Asks the servers of `cluster` whether they have its configuration, if that is not known yet.
     pub(super) async fn check(
         &mut self,
-        cluster: &SettledCluster,
+        cluster: &ResolvedCluster,
         plan: &Plan,
         credentials: &Credentials,
         targets: &[Target],

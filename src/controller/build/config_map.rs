@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 use nats_manager_planner::{
     actual::{ConfigKey, Kind},
     plan::Plan,
@@ -13,7 +13,7 @@ use super::{metadata, nats_conf};
 
 /// Builds the ConfigMap: the key that fresh clusters read, and the one of a cluster that was formed from a standalone
 /// server.
-pub(super) fn build(cluster: &SettledCluster, plan: &Plan) -> ConfigMap {
+pub(super) fn build(cluster: &ResolvedCluster, plan: &Plan) -> ConfigMap {
     let main_routes = if plan.main_kind == Kind::Clustered { plan.routes } else { 0 };
     let mut keys = BTreeMap::from([(nats_conf::file(ConfigKey::Main).to_owned(), text(cluster, plan, main_routes))]);
     if plan.variant.key == ConfigKey::Clustered {
@@ -26,6 +26,6 @@ pub(super) fn build(cluster: &SettledCluster, plan: &Plan) -> ConfigMap {
     })
 }
 
-fn text(cluster: &SettledCluster, plan: &Plan, routes: u32) -> String {
+fn text(cluster: &ResolvedCluster, plan: &Plan, routes: u32) -> String {
     nats_conf::text(cluster, nats_conf::Layout { routes, memory_store: plan.memory_store })
 }

@@ -9,7 +9,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
-use nats_manager_api::{RawQuantity, SettledCluster};
+use nats_manager_api::{RawQuantity, ResolvedCluster};
 use nats_manager_planner::actual::ConfigKey;
 
 use super::{nats_conf, secret::RESOLVER_KEY, service, stateful_set};
@@ -26,11 +26,11 @@ const GO_MEMORY_SHARE: u64 = 80;
 const STARTUP_PROBES: i32 = 8640;
 
 /// In the order of old: the first is the one that `kubectl logs` shows unasked.
-pub(super) fn all(cluster: &SettledCluster, images: &Images, key: ConfigKey) -> Vec<Container> {
+pub(super) fn all(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Vec<Container> {
     vec![config_reloader(images, key), exporter(images), server(cluster, images, key)]
 }
 
-fn server(cluster: &SettledCluster, images: &Images, key: ConfigKey) -> Container {
+fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Container {
     Container {
         command: Some(words(["nats-server", "--config", &config_file(key)])),
         env: Some(environment(cluster)),
@@ -123,7 +123,7 @@ fn exporter(images: &Images) -> Container {
     }
 }
 
-fn environment(cluster: &SettledCluster) -> Vec<EnvVar> {
+fn environment(cluster: &ResolvedCluster) -> Vec<EnvVar> {
     let field = |name: &str, path: &str| EnvVar {
         name: name.to_owned(),
         value_from: Some(EnvVarSource {

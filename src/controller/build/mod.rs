@@ -1,4 +1,4 @@
-//! From a settled cluster to the objects that run it: pure functions, a file a kind.
+//! From a resolved cluster to the objects that run it: pure functions, a file a kind.
 //!
 //! Names, labels, selectors and ports are the contract's. What cannot change in a running cluster
 //! (the selector, the service name, the pod management policy, the claim template) stays byte for
@@ -23,7 +23,7 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::core::DynamicObject;
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 use nats_manager_planner::plan::Plan;
 
 use crate::settings::Images;
@@ -54,7 +54,7 @@ pub struct Children {
 }
 
 /// Builds the resources of `cluster` as the plan has them now.
-pub fn build(cluster: &SettledCluster, plan: &Plan, images: &Images, account: &SystemAccount) -> Children {
+pub fn build(cluster: &ResolvedCluster, plan: &Plan, images: &Images, account: &SystemAccount) -> Children {
     Children {
         secret: secret::build(cluster, account),
         config_map: config_map::build(cluster, plan),

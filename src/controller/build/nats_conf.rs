@@ -17,7 +17,7 @@ mod digest;
 
 use std::fmt::{Display, Write};
 
-use nats_manager_api::{Bytes, FileStore, SettledCluster};
+use nats_manager_api::{Bytes, FileStore, ResolvedCluster};
 use nats_manager_planner::actual::ConfigKey;
 
 use super::{metadata, secret::RESOLVER_KEY};
@@ -99,7 +99,7 @@ enum Change {
 }
 
 /// The configuration that the servers of `cluster` read.
-pub(super) fn text(cluster: &SettledCluster, layout: Layout) -> String {
+pub(super) fn text(cluster: &ResolvedCluster, layout: Layout) -> String {
     let config = Config::of(cluster, layout);
     let mut text = format!("# Made by nats-manager from the NATS resource {}; edits are undone.\n", cluster.id);
     write_settings(&mut text, "", &config.top);
@@ -113,7 +113,7 @@ pub(super) fn text(cluster: &SettledCluster, layout: Layout) -> String {
 }
 
 /// The hash over what only a restart can change.
-pub(super) fn restart_hash(cluster: &SettledCluster, layout: Layout) -> String {
+pub(super) fn restart_hash(cluster: &ResolvedCluster, layout: Layout) -> String {
     let config = Config::of(cluster, layout);
     let blocks =
         [("", Some(&config.top)), ("jetstream.", Some(&config.jet_stream)), ("cluster.", config.cluster.as_ref())];
@@ -127,7 +127,7 @@ pub(super) fn restart_hash(cluster: &SettledCluster, layout: Layout) -> String {
 }
 
 impl Config {
-    fn of(cluster: &SettledCluster, layout: Layout) -> Self {
+    fn of(cluster: &ResolvedCluster, layout: Layout) -> Self {
         Self {
             top: top(cluster),
             jet_stream: jet_stream(cluster, layout.memory_store),
@@ -136,7 +136,7 @@ impl Config {
     }
 }
 
-fn top(cluster: &SettledCluster) -> Vec<Setting> {
+fn top(cluster: &ResolvedCluster) -> Vec<Setting> {
     let mut settings = vec![
         restart("server_name", "$SERVER_NAME"),
         restart("port", CLIENT_PORT),
@@ -152,7 +152,7 @@ fn top(cluster: &SettledCluster) -> Vec<Setting> {
     settings
 }
 
-fn jet_stream(cluster: &SettledCluster, memory_store: u64) -> Vec<Setting> {
+fn jet_stream(cluster: &ResolvedCluster, memory_store: u64) -> Vec<Setting> {
     let file_store = match &cluster.file_store {
         FileStore::Volume { size, .. } => *size,
         FileStore::MemoryOnly => Bytes::default(),
@@ -165,7 +165,7 @@ fn jet_stream(cluster: &SettledCluster, memory_store: u64) -> Vec<Setting> {
     ]
 }
 
-fn routing(cluster: &SettledCluster, servers: u32) -> Vec<Setting> {
+fn routing(cluster: &ResolvedCluster, servers: u32) -> Vec<Setting> {
     let id = &cluster.id;
     let routes: Vec<String> = (0..servers)
         .map(|ordinal| quoted(&format!("nats://{}.{}:{CLUSTER_PORT}", id.server(ordinal), id.host())))

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 use nats_manager_jetstream::{Credentials, is_equivalent_config};
 use rand::distr::{Alphanumeric, SampleString};
 
@@ -79,7 +79,7 @@ impl fmt::Debug for SystemAccount {
     }
 }
 
-pub(super) fn build(cluster: &SettledCluster, account: &SystemAccount) -> Secret {
+pub(super) fn build(cluster: &ResolvedCluster, account: &SystemAccount) -> Secret {
     let data = |content| Some(BTreeMap::from([(RESOLVER_KEY.to_owned(), ByteString(content))]));
     // Stamped while the value is empty: the hash says nothing about the password.
     let mut secret = metadata::stamped(Secret {

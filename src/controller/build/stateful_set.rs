@@ -11,7 +11,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use nats_manager_api::{Bytes, FileStore, SettledCluster, naming};
+use nats_manager_api::{Bytes, FileStore, ResolvedCluster, naming};
 use nats_manager_planner::{
     actual::Kind,
     plan::{Plan, Variant},
@@ -34,7 +34,7 @@ const TEMPORARY_STORE_SIZE: Bytes = Bytes::gibi(1);
 const GRACE_PERIOD: i64 = 150;
 
 /// Builds the StatefulSet with replicas, partition, template and records of the plan.
-pub(super) fn build(cluster: &SettledCluster, images: &Images, plan: &Plan) -> StatefulSet {
+pub(super) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> StatefulSet {
     let mut annotations = metadata::annotations(
         cluster,
         [
@@ -66,7 +66,7 @@ pub(super) fn build(cluster: &SettledCluster, images: &Images, plan: &Plan) -> S
 }
 
 /// Returns the hash of the Pod template for a configuration variant and a memory store in bytes.
-pub fn template_hash(cluster: &SettledCluster, images: &Images, variant: Variant, memory_store: u64) -> String {
+pub fn template_hash(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> String {
     hash(&template(cluster, images, variant, memory_store))
 }
 
@@ -91,14 +91,14 @@ fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
 }
 
 /// The volume of JetStream's files: the claim's name where there is one.
-pub(super) fn store_volume(cluster: &SettledCluster) -> String {
+pub(super) fn store_volume(cluster: &ResolvedCluster) -> String {
     match cluster.file_store {
         FileStore::Volume { .. } => cluster.id.claim_template(),
         FileStore::MemoryOnly => TEMPORARY_STORE.to_owned(),
     }
 }
 
-fn template(cluster: &SettledCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
+fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
     // The number of routes is no part of what needs a restart.
     let routes = u32::from(variant.kind == Kind::Clustered);
     let layout = nats_conf::Layout { routes, memory_store };
@@ -147,7 +147,7 @@ fn template(cluster: &SettledCluster, images: &Images, variant: Variant, memory_
     }
 }
 
-fn volumes(cluster: &SettledCluster) -> Vec<Volume> {
+fn volumes(cluster: &ResolvedCluster) -> Vec<Volume> {
     let volume = |name: &str| Volume { name: name.to_owned(), ..Volume::default() };
     let mut volumes = vec![
         Volume {
@@ -178,7 +178,7 @@ fn volumes(cluster: &SettledCluster) -> Vec<Volume> {
     volumes
 }
 
-fn claim_template(cluster: &SettledCluster) -> Option<PersistentVolumeClaim> {
+fn claim_template(cluster: &ResolvedCluster) -> Option<PersistentVolumeClaim> {
     let FileStore::Volume { size, class } = &cluster.file_store else { return None };
     let requests = [("storage".to_owned(), Quantity(size.to_string()))].into();
     Some(PersistentVolumeClaim {

@@ -2,37 +2,37 @@
 
 use k8s_openapi::api::core::v1::{PodSpec, Volume};
 use nats_manager_api::{
-    Bytes, DeployedMemoryStore, FileStore, Nats, NatsSpec, Spread, naming, rules::Surroundings, settle,
+    Bytes, DeployedMemoryStore, FileStore, Nats, NatsSpec, Spread, naming, resolve, rules::ClusterFacts,
 };
 use nats_manager_planner::{Time, actual::Kind, plan::Variant, snapshot::PeerId};
 use serde_json::json;
 
 use super::*;
 
-fn cluster(spec: serde_json::Value) -> SettledCluster {
+fn cluster(spec: serde_json::Value) -> ResolvedCluster {
     let mut nats = Nats::new("eventing-nats", serde_json::from_value::<NatsSpec>(spec).unwrap());
     nats.metadata.namespace = Some("kyma-system".to_owned());
     nats.metadata.uid = Some("uid".to_owned());
-    settle(&nats, &Surroundings::default(), Spread::Soft).unwrap()
+    resolve(&nats, &ClusterFacts::default(), Spread::Soft).unwrap()
 }
 
 fn images() -> Images {
     Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() }
 }
 
-fn fresh(cluster: &SettledCluster) -> Plan {
+fn fresh(cluster: &ResolvedCluster) -> Plan {
     Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get())
 }
 
-fn built(cluster: &SettledCluster) -> Children {
+fn built(cluster: &ResolvedCluster) -> Children {
     built_with(cluster, &fresh(cluster))
 }
 
-fn built_with(cluster: &SettledCluster, plan: &Plan) -> Children {
+fn built_with(cluster: &ResolvedCluster, plan: &Plan) -> Children {
     build(cluster, plan, &images(), &SystemAccount::with_password("password"))
 }
 
-fn layout(cluster: &SettledCluster) -> Layout {
+fn layout(cluster: &ResolvedCluster) -> Layout {
     let plan = fresh(cluster);
     Layout { routes: plan.routes, memory_store: plan.memory_store }
 }
@@ -112,7 +112,7 @@ fn the_secret_tells_nothing_of_its_content() {
 
 #[test]
 fn a_hard_spread_leaves_a_pod_pending_and_does_not_count_broken_nodes() {
-    let hard = SettledCluster { spread: Spread::Hard, ..cluster(json!({})) };
+    let hard = ResolvedCluster { spread: Spread::Hard, ..cluster(json!({})) };
     let children = built(&hard);
     for constraint in pod(&children).topology_spread_constraints.as_ref().unwrap() {
         assert_eq!(constraint.when_unsatisfiable, "DoNotSchedule");
@@ -145,7 +145,7 @@ fn a_lowered_memory_store_restarts_the_servers() {
     let default = cluster(json!({}));
     assert_eq!(template_annotation(&built(&default), naming::RESTARTED_FOR_MEMORY_STORE), None);
     let deployed = DeployedMemoryStore { configured: Some(Bytes::gibi(1)), restarted_for: None };
-    let lowered = SettledCluster { deployed_memory_store: deployed, ..default };
+    let lowered = ResolvedCluster { deployed_memory_store: deployed, ..default };
     let plan = Plan { memory_store: Bytes::mebi(20).get(), ..fresh(&lowered) };
     let annotation = built_with(&lowered, &plan);
     assert_eq!(template_annotation(&annotation, naming::RESTARTED_FOR_MEMORY_STORE), Some("20971520"));
@@ -154,7 +154,7 @@ fn a_lowered_memory_store_restarts_the_servers() {
 #[test]
 fn go_is_told_of_a_memory_limit_where_there_is_one() {
     let limit = |memory_limit: Bytes| {
-        let children = built(&SettledCluster { memory_limit, ..cluster(json!({})) });
+        let children = built(&ResolvedCluster { memory_limit, ..cluster(json!({})) });
         let environment = pod(&children).containers[2].env.clone().unwrap();
         environment.into_iter().find(|variable| variable.name == "GOMEMLIMIT").and_then(|variable| variable.value)
     };
@@ -166,7 +166,7 @@ fn go_is_told_of_a_memory_limit_where_there_is_one() {
 fn the_class_of_a_volume_is_left_to_the_cluster_unless_one_is_named() {
     let class = |class: Option<&str>| {
         let file_store = FileStore::Volume { size: Bytes::gibi(1), class: class.map(str::to_owned) };
-        let children = built(&SettledCluster { file_store, ..cluster(json!({})) });
+        let children = built(&ResolvedCluster { file_store, ..cluster(json!({})) });
         let claims = children.stateful_set.spec.unwrap().volume_claim_templates.unwrap();
         claims[0].spec.as_ref().unwrap().storage_class_name.clone()
     };

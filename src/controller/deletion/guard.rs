@@ -70,7 +70,7 @@ pub(in crate::controller) async fn decide(
 
 /// Returns whether no data can exist: no NATS container ever started, or there is no PVC.
 async fn nothing_to_lose(client: &Client, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
-    let deployed = observed.surroundings.deployed.as_ref();
+    let deployed = observed.cluster_facts.deployed.as_ref();
     let memory_only = deployed.is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
     let no_pvcs = !memory_only && pvcs::list(client, id).await?.is_empty();
     Ok(no_pvcs || never_started(client, id, &observed.actual).await?)

@@ -20,7 +20,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time as KubernetesTime,
 };
 use kube::{ResourceExt, api::DynamicObject};
-use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::Surroundings};
+use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
 use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 
 pub(super) use self::{failed_create::failed_create, pods::pod_state};
@@ -32,7 +32,7 @@ pub struct Observed {
     /// The children as they are.
     pub live: Live,
     /// What the rules depend on.
-    pub surroundings: Surroundings,
+    pub cluster_facts: ClusterFacts,
     /// What the plan depends on.
     pub actual: ActualState,
     /// Peers that were removed from the meta group, and when, as recorded.
@@ -65,9 +65,9 @@ pub fn observe(watches: &Watches, id: &NamespacedName, nats: &Nats) -> Observed 
     let live = Live::cached(watches);
     let pods = watches.pods.state();
     let pvcs = watches.pvcs.state();
-    let mut surroundings = cached_surroundings(watches);
-    if surroundings.deployed.is_none() {
-        surroundings.deployed = deployed::by_pvcs(&pvcs);
+    let mut cluster_facts = cached_surroundings(watches);
+    if cluster_facts.deployed.is_none() {
+        cluster_facts.deployed = deployed::by_pvcs(&pvcs);
     }
     let status = nats.status.as_ref();
     let objects = actual::Objects {
@@ -83,19 +83,19 @@ pub fn observe(watches: &Watches, id: &NamespacedName, nats: &Nats) -> Observed 
         actual,
         removed: actual::removed_peers(id, live.stateful_set.as_deref()),
         live,
-        surroundings,
+        cluster_facts,
         addresses: pods.iter().filter_map(|pod| address(pod)).collect(),
         node_zones: watches.zones.snapshot(),
     }
 }
 
 /// What the caches say around the one resource: enough for the rules.
-pub fn cached_surroundings(watches: &Watches) -> Surroundings {
-    Surroundings {
+pub fn cached_surroundings(watches: &Watches) -> ClusterFacts {
+    ClusterFacts {
         provider: provider(watches.shoot_info.get().as_deref()),
         deployed: watches.stateful_set.get().as_deref().and_then(deployed::by_stateful_set),
         zones: Some(count_zones(watches.zones.snapshot().values())),
-        ..Surroundings::default()
+        ..ClusterFacts::default()
     }
 }
 

@@ -4,13 +4,13 @@
 //! name: that needs the least permission, and shows a child too that lost its labels or was made by
 //! somebody else.
 
+mod cluster_facts;
 mod echo;
 mod feed;
 mod follow;
 mod named;
 mod pods;
 mod pvcs;
-mod surroundings;
 
 use std::sync::Arc;
 
@@ -38,9 +38,9 @@ use tokio::sync::broadcast;
 pub(crate) use self::feed::Feed;
 pub(crate) use self::follow::{Follower, by_name, events, lean};
 pub use self::{
+    cluster_facts::{Istio, Zones},
     echo::LastWords,
     named::{Named, is_older},
-    surroundings::{Istio, Zones},
 };
 use crate::{
     controller::predecessor,
@@ -157,8 +157,8 @@ pub fn watches(
     all.push(child(
         follower("configmaps", "shoot-info"),
         client,
-        surroundings::SHOOT_INFO_NAMESPACE,
-        surroundings::SHOOT_INFO,
+        cluster_facts::SHOOT_INFO_NAMESPACE,
+        cluster_facts::SHOOT_INFO,
         &watches,
         |all| &all.shoot_info,
     ));
@@ -171,9 +171,9 @@ pub fn watches(
     let config = predecessor::watch_config();
     let api = Api::namespaced(client.clone(), &places.own_namespace);
     all.push(pods::follow_pods(follower("pods", "manager-pods"), api, config, predecessors_writer).boxed());
-    all.push(surroundings::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
+    all.push(cluster_facts::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
     let istio = follower("customresourcedefinitions", "istio");
-    all.push(surroundings::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());
+    all.push(cluster_facts::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());
     (watches, all.collect::<()>().boxed())
 }
 

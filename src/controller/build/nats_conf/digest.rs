@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use nats_manager_api::{Amount, NamespacedName, SettledCluster};
+use nats_manager_api::{Amount, NamespacedName, ResolvedCluster};
 use nats_manager_jetstream::Credentials;
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ enum Value {
 /// The digest of the configuration that a server of `cluster` is to have, where the system account's
 /// user is the only one.
 pub(in crate::controller) fn of(
-    cluster: &SettledCluster,
+    cluster: &ResolvedCluster,
     layout: Layout,
     credentials: &Credentials,
     server: &str,

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    deployed::{Deployed, FileStore, Spread},
+    deployed::{Deployed, FileStore, SMALLEST_CLUSTER, Spread},
     naming::NamespacedName,
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
-    rules::{self, Class, Surroundings, Violation, metadata},
+    rules::{self, Class, ClusterFacts, Violation, metadata},
 };
 
 /// A NATS cluster that can be deployed. Whoever has one parses nothing any more.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SettledCluster {
+pub struct ResolvedCluster {
     /// The resource's name and namespace, which name all objects.
     pub id: NamespacedName,
     /// The resource's uid, for the owner references.
@@ -53,37 +53,33 @@ pub struct DeployedMemoryStore {
 /// Why a resource cannot be deployed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(.0))]
-pub struct Undeployable(pub Vec<Violation>);
+pub struct InvalidSpec(pub Vec<Violation>);
 
-impl SettledCluster {
-    /// The fewest servers that form a cluster: a majority is left when one is lost. Fewer must not have a
-    /// cluster block, or they would never elect a leader.
-    pub const SMALLEST_CLUSTER: u32 = 3;
-
+impl ResolvedCluster {
     /// Whether the servers form a cluster.
     pub fn is_clustered(&self) -> bool {
-        self.size >= Self::SMALLEST_CLUSTER
+        self.size >= SMALLEST_CLUSTER
     }
 }
 
-/// Settles a resource among its surroundings. `new_spread` is how a cluster that does not exist
+/// Resolves a resource with the cluster facts around it. `new_spread` is how a cluster that does not exist
 /// yet is to be spread; one that exists keeps what it has.
-pub fn settle(nats: &Nats, surroundings: &Surroundings, new_spread: Spread) -> Result<SettledCluster, Undeployable> {
+pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
     let spec = &nats.spec;
-    let undeployable: Vec<Violation> = rules::check(spec, surroundings).undeployable().cloned().collect();
-    if !undeployable.is_empty() {
-        return Err(Undeployable(undeployable));
+    let invalid: Vec<Violation> = rules::check(spec, cluster_facts).invalid().cloned().collect();
+    if !invalid.is_empty() {
+        return Err(InvalidSpec(invalid));
     }
-    let one = |violation| Undeployable(vec![violation]);
-    let deployed = surroundings.deployed.as_ref();
+    let one = |violation| InvalidSpec(vec![violation]);
+    let deployed = cluster_facts.deployed.as_ref();
     let memory_store = rules::memory_store(&spec.jet_stream.mem_storage).map_err(one)?;
     let resources = spec.resources.completed();
     let limits = resources.limits.unwrap_or_default();
     let memory_limit = limits.get("memory").and_then(bytes_rounded_up).ok_or_else(|| {
-        one(Violation::forbidden("spec.resources.limits.memory", Class::Undeployable, "must be a number of bytes"))
+        one(Violation::forbidden("spec.resources.limits.memory", Class::Invalid, "must be a number of bytes"))
     })?;
     let own_labels = metadata::own_labels();
-    Ok(SettledCluster {
+    Ok(ResolvedCluster {
         id: NamespacedName::new(
             nats.metadata.namespace.clone().unwrap_or_default(),
             nats.metadata.name.clone().unwrap_or_default(),
@@ -91,7 +87,7 @@ pub fn settle(nats: &Nats, surroundings: &Surroundings, new_spread: Spread) -> R
         uid: nats.metadata.uid.clone().unwrap_or_default(),
         size: size(spec).map_err(one)?,
         memory_store,
-        file_store: rules::deployed_or_wanted_file_store(&spec.jet_stream.file_storage, surroundings).map_err(one)?,
+        file_store: rules::deployed_or_wanted_file_store(&spec.jet_stream.file_storage, cluster_facts).map_err(one)?,
         logging: spec.logging.clone(),
         limits,
         requests: resources.requests.unwrap_or_default(),
@@ -120,7 +116,7 @@ impl DeployedMemoryStore {
 
 fn size(spec: &NatsSpec) -> Result<u32, Violation> {
     u32::try_from(spec.cluster.size)
-        .map_err(|_| Violation::invalid("spec.cluster.size", Class::Undeployable, spec.cluster.size, "must be 1 to 99"))
+        .map_err(|_| Violation::invalid("spec.cluster.size", Class::Invalid, spec.cluster.size, "must be 1 to 99"))
 }
 
 /// A limit with a fraction of a byte is what the kubelet rounds up too.

@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
-    Bytes, Deployed, FileStore, Nats, Provider, SettledCluster, Spread, Undeployable,
-    rules::{Class, Surroundings},
-    settle,
+    Bytes, Deployed, FileStore, InvalidSpec, Nats, Provider, ResolvedCluster, Spread, resolve,
+    rules::{Class, ClusterFacts},
 };
 use serde::de::DeserializeOwned;
 
@@ -21,12 +20,12 @@ fn nats(spec: &str) -> Nats {
     nats
 }
 
-fn settled_in(surroundings: &Surroundings, spec: &str) -> SettledCluster {
-    settle(&nats(spec), surroundings, Spread::Soft).unwrap()
+fn resolved_in(cluster_facts: &ClusterFacts, spec: &str) -> ResolvedCluster {
+    resolve(&nats(spec), cluster_facts, Spread::Soft).unwrap()
 }
 
-fn settled(spec: &str) -> SettledCluster {
-    settled_in(&Surroundings::default(), spec)
+fn resolved(spec: &str) -> ResolvedCluster {
+    resolved_in(&ClusterFacts::default(), spec)
 }
 
 fn volume(size: Bytes, class: Option<&str>) -> FileStore {
@@ -37,13 +36,13 @@ fn deployed(file_store: FileStore) -> Deployed {
     Deployed { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
 }
 
-fn beside(deployed: Deployed) -> Surroundings {
-    Surroundings { deployed: Some(deployed), ..Surroundings::default() }
+fn beside(deployed: Deployed) -> ClusterFacts {
+    ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
 }
 
 #[test]
 fn an_empty_spec_is_the_default_cluster() {
-    let cluster = settled("{}");
+    let cluster = resolved("{}");
     assert_eq!(cluster.id.to_string(), "kyma-system/eventing-nats");
     assert_eq!(cluster.uid, "42");
     assert_eq!(cluster.size, 3);
@@ -54,40 +53,40 @@ fn an_empty_spec_is_the_default_cluster() {
     assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("40m", "64Mi"));
     assert_eq!(cluster.memory_limit, Bytes::gibi(1));
     assert_eq!(cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default()), None);
-    assert!(!settled("{cluster: {size: 1}}").is_clustered());
+    assert!(!resolved("{cluster: {size: 1}}").is_clustered());
 }
 
 #[test]
 fn a_file_store_without_a_size_gets_that_of_the_provider() {
-    let alicloud = Surroundings { provider: Provider::AliCloud, ..Surroundings::default() };
+    let alicloud = ClusterFacts { provider: Provider::AliCloud, ..ClusterFacts::default() };
     for spec in ["{}", "{jetStream: {fileStorage: {size: '0'}}}", "{jetStream: {fileStorage: {size: 0Gi}}}"] {
-        assert_eq!(settled(spec).file_store, volume(Bytes::gibi(1), None), "{spec}");
-        assert_eq!(settled_in(&alicloud, spec).file_store, volume(Bytes::gibi(20), None), "{spec}");
+        assert_eq!(resolved(spec).file_store, volume(Bytes::gibi(1), None), "{spec}");
+        assert_eq!(resolved_in(&alicloud, spec).file_store, volume(Bytes::gibi(20), None), "{spec}");
     }
 }
 
 #[test]
 fn a_file_store_is_as_the_spec_says_where_nothing_is_deployed() {
     let spec = "{jetStream: {fileStorage: {size: 2Gi, storageClassName: fast}}}";
-    assert_eq!(settled(spec).file_store, volume(Bytes::gibi(2), Some("fast")));
-    assert_eq!(settled("{jetStream: {fileStorage: {storageClassName: ''}}}").file_store, volume(Bytes::gibi(1), None));
-    assert_eq!(settled("{jetStream: {fileStorage: {enabled: false}}}").file_store, FileStore::MemoryOnly);
+    assert_eq!(resolved(spec).file_store, volume(Bytes::gibi(2), Some("fast")));
+    assert_eq!(resolved("{jetStream: {fileStorage: {storageClassName: ''}}}").file_store, volume(Bytes::gibi(1), None));
+    assert_eq!(resolved("{jetStream: {fileStorage: {enabled: false}}}").file_store, FileStore::MemoryOnly);
 }
 
 #[test]
 fn what_is_deployed_wins_over_the_provider_and_the_spec() {
     let kept = volume(Bytes::gibi(5), Some("old"));
-    let surroundings = Surroundings { provider: Provider::AliCloud, ..beside(deployed(kept.clone())) };
+    let cluster_facts = ClusterFacts { provider: Provider::AliCloud, ..beside(deployed(kept.clone())) };
     for spec in [
         "{}",
         "{jetStream: {fileStorage: {size: '0'}}}",
         "{jetStream: {fileStorage: {size: 7Gi, storageClassName: new}}}",
         "{jetStream: {fileStorage: {enabled: false}}}",
     ] {
-        assert_eq!(settled_in(&surroundings, spec).file_store, kept, "{spec}");
+        assert_eq!(resolved_in(&cluster_facts, spec).file_store, kept, "{spec}");
     }
     let in_memory = beside(deployed(FileStore::MemoryOnly));
-    assert_eq!(settled_in(&in_memory, "{}").file_store, FileStore::MemoryOnly);
+    assert_eq!(resolved_in(&in_memory, "{}").file_store, FileStore::MemoryOnly);
 }
 
 #[test]
@@ -103,13 +102,13 @@ fn the_memory_store_is_off_when_disabled_or_empty() {
         ("{size: 1024500m}", Some(Bytes::new(1025))),
         ("{size: 3Gi}", Some(Bytes::gibi(3))),
     ] {
-        assert_eq!(settled(&format!("{{jetStream: {{memStorage: {spec}}}}}")).memory_store, size, "{spec}");
+        assert_eq!(resolved(&format!("{{jetStream: {{memStorage: {spec}}}}}")).memory_store, size, "{spec}");
     }
 }
 
 #[test]
 fn what_the_resources_leave_out_is_filled_in() {
-    let cluster = settled("{resources: {limits: {cpu: 20m}, requests: {memory: 2Gi}}}");
+    let cluster = resolved("{resources: {limits: {cpu: 20m}, requests: {memory: 2Gi}}}");
     assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("20m", "2Gi"));
     assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("20m", "2Gi"));
     assert_eq!(cluster.memory_limit, Bytes::gibi(2));
@@ -117,7 +116,7 @@ fn what_the_resources_leave_out_is_filled_in() {
 
 #[test]
 fn labels_and_annotations_of_the_operator_are_not_the_users_to_set() {
-    let cluster = settled(
+    let cluster = resolved(
         "{labels: {a: b, app.kubernetes.io/name: mine, nats_cluster: mine, helm.sh/chart: mine},
           annotations: {c: d, prometheus.io/port: '1', nats.operator.kyma-project.io/applied-hash: x}}",
     );
@@ -127,12 +126,12 @@ fn labels_and_annotations_of_the_operator_are_not_the_users_to_set() {
 
 #[test]
 fn a_cluster_keeps_the_spread_that_it_was_made_with() {
-    let new = settle(&nats("{}"), &Surroundings::default(), Spread::Hard).unwrap();
+    let new = resolve(&nats("{}"), &ClusterFacts::default(), Spread::Hard).unwrap();
     assert_eq!(new.spread, Spread::Hard);
     for spread in [Spread::Hard, Spread::Soft] {
         let old = beside(Deployed { spread, ..deployed(volume(Bytes::gibi(1), None)) });
         for offered in [Spread::Hard, Spread::Soft] {
-            assert_eq!(settle(&nats("{}"), &old, offered).unwrap().spread, spread);
+            assert_eq!(resolve(&nats("{}"), &old, offered).unwrap().spread, spread);
         }
     }
 }
@@ -154,13 +153,13 @@ fn servers_restart_for_a_smaller_memory_store_only() {
         (gibi(1), None, "0", off),
         (off, off, "1Gi", off),
     ] {
-        let surroundings = beside(Deployed {
+        let cluster_facts = beside(Deployed {
             memory_store: told,
             restarted_for_memory_store: restarted_for,
             ..deployed(volume(Bytes::gibi(1), None))
         });
         let spec = format!("{{resources: {{limits: {{memory: 8Gi}}}}, jetStream: {{memStorage: {{size: {wanted}}}}}}}");
-        let cluster = settled_in(&surroundings, &spec);
+        let cluster = resolved_in(&cluster_facts, &spec);
         let restarted = cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default());
         assert_eq!(restarted, then, "{told:?}, {restarted_for:?} to {wanted}");
     }
@@ -170,8 +169,8 @@ fn servers_restart_for_a_smaller_memory_store_only() {
 fn what_cannot_be_deployed_is_listed_whole() {
     let spec = "{cluster: {size: 0}, jetStream: {fileStorage: {size: '-1'}}, labels: {a b: c},
                  resources: {limits: {cpu: 1, memory: much}, requests: {cpu: 2}}}";
-    let Err(Undeployable(violations)) = settle(&nats(spec), &Surroundings::default(), Spread::Soft) else {
-        panic!("it settles");
+    let Err(InvalidSpec(violations)) = resolve(&nats(spec), &ClusterFacts::default(), Spread::Soft) else {
+        panic!("it resolves");
     };
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(
@@ -185,19 +184,22 @@ fn what_cannot_be_deployed_is_listed_whole() {
         ]
     );
     // An even size is a policy.
-    assert!(violations.iter().all(|violation| violation.class == Class::Undeployable));
-    let text = Undeployable(violations).to_string();
+    assert!(violations.iter().all(|violation| violation.class == Class::Invalid));
+    let text = InvalidSpec(violations).to_string();
     assert!(text.starts_with("spec.cluster.size: Invalid value: 0: should be greater than or equal to 1; "), "{text}");
 }
 
 #[test]
 fn a_broken_policy_is_deployed() {
     let spec = "{cluster: {size: 4}, jetStream: {memStorage: {size: 2Gi}}, resources: {limits: {memory: 1500m}}}";
-    let cluster = settled(spec);
+    let cluster = resolved(spec);
     assert_eq!((cluster.size, cluster.memory_store, cluster.memory_limit.get()), (4, Some(Bytes::gibi(2)), 2));
     // Volumes that exist are large enough for the provider, whatever the spec says.
-    let small = Surroundings { provider: Provider::AliCloud, ..beside(deployed(volume(Bytes::gibi(20), None))) };
-    assert_eq!(settled_in(&small, "{jetStream: {fileStorage: {size: 1Gi}}}").file_store, volume(Bytes::gibi(20), None));
+    let small = ClusterFacts { provider: Provider::AliCloud, ..beside(deployed(volume(Bytes::gibi(20), None))) };
+    assert_eq!(
+        resolved_in(&small, "{jetStream: {fileStorage: {size: 1Gi}}}").file_store,
+        volume(Bytes::gibi(20), None)
+    );
 }
 
 /// As the Go manager leaves a CR without a file size, with fields of a schema of tomorrow.
@@ -227,11 +229,11 @@ status:
 "#;
 
 #[test]
-fn a_resource_as_the_reference_stored_it_settles() {
+fn a_resource_as_the_reference_stored_it_resolves() {
     let stored: Nats = read(STORED).unwrap();
-    let surroundings = beside(deployed(volume(Bytes::gibi(20), None)));
-    let cluster = settle(&stored, &surroundings, Spread::Hard).unwrap();
-    assert_eq!(cluster, settled_in(&surroundings, "{}"));
+    let cluster_facts = beside(deployed(volume(Bytes::gibi(20), None)));
+    let cluster = resolve(&stored, &cluster_facts, Spread::Hard).unwrap();
+    assert_eq!(cluster, resolved_in(&cluster_facts, "{}"));
     assert_eq!(stored.status.unwrap().state, "Processing");
 }
 
