@@ -301,7 +301,7 @@ impl<'a> Decision<'a> {
         let stage = match &self.slots {
             None => Stage::Unsettled,
             Some(slots) if self.servers.kind() == Kind::Clustered => scale_down::scale_down(input, replicas, slots),
-            Some(_) => form_cluster::standalone_obstacle(input, &self.servers)
+            Some(_) => form_cluster::standalone_obstacle(input, replicas)
                 .map_or_else(|| scale_down::stop(replicas - 1, &input.actual.server(replicas - 1)), Stage::Blocked),
         };
         self.settle(stage)
