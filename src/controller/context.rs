@@ -53,7 +53,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn resolved() -> Self {
+    pub(super) fn done() -> Self {
         Self { again: Action::await_change(), outcome: telemetry::Outcome::Success }
     }
 

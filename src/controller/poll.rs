@@ -161,7 +161,7 @@ mod tests {
     fn servers_that_never_answered_are_unobservable_after_a_while() {
         let unreachable = Err(Unreachable("no route".to_owned()));
         let snapshot = JetStreamSnapshot { servers: [("n-0".to_owned(), unreachable)].into(), ..Default::default() };
-        let assessment = Arc::new(Assessment { snapshot: Arc::new(snapshot), ..Assessment::default() });
+        let assessment = Arc::new(Assessment::next(None, Arc::new(snapshot), &ActualState::default()));
         let mut memory = PollMemory::default();
         for (seconds, ready, expected) in [
             (0, false, "Starting"),

@@ -46,7 +46,7 @@ pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<D
     let running = predecessor::running(context.watches.predecessors.state().iter().map(AsRef::as_ref));
     context.predecessors.note(running.as_deref());
     if running.is_some() {
-        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::settled() });
+        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::done() });
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
@@ -69,10 +69,10 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, Reco
             let mut memory = context.memory.lock().await;
             tear_down(nats, &id, context, &mut memory).await
         }
-        (true, true) => Ok(Done::settled()),
+        (true, true) => Ok(Done::done()),
         (false, false) => forbid(&nats, context).await,
         // Nothing was created for it, so nothing is to be kept; the finalizer is the predecessor's.
-        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::settled()),
+        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::done()),
     }
 }
 
@@ -81,13 +81,13 @@ async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Res
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.report.unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::settled() })
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
 }
 
 async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<Done, ReconcileError> {
     let outcome = Reconciled::Forbidden { allowed: context.places.allowed.clone() };
     context.report.status(nats, &outcome).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::settled() })
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
 }
 
 async fn deploy(
@@ -238,6 +238,7 @@ impl Carried {
             missing_streams: &self.missing_streams,
             policy: &self.policy,
             pods_not_created: self.pods_not_created.as_deref(),
+            action_failure: self.failure.as_deref(),
             reload_notice: self.reload_notice.as_deref(),
             force_rollout: is_set(nats, naming::FORCE_ROLLOUT),
         }

@@ -7,6 +7,29 @@ use std::collections::BTreeMap;
 fn main() {
     let args: Vec<u64> = std::env::args().skip(1).map(|a| a.parse().unwrap()).collect();
     let (from, count) = (args[0], args[1]);
+    if count == 0 {
+        let (s, o) = simulation::shrink(&Scenario::random(from));
+        println!(
+            "{:?} size {} {} restore {} catch_up {} streams {:?}",
+            s.rules, s.size, s.version, s.restore, s.catch_up, s.streams
+        );
+        for e in &s.events {
+            println!("  {e:?}");
+        }
+        let n = o.story.len().saturating_sub(if args.len() > 2 { 1000 } else { 12 });
+        for l in &o.story[n..] {
+            println!(
+                "{}",
+                l.replace(", waiting_for: ", ", w: ")
+                    .replace("Operation ", "")
+                    .chars()
+                    .take(if args.len() > 2 { 1000 } else { 420 })
+                    .collect::<String>()
+            );
+        }
+        println!("{:?}", o.violations.first());
+        return;
+    }
     let begin = std::time::Instant::now();
     let (mut steps, mut cov, mut ends, mut fails) =
         (0, Coverage::default(), BTreeMap::<String, (u64, u64)>::new(), BTreeMap::<String, (u64, u64)>::new());
@@ -42,19 +65,15 @@ fn main() {
     }
     let t = begin.elapsed().as_secs_f64();
     println!("{steps} steps in {t:.1} s: {:.0}/s", steps as f64 / t);
-    println!("{:#?}", cov);
-    for (k, (n, s)) in &ends {
-        println!("END {n:>5} (seed {s}) {k}");
+    if args.len() > 2 {
+        println!("{:#?}", cov);
+    }
+    if args.len() > 2 {
+        for (k, (n, s)) in &ends {
+            println!("END {n:>5} (seed {s}) {k}");
+        }
     }
     for (k, (n, s)) in &fails {
         println!("FAIL {n:>5} (seed {s}) {k}");
-    }
-    if args.len() > 2 {
-        let (s, o) = simulation::shrink(&Scenario::random(from));
-        println!("{s:#?}");
-        for l in &o.story {
-            println!("{l}");
-        }
-        println!("{:?}", o.violations);
     }
 }

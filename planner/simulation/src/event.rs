@@ -227,9 +227,8 @@ fn delete_pod(world: &mut World, server: ServerId) {
 
 fn lose_node(world: &mut World, server: ServerId, node: Node) {
     world.kubernetes.nodes[server] = node;
-    if world.kubernetes.pods[server].is_some() {
-        world.take_away(server, Actor::Other, false);
-    }
+    // Whoever took it away: it stays away because of the fault.
+    world.ledger.away[server] = Some(Actor::Other);
     world.nats.disturbed[server] = world.now;
 }
 

@@ -180,7 +180,7 @@ impl Manager {
             && self.assessment.as_ref().is_some_and(|assessment| assessment.issues.is_empty());
         let interval = if is_quiet { REST } else { BUSY };
         let is_due = self.polled_at.is_none_or(|at| world.now >= at + interval);
-        if is_due && !self.caches.actual.pods.is_empty() {
+        if is_due {
             self.poll(world);
             return true;
         }

@@ -125,7 +125,7 @@ impl Simulation {
         let stalled = self.manager.caches.stalled.into_iter().max().unwrap_or(0);
         let blind = [world.nats.blocked_ports.1, world.faults.down_until, stalled, self.manager.started];
         self.observing_since = blind.into_iter().max().unwrap_or(0).max(self.observing_since);
-        if world.faults.api.is_some_and(|(_, _, until)| world.now < until) {
+        if world.kubernetes.set.is_none() || world.faults.api.is_some_and(|(_, _, until)| world.now < until) {
             self.observing_since = world.now;
         }
         self.truth.check(&mut self.world, self.manager.assessment.as_ref(), self.observing_since);
@@ -153,7 +153,8 @@ impl Simulation {
     pub fn heal(&mut self) {
         let now = self.world.now;
         self.world.ledger.tell(now, || "faults end".to_owned());
-        self.world.faults = Faults { overwritten_until: self.world.faults.overwritten_until, ..Faults::default() };
+        let Faults { overwritten_until, down_until, .. } = self.world.faults;
+        self.world.faults = Faults { overwritten_until, down_until: down_until.min(now), ..Faults::default() };
         self.world.kubernetes.quota_until = 0;
         self.world.nats.blocked_ports.1 = 0;
         self.manager.caches.stalled = [0; 5];

@@ -99,9 +99,12 @@ impl World {
 
     /// Notes that a server is taken away, and checks that it may be.
     pub fn take_away(&mut self, server: ServerId, by: Actor, is_condemned: bool) {
-        if by == Actor::Manager && self.nats.up.contains(server) {
+        let is_up = self.nats.up.contains(server);
+        if by == Actor::Manager && is_up {
             crate::invariants::disruption::check(self, server, is_condemned);
         }
+        // One that does not serve is not made unavailable.
+        let by = if is_up { by } else { Actor::Other };
         if by == Actor::Other {
             self.nats.disturbed[server] = self.now;
         }

@@ -10,11 +10,11 @@ use super::{
     peers::{self, Ghosts},
     pvcs, repair, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
-    slots::Slots,
+    slots::{Slot, Slots},
     vacant, versions,
 };
 use crate::{
-    actual::{ConfigKey, Kind},
+    actual::{ConfigKey, Kind, SMALLEST_CLUSTER},
     version::Version,
 };
 
@@ -77,6 +77,11 @@ fn routes(kind: Kind, servers: u32) -> u32 {
     if kind == Kind::Clustered { servers } else { 0 }
 }
 
+/// The membership to record: standalone servers never count as a cluster, whatever their number.
+pub(super) fn members_of(kind: Kind, servers: u32) -> u32 {
+    if kind == Kind::Clustered { servers } else { servers.min(SMALLEST_CLUSTER - 1) }
+}
+
 struct Decision<'a> {
     input: &'a Input<'a>,
     servers: Servers<'a>,
@@ -104,6 +109,7 @@ impl<'a> Decision<'a> {
         let desired = self.input.desired.replicas;
         let (existing, wanted) = (self.servers.kind(), Kind::of(desired));
         match (self.servers.is_forming, existing == wanted) {
+            (true, _) if self.servers.is_joining => self.join_on(desired),
             (true, true) => self.back_to_standalone(desired),
             (true, false) => self.form_on(desired),
             (false, true) => self.within(desired),
@@ -135,6 +141,9 @@ impl<'a> Decision<'a> {
 
     /// From a standalone server to a cluster: the first step.
     fn form(&mut self, desired: u32) {
+        if versions::blocked(self.input).is_some() {
+            return self.within(self.servers.replicas.min(self.servers.members));
+        }
         match form_cluster::streams(self.input, desired) {
             Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
             Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
@@ -165,21 +174,27 @@ impl<'a> Decision<'a> {
 
     /// The new servers get a template that reads a key of its own; the partition keeps the first one as it is.
     fn begin_forming(&mut self, desired: u32) {
+        // Once the restart of the first server was recorded it is only finished.
+        let is_joining = self.servers.is_joining;
         self.plan.variant = Variant::FORMED;
         self.plan.replicas = desired;
         self.plan.routes = desired;
-        self.plan.main_kind = Kind::Standalone;
-        self.plan.members = 1;
-        self.plan.partition = 1;
+        self.plan.main_kind = if is_joining { self.main_kind() } else { Kind::Standalone };
+        self.plan.members = if is_joining { self.servers.members } else { 1 };
+        self.plan.partition = u32::from(!is_joining);
         self.plan.operation = Some(Operation::new(OperationKind::FormCluster, Step::Create));
     }
 
     /// The new servers exist, and the first one still runs standalone.
     fn form_on(&mut self, desired: u32) {
+        if let Some(blocked) = versions::blocked(self.input) {
+            self.plan.blocked.push(blocked);
+            return self.back_to_standalone(1);
+        }
         match form_cluster::streams(self.input, desired) {
             Streams::None => {
                 self.begin_forming(desired);
-                let stage = form_cluster::join(self.input, &self.servers);
+                let stage = form_cluster::join(self.input, &self.servers, desired);
                 self.settle(stage);
             }
             Streams::Blocked(blocked) => {
@@ -194,6 +209,38 @@ impl<'a> Decision<'a> {
             Streams::Ask => {
                 self.begin_forming(self.servers.replicas);
                 self.plan.needs_streams = true;
+            }
+        }
+    }
+
+    /// The restart of the first server as a member was recorded. It is carried out, again if need be, and cannot be
+    /// taken back but for streams that were made before it.
+    fn join_on(&mut self, desired: u32) {
+        let members = self.servers.members;
+        if Kind::of(desired) == Kind::Standalone {
+            self.plan.blocked.push(form_cluster::not_back(members, desired));
+        }
+        let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
+        let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
+        match form_cluster::streams(self.input, members) {
+            Streams::Blocked(blocked) if is_held => {
+                self.plan.blocked.push(blocked);
+                self.back_to_standalone(1);
+            }
+            Streams::None if is_held => {
+                self.begin_forming(members);
+                let stage = form_cluster::join(self.input, &self.servers, members);
+                self.settle(stage);
+            }
+            Streams::Ask if is_held => {
+                self.begin_forming(members);
+                self.plan.needs_streams = true;
+            }
+            _ => {
+                self.begin_forming(members);
+                let first = self.input.actual.server(0);
+                let operation = Operation::new(OperationKind::FormCluster, Step::Restart);
+                self.plan.operation = Some(operation.waiting_for(format!("{first} to join the cluster")).at(first));
             }
         }
     }
@@ -236,6 +283,11 @@ impl<'a> Decision<'a> {
         let is_at_rest =
             !differs && self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
         self.plan.partition = if is_closed && is_at_rest { replicas } else { gate.partition.min(replicas) };
+        if members > self.servers.replicas {
+            // Servers that come back must not get a new template all at once.
+            let held = if set.partition == set.replicas { replicas } else { set.partition.min(replicas) };
+            self.plan.partition = self.plan.partition.max(held);
+        }
         if replicas != self.servers.replicas {
             let kind = if replicas > self.servers.replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
             self.plan.operation = Some(Operation::new(kind, Step::Create));
@@ -277,7 +329,8 @@ impl<'a> Decision<'a> {
 
     fn scale(&mut self, desired: u32) -> bool {
         let (input, replicas) = (self.input, self.servers.replicas);
-        if desired == replicas {
+        // Servers that are created now would have the version that is blocked.
+        if desired == replicas || versions::blocked(input).is_some() {
             return false;
         }
         let kind = if desired > replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
@@ -353,7 +406,7 @@ impl<'a> Decision<'a> {
 
     fn resize(&mut self, replicas: u32) {
         self.plan.replicas = replicas;
-        self.plan.members = replicas;
+        self.plan.members = members_of(self.plan.variant.kind, replicas);
         self.plan.routes = routes(self.plan.variant.kind, replicas);
     }
 
@@ -364,7 +417,9 @@ impl<'a> Decision<'a> {
         }
         let is_written =
             self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
-        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        // Below the partition a Pod is created with the current revision, which may be that of the standalone server: it
+        // has to find the configuration of a member.
+        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.last_outdated().is_none());
         if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
     }
 }

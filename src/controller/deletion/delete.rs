@@ -20,7 +20,7 @@ use crate::controller::{
 
 /// A deletion could not be carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum DeleteError {
+pub(in crate::controller) enum DeleteError {
     /// The apiserver refused, or did not answer.
     #[error("cannot delete the {what}: {}", plainly(cause))]
     Refused {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
-pub use delete::DeleteError;
+pub(super) use delete::DeleteError;
 
 use super::{
     context::{Context, Done, ReconcileError, retry_after},
@@ -37,7 +37,7 @@ pub(super) async fn tear_down(
             context.metrics.set_availability_zones_used(0);
             context.metrics.set_state(None);
             *memory = Memory::default();
-            return Ok(Done::settled());
+            return Ok(Done::done());
         }
         Ok(Decision::Blocked(reason)) => Reconciled::DeletionBlocked { reason },
         Err(error) => {

@@ -49,6 +49,7 @@ fn servers_that_are_gone_have_no_metrics() {
     use std::sync::Arc;
 
     use nats_manager_planner::{
+        actual::ActualState,
         health::Assessment,
         snapshot::{JetStreamSnapshot, ServerSnapshot, StoreUsage, Unreachable},
     };
@@ -58,7 +59,7 @@ fn servers_that_are_gone_have_no_metrics() {
     let servers = ["n-0", "n-1"].map(str::to_owned).into_iter().zip(answers).collect();
     let snapshot = Arc::new(JetStreamSnapshot { servers, ..JetStreamSnapshot::default() });
     let metrics = Metrics::new();
-    metrics.0.jetstream.show(&Assessment { snapshot, ..Assessment::default() });
+    metrics.0.jetstream.show(&Assessment::next(None, snapshot, &ActualState::default()));
     let text = lines(&metrics);
     for line in [
         "nats_manager_jetstream_server_up{server=\"n-0\"} 1",

@@ -41,7 +41,7 @@ pub fn difference(world: &World) -> Option<String> {
         if pvc.is_some() != is_expected || pvc.is_some_and(|pvc| pvc.terminating) {
             return differs(&format!("PVC {server}"), &pvc);
         }
-        if world.kubernetes.nodes[server] != Node::Up {
+        if is_expected && world.kubernetes.nodes[server] != Node::Up {
             return differs(&format!("node {server}"), &world.kubernetes.nodes[server]);
         }
     }

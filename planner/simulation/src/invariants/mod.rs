@@ -7,6 +7,7 @@
 //! 4. [`crate::nats::stream`]: no acknowledged message is lost.
 //! 5. [`convergence`]: the actual state reaches the desired one, or the plan names what blocks it.
 //! 6. [`truth`]: no failure is hidden, and no outage is reported that clients do not see.
+//! 7. [`crate::nats::process`]: no server starts beside others with a version that theirs cannot be changed to.
 
 pub mod convergence;
 pub mod disruption;

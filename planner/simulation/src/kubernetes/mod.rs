@@ -87,10 +87,10 @@ impl Kubernetes {
         let spec = |set: &StatefulSet| (set.replicas, set.partition, set.on_delete, set.template);
         set.generation += u64::from(spec(&before) != spec(set));
         for pod in self.pods.iter_mut().flatten() {
-            let is_exposed = set.exposes(pod);
-            if !is_exposed {
+            let is_new = (set.condemns(pod) && !before.condemns(pod)) || !before.exposes(pod);
+            if !set.exposes(pod) {
                 pod.exposure = None;
-            } else if !before.exposes(pod) || pod.exposure.is_none() {
+            } else if is_new || pod.exposure.is_none() {
                 pod.exposure = Some(Exposure { by, since: now });
             }
         }
@@ -144,6 +144,10 @@ impl StatefulSet {
     pub fn exposes(&self, pod: &Pod) -> bool {
         let ordinal = u32::try_from(pod.ordinal).unwrap_or(u32::MAX);
         let is_outdated = pod.template != self.template;
-        ordinal >= self.replicas || (is_outdated && !self.on_delete && ordinal >= self.partition)
+        self.condemns(pod) || (is_outdated && !self.on_delete && ordinal >= self.partition)
+    }
+
+    fn condemns(&self, pod: &Pod) -> bool {
+        u32::try_from(pod.ordinal).is_ok_and(|ordinal| ordinal >= self.replicas)
     }
 }

@@ -21,6 +21,9 @@ impl Manager {
         if action.is_disruptive() && !plan.is_confirmed {
             return Ok(false);
         }
+        // Also one that fails was carried out in part.
+        self.history.record(time(world.now), action);
+        *world.ledger.coverage.actions.entry(variant(action)).or_default() += 1;
         match action {
             // The StatefulSet's fields say it all.
             Action::OpenPartition { .. } | Action::StopServers { .. } => {}
@@ -64,8 +67,6 @@ impl Manager {
                 }
             }
         }
-        self.history.record(time(world.now), action);
-        *world.ledger.coverage.actions.entry(variant(action)).or_default() += 1;
         Ok(true)
     }
 

@@ -49,7 +49,7 @@ impl Nats {
     fn knows_leader(&self, server: ServerId, now: u64) -> Option<ServerId> {
         let process = self.processes[server].filter(|process| now >= process.started + 3)?;
         let meta = self.meta.as_ref()?;
-        let stale = meta.stale.filter(|(_, until)| now < *until).map(|(leader, _)| leader);
+        let stale = meta.stale.filter(|(leader, until)| now < *until && *leader != server).map(|(leader, _)| leader);
         meta.leader.or(stale).filter(|_| process.disabled.is_none())
     }
 
@@ -162,7 +162,8 @@ impl Nats {
 
     /// Only the leader knows how far the others are; followers report each other as not current.
     fn group(&self, stream: &Stream, server: ServerId, process: Process, now: u64) -> RaftGroup {
-        let stale = stream.stale.filter(|(_, until)| now < *until).map(|(leader, _)| leader);
+        let is_stale = |(leader, until): &(ServerId, u64)| now < *until && *leader != server;
+        let stale = stream.stale.filter(is_stale).map(|(leader, _)| leader);
         let leader = stream.leader.or(stale);
         let leads = stream.leader == Some(server);
         let peer = |peer: ServerId| {

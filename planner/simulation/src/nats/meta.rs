@@ -73,6 +73,7 @@ impl Nats {
             self.meta = None;
             for stream in self.streams.iter_mut().filter(|stream| !stream.is_standalone) {
                 stream.data = [None; SERVERS];
+                stream.is_excused = true;
             }
             self.drop_lost_streams(|stream| !stream.is_standalone);
         }

@@ -36,6 +36,10 @@ impl Nats {
             }
             _ => self.stores[server].kind = Some(kind),
         }
+        let running = self.processes.iter().flatten().map(|process| process.version);
+        if let Some(text) = running.filter_map(|version| version.blocks_change(start.version)).next() {
+            self.violations.push((7, format!("{} starts with another version: {text}", self.names.server[server])));
+        }
         self.runs += 1;
         self.graceful.remove(server);
         self.processes[server] = Some(Process {
