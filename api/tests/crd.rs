@@ -4,7 +4,7 @@
 use nats_manager_api::{
     JetStreamStatus, NatsSpec, crd,
     resource::message,
-    rules::{self, Surroundings},
+    rules::{self, ClusterFacts},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -217,10 +217,10 @@ fn cases() -> Vec<Case> {
 fn the_rules_refuse_what_the_table_says() {
     let spec = |value: &Value| serde_json::from_value::<NatsSpec>(value.clone()).unwrap();
     for case in cases() {
-        let surroundings = Surroundings { jet_stream: case.holds, members: case.members, ..Surroundings::default() };
+        let cluster_facts = ClusterFacts { jet_stream: case.holds, members: case.members, ..ClusterFacts::default() };
         let findings = match &case.old {
-            Some(old) => rules::check_update(&spec(old), &spec(&case.new), &surroundings),
-            None => rules::check(&spec(&case.new), &surroundings),
+            Some(old) => rules::check_update(&spec(old), &spec(&case.new), &cluster_facts),
+            None => rules::check(&spec(&case.new), &cluster_facts),
         };
         let found = &findings.violations;
         assert_eq!(found.len(), case.refused.len(), "{}: {found:?}", case.name);

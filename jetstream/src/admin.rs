@@ -31,14 +31,14 @@ pub enum AdminError {
     /// A request failed.
     #[error("failed to {task}: {cause}")]
     Request {
-        /// What was requested: an infinitive with its object.
+        /// The request: an infinitive with its object.
         task: String,
         /// The cause.
         cause: RequestCause,
     },
 }
 
-/// Why a connection failed.
+/// The cause of a failed connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectCause {
     /// The client's error.
@@ -49,7 +49,7 @@ pub enum ConnectCause {
     Timeout,
 }
 
-/// Why a request failed.
+/// The cause of a failed request.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestCause {
     /// No server answered.

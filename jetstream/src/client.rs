@@ -183,4 +183,13 @@ mod tests {
         let many = Inventory::of((0..15).map(|index| format!("s{index:02}")).collect());
         assert_eq!((many.streams, many.names.len(), many.names[0].as_str()), (15, NAMES_KEPT, "s00"));
     }
+
+    #[test]
+    fn calls_can_be_spawned() {
+        fn is_send<T: Send>(_: &T) {}
+        let address: ServerAddr = "nats://127.0.0.1:1".parse().unwrap();
+        is_send(&stream_names(&address));
+        is_send(&inventory(&address));
+        is_send(&step_down(&address, &[]));
+    }
 }

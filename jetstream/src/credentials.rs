@@ -43,11 +43,13 @@ impl Credentials {
         parts.find_map(|part| Some(Self { user: value(part, "user")?, password: value(part, "password")? }))
     }
 
-    pub(crate) fn user(&self) -> &str {
+    /// Returns the user.
+    pub fn user(&self) -> &str {
         &self.user
     }
 
-    pub(crate) fn password(&self) -> &str {
+    /// Returns the password. It must not reach any output.
+    pub fn password(&self) -> &str {
         &self.password
     }
 }
@@ -60,7 +62,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Returns whether two texts are the same configuration for a server, whatever their layout.
-pub fn is_equivalent(one: &[u8], other: &[u8]) -> bool {
+pub fn is_equivalent_config(one: &[u8], other: &[u8]) -> bool {
     let (Ok(one), Ok(other)) = (tokens(one), tokens(other)) else { return false };
     let is_same =
         |(one, other): (&Token<'_>, &Token<'_>)| one.text == other.text && one.is_bracket() == other.is_bracket();
@@ -187,9 +189,9 @@ mod tests {
             (false, "a: {b: \"c\"}", "a: {b: \"c\"}\nd: e"),
             (false, "a: {b: \"c\"}", "a: {b: \"c"),
         ] {
-            assert_eq!(is_equivalent(one.as_bytes(), other.as_bytes()), same, "{other}");
+            assert_eq!(is_equivalent_config(one.as_bytes(), other.as_bytes()), same, "{other}");
         }
-        assert!(!is_equivalent(b"\"", b"\""), "an open quote is equivalent to nothing");
+        assert!(!is_equivalent_config(b"\"", b"\""), "an open quote is equivalent to nothing");
     }
 
     #[test]

@@ -15,5 +15,5 @@ mod poll;
 
 pub use admin::{Admin, AdminError, ConnectCause, RequestCause};
 pub use client::{ClientError, EVENTING_STREAM, Inventory, inventory, step_down, stream_names};
-pub use credentials::{Credentials, is_equivalent};
+pub use credentials::{Credentials, is_equivalent_config};
 pub use poll::{Limits, PollError, Poller, Target, config_digests};

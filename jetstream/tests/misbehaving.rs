@@ -1,125 +1,27 @@
 //! Servers that misbehave: each gives a cause within the time limit.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
+
+mod loopback;
 
 use std::{
-    convert::Infallible,
-    io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use nats_manager_jetstream::{Limits, Poller, Target};
+use loopback::{
+    Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, Silent, Truncated},
+    JSZ, Server, VARZ, ok,
+};
+use nats_manager_jetstream::{Limits, Poller, Target, config_digests};
 use nats_manager_planner::{
-    Time,
+    Time, Version,
     snapshot::{Healthz, ServerSnapshot, Unreachable},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const LIMIT: Duration = Duration::from_millis(300);
 /// Three requests, and what a busy machine adds.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-const JSZ: &str = r#"{"server_id": "NA", "total": 0}"#;
-const VARZ: &str = r#"{"server_id": "NA", "server_name": "n-0", "version": "2.14.10", "config_digest": "sha256:1"}"#;
-
-/// The behaviour of a server for one path.
-#[derive(Clone, Debug)]
-enum Behaviour {
-    /// A status line and a body.
-    Answer(&'static str, String),
-    /// A body that is shorter than announced; then the connection closes.
-    Truncated,
-    /// A chunked body without an end, made of these bytes.
-    Endless(&'static str, &'static str),
-    /// The header, and then one byte a time.
-    Drip,
-    /// Nothing, and the connection stays open.
-    Silent,
-    /// Nothing, and the connection closes.
-    Hangup,
-    /// Bytes that are not HTTP.
-    NoHttp,
-}
-
-use Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, Silent, Truncated};
-
-fn ok(body: &str) -> Behaviour {
-    Answer("200 OK", body.to_owned())
-}
-
-/// The behaviour for `/jsz`, `/varz` and `/healthz`.
-#[derive(Clone, Debug)]
-struct Server {
-    jsz: Behaviour,
-    varz: Behaviour,
-    healthz: Behaviour,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { jsz: ok(JSZ), varz: ok(VARZ), healthz: ok(r#"{"status": "ok"}"#) }
-    }
-}
-
-impl Server {
-    async fn start(self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(self.clone().serve(stream));
-            }
-        });
-        address
-    }
-
-    async fn serve(self, mut stream: TcpStream) -> io::Result<()> {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            request.push(stream.read_u8().await?);
-        }
-        let request = String::from_utf8_lossy(&request).into_owned();
-        let behaviour = match request.split([' ', '?']).nth(1) {
-            Some("/jsz") => self.jsz,
-            Some("/varz") => self.varz,
-            _ => self.healthz,
-        };
-        behaviour.play(stream).await
-    }
-}
-
-impl Behaviour {
-    async fn play(self, mut stream: TcpStream) -> io::Result<()> {
-        match self {
-            Answer(status, body) => {
-                let text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(text.as_bytes()).await
-            }
-            Truncated => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{\"server_id\": ").await,
-            Endless(start, rest) => {
-                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-                stream.write_all(format!("{head}{:x}\r\n{start}\r\n", start.len()).as_bytes()).await?;
-                let many = rest.repeat(10_000 / rest.len() + 1);
-                loop {
-                    stream.write_all(format!("{:x}\r\n{many}\r\n", many.len()).as_bytes()).await?;
-                }
-            }
-            Drip => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n").await?;
-                loop {
-                    stream.write_u8(b' ').await?;
-                    tokio::time::sleep(LIMIT / 3).await;
-                }
-            }
-            Silent => std::future::pending::<io::Result<Infallible>>().await.map(|_| ()),
-            Hangup => Ok(()),
-            NoHttp => stream.write_all(b"INFO {\"server_id\":\"NA\"}\r\n").await,
-        }
-    }
-}
 
 async fn poll(address: SocketAddr) -> Result<ServerSnapshot, String> {
     poll_within(LIMIT, target(address)).await
@@ -261,4 +163,40 @@ async fn slow_servers_do_not_hold_up_the_others_answers() {
     let snapshot = poller.poll(&targets, Time::default()).await;
     let answered: Vec<&str> = snapshot.answers().map(|(name, _)| name).collect();
     assert_eq!((snapshot.servers.len(), answered), (4, vec!["n-1", "n-3"]));
+}
+
+#[tokio::test]
+async fn version_is_requested_once_while_a_server_runs() {
+    let server = Server::default();
+    let requested = server.requested.clone();
+    let targets = [target(server.start().await)];
+    let poller = Poller::default();
+    for _ in 0..3 {
+        let snapshot = poller.poll(&targets, Time::default()).await;
+        assert_eq!(snapshot.answer("n-0").unwrap().version, Version::parse("2.14.10"));
+    }
+    let count = |path: &str| requested.lock().unwrap().iter().filter(|requested| *requested == path).count();
+    assert_eq!((count("/jsz"), count("/varz"), count("/healthz")), (3, 1, 3));
+
+    let restarted = Server { jsz: ok(&JSZ.replace("NA", "NB")), ..Server::default() };
+    let varz = ok(&VARZ.replace("NA", "NB").replace("2.14.10", "2.15.3"));
+    let targets = [target(Server { varz, ..restarted }.start().await)];
+    let snapshot = poller.poll(&targets, Time::default()).await;
+    assert_eq!(snapshot.answer("n-0").unwrap().version, Version::parse("2.15.3"));
+}
+
+#[tokio::test]
+async fn cause_that_quotes_the_answer_is_short() {
+    let jsz = ok(&format!(r#"{{"storage": "{}"}}"#, "x".repeat(10_000)));
+    let cause = poll(Server { jsz, ..Server::default() }.start().await).await.unwrap_err();
+    assert!(cause.starts_with("no usable answer: invalid type: string \"xxx") && cause.len() == 300, "{cause}");
+}
+
+#[tokio::test]
+async fn config_digest_is_that_of_varz() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let targets = [target(Server::default().start().await), Target { name: "n-1".to_owned(), ..target(closed) }];
+    let digests = config_digests(&targets).await;
+    assert_eq!(digests["n-0"], Ok("sha256:1".to_owned()));
+    assert!(digests["n-1"].is_err());
 }

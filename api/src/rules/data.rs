@@ -1,32 +1,32 @@
 //! Rules on what JetStream holds: a change that would lose data, or never come to an end, is rejected before it begins.
 
 use super::{
-    Class, Findings, Surroundings, Violation,
+    Class, ClusterFacts, Findings, Violation,
     cluster::SIZE,
     storage::{self, MEMORY_ENABLED, MEMORY_SIZE},
 };
 use crate::{
+    deployed::SMALLEST_CLUSTER,
     naming,
     resource::NatsSpec,
-    settle::SettledCluster,
     status::{JetStreamStatus, Reason},
 };
 
-const CLUSTERED: i64 = SettledCluster::SMALLEST_CLUSTER as i64;
+const CLUSTERED: i64 = SMALLEST_CLUSTER as i64;
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
-    let Some(held) = &surroundings.jet_stream else { return };
-    check_size(old.cluster.size, new.cluster.size, held, surroundings, findings);
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+    let Some(held) = &cluster_facts.jet_stream else { return };
+    check_size(old.cluster.size, new.cluster.size, held, cluster_facts, findings);
     check_memory(old, new, held, findings);
 }
 
-fn check_size(before: i64, after: i64, held: &JetStreamStatus, surroundings: &Surroundings, findings: &mut Findings) {
+fn check_size(before: i64, after: i64, held: &JetStreamStatus, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     if after == before || after % 2 == 0 {
         return; // an even size has a violation of its own
     }
     let mut refuse = |message| findings.refuse(Violation::invalid(SIZE, Class::Policy, after, message));
-    let deployed = || surroundings.deployed.as_ref().map_or(before, |deployed| deployed.size.into());
-    let existing = surroundings.members.map_or_else(|| before.max(deployed()), i64::from);
+    let deployed = || cluster_facts.deployed.as_ref().map_or(before, |deployed| deployed.size.into());
+    let existing = cluster_facts.members.map_or_else(|| before.max(deployed()), i64::from);
     if existing < CLUSTERED && after >= CLUSTERED && held.streams {
         refuse(format!(
             "cannot be set to {after} while there are streams: a restart as a cluster destroys them; \

@@ -1,8 +1,12 @@
-//! Why a server gave no usable answer.
+//! Causes for which a server has no usable answer.
 
 use std::{error::Error, io, time::Duration};
 
 use hyper::StatusCode;
+use nats_manager_planner::snapshot::Unreachable;
+
+/// The longest cause, in characters: it may quote the answer.
+const LONGEST_CAUSE: usize = 300;
 
 /// A server gave no usable answer. Messages stay constant while the cause lasts.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,13 @@ impl From<serde_json::Error> for PollError {
     fn from(error: serde_json::Error) -> Self {
         let text = error.to_string();
         Self::Unusable(text.rsplit_once(" at line ").map_or(text.as_str(), |(cause, _)| cause).to_owned())
+    }
+}
+
+impl From<PollError> for Unreachable {
+    /// Keeps the message.
+    fn from(error: PollError) -> Self {
+        Self(error.to_string().chars().take(LONGEST_CAUSE).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `/jsz`, parsed while it arrives. Only lean values are kept, so memory does not depend on the answer's size.
 //!
-//! Source: `JSInfo` in `server/monitor.go` of nats-server 2.14.2, 2.14.10 and 2.15.3. The server leaves out what is
-//! false, empty or 0.
+//! Source: `JSInfo` in `server/monitor.go` of nats-server 2.14.2, 2.14.10 and 2.15.3. Fields that are false, empty or 0
+//! are mostly absent.
 
 mod group;
 mod stream;
@@ -38,7 +38,7 @@ pub(super) fn parse(body: impl Read) -> Result<ServerSnapshot, PollError> {
     Ok(answer.into_snapshot())
 }
 
-/// What is kept of an answer.
+/// The part of an answer that is kept.
 struct Answer {
     budget: Budget,
     id: Option<String>,
@@ -49,9 +49,10 @@ struct Answer {
     storage: u64,
     reserved_storage: u64,
     meta: Option<RaftGroup>,
-    /// The number of streams and of accounts, as the server counts them.
+    /// The server's own counts.
     counted: Counted,
-    accounts: u64,
+    /// The number of accounts that are listed.
+    listed_accounts: u64,
     streams: Vec<StreamReplica>,
 }
 
@@ -100,19 +101,19 @@ impl Answer {
             reserved_storage: 0,
             meta: None,
             counted: Counted::default(),
-            accounts: 0,
+            listed_accounts: 0,
             streams: Vec::new(),
         }
     }
 
-    /// Returns what contradicts itself. Such an answer must not be taken for one of an empty server.
+    /// Returns the first contradiction. Such an answer must not be taken for that of an empty server.
     fn contradiction(&self) -> Option<&'static str> {
         let twice = self.streams.windows(2).any(|pair| pair[0].stream == pair[1].stream);
         if self.id.as_ref().is_none_or(String::is_empty) {
             Some("it has no server_id")
         } else if self.disabled && !self.streams.is_empty() {
             Some("JetStream is disabled and has streams")
-        } else if self.accounts < self.counted.accounts {
+        } else if self.listed_accounts < self.counted.accounts {
             Some("it does not list all accounts")
         } else if self.streams.is_empty() && self.counted.streams > 0 {
             Some("it counts streams and lists none")
@@ -212,7 +213,7 @@ impl Fields for Account<'_> {
     fn end<E: Error>(self) -> Result<(), E> {
         // `name` may be a tag for people; requests name an account by its `id`.
         let id = self.id.filter(|id| !id.is_empty()).or(self.name).ok_or_else(|| E::missing_field("name"))?;
-        self.answer.accounts += 1;
+        self.answer.listed_accounts += 1;
         for replica in self.answer.streams.iter_mut().skip(self.first) {
             replica.stream.account.clone_from(&id);
         }

@@ -44,7 +44,7 @@ pub struct Limits {
     pub request: Duration,
 }
 
-/// Polls servers, and caches what does not change while a server runs.
+/// Polls servers, and caches their versions by `server_id`.
 #[derive(Debug, Default)]
 pub struct Poller {
     limits: Limits,
@@ -52,7 +52,7 @@ pub struct Poller {
     identities: Mutex<BTreeMap<String, Identity>>,
 }
 
-/// What a server reports about itself once.
+/// The constant properties of a running server.
 #[derive(Clone, Debug)]
 struct Identity {
     name: String,
@@ -76,9 +76,7 @@ impl Poller {
 
     /// Polls all servers. `now` is the time at which the poll begins.
     pub async fn poll(&self, targets: &[Target], now: Time) -> JetStreamSnapshot {
-        let servers = each(targets, |target| async move {
-            self.server(&target).await.map_err(|error| Unreachable(error.to_string()))
-        });
+        let servers = each(targets, |target| async move { self.server(&target).await.map_err(Unreachable::from) });
         let servers = servers.await;
         self.keep_identities(&servers);
         JetStreamSnapshot { taken_at: now, servers }
@@ -129,7 +127,7 @@ pub async fn config_digests(targets: &[Target]) -> BTreeMap<String, Result<Strin
     let limit = Limits::default().request;
     each(targets, |target| async move {
         let variables = server::variables(target.address, limit).await;
-        variables.map(|variables| variables.config_digest).map_err(|error| Unreachable(error.to_string()))
+        variables.map(|variables| variables.config_digest).map_err(Unreachable::from)
     })
     .await
 }
@@ -146,4 +144,17 @@ where
         })
         .collect();
     stream::iter(answers).buffer_unordered(CONCURRENCY).collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_can_be_spawned() {
+        fn is_send<T: Send>(_: &T) {}
+        let poller = Poller::default();
+        is_send(&poller.poll(&[], Time::default()));
+        is_send(&config_digests(&[]));
+    }
 }

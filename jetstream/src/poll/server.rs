@@ -10,8 +10,8 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{chunks::Chunks, error::PollError, http::get, jsz};
 
-/// Not the stream leaders alone: a stream without a leader would be invisible. The server lists 1024 accounts unless it
-/// is told otherwise.
+/// Not the stream leaders alone: a stream without a leader would be invisible. Without `limit` the
+/// server lists 1024 accounts.
 const JETSTREAM: &str = "/jsz?accounts=1&streams=1&config=1&limit=100000";
 const HEALTH: &str = "/healthz";
 const VARIABLES: &str = "/varz";

@@ -63,8 +63,8 @@ impl Assessment {
         let no_heads = Heads::new();
         let streams = streams::assess(&snapshot, before.as_ref().map_or(&no_heads, |before| &before.heads));
         let mut kinds = streams.issues;
-        meta::assess(&snapshot, &expected, is_clustered(&snapshot, &expected), &mut kinds);
-        servers::assess(&snapshot, &expected, is_clustered(&snapshot, &expected), &mut kinds);
+        meta::assess(&snapshot, &expected, is_clustered(&snapshot, actual), &mut kinds);
+        servers::assess(&snapshot, &expected, is_clustered(&snapshot, actual), &mut kinds);
         let since = |kind: &IssueKind| {
             let known = previous.and_then(|previous| previous.issues.iter().find(|issue| issue.kind == *kind));
             known.map_or(taken_at, |issue| issue.since)
@@ -90,9 +90,7 @@ impl Assessment {
 
     /// Returns whether nothing is wrong but with these servers, in two polls in a row.
     pub fn is_healthy_without(&self, servers: &[&str]) -> bool {
-        self.is_proven
-            && self.issues_without(servers).next().is_none()
-            && self.before.as_ref().is_some_and(|before| before.issues.iter().all(|issue| is_about(issue, servers)))
+        self.obstacle_without(servers).is_none()
     }
 
     /// Returns the issues that are not about these servers.
@@ -102,11 +100,17 @@ impl Assessment {
 
     /// Returns why the cluster is not healthy without these servers; `None` if it is.
     pub fn obstacle_without(&self, servers: &[&str]) -> Option<String> {
-        if self.is_healthy_without(servers) {
-            return None;
+        self.obstacle_but(|issue| is_about(issue, servers))
+    }
+
+    /// Returns why the cluster is not healthy but for the tolerated issues; `None` if it is.
+    pub fn obstacle_but(&self, is_tolerated: impl Fn(&IssueKind) -> bool) -> Option<String> {
+        if let Some(first) = self.issues.iter().find(|issue| !is_tolerated(&issue.kind)) {
+            return Some(first.kind.to_string());
         }
-        let first = self.issues_without(servers).next().map(ToString::to_string);
-        Some(first.unwrap_or_else(|| "JetStream must be healthy in two polls in a row".to_owned()))
+        let was_healthy = self.before.as_ref().is_some_and(|before| before.issues.iter().all(is_tolerated));
+        let is_healthy = self.is_proven && was_healthy;
+        (!is_healthy).then(|| "JetStream must be healthy in two polls in a row".to_owned())
     }
 
     /// Returns since when an issue holds.
@@ -119,14 +123,23 @@ impl Assessment {
     pub fn keeps_quorum_without(&self, server: &str) -> bool {
         meta::keeps_quorum_without(&self.snapshot, server) && streams::keep_quorum_without(&self.snapshot, server)
     }
+
+    /// Returns whether every replicated stream keeps a replica with all messages when this server is taken away.
+    pub fn keeps_messages_without(&self, server: &str) -> bool {
+        let no_heads = Heads::new();
+        let before = self.before.as_ref().map_or(&no_heads, |before| &before.heads);
+        streams::keep_messages_without(&self.snapshot, server, before)
+    }
 }
 
-fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
+pub(crate) fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
     issue.server().is_some_and(|server| servers.contains(&server))
 }
 
-/// Returns whether the servers form a cluster, or are to.
-fn is_clustered(snapshot: &JetStreamSnapshot, expected: &[String]) -> bool {
-    let servers = u32::try_from(expected.len()).unwrap_or(u32::MAX);
-    Kind::of(servers) == Kind::Clustered || snapshot.answers().any(|(_, server)| server.meta.is_some())
+/// Returns whether the servers form a cluster, or are to. Standalone servers do not become one by their number: a
+/// StatefulSet can be scaled by hand.
+fn is_clustered(snapshot: &JetStreamSnapshot, actual: &ActualState) -> bool {
+    let replicas = actual.stateful_set.as_ref().map_or(0, |set| set.replicas);
+    Kind::of(actual.members.unwrap_or(replicas)) == Kind::Clustered
+        || snapshot.answers().any(|(_, server)| server.meta.is_some())
 }

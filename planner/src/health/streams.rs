@@ -127,3 +127,14 @@ pub(super) fn keep_quorum_without(snapshot: &JetStreamSnapshot, server: &str) ->
         configured == 1 || others + usize::from(leader != &server) > (group.peers.len() + 1).max(configured) / 2
     })
 }
+
+/// Returns whether each replicated stream has its leader on another server, or a replica there with the messages that
+/// the leader had before.
+pub(super) fn keep_messages_without(snapshot: &JetStreamSnapshot, server: &str, before: &Heads) -> bool {
+    by_stream(snapshot).iter().all(|(stream, views)| {
+        let all = claims(views);
+        let Some((leader, replica, group)) = all.first() else { return !views.iter().any(|(name, _)| *name == server) };
+        let is_complete = |peer: &Peer| before.get(stream).is_some_and(|head| is_in_sync(snapshot, views, peer, *head));
+        replica.replicas <= 1 || *leader != server || group.peers.iter().any(is_complete)
+    })
+}

@@ -1,5 +1,7 @@
 //! The driver: takes what exists through the stages, in their order of precedence.
 
+use std::collections::BTreeMap;
+
 use super::{
     Blocked, BlockedReason, Input, Operation, OperationKind, Plan, Stage, Step, Variant,
     existing::{Existing, Servers},
@@ -8,11 +10,11 @@ use super::{
     peers::{self, Ghosts},
     pvcs, repair, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
-    slots::Slots,
+    slots::{Slot, Slots},
     vacant, versions,
 };
 use crate::{
-    actual::{ConfigKey, Kind},
+    actual::{ConfigKey, Kind, SMALLEST_CLUSTER},
     version::Version,
 };
 
@@ -27,28 +29,38 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
 }
 
+impl Plan {
+    /// Returns the plan of a cluster with so many servers that has never existed. `memory_store` is in bytes.
+    pub fn fresh(replicas: u32, memory_store: u64) -> Self {
+        let kind = Kind::of(replicas);
+        Self {
+            may_build: true,
+            replicas,
+            variant: Variant::main(kind),
+            routes: routes(kind, replicas),
+            main_kind: kind,
+            members: replicas,
+            memory_store,
+            partition: replicas,
+            precondition: None,
+            removed: BTreeMap::new(),
+            action: None,
+            is_confirmed: true,
+            needs_streams: false,
+            is_settled: true,
+            operation: None,
+            blocked: Vec::new(),
+            until: None,
+        }
+    }
+}
+
 /// The plan of a cluster that is as the spec asks for.
 fn shape(input: &Input<'_>, replicas: u32) -> Plan {
-    let kind = Kind::of(replicas);
     let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
     Plan {
-        may_build: true,
-        replicas,
-        variant: Variant::main(kind),
-        routes: routes(kind, replicas),
-        main_kind: kind,
-        members: replicas,
-        memory_store: input.desired.memory_store,
-        partition: replicas,
-        precondition: None,
         removed: removed.map(|(peer, at)| (peer.clone(), *at)).collect(),
-        action: None,
-        is_confirmed: true,
-        needs_streams: false,
-        is_settled: true,
-        operation: None,
-        blocked: Vec::new(),
-        until: None,
+        ..Plan::fresh(replicas, input.desired.memory_store)
     }
 }
 
@@ -63,6 +75,11 @@ fn fresh(input: &Input<'_>) -> Plan {
 
 fn routes(kind: Kind, servers: u32) -> u32 {
     if kind == Kind::Clustered { servers } else { 0 }
+}
+
+/// The membership to record: standalone servers never count as a cluster, whatever their number.
+pub(super) fn members_of(kind: Kind, servers: u32) -> u32 {
+    if kind == Kind::Clustered { servers } else { servers.min(SMALLEST_CLUSTER - 1) }
 }
 
 struct Decision<'a> {
@@ -92,6 +109,7 @@ impl<'a> Decision<'a> {
         let desired = self.input.desired.replicas;
         let (existing, wanted) = (self.servers.kind(), Kind::of(desired));
         match (self.servers.is_forming, existing == wanted) {
+            (true, _) if self.servers.is_joining => self.join_on(desired),
             (true, true) => self.back_to_standalone(desired),
             (true, false) => self.form_on(desired),
             (false, true) => self.within(desired),
@@ -123,6 +141,9 @@ impl<'a> Decision<'a> {
 
     /// From a standalone server to a cluster: the first step.
     fn form(&mut self, desired: u32) {
+        if versions::blocked(self.input).is_some() {
+            return self.within(self.servers.replicas.min(self.servers.members));
+        }
         match form_cluster::streams(self.input, desired) {
             Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
             Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
@@ -153,21 +174,27 @@ impl<'a> Decision<'a> {
 
     /// The new servers get a template that reads a key of its own; the partition keeps the first one as it is.
     fn begin_forming(&mut self, desired: u32) {
+        // Once the restart of the first server was recorded it is only finished.
+        let is_joining = self.servers.is_joining;
         self.plan.variant = Variant::FORMED;
         self.plan.replicas = desired;
         self.plan.routes = desired;
-        self.plan.main_kind = Kind::Standalone;
-        self.plan.members = 1;
-        self.plan.partition = 1;
+        self.plan.main_kind = if is_joining { self.main_kind() } else { Kind::Standalone };
+        self.plan.members = if is_joining { self.servers.members } else { 1 };
+        self.plan.partition = u32::from(!is_joining);
         self.plan.operation = Some(Operation::new(OperationKind::FormCluster, Step::Create));
     }
 
     /// The new servers exist, and the first one still runs standalone.
     fn form_on(&mut self, desired: u32) {
+        if let Some(blocked) = versions::blocked(self.input) {
+            self.plan.blocked.push(blocked);
+            return self.back_to_standalone(1);
+        }
         match form_cluster::streams(self.input, desired) {
             Streams::None => {
                 self.begin_forming(desired);
-                let stage = form_cluster::join(self.input, &self.servers);
+                let stage = form_cluster::join(self.input, &self.servers, desired);
                 self.settle(stage);
             }
             Streams::Blocked(blocked) => {
@@ -182,6 +209,38 @@ impl<'a> Decision<'a> {
             Streams::Ask => {
                 self.begin_forming(self.servers.replicas);
                 self.plan.needs_streams = true;
+            }
+        }
+    }
+
+    /// The restart of the first server as a member was recorded. It is carried out, again if need be, and cannot be
+    /// taken back but for streams that were made before it.
+    fn join_on(&mut self, desired: u32) {
+        let members = self.servers.members;
+        if Kind::of(desired) == Kind::Standalone {
+            self.plan.blocked.push(form_cluster::not_back(members, desired));
+        }
+        let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
+        let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
+        match form_cluster::streams(self.input, members) {
+            Streams::Blocked(blocked) if is_held => {
+                self.plan.blocked.push(blocked);
+                self.back_to_standalone(1);
+            }
+            Streams::None if is_held => {
+                self.begin_forming(members);
+                let stage = form_cluster::join(self.input, &self.servers, members);
+                self.settle(stage);
+            }
+            Streams::Ask if is_held => {
+                self.begin_forming(members);
+                self.plan.needs_streams = true;
+            }
+            _ => {
+                self.begin_forming(members);
+                let first = self.input.actual.server(0);
+                let operation = Operation::new(OperationKind::FormCluster, Step::Restart);
+                self.plan.operation = Some(operation.waiting_for(format!("{first} to join the cluster")).at(first));
             }
         }
     }
@@ -224,6 +283,11 @@ impl<'a> Decision<'a> {
         let is_at_rest =
             !differs && self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
         self.plan.partition = if is_closed && is_at_rest { replicas } else { gate.partition.min(replicas) };
+        if members > self.servers.replicas {
+            // Servers that come back must not get a new template all at once.
+            let held = if set.partition == set.replicas { replicas } else { set.partition.min(replicas) };
+            self.plan.partition = self.plan.partition.max(held);
+        }
         if replicas != self.servers.replicas {
             let kind = if replicas > self.servers.replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
             self.plan.operation = Some(Operation::new(kind, Step::Create));
@@ -265,7 +329,8 @@ impl<'a> Decision<'a> {
 
     fn scale(&mut self, desired: u32) -> bool {
         let (input, replicas) = (self.input, self.servers.replicas);
-        if desired == replicas {
+        // Servers that are created now would have the version that is blocked.
+        if desired == replicas || versions::blocked(input).is_some() {
             return false;
         }
         let kind = if desired > replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
@@ -289,7 +354,7 @@ impl<'a> Decision<'a> {
         let stage = match &self.slots {
             None => Stage::Unsettled,
             Some(slots) if self.servers.kind() == Kind::Clustered => scale_down::scale_down(input, replicas, slots),
-            Some(_) => form_cluster::standalone_obstacle(input, &self.servers)
+            Some(_) => form_cluster::standalone_obstacle(input, replicas)
                 .map_or_else(|| scale_down::stop(replicas - 1, &input.actual.server(replicas - 1)), Stage::Blocked),
         };
         self.settle(stage)
@@ -341,7 +406,7 @@ impl<'a> Decision<'a> {
 
     fn resize(&mut self, replicas: u32) {
         self.plan.replicas = replicas;
-        self.plan.members = replicas;
+        self.plan.members = members_of(self.plan.variant.kind, replicas);
         self.plan.routes = routes(self.plan.variant.kind, replicas);
     }
 
@@ -352,7 +417,9 @@ impl<'a> Decision<'a> {
         }
         let is_written =
             self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
-        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        // Below the partition a Pod is created with the current revision, which may be that of the standalone server: it
+        // has to find the configuration of a member.
+        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.last_outdated().is_none());
         if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
     }
 }

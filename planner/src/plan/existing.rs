@@ -26,6 +26,9 @@ pub(super) struct Servers<'a> {
     pub(super) members: u32,
     /// The cluster is being formed: the first server still runs standalone, the others have the new template.
     pub(super) is_forming: bool,
+    /// The restart of the first server as a member was recorded, and may have been carried out already: what is known
+    /// of the first server can be older.
+    pub(super) is_joining: bool,
 }
 
 impl<'a> Existing<'a> {
@@ -68,7 +71,14 @@ impl<'a> Existing<'a> {
         let kind = Kind::of(size);
         let is_formed = kind == Kind::Clustered && config.clustered_routes.is_some();
         let variant = if is_formed { Variant::FORMED } else { Variant::main(kind) };
-        Self::Servers(Servers { set: None, replicas: size, variant, members: size, is_forming: false })
+        Self::Servers(Servers {
+            set: None,
+            replicas: size,
+            variant,
+            members: size,
+            is_forming: false,
+            is_joining: false,
+        })
     }
 }
 
@@ -78,10 +88,20 @@ impl<'a> Servers<'a> {
         let replicas = set.replicas;
         let recorded = actual.members.filter(|members| (1..=MAX_SERVERS).contains(members));
         if set.config_key == ConfigKey::Clustered {
-            let is_forming = recorded.is_some_and(|members| Kind::of(members) == Kind::Standalone)
-                || is_first_standalone(input, set);
-            let members = if is_forming { 1 } else { recorded.unwrap_or(replicas) };
-            return Self { set: Some(set), replicas, variant: Variant::FORMED, members, is_forming };
+            let is_clustered = runs_clustered(input);
+            let (is_forming, is_joining) = match recorded.map(Kind::of) {
+                Some(Kind::Standalone) => (!is_clustered, false),
+                // The key of standalone servers is still standalone: the first one may be.
+                Some(Kind::Clustered) => {
+                    let is_standalone = is_first_standalone(input, set)
+                        || actual.config.is_some_and(|config| config.main_routes == Some(0));
+                    (!is_clustered && is_standalone, !is_clustered && is_standalone)
+                }
+                None => (is_first_standalone(input, set), false),
+            };
+            let recorded = recorded.filter(|members| Kind::of(*members) == Kind::Clustered);
+            let members = if is_forming && !is_joining { 1 } else { recorded.unwrap_or(replicas) };
+            return Self { set: Some(set), replicas, variant: Variant::FORMED, members, is_forming, is_joining };
         }
         let routes = actual.config.and_then(|config| config.main_routes);
         // A server with a meta group is clustered, whatever was recorded. One without may be starting: then what was
@@ -97,7 +117,7 @@ impl<'a> Servers<'a> {
             Kind::Standalone => replicas.clamp(1, 2),
             Kind::Clustered => routes.filter(|routes| *routes > 0).unwrap_or(replicas.min(MAX_SERVERS)),
         });
-        Self { set: Some(set), replicas, variant: Variant::main(kind), members, is_forming: false }
+        Self { set: Some(set), replicas, variant: Variant::main(kind), members, is_forming: false, is_joining: false }
     }
 
     /// The kind of configuration that running servers have.

@@ -88,12 +88,12 @@ fn existing<'a>(count: usize, names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The next step while the new servers exist and the first one still runs standalone.
-pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>) -> Stage {
+pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -> Stage {
     let first = input.actual.server(0);
     let operation = Operation::new(OperationKind::FormCluster, Step::Restart).at(&first);
     let pod_of = |ordinal| input.actual.pod(ordinal).filter(|pod| pod.terminating.is_none());
     let Some(set) = servers.set else { return Stage::Busy(operation) };
-    if servers.replicas != input.desired.replicas || !set.is_observed {
+    if servers.replicas != desired || !set.is_observed {
         return Stage::Busy(Operation::new(OperationKind::FormCluster, Step::Create));
     }
     // A fresh meta group needs the votes of all its servers.
@@ -119,6 +119,9 @@ pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>) -> Stage {
         return Stage::Busy(operation.waiting_for(format!("the PVC of {first} is terminating")));
     }
     match pod_of(0) {
+        Some(pod) if pod.revision == set.update_revision => {
+            Stage::Busy(operation.waiting_for(format!("{first} is not ready")))
+        }
         Some(pod) => Stage::Act(Action::JoinCluster { server: first, uid: pod.uid.clone() }, operation),
         None => Stage::Busy(operation.waiting_for(format!("{first} has no Pod"))),
     }
@@ -136,11 +139,7 @@ pub(super) fn not_back(members: u32, desired: u32) -> Blocked {
 }
 
 /// Returns why standalone servers beyond the first do not stop; `None` if they are empty.
-pub(super) fn standalone_obstacle(input: &Input<'_>, servers: &Servers<'_>) -> Option<Blocked> {
-    let replicas = servers.replicas;
-    if input.is_unobservable() && replicas > servers.members {
-        return None; // one that was added by hand a moment ago
-    }
+pub(super) fn standalone_obstacle(input: &Input<'_>, replicas: u32) -> Option<Blocked> {
     let last = input.actual.server(replicas - 1);
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&last));
     let is_empty = answer.is_some_and(|answer| answer.streams.is_empty() && answer.healthz == Healthz::Ok);

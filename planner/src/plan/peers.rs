@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, text::listed};
 use crate::{
     actual::MAX_SERVERS,
-    health::{Assessment, IssueKind},
+    health::{Assessment, IssueKind, is_about},
     snapshot::{DEFAULT_ACCOUNT, Peer},
 };
 
@@ -74,7 +74,11 @@ fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -
     // The leader reports replicas on them by the name that it knows.
     let reported = ghosts.own.iter().map(|(_, peer)| peer.name.as_str());
     let without: Vec<&str> = names.iter().map(String::as_str).chain(reported).collect();
-    if let Some(cause) = assessment.obstacle_without(&without) {
+    let is_foreign = |issue: &IssueKind| match issue {
+        IssueKind::UnexpectedPeer { server } => ghosts.foreign.iter().any(|peer| peer.name == *server),
+        _ => false,
+    };
+    if let Some(cause) = assessment.obstacle_but(|issue| is_about(issue, &without) || is_foreign(issue)) {
         return Stage::Busy(operation.waiting_for(cause));
     }
     let peers = ghosts.own.iter().map(|(_, peer)| reference(peer)).collect();

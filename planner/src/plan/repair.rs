@@ -69,8 +69,9 @@ fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<
     let mut candidates = lasting.filter(|server| {
         let restarted = input.history.restarted.get(*server);
         restarted.is_none_or(|at| now.since(*at) >= RESTART_PAUSE)
-            && assessment.is_healthy_without(&[server])
+            && assessment.issues_without(&[server]).all(|issue| waits_for_repair(issue, assessment))
             && assessment.keeps_quorum_without(server)
+            && assessment.keeps_messages_without(server)
             && slots.iter().all(|(ordinal, slot)| slot.is_serving() || input.actual.server(ordinal) == *server)
     });
     let server = candidates.find(|server| {
@@ -80,4 +81,17 @@ fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<
         !is_next && pvc.is_none_or(|pvc| !pvc.terminating)
     })?;
     input.actual.pods.iter().find(|pod| pod.name == server && pod.terminating.is_none())
+}
+
+/// Returns whether an issue ends by a repair like this one, or only after it: other replicas with a write error, and
+/// peers whose removal waits until every stream is healthy.
+fn waits_for_repair(issue: &IssueKind, assessment: &Assessment) -> bool {
+    let has_write_error = |name: &str| {
+        assessment.issues.iter().any(|other| matches!(&other.kind, IssueKind::WriteError { server } if server == name))
+    };
+    match issue {
+        IssueKind::WriteError { .. } | IssueKind::UnexpectedPeer { .. } => true,
+        IssueKind::OutOfSync { server, .. } => has_write_error(server),
+        _ => false,
+    }
 }

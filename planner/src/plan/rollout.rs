@@ -86,9 +86,26 @@ impl<'a> Rollout<'a> {
             return Gate { partition: 0, stage: self.replace(&outdated, 0) };
         }
         if partition <= last {
-            return Gate { partition: self.rein_in(last), stage: self.wait() };
+            let partition = self.rein_in(last);
+            let stage = self.take_through(last).filter(|_| partition == last).unwrap_or_else(|| self.wait());
+            return Gate { partition, stage };
         }
         self.next()
+    }
+
+    /// Restarts the server that is let through where the StatefulSet controller does not: from Kubernetes 1.37 on it
+    /// waits for unavailable Pods, also for those below the partition that only the new template repairs.
+    fn take_through(&self, last: u32) -> Option<Stage> {
+        let (_, slot) = self.slots.iter().find(|(ordinal, _)| *ordinal == last)?;
+        let is_waiting = self.slots.iter().any(|(ordinal, slot)| ordinal != last && slot.is_hopeless());
+        let pod = slot.pod().filter(|pod| is_waiting && pod.terminating.is_none())?;
+        let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart).at(&pod.name);
+        if let Some(cause) = self.obstacle(last, slot) {
+            return Some(Stage::Busy(operation.waiting_for(cause)));
+        }
+        let reason = "it is outdated, and the StatefulSet controller waits for a Pod that cannot run".to_owned();
+        let action = Action::RestartServer { server: pod.name.clone(), uid: pod.uid.clone(), reason };
+        Some(Stage::Act(action, operation))
     }
 
     /// No outdated Pod is let through: the next one, if nothing is in its way.
@@ -135,7 +152,8 @@ impl<'a> Rollout<'a> {
                     return Some(own);
                 }
             }
-            Slot::Outdated(pod) if pod.ready => {}
+            // One that cannot run is repaired by the new template only. One that starts may vote already.
+            Slot::Outdated(pod) if pod.ready || pod.broken.is_none() => {}
             _ => return None,
         }
         let tolerated: Vec<String> =
@@ -217,8 +235,10 @@ impl<'a> Rollout<'a> {
 
     /// Returns whether opening the partition down to this ordinal takes no server that serves.
     fn may_open_to(&self, ordinal: u32) -> bool {
-        let takes =
-            |(other, slot): (u32, Slot<'_>)| other > ordinal && matches!(slot, Slot::Outdated(_)) && slot.is_serving();
+        // One that starts may serve a moment later.
+        let takes = |(other, slot): (u32, Slot<'_>)| {
+            other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_hopeless()
+        };
         self.slots.serving() == 0 || !self.slots.iter().any(takes)
     }
 

@@ -67,6 +67,8 @@ pub struct Facts<'a> {
     pub policy: &'a [Violation],
     /// The apiserver's message of the newest `FailedCreate` event, while Pods are missing.
     pub pods_not_created: Option<&'a str>,
+    /// The error of the plan's action, which is tried again.
+    pub action_failure: Option<&'a str>,
     /// The servers that have not loaded their changed configuration for long, with the way out.
     pub reload_notice: Option<&'a str>,
     /// The annotation `force-rollout` is set.

@@ -17,7 +17,7 @@ const KIND: ConditionType = ConditionType::Reconciling;
 
 impl Update<'_> {
     pub(super) fn reconciling(&mut self, facts: &Facts<'_>) {
-        let operation = facts.plan.operation.as_ref().map(|operation| (operation, self.operation(operation)));
+        let operation = facts.plan.operation.as_ref().map(|operation| (operation, self.operation(operation, facts.action_failure)));
         // Without an operation that may be since the watch caches disagree for a moment.
         let is_undecided = operation.is_none() && !facts.plan.is_settled;
         if !is_undecided {
@@ -79,7 +79,7 @@ impl Update<'_> {
 
     /// The operation as the status shows it. What it waits for stays the same as long as it is one of the obstacles
     /// that were named.
-    fn operation(&self, operation: &Operation) -> OperationStatus {
+    fn operation(&self, operation: &Operation, failure: Option<&str>) -> OperationStatus {
         let type_ = format!("{:?}", operation.kind);
         let old = self.old.operation.as_ref().filter(|old| old.type_ == type_);
         let since = old.map_or_else(|| timestamp(self.now), |old| old.since.clone());
@@ -88,7 +88,7 @@ impl Update<'_> {
         let step = format!("{:?}", operation.step);
         let server = operation.server.clone().filter(|_| !is_brief);
         let same_step = old.filter(|old| old.step == step && old.server == server);
-        let waiting_for = operation.waiting_for.as_deref().filter(|_| !is_brief);
+        let waiting_for = failure.or(operation.waiting_for.as_deref()).filter(|_| !is_brief);
         let waiting_for = waiting_for.map(|cause| {
             let before = same_step.and_then(|old| old.waiting_for.as_deref());
             text::still_named(before, cause).unwrap_or(cause).to_owned()

@@ -21,7 +21,7 @@ pub(super) struct Detail<'a> {
     cluster: Option<Cluster>,
     config: Option<Config>,
     state: State,
-    /// Where it goes at the end. Its account is not known yet.
+    /// The result. Its account is set when the account's object ends.
     replica: &'a mut Option<StreamReplica>,
 }
 

@@ -1,0 +1,82 @@
+//! Invariant 5: once faults end, the actual state reaches the desired one, or the plan names what blocks it.
+
+use nats_manager_planner::actual::Kind;
+
+use crate::{
+    kubernetes::objects::Node,
+    manager::Manager,
+    servers::{Group, SERVERS},
+    world::World,
+};
+
+/// Returns what is not as desired; `None` if everything is.
+pub fn difference(world: &World) -> Option<String> {
+    let resource = &world.kubernetes.resource;
+    let Some(set) = &world.kubernetes.set else { return Some("there is no StatefulSet".to_owned()) };
+    let differs = |what: &str, is: &dyn std::fmt::Debug| Some(format!("{what} is {is:?}"));
+    if set.replicas != resource.size {
+        return differs("replicas", &set.replicas);
+    }
+    if set.partition != set.replicas || set.on_delete {
+        return differs("partition", &set.partition);
+    }
+    let template = set.template;
+    if (template.nats, template.image, template.edit) != (resource.nats, resource.image, resource.edit) {
+        return differs("template", &template);
+    }
+    if set.status.current != set.status.update {
+        return differs("current revision", &set.status.current);
+    }
+    let size = usize::try_from(set.replicas).unwrap_or(SERVERS);
+    for server in 0..SERVERS {
+        let (pod, pvc) = (&world.kubernetes.pods[server], world.kubernetes.pvcs[server]);
+        let is_expected = server < size;
+        let is_right = match pod {
+            Some(pod) => is_expected && pod.template == template && pod.ready && pod.terminating.is_none(),
+            None => !is_expected,
+        };
+        if !is_right {
+            return differs(&format!("Pod {server}"), pod);
+        }
+        if pvc.is_some() != is_expected || pvc.is_some_and(|pvc| pvc.terminating) {
+            return differs(&format!("PVC {server}"), &pvc);
+        }
+        if is_expected && world.kubernetes.nodes[server] != Node::Up {
+            return differs(&format!("node {server}"), &world.kubernetes.nodes[server]);
+        }
+    }
+    nats_difference(world, size)
+}
+
+fn nats_difference(world: &World, size: usize) -> Option<String> {
+    let resource = &world.kubernetes.resource;
+    let is_clustered = Kind::of(resource.size) == Kind::Clustered;
+    let expected: Group = (0..size).collect();
+    if is_clustered && world.nats.peers() != expected {
+        return Some(format!("peers are {:?}", world.nats.peers()));
+    }
+    if world.nats.up != expected {
+        return Some(format!("servers are {:?}", world.nats.up));
+    }
+    for stream in &world.nats.streams {
+        let is_replicated = stream.peers.len() == stream.replicas && stream.complete() == stream.peers;
+        if stream.leader.is_none() || !is_replicated || stream.moving.is_some() {
+            return Some(format!("stream {} is not healthy", stream.id));
+        }
+    }
+    if resource.members != Some(resource.size) {
+        return Some(format!("members are {:?}", resource.members));
+    }
+    None
+}
+
+/// Returns what the plan names as the reason why the actual state is not the desired one.
+pub fn named(manager: &Manager) -> Option<String> {
+    let plan = manager.plan.as_ref()?;
+    let blocked = plan.blocked.first().map(|blocked| format!("{:?}: {}", blocked.reason, blocked.message));
+    blocked.or_else(|| {
+        let operation = plan.operation.as_ref()?;
+        let waiting_for = operation.waiting_for.as_ref()?;
+        Some(format!("{:?} {:?}: {waiting_for}", operation.kind, operation.step))
+    })
+}

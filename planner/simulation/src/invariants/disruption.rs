@@ -1,0 +1,65 @@
+//! Invariant 1: what happens when the manager takes a server away.
+
+use crate::{
+    kubernetes::objects::Actor,
+    nats::stream::Stream,
+    servers::{Group, SERVERS, ServerId},
+    world::World,
+};
+
+/// Streams that are younger were created after the decision.
+const YOUNG: u64 = 15;
+
+/// Checks that this server, which serves, may be taken away now. `is_condemned` if it does not come back.
+pub fn check(world: &mut World, server: ServerId, is_condemned: bool) {
+    let now = world.now;
+    let name = world.nats.names.server[server].clone();
+    for text in violations(world, server, is_condemned) {
+        world.ledger.violate(1, now, format!("{name} is taken away: {text}"));
+    }
+}
+
+fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String> {
+    let mut texts = Vec::new();
+    let is_away = |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager);
+    if let Some(other) = (0..SERVERS).find(is_away) {
+        texts.push(format!("{} is away because of the manager too", world.nats.names.server[other]));
+    }
+    // Faults that no poll can have shown do not count.
+    let unnoticed = world.unnoticed();
+    let up: Group = world.nats.up.iter().chain(unnoticed.iter()).collect();
+    let left = up.without(server);
+    let peers = world.nats.peers();
+    if world.nats.meta_leader().is_some() && peers.len() > 2 && left.and(peers).len() < peers.majority() {
+        texts.push("the meta group loses its quorum".to_owned());
+    }
+    for stream in world.nats.streams.iter().filter(|stream| stream.peers.contains(server) && !stream.is_excused) {
+        if let Some(text) = stream_violation(stream, server, left, unnoticed, is_condemned, world.now) {
+            texts.push(format!("stream {} {text}", stream.id));
+        }
+    }
+    texts
+}
+
+fn stream_violation(
+    stream: &Stream,
+    server: ServerId,
+    left: Group,
+    unnoticed: Group,
+    is_condemned: bool,
+    now: u64,
+) -> Option<&'static str> {
+    if is_condemned && now > stream.created + YOUNG {
+        return Some("has a replica on it");
+    }
+    if stream.peers.len() < 2 {
+        return (stream.in_memory && stream.replicas > 1).then_some("loses its only replica, which is in memory");
+    }
+    let complete: Group = stream.complete().iter().chain(unnoticed.and(stream.peers).iter()).collect();
+    if complete.without(server).is_empty() {
+        return Some("has no other complete replica");
+    }
+    let loses_quorum =
+        stream.leader.is_some() && stream.peers.len() > 2 && left.and(stream.peers).len() < stream.peers.majority();
+    loses_quorum.then_some("loses its quorum")
+}

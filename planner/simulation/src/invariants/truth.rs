@@ -1,0 +1,70 @@
+//! Invariant 6: what the assessment says is true.
+
+use nats_manager_planner::health::{Assessment, IssueKind};
+
+use crate::{
+    servers::{SERVERS, ServerId},
+    world::World,
+};
+
+/// A failure shows, and a recovery shows, within so many seconds.
+const SHOWN: u64 = 120;
+
+/// Since when something was in its present state.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    servers_down: [Option<u64>; SERVERS],
+    meta_led: Option<u64>,
+    has_reported: bool,
+}
+
+impl Truth {
+    /// Compares the assessment with the truth. `observing_since` is when the manager began to see everything.
+    pub fn check(&mut self, world: &mut World, assessment: Option<&Assessment>, observing_since: u64) {
+        let now = world.now;
+        self.meta_led = world.nats.meta_leader().and(self.meta_led.or(Some(now)));
+        let replicas = world.replicas();
+        for server in 0..SERVERS {
+            let is_down = server < replicas && !is_working(world, server);
+            self.servers_down[server] = if is_down { self.servers_down[server].or(Some(now)) } else { None };
+        }
+        let Some(assessment) = assessment.filter(|_| now > observing_since + SHOWN && !self.has_reported) else {
+            return;
+        };
+        let is_old = |since: u64| now > since + SHOWN;
+        let hidden = (0..replicas.min(SERVERS)).find(|server| self.servers_down[*server].is_some_and(is_old));
+        let leaderless =
+            world.nats.streams.iter().find(|stream| stream.leader.is_none() && is_old(stream.leader_since));
+        let text = if assessment.issues.is_empty() {
+            hidden
+                .map(|server| format!("{} has failed, and no issue is reported", world.nats.names.server[server]))
+                .or(leaderless.map(|stream| format!("stream {} has no leader, and no issue is reported", stream.id)))
+        } else {
+            self.invented(world, assessment, is_old)
+        };
+        if let Some(text) = text {
+            self.has_reported = true;
+            world.ledger.violate(6, now, text);
+        }
+    }
+
+    /// An outage that is reported, and that clients do not see.
+    fn invented(&self, world: &World, assessment: &Assessment, is_old: impl Fn(u64) -> bool) -> Option<String> {
+        assessment.issues.iter().find_map(|issue| {
+            let is_invented = match &issue.kind {
+                IssueKind::NoMetaLeader => self.meta_led.is_some_and(&is_old),
+                IssueKind::NoStreamLeader { stream } => world
+                    .nats
+                    .streams
+                    .iter()
+                    .any(|other| other.id == *stream && other.leader.is_some() && is_old(other.leader_since)),
+                _ => false,
+            };
+            is_invented.then(|| format!("reported, and not so: {}", issue.kind))
+        })
+    }
+}
+
+fn is_working(world: &World, server: ServerId) -> bool {
+    world.nats.processes[server].is_some_and(|process| process.disabled.is_none())
+}

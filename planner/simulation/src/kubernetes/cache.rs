@@ -1,0 +1,168 @@
+//! The manager's watch caches: each kind lags on its own.
+
+use nats_manager_planner::{
+    Time,
+    actual::{ActualState, Counts, LiveConfig, PodState, PvcState, StatefulSetState},
+};
+
+use super::{
+    Kubernetes,
+    objects::{ConfigMap, Pod, Resource, StatefulSet},
+};
+use crate::{
+    random::Random,
+    servers::{NAME, Names},
+};
+
+/// The kinds that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The StatefulSet.
+    StatefulSet = 0,
+    /// Pods.
+    Pods = 1,
+    /// PVCs.
+    Pvcs = 2,
+    /// The ConfigMap.
+    Config = 3,
+    /// The NATS resource.
+    Resource = 4,
+}
+
+/// The number of kinds.
+pub const KINDS: usize = 5;
+
+/// What the manager sees of the apiserver.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    /// As the planner takes it.
+    pub actual: ActualState,
+    /// The StatefulSet.
+    pub set: Option<StatefulSet>,
+    /// The ConfigMap.
+    pub config: Option<ConfigMap>,
+    /// The NATS resource.
+    pub resource: Resource,
+    /// Until when each kind gets nothing new.
+    pub stalled: [u64; KINDS],
+    pods_version: u64,
+    pvcs_version: u64,
+}
+
+/// Returns a point in time as the planner takes it.
+pub fn time(now: u64) -> Time {
+    const EPOCH: i64 = 1_700_000_000_000;
+    Time::from_millis(EPOCH + i64::try_from(now).unwrap_or(i64::MAX / 2000) * 1000)
+}
+
+impl Caches {
+    /// Builds caches that are filled: a manager waits for them at its start.
+    pub fn new(kubernetes: &Kubernetes, names: &Names) -> Self {
+        let mut caches = Self {
+            actual: ActualState { name: NAME.to_owned(), ..ActualState::default() },
+            set: None,
+            config: None,
+            resource: kubernetes.resource.clone(),
+            stalled: [0; KINDS],
+            pods_version: u64::MAX,
+            pvcs_version: u64::MAX,
+        };
+        caches.take_set(kubernetes.set);
+        caches.take_config(kubernetes.config);
+        caches.take_resource(&kubernetes.resource);
+        caches.take_pods(kubernetes, names);
+        caches.take_pvcs(kubernetes);
+        caches
+    }
+
+    /// Delivers events. Returns whether something changed.
+    pub fn tick(&mut self, kubernetes: &Kubernetes, names: &Names, now: u64, random: &mut Random) -> bool {
+        let mut is_changed = false;
+        let stalled = self.stalled;
+        let mut delivers = |kind: Watch| now >= stalled[kind as usize] && random.chance(80);
+        if delivers(Watch::StatefulSet) && self.set != kubernetes.set {
+            self.take_set(kubernetes.set);
+            is_changed = true;
+        }
+        if delivers(Watch::Pods) && self.pods_version != kubernetes.pods_version {
+            self.take_pods(kubernetes, names);
+            is_changed = true;
+        }
+        if delivers(Watch::Pvcs) && self.pvcs_version != kubernetes.pvcs_version {
+            self.take_pvcs(kubernetes);
+            is_changed = true;
+        }
+        if delivers(Watch::Config) && self.config != kubernetes.config {
+            self.take_config(kubernetes.config);
+            is_changed = true;
+        }
+        if delivers(Watch::Resource) && self.resource.version != kubernetes.resource.version {
+            self.take_resource(&kubernetes.resource);
+            is_changed = true;
+        }
+        is_changed
+    }
+
+    /// Takes a StatefulSet: an event, or the answer to an own write.
+    pub fn take_set(&mut self, set: Option<StatefulSet>) {
+        self.set = set;
+        self.actual.stateful_set = set.map(|set| StatefulSetState {
+            resource_version: Some(set.version.to_string()),
+            replicas: set.replicas,
+            partition: if set.on_delete { set.replicas } else { set.partition },
+            template_hash: set.applied.map(|template| template.hash()),
+            config_key: set.template.key,
+            memory_store: Some(set.memory),
+            is_observed: set.status.observed >= set.generation,
+            current_revision: (set.status.observed > 0).then(|| set.status.current.revision()),
+            update_revision: (set.status.observed > 0).then(|| set.status.update.revision()),
+            counts: Counts { present: set.status.present, updated: set.status.updated, ready: set.status.ready },
+        });
+    }
+
+    /// Takes a ConfigMap.
+    pub fn take_config(&mut self, config: Option<ConfigMap>) {
+        self.config = config;
+        self.actual.config =
+            config.map(|config| LiveConfig { main_routes: config.main, clustered_routes: config.clustered });
+    }
+
+    /// Takes a NATS resource.
+    pub fn take_resource(&mut self, resource: &Resource) {
+        self.resource.clone_from(resource);
+        self.actual.members = resource.members;
+        self.actual.servers_started = Some(resource.servers_started);
+    }
+
+    fn take_pods(&mut self, kubernetes: &Kubernetes, names: &Names) {
+        self.pods_version = kubernetes.pods_version;
+        self.actual.pods = kubernetes.pods.iter().flatten().map(|pod| pod_state(pod, names)).collect();
+    }
+
+    fn take_pvcs(&mut self, kubernetes: &Kubernetes) {
+        self.pvcs_version = kubernetes.pvcs_version;
+        let pvcs = kubernetes.pvcs.iter().enumerate().filter_map(|(ordinal, pvc)| {
+            let pvc = pvc.as_ref()?;
+            let ordinal = u32::try_from(ordinal).ok()?;
+            Some(PvcState { ordinal, uid: pvc.uid.to_string(), size: pvc.size, terminating: pvc.terminating })
+        });
+        self.actual.pvcs = pvcs.collect();
+    }
+}
+
+fn pod_state(pod: &Pod, names: &Names) -> PodState {
+    PodState {
+        name: names.server[pod.ordinal].clone(),
+        uid: pod.uid.to_string(),
+        ordinal: u32::try_from(pod.ordinal).ok(),
+        node: (!pod.stranded).then(|| format!("node-{}", pod.ordinal)),
+        revision: Some(pod.template.revision()),
+        started: pod.started,
+        running: pod.running,
+        ready: pod.ready,
+        ready_changed: Some(time(pod.ready_changed)),
+        terminating: pod.terminating.map(time),
+        broken: pod.broken.map(str::to_owned),
+        stranded: pod.stranded,
+    }
+}

@@ -1,0 +1,131 @@
+//! Carries out the one action of a plan.
+
+use nats_manager_planner::plan::{Action, Plan};
+
+use super::Manager;
+use crate::{
+    invariants,
+    kubernetes::{
+        cache::time,
+        objects::{Actor, ApiError},
+    },
+    ledger::variant,
+    servers::ServerId,
+    world::World,
+};
+
+impl Manager {
+    /// Returns whether something was sent.
+    pub(super) fn act(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
+        let Some(action) = &plan.action else { return Ok(false) };
+        if action.is_disruptive() && !plan.is_confirmed {
+            return Ok(false);
+        }
+        // Also one that fails was carried out in part.
+        self.history.record(time(world.now), action);
+        *world.ledger.coverage.actions.entry(variant(action)).or_default() += 1;
+        match action {
+            // The StatefulSet's fields say it all.
+            Action::OpenPartition { .. } | Action::StopServers { .. } => {}
+            Action::Evacuate { server, step_down, moves } => {
+                let leaving = by_name(world, server)?;
+                for stream in step_down {
+                    invariants::requests::step_down(world, &stream.name);
+                    self.request(world, |world| world.nats.step_down(&stream.name, world.now))?;
+                }
+                for stream in moves {
+                    self.request(world, |world| world.nats.move_replica(&stream.name, leaving, world.now))?;
+                }
+            }
+            Action::JoinCluster { server, uid } | Action::RestartServer { server, uid, .. } => {
+                self.delete_pod(world, server, uid)?;
+            }
+            Action::ReplacePods { pods } => {
+                for pod in pods {
+                    self.delete_pod(world, &pod.name, &pod.uid)?;
+                }
+            }
+            Action::RemovePeers { peers } => {
+                for peer in peers {
+                    let server = world.nats.names.by_peer(&peer.id).ok_or(ApiError::NotFound)?;
+                    invariants::requests::remove_peer(world, server, self.actor());
+                    self.request(world, |world| world.nats.remove_peer(server, Actor::Manager, world.now))?;
+                }
+            }
+            Action::DeletePvcs { pvcs } => {
+                for pvc in pvcs {
+                    let ordinal = usize::try_from(pvc.ordinal).map_err(|_| ApiError::NotFound)?;
+                    invariants::requests::delete_pvc(world, ordinal, self.actor());
+                    world.ledger.pvc_deleted[ordinal] = self.actor();
+                    let deleted = self.send(world, |world| world.kubernetes.delete_pvc(ordinal, Some(&pvc.uid)));
+                    ignore_missing(deleted)?;
+                }
+            }
+            Action::Reload { servers } => {
+                for server in servers {
+                    self.request(world, |world| reload(world, &server.name, &server.id))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns on whose behalf it acts.
+    pub(super) fn actor(&self) -> Actor {
+        if self.caches.resource.force { Actor::Forced } else { Actor::Manager }
+    }
+
+    /// Sends a request to NATS; one that fails is made again by a later plan.
+    fn request(
+        &mut self,
+        world: &mut World,
+        request: impl FnOnce(&mut World) -> Result<(), String>,
+    ) -> Result<(), ApiError> {
+        self.send(world, |world| {
+            request(world).map_err(|error| {
+                world.ledger.tell(world.now, || format!("request to NATS fails: {error}"));
+                ApiError::Server
+            })
+        })
+    }
+
+    fn delete_pod(&mut self, world: &mut World, name: &str, uid: &str) -> Result<(), ApiError> {
+        let ordinal = by_name(world, name)?;
+        let by = self.actor();
+        let deleted = self.send(world, |world| {
+            let pod = world.kubernetes.pods[ordinal].as_ref();
+            let is_this = pod.is_some_and(|pod| pod.uid.to_string() == uid && pod.terminating.is_none());
+            world.kubernetes.delete_pod(ordinal, uid, world.now)?;
+            if is_this {
+                world.take_away(ordinal, by, false);
+            }
+            Ok(())
+        });
+        ignore_missing(deleted)
+    }
+}
+
+fn by_name(world: &World, name: &str) -> Result<ServerId, ApiError> {
+    world.nats.names.by_name(name).ok_or(ApiError::NotFound)
+}
+
+/// Kubernetes was faster.
+fn ignore_missing(result: Result<(), ApiError>) -> Result<(), ApiError> {
+    match result {
+        Err(ApiError::NotFound | ApiError::Conflict) => Ok(()),
+        result => result,
+    }
+}
+
+/// A server reads its volume again.
+fn reload(world: &mut World, name: &str, run: &str) -> Result<(), String> {
+    let server = world.nats.names.by_name(name).ok_or("no response")?;
+    let process = world.nats.processes[server].filter(|process| process.run.to_string() == run).ok_or("no response")?;
+    let mounted = world.kubernetes.pods[server].as_ref().and_then(|pod| {
+        let config = pod.mounted?;
+        crate::kubernetes::kubelet::routes(pod, &config)
+    });
+    let (routes, memory) = mounted.unwrap_or((process.routes, process.memory));
+    world.nats.reload(server, routes, memory, world.now);
+    Ok(())
+}

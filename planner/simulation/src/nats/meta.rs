@@ -1,0 +1,121 @@
+//! The meta group: peers by id, votes, forgotten names.
+
+use nats_manager_planner::actual::Kind;
+
+use super::Nats;
+use crate::{
+    random::Random,
+    servers::{Group, SERVERS, ServerId},
+};
+
+/// The meta group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// All peers.
+    pub peers: Group,
+    /// The leader.
+    pub leader: Option<ServerId>,
+    /// When the next leader is elected.
+    pub elect_at: u64,
+    /// Peers whose names the leader knows.
+    pub named: Group,
+    /// The leader that is gone, and until when others still name it.
+    pub stale: Option<(ServerId, u64)>,
+    /// When each peer has joined.
+    pub joined: [u64; SERVERS],
+}
+
+/// Seconds after its start at which a server takes part.
+const CONTACT: u64 = 1;
+
+impl Nats {
+    /// Returns the servers that take part in the meta group's Raft.
+    fn voters(&self, now: u64) -> Group {
+        let votes = |server: &ServerId| {
+            self.processes[*server].is_some_and(|process| {
+                process.kind == Kind::Clustered && process.disabled.is_none() && now >= process.started + CONTACT
+            })
+        };
+        (0..SERVERS).filter(votes).collect()
+    }
+
+    pub(super) fn tick_meta(&mut self, now: u64, random: &mut Random) {
+        let voters = self.voters(now);
+        if self.meta.is_none() {
+            self.bootstrap(voters, now, random);
+            return;
+        }
+        let has_log: Group = voters.iter().filter(|server| self.stores[*server].joined).collect();
+        let any_log = (0..SERVERS).any(|server| self.stores[server].joined);
+        let Some(meta) = &mut self.meta else { return };
+        let live = meta.peers.and(voters);
+        let has_quorum = live.len() >= meta.peers.majority();
+        if let Some(leader) = meta.leader
+            && (!live.contains(leader) || !has_quorum)
+        {
+            meta.stale = Some((leader, now + 8));
+            meta.leader = None;
+            meta.elect_at = now + random.between(2, 5);
+        }
+        if meta.leader.is_none() && has_quorum && now >= meta.elect_at {
+            meta.leader = live.and(has_log).pick(random.next());
+            meta.named = live;
+            meta.stale = None;
+        }
+        if meta.leader.is_some() {
+            meta.named = Group::from_iter(meta.named.iter().chain(live.iter()));
+            for server in live.iter() {
+                self.stores[server].joined = true;
+            }
+            self.join(voters, now);
+        } else if !any_log {
+            // Every log is gone: the group starts anew, without the streams it knew.
+            self.meta = None;
+            for stream in self.streams.iter_mut().filter(|stream| !stream.is_standalone) {
+                stream.data = [None; SERVERS];
+                stream.is_excused = true;
+            }
+            self.drop_lost_streams(|stream| !stream.is_standalone);
+        }
+    }
+
+    /// A fresh group needs the votes of all servers that it has routes to (measured with three).
+    fn bootstrap(&mut self, voters: Group, now: u64, random: &mut Random) {
+        let routes = voters.iter().filter_map(|server| self.processes[server]).map(|process| process.routes).max();
+        let Some(expected) = routes.and_then(|routes| usize::try_from(routes).ok()) else { return };
+        let peers: Group = (0..expected).collect();
+        if peers.minus(voters).is_empty() && !peers.is_empty() {
+            let elect_at = now + random.between(1, 4);
+            let joined = [now; SERVERS];
+            self.meta = Some(Meta { peers, leader: None, elect_at, named: peers, stale: None, joined });
+            for peer in peers.iter() {
+                self.stores[peer].joined = true;
+            }
+        }
+    }
+
+    /// Servers that have routes and are not barred become peers; under-replicated streams get the new one.
+    fn join(&mut self, voters: Group, now: u64) {
+        for server in voters.minus(self.peers()).iter() {
+            let is_new = self.processes[server].is_some_and(|process| !process.removed && now >= process.started + 2);
+            let Some(meta) = self.meta.as_mut().filter(|_| is_new && self.barred[server] <= now) else { continue };
+            meta.peers.insert(server);
+            meta.named.insert(server);
+            meta.joined[server] = now;
+            self.stores[server].joined = true;
+            for stream in self.streams.iter_mut().filter(|stream| !stream.is_standalone) {
+                if stream.peers.len() < stream.replicas && stream.moving.is_none() {
+                    stream.add(server, now);
+                }
+            }
+        }
+    }
+
+    /// Another meta leader is elected.
+    pub fn step_down_meta(&mut self, now: u64) {
+        if let Some(meta) = &mut self.meta {
+            meta.leader = None;
+            meta.elect_at = now + 2;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Servers start, stop, restart and reload.
+
+use nats_manager_planner::{Version, actual::Kind};
+
+use super::{Nats, Process};
+use crate::{kubernetes::objects::Actor, servers::ServerId};
+
+/// The configuration of a server at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The version.
+    pub version: Version,
+    /// The number of servers that it has routes to; 0 without a cluster block.
+    pub routes: u32,
+    /// `max_memory_store`.
+    pub memory: u64,
+    /// Whether a fault has just overwritten the configuration.
+    pub is_excused: bool,
+}
+
+impl Nats {
+    /// Starts a server. Returns whether it runs: a clustered one exits on a full disk.
+    pub fn start(&mut self, server: ServerId, start: Start, now: u64) -> bool {
+        let kind = if start.routes == 0 { Kind::Standalone } else { Kind::Clustered };
+        if self.stores[server].full && kind == Kind::Clustered {
+            return false;
+        }
+        let mut unreadable = false;
+        match (self.stores[server].kind, kind) {
+            (Some(Kind::Standalone), Kind::Clustered) => {
+                self.start_clustered(server, start, now);
+                self.stores[server].kind = Some(kind);
+            }
+            (Some(Kind::Clustered), Kind::Standalone) => {
+                unreadable = self.streams.iter().any(|stream| stream.data[server].is_some());
+            }
+            _ => self.stores[server].kind = Some(kind),
+        }
+        let running = self.processes.iter().flatten().map(|process| process.version);
+        if let Some(text) = running.filter_map(|version| version.blocks_change(start.version)).next() {
+            self.violations.push((7, format!("{} starts with another version: {text}", self.names.server[server])));
+        }
+        self.runs += 1;
+        self.graceful.remove(server);
+        self.processes[server] = Some(Process {
+            run: self.runs,
+            version: start.version,
+            kind,
+            routes: start.routes,
+            memory: start.memory,
+            started: now,
+            restored: now + self.restore,
+            disabled: None,
+            removed: false,
+            unreadable,
+        });
+        for stream in &mut self.streams {
+            stream.write_errors.remove(server);
+        }
+        true
+    }
+
+    /// The streams of a standalone store answer 404 at once, and are deleted after 30 s (measured).
+    fn start_clustered(&mut self, server: ServerId, start: Start, now: u64) {
+        let is_held = |stream: &super::stream::Stream| stream.is_standalone && stream.data[server].is_some();
+        if !start.is_excused && self.streams.iter().any(is_held) {
+            let name = &self.names.server[server];
+            self.violations.push((3, format!("standalone store of {name} started with a cluster block")));
+        }
+        let by = if start.is_excused { Actor::Other } else { Actor::Manager };
+        self.drop_data(server, by, now, |stream| stream.is_standalone);
+        self.streams.retain(|stream| !stream.is_standalone);
+    }
+
+    /// Stops a server; what it has in memory is gone.
+    pub fn stop(&mut self, server: ServerId, by: Actor, is_graceful: bool, now: u64) {
+        if self.processes[server].take().is_none() {
+            return;
+        }
+        if by != Actor::Manager {
+            self.disturbed[server] = now;
+        }
+        if is_graceful {
+            self.graceful.insert(server);
+        }
+        self.up.remove(server);
+        self.drop_data(server, by, now, |stream| stream.in_memory);
+    }
+
+    /// A server reads its configuration again: raised limits and routes are taken, lowered limits reject the file.
+    pub fn reload(&mut self, server: ServerId, routes: u32, memory: u64, now: u64) {
+        let is_full = self.stores[server].full;
+        let restore = self.restore;
+        let Some(process) = &mut self.processes[server] else { return };
+        let is_switched = (process.kind == Kind::Standalone) != (routes == 0);
+        if memory < process.memory || is_switched {
+            return;
+        }
+        if memory > process.memory {
+            for stream in self.streams.iter_mut().filter(|stream| stream.in_memory) {
+                stream.memory_full = false;
+            }
+        }
+        (process.memory, process.routes) = (memory, routes);
+        if process.disabled.is_some() && !is_full && process.kind == Kind::Clustered {
+            process.disabled = None;
+            process.restored = now + restore;
+        }
+    }
+
+    /// The volume of a server has no room left.
+    pub fn fill(&mut self, server: ServerId, now: u64) {
+        self.stores[server].full = true;
+        self.disturbed[server] = now;
+        if let Some(process) = self.processes[server].as_mut().filter(|process| process.kind == Kind::Clustered) {
+            process.disabled = process.disabled.or(Some(now));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Streams: leaders, replicas that catch up, moves, and a publisher whose messages are acknowledged.
+
+use nats_manager_planner::snapshot::StreamId;
+
+use super::{NOTICE, Nats};
+use crate::{
+    random::Random,
+    servers::{Group, SERVERS, ServerId},
+};
+
+/// A stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Account and name.
+    pub id: StreamId,
+    /// The configured number of replicas.
+    pub replicas: u32,
+    /// It is kept in memory.
+    pub in_memory: bool,
+    /// When it was created.
+    pub created: u64,
+    /// Number of consumers.
+    pub consumers: u64,
+    /// It belongs to a standalone server's store.
+    pub is_standalone: bool,
+    /// Its replicas.
+    pub peers: Group,
+    /// Its leader.
+    pub leader: Option<ServerId>,
+    /// Since when it has (no) leader.
+    pub leader_since: u64,
+    /// When the next leader is elected.
+    pub elect_at: u64,
+    /// The last leader, and until when others name it.
+    pub stale: Option<(ServerId, u64)>,
+    /// It stepped down: another one is preferred.
+    pub stepped_down: Option<ServerId>,
+    /// The last acknowledged message. Messages up to it count as acknowledged.
+    pub acknowledged: u64,
+    /// Messages published a second.
+    pub rate: u64,
+    /// The last message of each replica.
+    pub data: [Option<u64>; SERVERS],
+    /// When each replica was added: its log is persisted a second later.
+    pub added: [u64; SERVERS],
+    /// Replicas that have stopped writing.
+    pub write_errors: Group,
+    /// The memory store has no room for it.
+    pub memory_full: bool,
+    /// A move in progress.
+    pub moving: Option<Move>,
+    /// The scenario itself destroyed too many replicas.
+    pub is_excused: bool,
+}
+
+/// A move of one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The server that it leaves.
+    pub leaving: ServerId,
+    /// The server that it moves to.
+    pub joining: ServerId,
+    /// When it was asked for.
+    pub since: u64,
+}
+
+/// Seconds without any complete replica after which an incomplete one leads.
+const PATIENCE: u64 = 60;
+
+impl Stream {
+    /// Builds a stream with complete replicas.
+    pub fn new(name: &str, replicas: u32, peers: Group, messages: u64, rate: u64) -> Self {
+        let mut data = [None; SERVERS];
+        peers.iter().for_each(|peer| data[peer] = Some(messages));
+        Self {
+            id: StreamId::new(nats_manager_planner::snapshot::DEFAULT_ACCOUNT, name),
+            replicas,
+            in_memory: false,
+            created: 0,
+            consumers: 1,
+            is_standalone: false,
+            peers,
+            leader: None,
+            leader_since: 0,
+            elect_at: 0,
+            stale: None,
+            stepped_down: None,
+            acknowledged: messages,
+            rate,
+            data,
+            added: [0; SERVERS],
+            write_errors: Group::default(),
+            memory_full: false,
+            moving: None,
+            is_excused: false,
+        }
+    }
+
+    /// Returns whether a replica has every acknowledged message.
+    pub fn is_complete(&self, server: ServerId) -> bool {
+        self.data[server].is_some_and(|last| last >= self.acknowledged)
+    }
+
+    /// Returns the complete replicas of its group.
+    pub fn complete(&self) -> Group {
+        self.peers.iter().filter(|peer| self.is_complete(*peer)).collect()
+    }
+
+    /// Adds an empty replica.
+    pub fn add(&mut self, server: ServerId, now: u64) {
+        self.peers.insert(server);
+        self.data[server] = Some(0);
+        self.added[server] = now;
+        self.write_errors.remove(server);
+    }
+
+    /// Drops a replica.
+    pub fn drop_replica(&mut self, server: ServerId) {
+        self.peers.remove(server);
+        self.data[server] = None;
+    }
+
+    /// The leader is gone; a new one is elected later.
+    pub fn lose_leader(&mut self, now: u64, after: u64) {
+        if let Some(leader) = self.leader.take() {
+            self.stale = Some((leader, now + 8));
+            self.leader_since = now;
+        }
+        self.elect_at = now + after;
+    }
+
+    /// Returns whether the log of a replica is persisted: NATS reports it as current.
+    pub fn is_current(&self, server: ServerId, up: Group, now: u64) -> bool {
+        up.contains(server) && now > self.added[server]
+    }
+
+    fn set_leader(&mut self, leader: ServerId, now: u64) {
+        (self.leader, self.leader_since) = (Some(leader), now);
+        (self.stale, self.stepped_down) = (None, None);
+    }
+}
+
+impl Nats {
+    pub(super) fn tick_stream(&mut self, index: usize, now: u64, random: &mut Random) {
+        let (up, catch_up) = (self.up, self.catch_up);
+        let is_standalone = self.standalone();
+        let stream = &mut self.streams[index];
+        if stream.is_standalone {
+            let leads = is_standalone && !stream.write_errors.contains(0) && stream.data[0].is_some();
+            match stream.leader {
+                None if leads => stream.set_leader(0, now),
+                Some(_) if !leads => stream.lose_leader(now, 0),
+                _ => {}
+            }
+        } else {
+            let live = stream.peers.and(up);
+            for peer in live.iter().filter(|peer| stream.data[*peer].is_none()).collect::<Group>().iter() {
+                stream.data[peer] = Some(0);
+            }
+            let has_quorum = live.len() >= stream.peers.majority() && !stream.memory_full;
+            if stream.leader.is_some_and(|leader| !live.contains(leader) || !has_quorum) {
+                stream.lose_leader(now, random.between(2, 5));
+            }
+            if stream.leader.is_none() && has_quorum && now >= stream.elect_at {
+                self.elect(index, live, now, random);
+            }
+        }
+        let stream = &mut self.streams[index];
+        let Some(leader) = stream.leader else { return };
+        let followers = stream.peers.and(up).without(leader).minus(stream.write_errors);
+        let complete = stream.complete();
+        stream.acknowledged += stream.rate;
+        for follower in followers.iter() {
+            let last = stream.data[follower].unwrap_or(0);
+            let next = if complete.contains(follower) { stream.acknowledged } else { last + catch_up };
+            stream.data[follower] = Some(next.min(stream.acknowledged));
+        }
+        stream.data[leader] = Some(stream.acknowledged);
+        if stream.is_excused && stream.complete().len() >= stream.peers.majority() {
+            stream.is_excused = false;
+        }
+        self.tick_move(index, now, random);
+    }
+
+    /// Replicas that catch up vote and do not campaign, nor do those with a write error.
+    fn elect(&mut self, index: usize, live: Group, now: u64, random: &mut Random) {
+        let stream = &mut self.streams[index];
+        let candidates = stream.complete().and(live).minus(stream.write_errors);
+        let preferred = stream.stepped_down.map_or(candidates, |server| candidates.without(server));
+        let pick = random.next();
+        if let Some(leader) = preferred.pick(pick) {
+            return stream.set_leader(leader, now);
+        }
+        if let Some(leader) = candidates.pick(pick).filter(|_| now > stream.elect_at + 4) {
+            return stream.set_leader(leader, now);
+        }
+        let others = stream.complete().minus(stream.write_errors);
+        if others.is_empty() && now > stream.elect_at + PATIENCE {
+            let best = live.iter().max_by_key(|server| stream.data[*server].unwrap_or(0));
+            if let Some(leader) = best {
+                self.lead_incomplete(index, leader, now);
+            }
+        }
+    }
+
+    /// A leader without all messages: the others follow it.
+    fn lead_incomplete(&mut self, index: usize, leader: ServerId, now: u64) {
+        let stream = &mut self.streams[index];
+        let last = stream.data[leader].unwrap_or(0);
+        if last < stream.acknowledged && !stream.is_excused {
+            let name = &self.names.server[leader];
+            let lost = format!("stream {}: {name} leads with {last} of {} messages", stream.id, stream.acknowledged);
+            self.violations.push((4, lost));
+        }
+        stream.acknowledged = last;
+        for data in stream.data.iter_mut().flatten() {
+            *data = (*data).min(last);
+        }
+        stream.set_leader(leader, now);
+    }
+
+    /// A leader that stays drops the leaving replica half a second after the new one is current. One that leaves hands
+    /// over to any that is current.
+    fn tick_move(&mut self, index: usize, now: u64, random: &mut Random) {
+        let up = self.up;
+        let stream = &mut self.streams[index];
+        let (Some(moving), Some(leader)) = (stream.moving, stream.leader) else { return };
+        if !stream.is_current(moving.joining, up, now) {
+            return;
+        }
+        if leader == moving.leaving {
+            let current = stream.peers.without(leader).iter().filter(|peer| stream.is_current(*peer, up, now));
+            let Some(next) = Group::from_iter(current).pick(random.next()) else { return };
+            self.lead_incomplete(index, next, now);
+        }
+        let disturbed = self.disturbed;
+        let stream = &mut self.streams[index];
+        stream.moving = None;
+        stream.drop_replica(moving.leaving);
+        let majority = stream.replicas / 2 + 1;
+        let is_excused = stream.is_excused
+            || stream.peers.iter().any(|peer| disturbed[peer] > 0 && disturbed[peer] + NOTICE > moving.since);
+        if stream.complete().len() < majority && !is_excused {
+            let text = format!(
+                "stream {}: moved off {} with {} complete replicas of {}",
+                stream.id,
+                self.names.server[moving.leaving],
+                stream.complete().len(),
+                stream.replicas
+            );
+            self.violations.push((1, text));
+        }
+    }
+
+    /// Streams without any replica are gone.
+    pub(super) fn drop_lost_streams(&mut self, concerns: impl Fn(&Stream) -> bool) {
+        let is_lost = |stream: &Stream| concerns(stream) && stream.data.iter().all(Option::is_none);
+        for stream in self.streams.iter().filter(|stream| is_lost(stream)) {
+            if stream.acknowledged > 0 && !stream.is_excused {
+                self.violations.push((4, format!("stream {} is lost", stream.id)));
+            }
+        }
+        self.streams.retain(|stream| !is_lost(stream));
+    }
+}

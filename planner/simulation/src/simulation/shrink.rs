@@ -1,0 +1,46 @@
+//! Shrinks a failure to the events and streams that it needs.
+
+use super::{Outcome, run};
+use crate::scenario::Scenario;
+
+/// Returns the smallest scenario found that violates the same invariant, and its outcome with the story.
+pub fn shrink(scenario: &Scenario) -> (Scenario, Outcome) {
+    let invariant = first_invariant(&run(scenario, false));
+    let fails = |scenario: &Scenario| first_invariant(&run(scenario, false)) == invariant;
+    let mut smallest = scenario.clone();
+    smallest.events = reduce(&smallest.events, |events| fails(&Scenario { events, ..smallest.clone() }));
+    smallest.streams = reduce(&smallest.streams, |streams| fails(&Scenario { streams, ..smallest.clone() }));
+    for (catch_up, restore) in [(100_000, 1), (10_000, 2)] {
+        let simpler = Scenario { catch_up, restore, ..smallest.clone() };
+        if fails(&simpler) {
+            smallest = simpler;
+            break;
+        }
+    }
+    let outcome = run(&smallest, true);
+    (smallest, outcome)
+}
+
+fn first_invariant(outcome: &Outcome) -> Option<u8> {
+    outcome.violations.first().map(|violation| violation.invariant)
+}
+
+/// Delta debugging: removes chunks, from halves down to single items, while it still fails.
+fn reduce<T: Clone>(items: &[T], fails: impl Fn(Vec<T>) -> bool) -> Vec<T> {
+    let mut left = items.to_vec();
+    let mut size = left.len().div_ceil(2);
+    while size > 0 && !left.is_empty() {
+        let mut start = 0;
+        while start < left.len() {
+            let end = (start + size).min(left.len());
+            let without: Vec<T> = left[..start].iter().chain(&left[end..]).cloned().collect();
+            if fails(without.clone()) {
+                left = without;
+            } else {
+                start = end;
+            }
+        }
+        size /= 2;
+    }
+    left
+}
