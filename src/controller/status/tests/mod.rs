@@ -44,6 +44,7 @@ struct World {
     missing_streams: MissingStreams,
     policy: Vec<Violation>,
     pods_not_created: Option<&'static str>,
+    action_failure: Option<&'static str>,
     reload_notice: Option<&'static str>,
     force_rollout: bool,
 }
@@ -164,6 +165,7 @@ impl World {
             missing_streams: MissingStreams::default(),
             policy: Vec::new(),
             pods_not_created: None,
+            action_failure: None,
             reload_notice: None,
             force_rollout: false,
         }
@@ -222,6 +224,7 @@ impl World {
             missing_streams: &self.missing_streams,
             policy: &self.policy,
             pods_not_created: self.pods_not_created,
+            action_failure: self.action_failure,
             reload_notice: self.reload_notice,
             force_rollout: self.force_rollout,
         };

@@ -83,6 +83,17 @@ fn obstacle_stays_the_same_while_it_is_one_of_several() {
 }
 
 #[test]
+fn failed_action_is_what_the_step_waits_for() {
+    let failing = |failure| World { action_failure: Some(failure), ..rolling("n-1", Some("a")) };
+    let (status, _) = failing("cannot restart n-1: connection from 10.0.0.1:40001 refused").after(&ready(), 110);
+    let text = "Rolling update: waiting to restart n-1: cannot restart n-1: connection from 10.0.0.1:40001 refused";
+    assert_eq!(message(&status, Reconciling), text);
+    let again = failing("cannot restart n-1: connection from 10.0.0.1:40002 refused").after(&status, 120).0;
+    assert_eq!(again, status, "another attempt");
+    assert_eq!(rolling("n-1", None).after(&status, 130).0.operation.unwrap().waiting_for, None);
+}
+
+#[test]
 fn long_first_deployment_names_its_obstacle() {
     let waiting = Operation::new(OperationKind::Deployment, Step::Create).at("n-0").waiting_for("n-0 cannot run: x");
     let deploying = World { seen: Seen::Starting, ..World::healthy(3) }.not_ready(&[0, 1, 2], 95).operation(waiting);
