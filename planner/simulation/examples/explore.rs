@@ -7,8 +7,8 @@ fn main() {
         let (s, o) = simulation::shrink(&Scenario::random(from));
         println!("{:?} size {} {} restore {} catch_up {} streams {:?}", s.rules, s.size, s.version, s.restore, s.catch_up, s.streams);
         for e in &s.events { println!("  {e:?}"); }
-        let n = o.story.len().saturating_sub(if args.len() > 2 { 1000 } else { 12 });
-        for l in &o.story[n..] { println!("{}", l.replace(", waiting_for: ", ", w: ").replace("Operation ", "").chars().take(if args.len() > 2 { 1000 } else { 420 }).collect::<String>()); }
+        let n = o.story.len().saturating_sub(if args.len() > 2 { 1000 } else { 9 });
+        for l in &o.story[n..] { println!("{}", l.replace(", waiting_for: ", ", w: ").replace("Operation ", "").chars().take(if args.len() > 2 { 1000 } else { 330 }).collect::<String>()); }
         println!("{:?}", o.violations.first());
         return;
     }
