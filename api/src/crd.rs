@@ -34,16 +34,13 @@ fn complete_root(root: &mut JSONSchemaProps) {
     }
 }
 
-/// At the root, which sees the status: a change from one server that is held was never carried out,
-/// and can be taken back. The status is the manager's to write.
+/// Builds the rule against a change from a cluster to a single server. It is at the root, which sees the status: a
+/// change from one server to several can be taken back until the servers' configuration is built for several
+/// (`status.members`). Only the manager can write the status.
 fn not_back_to_one() -> ValidationRule {
-    let is_held = format!(
-        "has(self.status) && has(self.status.conditions) && self.status.conditions.exists(c, \
-         c.type == 'Progressing' && c.status == 'False' && c.reason == 'Held' && c.message.startsWith('{}'))",
-        message::HELD_FROM_ONE
-    );
+    let is_standalone = "has(self.status) && has(self.status.members) && self.status.members == 1";
     ValidationRule {
-        rule: format!("!(oldSelf.spec.cluster.size > 1 && self.spec.cluster.size == 1) || ({is_held})"),
+        rule: format!("!(oldSelf.spec.cluster.size > 1 && self.spec.cluster.size == 1) || ({is_standalone})"),
         message: Some(message::NOT_BACK_TO_ONE.to_owned()),
         field_path: Some(".spec.cluster.size".to_owned()),
         ..ValidationRule::default()

@@ -2,6 +2,10 @@
 
 use crate::quantity::Bytes;
 
+/// The fewest servers that form a cluster: a majority is left when one is lost. Fewer must not have a cluster block, or
+/// they would never elect a leader.
+pub const SMALLEST_CLUSTER: u32 = 3;
+
 /// A NATS cluster as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {
@@ -16,19 +20,6 @@ pub struct Deployed {
     pub memory_store: Option<Bytes>,
     /// The memory store that its pods were last restarted for, if they ever were.
     pub restarted_for_memory_store: Option<Bytes>,
-    /// How far a change of the size is.
-    pub resizing: Resizing,
-}
-
-/// How far a change of the number of servers is. JetStream knows its servers by name, and counts
-/// those that left until it is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resizing {
-    /// How many servers there were, while those above the size are being removed.
-    pub leaving_from: Option<u32>,
-    /// When servers were last removed, in seconds since 1970: their names cannot rejoin for five
-    /// minutes.
-    pub removed_at: Option<i64>,
 }
 
 /// Where a server keeps files.

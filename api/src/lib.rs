@@ -1,7 +1,7 @@
-//! The NATS resource: its types and CRD, its defaults, the rules it keeps, and the settled cluster.
+//! The NATS resource: its types and CRD, its defaults, the rules it keeps, and the resolved cluster.
 //!
 //! Everything here is a function of values: no Kubernetes client, no HTTP, no clock. The webhook,
-//! the controller and the command line ask the same [`rules`] and [`settle()`].
+//! the controller and the command line ask the same [`rules`] and [`resolve()`].
 #![deny(missing_docs)]
 
 pub mod crd;
@@ -9,17 +9,17 @@ pub mod deployed;
 pub mod naming;
 pub mod provider;
 pub mod quantity;
+pub mod resolve;
 pub mod resource;
 pub mod resources;
 pub mod rules;
-pub mod settle;
 pub mod status;
 
-pub use deployed::{Deployed, FileStore, Resizing, Spread};
+pub use deployed::{Deployed, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
 pub use provider::Provider;
 pub use quantity::{Amount, Bytes, RawQuantity};
+pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve};
 pub use resource::{Cluster, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
-pub use settle::{SettledCluster, Undeployable, settle};
-pub use status::{ConditionType, JetStreamStatus, NatsStatus, Reason, State};
+pub use status::{ConditionType, JetStreamStatus, NatsStatus, OperationStatus, Reason, State};

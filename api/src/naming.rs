@@ -14,8 +14,8 @@ pub const FORCE_DELETION: &str = "nats.operator.kyma-project.io/force-deletion";
 pub const APPLIED_HASH: &str = "nats.operator.kyma-project.io/applied-hash";
 /// Annotation on the StatefulSet: whether its topology spread is `hard` or `soft`.
 pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
-/// Annotation on the StatefulSet: for how many servers it was made. Its replicas do not tell: anybody
-/// may scale it.
+/// Annotation on the StatefulSet: the recorded membership, which is the number of servers that the configuration was
+/// built for. The replicas are no witness: anybody may scale a StatefulSet.
 pub const SIZE: &str = "nats.operator.kyma-project.io/size";
 /// Annotation on the StatefulSet: the memory store that its servers were last told, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
@@ -24,11 +24,11 @@ pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
 pub const TEMPLATE_HASH: &str = "nats.operator.kyma-project.io/template-hash";
 /// Annotation on a NATS resource: `"true"` lets a rolling update go on without JetStream being whole.
 pub const FORCE_ROLLOUT: &str = "nats.operator.kyma-project.io/force-rollout";
-/// Annotation on the StatefulSet: how many servers there were, while those above its size are being
-/// removed from JetStream.
-pub const LEAVING_FROM: &str = "nats.operator.kyma-project.io/leaving-from";
-/// Annotation on the StatefulSet: when servers were last removed from JetStream, in seconds since
-/// 1970. Their names cannot rejoin for five minutes.
+/// Annotation on the StatefulSet: peers that were removed from the meta group, as `ID=SECONDS` since 1970, separated by
+/// commas. Their names cannot rejoin for five minutes.
+pub const REMOVED_PEERS: &str = "nats.operator.kyma-project.io/removed-peers";
+/// Annotation of earlier versions on the StatefulSet: when servers were last removed, in seconds since 1970. Read, and no
+/// longer written.
 pub const SERVERS_REMOVED_AT: &str = "nats.operator.kyma-project.io/servers-removed-at";
 /// Annotation on the pod template: a hash of the configuration that a reload cannot apply.
 pub const CONFIG_HASH: &str = "nats.operator.kyma-project.io/config-hash";

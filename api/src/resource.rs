@@ -189,9 +189,6 @@ pub mod message {
     pub const ODD_SIZE: &str = "size only accepts odd numbers";
     /// A clustered store cannot be read by a single server.
     pub const NOT_BACK_TO_ONE: &str = "cannot be set to 1 if size was greater than 1";
-    /// How the condition Progressing begins while a change from one server is held. The definition
-    /// looks for it: such a change can be taken back.
-    pub const HELD_FROM_ONE: &str = "The change of spec.cluster.size from 1 to ";
     /// A memory store that holds nothing.
     pub const EMPTY_STORE: &str = "can only be enabled if size is not 0";
     /// Volumes are made once.

@@ -207,10 +207,16 @@ mod tests {
 
     #[test]
     fn peer_id_is_the_one_that_servers_report() {
-        // `/jsz` `meta_cluster.peer` of nats-server 2.14.2 with this leader.
-        assert_eq!(PeerId::of("eventing-nats-0").0.len(), 8);
-        let forgotten =
-            Peer { id: PeerId::of("n-3"), name: "Server name unknown at this time".to_owned(), ..Peer::default() };
-        assert!(forgotten.is("n-3") && !forgotten.is("n-2"));
+        // `/jsz` `replicas[].peer` of nats-server 2.14.2, 2.14.10 and 2.15.3 for servers with these names.
+        for (server, id) in [("n-0", "tIys2WKX"), ("n-1", "JomJ25Oa"), ("n-2", "L2hpLS7X")] {
+            assert_eq!(PeerId::of(server).0, id);
+        }
+    }
+
+    #[test]
+    fn forgotten_peer_is_recognised_by_its_id() {
+        let name = "Server name unknown at this time (peerID: L2hpLS7X)".to_owned();
+        let forgotten = Peer { id: PeerId("L2hpLS7X".to_owned()), name, ..Peer::default() };
+        assert!(forgotten.is("n-2") && !forgotten.is("n-3"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nats_manager_api::{NamespacedName, rules::Surroundings};
+use nats_manager_api::{NamespacedName, rules::ClusterFacts};
 use nats_manager_webhook::Facts;
 
 use super::watch::Caches;
@@ -13,7 +13,7 @@ use crate::controller::{
 
 /// The facts of this cluster.
 #[derive(Debug)]
-pub struct ClusterFacts {
+pub struct CachedFacts {
     /// Where things are.
     pub places: Places,
     /// The controller's caches.
@@ -22,14 +22,14 @@ pub struct ClusterFacts {
     pub caches: Arc<Caches>,
 }
 
-impl Facts for ClusterFacts {
-    fn surroundings(&self, id: &NamespacedName) -> Surroundings {
-        let mut surroundings = observe::cached_surroundings(&self.watches);
+impl Facts for CachedFacts {
+    fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
+        let mut cluster_facts = observe::cached_surroundings(&self.watches);
         if *id != self.places.allowed {
-            surroundings.deployed = None;
+            cluster_facts.deployed = None;
         }
-        surroundings.storage_classes = Some(self.caches.storage_classes());
-        surroundings
+        cluster_facts.storage_classes = Some(self.caches.storage_classes());
+        cluster_facts
     }
 
     fn allowed(&self) -> Option<NamespacedName> {

@@ -8,7 +8,7 @@ use nats_manager_certs::Resolver;
 use nats_manager_webhook::{Limits, Observer, Options, ServeError, router, serve};
 use tokio::net::TcpListener;
 
-use super::{Settings, authority::Keeper, certificate::Certificate, facts::ClusterFacts, watch::caches};
+use super::{Settings, authority::Keeper, certificate::Certificate, facts::CachedFacts, watch::caches};
 use crate::{
     controller::watch::{Following, Places, Watches},
     telemetry::{Metrics, Readiness},
@@ -17,7 +17,7 @@ use crate::{
 /// The webhook of this replica, listening but not yet answering.
 pub struct Webhook {
     listener: TcpListener,
-    facts: ClusterFacts,
+    facts: CachedFacts,
     certificate: Certificate,
     following: Following,
     keeper: Keeper,
@@ -74,7 +74,7 @@ impl Webhook {
             trusted: certificate.trusted.clone(),
             metrics: metrics.clone(),
         };
-        let facts = ClusterFacts { places: places.clone(), watches: watches.clone(), caches };
+        let facts = CachedFacts { places: places.clone(), watches: watches.clone(), caches };
         Ok(Some(Self { listener, facts, certificate, following, keeper, metrics: metrics.clone() }))
     }
 

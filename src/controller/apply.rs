@@ -27,8 +27,8 @@ use super::{
 /// what was not applied.
 #[derive(Debug)]
 pub struct Applied {
-    /// The servers, as the apiserver has them.
-    pub stateful_set: Arc<StatefulSet>,
+    /// The StatefulSet, as the apiserver has it; `None` where the plan does not let it be created.
+    pub stateful_set: Option<Arc<StatefulSet>>,
 }
 
 /// An object could not be made as wanted.
@@ -109,6 +109,7 @@ pub async fn apply(
     live: &Live,
     owner: &Owner<'_>,
     children: Children,
+    may_build: bool,
 ) -> Result<Applied, ApplyError> {
     // No `..`: an object that is new in `Children` cannot be forgotten here.
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
@@ -116,25 +117,32 @@ pub async fn apply(
     let target = |kind| Target { kind, owner };
 
     target("Secret").apply(&typed(client, namespace), live.secret.as_ref(), secret, &watches.secret).await?;
-    let (api, slot) = (typed(client, namespace), &watches.config_map);
-    target("ConfigMap").apply(&api, live.config_map.as_ref(), config_map, slot).await?;
+    if may_build {
+        let (api, slot) = (typed(client, namespace), &watches.config_map);
+        target("ConfigMap").apply(&api, live.config_map.as_ref(), config_map, slot).await?;
+    }
     target("Service").apply(&typed(client, namespace), live.service.as_ref(), service, &watches.service).await?;
     let (api, slot) = (typed(client, namespace), &watches.pod_disruption_budget);
     let budget = live.pod_disruption_budget.as_ref();
     target("PodDisruptionBudget").apply(&api, budget, pod_disruption_budget, slot).await?;
+    let mut applied = Applied { stateful_set: None };
+    if may_build {
+        let api = typed(client, namespace);
+        let live = live.stateful_set.as_ref();
+        let stateful_set = target(STATEFUL_SET).apply(&api, live, stateful_set, &watches.stateful_set).await?;
+        applied.stateful_set = Some(stateful_set);
+    }
+    // Last: a DestinationRule that cannot be applied does not keep the servers from it.
     if let Some(live) = &live.destination_rule {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Istio::resource());
         let slot = &watches.istio.destination_rule;
         match target("DestinationRule").apply(&api, live.as_ref(), destination_rule, slot).await {
-            // Its definition comes or goes; the watches say when that is done.
-            Err(error) if error.is_unserved() => tracing::info!(%error, "not served now"),
-            applied => _ = applied?,
+            // Its CRD is being created or deleted; the watches show when that is complete.
+            Err(error) if error.is_unserved() => tracing::info!(%error, "the kind is not served"),
+            rule => _ = rule?,
         }
     }
-    let api = typed(client, namespace);
-    let live = live.stateful_set.as_ref();
-    let stateful_set = target(STATEFUL_SET).apply(&api, live, stateful_set, &watches.stateful_set).await?;
-    Ok(Applied { stateful_set })
+    Ok(applied)
 }
 
 struct Target<'a> {

@@ -7,18 +7,17 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
 use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
+use tokio::sync::Mutex;
+
 use super::{
     apply::ApplyError,
-    delete::DeleteError,
-    looker::Looker,
-    members::Members,
-    pauses::Pauses,
-    recover::Recovery,
-    reload::Reloads,
+    backoff::Backoff,
+    deletion::DeleteError,
+    memory::Memory,
+    poll::Polls,
+    predecessor,
     report::Report,
-    restart::Restarts,
-    rivals,
-    status::Outcome,
+    status::Reconciled,
     watch::{Places, Watches},
     words::plainly,
 };
@@ -35,14 +34,12 @@ pub(super) struct Context {
     pub(super) images: Images,
     pub(super) metrics: Metrics,
     pub(super) report: Report,
-    pub(super) pauses: Pauses,
-    pub(super) rivals: rivals::Notices,
-    /// What looks at JetStream, and when.
-    pub(super) looker: Looker,
-    pub(super) members: Members,
-    pub(super) reloads: Reloads,
-    pub(super) recovery: Recovery,
-    pub(super) restarts: Restarts,
+    pub(super) backoff: Backoff,
+    pub(super) predecessors: predecessor::Notices,
+    /// Polls the servers.
+    pub(super) polls: Polls,
+    /// What one reconcile of the one deployed resource leaves for the next.
+    pub(super) memory: Mutex<Memory>,
     /// Asked instead of the resource's own Service, if given.
     pub(super) nats_url: Option<ServerAddr>,
 }
@@ -56,7 +53,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn settled() -> Self {
+    pub(super) fn done() -> Self {
         Self { again: Action::await_change(), outcome: telemetry::Outcome::Success }
     }
 
@@ -129,13 +126,18 @@ impl From<ApplyError> for ReconcileError {
 impl Context {
     /// Whether it is worth no more than another try.
     pub(super) fn is_passing(&self, error: &ReconcileError, uid: &str) -> bool {
-        matches!(error, ReconcileError::Conflict(_)) && self.pauses.failing_for(uid) < CONFLICTS
+        matches!(error, ReconcileError::Conflict(_)) && self.backoff.failing_for(uid) < CONFLICTS
     }
 
     /// A resource is gone.
     pub(super) fn forget(&self, uid: &str) {
-        self.pauses.reset(uid);
+        self.backoff.reset(uid);
         self.report.forget(uid);
+    }
+
+    /// Shows the state of the resource as a metric.
+    pub(super) fn show_state(&self, nats: &Nats) {
+        self.metrics.set_state(nats.status.as_ref().map(|status| status.state.as_str()));
     }
 
     /// Where JetStream is asked.
@@ -146,20 +148,20 @@ impl Context {
         }
     }
 
-    /// Says in the status what went wrong, unless it passes by itself.
-    pub(super) async fn tell_of(&self, error: &ReconcileError, nats: &Arc<Nats>, outcome: &Outcome) {
+    /// Reports in the status what went wrong, unless it passes by itself.
+    pub(super) async fn report_error(&self, error: &ReconcileError, nats: &Arc<Nats>, outcome: &Reconciled<'_>) {
         if self.is_passing(error, &nats.uid().unwrap_or_default()) {
             return;
         }
         // The first error is the one to report.
-        if let Err(second) = self.report.tell(nats, outcome).await {
-            tracing::warn!(%error, status = %second, "cannot say in the status what is wrong");
+        if let Err(second) = self.report.status(nats, outcome).await {
+            tracing::warn!(%error, status = %second, "failed to report the error in the status");
         }
     }
 }
 
 /// How soon to ask JetStream again: soon at first, while somebody may be waiting for it.
-pub(super) fn ask_again(nats: &Nats, kind: ConditionType) -> Duration {
+pub(super) fn retry_after(nats: &Nats, kind: ConditionType) -> Duration {
     let condition = nats.status.as_ref().and_then(|status| status.condition(kind));
     let waited = condition.map(|condition| Timestamp::now().duration_since(condition.last_transition_time.0));
     let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();

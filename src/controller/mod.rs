@@ -1,46 +1,41 @@
-//! The controller: makes the cluster what the NATS resource says, and says how far it is.
+//! The controller: makes the cluster what the NATS resource asks for, and reports how far it is.
 //!
-//! A reconcile is a pipeline, a file a stage:
+//! A reconcile is a pipeline, a file or folder per stage; `reconcile` drives it.
 //!
 //! | stage | in -> out | I/O |
 //! |---|---|---|
-//! | [`observe`] | name -> what the watches have cached | caches (claims, while there is no StatefulSet) |
-//! | [`settle`](nats_manager_api::settle()) | spec, what exists, surroundings -> settled cluster, or why not | none |
-//! | [`scaling`] | a change of the size -> free, or held | asks JetStream, where data is at stake |
-//! | [`build`] | settled cluster -> the wanted objects | none |
-//! | [`rollout`] | pods and JetStream -> how far a rolling update may go | none |
-//! | [`apply`] | wanted and live -> the objects that differ, sent whole | writes |
-//! | [`status`] | what came of it -> status and events | none |
-//! | `guard` | what JetStream says of data -> whether it may be deleted | asks JetStream |
-//! | [`delete`] | what may go -> gone | deletes |
+//! | [`observe`] | watch caches -> the actual state | caches |
+//! | [`resolve`](nats_manager_api::resolve()) | spec, actual state, cluster facts -> resolved cluster, or why not | none |
+//! | `poll` | the servers' answers, when due -> a snapshot | monitoring ports |
+//! | [`assess`](nats_manager_planner::health) | snapshots -> what is wrong, and since when | none |
+//! | [`plan`](nats_manager_planner::plan) | all of it -> the resources' shape, and at most one action | none |
+//! | [`build`] | resolved cluster and plan -> resources | none |
+//! | [`apply`] | desired and live -> the resources that differ, sent whole | writes |
+//! | `execute` | the action, confirmed on a younger snapshot -> done | writes |
+//! | [`status`] | what came of it -> status and events | none; `report` writes |
 //!
-//! [`reconcile`] drives it, [`watch`] fills the caches, [`rivals`] keeps it from writing while the
-//! manager that it replaces still does.
+//! `decide` is the I/O around the planner. `deletion` is the end of a resource. [`watch`] fills the caches, `predecessor`
+//! keeps the controller from writing while the manager that it replaces still runs.
 
 pub mod apply;
+mod backoff;
 pub mod build;
-mod claims;
 pub mod compare;
 mod context;
-pub mod delete;
-mod deployed;
+mod decide;
+mod deletion;
+mod execute;
 mod finalizer;
-mod guard;
-mod looker;
-mod members;
+mod memory;
 pub mod observe;
 mod ownership;
-mod pauses;
+pub(crate) mod poll;
+pub mod predecessor;
+mod pvcs;
 pub mod reconcile;
-mod recover;
 mod reload;
 mod report;
-mod restart;
-pub mod rivals;
-pub mod rollout;
 mod run;
-pub mod scaling;
-mod sight;
 pub mod status;
 pub mod watch;
 pub(crate) mod words;

@@ -1,41 +1,52 @@
 //! The driver: takes one resource through the stages.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration, time::Instant};
 
-use async_nats::ServerAddr;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
-use nats_manager_api::{ConditionType, NamespacedName, Nats, SettledCluster, rules, settle};
+use nats_manager_api::{
+    NamespacedName, Nats, ResolvedCluster, naming, resolve,
+    rules::{self, Violation},
+};
+use nats_manager_planner::{
+    health::MissingStreams,
+    plan::{Action, Observation, Plan},
+};
 
 use super::{
-    apply::apply,
+    apply::{Applied, apply},
     build::{SystemAccount, build},
-    context::{Context, Done, ReconcileError, ask_again},
-    delete, finalizer,
-    guard::{self, Verdict},
-    observe::{Observed, observe},
+    context::{Context, Done, ReconcileError},
+    decide::{Decision, Subject, decide, is_set},
+    deletion::tear_down,
+    execute::{Tools, execute},
+    finalizer,
+    memory::{Memory, now},
+    observe::{Observed, failed_create, observe},
     ownership::Owner,
-    recover, rivals, rollout, scaling,
-    sight::{Sight, lasting_wait},
-    status::{Deployment, Health, Outcome, Rollout},
+    poll::{Polled, targets},
+    predecessor,
+    status::{AppliedCounts, Facts, Reconciled, ZonesUsed},
     watch::GuardedNats,
 };
-use crate::{jetstream, telemetry};
+use crate::telemetry;
 
-/// Nothing to do takes no request, so this is only against what no watch shows.
+/// A reconcile that changes nothing sends no request, so this is only against what no watch shows.
 const RESYNC: Duration = Duration::from_mins(10);
-/// How often JetStream is looked at while all is well, and while something goes on.
-const LOOK_AT_REST: Duration = Duration::from_secs(15);
-const LOOK_SOON: Duration = Duration::from_secs(2);
+/// The interval between polls of the servers while nothing is in progress, and otherwise.
+const POLL_AT_REST: Duration = Duration::from_secs(15);
+const POLL_BUSY: Duration = Duration::from_secs(2);
+/// The interval between reconciles while Pods are missing, where the servers are not polled.
+const MISSING: Duration = Duration::from_secs(10);
+/// The interval between attempts to carry out a blocked change: JetStream sends no event when a stream is deleted.
+const BLOCKED: Duration = Duration::from_secs(5);
 
-/// Reconciles a resource, unless another manager still writes.
+/// Reconciles a resource, unless the predecessor still writes.
 pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<Done, ReconcileError> {
-    let rival = rivals::running(context.watches.rivals.state().iter().map(AsRef::as_ref));
-    context.rivals.note(rival.as_deref());
-    if rival.is_some() {
-        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::settled() });
+    let running = predecessor::running(context.watches.predecessors.state().iter().map(AsRef::as_ref));
+    context.predecessors.note(running.as_deref());
+    if running.is_some() {
+        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::done() });
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
@@ -49,256 +60,268 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, Reco
     let is_deleted = nats.meta().deletion_timestamp.is_some();
     match (id == context.places.allowed, is_deleted) {
         (true, false) => {
-            let done = deploy(nats.clone(), &id, context).await;
-            show_state(&context.report.freshest(&nats), context);
+            let mut memory = context.memory.lock().await;
+            let done = deploy(nats.clone(), &id, context, &mut memory).await;
+            context.show_state(&context.report.freshest(&nats));
             done
         }
-        (true, true) if finalizer::is_on(&nats) => tear_down(nats, &id, context).await,
-        (true, true) => Ok(Done::settled()),
+        (true, true) if finalizer::is_on(&nats) => {
+            let mut memory = context.memory.lock().await;
+            tear_down(nats, &id, context, &mut memory).await
+        }
+        (true, true) => Ok(Done::done()),
         (false, false) => forbid(&nats, context).await,
-        // Nothing was made for it, so nothing is to be kept; the finalizer is another manager's.
-        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::settled()),
+        // Nothing was created for it, so nothing is to be kept; the finalizer is the predecessor's.
+        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::done()),
     }
 }
 
-fn show_state(nats: &Nats, context: &Context) {
-    context.metrics.set_state(nats.status.as_ref().map(|status| status.state.as_str()));
-}
-
-/// Says that a resource cannot be read; others go on.
+/// Reports that a resource cannot be read; others are reconciled.
 async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Done, ReconcileError> {
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
-    context.report.tell_unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::settled() })
+    context.report.unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
 }
 
-async fn deploy(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Done, ReconcileError> {
-    let deployment = match attempt(&mut nats, id, context).await {
-        Ok(deployment) => deployment,
+async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<Done, ReconcileError> {
+    let outcome = Reconciled::Forbidden { allowed: context.places.allowed.clone() };
+    context.report.status(nats, &outcome).await.map_err(ReconcileError::status)?;
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
+}
+
+async fn deploy(
+    mut nats: Arc<Nats>,
+    id: &NamespacedName,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Done, ReconcileError> {
+    let carried = match carry_out(&mut nats, id, context, memory).await {
+        Ok(carried) => carried,
         Err(error) => {
             let outcome = error.outcome();
             return match error {
-                // Only a change of the spec, or of what is around it, can help.
-                MakeError::Undeployable(_) => {
-                    context.report.tell(&nats, &outcome).await.map_err(ReconcileError::status)?;
+                // Only a change of the spec, or of the cluster, can help.
+                CarryOutError::InvalidSpec(_) => {
+                    context.report.status(&nats, &outcome).await.map_err(ReconcileError::status)?;
                     Ok(Done::after(RESYNC, telemetry::Outcome::Refused))
                 }
-                MakeError::Reconcile(error) => {
-                    context.tell_of(&error, &nats, &outcome).await;
+                CarryOutError::Reconcile(error) => {
+                    context.report_error(&error, &nats, &outcome).await;
                     Err(error)
                 }
             };
         }
     };
-    context.metrics.set_nats_nodes(deployment.size as usize);
-    context.metrics.set_availability_zones_used(deployment.zones.count);
-    let pause = pause(context, &deployment);
-    let is_held = deployment.held.is_some();
-    let nats =
-        context.report.tell(&nats, &Outcome::Deployed(Box::new(deployment))).await.map_err(ReconcileError::status)?;
-    Ok(if is_held {
-        Done::after(ask_again(&nats, ConditionType::Progressing), telemetry::Outcome::Held)
-    } else {
-        Done::after(pause, telemetry::Outcome::Success)
-    })
+    context.metrics.show(&carried);
+    let observation = carried.polled.observation();
+    let facts = Reconciled::Deployed(Box::new(carried.facts(id, &nats, &observation)));
+    context.report.status(&nats, &facts).await.map_err(ReconcileError::status)?;
+    let is_blocked = !carried.plan.blocked.is_empty();
+    let counted = if is_blocked { telemetry::Outcome::Held } else { telemetry::Outcome::Success };
+    Ok(Done::after(pause(context, memory, &carried), counted))
 }
 
-/// When to look again: JetStream does not tell by itself how it is.
-fn pause(context: &Context, deployment: &Deployment) -> Duration {
-    if !context.looker.is_on() {
-        RESYNC
-    } else if deployment.underway || deployment.jetstream.health == Health::Lacking {
-        LOOK_SOON
-    } else {
-        LOOK_AT_REST
-    }
+/// Returns when to reconcile again: the servers send no events.
+fn pause(context: &Context, memory: &Memory, carried: &Carried) -> Duration {
+    let plan = &carried.plan;
+    let until = plan.until.map_or(RESYNC, |until| until.since(now()) + Duration::from_secs(1));
+    let is_busy = plan.operation.is_some() || !carried.is_settled;
+    let pause = match () {
+        () if !plan.blocked.is_empty() && !is_busy => BLOCKED,
+        () if context.polls.is_on() && (is_busy || !memory.polls.is_healthy()) => POLL_BUSY,
+        () if context.polls.is_on() => POLL_AT_REST,
+        () if memory.missing.are_missing() => MISSING,
+        () => RESYNC,
+    };
+    pause.min(until)
 }
 
-async fn attempt(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Deployment, MakeError> {
-    if !finalizer::is_on(nats) {
-        *nats = finalizer::put_on(nats, context).await?;
-    }
-    let observed = observe(&context.watches, &context.client, id).await.map_err(ReconcileError::Observe)?;
-    make(nats, id, &observed, context).await
-}
-
-/// Why the objects could not be made.
+/// Why a spec could not be carried out.
 #[derive(Debug, thiserror::Error)]
-enum MakeError {
+enum CarryOutError {
     #[error(transparent)]
-    Undeployable(#[from] nats_manager_api::Undeployable),
+    InvalidSpec(#[from] nats_manager_api::InvalidSpec),
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
 
-impl MakeError {
-    fn outcome(&self) -> Outcome {
+impl CarryOutError {
+    fn outcome(&self) -> Reconciled<'static> {
         let stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
-        Outcome::Failed { stateful_set, cause: self.to_string() }
+        Reconciled::Failed { stateful_set, cause: self.to_string() }
     }
 }
 
-/// From what is wanted and what is there to what is applied.
-async fn make(
-    nats: &Nats,
+/// The stages: observe, resolve, poll, assess, plan, build, apply, execute.
+async fn carry_out(
+    nats: &mut Arc<Nats>,
     id: &NamespacedName,
-    observed: &Observed,
     context: &Context,
-) -> Result<Deployment, MakeError> {
-    let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
-    let mut cluster = settle(nats, &observed.surroundings, observed.new_spread())?;
-    let sight = Sight::take(&context.looker, nats, id, observed).await;
-    if let Some(look) = sight.look() {
-        context.metrics.set_jetstream(look, sight.is_whole());
+    memory: &mut Memory,
+) -> Result<Carried, CarryOutError> {
+    if !finalizer::is_on(nats) {
+        *nats = finalizer::put_on(nats, context).await?;
     }
+    let observed = observe(&context.watches, id, nats);
+    *nats = context.report.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
+    let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
-    let credentials = account.as_ref().and_then(SystemAccount::credentials);
-    let address = context.jetstream_address(id)?;
-    let tools = scaling::Tools {
-        client: &context.client,
-        address: &address,
-        system: credentials.as_ref(),
-        look: sight.for_scaling(),
-        shown: &sight.shown(account.as_ref()),
-        targets: &sight.targets,
-    };
-    let scaling = scaling::decide(&tools, nats, id, observed, cluster.size).await.map_err(ReconcileError::Observe)?;
-    (cluster.size, cluster.resizing) = (scaling.size, scaling.resizing);
-    let mut children = build(&cluster, &context.images, &account.clone().unwrap_or_else(SystemAccount::generate));
-    let live = observed.live.stateful_set.as_deref();
-    let gate = rollout::decide(live, &children.stateful_set, &observed.pods, &sight.for_rollout(nats));
-    gate.put_on(&mut children.stateful_set);
-    let owner = Owner { id, uid: &cluster.uid };
-    let applied = Box::pin(apply(&context.client, &context.watches, &observed.live, &owner, children)).await;
-    let applied = applied.map_err(ReconcileError::from)?;
-    if let Err(error) = rollout::replace(&context.client, &id.namespace, &observed.pods, &gate).await {
-        tracing::warn!(%error, "cannot replace a broken pod");
+    let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
+    let decision = decide(context, memory, subject).await?;
+    if let Some(Action::JoinCluster { .. }) = decision.plan.confirmed_action() {
+        *nats = context.report.record_members(nats, decision.plan.members).await.map_err(ReconcileError::status)?;
     }
-    let was_ready = nats.status.as_ref().is_some_and(|status| !status.url.is_empty());
-    let underway = gate.underway || scaling.waiting.is_some();
-    let late = mend(context, &sight, &cluster, underway, (&address, account.as_ref())).await;
-    if !underway {
-        restart(context, &sight, id, observed).await;
+    let applied = build_and_apply(context, &observed, &cluster, account.as_ref(), &decision.plan).await?;
+    let failure = act(context, memory, id, account.as_ref(), &decision.plan).await?;
+    if let Some(assessment) = decision.polled.assessment() {
+        let expected = observed.actual.expected_servers();
+        memory.missing_streams = memory.missing_streams.next(&assessment.snapshot, &expected);
     }
-    let waiting = scaling.waiting.or(gate.waiting).or_else(|| observed.broken_server());
-    let waiting = lasting_wait(&context.looker, waiting);
-    let deployed = observed.surroundings.deployed.as_ref().map(|deployed| deployed.size);
-    let rollout = Rollout::of(&applied.stateful_set);
-    Ok(Deployment {
-        members: context.members.count(deployed, rollout),
-        starts_anew: deployed.is_some_and(|deployed| scaling::needs_empty_store(deployed, cluster.size)),
-        servers_started: record_start(observed, recorded),
-        held: scaling.held,
-        waiting: waiting.or(late),
-        underway: underway || scaling.until.is_some(),
-        policy: rules::check(&nats.spec, &observed.surroundings).policy().cloned().collect(),
-        jetstream: sight.view(&context.looker, id, observed, (was_ready, underway)),
-        ..Deployment::of(rollout, observed, id, cluster.size)
+    let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &decision).await;
+    let pods_not_created = pods_not_created(context, memory, id, &observed).await;
+    let Decision { plan, polled } = decision;
+    let is_settled = plan.is_settled;
+    let last_plan = memory.carried_out(plan);
+    let applied = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
+    Ok(Carried {
+        failure,
+        counted_servers: memory.count_servers(applied),
+        missing_streams: memory.missing_streams.clone(),
+        policy: rules::check(&nats.spec, &observed.cluster_facts).policy().cloned().collect(),
+        size: cluster.size,
+        plan: last_plan,
+        is_settled,
+        polled,
+        applied,
+        observed,
+        reload_notice,
+        pods_not_created,
     })
 }
 
-/// Has servers reload that JetStream was switched off on, or that are late with their configuration;
-/// what is to be told of the late ones.
-async fn mend(
+/// What a reconcile did, and what it was made from.
+pub(crate) struct Carried {
+    /// The plan; the one before where the caches disagreed.
+    pub(crate) plan: Plan,
+    is_settled: bool,
+    /// The state of the servers.
+    pub(crate) polled: Polled,
+    pub(crate) observed: Observed,
+    pub(crate) size: u32,
+    applied: AppliedCounts,
+    counted_servers: u32,
+    missing_streams: MissingStreams,
+    policy: Vec<Violation>,
+    failure: Option<String>,
+    reload_notice: Option<String>,
+    pods_not_created: Option<String>,
+}
+
+impl Carried {
+    /// Returns the zones that the servers run in.
+    pub(crate) fn zones(&self) -> ZonesUsed {
+        let zone = |node: &str| self.observed.node_zones.get(node).map(Option::as_deref);
+        ZonesUsed::of(&self.observed.actual, zone)
+    }
+
+    fn facts<'a>(&'a self, id: &'a NamespacedName, nats: &Nats, observation: &'a Observation<'a>) -> Facts<'a> {
+        Facts {
+            id,
+            size: self.size,
+            applied: self.applied,
+            counted_servers: self.counted_servers,
+            zones: self.zones(),
+            actual: &self.observed.actual,
+            observation,
+            plan: &self.plan,
+            missing_streams: &self.missing_streams,
+            policy: &self.policy,
+            pods_not_created: self.pods_not_created.as_deref(),
+            action_failure: self.failure.as_deref(),
+            reload_notice: self.reload_notice.as_deref(),
+            force_rollout: is_set(nats, naming::FORCE_ROLLOUT),
+        }
+    }
+}
+
+/// Keeps the cluster of a resource whose deletion is blocked.
+pub(super) async fn keep(
+    nats: &Arc<Nats>,
+    id: &NamespacedName,
     context: &Context,
-    sight: &Sight,
-    cluster: &SettledCluster,
-    underway: bool,
-    (address, account): (&ServerAddr, Option<&SystemAccount>),
-) -> Option<String> {
-    let (look, now) = (sight.look()?, Instant::now());
-    let mut servers = context.recovery.due(look, now);
-    let mut notice = None;
-    let is_calm = !underway && sight.is_whole();
-    if let Some(user) = account.filter(|_| is_calm).and_then(SystemAccount::sole_user) {
-        let late = context.reloads.check(cluster, &user, &sight.targets, now).await;
-        servers.extend(late.nudge);
-        notice = late.notice;
-    }
-    if servers.is_empty() {
-        return notice;
-    }
+    memory: &mut Memory,
+) -> Result<(), String> {
+    carry_out(&mut nats.clone(), id, context, memory).await.map(|_| ()).map_err(|error| error.to_string())
+}
+
+async fn build_and_apply(
+    context: &Context,
+    observed: &Observed,
+    cluster: &ResolvedCluster,
+    account: Option<&SystemAccount>,
+    plan: &Plan,
+) -> Result<Applied, ReconcileError> {
+    let account = account.cloned().unwrap_or_else(SystemAccount::generate);
+    let resources = build(cluster, plan, &context.images, &account);
+    let owner = Owner { id: &cluster.id, uid: &cluster.uid };
+    Box::pin(apply(&context.client, &context.watches, &observed.live, &owner, resources, plan.may_build))
+        .await
+        .map_err(ReconcileError::from)
+}
+
+/// Carries out the plan's action. A failure is reported, and the action is planned again.
+async fn act(
+    context: &Context,
+    memory: &mut Memory,
+    id: &NamespacedName,
+    account: Option<&SystemAccount>,
+    plan: &Plan,
+) -> Result<Option<String>, ReconcileError> {
+    let Some(action) = plan.confirmed_action() else { return Ok(None) };
+    let address = context.jetstream_address(id)?;
     let credentials = account.and_then(SystemAccount::credentials);
-    if let Err(error) = recover::reload(address, credentials.as_ref(), look, &servers).await {
-        tracing::warn!(%error, ?servers, "cannot have servers reload");
+    let tools = Tools { client: &context.client, id, address: &address, credentials: credentials.as_ref() };
+    let failure = execute(&tools, action).await.err();
+    if let Some(error) = &failure {
+        tracing::warn!(%error, ?action, "failed to carry out the action");
     }
-    notice
+    memory.history.record(now(), action);
+    Ok(failure.map(|error| error.to_string()))
 }
 
-/// Restarts one server that has given up writing to a stream.
-async fn restart(context: &Context, sight: &Sight, id: &NamespacedName, observed: &Observed) {
-    let now = Instant::now();
-    for server in context.restarts.suspects(&sight.lacks, &sight.expected, now) {
-        let target = sight.targets.iter().find(|target| target.name == server);
-        let pod = observed.pods.iter().find(|pod| pod.name == server);
-        let (Some(target), Some(pod)) = (target, pod) else { continue };
-        if jetstream::has_write_error(target).await {
-            tracing::warn!(server, "restarting the server: it has given up writing to a stream");
-            context.restarts.note(&server, now);
-            if let Err(error) = rollout::delete(&context.client, &id.namespace, pod).await {
-                tracing::warn!(%error, server, "cannot restart the server");
-            }
-            return;
+/// Checks, while nothing is in progress, that the servers have loaded their configuration.
+async fn check_reloads(
+    context: &Context,
+    memory: &mut Memory,
+    observed: &Observed,
+    cluster: &ResolvedCluster,
+    account: Option<&SystemAccount>,
+    decision: &Decision,
+) -> Option<String> {
+    let plan = &decision.plan;
+    let is_calm = plan.operation.is_none() && plan.is_settled && memory.polls.is_healthy() && context.polls.is_on();
+    let credentials = account.filter(|_| is_calm).and_then(SystemAccount::sole_user)?;
+    let late = memory.reloads.check(cluster, plan, &credentials, &targets(observed), Instant::now()).await;
+    memory.set_late_reloads(&late.nudge, &decision.polled);
+    late.notice
+}
+
+/// Returns the apiserver's sentence on Pods that it does not let be created.
+async fn pods_not_created(
+    context: &Context,
+    memory: &mut Memory,
+    id: &NamespacedName,
+    observed: &Observed,
+) -> Option<String> {
+    let set = observed.actual.stateful_set.as_ref();
+    let is_missing = set.is_some_and(|set| set.is_observed && set.counts.present < set.replicas);
+    let now = Timestamp::now();
+    if let Some(since) = memory.missing.note(is_missing, now) {
+        match failed_create(&context.client, id, since).await {
+            Ok(cause) => memory.missing.cause = cause,
+            Err(error) => tracing::warn!(%error, "failed to list events of the StatefulSet"),
         }
     }
-}
-
-/// What to remember of starts: that none happened is certain only from before the first one.
-fn record_start(observed: &Observed, recorded: Option<bool>) -> Option<bool> {
-    let is_new = observed.live.stateful_set.is_none() && observed.claims.as_ref().is_some_and(Vec::is_empty);
-    observed.servers_started(recorded.or(is_new.then_some(false)))
-}
-
-async fn tear_down(mut nats: Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Done, ReconcileError> {
-    let outcome = match end(&mut nats, id, context).await {
-        Ok(Verdict::Delete) => {
-            context.metrics.set_nats_nodes(0);
-            context.metrics.forget_jetstream();
-            context.metrics.set_availability_zones_used(0);
-            context.metrics.set_state(None);
-            return Ok(Done::settled());
-        }
-        Ok(Verdict::Blocked(reason)) => Outcome::DeletionBlocked { reason },
-        Err(error) => {
-            let outcome = Outcome::DeletionFailed { cause: error.to_string() };
-            context.tell_of(&error, &nats, &outcome).await;
-            return Err(error);
-        }
-    };
-    let nats = context.report.tell(&nats, &outcome).await.map_err(ReconcileError::status)?;
-    show_state(&nats, context);
-    // The cluster must go on, so that JetStream can be asked.
-    if let Err(error) = keep(&nats, id, context).await {
-        tracing::warn!(%error, "cannot keep the cluster while its deletion waits");
-    }
-    Ok(Done::after(ask_again(&nats, ConditionType::Deleted), telemetry::Outcome::Held))
-}
-
-/// Deletes the data and lets the resource go, unless that would be a loss.
-async fn end(nats: &mut Arc<Nats>, id: &NamespacedName, context: &Context) -> Result<Verdict, ReconcileError> {
-    let client = &context.client;
-    let observed = observe(&context.watches, client, id).await.map_err(ReconcileError::Observe)?;
-    let verdict = guard::decide(context, nats, id, &observed).await?;
-    if verdict == Verdict::Delete {
-        let outcome = Outcome::Deleting;
-        *nats = context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
-        let uid = nats.uid().unwrap_or_default();
-        let owner = Owner { id, uid: &uid };
-        delete::delete_data(client, &owner).await?;
-        delete::delete_children(client, &owner, &observed.live).await?;
-        finalizer::take_off(nats, context).await?;
-    }
-    Ok(verdict)
-}
-
-async fn keep(nats: &Nats, id: &NamespacedName, context: &Context) -> Result<(), MakeError> {
-    let observed = observe(&context.watches, &context.client, id).await.map_err(ReconcileError::Observe)?;
-    make(nats, id, &observed, context).await.map(|_| ())
-}
-
-async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<Done, ReconcileError> {
-    let outcome = Outcome::Forbidden { allowed: context.places.allowed.clone() };
-    context.report.tell(nats, &outcome).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::settled() })
+    memory.missing.cause.clone()
 }

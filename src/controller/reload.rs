@@ -6,21 +6,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
+use nats_manager_jetstream::{Credentials, Target, config_digests};
+use nats_manager_planner::{actual::Kind, plan::Plan, snapshot::Unreachable};
 
-use super::build::config_digest;
-use crate::jetstream::{self, Silence, Target, system::Credentials};
+use super::build::{Layout, config_digest};
 
 /// What was seen of the newest configuration.
 #[derive(Debug, Default)]
-pub(super) struct Reloads(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
+pub(super) struct Reloads {
     /// The digests that the servers are to have.
     wanted: BTreeMap<String, String>,
     taken: bool,
@@ -58,25 +55,29 @@ const TELL_AFTER: Duration = Duration::from_secs(150);
 impl Reloads {
     /// Asks the servers of `cluster` whether they have its configuration, if that is not known yet.
     pub(super) async fn check(
-        &self,
-        cluster: &SettledCluster,
+        &mut self,
+        cluster: &ResolvedCluster,
+        plan: &Plan,
         credentials: &Credentials,
         targets: &[Target],
         now: Instant,
     ) -> Late {
-        let servers = (0..cluster.size).map(|ordinal| cluster.id.server(ordinal));
-        let wanted = servers.map(|server| (server.clone(), config_digest(cluster, credentials, &server))).collect();
+        let routes = if plan.variant.kind == Kind::Clustered { plan.routes } else { 0 };
+        let layout = Layout { routes, memory_store: plan.memory_store };
+        let servers = (0..plan.replicas).map(|ordinal| cluster.id.server(ordinal));
+        let wanted =
+            servers.map(|server| (server.clone(), config_digest(cluster, layout, credentials, &server))).collect();
         match self.next(&wanted, now) {
             Next::Nothing => Late::default(),
-            Next::Ask => self.answered(&jetstream::config_digests(targets).await, now),
+            Next::Ask => self.answered(&config_digests(targets).await, now),
         }
     }
 
     /// Whether to ask whether the servers have these digests.
-    fn next(&self, wanted: &BTreeMap<String, String>, now: Instant) -> Next {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn next(&mut self, wanted: &BTreeMap<String, String>, now: Instant) -> Next {
+        let state = self;
         if state.wanted != *wanted {
-            *state = State { wanted: wanted.clone(), since: Some(now), ..State::default() };
+            *state = Self { wanted: wanted.clone(), since: Some(now), ..Self::default() };
         }
         let was_asked = state.asked.is_some_and(|asked| now.duration_since(asked) < ASK_EVERY);
         if state.taken || was_asked {
@@ -87,8 +88,8 @@ impl Reloads {
     }
 
     /// Takes the servers' answers. One that is silent is not late: something else is wrong with it.
-    fn answered(&self, answers: &BTreeMap<String, Result<String, Silence>>, now: Instant) -> Late {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn answered(&mut self, answers: &BTreeMap<String, Result<String, Unreachable>>, now: Instant) -> Late {
+        let state = self;
         let has =
             |server: &String, digest: &String| answers.get(server).is_some_and(|answer| answer.as_ref() == Ok(digest));
         state.taken = state.wanted.iter().all(|(server, digest)| has(server, digest));
@@ -109,10 +110,7 @@ impl Reloads {
             state.nudged = Some(now);
         }
         let notice = (waited >= TELL_AFTER).then(|| {
-            format!(
-                "{} did not take the changed configuration; its log says why (kubectl logs POD -c nats)",
-                late.join(", ")
-            )
+            format!("{} did not load the changed configuration; see its log: kubectl logs POD -c nats", late.join(", "))
         });
         Late { nudge: if is_due { late } else { Vec::new() }, notice }
     }
@@ -126,7 +124,7 @@ mod tests {
         ["n-0", "n-1"].map(|server| (server.to_owned(), digest.to_owned())).into()
     }
 
-    fn answers(pairs: [&str; 2]) -> BTreeMap<String, Result<String, Silence>> {
+    fn answers(pairs: [&str; 2]) -> BTreeMap<String, Result<String, Unreachable>> {
         ["n-0", "n-1"]
             .into_iter()
             .zip(pairs)
@@ -136,7 +134,7 @@ mod tests {
 
     #[test]
     fn servers_are_asked_until_they_have_it_and_not_again() {
-        let (reloads, start) = (Reloads::default(), Instant::now());
+        let (mut reloads, start) = (Reloads::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(reloads.next(&digests("a"), at(0)), Next::Ask);
         assert_eq!(reloads.answered(&answers(["a", "old"]), at(0)), Late::default());
@@ -149,13 +147,13 @@ mod tests {
 
     #[test]
     fn a_late_server_is_told_to_reload_and_then_named() {
-        let (reloads, start) = (Reloads::default(), Instant::now());
+        let (mut reloads, start) = (Reloads::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         reloads.next(&digests("a"), at(0));
-        let late = |seconds| reloads.answered(&answers(["a", "old"]), at(seconds));
+        let mut late = |seconds| reloads.answered(&answers(["a", "old"]), at(seconds));
         let nudged = Late { nudge: vec!["n-1".to_owned()], notice: None };
         assert_eq!((late(80), late(90), late(95)), (Late::default(), nudged.clone(), Late::default()));
         assert_eq!(late(120), nudged);
-        assert!(late(151).notice.is_some_and(|notice| notice.starts_with("n-1 did not take")));
+        assert!(late(151).notice.is_some_and(|notice| notice.starts_with("n-1 did not load")));
     }
 }

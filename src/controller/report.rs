@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
-    jiff::Timestamp,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -19,7 +16,8 @@ use nats_manager_api::{Nats, NatsStatus, naming::FIELD_MANAGER};
 use serde_json::json;
 
 use super::{
-    status::{Announcement, Outcome, next},
+    memory::now,
+    status::{Announcement, Reconciled, next},
     watch::{Watches, is_older},
 };
 
@@ -78,10 +76,10 @@ impl Report {
     }
 
     /// Writes the status after `outcome`, and announces what is new in it.
-    pub(super) async fn tell(&self, nats: &Arc<Nats>, outcome: &Outcome) -> Result<Arc<Nats>, kube::Error> {
+    pub(super) async fn status(&self, nats: &Arc<Nats>, outcome: &Reconciled<'_>) -> Result<Arc<Nats>, kube::Error> {
         let old = nats.status.clone().unwrap_or_default();
         let generation = nats.metadata.generation.unwrap_or_default();
-        let (status, announcements) = next(&old, generation, outcome, &Time(Timestamp::now()));
+        let (status, announcements) = next(&old, generation, outcome, now());
         let mut current = nats.clone();
         if status != old {
             let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
@@ -98,8 +96,36 @@ impl Report {
         Ok(current)
     }
 
-    /// As [`Report::tell`], for a resource that cannot be read: its status is read on its own.
-    pub(super) async fn tell_unreadable(&self, name: &str, namespace: &str, cause: &str) -> Result<(), kube::Error> {
+    /// Records that a server has started, or that none has, before anything else is done. Nothing is written where that
+    /// is recorded already, or where it is the first that is ever written: then it is part of the first status.
+    pub(super) async fn record_start(&self, nats: &Arc<Nats>, started: Option<bool>) -> Result<Arc<Nats>, kube::Error> {
+        let status = nats.status.as_ref().filter(|status| !status.state.is_empty());
+        match status {
+            Some(status) if started == Some(true) && status.servers_started != started => {
+                self.record(nats, json!({ "serversStarted": started })).await
+            }
+            _ => Ok(nats.clone()),
+        }
+    }
+
+    /// Records the membership before it takes effect. Fails with a conflict where the resource has changed since it was
+    /// read: its spec may ask for something else by now.
+    pub(super) async fn record_members(&self, nats: &Arc<Nats>, members: u32) -> Result<Arc<Nats>, kube::Error> {
+        if nats.status.as_ref().and_then(|status| status.members) == Some(members) {
+            return Ok(nats.clone());
+        }
+        self.record(nats, json!({ "members": members })).await
+    }
+
+    async fn record(&self, nats: &Arc<Nats>, fields: serde_json::Value) -> Result<Arc<Nats>, kube::Error> {
+        let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
+        let metadata = json!({ "uid": nats.metadata.uid, "resourceVersion": nats.metadata.resource_version });
+        let patch = Patch::Merge(json!({ "metadata": metadata, "status": fields }));
+        Ok(self.wrote(api.patch_status(&nats.name_any(), &parameters(), &patch).await?))
+    }
+
+    /// As [`Report::status`], for a resource that cannot be read: its status is read on its own.
+    pub(super) async fn unreadable(&self, name: &str, namespace: &str, cause: &str) -> Result<(), kube::Error> {
         let kind = ApiResource::erase::<Nats>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let object = api.get(name).await?;
@@ -109,9 +135,9 @@ impl Report {
         if object.metadata.deletion_timestamp.is_some() {
             cause.push_str("; its deletion waits until that is mended");
         }
-        let outcome = Outcome::Failed { stateful_set: false, cause };
+        let outcome = Reconciled::Failed { stateful_set: false, cause };
         let generation = object.metadata.generation.unwrap_or_default();
-        let (status, announcements) = next(&old, generation, &outcome, &Time(Timestamp::now()));
+        let (status, announcements) = next(&old, generation, &outcome, now());
         if status != old {
             let written = api.patch_status(name, &parameters(), &patch(object.metadata.uid.as_deref(), &status)).await;
             match written {

@@ -20,20 +20,17 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, broadcast};
 use tracing::Instrument;
 
 use super::{
+    backoff::Backoff,
     context::{Context, Done, ReconcileError},
-    looker::Looker,
-    members::Members,
-    pauses::Pauses,
+    memory::Memory,
+    poll::Polls,
+    predecessor,
     reconcile::reconcile,
-    recover::Recovery,
-    reload::Reloads,
     report::Report,
-    restart::Restarts,
-    rivals,
     watch::{GuardedNats, Places, Wake, Watches},
 };
 use crate::{
@@ -82,14 +79,11 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
             images,
             metrics,
             report,
-            pauses: Pauses::default(),
-            rivals: rivals::Notices::default(),
-            // From outside the cluster pods cannot be reached.
-            looker: Looker::new(nats_url.is_none()),
-            members: Members::default(),
-            reloads: Reloads::default(),
-            recovery: Recovery::default(),
-            restarts: Restarts::default(),
+            backoff: Backoff::default(),
+            predecessors: predecessor::Notices::default(),
+            // From outside the cluster Pods cannot be reached.
+            polls: Polls::new(nats_url.is_none()),
+            memory: Mutex::new(Memory::default()),
             nats_url,
         },
         last_id: AtomicU64::new(0),
@@ -160,7 +154,7 @@ fn one(
         let result = Box::pin(caught(reconcile(&nats, context))).await;
         timer.finish(result.as_ref().map_or(Outcome::Error, |done| done.outcome));
         if result.is_ok() {
-            context.pauses.reset(&key(&nats));
+            context.backoff.reset(&key(&nats));
         }
         result.map(|done| done.again)
     }
@@ -170,7 +164,7 @@ fn one(
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn error_policy(nats: Arc<GuardedNats>, error: &ReconcileError, runner: Arc<Runner>) -> Action {
-    let pause = runner.context.pauses.next(&key(&nats));
+    let pause = runner.context.backoff.next(&key(&nats));
     let pause_seconds = pause.as_secs_f32();
     if runner.context.is_passing(error, &key(&nats)) {
         tracing::debug!(%error, pause_seconds, "trying again");

@@ -24,8 +24,3 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
     }
     text
 }
-
-/// What a text says without the cause behind it, which may differ at each try.
-pub(crate) fn gist(text: &str) -> &str {
-    text.split_once(": ").map_or(text, |(gist, _)| gist)
-}

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::Secret;
-use nats_manager_api::{Nats, Spread, rules::Surroundings, settle};
+use nats_manager_api::{Nats, Spread, resolve, rules::ClusterFacts};
+use nats_manager_planner::plan::Plan;
 use serde::Serialize;
 
 use super::{
@@ -36,13 +37,14 @@ pub fn render(input: &str, images: &Images) -> Rendered {
     for (subject, mut nats) in resources {
         nats.metadata.namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());
         nats.metadata.uid = Some(UID.to_owned());
-        match settle(&nats, &Surroundings::default(), Spread::Soft) {
+        match resolve(&nats, &ClusterFacts::default(), Spread::Soft) {
             Ok(cluster) => {
-                let children = build(&cluster, images, &SystemAccount::with_password(""));
+                let plan = Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get());
+                let children = build(&cluster, &plan, images, &SystemAccount::with_password(""));
                 write_children(&mut rendered.yaml, &nats, &children);
             }
-            Err(undeployable) => {
-                rendered.report.findings.extend(undeployable.0.iter().map(|violation| Finding {
+            Err(invalid) => {
+                rendered.report.findings.extend(invalid.0.iter().map(|violation| Finding {
                     severity: Severity::Error,
                     subject: subject.clone(),
                     message: violation.to_string(),

@@ -18,7 +18,7 @@ pub fn validate(input: &str, served: &NamespacedName) -> Report {
         if !is_served(&nats, served) {
             find(Severity::Warning, format!("metadata.name: {}", rules::forbidden_message(served)));
         }
-        let found = rules::check(&nats.spec, &rules::Surroundings::default());
+        let found = rules::check(&nats.spec, &rules::ClusterFacts::default());
         for violation in found.violations {
             find(Severity::Error, violation.to_string());
         }

@@ -1,20 +1,18 @@
-//! The metrics of JetStream, as the manager sees it. The label `server` has as many values as there
+//! The metrics of JetStream, as the servers report it. The label `server` has as many values as there
 //! are servers: 99 at most.
 
-use nats_manager_api::Bytes;
+use nats_manager_planner::{health::Assessment, snapshot::StoreUsage};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
-use crate::jetstream::{Look, Store};
-
-/// How full the servers are, and whether they are whole.
+/// Usage of the servers' stores, and health.
 #[derive(Debug, Default)]
 pub(super) struct JetStreamMetrics {
     up: Family<ServerLabels, Gauge>,
-    whole: Gauge,
+    healthy: Gauge,
     stores: Family<StoreLabels, Gauge>,
     reserved: Family<StoreLabels, Gauge>,
     limits: Family<StoreLabels, Gauge>,
@@ -39,31 +37,31 @@ impl JetStreamMetrics {
             self.up.clone(),
         );
         registry.register(
-            "nats_manager_jetstream_whole",
-            "1 while every server, leader and copy is there and current",
-            self.whole.clone(),
+            "nats_manager_jetstream_healthy",
+            "1 while no server, leader or replica has an issue",
+            self.healthy.clone(),
         );
         let mut bytes = |name: &str, help: &str, family: &Family<StoreLabels, Gauge>| {
             registry.register_with_unit(name, help, Unit::Bytes, family.clone());
         };
         bytes(
             "nats_manager_jetstream_store_used",
-            "What messages take in a server's store (file, memory)",
+            "Bytes of messages in a server's store (file, memory)",
             &self.stores,
         );
         bytes(
             "nats_manager_jetstream_store_reserved",
-            "What streams have been promised in a server's store (file, memory)",
+            "Bytes that streams have reserved in a server's store (file, memory)",
             &self.reserved,
         );
-        bytes("nats_manager_jetstream_store_limit", "What a server's store (file, memory) may hold", &self.limits);
+        bytes("nats_manager_jetstream_store_limit", "Limit of a server's store (file, memory)", &self.limits);
     }
 
-    /// Shows what was seen; servers that are there no more are forgotten.
-    pub(super) fn show(&self, look: &Look, is_whole: bool) {
+    /// Shows an assessment; servers that are gone are removed.
+    pub(super) fn show(&self, assessment: &Assessment) {
         self.forget();
-        self.whole.set(is_whole.into());
-        for (name, answer) in &look.servers {
+        self.healthy.set(assessment.issues.is_empty().into());
+        for (name, answer) in &assessment.snapshot.servers {
             let is_up = answer.as_ref().is_ok_and(|server| !server.disabled);
             self.up.get_or_create(&ServerLabels { server: name.clone() }).set(is_up.into());
             if let Ok(server) = answer {
@@ -73,22 +71,22 @@ impl JetStreamMetrics {
         }
     }
 
-    /// Nobody is there any more, or this replica leads no more.
+    /// Removes everything: no server is left, or this replica leads no longer.
     pub(super) fn forget(&self) {
         self.up.clear();
-        self.whole.set(0);
+        self.healthy.set(0);
         for family in [&self.stores, &self.reserved, &self.limits] {
             family.clear();
         }
     }
 
-    fn store(&self, server: &str, store: &'static str, Store { used, reserved, limit }: Store) {
+    fn store(&self, server: &str, store: &'static str, usage: StoreUsage) {
         let labels = StoreLabels { server: server.to_owned(), store };
-        let set = |family: &Family<StoreLabels, Gauge>, bytes: Bytes| {
-            family.get_or_create(&labels).set(i64::try_from(bytes.get()).unwrap_or(i64::MAX));
+        let set = |family: &Family<StoreLabels, Gauge>, bytes: u64| {
+            family.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         };
-        set(&self.stores, used);
-        set(&self.reserved, reserved);
-        set(&self.limits, limit);
+        set(&self.stores, usage.used);
+        set(&self.reserved, usage.reserved);
+        set(&self.limits, usage.limit);
     }
 }

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::RequestLabels;
 use super::admission::AdmissionMetrics;
 use super::jetstream::JetStreamMetrics;
-use crate::jetstream::Look;
+use crate::controller::reconcile::Carried;
 
 /// All metrics of the process; a clone is the same metrics.
 #[derive(Debug, Clone)]
@@ -134,9 +134,13 @@ impl Metrics {
         }
     }
 
-    /// What was seen of JetStream.
-    pub fn set_jetstream(&self, look: &Look, is_whole: bool) {
-        self.0.jetstream.show(look, is_whole);
+    /// Shows what a reconcile found.
+    pub(crate) fn show(&self, carried: &Carried) {
+        self.set_nats_nodes(carried.plan.replicas as usize);
+        self.set_availability_zones_used(carried.zones().count);
+        if let Some(assessment) = carried.polled.assessment() {
+            self.0.jetstream.show(assessment);
+        }
     }
 
     /// There is no JetStream any more.

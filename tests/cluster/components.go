@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"maps"
 	"slices"
 
@@ -12,9 +11,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // build info metric
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
-	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 // components are what this binary can be, by the name of the real one. Each takes argv and returns the exit code.
@@ -26,8 +23,6 @@ var components = map[string]func(args []string) int{
 	"kube-apiserver":          func([]string) int { return cli.Run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func([]string) int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func([]string) int { return cli.Run(scheduler.NewSchedulerCommand()) },
-	"kube-proxy":              func([]string) int { return cli.Run(proxy.NewProxyCommand()) },
-	"kubelet":                 func([]string) int { return cli.Run(kubelet.NewKubeletCommand(context.Background())) },
 	"kubectl":                 runKubectl,
 }
 

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,8 +24,11 @@ type request struct {
 	answer       chan error
 }
 
-// listenForControl takes requests on a socket in the directory: `stop-node node-b`, `start-node node-b`,
-// `load-image /path/of/archive.tar` (into every node that runs), one line each, answered by `ok` or `error: ...`.
+// listenForControl takes requests on a socket in the directory, one line each, answered by `ok` or `error: ...`:
+//   - `stop-node NODE`, `start-node NODE`
+//   - `load-image ARCHIVE`, into every node that runs
+//   - `load-nats-server VERSION PATH`, the image of a NATS server into every node that runs
+//   - `limit-link NODE BYTES_PER_SECOND`, for what its pods receive; 0 ends the limit
 func (c *controlPlane) listenForControl() error {
 	listener, err := net.Listen("unix", c.controlSocket())
 	if err != nil {
@@ -59,26 +65,49 @@ func (c *controlPlane) converse(connection net.Conn) {
 
 // obey does what was asked. Call it from the main thread only, as it starts processes.
 func (c *controlPlane) obey(ctx context.Context, asked request) error {
-	if asked.verb == "load-image" {
+	object, argument, _ := strings.Cut(asked.object, " ")
+	switch asked.verb {
+	case "load-image":
 		return c.loadImage(ctx, asked.object)
+	case "load-nats-server":
+		return c.loadNatsServer(ctx, object, argument)
 	}
-	for _, n := range c.nodes {
-		if n.name != asked.object {
-			continue
-		}
-		switch {
-		case asked.verb == "stop-node" && n.running():
+	i := slices.IndexFunc(c.nodes, func(n *node) bool { return n.name == object })
+	if i < 0 {
+		return fmt.Errorf("there is no %s", object)
+	}
+	n := c.nodes[i]
+	switch asked.verb {
+	case "stop-node":
+		if n.running() {
 			return n.kill()
-		case asked.verb == "start-node" && !n.running():
-			ctx, cancel := context.WithTimeout(ctx, nodeStartTimeout)
-			defer cancel()
-			return n.start(ctx)
-		case asked.verb == "stop-node" || asked.verb == "start-node":
-			return nil // it is so already
 		}
-		return fmt.Errorf("unknown: %s; there are stop-node, start-node and load-image", asked.verb)
+		return nil // it is so already
+	case "start-node":
+		if n.running() {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, nodeStartTimeout)
+		defer cancel()
+		return n.start(ctx)
+	case "limit-link":
+		rate, err := strconv.ParseUint(argument, 10, 32)
+		if err != nil {
+			return fmt.Errorf("a rate in bytes per second cannot be %q", argument)
+		}
+		return limitPods(n.name, rate)
 	}
-	return fmt.Errorf("there is no %s", asked.object)
+	return fmt.Errorf("unknown: %s; there are stop-node, start-node, load-image, load-nats-server and limit-link", asked.verb)
+}
+
+// loadNatsServer makes the image of a NATS server and loads it.
+func (c *controlPlane) loadNatsServer(ctx context.Context, version, binary string) error {
+	archive := c.home.file("nats-server-" + version + ".tar")
+	if err := writeImages(archive, natsImages(map[string]string{version: binary})); err != nil {
+		return err
+	}
+	defer os.Remove(archive)
+	return c.loadImage(ctx, archive)
 }
 
 func (c *controlPlane) loadImage(ctx context.Context, archive string) error {

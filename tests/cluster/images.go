@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
 
 // pauseImage is what holds the namespaces of a pod.
@@ -22,14 +24,23 @@ type image struct {
 	binary  string // where it is here
 }
 
-// images are those that the nodes have. NATS is the real one; what cannot be had here is played by tests/cluster/standin.
+// images are those that every node has from its start. NATS is the real one; what cannot be had here is played by
+// tests/cluster/standin.
 func (o options) images() []image {
-	return []image{
+	return append([]image{
 		{pauseImage, "pause", o.standIn},
-		{"docker.io/library/nats:2.14.2-scratch", "nats-server", o.natsServer},
 		{"nats-server.example/config-reloader:stand-in", "nats-server-config-reloader", o.standIn},
 		{"nats-server.example/exporter:stand-in", "prometheus-nats-exporter", o.standIn},
+	}, natsImages(o.natsServers)...)
+}
+
+// natsImages are the images of NATS servers, given by version, in the order of their versions.
+func natsImages(servers map[string]string) []image {
+	var images []image
+	for _, version := range slices.Sorted(maps.Keys(servers)) {
+		images = append(images, image{"docker.io/library/nats:" + version + "-scratch", "nats-server", servers[version]})
 	}
+	return images
 }
 
 // manifest is an entry of manifest.json in an archive as `docker save` writes it.
@@ -48,7 +59,7 @@ func writeImages(path string, images []image) error {
 	defer file.Close()
 	archive := tar.NewWriter(file)
 	var manifests []manifest
-	for _, image := range images {
+	for i, image := range images {
 		layer, err := image.layer()
 		if err != nil {
 			return err
@@ -57,7 +68,11 @@ func writeImages(path string, images []image) error {
 		if err != nil {
 			return err
 		}
-		m := manifest{Config: image.program + ".json", RepoTags: []string{image.name}, Layers: []string{image.program + ".tar"}}
+		m := manifest{
+			Config:   fmt.Sprintf("%d.json", i),
+			RepoTags: []string{image.name},
+			Layers:   []string{fmt.Sprintf("%d.tar", i)},
+		}
 		if err := writeFile(archive, m.Config, config, 0o644); err != nil {
 			return err
 		}

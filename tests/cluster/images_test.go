@@ -16,7 +16,7 @@ func TestAnArchiveHasWhatItsManifestNames(t *testing.T) {
 	if err := os.WriteFile(binary, []byte("program"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	images := options{natsServer: binary, standIn: binary}.images()
+	images := options{natsServers: map[string]string{"2.14.2": binary, "2.15.3": binary}, standIn: binary}.images()
 	if err := writeImages(archive, images); err != nil {
 		t.Fatal(err)
 	}

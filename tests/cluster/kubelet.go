@@ -67,7 +67,7 @@ func (n *node) startKubelet() error {
 	if err := n.write("kubelet.yaml", config); err != nil {
 		return err
 	}
-	binary, prefix, err := componentCommand("kubelet")
+	binary, prefix, err := n.plane.nodeComponentCommand("kubelet")
 	if err != nil {
 		return err
 	}

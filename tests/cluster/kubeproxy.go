@@ -3,7 +3,11 @@ package main
 // startKubeProxy makes services reachable, for all nodes at once: they share one network namespace. Connection tracking
 // keeps the host's limits, which a namespace cannot change.
 func (c *controlPlane) startKubeProxy() error {
-	_, err := c.run("kube-proxy",
+	binary, prefix, err := c.nodeComponentCommand("kube-proxy")
+	if err != nil {
+		return err
+	}
+	_, err = c.spawn("kube-proxy", binary, append(prefix,
 		"--kubeconfig="+c.kubeconfig("kube-proxy"),
 		"--hostname-override=node-a",
 		"--proxy-mode=iptables",
@@ -13,6 +17,6 @@ func (c *controlPlane) startKubeProxy() error {
 		"--conntrack-tcp-timeout-close-wait=0",
 		"--oom-score-adj=0",
 		"--iptables-min-sync-period=100ms",
-	)
+	))
 	return err
 }

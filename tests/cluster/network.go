@@ -81,3 +81,38 @@ func cutPods(node string, cut bool) error {
 	}
 	return netlink.LinkSetUp(link)
 }
+
+const (
+	// linkBurst is what passes at once at a limited link: more than the largest packet that the kernel does not split.
+	linkBurst = 64 << 10
+	// linkQueue is what waits at a limited link; what does not fit is dropped, which slows the senders down.
+	linkQueue = 256 << 10
+)
+
+// limitPods limits what the pods of a node receive from other nodes, in bytes per second; 0 ends the limit. What they
+// send to each other on one node does not pass here.
+func limitPods(node string, rate uint64) error {
+	link, err := netlink.LinkByName(podBridge(node))
+	var missing netlink.LinkNotFoundError
+	if rate == 0 && errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s has had no pod yet: %w", node, err)
+	}
+	root := netlink.QdiscAttrs{
+		LinkIndex: link.Attrs().Index,
+		Handle:    netlink.MakeHandle(1, 0),
+		Parent:    netlink.HANDLE_ROOT,
+	}
+	if rate > 0 {
+		return netlink.QdiscReplace(&netlink.Tbf{
+			QdiscAttrs: root, Rate: rate, Limit: linkQueue, Buffer: netlink.Xmittime(rate, linkBurst),
+		})
+	}
+	err = netlink.QdiscDel(&netlink.Tbf{QdiscAttrs: root})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+		return nil // there was none
+	}
+	return err
+}

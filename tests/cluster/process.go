@@ -100,6 +100,14 @@ func (p *process) stop(grace time.Duration) {
 	<-p.exited
 }
 
+// nodeComponentCommand is how to run a component of a node, which may be older than the control plane.
+func (c *controlPlane) nodeComponentCommand(name string) (binary string, args []string, err error) {
+	if c.options.nodeBinary != "" {
+		return c.options.nodeBinary, []string{name}, nil
+	}
+	return componentCommand(name)
+}
+
 // componentCommand is how to run a component: this binary itself, or the one in KUBEBUILDER_ASSETS.
 func componentCommand(name string) (binary string, args []string, err error) {
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {

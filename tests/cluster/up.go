@@ -23,8 +23,12 @@ type options struct {
 	nodes, zones  int
 	apiserverArgs []string
 	// real nodes with containers, and what they need.
-	real                         bool
-	coreDNS, natsServer, standIn string
+	real             bool
+	coreDNS, standIn string
+	// natsServers are the NATS servers by version; each becomes an image.
+	natsServers map[string]string
+	// nodeBinary has the kubelet and kube-proxy of another version; empty for those of this binary.
+	nodeBinary string
 	// initPID is the first process in the namespaces of real nodes, as it is known outside; 0 is outside of them.
 	initPID int
 }
@@ -72,8 +76,9 @@ func parseOptions(args []string) (options, error) {
 	flags.StringArrayVar(&o.apiserverArgs, "apiserver-arg", nil, "one more flag for kube-apiserver (repeatable)")
 	flags.BoolVar(&o.real, "real", false, "run real nodes: containerd and kubelet, with pods that run (root, Linux)")
 	flags.StringVar(&o.coreDNS, "coredns", "coredns", "with --real: the CoreDNS binary")
-	flags.StringVar(&o.natsServer, "nats-server", "nats-server", "with --real: the NATS server, a static binary")
+	flags.StringToStringVar(&o.natsServers, "nats-server", nil, "with --real: VERSION=PATH of a NATS server, a static binary (repeatable)")
 	flags.StringVar(&o.standIn, "stand-in", "standin", "with --real: the binary of ./standin")
+	flags.StringVar(&o.nodeBinary, "node-binary", "", "with --real: the binary of another version that has the kubelet and kube-proxy")
 	flags.IntVar(&o.initPID, initName, 0, "")
 	_ = flags.MarkHidden(initName)
 	if err := flags.Parse(args); err != nil {
@@ -86,6 +91,8 @@ func parseOptions(args []string) (options, error) {
 		return o, fmt.Errorf("--nodes must be 1 to %d", maxNodes)
 	case o.zones < 1 || o.zones > o.nodes:
 		return o, errors.New("--zones must be 1 to the number of nodes")
+	case o.real && o.nodeBinary == "" && components["kubelet"] == nil:
+		return o, errors.New("--real needs --node-binary: this binary has no kubelet")
 	}
 	return o, nil
 }

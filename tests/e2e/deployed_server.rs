@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Child};
 
-use nats_manager_harness::{NatsServer, Tool, eventually, held};
+use nats_manager_harness::{NatsServer, NatsVersion, Tool, eventually, held};
 
 use crate::{
     objects::{CONFIG_MAP, SECRET, system_account},
@@ -38,7 +38,7 @@ impl DeployedServer {
         let file = folder.path().join("nats.conf");
         std::fs::write(&file, here).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = held(&Tool::NatsServer.path().await.unwrap())
+        let child = held(&Tool::NatsServer(NatsVersion::selected().unwrap()).path().await.unwrap())
             .arg("--config")
             .arg(&file)
             .envs([

@@ -7,12 +7,12 @@ mod pages;
 
 use std::{path::PathBuf, process::Command};
 
-use nats_manager_harness::Tool;
+use nats_manager_harness::{KubernetesVersion, Tool};
 use serde_json::Value;
 
 /// The objects of a folder in `config/`.
 async fn kustomize(folder: &str) -> Vec<Value> {
-    let program = Tool::Cluster.path().await.unwrap();
+    let program = Tool::Cluster(KubernetesVersion::default()).path().await.unwrap();
     let output =
         Command::new(program).args(["kubectl", "kustomize", &path(&format!("config/{folder}"))]).output().unwrap();
     assert!(output.status.success(), "{folder}: {}", String::from_utf8_lossy(&output.stderr));

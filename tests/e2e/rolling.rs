@@ -81,7 +81,11 @@ async fn only_what_a_reload_cannot_apply_restarts_the_servers() {
         assert_eq!(template(&set) != before.1, restarts, "{what}");
         assert_eq!(hash(&set) != before.2, restarts, "{what}");
         assert_eq!(set["status"]["updatedReplicas"], 3);
-        assert_eq!(set["spec"]["updateStrategy"]["rollingUpdate"]["partition"], 0);
+        STATEFUL_SET
+            .becomes(&world, "has a closed partition", |set| {
+                set["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == 3
+            })
+            .await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn growing_from_one_server_is_held_until_there_are_no_streams() {
+async fn scale_up_from_one_server_is_blocked_until_there_are_no_streams() {
     let world = World::new().await;
     let mut server = NatsServer::start(NatsOptions::default()).await.unwrap();
     let options = Options { nats_url: server.url(), ..Options::default() };
@@ -28,8 +28,8 @@ async fn growing_from_one_server_is_held_until_there_are_no_streams() {
     let servers = essence(&STATEFUL_SET.get(&world).await);
 
     world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
-    let reason = is_held(&world, "JetStream has 1 stream (orders)").await;
-    assert!(reason.starts_with("The change of spec.cluster.size from 1 to 3 is held: "), "{reason}");
+    let reason = is_blocked(&world, "destroys its stream (orders)").await;
+    assert!(reason.starts_with("cannot scale from 1 to 3 servers: "), "{reason}");
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
     assert_eq!(essence(&STATEFUL_SET.get(&world).await), servers);
 
@@ -47,7 +47,7 @@ async fn growing_from_one_server_is_held_until_there_are_no_streams() {
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
     assert_eq!(STATEFUL_SET.comes_back(&world).await["spec"]["replicas"], 1);
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
-    is_held(&world, "JetStream has 1 stream (orders)").await;
+    is_blocked(&world, "destroys its stream (orders)").await;
 
     // What else is wanted goes on.
     world.patch(json!({"spec": {"labels": {"team": "a"}, "logging": {"debug": true}}})).await.unwrap();
@@ -61,26 +61,30 @@ async fn growing_from_one_server_is_held_until_there_are_no_streams() {
 
     // Who cannot be asked may have streams.
     drop(restarted);
-    is_held(&world, "whether there are any cannot be told").await;
+    is_blocked(&world, "cannot verify that there are no streams").await;
     server.start_again().await.unwrap();
-    is_held(&world, "JetStream has 1 stream (orders)").await;
+    is_blocked(&world, "destroys its stream (orders)").await;
 
     let context = jetstream::connect(&server.url()).await;
     jetstream::clear(&context).await;
     replicas_become(&world, 3).await;
     let status = world.state_becomes("Ready").await;
-    assert_eq!(condition(&status, "Progressing"), None);
-    let config = CONFIG_MAP.get(&world).await;
-    assert!(config["data"]["nats.conf"].as_str().unwrap().contains("cluster {"));
-    let held: Vec<_> = world.events().await.into_iter().filter(|(_, reason, _)| reason == "Held").collect();
-    let (kind, _, note) = &held[0];
+    assert_eq!(condition(&status, "Stalled").unwrap().0, "False");
+    let is_clustered =
+        |config: &Value, key: &str| config["data"][key].as_str().is_some_and(|text| text.contains("cluster {"));
+    assert!(is_clustered(&CONFIG_MAP.get(&world).await, "nats-cluster.conf"));
+    CONFIG_MAP
+        .becomes(&world, "has no standalone configuration left", |config| is_clustered(config, "nats.conf"))
+        .await;
+    let blocked = scaling_blocked(&world).await;
+    let (kind, note) = &blocked[0];
     assert_eq!(kind, "Warning");
     assert!(note.contains("orders"), "{note}");
-    assert_eq!(held.iter().filter(|(_, _, note)| note.contains("orders")).count(), 1, "{held:#?}");
+    assert_eq!(blocked.iter().filter(|(_, note)| note.contains("orders")).count(), 1, "{blocked:#?}");
 }
 
 #[tokio::test]
-async fn a_change_that_costs_nothing_is_carried_out_at_once() {
+async fn scale_up_without_streams_is_carried_out_at_once() {
     let world = World::new().await;
     let (server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
@@ -101,12 +105,11 @@ async fn a_change_that_costs_nothing_is_carried_out_at_once() {
     world.api::<StatefulSet>().patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
     replicas_become(&world, 5).await;
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
-    let held: Vec<_> = world.events().await.into_iter().filter(|(_, reason, _)| reason == "Held").collect();
-    assert!(held.is_empty(), "{held:?}");
+    assert_eq!(scaling_blocked(&world).await, []);
 }
 
 #[tokio::test]
-async fn a_number_of_servers_that_cannot_be_is_put_right() {
+async fn out_of_range_size_annotation_is_corrected() {
     let world = World::new().await;
     let manager = world.manager().await;
     world.create(json!({})).await;
@@ -122,7 +125,7 @@ async fn a_number_of_servers_that_cannot_be_is_put_right() {
 }
 
 #[tokio::test]
-async fn servers_that_never_started_have_nothing_to_lose() {
+async fn servers_that_never_started_may_change_their_kind() {
     let world = World::new().await;
     let _manager = world.manager().await;
     let resources = json!({"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}});
@@ -133,18 +136,24 @@ async fn servers_that_never_started_have_nothing_to_lose() {
     replicas_become(&world, 3).await;
 }
 
-/// Waits until the change of the size is held for this reason; the whole reason.
-async fn is_held(world: &World, reason: &str) -> String {
+/// Waits until the change of the size is blocked for this reason. Returns the message.
+async fn is_blocked(world: &World, reason: &str) -> String {
     let status = world
-        .status_becomes(&format!("held: {reason}"), |status| {
+        .status_becomes(&format!("blocked: {reason}"), |status| {
             status.state == "Warning"
-                && condition(status, "Progressing").is_some_and(|(holds, kind, message)| {
-                    holds == "False" && kind == "Held" && message.contains(reason)
+                && condition(status, "Stalled").is_some_and(|(holds, kind, message)| {
+                    holds == "True" && kind == "ScalingBlocked" && message.contains(reason)
                 })
         })
         .await;
     assert!(!status.url.is_empty());
-    condition(&status, "Progressing").unwrap().2
+    condition(&status, "Stalled").unwrap().2
+}
+
+/// Returns type and note of the events on blocked changes of the size.
+async fn scaling_blocked(world: &World) -> Vec<(String, String)> {
+    let events = world.events().await.into_iter().filter(|(_, reason, _)| reason == "ScalingBlocked");
+    events.map(|(kind, _, note)| (kind, note)).collect()
 }
 
 async fn replicas_become(world: &World, replicas: i32) {

@@ -29,7 +29,9 @@ impl World<'_> {
     pub async fn clean(&self) {
         for node in RealCluster::NODES {
             self.cluster.start_node(node).await.unwrap();
+            self.cluster.unlimit_link(node).await.unwrap();
         }
+        self.remove_foreign_server().await;
         // Of a manager that is gone, they would refuse what follows.
         let gone = DeleteParams::default();
         let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;

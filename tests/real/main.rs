@@ -14,6 +14,7 @@
 mod clean;
 mod deletion;
 mod deploy;
+mod faults;
 mod http;
 mod install;
 mod looks;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use nats_manager_harness::{RealCluster, eventually, held, real::IMAGES};
+use nats_manager_harness::{NatsVersion, RealCluster, eventually, held, real::IMAGES};
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::http;
@@ -44,6 +44,15 @@ impl Default for Options {
         ];
         let env = env.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         Self { args: Vec::new(), env, webhook: false }
+    }
+}
+
+impl Options {
+    /// Returns options of a manager whose servers are of this version.
+    pub fn with_nats(version: NatsVersion) -> Self {
+        let mut options = Self::default();
+        options.env.insert("NATS_IMAGE".to_owned(), version.image().to_owned());
+        options
     }
 }
 

@@ -13,7 +13,7 @@ use kube::{
 };
 use nats_manager_api::{Nats, NatsStatus};
 use nats_manager_harness::{
-    RealCluster, Seen, Tool, eventually,
+    NatsVersion, RealCluster, Seen, Tool, eventually,
     real::{RealLease, is_required},
 };
 use serde_json::{Value, json};
@@ -36,6 +36,11 @@ pub struct World<'a> {
 
 /// Runs a test in the network of a clean cluster, one after another. Where there can be no real nodes it says so.
 pub fn real(test: impl AsyncFnOnce(&World<'_>) + Send) {
+    real_with(&[], test);
+}
+
+/// Runs a test as [`real`] does, on nodes that have the images of these NATS servers too.
+pub fn real_with(versions: &[NatsVersion], test: impl AsyncFnOnce(&World<'_>) + Send) {
     if let Err(reason) = RealCluster::available()
         && !is_required()
     {
@@ -44,10 +49,16 @@ pub fn real(test: impl AsyncFnOnce(&World<'_>) + Send) {
         return;
     }
     // From the cluster's network nothing can be downloaded.
-    Tool::NatsCli.path_blocking().unwrap();
+    let servers = versions.iter().copied().map(Tool::NatsServer);
+    for tool in servers.chain([Tool::NatsCli]) {
+        tool.path_blocking().unwrap();
+    }
     let cluster: RealLease = RealCluster::lease().unwrap();
     cluster
         .block_on(async || {
+            for version in versions {
+                cluster.load_nats_server(*version).await.unwrap();
+            }
             let world = World::new(&cluster).await;
             test(&world).await;
         })

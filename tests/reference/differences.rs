@@ -37,7 +37,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: |_, ours| *ours == json!("soft"),
     },
     Difference {
-        reason: "Anybody may scale a StatefulSet; the size that the servers are configured for is kept.",
+        reason: "The recorded membership: anybody may scale a StatefulSet.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/size"]"#,
         ours: |file, ours| *ours == json!(if file == "size-1" { "1" } else { "3" }),
@@ -62,10 +62,19 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: |_, ours| is_hash(ours),
     },
     Difference {
-        reason: "The default is said: a rolling update raises the partition and takes it back.",
+        reason: "The partition is closed at rest: a change of the template by anybody restarts nothing by itself.",
         kind: "StatefulSet",
         path: ".spec.updateStrategy",
-        ours: |_, ours| *ours == json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+        ours: |file, ours| {
+            let servers = if file == "size-1" { 1 } else { 3 };
+            *ours == json!({"type": "RollingUpdate", "rollingUpdate": {"partition": servers}})
+        },
+    },
+    Difference {
+        reason: "A server with an unreadable stream or a large store is reported, and not killed every 15 minutes.",
+        kind: "StatefulSet",
+        path: ".spec.template.spec.containers[2].startupProbe.failureThreshold",
+        ours: |_, ours| *ours == json!(8640),
     },
     Difference {
         reason: "A change that a reload cannot apply rolls the pods; the reference leaves them as they are.",

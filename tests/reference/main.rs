@@ -16,7 +16,8 @@ use nats_manager::{
     controller::build::{Children, RESOLVER_KEY, SystemAccount, build},
     settings::Images,
 };
-use nats_manager_api::{Nats, Spread, rules::Surroundings, settle};
+use nats_manager_api::{Nats, Spread, resolve, rules::ClusterFacts};
+use nats_manager_planner::plan::Plan;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -87,8 +88,9 @@ fn children(nats: &Nats) -> Children {
         config_reloader: "nats-server.example/config-reloader:0.23.0".to_owned(),
         exporter: "nats-server.example/exporter:0.20.1".to_owned(),
     };
-    let cluster = settle(nats, &Surroundings::default(), Spread::Soft).unwrap();
-    build(&cluster, &images, &SystemAccount::generate())
+    let cluster = resolve(nats, &ClusterFacts::default(), Spread::Soft).unwrap();
+    let plan = Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get());
+    build(&cluster, &plan, &images, &SystemAccount::generate())
 }
 
 fn objects(children: &Children) -> BTreeMap<String, Value> {

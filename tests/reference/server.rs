@@ -2,14 +2,14 @@
 
 use std::{fs, path::Path, process::Command};
 
-use nats_manager_harness::Tool;
+use nats_manager_harness::{NatsVersion, Tool};
 use serde_json::json;
 
 use super::{FILES, children, read};
 
 #[test]
 fn a_server_takes_our_configuration() {
-    let server = Tool::NatsServer.path_blocking().unwrap();
+    let server = Tool::NatsServer(NatsVersion::selected().unwrap()).path_blocking().unwrap();
     for (file, text) in FILES {
         check(&server, file, &read(text).0);
     }

@@ -7,7 +7,7 @@ use json_patch::Patch;
 use nats_manager_api::{
     Amount, FileStore, RawQuantity, ResourceRequirements,
     resources::{DEFAULT_LIMITS, DEFAULT_REQUESTS},
-    rules::Surroundings,
+    rules::ClusterFacts,
 };
 use serde_json::{Map, Value};
 
@@ -15,24 +15,24 @@ const SPEC: &str = "spec";
 
 /// A spec with its defaults, and the operations that fill them in; none where nothing is missing.
 /// `old` is the stored spec.
-pub(crate) fn complete(spec: Value, old: Option<&Value>, surroundings: &Surroundings) -> (Value, Patch) {
+pub(crate) fn complete(spec: Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> (Value, Patch) {
     let before = Value::Object(Map::from_iter([(SPEC.to_owned(), spec)]));
-    let mut after = defaults(&before, old, surroundings);
+    let mut after = defaults(&before, old, cluster_facts);
     let patch = json_patch::diff(&before, &after);
     (after.get_mut(SPEC).map(Value::take).unwrap_or_default(), patch)
 }
 
 /// The object with its spec completed. What cannot be read stays as it is: the schema refuses it.
-fn defaults(object: &Value, old: Option<&Value>, surroundings: &Surroundings) -> Value {
+fn defaults(object: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
     let mut object = object.clone();
     if let Some(spec) = object.get_mut(SPEC) {
-        complete_file_size(spec, old, surroundings);
+        complete_file_size(spec, old, cluster_facts);
         complete_resources(spec);
     }
     object
 }
 
-fn complete_file_size(spec: &mut Value, old: Option<&Value>, surroundings: &Surroundings) {
+fn complete_file_size(spec: &mut Value, old: Option<&Value>, cluster_facts: &ClusterFacts) {
     let stores = spec.as_object_mut().and_then(|spec| descend(spec, "jetStream"));
     let Some(storage) = stores.and_then(|stores| descend(stores, "fileStorage")) else { return };
     let is_on = match storage.get("enabled") {
@@ -45,10 +45,10 @@ fn complete_file_size(spec: &mut Value, old: Option<&Value>, surroundings: &Surr
     // Dropped: it stays as it was, to the letter, so that this is no change.
     let before = old.and_then(|spec| spec.pointer("/jetStream/fileStorage/size")).filter(|size| is_size(size));
     let size = before.cloned().unwrap_or_else(|| {
-        let deployed = surroundings.deployed.as_ref().map(|deployed| &deployed.file_store);
+        let deployed = cluster_facts.deployed.as_ref().map(|deployed| &deployed.file_store);
         let size = match deployed {
             Some(FileStore::Volume { size, .. }) => *size,
-            Some(FileStore::MemoryOnly) | None => surroundings.provider.default_file_size(),
+            Some(FileStore::MemoryOnly) | None => cluster_facts.provider.default_file_size(),
         };
         size.to_string().into()
     });
@@ -132,24 +132,23 @@ mod tests {
 
     use super::*;
 
-    fn deployed(file_store: FileStore) -> Surroundings {
+    fn deployed(file_store: FileStore) -> ClusterFacts {
         let deployed = Deployed {
             size: 3,
             file_store,
             spread: Spread::Soft,
             memory_store: None,
             restarted_for_memory_store: None,
-            resizing: nats_manager_api::Resizing::default(),
         };
-        Surroundings { deployed: Some(deployed), ..Surroundings::default() }
+        ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
     }
 
     /// The patch as JSON, after checking that it does what it says, and nothing the second time.
-    fn patched(spec: &Value, old: Option<&Value>, surroundings: &Surroundings) -> Value {
-        let (_, patch) = super::complete(spec.clone(), old, surroundings);
+    fn patched(spec: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
+        let (_, patch) = super::complete(spec.clone(), old, cluster_facts);
         let mut object = json!({"spec": spec});
         json_patch::patch(&mut object, &patch).unwrap();
-        assert!(super::complete(object["spec"].clone(), old, surroundings).1.0.is_empty(), "not idempotent: {spec}");
+        assert!(super::complete(object["spec"].clone(), old, cluster_facts).1.0.is_empty(), "not idempotent: {spec}");
         serde_json::to_value(&patch).unwrap()
     }
 
@@ -159,14 +158,14 @@ mod tests {
 
     #[test]
     fn the_file_size_is_filled_in() {
-        let alicloud = Surroundings { provider: Provider::AliCloud, ..Surroundings::default() };
+        let alicloud = ClusterFacts { provider: Provider::AliCloud, ..ClusterFacts::default() };
         let volume = deployed(FileStore::Volume { size: Bytes::gibi(5), class: None });
         let memory_only = deployed(FileStore::MemoryOnly);
-        let none = Surroundings::default();
+        let none = ClusterFacts::default();
         let storage = |storage: Value| json!({"jetStream": {"fileStorage": storage}});
         let unset = storage(json!({"enabled": true}));
         let set = |value: Value| storage(json!({"size": value}));
-        for (spec, old, surroundings, expected) in [
+        for (spec, old, cluster_facts, expected) in [
             (&unset, None, &none, size("add", &json!("1Gi"))),
             (&unset, None, &alicloud, size("add", &json!("20Gi"))),
             (&unset, None, &volume, size("add", &json!("5Gi"))),
@@ -187,7 +186,7 @@ mod tests {
                 json!([{"op": "add", "path": "/spec/jetStream", "value": {"fileStorage": {"size": "1Gi"}}}]),
             ),
         ] {
-            assert_eq!(patched(spec, old.as_ref(), surroundings), expected, "{spec} {old:?}");
+            assert_eq!(patched(spec, old.as_ref(), cluster_facts), expected, "{spec} {old:?}");
         }
     }
 
@@ -207,7 +206,7 @@ mod tests {
             json!("x"),
             json!([]),
         ] {
-            assert_eq!(patched(&spec, None, &Surroundings::default()), json!([]), "{spec}");
+            assert_eq!(patched(&spec, None, &ClusterFacts::default()), json!([]), "{spec}");
         }
     }
 
@@ -239,7 +238,7 @@ mod tests {
             (json!(null), json!([])),
         ] {
             let spec = json!({"jetStream": {"fileStorage": {"size": "1Gi"}}, "resources": resources});
-            assert_eq!(patched(&spec, None, &Surroundings::default()), expected, "{resources}");
+            assert_eq!(patched(&spec, None, &ClusterFacts::default()), expected, "{resources}");
         }
     }
 }

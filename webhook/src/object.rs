@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nats_manager_api::{JetStreamStatus, NamespacedName, NatsSpec, naming};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
@@ -34,13 +34,6 @@ pub(crate) struct Metadata<'a> {
     annotations: Option<&'a RawValue>,
 }
 
-/// What of a status matters here.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Status {
-    jet_stream: Option<JetStreamStatus>,
-}
-
 /// A field that has not the type it should have.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -65,10 +58,31 @@ impl<'a> Object<'a> {
         request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
     }
 
-    /// What JetStream holds, if the manager wrote that down. Ask what is stored alone: into the
-    /// status of a new object anybody can write anything.
+    /// Returns the summary of what JetStream holds, if the status has it. For stored objects only: a new object's
+    /// status may be anything.
     pub(crate) fn jet_stream(&self) -> Option<JetStreamStatus> {
-        serde_json::from_str::<Status>(self.status?.get()).ok()?.jet_stream
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Status {
+            jet_stream: Option<JetStreamStatus>,
+        }
+        self.status::<Status>()?.jet_stream
+    }
+
+    /// Returns the number of servers that the configuration was built for, if the status has it. For stored objects
+    /// only.
+    pub(crate) fn members(&self) -> Option<u32> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Status {
+            members: Option<u32>,
+        }
+        self.status::<Status>()?.members
+    }
+
+    /// Reads one field of the status alone, so that a field that cannot be read hides no other.
+    fn status<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.status?.get()).ok()
     }
 
     /// Whether its data goes with it unasked.

@@ -75,12 +75,12 @@ fn default(request: &Request<'_>, object: &Object<'_>, facts: &dyn Facts) -> Out
     let Ok(spec) = object.spec_json() else { return Outcome::Allowed(Vec::new()) };
     let id = object.id(request);
     let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
-    let surroundings = validation::surroundings(&id, old.as_ref(), facts);
-    let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &surroundings);
+    let cluster_facts = validation::cluster_facts(&id, old.as_ref(), facts);
+    let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &cluster_facts);
     // The apiserver asks the schema next, and what that finds would hide all that the validation
     // finds: so everything is said here already. A spec that cannot be read is the schema's.
     if let Ok(spec) = Object::typed(spec)
-        && let refused @ Outcome::Refused(_) = validation::judge(request, &id, old, &spec, facts, &surroundings)
+        && let refused @ Outcome::Refused(_) = validation::judge(request, &id, old, &spec, facts, &cluster_facts)
     {
         return refused;
     }

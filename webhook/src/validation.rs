@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     NamespacedName, NatsSpec,
-    rules::{self, Findings, Surroundings},
+    rules::{self, ClusterFacts, Findings},
 };
 use serde_json::value::RawValue;
 
@@ -27,8 +27,8 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
     match new.spec() {
         Ok(spec) => {
             let id = new.id(request);
-            let surroundings = surroundings(&id, old.as_ref(), facts);
-            judge(request, &id, old, &spec, facts, &surroundings)
+            let cluster_facts = cluster_facts(&id, old.as_ref(), facts);
+            judge(request, &id, old, &spec, facts, &cluster_facts)
         }
         Err(error) if is_untouched(&new, old.as_ref()) => Outcome::Allowed(vec![error.to_string()]),
         Err(error) => Outcome::refused(status::mistyped(&new.id(request).name, &error)),
@@ -36,8 +36,9 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
 }
 
 /// What is around the resource of this name, of which `old` is stored.
-pub(crate) fn surroundings(id: &NamespacedName, old: Option<&Object<'_>>, facts: &dyn Facts) -> Surroundings {
-    Surroundings { jet_stream: old.and_then(Object::jet_stream), ..facts.surroundings(id) }
+pub(crate) fn cluster_facts(id: &NamespacedName, old: Option<&Object<'_>>, facts: &dyn Facts) -> ClusterFacts {
+    let (jet_stream, members) = (old.and_then(Object::jet_stream), old.and_then(Object::members));
+    ClusterFacts { jet_stream, members, ..facts.cluster_facts(id) }
 }
 
 /// Judges a spec that can be read, with its defaults filled in or not.
@@ -47,7 +48,7 @@ pub(crate) fn judge(
     old: Option<Object<'_>>,
     spec: &NatsSpec,
     facts: &dyn Facts,
-    surroundings: &Surroundings,
+    cluster_facts: &ClusterFacts,
 ) -> Outcome {
     let is_new = request.operation == Operation::Create;
     if let Some(allowed) = facts.allowed().filter(|allowed| is_new && allowed != id) {
@@ -56,8 +57,8 @@ pub(crate) fn judge(
     // An old spec that cannot be read is none to compare with.
     let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
     let Findings { violations, warnings } = match before {
-        Some(before) => rules::check_update(&before, spec, surroundings),
-        None => rules::check(spec, surroundings),
+        Some(before) => rules::check_update(&before, spec, cluster_facts),
+        None => rules::check(spec, cluster_facts),
     };
     if violations.is_empty() {
         Outcome::Allowed(warnings.iter().map(ToString::to_string).collect())

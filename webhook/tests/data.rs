@@ -78,6 +78,32 @@ async fn only_the_stored_status_counts() {
 }
 
 #[tokio::test]
+async fn change_from_one_server_can_be_taken_back_by_the_stored_status_alone() {
+    let server = Server::new(Cluster::default());
+    let members = |members: Value| json!({"members": members, "jetStream": "unreadable"});
+    for (old, new, allowed) in [
+        (members(json!(1)), Value::Null, true),
+        (members(json!(3)), members(json!(1)), false),
+        (members(json!("1")), members(json!(1)), false),
+        (Value::Null, members(json!(1)), false),
+    ] {
+        let change = review("UPDATE", &stored(1, &new), &stored(3, &old));
+        assert_eq!(server.validate(&change).await["allowed"], allowed, "{old} {new}");
+    }
+}
+
+#[tokio::test]
+async fn memory_store_with_streams_in_memory_cannot_be_turned_off() {
+    let server = Server::new(Cluster::default());
+    let status = holds(json!({"streams": true, "memoryStreams": true, "memoryUsed": "64Mi"}));
+    let mut off = stored(3, &status);
+    off["spec"]["jetStream"]["memStorage"]["enabled"] = json!(false);
+    let response = server.validate(&review("UPDATE", &off, &stored(3, &status))).await;
+    let causes = response["status"]["details"]["causes"].as_array().unwrap();
+    assert_eq!((causes.len(), &causes[0]["field"]), (1, &json!("spec.jetStream.memStorage.enabled")), "{causes:?}");
+}
+
+#[tokio::test]
 async fn a_deletion_that_waits_is_allowed_with_a_warning() {
     let server = Server::new(Cluster::default());
     let response = server.ask(Webhook::Delete, &deletion(&stored(3, &customer_data()))).await;

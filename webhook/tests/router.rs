@@ -10,23 +10,22 @@ use axum::{
 };
 use nats_manager_api::{
     Bytes, Deployed, FileStore, NamespacedName, Provider, Spread,
-    rules::{StorageClasses, Surroundings},
+    rules::{ClusterFacts, StorageClasses},
 };
 use nats_manager_webhook::{Verdict, Webhook};
 use serde_json::{Value, json};
 use world::http::Server;
 use world::{Cluster, UID, create, object, review, spec, update, with};
 
-fn deployed(gibi: u64) -> Surroundings {
+fn deployed(gibi: u64) -> ClusterFacts {
     let deployed = Deployed {
         size: 3,
         file_store: FileStore::Volume { size: Bytes::gibi(gibi), class: None },
         spread: Spread::Soft,
         memory_store: None,
         restarted_for_memory_store: None,
-        resizing: nats_manager_api::Resizing::default(),
     };
-    Surroundings { deployed: Some(deployed), ..Surroundings::default() }
+    ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
 }
 
 const SIZE: &str = "/jetStream/fileStorage/size";
@@ -49,7 +48,7 @@ async fn a_good_resource_arrives_complete_and_gets_in() {
 
 #[tokio::test]
 async fn a_dropped_size_comes_back() {
-    let server = Server::new(Cluster { surroundings: deployed(5), ..Cluster::default() });
+    let server = Server::new(Cluster { cluster_facts: deployed(5), ..Cluster::default() });
     let unset = spec();
     let set = |size: Value| with(&unset, SIZE, size);
     for (old, new, expected) in [
@@ -97,7 +96,7 @@ async fn every_finding_stands_in_one_answer() {
 
 #[tokio::test]
 async fn what_is_stored_stays_editable() {
-    let server = Server::new(Cluster { surroundings: deployed(1), ..Cluster::default() });
+    let server = Server::new(Cluster { cluster_facts: deployed(1), ..Cluster::default() });
     let bad = with(&spec(), "/cluster/size", json!(2));
     let debugging = with(&bad, "/logging/debug", json!(true));
     let response = server.validate(&update(&bad, &debugging)).await;
@@ -121,10 +120,10 @@ async fn what_is_stored_stays_editable() {
 
 #[tokio::test]
 async fn facts_about_the_cluster_count() {
-    let alicloud = Surroundings { provider: Provider::AliCloud, zones: Some(1), ..Surroundings::default() };
+    let alicloud = ClusterFacts { provider: Provider::AliCloud, zones: Some(1), ..ClusterFacts::default() };
     let classes = StorageClasses::default();
-    let surroundings = Surroundings { storage_classes: Some(classes), ..alicloud };
-    let server = Server::new(Cluster { surroundings, ..Cluster::default() });
+    let cluster_facts = ClusterFacts { storage_classes: Some(classes), ..alicloud };
+    let server = Server::new(Cluster { cluster_facts, ..Cluster::default() });
     let response = server.validate(&create(&with(&spec(), SIZE, json!("1Gi")))).await;
     assert_eq!(
         response["status"]["details"]["causes"][0]["message"],

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use nats_manager_harness::Tool;
+use nats_manager_harness::{KubernetesVersion, Tool};
 
 use crate::{terminal, workspace};
 
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<(), ReleaseError> {
 
 fn kustomize(folder: &'static str) -> Result<String, ReleaseError> {
     let failed = |cause: String| ReleaseError::Kustomize { folder, cause };
-    let mut kubectl = Command::new(Tool::Cluster.path_blocking()?);
+    let mut kubectl = Command::new(Tool::Cluster(KubernetesVersion::default()).path_blocking()?);
     let output = kubectl.args(["kubectl", "kustomize"]).arg(workspace::path(folder)).output();
     let output = output.map_err(|error| failed(error.to_string()))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,6 +1,6 @@
 //! Rules on the number of servers, and on what they log.
 
-use super::{Class, Findings, Surroundings, Violation};
+use super::{Class, ClusterFacts, Findings, Violation};
 use crate::resource::{NatsSpec, message};
 
 pub(super) const SIZE: &str = "spec.cluster.size";
@@ -8,13 +8,13 @@ pub(super) const SIZE: &str = "spec.cluster.size";
 /// The most servers: each one holds a route to every other.
 pub const MAX_SIZE: i64 = 99;
 
-pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let size = spec.cluster.size;
     let mut refuse = |class, message: String| findings.refuse(Violation::invalid(SIZE, class, size, message));
     if size < 1 {
-        refuse(Class::Undeployable, "should be greater than or equal to 1".to_owned());
+        refuse(Class::Invalid, "should be greater than or equal to 1".to_owned());
     } else if size > MAX_SIZE {
-        refuse(Class::Undeployable, format!("should be less than or equal to {MAX_SIZE}"));
+        refuse(Class::Invalid, format!("should be less than or equal to {MAX_SIZE}"));
     }
     if size % 2 == 0 {
         refuse(Class::Policy, message::ODD_SIZE.to_owned());
@@ -23,15 +23,17 @@ pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut
         findings.warn(SIZE, "a single server has no redundancy; use 3 for production");
     }
     let wanted = usize::try_from(size.clamp(1, 3)).unwrap_or(1);
-    if let Some(zones) = surroundings.zones.filter(|zones| *zones < wanted) {
+    if let Some(zones) = cluster_facts.zones.filter(|zones| *zones < wanted) {
         findings.warn(SIZE, format!("the cluster has nodes in {zones} availability zones, {wanted} are recommended"));
     }
 }
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
-    // A change from one server that is held was never carried out, so it can be taken back.
-    let is_single = surroundings.deployed.as_ref().is_some_and(|deployed| deployed.size == 1);
-    if old.cluster.size > 1 && new.cluster.size == 1 && !is_single {
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+    // A change from one server that is not carried out yet can be taken back. The configuration is built for several
+    // servers only from the moment on when it cannot.
+    let deployed = || cluster_facts.deployed.as_ref().map(|deployed| deployed.size);
+    let is_standalone = cluster_facts.members.or_else(deployed) == Some(1);
+    if old.cluster.size > 1 && new.cluster.size == 1 && !is_standalone {
         findings.refuse(Violation::invalid(SIZE, Class::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
     }
 }

@@ -1,31 +1,39 @@
-//! Rules on what JetStream holds: a change that would lose data, or never come to an end, is
-//! refused before it begins.
+//! Rules on what JetStream holds: a change that would lose data, or never come to an end, is rejected before it begins.
 
-use super::{Class, Findings, Surroundings, Violation, cluster::SIZE};
+use super::{
+    Class, ClusterFacts, Findings, Violation,
+    cluster::SIZE,
+    storage::{self, MEMORY_ENABLED, MEMORY_SIZE},
+};
 use crate::{
+    deployed::SMALLEST_CLUSTER,
     naming,
     resource::NatsSpec,
-    settle::SettledCluster,
     status::{JetStreamStatus, Reason},
 };
 
-const CLUSTERED: i64 = SettledCluster::SMALLEST_CLUSTER as i64;
+const CLUSTERED: i64 = SMALLEST_CLUSTER as i64;
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
-    let Some(held) = &surroundings.jet_stream else { return };
-    let (before, after) = (old.cluster.size, new.cluster.size);
-    if after % 2 == 0 {
-        return; // refused for itself
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+    let Some(held) = &cluster_facts.jet_stream else { return };
+    check_size(old.cluster.size, new.cluster.size, held, cluster_facts, findings);
+    check_memory(old, new, held, findings);
+}
+
+fn check_size(before: i64, after: i64, held: &JetStreamStatus, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+    if after == before || after % 2 == 0 {
+        return; // an even size has a violation of its own
     }
-    let deployed = surroundings.deployed.as_ref().map_or(before, |deployed| deployed.size.into());
     let mut refuse = |message| findings.refuse(Violation::invalid(SIZE, Class::Policy, after, message));
-    if before.max(deployed) < CLUSTERED && after >= CLUSTERED && held.streams {
+    let deployed = || cluster_facts.deployed.as_ref().map_or(before, |deployed| deployed.size.into());
+    let existing = cluster_facts.members.map_or_else(|| before.max(deployed()), i64::from);
+    if existing < CLUSTERED && after >= CLUSTERED && held.streams {
         refuse(format!(
             "cannot be set to {after} while there are streams: a restart as a cluster destroys them; \
              back them up, delete them, change the size and restore them (docs/user/scaling.md)"
         ));
     }
-    if after >= before || after < CLUSTERED {
+    if after > before || after < CLUSTERED {
         return;
     }
     if after < held.highest_replicas.into() {
@@ -36,6 +44,29 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surrou
     }
     if is_filling_up(held) {
         findings.warn(SIZE, "the servers that stay take over the streams of the others, and are nearly full");
+    }
+}
+
+/// A server that restarts without the memory store that its memory streams need never becomes ready again (measured
+/// with NATS 2.14.2).
+fn check_memory(old: &NatsSpec, new: &NatsSpec, held: &JetStreamStatus, findings: &mut Findings) {
+    let store = |spec: &NatsSpec| storage::memory_store(&spec.jet_stream.mem_storage);
+    let (Ok(Some(before)), Ok(after)) = (store(old), store(new)) else { return };
+    match (after, held.memory_used()) {
+        (None, _) if held.memory_streams && !new.jet_stream.mem_storage.enabled => {
+            let message = "cannot be turned off while there are streams in memory: their servers would never be ready \
+                again; first delete them (nats stream rm STREAM)";
+            findings.refuse(Violation::invalid(MEMORY_ENABLED, Class::Policy, false, message));
+        }
+        (Some(after), Some(used)) if after < before && after < used => {
+            let message = format!(
+                "is less than streams in memory hold on one server (up to {used}); first delete or purge them \
+                 (nats stream purge STREAM)"
+            );
+            let value = new.jet_stream.mem_storage.size.0.clone();
+            findings.refuse(Violation::invalid(MEMORY_SIZE, Class::Policy, value, message));
+        }
+        _ => {}
     }
 }
 

@@ -37,7 +37,7 @@ fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
         if !is_label_value(value) {
             findings.refuse(Violation::invalid(
                 &field,
-                Class::Undeployable,
+                Class::Invalid,
                 value.clone(),
                 "must be at most 63 characters, letters, digits, '-', '_' or '.', and start and end with a letter or digit",
             ));
@@ -64,7 +64,7 @@ fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Find
     if size > ANNOTATIONS_SIZE {
         findings.refuse(Violation::invalid(
             "spec.annotations",
-            Class::Undeployable,
+            Class::Invalid,
             size,
             format!("must be at most {ANNOTATIONS_SIZE} bytes together"),
         ));
@@ -101,7 +101,7 @@ fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
     if !is_valid {
         findings.refuse(Violation::invalid(
             field,
-            Class::Undeployable,
+            Class::Invalid,
             key,
             "must be a name (at most 63 characters, letters, digits, '-', '_' or '.'), with an optional DNS domain and '/' before it",
         ));

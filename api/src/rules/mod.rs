@@ -23,7 +23,7 @@ pub use violation::{Cause, Class, Violation, Warning};
 
 /// What around the resource a rule may depend on. What is not known stays silent.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct ClusterFacts {
     /// The cloud provider.
     pub provider: Provider,
     /// What is deployed for this resource.
@@ -32,9 +32,12 @@ pub struct Surroundings {
     pub zones: Option<usize>,
     /// The names of every StorageClass of the cluster, and the default one.
     pub storage_classes: Option<StorageClasses>,
-    /// What JetStream holds, as the status of the stored resource tells: nobody but the manager
-    /// writes that. Matters to changes alone.
+    /// Summary of what JetStream holds, from the status of the stored resource, which only the manager writes. Matters
+    /// to changes alone.
     pub jet_stream: Option<JetStreamStatus>,
+    /// The number of servers that the servers' configuration was built for, from the status of the stored resource.
+    /// Matters to changes alone.
+    pub members: Option<u32>,
 }
 
 /// Each StorageClass of the cluster.
@@ -63,11 +66,11 @@ pub fn forbidden_message(allowed: &NamespacedName) -> String {
     )
 }
 
-/// Checks a spec on its own and against its surroundings.
-pub fn check(spec: &NatsSpec, surroundings: &Surroundings) -> Findings {
+/// Checks a spec on its own and against its cluster_facts.
+pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     let mut findings = Findings::default();
-    cluster::check(spec, surroundings, &mut findings);
-    storage::check(spec, surroundings, &mut findings);
+    cluster::check(spec, cluster_facts, &mut findings);
+    storage::check(spec, cluster_facts, &mut findings);
     resources::check(&spec.resources, &mut findings);
     metadata::check(spec, &mut findings);
     cluster::check_logging(spec, &mut findings);
@@ -79,18 +82,18 @@ pub fn check(spec: &NatsSpec, surroundings: &Surroundings) -> Findings {
 /// A violation that the old spec has word for word, on the same value, is not of this change's
 /// making: it becomes a warning, so that what is stored stays editable, whatever wrote it. So does
 /// one that the change eases.
-pub fn check_update(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings) -> Findings {
-    let mut findings = check(new, surroundings);
-    let before: HashSet<Violation> = check(old, surroundings).violations.into_iter().collect();
+pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
+    let mut findings = check(new, cluster_facts);
+    let before: HashSet<Violation> = check(old, cluster_facts).violations.into_iter().collect();
     let (inherited, made) = findings
         .violations
         .into_iter()
         .partition::<Vec<_>, _>(|violation| before.contains(violation) || storage::is_eased(violation, old, new));
     findings.violations = made;
     findings.warnings.extend(inherited.iter().map(Violation::as_warning));
-    cluster::check_change(old, new, surroundings, &mut findings);
-    data::check_change(old, new, surroundings, &mut findings);
-    storage::check_change(old, new, surroundings, &mut findings);
+    cluster::check_change(old, new, cluster_facts, &mut findings);
+    data::check_change(old, new, cluster_facts, &mut findings);
+    storage::check_change(old, new, cluster_facts, &mut findings);
     findings
 }
 
@@ -108,7 +111,7 @@ impl Findings {
         let too_many = entries > MOST_ENTRIES;
         if too_many {
             let message = format!("must have at most {MOST_ENTRIES} entries");
-            self.refuse(Violation::invalid(field, Class::Undeployable, entries, message));
+            self.refuse(Violation::invalid(field, Class::Invalid, entries, message));
         }
         too_many
     }
@@ -122,8 +125,8 @@ impl Findings {
     }
 
     /// The violations that make the resource impossible to deploy.
-    pub fn undeployable(&self) -> impl Iterator<Item = &Violation> {
-        self.of(Class::Undeployable)
+    pub fn invalid(&self) -> impl Iterator<Item = &Violation> {
+        self.of(Class::Invalid)
     }
 
     /// The violations that admission refuses but the controller deploys.

@@ -1,6 +1,6 @@
 //! Rules on where messages are kept.
 
-use super::{Class, Findings, StorageClasses, Surroundings, Violation, metadata::is_subdomain, short};
+use super::{Class, ClusterFacts, Findings, StorageClasses, Violation, metadata::is_subdomain, short};
 use crate::{
     deployed::FileStore,
     provider::Provider,
@@ -13,7 +13,8 @@ const FILE: &str = "spec.jetStream.fileStorage";
 const FILE_SIZE: &str = "spec.jetStream.fileStorage.size";
 const CLASS: &str = "spec.jetStream.fileStorage.storageClassName";
 const MEMORY: &str = "spec.jetStream.memStorage";
-const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
+pub(super) const MEMORY_ENABLED: &str = "spec.jetStream.memStorage.enabled";
+pub(super) const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 
 /// NATS 2.14.2 creates a replicated file stream there all the same, and refuses its second message
 /// (10023).
@@ -23,29 +24,29 @@ const MEMORY_ONLY: &str = "is off: streams are kept in memory and do not outlive
 /// From this share of the memory limit on, in percent, the servers are short of memory.
 const CROWDED: u64 = 80;
 
-pub(super) fn check(spec: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let stores = &spec.jet_stream;
     if !stores.file_storage.enabled && !stores.mem_storage.enabled {
-        findings.refuse(Violation::invalid(STORES, Class::Undeployable, "object", message::NO_STORE));
+        findings.refuse(Violation::invalid(STORES, Class::Invalid, "object", message::NO_STORE));
     }
     check_memory(spec, findings);
     if !stores.file_storage.enabled {
         findings.warn(FILE, MEMORY_ONLY);
         return;
     }
-    match wanted_file_size(&stores.file_storage, surroundings) {
+    match wanted_file_size(&stores.file_storage, cluster_facts) {
         Ok(_) => stores.file_storage.size.iter().for_each(|raw| check_whole(FILE_SIZE, raw, findings)),
         Err(violation) => findings.refuse(violation),
     }
-    if let (Some(wanted), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(surroundings))
+    if let (Some(wanted), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(cluster_facts))
         && wanted.parse().is_ok_and(|wanted| wanted != deployed.into())
     {
         findings.warn(FILE_SIZE, format!("has no effect: the volumes that exist have {deployed}, and keep it"));
     }
-    check_class(&stores.file_storage.storage_class_name, surroundings, findings);
+    check_class(&stores.file_storage.storage_class_name, cluster_facts, findings);
 }
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surroundings, findings: &mut Findings) {
+pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let (old, new) = (&old.jet_stream.file_storage, &new.jet_stream.file_storage);
     let mut refuse = |field: &str, value: serde_json::Value| {
         findings.refuse(Violation::invalid(field, Class::Policy, value, message::IMMUTABLE));
@@ -56,19 +57,19 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, surroundings: &Surrou
     if old.storage_class_name != new.storage_class_name {
         refuse(CLASS, new.storage_class_name.clone().into());
     }
-    if size_changed(old, new, surroundings) {
+    if size_changed(old, new, cluster_facts) {
         refuse(FILE_SIZE, new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone()).into());
     }
 }
 
 /// Whether a size that was set, or is deployed, becomes another one. Leaving the field alone is no
 /// change, whatever it says.
-fn size_changed(old: &FileStorage, new: &FileStorage, surroundings: &Surroundings) -> bool {
+fn size_changed(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFacts) -> bool {
     if old.size == new.size {
         return false;
     }
     let amount = |size: Option<&RawQuantity>| size.and_then(|size| size.parse().ok());
-    let before = deployed_size(surroundings).map(Amount::from).or_else(|| amount(set_size(old)));
+    let before = deployed_size(cluster_facts).map(Amount::from).or_else(|| amount(set_size(old)));
     match (before, set_size(new)) {
         (None, _) => false,
         // Dropped: what is deployed stays, and is filled in. The floor refuses it as well.
@@ -78,8 +79,8 @@ fn size_changed(old: &FileStorage, new: &FileStorage, surroundings: &Surrounding
 }
 
 /// The size of the volumes that exist.
-fn deployed_size(surroundings: &Surroundings) -> Option<Bytes> {
-    match surroundings.deployed.as_ref()?.file_store {
+fn deployed_size(cluster_facts: &ClusterFacts) -> Option<Bytes> {
+    match cluster_facts.deployed.as_ref()?.file_store {
         FileStore::Volume { size, .. } => Some(size),
         FileStore::MemoryOnly => None,
     }
@@ -96,28 +97,28 @@ pub(crate) fn memory_store(storage: &MemStorage) -> Result<Option<Bytes>, Violat
 /// The file store: what is deployed, which cannot change, or else what is wanted.
 pub(crate) fn deployed_or_wanted_file_store(
     storage: &FileStorage,
-    surroundings: &Surroundings,
+    cluster_facts: &ClusterFacts,
 ) -> Result<FileStore, Violation> {
-    if let Some(deployed) = &surroundings.deployed {
+    if let Some(deployed) = &cluster_facts.deployed {
         return Ok(deployed.file_store.clone());
     }
     if !storage.enabled {
         return Ok(FileStore::MemoryOnly);
     }
     Ok(FileStore::Volume {
-        size: wanted_file_size(storage, surroundings)?,
+        size: wanted_file_size(storage, cluster_facts)?,
         class: Some(storage.storage_class_name.clone())
             .filter(|class| !class.is_empty() && class != FileStorage::DEFAULT_CLASS),
     })
 }
 
 /// The size of the volumes: the one set, else the deployed one, else the provider's default.
-fn wanted_file_size(storage: &FileStorage, surroundings: &Surroundings) -> Result<Bytes, Violation> {
-    let deployed = surroundings.deployed.as_ref();
+fn wanted_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Result<Bytes, Violation> {
+    let deployed = cluster_facts.deployed.as_ref();
     let Some(raw) = set_size(storage) else {
         return Ok(match deployed.map(|deployed| &deployed.file_store) {
             Some(FileStore::Volume { size, .. }) => *size,
-            _ => surroundings.provider.default_file_size(),
+            _ => cluster_facts.provider.default_file_size(),
         });
     };
     let size = bytes(FILE_SIZE, raw)?;
@@ -125,14 +126,14 @@ fn wanted_file_size(storage: &FileStorage, surroundings: &Surroundings) -> Resul
         deployed.map(|deployed| &deployed.file_store),
         Some(FileStore::Volume { size: deployed, .. }) if *deployed == size
     );
-    match surroundings.provider.minimum_file_size() {
+    match cluster_facts.provider.minimum_file_size() {
         // What is deployed can be written down: admission itself does it for who never set a size.
         Some(minimum) if size < minimum && !is_deployed => Err(Violation::invalid(
             FILE_SIZE,
             // Volumes that exist are large enough for the provider, whatever the spec says.
-            if deployed.is_some() { Class::Policy } else { Class::Undeployable },
+            if deployed.is_some() { Class::Policy } else { Class::Invalid },
             raw.0.clone(),
-            below_minimum(raw, surroundings.provider),
+            below_minimum(raw, cluster_facts.provider),
         )),
         _ => Ok(size),
     }
@@ -154,7 +155,7 @@ fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
 
 /// A number of bytes; a fraction of one counts as one, as it does for a volume.
 fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
-    let refuse = |message: &str| Violation::invalid(field, Class::Undeployable, raw.0.clone(), message);
+    let refuse = |message: &str| Violation::invalid(field, Class::Invalid, raw.0.clone(), message);
     let amount = raw.parse().map_err(|error| refuse(&error.to_string()))?;
     amount.bytes_rounded_up().ok_or_else(|| refuse("must not be negative"))
 }
@@ -213,15 +214,15 @@ pub(super) fn is_eased(violation: &Violation, old: &NatsSpec, new: &NatsSpec) ->
         && limit(old).is_some_and(|before| limit(new).is_some_and(|after| after >= before))
 }
 
-fn check_class(name: &str, surroundings: &Surroundings, findings: &mut Findings) {
+fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let is_default = name == FileStorage::DEFAULT_CLASS || name.is_empty();
     if !is_default && !is_subdomain(name) {
         // Volumes that exist have their class.
-        let class = if surroundings.deployed.is_some() { Class::Policy } else { Class::Undeployable };
+        let class = if cluster_facts.deployed.is_some() { Class::Policy } else { Class::Invalid };
         findings.refuse(Violation::invalid(CLASS, class, name, "must be the name of a StorageClass"));
         return;
     }
-    match &surroundings.storage_classes {
+    match &cluster_facts.storage_classes {
         Some(StorageClasses { default: None, .. }) if is_default => {
             findings.warn(CLASS, "the cluster has no default StorageClass (yet)");
         }

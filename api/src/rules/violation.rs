@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// It cannot be deployed: refused at admission, state Error in the controller.
-    Undeployable,
+    Invalid,
     /// It can be deployed, but should not be: refused at admission of a change; what is stored
     /// already is deployed with a warning.
     Policy,

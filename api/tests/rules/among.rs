@@ -1,8 +1,8 @@
-//! Specs among their surroundings, and what is asked of them.
+//! Specs among their cluster_facts, and what is asked of them.
 
 use nats_manager_api::{
-    Bytes, Deployed, FileStore, NatsSpec, Provider, Resizing, Spread,
-    rules::{self, Class, Findings, StorageClasses, Surroundings},
+    Bytes, Deployed, FileStore, NatsSpec, Provider, Spread,
+    rules::{self, Class, ClusterFacts, Findings, StorageClasses},
 };
 
 pub(crate) const IMMUTABLE: &str = "fileStorage is immutable once it was set";
@@ -40,20 +40,20 @@ pub(crate) fn rejects_change(what: &str, old: &str, new: &str, field: &str, mess
 
 /// Inherited findings, in one line each, where the change itself is accepted.
 pub(crate) fn tolerates(what: &str, old: &str, new: &str) -> Vec<String> {
-    let findings = rules::check_update(&spec(old), &spec(new), &Surroundings::default());
+    let findings = rules::check_update(&spec(old), &spec(new), &ClusterFacts::default());
     assert_eq!(findings.violations, [], "{what}");
     findings.warnings.iter().map(ToString::to_string).collect()
 }
 
-pub(crate) struct Among(pub(crate) Surroundings);
+pub(crate) struct Among(pub(crate) ClusterFacts);
 
 impl Among {
     pub(crate) fn nothing() -> Self {
-        Self(Surroundings::default())
+        Self(ClusterFacts::default())
     }
 
     pub(crate) fn alicloud() -> Self {
-        Self(Surroundings { provider: Provider::AliCloud, ..Surroundings::default() })
+        Self(ClusterFacts { provider: Provider::AliCloud, ..ClusterFacts::default() })
     }
 
     /// Volumes of so many GiB.
@@ -68,19 +68,18 @@ impl Among {
             spread: Spread::Soft,
             memory_store: None,
             restarted_for_memory_store: None,
-            resizing: Resizing::default(),
         };
-        Self(Surroundings { deployed: Some(deployed), ..Surroundings::default() })
+        Self(ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() })
     }
 
     pub(crate) fn zones(zones: usize) -> Self {
-        Self(Surroundings { zones: Some(zones), ..Surroundings::default() })
+        Self(ClusterFacts { zones: Some(zones), ..ClusterFacts::default() })
     }
 
     pub(crate) fn classes(names: &[&str], default: Option<&str>) -> Self {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let classes = StorageClasses { names, default: default.map(str::to_owned) };
-        Self(Surroundings { storage_classes: Some(classes), ..Surroundings::default() })
+        Self(ClusterFacts { storage_classes: Some(classes), ..ClusterFacts::default() })
     }
 
     pub(crate) fn check(&self, new: &str) -> Findings {

@@ -68,8 +68,8 @@ fn nothing_is_too_absurd_for_an_answer() {
     specs.extend([json!({"labels": many}), json!({"annotations": many}), json!({"resources": {"limits": many}})]);
     let specs: Vec<NatsSpec> = specs.into_iter().map(|spec| serde_json::from_value(spec).unwrap()).collect();
     for (old, new) in specs.iter().zip(specs.iter().skip(1)) {
-        for Among(surroundings) in [Among::nothing(), Among::alicloud(), Among::volumes(u64::MAX >> 30)] {
-            let findings = rules::check_update(old, new, &surroundings);
+        for Among(cluster_facts) in [Among::nothing(), Among::alicloud(), Among::volumes(u64::MAX >> 30)] {
+            let findings = rules::check_update(old, new, &cluster_facts);
             assert!(findings.violations.len() < 10, "{}", findings.violations.len());
             for violation in &findings.violations {
                 assert!(violation.to_string().len() < 600, "{}", violation.field);

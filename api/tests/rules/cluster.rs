@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     resource::message,
-    rules::Class::{Policy, Undeployable},
+    rules::Class::{Invalid, Policy},
 };
 
 use crate::among::{Among, accepts, accepts_change, rejects, rejects_change, warns};
@@ -14,8 +14,8 @@ fn the_number_of_servers() {
     }
     let size = "spec.cluster.size";
     rejects("an even size", "{cluster: {size: 4}}", size, "size only accepts odd numbers", Policy);
-    rejects("a negative size", "{cluster: {size: -1}}", size, "should be greater than or equal to 1", Undeployable);
-    rejects("a size beyond reason", "{cluster: {size: 101}}", size, "should be less than or equal to 99", Undeployable);
+    rejects("a negative size", "{cluster: {size: -1}}", size, "should be greater than or equal to 1", Invalid);
+    rejects("a size beyond reason", "{cluster: {size: 101}}", size, "should be less than or equal to 99", Invalid);
     rejects_change("3 to 1", "{}", "{cluster: {size: 1}}", size, "cannot be set to 1 if size was greater than 1");
     rejects_change("4 to 1", "{cluster: {size: 4}}", "{cluster: {size: 1}}", size, message::NOT_BACK_TO_ONE);
     accepts_change("5 to 3", "{cluster: {size: 5}}", "{}");

@@ -1,12 +1,12 @@
 //! What JetStream holds.
 
 use nats_manager_api::{
-    FileStore, JetStreamStatus,
+    FileStore, JetStreamStatus, RawQuantity,
     resource::message,
     rules::{self, Class, deletion_warning},
 };
 
-use crate::among::{Among, spec};
+use crate::among::{Among, MEMORY_SIZE, spec};
 
 const SIZE: &str = "spec.cluster.size";
 
@@ -72,9 +72,52 @@ fn servers_that_are_nearly_full_are_better_not_fewer() {
 }
 
 #[test]
-fn a_change_that_was_held_can_be_taken_back() {
-    deployed(1, held(true, 1)).accepts_change("3 to 1, never carried out", &size(3), &size(1));
-    deployed(3, held(true, 1)).rejects_change("3 to 1", &size(3), &size(1), SIZE, message::NOT_BACK_TO_ONE);
+fn change_from_one_server_can_be_taken_back_until_it_is_carried_out() {
+    let with_members = |members, deployed_size| {
+        let mut among = deployed(deployed_size, held(true, 1));
+        among.0.members = members;
+        among
+    };
+    for (what, members, deployed_size, accepted) in [
+        ("not begun, of an earlier version", None, 1, true),
+        ("servers added, the first not restarted", Some(1), 3, true),
+        ("carried out, of an earlier version", None, 3, false),
+        ("carried out", Some(3), 3, false),
+        ("carried out, all but the first stopped", Some(3), 1, false),
+    ] {
+        let violations = with_members(members, deployed_size).change(&size(3), &size(1)).violations;
+        assert_eq!(violations.is_empty(), accepted, "{what}: {violations:?}");
+    }
+    let in_progress = with_members(Some(1), 3);
+    in_progress.rejects_change("3 to 5", &size(3), &size(5), SIZE, "cannot be set to 5 while there are streams");
+    in_progress.accepts_change("left alone", &size(3), &size(3));
+    with_members(Some(3), 3).accepts_change("back to what is there", &size(1), &size(3));
+}
+
+#[test]
+fn memory_store_keeps_room_for_streams_in_memory() {
+    let memory = |storage: &str| format!("{{jetStream: {{memStorage: {storage}}}}}");
+    let holds = |memory_streams, memory_used: Option<&str>| {
+        let memory_used = memory_used.map(RawQuantity::from);
+        beside(JetStreamStatus { memory_streams, memory_used, ..held(true, 3) })
+    };
+    let (off, enabled) = (memory("{enabled: false}"), "spec.jetStream.memStorage.enabled");
+    let turned_off = "cannot be turned off while there are streams in memory";
+    holds(true, Some("1Mi")).rejects_change("turned off", "{}", &off, enabled, turned_off);
+    holds(true, None).rejects_change("turned off", "{}", &off, enabled, turned_off);
+    holds(false, None).accepts_change("turned off without streams in memory", "{}", &off);
+    holds(true, Some("1Mi")).accepts_change("left off", &off, &off);
+    Among::nothing().accepts_change("turned off, of an earlier version", "{}", &off);
+
+    let (small, least) = (memory("{size: 16Mi}"), memory("{size: 1}"));
+    let below = "is less than streams in memory hold on one server (up to 32Mi)";
+    holds(true, Some("32Mi")).rejects_change("lowered", "{}", &small, MEMORY_SIZE, below);
+    holds(true, Some("16Mi")).accepts_change("lowered to what they hold", "{}", &small);
+    holds(true, Some("32Mi")).accepts_change("left below", &small, &small);
+    holds(true, Some("32Mi")).accepts_change("raised, and still below", &least, &small);
+    for unknown in [None, Some("much"), Some("-1"), Some("0")] {
+        holds(true, unknown).accepts_change("unknown, or nothing", "{}", &small);
+    }
 }
 
 /// They are about changes: what is stored is deployed, or held by the controller.

@@ -1,6 +1,6 @@
 //! The memory store.
 
-use nats_manager_api::rules::Class::{Policy, Undeployable};
+use nats_manager_api::rules::Class::{Invalid, Policy};
 
 use crate::among::{Among, MEMORY_SIZE, accepts, rejects, warns};
 
@@ -17,8 +17,8 @@ fn the_memory_store() {
     accepts("off, however large", "{jetStream: {memStorage: {enabled: false, size: 99Gi}}}");
     let off = "{jetStream: {memStorage: {enabled: false, size: '-1'}}}";
     rejects("off, of less than nothing", off, MEMORY_SIZE, "must not be negative", Policy);
-    rejects("negative", &memory("{size: '-1'}", "1Gi"), MEMORY_SIZE, "must not be negative", Undeployable);
-    rejects("unreadable", &memory("{size: much}", "1Gi"), MEMORY_SIZE, "must be a quantity", Undeployable);
+    rejects("negative", &memory("{size: '-1'}", "1Gi"), MEMORY_SIZE, "must not be negative", Invalid);
+    rejects("unreadable", &memory("{size: much}", "1Gi"), MEMORY_SIZE, "must be a quantity", Invalid);
     rejects("a fraction", &memory("{size: '0.1Gi'}", "1Gi"), MEMORY_SIZE, "must be a whole number of bytes", Policy);
     let too_large = "must not be more than the memory limit 512Mi in spec.resources.limits.memory";
     rejects("the default above a small limit", &memory("{}", "512Mi"), MEMORY_SIZE, too_large, Policy);

@@ -1,6 +1,6 @@
 //! Labels and annotations.
 
-use nats_manager_api::rules::Class::{Policy, Undeployable};
+use nats_manager_api::rules::Class::{Invalid, Policy};
 
 use crate::among::{accepts, rejects};
 
@@ -17,12 +17,12 @@ fn labels_and_annotations() {
         &label("EXAMPLE.com/a", ""),
         "spec.labels[EXAMPLE.com/a]",
         "must be a name",
-        Undeployable,
+        Invalid,
     );
-    rejects("no name", &label("a b", ""), "spec.labels[a b]", "must be a name", Undeployable);
-    rejects("no value", &label("a", "-b"), "spec.labels[a]", "must be at most 63", Undeployable);
-    rejects("a long value", &label("a", &"b".repeat(64)), "spec.labels[a]", "must be at most 63", Undeployable);
-    rejects("no annotation", &annotation("a/b/c", ""), "spec.annotations[a/b/c]", "must be a name", Undeployable);
+    rejects("no name", &label("a b", ""), "spec.labels[a b]", "must be a name", Invalid);
+    rejects("no value", &label("a", "-b"), "spec.labels[a]", "must be at most 63", Invalid);
+    rejects("a long value", &label("a", &"b".repeat(64)), "spec.labels[a]", "must be at most 63", Invalid);
+    rejects("no annotation", &annotation("a/b/c", ""), "spec.annotations[a/b/c]", "must be a name", Invalid);
     for own in ["app.kubernetes.io/instance", "kyma-project.io/dashboard", "helm.sh/chart", "nats_cluster"] {
         rejects(own, &label(own, "x"), &format!("spec.labels[{own}]"), "is set by NATS Manager itself", Policy);
     }
@@ -36,5 +36,5 @@ fn labels_and_annotations() {
         );
     }
     let large = annotation("a", &"x".repeat(256 * 1024));
-    rejects("too much", &large, "spec.annotations", "must be at most", Undeployable);
+    rejects("too much", &large, "spec.annotations", "must be at most", Invalid);
 }

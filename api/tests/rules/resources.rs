@@ -1,7 +1,7 @@
 //! CPU and memory.
 
+use nats_manager_api::rules::Class::Invalid;
 use nats_manager_api::rules::Class::Policy;
-use nats_manager_api::rules::Class::Undeployable;
 
 use crate::among::{accepts, rejects};
 
@@ -23,56 +23,44 @@ fn cpu_and_memory() {
             "{limits: {cpu: 1}, requests: {cpu: 1001m}}",
             requests("cpu"),
             "must not be more than the limit 1",
-            Undeployable,
+            Invalid,
         ),
-        ("negative limit", "{limits: {cpu: '-1'}}", limits("cpu"), "must not be negative", Undeployable),
-        ("negative request", "{requests: {memory: '-1'}}", requests("memory"), "must not be negative", Undeployable),
-        ("unreadable", "{limits: {memory: 1GB}}", limits("memory"), "must be a quantity", Undeployable),
+        ("negative limit", "{limits: {cpu: '-1'}}", limits("cpu"), "must not be negative", Invalid),
+        ("negative request", "{requests: {memory: '-1'}}", requests("memory"), "must not be negative", Invalid),
+        ("unreadable", "{limits: {memory: 1GB}}", limits("memory"), "must be a quantity", Invalid),
         ("a fraction", "{requests: {memory: 500m}}", requests("memory"), "must be a whole number of bytes", Policy),
-        ("unknown", "{limits: {disk: 1}}", limits("disk"), "is no resource of a container", Undeployable),
+        ("unknown", "{limits: {disk: 1}}", limits("disk"), "is no resource of a container", Invalid),
         (
             "of Kubernetes",
             "{limits: {kubernetes.io/x: 1}}",
             limits("kubernetes.io/x"),
             "is no resource of a container",
-            Undeployable,
+            Invalid,
         ),
-        (
-            "of a quota",
-            "{limits: {requests.cpu: 1}}",
-            limits("requests.cpu"),
-            "is no resource of a container",
-            Undeployable,
-        ),
+        ("of a quota", "{limits: {requests.cpu: 1}}", limits("requests.cpu"), "is no resource of a container", Invalid),
         (
             "part of a page",
             "{limits: {hugepages-2Mi: 3Mi}}",
             limits("hugepages-2Mi"),
             "must be a multiple of 2Mi",
-            Undeployable,
+            Invalid,
         ),
-        (
-            "no page",
-            "{limits: {hugepages-x: 3Mi}}",
-            limits("hugepages-x"),
-            "is no resource of a container",
-            Undeployable,
-        ),
-        ("part of a device", "{limits: {a.com/b: '0.5'}}", limits("a.com/b"), "must be a whole number", Undeployable),
+        ("no page", "{limits: {hugepages-x: 3Mi}}", limits("hugepages-x"), "is no resource of a container", Invalid),
+        ("part of a device", "{limits: {a.com/b: '0.5'}}", limits("a.com/b"), "must be a whole number", Invalid),
         (
             "overcommitted",
             "{limits: {a.com/b: 2}, requests: {a.com/b: 1}}",
             requests("a.com/b"),
             "must equal the limit 2",
-            Undeployable,
+            Invalid,
         ),
-        ("without a limit", "{requests: {a.com/b: 1}}", requests("a.com/b"), "needs a limit", Undeployable),
+        ("without a limit", "{requests: {a.com/b: 1}}", requests("a.com/b"), "needs a limit", Invalid),
         (
             "claims",
             "{claims: [{name: a}]}",
             "spec.resources.claims".to_owned(),
             "the pods have no resource claims",
-            Undeployable,
+            Invalid,
         ),
     ] {
         rejects(what, &with(resources), &field, message, class);

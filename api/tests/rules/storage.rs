@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     FileStore, Provider,
-    rules::Class::{Policy, Undeployable},
+    rules::Class::{Invalid, Policy},
 };
 
 use crate::among::{Among, FILE_SIZE, IMMUTABLE, accepts, accepts_change, rejects, rejects_change, sized, warns};
@@ -14,21 +14,21 @@ fn the_file_store() {
         Among::alicloud().accepts(not_set, &sized(not_set));
         Among::volumes(5).accepts(not_set, &sized(not_set));
     }
-    rejects("negative", &sized("'-1Gi'"), FILE_SIZE, "must not be negative", Undeployable);
-    rejects("unreadable", &sized("big"), FILE_SIZE, "must be a quantity", Undeployable);
+    rejects("negative", &sized("'-1Gi'"), FILE_SIZE, "must not be negative", Invalid);
+    rejects("unreadable", &sized("big"), FILE_SIZE, "must be a quantity", Invalid);
     rejects("a fraction", &sized("1500m"), FILE_SIZE, "must be a whole number of bytes", Policy);
     accepts("unreadable, but off", "{jetStream: {fileStorage: {enabled: false, size: big}}}");
     let off = "{jetStream: {fileStorage: {enabled: false}}}";
     warns("memory only", off, "spec.jetStream.fileStorage", "do not outlive the pods");
     let both_off = "{jetStream: {fileStorage: {enabled: false}, memStorage: {enabled: false}}}";
     let no_store = "at least one of fileStorage and memStorage must be enabled";
-    rejects("no store", both_off, "spec.jetStream", no_store, Undeployable);
+    rejects("no store", both_off, "spec.jetStream", no_store, Invalid);
 }
 
 #[test]
 fn alicloud_has_a_minimum() {
     let minimum = "spec.jetStream.fileStorage.size 1Gi is below the minimum required size of 20Gi for alicloud";
-    Among::alicloud().rejects("too small", &sized("1Gi"), FILE_SIZE, minimum, Undeployable);
+    Among::alicloud().rejects("too small", &sized("1Gi"), FILE_SIZE, minimum, Invalid);
     Among::alicloud().accepts("just enough", &sized("20Gi"));
     Among::alicloud().accepts("just enough, in other units", &sized("20480Mi"));
     Among::alicloud().accepts("the provider's default", "{}");
@@ -96,7 +96,7 @@ fn storage_classes() {
     Among::classes(&["a", "b"], None).is_silent("found", &named("b"));
     let no_volumes = Among::classes(&[], None).check("{jetStream: {fileStorage: {enabled: false}}}").warnings;
     assert!(no_volumes.iter().all(|warning| warning.field != class), "{no_volumes:?}");
-    rejects("no name", &named("A_B"), class, "must be the name of a StorageClass", Undeployable);
+    rejects("no name", &named("A_B"), class, "must be the name of a StorageClass", Invalid);
     Among::volumes(1).rejects(
         "no name, but deployed",
         &named("A_B"),

@@ -154,7 +154,9 @@ impl Event {
                 nats.create_stream(&name, new, now);
             }
             Self::DeleteStream(index) => nats.delete_stream(index),
-            Self::LoseNode(server, seconds) => lose_node(world, server, Node::Lost { since: now, until: now + seconds }),
+            Self::LoseNode(server, seconds) => {
+                lose_node(world, server, Node::Lost { since: now, until: now + seconds })
+            }
             Self::DestroyNode(server) => {
                 nats.stores[server].gone = true;
                 nats.stop(server, Actor::Other, false, now);

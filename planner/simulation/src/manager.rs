@@ -245,7 +245,11 @@ impl Manager {
     }
 
     /// Sends a write, with the faults of the apiserver, and counts it.
-    fn send<T>(&mut self, world: &mut World, write: impl FnOnce(&mut World) -> Result<T, ApiError>) -> Result<T, ApiError> {
+    fn send<T>(
+        &mut self,
+        world: &mut World,
+        write: impl FnOnce(&mut World) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         world.ledger.writes += 1;
         world.ledger.written_at = world.now;
         if let Some(left) = &mut world.faults.kill_after {
@@ -419,9 +423,8 @@ fn describe(plan: &Plan, assessment: Option<&Assessment>) -> String {
     let action = plan.action.as_ref().map(|action| format!("{action:?} (confirmed: {})", plan.is_confirmed));
     let operation = plan.operation.as_ref().map(|operation| format!("{operation:?}"));
     let blocked: Vec<&str> = plan.blocked.iter().map(|blocked| blocked.message.as_str()).collect();
-    let issues = assessment.map(|assessment| {
-        assessment.issues.iter().map(|issue| issue.kind.to_string()).collect::<Vec<_>>().join("; ")
-    });
+    let issues = assessment
+        .map(|assessment| assessment.issues.iter().map(|issue| issue.kind.to_string()).collect::<Vec<_>>().join("; "));
     format!(
         "plan: replicas {replicas}, partition {partition}, members {members}, {:?}; action {}; {}; blocked {blocked:?}; issues: {}",
         variant.key,

@@ -103,8 +103,7 @@ impl Names {
         let name = |server| if server == FOREIGN { "other-0".to_owned() } else { format!("{NAME}-{server}") };
         let server: Vec<String> = (0..SERVERS).map(name).collect();
         let peer: Vec<PeerId> = server.iter().map(|name| PeerId::of(name)).collect();
-        let forgotten =
-            peer.iter().map(|id| format!("Server name unknown at this time (peerID: {})", id.0)).collect();
+        let forgotten = peer.iter().map(|id| format!("Server name unknown at this time (peerID: {})", id.0)).collect();
         Self { server, peer, forgotten }
     }
 

@@ -121,7 +121,8 @@ impl World {
                 continue;
             }
             let pod = self.kubernetes.pods[server].as_ref();
-            let is_back = self.nats.up.contains(server) && pod.is_some_and(|pod| pod.ready && pod.terminating.is_none());
+            let is_back =
+                self.nats.up.contains(server) && pod.is_some_and(|pod| pod.ready && pod.terminating.is_none());
             let is_gone = pod.is_none() && server >= replicas && !peers.contains(server);
             if is_back || is_gone {
                 self.ledger.away[server] = None;
@@ -137,6 +138,8 @@ impl World {
     /// Returns the servers that a fault has hit so recently that no poll shows it for sure.
     pub fn unnoticed(&self) -> Group {
         let since = self.now.saturating_sub(crate::nats::NOTICE);
-        (0..SERVERS).filter(|server| self.nats.disturbed[*server] > 0 && self.nats.disturbed[*server] >= since).collect()
+        (0..SERVERS)
+            .filter(|server| self.nats.disturbed[*server] > 0 && self.nats.disturbed[*server] >= since)
+            .collect()
     }
 }

@@ -4,8 +4,11 @@
 //! and each replica has reached the sequence that its leader had in the poll before. `current` in `/jsz` is not
 //! enough: it means that the log is persisted, not that messages are there (nats-server 2.14.2, `raft.go`).
 
+mod inventory;
 mod issue;
 mod meta;
+mod missing;
+mod quorum;
 mod servers;
 mod streams;
 #[cfg(test)]
@@ -13,7 +16,10 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+pub use inventory::{EVENTING_STREAM, Inventory, StreamSummary, is_empty};
 pub use issue::{Issue, IssueKind, summary};
+pub use missing::{MissingStream, MissingStreams};
+pub use quorum::{Quorum, blind_since, has_lasted, quorum, quorum_lost_since};
 
 use crate::{
     actual::{ActualState, Kind},

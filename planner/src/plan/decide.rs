@@ -1,5 +1,7 @@
 //! The driver: takes what exists through the stages, in their order of precedence.
 
+use std::collections::BTreeMap;
+
 use super::{
     Blocked, BlockedReason, Input, Operation, OperationKind, Plan, Stage, Step, Variant,
     existing::{Existing, Servers},
@@ -27,28 +29,38 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
 }
 
+impl Plan {
+    /// Returns the plan of a cluster with so many servers that has never existed. `memory_store` is in bytes.
+    pub fn fresh(replicas: u32, memory_store: u64) -> Self {
+        let kind = Kind::of(replicas);
+        Self {
+            may_build: true,
+            replicas,
+            variant: Variant::main(kind),
+            routes: routes(kind, replicas),
+            main_kind: kind,
+            members: replicas,
+            memory_store,
+            partition: replicas,
+            precondition: None,
+            removed: BTreeMap::new(),
+            action: None,
+            is_confirmed: true,
+            needs_streams: false,
+            is_settled: true,
+            operation: None,
+            blocked: Vec::new(),
+            until: None,
+        }
+    }
+}
+
 /// The plan of a cluster that is as the spec asks for.
 fn shape(input: &Input<'_>, replicas: u32) -> Plan {
-    let kind = Kind::of(replicas);
     let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
     Plan {
-        may_build: true,
-        replicas,
-        variant: Variant::main(kind),
-        routes: routes(kind, replicas),
-        main_kind: kind,
-        members: replicas,
-        memory_store: input.desired.memory_store,
-        partition: replicas,
-        precondition: None,
         removed: removed.map(|(peer, at)| (peer.clone(), *at)).collect(),
-        action: None,
-        is_confirmed: true,
-        needs_streams: false,
-        is_settled: true,
-        operation: None,
-        blocked: Vec::new(),
-        until: None,
+        ..Plan::fresh(replicas, input.desired.memory_store)
     }
 }
 
@@ -342,7 +354,7 @@ impl<'a> Decision<'a> {
         let stage = match &self.slots {
             None => Stage::Unsettled,
             Some(slots) if self.servers.kind() == Kind::Clustered => scale_down::scale_down(input, replicas, slots),
-            Some(_) => form_cluster::standalone_obstacle(input, &self.servers)
+            Some(_) => form_cluster::standalone_obstacle(input, replicas)
                 .map_or_else(|| scale_down::stop(replicas - 1, &input.actual.server(replicas - 1)), Stage::Blocked),
         };
         self.settle(stage)

@@ -71,7 +71,14 @@ impl<'a> Existing<'a> {
         let kind = Kind::of(size);
         let is_formed = kind == Kind::Clustered && config.clustered_routes.is_some();
         let variant = if is_formed { Variant::FORMED } else { Variant::main(kind) };
-        Self::Servers(Servers { set: None, replicas: size, variant, members: size, is_forming: false, is_joining: false })
+        Self::Servers(Servers {
+            set: None,
+            replicas: size,
+            variant,
+            members: size,
+            is_forming: false,
+            is_joining: false,
+        })
     }
 }
 

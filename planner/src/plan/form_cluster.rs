@@ -139,11 +139,7 @@ pub(super) fn not_back(members: u32, desired: u32) -> Blocked {
 }
 
 /// Returns why standalone servers beyond the first do not stop; `None` if they are empty.
-pub(super) fn standalone_obstacle(input: &Input<'_>, servers: &Servers<'_>) -> Option<Blocked> {
-    let replicas = servers.replicas;
-    if input.is_unobservable() && replicas > servers.members {
-        return None; // one that was added by hand a moment ago
-    }
+pub(super) fn standalone_obstacle(input: &Input<'_>, replicas: u32) -> Option<Blocked> {
     let last = input.actual.server(replicas - 1);
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&last));
     let is_empty = answer.is_some_and(|answer| answer.streams.is_empty() && answer.healthz == Healthz::Ok);

@@ -86,8 +86,9 @@ fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<
 /// Returns whether an issue ends by a repair like this one, or only after it: other replicas with a write error, and
 /// peers whose removal waits until every stream is healthy.
 fn waits_for_repair(issue: &IssueKind, assessment: &Assessment) -> bool {
-    let has_write_error =
-        |name: &str| assessment.issues.iter().any(|other| matches!(&other.kind, IssueKind::WriteError { server } if server == name));
+    let has_write_error = |name: &str| {
+        assessment.issues.iter().any(|other| matches!(&other.kind, IssueKind::WriteError { server } if server == name))
+    };
     match issue {
         IssueKind::WriteError { .. } | IssueKind::UnexpectedPeer { .. } => true,
         IssueKind::OutOfSync { server, .. } => has_write_error(server),

@@ -16,6 +16,10 @@ pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -
     let started = input.actual.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.ordinal);
     let started = started.filter(|ordinal| *ordinal < replicas).max();
     let listed = match (servers.kind(), input.observation) {
+        // Beside a standalone server there is none that its configuration was built for: it was added by hand.
+        (Kind::Standalone, Observation::Off | Observation::Unobservable { .. }) => {
+            return servers.members.max(desired).min(replicas);
+        }
         (Kind::Standalone, _) | (Kind::Clustered, Observation::Off | Observation::Unobservable { .. }) => None,
         (Kind::Clustered, Observation::Starting | Observation::Pending) => return replicas,
         (Kind::Clustered, Observation::Seen(assessment)) => {

@@ -3,14 +3,29 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
+use nats_manager_planner::{
+    actual::{ConfigKey, Kind},
+    plan::Plan,
+};
 
 use super::{metadata, nats_conf};
 
-pub(super) fn build(cluster: &SettledCluster) -> ConfigMap {
+/// Builds the ConfigMap: the key that fresh clusters read, and the one of a cluster that was formed from a standalone
+/// server.
+pub(super) fn build(cluster: &ResolvedCluster, plan: &Plan) -> ConfigMap {
+    let main_routes = if plan.main_kind == Kind::Clustered { plan.routes } else { 0 };
+    let mut keys = BTreeMap::from([(nats_conf::file(ConfigKey::Main).to_owned(), text(cluster, plan, main_routes))]);
+    if plan.variant.key == ConfigKey::Clustered {
+        keys.insert(nats_conf::file(ConfigKey::Clustered).to_owned(), text(cluster, plan, plan.routes));
+    }
     metadata::stamped(ConfigMap {
         metadata: metadata::object(cluster, cluster.id.config_map(), metadata::annotations(cluster, [])),
-        data: Some(BTreeMap::from([(nats_conf::FILE.to_owned(), nats_conf::text(cluster))])),
+        data: Some(keys),
         ..ConfigMap::default()
     })
+}
+
+fn text(cluster: &ResolvedCluster, plan: &Plan, routes: u32) -> String {
+    nats_conf::text(cluster, nats_conf::Layout { routes, memory_store: plan.memory_store })
 }

@@ -9,7 +9,8 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
-use nats_manager_api::{RawQuantity, SettledCluster};
+use nats_manager_api::{RawQuantity, ResolvedCluster};
+use nats_manager_planner::actual::ConfigKey;
 
 use super::{nats_conf, secret::RESOLVER_KEY, service, stateful_set};
 use crate::settings::Images;
@@ -21,14 +22,17 @@ pub(super) const METRICS_PORT: u16 = 7777;
 /// the kernel kills the server; the rest is for what Go does not count.
 const GO_MEMORY_SHARE: u64 = 80;
 
+/// Failed startup probes until the kubelet restarts the container: about a day, at one in ten seconds.
+const STARTUP_PROBES: i32 = 8640;
+
 /// In the order of old: the first is the one that `kubectl logs` shows unasked.
-pub(super) fn all(cluster: &SettledCluster, images: &Images) -> Vec<Container> {
-    vec![config_reloader(images), exporter(images), server(cluster, images)]
+pub(super) fn all(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Vec<Container> {
+    vec![config_reloader(images, key), exporter(images), server(cluster, images, key)]
 }
 
-fn server(cluster: &SettledCluster, images: &Images) -> Container {
+fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Container {
     Container {
-        command: Some(words(["nats-server", "--config", &config_file()])),
+        command: Some(words(["nats-server", "--config", &config_file(key)])),
         env: Some(environment(cluster)),
         lifecycle: Some(Lifecycle {
             // Lame duck mode: clients move to other servers before this one stops.
@@ -40,7 +44,13 @@ fn server(cluster: &SettledCluster, images: &Images) -> Container {
             }),
             ..Lifecycle::default()
         }),
-        startup_probe: Some(Probe { failure_threshold: Some(90), period_seconds: Some(10), ..probe("/healthz") }),
+        // The full health: a server that catches up is not ready, so the disruption budget allows no further eviction.
+        // A server with an unreadable stream, or a large store, is reported and not killed.
+        startup_probe: Some(Probe {
+            failure_threshold: Some(STARTUP_PROBES),
+            period_seconds: Some(10),
+            ..probe("/healthz")
+        }),
         readiness_probe: Some(Probe {
             failure_threshold: Some(3),
             period_seconds: Some(10),
@@ -75,7 +85,7 @@ fn server(cluster: &SettledCluster, images: &Images) -> Container {
     }
 }
 
-fn config_reloader(images: &Images) -> Container {
+fn config_reloader(images: &Images, key: ConfigKey) -> Container {
     let accounts = format!("{}/{}/{RESOLVER_KEY}", nats_conf::FOLDER, nats_conf::ACCOUNTS);
     Container {
         command: Some(words([
@@ -83,7 +93,7 @@ fn config_reloader(images: &Images) -> Container {
             "-pid",
             nats_conf::PID_FILE,
             "-config",
-            &config_file(),
+            &config_file(key),
             "-config",
             &accounts,
         ])),
@@ -113,7 +123,7 @@ fn exporter(images: &Images) -> Container {
     }
 }
 
-fn environment(cluster: &SettledCluster) -> Vec<EnvVar> {
+fn environment(cluster: &ResolvedCluster) -> Vec<EnvVar> {
     let field = |name: &str, path: &str| EnvVar {
         name: name.to_owned(),
         value_from: Some(EnvVarSource {
@@ -192,8 +202,8 @@ fn port(name: &str, port: u16) -> ContainerPort {
     }
 }
 
-fn config_file() -> String {
-    format!("{}/{}", nats_conf::FOLDER, nats_conf::FILE)
+fn config_file(key: ConfigKey) -> String {
+    format!("{}/{}", nats_conf::FOLDER, nats_conf::file(key))
 }
 
 fn config_mount() -> VolumeMount {

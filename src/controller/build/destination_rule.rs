@@ -2,7 +2,7 @@
 //! proxy that could take mutual TLS.
 
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 use serde_json::json;
 
 use super::metadata;
@@ -18,7 +18,7 @@ pub fn resource() -> ApiResource {
     )
 }
 
-pub(super) fn build(cluster: &SettledCluster) -> DynamicObject {
+pub(super) fn build(cluster: &ResolvedCluster) -> DynamicObject {
     let mut rule = DynamicObject::new(&cluster.id.name, &resource()).data(json!({
         "spec": {
             "host": cluster.id.host(),

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, fmt::Write};
 use aws_lc_rs::digest::{SHA256, digest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::Resource;
-use nats_manager_api::{Nats, SettledCluster, naming};
+use nats_manager_api::{Nats, ResolvedCluster, naming};
 use serde::Serialize;
 
 /// Hex digits of a hash: 64 bits tell two versions of one object apart.
 const HASH_LENGTH: usize = 16;
 
 /// The metadata of a child, with these annotations and no others.
-pub(super) fn object(cluster: &SettledCluster, name: String, annotations: BTreeMap<String, String>) -> ObjectMeta {
+pub(super) fn object(cluster: &ResolvedCluster, name: String, annotations: BTreeMap<String, String>) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.id.namespace.clone()),
@@ -25,19 +25,19 @@ pub(super) fn object(cluster: &SettledCluster, name: String, annotations: BTreeM
 
 /// The user's annotations, and ours, which win.
 pub(super) fn annotations<const N: usize>(
-    cluster: &SettledCluster,
+    cluster: &ResolvedCluster,
     own: [(&str, String); N],
 ) -> BTreeMap<String, String> {
     overlaid(&cluster.annotations, own.map(|(key, value)| (key.to_owned(), value)))
 }
 
 /// The labels of the pods.
-pub(super) fn pod_labels(cluster: &SettledCluster) -> BTreeMap<String, String> {
+pub(super) fn pod_labels(cluster: &ResolvedCluster) -> BTreeMap<String, String> {
     overlaid(&cluster.labels, cluster.id.pod_labels())
 }
 
 /// The selector of the StatefulSet and the PodDisruptionBudget.
-pub(super) fn selector(cluster: &SettledCluster) -> LabelSelector {
+pub(super) fn selector(cluster: &ResolvedCluster) -> LabelSelector {
     LabelSelector { match_labels: Some(cluster.id.selector()), ..LabelSelector::default() }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn hash(content: &[u8]) -> String {
     text
 }
 
-fn owner(cluster: &SettledCluster) -> OwnerReference {
+fn owner(cluster: &ResolvedCluster) -> OwnerReference {
     OwnerReference {
         api_version: Nats::api_version(&()).into_owned(),
         kind: Nats::kind(&()).into_owned(),

@@ -1,4 +1,4 @@
-//! From a settled cluster to the objects that run it: pure functions, a file a kind.
+//! From a resolved cluster to the objects that run it: pure functions, a file a kind.
 //!
 //! Names, labels, selectors and ports are the contract's. What cannot change in a running cluster
 //! (the selector, the service name, the pod management policy, the claim template) stays byte for
@@ -23,14 +23,17 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::core::DynamicObject;
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
+use nats_manager_planner::plan::Plan;
 
 use crate::settings::Images;
 
 pub use destination_rule::{CRD_NAME as DESTINATION_RULE_CRD, resource as destination_rule_resource};
-pub(super) use nats_conf::{MONITOR_PORT, digest as config_digest};
+pub(super) use nats_conf::{
+    CLIENT_PORT, FOLDER as CONFIG_FOLDER, Layout, MONITOR_PORT, digest as config_digest, file as config_file, routes_in,
+};
 pub use secret::{RESOLVER_KEY, SystemAccount};
-pub use stateful_set::set_partition;
+pub use stateful_set::template_hash;
 
 /// The objects of one NATS cluster, whole, as they are applied. Each carries its `apiVersion` and
 /// `kind`, the owner reference, and the hash of what it is ([`nats_manager_api::naming::APPLIED_HASH`]).
@@ -50,13 +53,13 @@ pub struct Children {
     pub destination_rule: DynamicObject,
 }
 
-/// Builds the objects of `cluster`.
-pub fn build(cluster: &SettledCluster, images: &Images, account: &SystemAccount) -> Children {
+/// Builds the resources of `cluster` as the plan has them now.
+pub fn build(cluster: &ResolvedCluster, plan: &Plan, images: &Images, account: &SystemAccount) -> Children {
     Children {
         secret: secret::build(cluster, account),
-        config_map: config_map::build(cluster),
+        config_map: config_map::build(cluster, plan),
         service: service::build(cluster),
-        stateful_set: stateful_set::build(cluster, images),
+        stateful_set: stateful_set::build(cluster, images, plan),
         pod_disruption_budget: pod_disruption_budget::build(cluster),
         destination_rule: destination_rule::build(cluster),
     }

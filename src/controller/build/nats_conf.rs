@@ -17,16 +17,19 @@ mod digest;
 
 use std::fmt::{Display, Write};
 
-use nats_manager_api::{Bytes, FileStore, SettledCluster};
+use nats_manager_api::{Bytes, FileStore, ResolvedCluster};
+use nats_manager_planner::actual::ConfigKey;
 
 use super::{metadata, secret::RESOLVER_KEY};
 
 pub(in crate::controller) use digest::of as digest;
 
-/// The key of the ConfigMap, and the name of the file.
-pub(super) const FILE: &str = "nats.conf";
+/// The key of the ConfigMap that fresh clusters read, and the predecessor's. Also the name of the file.
+const MAIN_FILE: &str = "nats.conf";
+/// The key of a cluster that was formed from a standalone server.
+const CLUSTERED_FILE: &str = "nats-cluster.conf";
 /// Where the ConfigMap is mounted.
-pub(super) const FOLDER: &str = "/etc/nats-config";
+pub(in crate::controller) const FOLDER: &str = "/etc/nats-config";
 /// The folder of [`RESOLVER_KEY`] below [`FOLDER`].
 pub(super) const ACCOUNTS: &str = "accounts";
 /// Where the server keeps its pid file, for the config reloader.
@@ -36,9 +39,42 @@ pub(super) const PID_FILE: &str = "/var/run/nats/nats.pid";
 /// Where JetStream keeps its files.
 pub(super) const STORE_FOLDER: &str = "/data";
 
-pub(super) const CLIENT_PORT: u16 = 4222;
+pub(in crate::controller) const CLIENT_PORT: u16 = 4222;
 pub(super) const CLUSTER_PORT: u16 = 6222;
 pub(in crate::controller) const MONITOR_PORT: u16 = 8222;
+
+/// What the plan decides about a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) struct Layout {
+    /// The number of servers in the cluster block; 0 is standalone, without that block.
+    pub(in crate::controller) routes: u32,
+    /// The memory store of each server, in bytes; 0 is off.
+    pub(in crate::controller) memory_store: u64,
+}
+
+/// Returns the name of the file, and key of the ConfigMap.
+pub(in crate::controller) const fn file(key: ConfigKey) -> &'static str {
+    match key {
+        ConfigKey::Main => MAIN_FILE,
+        ConfigKey::Clustered => CLUSTERED_FILE,
+    }
+}
+
+/// Returns the number of routes in the cluster block of a configuration; 0 without that block.
+pub(in crate::controller) fn routes_in(config: &str) -> u32 {
+    let is_block = |line: &str| {
+        let rest = line.trim_start().strip_prefix("cluster");
+        rest.is_some_and(|rest| rest.trim_start_matches([' ', ':', '=']).starts_with('{'))
+    };
+    if !config.lines().any(is_block) {
+        return 0;
+    }
+    let routes = config
+        .split("nats://")
+        .skip(1)
+        .filter(|rest| rest.split(['"', '\n']).next().is_some_and(|route| route.ends_with(":6222")));
+    u32::try_from(routes.count()).unwrap_or(u32::MAX).max(1)
+}
 
 /// The whole configuration of a server.
 struct Config {
@@ -63,8 +99,8 @@ enum Change {
 }
 
 /// The configuration that the servers of `cluster` read.
-pub(super) fn text(cluster: &SettledCluster) -> String {
-    let config = Config::of(cluster);
+pub(super) fn text(cluster: &ResolvedCluster, layout: Layout) -> String {
+    let config = Config::of(cluster, layout);
     let mut text = format!("# Made by nats-manager from the NATS resource {}; edits are undone.\n", cluster.id);
     write_settings(&mut text, "", &config.top);
     write_block(&mut text, "jetstream", &config.jet_stream);
@@ -77,8 +113,8 @@ pub(super) fn text(cluster: &SettledCluster) -> String {
 }
 
 /// The hash over what only a restart can change.
-pub(super) fn restart_hash(cluster: &SettledCluster) -> String {
-    let config = Config::of(cluster);
+pub(super) fn restart_hash(cluster: &ResolvedCluster, layout: Layout) -> String {
+    let config = Config::of(cluster, layout);
     let blocks =
         [("", Some(&config.top)), ("jetstream.", Some(&config.jet_stream)), ("cluster.", config.cluster.as_ref())];
     let mut lines = String::new();
@@ -91,16 +127,16 @@ pub(super) fn restart_hash(cluster: &SettledCluster) -> String {
 }
 
 impl Config {
-    fn of(cluster: &SettledCluster) -> Self {
+    fn of(cluster: &ResolvedCluster, layout: Layout) -> Self {
         Self {
             top: top(cluster),
-            jet_stream: jet_stream(cluster),
-            cluster: cluster.is_clustered().then(|| routing(cluster)),
+            jet_stream: jet_stream(cluster, layout.memory_store),
+            cluster: (layout.routes > 0).then(|| routing(cluster, layout.routes)),
         }
     }
 }
 
-fn top(cluster: &SettledCluster) -> Vec<Setting> {
+fn top(cluster: &ResolvedCluster) -> Vec<Setting> {
     let mut settings = vec![
         restart("server_name", "$SERVER_NAME"),
         restart("port", CLIENT_PORT),
@@ -116,7 +152,7 @@ fn top(cluster: &SettledCluster) -> Vec<Setting> {
     settings
 }
 
-fn jet_stream(cluster: &SettledCluster) -> Vec<Setting> {
+fn jet_stream(cluster: &ResolvedCluster, memory_store: u64) -> Vec<Setting> {
     let file_store = match &cluster.file_store {
         FileStore::Volume { size, .. } => *size,
         FileStore::MemoryOnly => Bytes::default(),
@@ -124,14 +160,14 @@ fn jet_stream(cluster: &SettledCluster) -> Vec<Setting> {
     vec![
         restart("store_dir", quoted(STORE_FOLDER)),
         // 0 is off. Left out it would be most of the memory, or of the disk.
-        reload("max_memory_store", cluster.memory_store.unwrap_or_default()),
+        reload("max_memory_store", Bytes::new(memory_store)),
         restart("max_file_store", file_store),
     ]
 }
 
-fn routing(cluster: &SettledCluster) -> Vec<Setting> {
+fn routing(cluster: &ResolvedCluster, servers: u32) -> Vec<Setting> {
     let id = &cluster.id;
-    let routes: Vec<String> = (0..cluster.size)
+    let routes: Vec<String> = (0..servers)
         .map(|ordinal| quoted(&format!("nats://{}.{}:{CLUSTER_PORT}", id.server(ordinal), id.host())))
         .collect();
     vec![

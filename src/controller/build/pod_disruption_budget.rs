@@ -6,11 +6,11 @@ use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 
 use super::metadata;
 
-pub(super) fn build(cluster: &SettledCluster) -> PodDisruptionBudget {
+pub(super) fn build(cluster: &ResolvedCluster) -> PodDisruptionBudget {
     metadata::stamped(PodDisruptionBudget {
         // The contract gives it the user's labels, but not the annotations.
         metadata: metadata::object(cluster, cluster.id.name.clone(), BTreeMap::new()),

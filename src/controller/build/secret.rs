@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
+use nats_manager_jetstream::{Credentials, is_equivalent_config};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::metadata;
-use crate::jetstream::{mean_the_same, system::Credentials};
 
 /// The key of the Secret, and the name of the file that `nats.conf` includes.
 pub const RESOLVER_KEY: &str = "resolver.conf";
@@ -43,7 +43,7 @@ impl SystemAccount {
     /// read.
     pub fn sole_user(&self) -> Option<Credentials> {
         let own = |credentials: &Credentials| Self::of(credentials.user(), credentials.password());
-        self.credentials().filter(|credentials| mean_the_same(&self.content, &own(credentials).content))
+        self.credentials().filter(|credentials| is_equivalent_config(&self.content, &own(credentials).content))
     }
 
     /// Whether it makes the system account and no other: then clients have the default account alone.
@@ -79,7 +79,7 @@ impl fmt::Debug for SystemAccount {
     }
 }
 
-pub(super) fn build(cluster: &SettledCluster, account: &SystemAccount) -> Secret {
+pub(super) fn build(cluster: &ResolvedCluster, account: &SystemAccount) -> Secret {
     let data = |content| Some(BTreeMap::from([(RESOLVER_KEY.to_owned(), ByteString(content))]));
     // Stamped while the value is empty: the hash says nothing about the password.
     let mut secret = metadata::stamped(Secret {

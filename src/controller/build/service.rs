@@ -4,7 +4,7 @@ use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use nats_manager_api::SettledCluster;
+use nats_manager_api::ResolvedCluster;
 
 use super::{containers::METRICS_PORT, metadata, nats_conf};
 
@@ -12,7 +12,7 @@ use super::{containers::METRICS_PORT, metadata, nats_conf};
 pub(super) const LEAFNODES_PORT: u16 = 7422;
 pub(super) const GATEWAYS_PORT: u16 = 7522;
 
-pub(super) fn build(cluster: &SettledCluster) -> Service {
+pub(super) fn build(cluster: &ResolvedCluster) -> Service {
     let annotations = metadata::annotations(
         cluster,
         [("prometheus.io/scrape", "true".to_owned()), ("prometheus.io/port", METRICS_PORT.to_string())],

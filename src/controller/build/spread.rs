@@ -4,13 +4,13 @@ use k8s_openapi::{
     api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
-use nats_manager_api::{SettledCluster, Spread};
+use nats_manager_api::{ResolvedCluster, Spread};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 const NODE: &str = "kubernetes.io/hostname";
 
 /// A preference, with the weights of old.
-pub(super) fn affinity(cluster: &SettledCluster) -> Affinity {
+pub(super) fn affinity(cluster: &ResolvedCluster) -> Affinity {
     let apart = |topology_key: &str, weight| WeightedPodAffinityTerm {
         weight,
         pod_affinity_term: PodAffinityTerm {
@@ -29,7 +29,7 @@ pub(super) fn affinity(cluster: &SettledCluster) -> Affinity {
 }
 
 /// No zone and no node holds two servers more than another.
-pub(super) fn constraints(cluster: &SettledCluster) -> Vec<TopologySpreadConstraint> {
+pub(super) fn constraints(cluster: &ResolvedCluster) -> Vec<TopologySpreadConstraint> {
     // Nodes that are drained or broken are tainted. Counted as empty, they would keep their
     // server from every other node.
     let (when_unsatisfiable, node_taints_policy) = match cluster.spread {
@@ -47,7 +47,7 @@ pub(super) fn constraints(cluster: &SettledCluster) -> Vec<TopologySpreadConstra
     vec![even(ZONE), even(NODE)]
 }
 
-fn servers(cluster: &SettledCluster) -> LabelSelector {
+fn servers(cluster: &ResolvedCluster) -> LabelSelector {
     let labels = [("nats_cluster".to_owned(), cluster.id.name.clone())].into();
     LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
 }

@@ -11,7 +11,11 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use nats_manager_api::{Bytes, FileStore, Resizing, SettledCluster, naming};
+use nats_manager_api::{Bytes, FileStore, ResolvedCluster, naming};
+use nats_manager_planner::{
+    actual::Kind,
+    plan::{Plan, Variant},
+};
 
 use super::{containers, metadata, nats_conf, spread};
 use crate::settings::Images;
@@ -29,44 +33,51 @@ const TEMPORARY_STORE_SIZE: Bytes = Bytes::gibi(1);
 /// Seconds from the stop signal to the kill: lame duck mode takes 10 + 120.
 const GRACE_PERIOD: i64 = 150;
 
-pub(super) fn build(cluster: &SettledCluster, images: &Images) -> StatefulSet {
-    let memory_store = cluster.memory_store.unwrap_or_default().get();
+/// Builds the StatefulSet with replicas, partition, template and records of the plan.
+pub(super) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> StatefulSet {
     let mut annotations = metadata::annotations(
         cluster,
         [
             (naming::SPREAD, cluster.spread.as_str().to_owned()),
-            (naming::SIZE, cluster.size.to_string()),
-            (naming::MEMORY_STORE, memory_store.to_string()),
+            (naming::SIZE, plan.members.to_string()),
+            (naming::MEMORY_STORE, plan.memory_store.to_string()),
         ],
     );
-    let template = template(cluster, images);
-    let hash = metadata::hash(&serde_json::to_vec(&template).unwrap_or_default());
-    annotations.insert(naming::TEMPLATE_HASH.to_owned(), hash);
-    let Resizing { leaving_from, removed_at } = cluster.resizing;
-    annotations.extend(leaving_from.map(|size| (naming::LEAVING_FROM.to_owned(), size.to_string())));
-    annotations.extend(removed_at.map(|seconds| (naming::SERVERS_REMOVED_AT.to_owned(), seconds.to_string())));
-    metadata::stamped(StatefulSet {
+    let template = template(cluster, images, plan.variant, plan.memory_store);
+    annotations.insert(naming::TEMPLATE_HASH.to_owned(), hash(&template));
+    annotations.extend(removed_peers(plan).map(|peers| (naming::REMOVED_PEERS.to_owned(), peers)));
+    let mut stateful_set = metadata::stamped(StatefulSet {
         metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),
         spec: Some(StatefulSetSpec {
             pod_management_policy: Some("Parallel".to_owned()),
-            replicas: Some(i32::try_from(cluster.size).unwrap_or(i32::MAX)),
+            replicas: Some(i32::try_from(plan.replicas).unwrap_or(i32::MAX)),
             selector: metadata::selector(cluster),
             service_name: Some(cluster.id.name.clone()),
             template,
-            update_strategy: Some(strategy(0)),
+            update_strategy: Some(strategy(plan.partition)),
             volume_claim_templates: claim_template(cluster).map(|claim| vec![claim]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
-    })
+    });
+    // Not part of the hash. A cache that lagged makes the write a conflict, and nothing worse.
+    stateful_set.metadata.resource_version.clone_from(&plan.precondition);
+    stateful_set
 }
 
-/// Has pods below this ordinal keep their revision.
-pub fn set_partition(stateful_set: &mut StatefulSet, partition: u32) {
-    if let Some(spec) = &mut stateful_set.spec {
-        spec.update_strategy = Some(strategy(partition));
-    }
-    metadata::stamp(stateful_set);
+/// Returns the hash of the Pod template for a configuration variant and a memory store in bytes.
+pub fn template_hash(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> String {
+    hash(&template(cluster, images, variant, memory_store))
+}
+
+fn hash(template: &PodTemplateSpec) -> String {
+    metadata::hash(&serde_json::to_vec(template).unwrap_or_default())
+}
+
+fn removed_peers(plan: &Plan) -> Option<String> {
+    let all: Vec<String> =
+        plan.removed.iter().map(|(peer, at)| format!("{}={}", peer.0, at.as_millis() / 1000)).collect();
+    (!all.is_empty()).then(|| all.join(","))
 }
 
 fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
@@ -80,24 +91,27 @@ fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
 }
 
 /// The volume of JetStream's files: the claim's name where there is one.
-pub(super) fn store_volume(cluster: &SettledCluster) -> String {
+pub(super) fn store_volume(cluster: &ResolvedCluster) -> String {
     match cluster.file_store {
         FileStore::Volume { .. } => cluster.id.claim_template(),
         FileStore::MemoryOnly => TEMPORARY_STORE.to_owned(),
     }
 }
 
-fn template(cluster: &SettledCluster, images: &Images) -> PodTemplateSpec {
+fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
+    // The number of routes is no part of what needs a restart.
+    let routes = u32::from(variant.kind == Kind::Clustered);
+    let layout = nats_conf::Layout { routes, memory_store };
     let mut annotations = metadata::annotations(
         cluster,
         [
             // The Service is scraped; the pods would be counted twice.
             ("prometheus.io/scrape", "false".to_owned()),
             ("sidecar.istio.io/inject", "false".to_owned()),
-            (naming::CONFIG_HASH, nats_conf::restart_hash(cluster)),
+            (naming::CONFIG_HASH, nats_conf::restart_hash(cluster, layout)),
         ],
     );
-    if let Some(store) = cluster.restarted_for_memory_store {
+    if let Some(store) = cluster.deployed_memory_store.restarted_for(Bytes::new(memory_store)) {
         annotations.insert(naming::RESTARTED_FOR_MEMORY_STORE.to_owned(), store.get().to_string());
     }
     PodTemplateSpec {
@@ -108,7 +122,7 @@ fn template(cluster: &SettledCluster, images: &Images) -> PodTemplateSpec {
         }),
         spec: Some(PodSpec {
             affinity: Some(spread::affinity(cluster)),
-            containers: containers::all(cluster, images),
+            containers: containers::all(cluster, images, variant.key),
             enable_service_links: Some(false),
             priority_class_name: Some("nats-manager-priority-class".to_owned()),
             security_context: Some(PodSecurityContext {
@@ -133,7 +147,7 @@ fn template(cluster: &SettledCluster, images: &Images) -> PodTemplateSpec {
     }
 }
 
-fn volumes(cluster: &SettledCluster) -> Vec<Volume> {
+fn volumes(cluster: &ResolvedCluster) -> Vec<Volume> {
     let volume = |name: &str| Volume { name: name.to_owned(), ..Volume::default() };
     let mut volumes = vec![
         Volume {
@@ -164,7 +178,7 @@ fn volumes(cluster: &SettledCluster) -> Vec<Volume> {
     volumes
 }
 
-fn claim_template(cluster: &SettledCluster) -> Option<PersistentVolumeClaim> {
+fn claim_template(cluster: &ResolvedCluster) -> Option<PersistentVolumeClaim> {
     let FileStore::Volume { size, class } = &cluster.file_store else { return None };
     let requests = [("storage".to_owned(), Quantity(size.to_string()))].into();
     Some(PersistentVolumeClaim {

@@ -1,21 +1,45 @@
 //! What the comparison with the reference (`tests/reference`) does not say.
 
 use k8s_openapi::api::core::v1::{PodSpec, Volume};
-use nats_manager_api::{Bytes, FileStore, Nats, NatsSpec, Spread, naming, rules::Surroundings, settle};
+use nats_manager_api::{
+    Bytes, DeployedMemoryStore, FileStore, Nats, NatsSpec, Spread, naming, resolve, rules::ClusterFacts,
+};
+use nats_manager_planner::{Time, actual::Kind, plan::Variant, snapshot::PeerId};
 use serde_json::json;
 
 use super::*;
 
-fn cluster(spec: serde_json::Value) -> SettledCluster {
+fn cluster(spec: serde_json::Value) -> ResolvedCluster {
     let mut nats = Nats::new("eventing-nats", serde_json::from_value::<NatsSpec>(spec).unwrap());
     nats.metadata.namespace = Some("kyma-system".to_owned());
     nats.metadata.uid = Some("uid".to_owned());
-    settle(&nats, &Surroundings::default(), Spread::Soft).unwrap()
+    resolve(&nats, &ClusterFacts::default(), Spread::Soft).unwrap()
 }
 
-fn built(cluster: &SettledCluster) -> Children {
-    let images = Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() };
-    build(cluster, &images, &SystemAccount::with_password("password"))
+fn images() -> Images {
+    Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() }
+}
+
+fn fresh(cluster: &ResolvedCluster) -> Plan {
+    Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get())
+}
+
+fn built(cluster: &ResolvedCluster) -> Children {
+    built_with(cluster, &fresh(cluster))
+}
+
+fn built_with(cluster: &ResolvedCluster, plan: &Plan) -> Children {
+    build(cluster, plan, &images(), &SystemAccount::with_password("password"))
+}
+
+fn layout(cluster: &ResolvedCluster) -> Layout {
+    let plan = fresh(cluster);
+    Layout { routes: plan.routes, memory_store: plan.memory_store }
+}
+
+fn restart_hash(spec: serde_json::Value) -> String {
+    let cluster = cluster(spec);
+    nats_conf::restart_hash(&cluster, layout(&cluster))
 }
 
 fn pod(children: &Children) -> &PodSpec {
@@ -28,20 +52,20 @@ fn template_annotation<'a>(children: &'a Children, name: &str) -> Option<&'a str
 }
 
 fn config(children: &Children) -> &str {
-    &children.config_map.data.as_ref().unwrap()[nats_conf::FILE]
+    &children.config_map.data.as_ref().unwrap()["nats.conf"]
 }
 
 /// A change of this value restarts the servers of every cluster that is taken over or updated. If
 /// that is meant, say so in the release notes.
 #[test]
 fn the_configuration_hash_of_existing_clusters_stays() {
-    assert_eq!(nats_conf::restart_hash(&cluster(json!({}))), "9d16beb95caefaf6");
-    assert_eq!(nats_conf::restart_hash(&cluster(json!({"cluster": {"size": 1}}))), "6cc8d2640e92ce21");
+    assert_eq!(restart_hash(json!({})), "9d16beb95caefaf6");
+    assert_eq!(restart_hash(json!({"cluster": {"size": 1}})), "6cc8d2640e92ce21");
 }
 
 #[test]
 fn the_configuration_hash_is_of_what_a_reload_cannot_apply() {
-    let default = nats_conf::restart_hash(&cluster(json!({})));
+    let default = restart_hash(json!({}));
     for same in [
         json!({"logging": {"debug": true, "trace": true}}),
         json!({"cluster": {"size": 5}}),
@@ -49,7 +73,7 @@ fn the_configuration_hash_is_of_what_a_reload_cannot_apply() {
         json!({"jetStream": {"memStorage": {"enabled": false}}}),
         json!({"labels": {"a": "b"}}),
     ] {
-        assert_eq!(nats_conf::restart_hash(&cluster(same.clone())), default, "{same}");
+        assert_eq!(restart_hash(same.clone()), default, "{same}");
         assert_ne!(built(&cluster(same.clone())).config_map, built(&cluster(json!({}))).config_map, "{same}");
     }
     for other in [
@@ -57,7 +81,7 @@ fn the_configuration_hash_is_of_what_a_reload_cannot_apply() {
         json!({"jetStream": {"fileStorage": {"size": "2Gi"}}}),
         json!({"jetStream": {"fileStorage": {"enabled": false}}}),
     ] {
-        assert_ne!(nats_conf::restart_hash(&cluster(other.clone())), default, "{other}");
+        assert_ne!(restart_hash(other.clone()), default, "{other}");
     }
 }
 
@@ -73,8 +97,8 @@ fn the_applied_hash_changes_with_the_object_and_with_nothing_else() {
 
 #[test]
 fn the_secret_tells_nothing_of_its_content() {
-    let images = Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() };
-    let secret = |account: &SystemAccount| build(&cluster(json!({})), &images, account).secret;
+    let default = cluster(json!({}));
+    let secret = |account: &SystemAccount| build(&default, &fresh(&default), &images(), account).secret;
     let (one, other) = (SystemAccount::generate(), SystemAccount::generate());
     assert_ne!(one, other);
     assert_eq!(secret(&one).metadata, secret(&other).metadata);
@@ -88,7 +112,7 @@ fn the_secret_tells_nothing_of_its_content() {
 
 #[test]
 fn a_hard_spread_leaves_a_pod_pending_and_does_not_count_broken_nodes() {
-    let hard = SettledCluster { spread: Spread::Hard, ..cluster(json!({})) };
+    let hard = ResolvedCluster { spread: Spread::Hard, ..cluster(json!({})) };
     let children = built(&hard);
     for constraint in pod(&children).topology_spread_constraints.as_ref().unwrap() {
         assert_eq!(constraint.when_unsatisfiable, "DoNotSchedule");
@@ -120,15 +144,17 @@ fn a_memory_store_that_is_off_is_off() {
 fn a_lowered_memory_store_restarts_the_servers() {
     let default = cluster(json!({}));
     assert_eq!(template_annotation(&built(&default), naming::RESTARTED_FOR_MEMORY_STORE), None);
-    let lowered = SettledCluster { restarted_for_memory_store: Some(Bytes::mebi(20)), ..default };
-    let annotation = built(&lowered);
+    let deployed = DeployedMemoryStore { configured: Some(Bytes::gibi(1)), restarted_for: None };
+    let lowered = ResolvedCluster { deployed_memory_store: deployed, ..default };
+    let plan = Plan { memory_store: Bytes::mebi(20).get(), ..fresh(&lowered) };
+    let annotation = built_with(&lowered, &plan);
     assert_eq!(template_annotation(&annotation, naming::RESTARTED_FOR_MEMORY_STORE), Some("20971520"));
 }
 
 #[test]
 fn go_is_told_of_a_memory_limit_where_there_is_one() {
     let limit = |memory_limit: Bytes| {
-        let children = built(&SettledCluster { memory_limit, ..cluster(json!({})) });
+        let children = built(&ResolvedCluster { memory_limit, ..cluster(json!({})) });
         let environment = pod(&children).containers[2].env.clone().unwrap();
         environment.into_iter().find(|variable| variable.name == "GOMEMLIMIT").and_then(|variable| variable.value)
     };
@@ -140,7 +166,7 @@ fn go_is_told_of_a_memory_limit_where_there_is_one() {
 fn the_class_of_a_volume_is_left_to_the_cluster_unless_one_is_named() {
     let class = |class: Option<&str>| {
         let file_store = FileStore::Volume { size: Bytes::gibi(1), class: class.map(str::to_owned) };
-        let children = built(&SettledCluster { file_store, ..cluster(json!({})) });
+        let children = built(&ResolvedCluster { file_store, ..cluster(json!({})) });
         let claims = children.stateful_set.spec.unwrap().volume_claim_templates.unwrap();
         claims[0].spec.as_ref().unwrap().storage_class_name.clone()
     };
@@ -152,7 +178,10 @@ fn the_class_of_a_volume_is_left_to_the_cluster_unless_one_is_named() {
 #[test]
 fn the_digest_of_a_configuration_is_that_which_the_server_tells() {
     let account = SystemAccount::with_password("password").credentials().unwrap();
-    let digest = |spec, server| config_digest(&cluster(spec), &account, server);
+    let digest = |spec, server| {
+        let cluster = cluster(spec);
+        config_digest(&cluster, layout(&cluster), &account, server)
+    };
     assert_eq!(
         digest(json!({}), "eventing-nats-0"),
         "sha256:4cf09b196759f0b41739d67aa46bf49ee20f7bbb14fbafbaa17f2dce2d222146"
@@ -187,4 +216,38 @@ fn the_digest_is_known_only_where_the_system_account_is_all_that_the_servers_rea
         assert!(account.credentials().is_some(), "{text}");
         assert_eq!(account.sole_user().is_some(), is_known, "{text}");
     }
+}
+
+#[test]
+fn cluster_that_is_formed_has_a_key_of_its_own() {
+    let three = cluster(json!({}));
+    let plan =
+        Plan { variant: Variant::FORMED, main_kind: Kind::Standalone, members: 1, partition: 1, ..fresh(&three) };
+    let children = built_with(&three, &plan);
+    let keys = children.config_map.data.as_ref().unwrap();
+    assert!(!keys["nats.conf"].contains("cluster {") && keys["nats-cluster.conf"].contains("cluster {"), "{keys:?}");
+    let command = pod(&children).containers[2].command.clone().unwrap();
+    assert_eq!(command.last().unwrap(), "/etc/nats-config/nats-cluster.conf");
+    let spec = children.stateful_set.spec.as_ref().unwrap();
+    let partition = spec.update_strategy.as_ref().unwrap().rolling_update.as_ref().unwrap().partition;
+    assert_eq!((spec.replicas, partition), (Some(3), Some(1)));
+    assert_eq!(children.stateful_set.metadata.annotations.as_ref().unwrap()[naming::SIZE], "1");
+
+    let formed = built_with(&three, &Plan { main_kind: Kind::Clustered, ..plan });
+    assert!(formed.config_map.data.unwrap()["nats.conf"].contains("cluster {"));
+    assert_eq!(built(&three).config_map.data.unwrap().len(), 1, "a fresh cluster has no other key");
+}
+
+#[test]
+fn plan_is_recorded_on_the_stateful_set() {
+    let three = cluster(json!({}));
+    let removed = [(PeerId("abcdefgh".to_owned()), Time::from_millis(5_000))].into();
+    let plan = Plan { precondition: Some("7".to_owned()), removed, ..fresh(&three) };
+    let metadata = built_with(&three, &plan).stateful_set.metadata;
+    assert_eq!(metadata.resource_version.as_deref(), Some("7"));
+    let annotations = metadata.annotations.unwrap();
+    assert_eq!(annotations[naming::REMOVED_PEERS], "abcdefgh=5");
+    let without = Plan { precondition: None, ..plan };
+    let hash = built_with(&three, &without).stateful_set.metadata.annotations.unwrap()[naming::APPLIED_HASH].clone();
+    assert_eq!(annotations[naming::APPLIED_HASH], hash, "the version is no part of what was applied");
 }

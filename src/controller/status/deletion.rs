@@ -1,13 +1,17 @@
-//! What the status says of a deletion. It is tried again and again, and told once: each try may meet
-//! the same obstacle in other words.
+//! The condition `Deleted`. A deletion is tried again and again, and each try may fail with the same cause in other
+//! words: it is reported once.
 
 use nats_manager_api::{ConditionType, Reason, State};
 
-use super::update::Update;
-use crate::controller::words::gist;
+use super::{
+    text,
+    update::{Truth, Update},
+};
+
+const KIND: ConditionType = ConditionType::Deleted;
 
 impl Update<'_> {
-    /// Its data may go. A later pass relies on it when this one is cut short.
+    /// The data is deleted. A later reconcile relies on this record when this one is interrupted.
     pub(super) fn deleting(&mut self) {
         if self.is_decided() {
             return;
@@ -15,15 +19,19 @@ impl Update<'_> {
         self.begin_deletion();
         self.state(State::Deleting);
         let message = "The StatefulSet and its volumes are being deleted.";
-        self.set(ConditionType::Deleted, true, Reason::Deleting, message);
+        self.set(KIND, Truth::True, Reason::Deleting, message);
+        self.status.operation = None;
+        self.set(ConditionType::Reconciling, Truth::True, Reason::Deleting, message);
+        self.not_stalled();
+        self.set(ConditionType::Ready, Truth::False, Reason::Deleting, message);
     }
 
-    /// Its data must stay.
+    /// The data must stay.
     pub(super) fn deletion_blocked(&mut self, reason: &str) {
         self.obstacle(reason, false);
     }
 
-    /// What was decided stays so: the data may be gone in part.
+    /// A decision stays: the data may be gone in part.
     pub(super) fn deletion_failed(&mut self, cause: &str) {
         self.obstacle(cause, self.is_decided());
     }
@@ -31,21 +39,28 @@ impl Update<'_> {
     fn obstacle(&mut self, obstacle: &str, is_decided: bool) {
         self.begin_deletion();
         self.state(State::Warning);
-        let told = self.old.condition(ConditionType::Deleted);
-        let told = told.filter(|told| told.reason == Reason::DeletionError.to_string());
-        let same = told.map(|told| told.message.as_str()).filter(|told| gist(told) == gist(obstacle));
+        let old = self.old_message(KIND, Reason::DeletionError);
+        let same = old.filter(|old| text::without_cause(old) == text::without_cause(obstacle));
         let message = same.unwrap_or(obstacle);
-        if self.set(ConditionType::Deleted, is_decided, Reason::DeletionError, message) {
+        if self.set(KIND, Truth::of(is_decided), Reason::DeletionError, message) {
             self.announce(true, Reason::DeletionError, message);
         }
+        self.not_reconciling();
+        self.set(ConditionType::Stalled, Truth::True, Reason::DeletionError, message);
+        self.set(
+            ConditionType::Ready,
+            Truth::False,
+            Reason::Deleting,
+            "The deletion waits: see the condition Deleted.",
+        );
     }
 
     fn is_decided(&self) -> bool {
-        self.old.holds(ConditionType::Deleted)
+        self.old.holds(KIND)
     }
 
     fn begin_deletion(&mut self) {
-        if self.old.state != State::Deleting.to_string() && self.old.condition(ConditionType::Deleted).is_none() {
+        if self.old.state != State::Deleting.to_string() && self.old.condition(KIND).is_none() {
             self.announce(false, Reason::Deleting, "Deleting the NATS cluster.");
         }
     }

@@ -1,122 +1,83 @@
-//! What the status says of JetStream: how full it is, whether it is whole, and what admission needs
-//! to know. Written at a crossing, never for a figure: Eventing wakes on every change.
+//! The condition `JetStream`: healthy, or what is wrong.
 
-use nats_manager_api::{ConditionType, JetStreamStatus, Reason};
+use nats_manager_api::{ConditionType, Reason};
+use nats_manager_planner::health::Assessment;
 
 use super::{
-    Trouble,
-    storage::{Fill, Level},
-    update::Update,
+    Facts,
+    available::Serving,
+    severity::Patience,
+    trouble::{Search, Trouble, unreachable},
+    update::{Truth, Unobserved, Update},
 };
-use crate::jetstream::Holdings;
 
-/// What is known of JetStream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JetStreamView {
-    /// What it holds; none when a server is silent, which may hold anything.
-    pub holdings: Option<Holdings>,
-    /// How full the fullest server is.
-    pub fill: Option<Fill>,
-    /// Why it cannot be looked at, once that is certain.
-    pub unseen: Option<String>,
-    /// What is wrong with it, and has been for a while.
-    pub trouble: Option<Trouble>,
-    /// Whether anything lacks, if only for a moment.
-    pub health: Health,
-    /// Its servers have not found each other yet: whoever is told that it is ready uses it at once.
-    pub forming: bool,
-    /// It goes on: a majority of its own servers answers, and knows a leader.
-    pub has_quorum: bool,
-}
-
-/// How JetStream is at the moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
-    /// It is not looked at, or has no servers.
-    #[default]
-    Unknown,
-    /// Nothing lacks.
-    Whole,
-    /// Something does.
-    Lacking,
-}
+const KIND: ConditionType = ConditionType::JetStream;
+const HEALTHY: &str = "JetStream is healthy: every server, the meta leader, and every replica of every stream.";
 
 impl Update<'_> {
-    pub(super) fn jetstream(&mut self, view: &JetStreamView) {
-        self.storage(view);
-        self.whole(view);
-        self.facts(view);
-        // What is said only at a crossing is true of every newer spec too.
-        let kinds = [ConditionType::Storage, ConditionType::JetStream].map(|kind| kind.to_string());
-        for known in self.status.conditions.iter_mut().filter(|known| kinds.contains(&known.type_)) {
-            known.observed_generation = Some(self.generation);
+    pub(super) fn jetstream(&mut self, facts: &Facts<'_>) {
+        let troubles = Search::new(self, facts, self.patience(facts)).run();
+        if let Some((reason, message)) = joined(&troubles) {
+            self.troubled(reason, &message);
+        } else if Serving::of(facts, self.now) == Serving::Unknown {
+            self.warn();
+            let (reason, message) = (Reason::ServersUnreachable, unreachable(facts));
+            if self.set(KIND, Truth::Unknown, reason, &message) {
+                self.announce(true, reason, &message);
+            }
+        } else if facts.assessment().is_some_and(Assessment::is_healthy) {
+            self.healthy();
+        } else if let Some(unobserved) = Unobserved::of(facts.observation) {
+            self.set_unknown(KIND, &unobserved);
+        } else {
+            self.still_troubled(facts);
         }
     }
 
-    fn storage(&mut self, view: &JetStreamView) {
-        let kind = ConditionType::Storage;
-        let told = self.old.condition(kind).map(|told| told.reason.as_str());
-        let old = told.and_then(Level::parse);
-        match (&view.fill, &view.unseen) {
-            (Some(fill), _) => {
-                let level = Level::after(old, fill);
-                if old != Some(level) {
-                    let (message, is_healthy) = (fill.message(level), level == Level::Healthy);
-                    self.set(kind, is_healthy, level.reason(), &message);
-                    if !is_healthy || old.is_some() {
-                        self.announce(!is_healthy, level.reason(), &message);
-                    }
-                }
-                if level != Level::Healthy {
-                    self.warn();
-                }
-            }
-            (None, Some(why)) if !self.old.url.is_empty() => {
-                if told != Some(&Reason::Unknown.to_string()) {
-                    let message = format!("How full the servers are cannot be told: {why}.");
-                    self.set_to(kind, "Unknown", Reason::Unknown, &message);
-                }
-            }
-            // One look that fails says nothing yet.
-            (None, _) => {
-                if matches!(old, Some(Level::NearlyFull | Level::Full)) {
-                    self.warn();
-                }
-            }
+    /// A server that is away belongs to a change in progress, and to the first deployment, for a while.
+    fn patience(&self, facts: &Facts<'_>) -> Patience {
+        let is_busy = facts.operation().is_some() || !self.was_ready();
+        if is_busy { Patience::InProgress } else { Patience::AtRest }
+    }
+
+    fn troubled(&mut self, reason: Reason, message: &str) {
+        self.warn();
+        if self.set(KIND, Truth::False, reason, message) {
+            self.announce(true, reason, message);
         }
     }
 
-    fn whole(&mut self, view: &JetStreamView) {
-        let kind = ConditionType::JetStream;
-        let told = self.old.condition(kind).map(|told| told.status.as_str());
-        match &view.trouble {
-            Some(Trouble { reason, message }) => {
-                self.warn();
-                if self.set(kind, false, *reason, message) {
-                    self.announce(true, *reason, message);
-                }
-            }
-            None if view.health == Health::Whole && told != Some("True") => {
-                let message = "JetStream is whole: every server, its leader, and every copy of every stream.";
-                self.set(kind, true, Reason::Healthy, message);
-                if told == Some("False") {
-                    self.announce(false, Reason::Healthy, message);
-                }
-            }
-            None if told == Some("False") => self.warn(),
-            None => {}
+    fn healthy(&mut self) {
+        let was_healthy = self.old.condition(KIND).is_none_or(|known| {
+            known.status == "True" || (known.status == "Unknown" && known.reason == Reason::Unknown.to_string())
+        });
+        self.set(KIND, Truth::True, Reason::Healthy, HEALTHY);
+        if !was_healthy {
+            self.announce(false, Reason::Healthy, HEALTHY);
         }
     }
 
-    /// What a look does not tell stays. The level is that of the condition ([`Update::finish`]).
-    fn facts(&mut self, view: &JetStreamView) {
-        if let Some(holdings) = &view.holdings {
-            self.status.jet_stream = Some(JetStreamStatus {
-                streams: !holdings.streams.is_empty(),
-                customer_data: holdings.customer_stream || holdings.consumer,
-                highest_replicas: holdings.highest_replicas,
-                storage: String::new(),
-            });
+    /// Nothing has lasted, and nothing is healthy yet. What was wrong before stays as long as it is one of the present
+    /// issues.
+    fn still_troubled(&mut self, facts: &Facts<'_>) {
+        let Some(old) = self.old.condition(KIND) else { return };
+        let was_unreachable = self.was(KIND, Reason::ServersUnreachable);
+        if old.status != "False" && !was_unreachable {
+            return;
+        }
+        self.warn();
+        let present = Search::new(self, facts, Patience::None).run();
+        if present.iter().any(|trouble| trouble.reason.to_string() == old.reason) {
+            return;
+        }
+        if let Some((reason, message)) = joined(&present) {
+            self.set(KIND, Truth::False, reason, &message);
         }
     }
+}
+
+/// Returns the reason of the worst trouble, and the messages of all.
+fn joined(troubles: &[Trouble]) -> Option<(Reason, String)> {
+    let all: Vec<&str> = troubles.iter().map(|trouble| trouble.message.as_str()).collect();
+    troubles.first().map(|worst| (worst.reason, all.join(" ")))
 }

@@ -1,66 +1,98 @@
-//! The stage that tells: from what came of a reconcile to the status and the events. A function of
-//! values; who calls it writes only when something changed.
+//! The last stage: from the facts of a reconcile to the status and the events. A function of values. The caller writes
+//! only what changed.
 //!
-//! | file | what is there |
+//! A status is written seldom: Eventing reconciles on every change. Texts stay the same while a state lasts, and what
+//! passes by itself within half a minute is left out.
+//!
+//! | file | content |
 //! |---|---|
-//! | `outcome` | what came of a reconcile |
-//! | `update` | the status that is being written, and what is news in it |
-//! | `deployment`, `deletion`, `jetstream` | what each of them means for the status |
-//! | `storage`, `trouble` | JetStream in words: how full, and what is wrong |
+//! | `facts` | the input |
+//! | `update` | the status that is being written, and its difference to the old one |
+//! | `phase` | ready, rolling or deploying, as clients see it |
+//! | `available`, `stateful_set`, `zones`, `reconciling`, `stalled`, `storage`, `jetstream`, `ready` | a condition each |
+//! | `trouble`, `severity` | what is wrong with JetStream, the worst first, with the way out |
+//! | `summary` | what admission needs to know |
+//! | `deletion`, `failure` | the other outcomes of a reconcile |
+//! | `text` | texts that stay the same |
 
+mod available;
 mod deletion;
-mod deployment;
+mod facts;
+mod failure;
 mod jetstream;
-mod outcome;
+mod phase;
+mod ready;
+mod reconciling;
+mod severity;
+mod stalled;
+mod stateful_set;
 mod storage;
+mod summary;
+mod text;
 mod trouble;
 mod update;
+mod zones;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use nats_manager_api::{ConditionType, NatsStatus, Reason, State, rules};
+#[cfg(test)]
+mod tests;
 
-pub use jetstream::{Health, JetStreamView};
-pub use outcome::{Deployment, Outcome, Rollout, ZonesUsed};
-pub use storage::Fill;
-pub use trouble::{Trouble, trouble};
+use nats_manager_api::{NatsStatus, Reason};
+use nats_manager_planner::Time;
+
+pub use facts::{AppliedCounts, Facts, Reconciled, ZonesUsed};
+pub use storage::{Fill, Level};
 pub use update::Announcement;
 
 use update::Update;
 
-/// The status after `outcome`, and what to announce.
-pub fn next(old: &NatsStatus, generation: i64, outcome: &Outcome, now: &Time) -> (NatsStatus, Vec<Announcement>) {
+/// Returns the status after a reconcile of this generation, and the events to write.
+pub fn next(
+    old: &NatsStatus,
+    generation: i64,
+    reconciled: &Reconciled<'_>,
+    now: Time,
+) -> (NatsStatus, Vec<Announcement>) {
     let mut update = Update::new(old, generation, now);
-    match outcome {
-        Outcome::Deployed(deployment) => update.deployed(deployment),
-        Outcome::Forbidden { allowed } => update.forbidden(&rules::forbidden_message(allowed)),
-        Outcome::Failed { stateful_set, cause } => update.failed(*stateful_set, cause),
-        Outcome::Deleting => update.deleting(),
-        Outcome::DeletionBlocked { reason } => update.deletion_blocked(reason),
-        Outcome::DeletionFailed { cause } => update.deletion_failed(cause),
+    match reconciled {
+        Reconciled::Deployed(facts) => update.deployed(facts),
+        Reconciled::Forbidden { allowed } => update.forbidden(allowed),
+        Reconciled::Failed { stateful_set, cause } => update.failed(*stateful_set, cause),
+        Reconciled::Deleting => update.deleting(),
+        Reconciled::DeletionBlocked { reason } => update.deletion_blocked(reason),
+        Reconciled::DeletionFailed { cause } => update.deletion_failed(cause),
     }
     update.finish()
 }
 
 impl Update<'_> {
-    fn forbidden(&mut self, message: &str) {
-        self.state(State::Error);
-        self.set(ConditionType::StatefulSet, false, Reason::Forbidden, "");
-        if self.set(ConditionType::Available, false, Reason::Forbidden, message) {
-            self.announce(true, Reason::Forbidden, message);
+    fn deployed(&mut self, facts: &Facts<'_>) {
+        self.greet();
+        self.drop_deleted();
+        self.counts(facts);
+        self.phase(facts);
+        self.reconciling(facts);
+        self.stalled(facts);
+        self.storage(facts);
+        self.jetstream(facts);
+        self.summary(facts);
+        self.policy(facts);
+        self.observe_all();
+        self.ready();
+    }
+
+    fn counts(&mut self, facts: &Facts<'_>) {
+        self.status.servers_started = facts.actual.servers_started;
+        self.status.ready_servers = facts.applied.ready;
+        if facts.plan.may_build {
+            self.status.members = Some(facts.plan.members);
         }
     }
 
-    fn failed(&mut self, stateful_set: bool, cause: &str) {
-        self.greet();
-        self.state(State::Error);
-        if stateful_set {
-            self.set(ConditionType::StatefulSet, false, Reason::FailedToSyncResources, cause);
-        }
-        if self.set(ConditionType::Available, false, Reason::FailedProcessing, cause) {
-            self.announce(true, Reason::FailedProcessing, cause);
+    /// Once a generation: the spec was stored before the rule existed.
+    fn policy(&mut self, facts: &Facts<'_>) {
+        if self.old.observed_generation != Some(self.generation) && !facts.policy.is_empty() {
+            let all: Vec<String> = facts.policy.iter().map(ToString::to_string).collect();
+            self.announce(true, Reason::PolicyViolated, &all.join("; "));
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,13 +1,20 @@
-//! How full the servers are.
+//! The condition `Storage`: how full the servers are.
 //!
-//! At its limit JetStream refuses messages (error 10023), and a volume holds less than its size: it
-//! may be full at 95 %. So the warning comes at 80 %, and from 90 % on it counts as full.
+//! At its limit JetStream refuses messages (error 10023), and a volume holds less than its size: it may be full at
+//! 95 %. So the warning comes at 80 %, and from 90 % on the store counts as full.
 
-use nats_manager_api::{Bytes, Reason};
+use nats_manager_api::{ConditionType, Reason};
+use nats_manager_planner::{
+    health::{Assessment, Inventory, blind_since, has_lasted},
+    snapshot::{JetStreamSnapshot, StoreUsage},
+};
 
-use crate::jetstream::{Look, largest_streams};
+use super::{
+    Facts,
+    update::{Truth, Unobserved, Update},
+};
 
-/// How full the fullest server is.
+/// The level of the fullest server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// There is room.
@@ -23,20 +30,18 @@ pub enum Level {
 pub struct Fill {
     /// Its name.
     pub server: String,
-    /// What its file store holds.
-    pub used: Bytes,
-    /// What it may hold; 0: there is no file store.
-    pub limit: Bytes,
-    /// It switched JetStream off, mostly since its volume was full.
+    /// Its file store; with a limit of 0 there is none.
+    pub file: StoreUsage,
+    /// It has disabled JetStream, mostly because its volume was full.
     pub disabled: bool,
-    /// Whether every server answered: one that did not may be fuller.
+    /// Every server answered. One that did not may be fuller.
     pub complete: bool,
-    /// The streams that take most of it.
-    pub largest: Vec<(String, Bytes)>,
+    /// The largest streams, with the bytes of a replica.
+    pub largest: Vec<(String, u64)>,
 }
 
-/// Percent of the limit: from the first on it is nearly full, from the second on full; below the
-/// others it no longer is. Between them it stays what it was, or every message could change it.
+/// Percent of the limit: from the first on it is nearly full, from the second on full. Below the others it no longer
+/// is. Between them it stays what it was, or every message could change it.
 const NEARLY_FULL: u64 = 80;
 const FULL: u64 = 90;
 const NO_LONGER_NEARLY_FULL: u64 = 75;
@@ -45,10 +50,15 @@ const NO_LONGER_FULL: u64 = 85;
 /// Streams that a message names.
 const NAMED: usize = 3;
 
+const KIND: ConditionType = ConditionType::Storage;
+
+/// Without an answer for so long, the level counts as unknown.
+const UNKNOWN_AFTER: std::time::Duration = std::time::Duration::from_mins(1);
+
 impl Level {
-    /// The level after `old`.
+    /// Returns the level after `old`.
     pub fn after(old: Option<Self>, fill: &Fill) -> Self {
-        let percent = fill.percent();
+        let percent = fill.file.percent();
         let was = |level| old >= Some(level);
         if !fill.complete && old.is_some() {
             // It can only have become worse.
@@ -63,12 +73,12 @@ impl Level {
         }
     }
 
-    /// The level by its word in the status.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Healthy, Self::NearlyFull, Self::Full].into_iter().find(|level| level.reason().to_string() == word)
+    /// Returns the level of a reason in the status.
+    pub fn parse(reason: &str) -> Option<Self> {
+        [Self::Healthy, Self::NearlyFull, Self::Full].into_iter().find(|level| level.reason().to_string() == reason)
     }
 
-    /// Its word.
+    /// Returns its reason in the status.
     pub fn reason(self) -> Reason {
         match self {
             Self::Healthy => Reason::Healthy,
@@ -79,37 +89,32 @@ impl Level {
 }
 
 impl Fill {
-    /// The fullest of the servers that answer; a server that switched JetStream off is fuller than
-    /// any. None if all are silent.
-    pub fn fullest(look: &Look, expected: &[String]) -> Option<Self> {
-        let answers = look.servers.iter().filter_map(|(name, answer)| Some((name, answer.as_ref().ok()?)));
-        let fills = answers.map(|(name, server)| Self {
-            server: name.clone(),
-            used: server.file.used,
-            limit: server.file.limit,
+    /// Returns the fullest of the servers that answered; one that has disabled JetStream is fuller than any. `None` if
+    /// none answered.
+    pub fn fullest(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<Self> {
+        let fills = snapshot.answers().map(|(name, server)| Self {
+            server: name.to_owned(),
+            file: server.file,
             disabled: server.disabled,
             complete: false,
             largest: Vec::new(),
         });
-        // The first of equals, so that the name does not jump.
+        // The first of equals, so that the name stays the same.
         let fullest = fills.reduce(|fullest, other| if other.rank() > fullest.rank() { other } else { fullest })?;
-        let complete = expected.iter().all(|server| matches!(look.servers.get(server), Some(Ok(_))));
-        Some(Self { complete, largest: largest_streams(look, NAMED), ..fullest })
+        let complete = expected.iter().all(|server| snapshot.answer(server).is_some());
+        let inventory = Inventory::of(snapshot, expected);
+        let largest = inventory.largest_streams(NAMED).into_iter();
+        Some(Self { complete, largest: largest.map(|(id, bytes)| (id.name.clone(), bytes)).collect(), ..fullest })
     }
 
     fn rank(&self) -> (bool, u64) {
-        (self.disabled, self.percent())
+        (self.disabled, self.file.percent())
     }
 
-    fn percent(&self) -> u64 {
-        let (used, limit) = (u128::from(self.used.get()), u128::from(self.limit.get()));
-        (used * 100).checked_div(limit).and_then(|percent| u64::try_from(percent).ok()).unwrap_or(0)
-    }
-
-    /// What to say of it at a crossing.
+    /// Returns the message at a crossing to `level`.
     pub fn message(&self, level: Level) -> String {
         if level == Level::Healthy {
-            return if self.limit.get() == 0 {
+            return if self.file.limit == 0 {
                 "There is no file store; streams are kept in memory.".to_owned()
             } else {
                 "The file stores have room.".to_owned()
@@ -117,20 +122,20 @@ impl Fill {
         }
         let what = if self.disabled {
             format!(
-                "{} has switched JetStream off, mostly since its volume is full; it comes back by itself when there is room.",
+                "{} has disabled JetStream, mostly because its volume is full. It is enabled again when there is room.",
                 self.server
             )
         } else {
             format!(
                 "The file store of {} is {} % full ({} of {}).",
                 self.server,
-                self.percent(),
-                rounded(self.used),
-                rounded(self.limit)
+                self.file.percent(),
+                rounded(self.file.used),
+                rounded(self.file.limit)
             )
         };
         let largest: Vec<String> =
-            self.largest.iter().map(|(name, size)| format!("{name} {}", rounded(*size))).collect();
+            self.largest.iter().map(|(name, bytes)| format!("{name} {}", rounded(*bytes))).collect();
         let streams =
             if largest.is_empty() { String::new() } else { format!(" Largest streams: {}.", largest.join(", ")) };
         format!(
@@ -139,28 +144,79 @@ impl Fill {
     }
 }
 
-fn rounded(bytes: Bytes) -> String {
-    const MEBI: u64 = 1 << 20;
-    const KIBI: u64 = 1 << 10;
-    match bytes.get() {
-        all if all >= MEBI => format!("{}Mi", all / MEBI),
-        all => format!("{}Ki", all / KIBI),
+impl Update<'_> {
+    /// Sets the condition at a crossing.
+    pub(super) fn storage(&mut self, facts: &Facts<'_>) {
+        let old = self.old.condition(KIND).and_then(|old| Level::parse(&old.reason));
+        let members = facts.members();
+        match facts.assessment().map(|assessment| (assessment, Fill::fullest(&assessment.snapshot, &members))) {
+            Some((_, Some(fill))) => self.level(old, &fill),
+            Some((assessment, None)) => self.no_level(old, assessment),
+            None => {
+                if let Some(unobserved) = Unobserved::of(facts.observation) {
+                    self.set_unknown(KIND, &unobserved);
+                }
+                self.keep_level(old);
+            }
+        }
     }
+
+    fn level(&mut self, old: Option<Level>, fill: &Fill) {
+        let level = Level::after(old, fill);
+        let is_healthy = level == Level::Healthy;
+        if old != Some(level) {
+            let message = fill.message(level);
+            self.set(KIND, Truth::of(is_healthy), level.reason(), &message);
+            if !is_healthy || old.is_some() {
+                self.announce(!is_healthy, level.reason(), &message);
+            }
+        }
+        if !is_healthy {
+            self.warn();
+        }
+    }
+
+    /// No server answered. One poll that fails says nothing yet.
+    fn no_level(&mut self, old: Option<Level>, assessment: &Assessment) {
+        if has_lasted(blind_since(assessment), self.now, UNKNOWN_AFTER) {
+            let message = "How full the servers are is unknown: no server answers at its monitoring port (8222).";
+            self.set(KIND, Truth::Unknown, Reason::Unknown, message);
+        } else {
+            self.keep_level(old);
+        }
+    }
+
+    fn keep_level(&mut self, old: Option<Level>) {
+        if matches!(old, Some(Level::NearlyFull | Level::Full)) {
+            self.warn();
+        }
+    }
+}
+
+fn rounded(bytes: u64) -> String {
+    const MEBI: u64 = 1 << 20;
+    if bytes >= MEBI { format!("{}Mi", bytes / MEBI) } else { format!("{}Ki", bytes >> 10) }
 }
 
 #[cfg(test)]
 mod tests {
+    use nats_manager_planner::snapshot::{ServerSnapshot, Unreachable};
+
     use super::*;
-    use crate::jetstream::{Server, Silence, Store};
+
+    const MEBI: u64 = 1 << 20;
+
+    fn store(used: u64) -> StoreUsage {
+        StoreUsage { used: used * MEBI, limit: 100 * MEBI, ..StoreUsage::default() }
+    }
 
     fn fill(percent: u64) -> Fill {
         Fill {
             server: "n-1".to_owned(),
-            used: Bytes::mebi(percent),
-            limit: Bytes::mebi(100),
+            file: store(percent),
             disabled: false,
             complete: true,
-            largest: vec![("orders".to_owned(), Bytes::mebi(70)), ("sap".to_owned(), Bytes::new(2048))],
+            largest: vec![("orders".to_owned(), 70 * MEBI), ("sap".to_owned(), 2048)],
         }
     }
 
@@ -185,31 +241,28 @@ mod tests {
             assert_eq!(level, Some(expected), "{percent} %");
         }
         assert_eq!(Level::after(None, &Fill { disabled: true, ..fill(10) }), Full);
-        assert_eq!(Level::after(Some(Full), &Fill { complete: false, ..fill(10) }), Full, "the full one may be silent");
-        assert_eq!(Level::after(Some(Full), &Fill { limit: Bytes::new(0), ..fill(10) }), Healthy);
+        let incomplete = Fill { complete: false, ..fill(10) };
+        assert_eq!(Level::after(Some(Full), &incomplete), Full, "the full server may be the unreachable one");
+        assert_eq!(Level::after(Some(Full), &Fill { file: StoreUsage::default(), ..fill(10) }), Healthy);
     }
 
     #[test]
-    fn the_fullest_server_counts() {
-        let server = |used| {
-            Ok(Server {
-                file: Store { used: Bytes::mebi(used), limit: Bytes::mebi(100), ..Store::default() },
-                ..Server::default()
-            })
-        };
-        let off = Ok(Server { disabled: true, ..Server::default() });
-        let look = |servers: Vec<Result<Server, Silence>>| Look {
+    fn fullest_server_counts() {
+        let server = |used| Ok(ServerSnapshot { file: store(used), ..ServerSnapshot::default() });
+        let off = Ok(ServerSnapshot { disabled: true, ..ServerSnapshot::default() });
+        let snapshot = |servers: Vec<Result<ServerSnapshot, Unreachable>>| JetStreamSnapshot {
             servers: servers.into_iter().enumerate().map(|(i, server)| (format!("n-{i}"), server)).collect(),
+            ..JetStreamSnapshot::default()
         };
-        let fullest = |servers| Fill::fullest(&look(servers), &[]).map(|fill| fill.server);
-        let silent = || Err(Silence("no route".to_owned()));
+        let fullest = |servers| Fill::fullest(&snapshot(servers), &[]).map(|fill| fill.server);
+        let silent = || Err(Unreachable("no route".to_owned()));
         assert_eq!(fullest(vec![server(10), server(30), server(30), silent()]).as_deref(), Some("n-1"));
         assert_eq!(fullest(vec![server(95), off]).as_deref(), Some("n-1"));
         assert_eq!(fullest(vec![silent()]), None);
     }
 
     #[test]
-    fn a_message_names_the_largest_streams() {
+    fn message_names_the_largest_streams() {
         assert_eq!(
             fill(83).message(Level::NearlyFull),
             "The file store of n-1 is 83 % full (83Mi of 100Mi). Largest streams: orders 70Mi, sap 2Ki. \
@@ -218,14 +271,13 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_shows_such_a_message() {
+    fn documentation_shows_such_a_message() {
         let shown = Fill {
             server: "eventing-nats-0".to_owned(),
-            used: Bytes::mebi(52),
-            limit: Bytes::mebi(64),
+            file: StoreUsage { used: 52 * MEBI, limit: 64 * MEBI, ..StoreUsage::default() },
             disabled: false,
             complete: true,
-            largest: vec![("orders".to_owned(), Bytes::mebi(52))],
+            largest: vec![("orders".to_owned(), 52 * MEBI)],
         };
         let page = include_str!("../../../docs/user/storage.md");
         let message = shown.message(Level::NearlyFull);

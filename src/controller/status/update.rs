@@ -1,59 +1,150 @@
-//! A status that is being written, and what is to be announced of it.
+//! A status that is being written, and its difference to the old one.
 //!
-//! What is news is told by comparison with the old status, and the state is settled in the end: who
-//! speaks first makes no difference.
+//! News is what differs from the old status, and the state is decided at the end: the order of the conditions makes no
+//! difference.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{self as meta, Condition},
+    jiff::Timestamp,
+};
 use nats_manager_api::{ConditionType, NatsStatus, Reason, State};
+use nats_manager_planner::{Time, plan::Observation};
 
-/// Something to announce as an event.
+/// An event to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// Whether somebody should look.
+    /// Type Warning instead of Normal.
     pub warning: bool,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What.
+    /// The note.
     pub message: String,
+}
+
+/// Why nothing is known of the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unobserved {
+    /// What is not known, and why.
+    pub(super) head: String,
+    /// The error behind it.
+    pub(super) cause: Option<String>,
+    /// It passes by itself: it is no reason to rewrite a condition.
+    pub(super) passes: bool,
+}
+
+/// The status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    True,
+    False,
+    Unknown,
 }
 
 pub(super) struct Update<'a> {
     pub(super) old: &'a NatsStatus,
     pub(super) status: NatsStatus,
     pub(super) generation: i64,
-    now: &'a Time,
+    pub(super) now: Time,
     state: Option<State>,
     is_warned: bool,
     events: Vec<Announcement>,
 }
 
+/// The condition of versions before November 2026.
+const PROGRESSING: &str = "Progressing";
+
+/// The conditions that a status always has.
+const ALWAYS: [ConditionType; 8] = [
+    ConditionType::Ready,
+    ConditionType::Available,
+    ConditionType::Reconciling,
+    ConditionType::Stalled,
+    ConditionType::StatefulSet,
+    ConditionType::AvailabilityZones,
+    ConditionType::Storage,
+    ConditionType::JetStream,
+];
+
+impl Truth {
+    pub(super) fn of(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl Unobserved {
+    /// Returns why nothing is known, as an observation says; `None` if servers answered once.
+    pub(super) fn of(observation: &Observation<'_>) -> Option<Self> {
+        let (why, passes) = match observation {
+            Observation::Seen(_) => return None,
+            Observation::Off => ("the servers are not polled (--nats-url)", false),
+            Observation::Starting => ("no server is ready yet", true),
+            Observation::Pending => ("no server has answered at its monitoring port (8222) yet", true),
+            Observation::Unobservable { .. } => ("no server answers at its monitoring port (8222)", false),
+        };
+        let cause = match observation {
+            Observation::Unobservable { cause } => Some(cause.clone()),
+            _ => None,
+        };
+        Some(Self { head: format!("JetStream cannot be observed: {why}"), cause, passes })
+    }
+
+    fn message(&self) -> String {
+        self.cause.as_ref().map_or_else(|| self.head.clone(), |cause| format!("{}: {cause}", self.head))
+    }
+}
+
 impl<'a> Update<'a> {
-    pub(super) fn new(old: &'a NatsStatus, generation: i64, now: &'a Time) -> Self {
-        let status = NatsStatus { observed_generation: Some(generation), ..old.clone() };
+    pub(super) fn new(old: &'a NatsStatus, generation: i64, now: Time) -> Self {
+        let mut status = NatsStatus { observed_generation: Some(generation), ..old.clone() };
+        status.conditions.retain(|condition| condition.type_ != PROGRESSING);
         Self { old, status, generation, now, state: None, is_warned: false, events: Vec::new() }
     }
 
-    /// The state stays what it was where nobody said otherwise. One that works, and that somebody
-    /// should look at, is a Warning.
-    pub(super) fn finish(self) -> (NatsStatus, Vec<Announcement>) {
-        let mut status = self.status;
-        let state =
-            self.state.map(|state| if state == State::Ready && self.is_warned { State::Warning } else { state });
+    /// Completes the status. The state stays what it was unless it was set. A ready cluster that needs attention has
+    /// the state Warning.
+    pub(super) fn finish(mut self) -> (NatsStatus, Vec<Announcement>) {
+        for kind in ALWAYS {
+            if self.status.condition(kind).is_none() {
+                self.set(kind, Truth::Unknown, Reason::Unknown, "This is not known yet.");
+            }
+        }
+        for condition in &mut self.status.conditions {
+            if condition.message.is_empty() {
+                condition.message.clone_from(&condition.reason);
+            }
+        }
+        let state = match self.state {
+            Some(State::Ready) if self.is_warned => Some(State::Warning),
+            state => state,
+        };
         if let Some(state) = state {
-            status.state = state.to_string();
+            self.status.state = state.to_string();
         }
-        let level = status.condition(ConditionType::Storage).map(|told| told.reason.clone());
-        if let Some(facts) = &mut status.jet_stream {
-            facts.storage = level.unwrap_or_default();
+        self.spare_deployment();
+        (self.status, self.events)
+    }
+
+    /// During the first deployment the number of ready servers alone is not worth a write: all are ready soon.
+    fn spare_deployment(&mut self) {
+        let unchanged = NatsStatus { ready_servers: self.old.ready_servers, ..self.status.clone() };
+        if self.status.url.is_empty() && unchanged == *self.old {
+            self.status = unchanged;
         }
-        (status, self.events)
     }
 
     pub(super) fn state(&mut self, state: State) {
         self.state = Some(state);
     }
 
-    /// Somebody should look, though it works.
+    /// Marks a working cluster as one that needs attention.
     pub(super) fn warn(&mut self) {
         self.is_warned = true;
     }
@@ -62,32 +153,37 @@ impl<'a> Update<'a> {
         self.events.push(Announcement { warning, reason, message: message.to_owned() });
     }
 
-    /// The first words about a resource.
+    /// Announces a resource that has no status yet.
     pub(super) fn greet(&mut self) {
         if self.old.state.is_empty() {
             self.announce(false, Reason::Processing, "Initializing NATS resource.");
         }
     }
 
-    /// Sets a condition; the transition time is that of the last change of its status. Tells
-    /// whether it says something new.
-    pub(super) fn set(&mut self, kind: ConditionType, holds: bool, reason: Reason, message: &str) -> bool {
-        self.set_to(kind, if holds { "True" } else { "False" }, reason, message)
+    /// Removes the condition of a deletion. A resource that is not being deleted has it only in a status from a backup.
+    pub(super) fn drop_deleted(&mut self) {
+        self.status.conditions.retain(|condition| condition.type_ != ConditionType::Deleted.to_string());
     }
 
-    /// As [`Update::set`], for a status that may be unknown.
-    pub(super) fn set_to(&mut self, kind: ConditionType, status: &str, reason: Reason, message: &str) -> bool {
+    /// Sets a condition. The transition time is that of the last change of its status. Returns whether it differs from
+    /// the old one.
+    pub(super) fn set(&mut self, kind: ConditionType, truth: Truth, reason: Reason, message: &str) -> bool {
+        self.write(kind, truth, &reason.to_string(), message)
+    }
+
+    /// Sets a condition with a reason that is copied from another one; see [`Update::set`].
+    pub(super) fn write(&mut self, kind: ConditionType, truth: Truth, reason: &str, message: &str) -> bool {
         let before = self.old.condition(kind);
+        let status = truth.as_str();
         let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
-        let is_news = before.is_none_or(|before| {
-            before.status != status || before.reason != reason.to_string() || before.message != message
-        });
+        let is_news =
+            before.is_none_or(|before| before.status != status || before.reason != reason || before.message != message);
         let condition = Condition {
             type_: kind.to_string(),
             status: status.to_owned(),
-            reason: reason.to_string(),
+            reason: reason.to_owned(),
             message: message.to_owned(),
-            last_transition_time: since.unwrap_or_else(|| self.now.clone()),
+            last_transition_time: since.unwrap_or_else(|| timestamp(self.now)),
             observed_generation: Some(self.generation),
         };
         match self.status.conditions.iter_mut().find(|known| known.type_ == condition.type_) {
@@ -96,4 +192,48 @@ impl<'a> Update<'a> {
         }
         is_news
     }
+
+    /// Sets a condition of which nothing was ever known to Unknown. What stands there with this `head` stays, since
+    /// the cause may differ at each try.
+    pub(super) fn set_unknown(&mut self, kind: ConditionType, unobserved: &Unobserved) {
+        let old = self.old.condition(kind);
+        let was_known = old.is_some_and(|old| old.status != "Unknown" || old.reason != Reason::Unknown.to_string());
+        let is_same = old.is_some_and(|old| unobserved.passes || old.message.starts_with(&unobserved.head));
+        if !was_known && !is_same {
+            self.set(kind, Truth::Unknown, Reason::Unknown, &unobserved.message());
+        }
+    }
+
+    /// Returns whether the old status had a condition with this reason.
+    pub(super) fn was(&self, kind: ConditionType, reason: Reason) -> bool {
+        self.old.condition(kind).is_some_and(|known| known.reason == reason.to_string())
+    }
+
+    /// Returns the old message of a condition, if it had this reason.
+    pub(super) fn old_message(&self, kind: ConditionType, reason: Reason) -> Option<&'a str> {
+        let known = self.old.condition(kind).filter(|known| known.reason == reason.to_string())?;
+        Some(known.message.as_str()).filter(|message| !message.is_empty())
+    }
+
+    /// Returns whether clients could use NATS once.
+    pub(super) fn was_ready(&self) -> bool {
+        !self.old.url.is_empty()
+    }
+
+    /// Marks every condition as true of this generation, also those that are written at a change only.
+    pub(super) fn observe_all(&mut self) {
+        for condition in &mut self.status.conditions {
+            condition.observed_generation = Some(self.generation);
+        }
+    }
+}
+
+/// Returns a time as Kubernetes writes it.
+pub(super) fn timestamp(time: Time) -> meta::Time {
+    meta::Time(Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// Returns a time that Kubernetes wrote.
+pub(super) fn time(timestamp: &meta::Time) -> Time {
+    Time::from_millis(timestamp.0.as_millisecond())
 }

@@ -145,7 +145,8 @@ impl Follower {
                     named.observed(object);
                 }
                 Event::InitDone if listed => return None,
-                Event::InitDone | Event::Delete(_) => named.gone(),
+                Event::Delete(object) => named.deleted(&object),
+                Event::InitDone => named.gone(),
             }
             Some(Wake::All)
         })

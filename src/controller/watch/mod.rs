@@ -4,12 +4,13 @@
 //! name: that needs the least permission, and shows a child too that lost its labels or was made by
 //! somebody else.
 
+mod cluster_facts;
 mod echo;
 mod feed;
 mod follow;
 mod named;
 mod pods;
-mod surroundings;
+mod pvcs;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Pod, Secret, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -37,12 +38,12 @@ use tokio::sync::broadcast;
 pub(crate) use self::feed::Feed;
 pub(crate) use self::follow::{Follower, by_name, events, lean};
 pub use self::{
+    cluster_facts::{Istio, Zones},
     echo::LastWords,
     named::{Named, is_older},
-    surroundings::{Istio, Zones},
 };
 use crate::{
-    controller::rivals,
+    controller::predecessor,
     telemetry::{Metrics, Readiness},
 };
 
@@ -84,14 +85,16 @@ pub struct Watches {
     pub pod_disruption_budget: Named<PodDisruptionBudget>,
     /// The pods of the servers.
     pub pods: Store<Pod>,
+    /// The PVCs of the servers, by their exact names.
+    pub pvcs: Store<PersistentVolumeClaim>,
     /// The zones of the nodes.
     pub zones: Zones,
     /// Gardener's `shoot-info`, which names the cloud provider.
     pub shoot_info: Named<ConfigMap>,
     /// Istio, as far as it is installed.
     pub istio: Istio,
-    /// Pods of the manager that ours replaces.
-    pub rivals: Store<Pod>,
+    /// Pods of the predecessor.
+    pub predecessors: Store<Pod>,
     /// What we wrote into a status last.
     pub last_words: LastWords,
     feed: Feed,
@@ -112,7 +115,8 @@ pub fn watches(
     let follower = |resource, cache| feed.follower((resource, cache), metrics, readiness);
     let (nats, nats_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
-    let (rivals, rivals_writer) = reflector::store();
+    let (pvcs, pvcs_writer) = reflector::store();
+    let (predecessors, predecessors_writer) = reflector::store();
     let watches = Arc::new(Watches {
         nats,
         secret: Named::default(),
@@ -121,10 +125,11 @@ pub fn watches(
         stateful_set: Named::default(),
         pod_disruption_budget: Named::default(),
         pods,
+        pvcs,
         zones: Zones::default(),
         shoot_info: Named::default(),
         istio: Istio::default(),
-        rivals,
+        predecessors,
         last_words: LastWords::default(),
         feed: feed.clone(),
     });
@@ -152,20 +157,23 @@ pub fn watches(
     all.push(child(
         follower("configmaps", "shoot-info"),
         client,
-        surroundings::SHOOT_INFO_NAMESPACE,
-        surroundings::SHOOT_INFO,
+        cluster_facts::SHOOT_INFO_NAMESPACE,
+        cluster_facts::SHOOT_INFO,
         &watches,
         |all| &all.shoot_info,
     ));
     let pods_config = Config::default().labels(&allowed.label_query());
     let pods_api = Api::namespaced(client.clone(), &namespace);
     all.push(pods::follow_pods(follower("pods", "pods"), pods_api, pods_config, pods_writer).boxed());
-    let rivals_config = rivals::watch_config();
-    let rivals_api = Api::namespaced(client.clone(), &places.own_namespace);
-    all.push(pods::follow_pods(follower("pods", "manager-pods"), rivals_api, rivals_config, rivals_writer).boxed());
-    all.push(surroundings::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
+    let pvcs_api = Api::namespaced(client.clone(), &namespace);
+    let pvcs_follower = follower("persistentvolumeclaims", "persistentvolumeclaims");
+    all.push(pvcs::follow_pvcs(pvcs_follower, pvcs_api, allowed.clone(), pvcs_writer).boxed());
+    let config = predecessor::watch_config();
+    let api = Api::namespaced(client.clone(), &places.own_namespace);
+    all.push(pods::follow_pods(follower("pods", "manager-pods"), api, config, predecessors_writer).boxed());
+    all.push(cluster_facts::follow_nodes(follower("nodes", "nodes"), client.clone(), watches.clone()).boxed());
     let istio = follower("customresourcedefinitions", "istio");
-    all.push(surroundings::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());
+    all.push(cluster_facts::follow_istio(istio, client.clone(), allowed.clone(), watches.clone()).boxed());
     (watches, all.collect::<()>().boxed())
 }
 

@@ -37,6 +37,15 @@ impl<K: Resource> Named<K> {
         *slot = Slot { object: Some(Arc::new(object)), ahead: false };
     }
 
+    /// The watch reports the deletion of this object. One that was created since under its name stays.
+    pub fn deleted(&self, object: &K) {
+        let mut slot = self.slot();
+        if slot.ahead && slot.object.as_ref().is_some_and(|written| written.uid() != object.uid()) {
+            return;
+        }
+        *slot = Slot { object: None, ahead: false };
+    }
+
     /// The watch shows that there is none.
     pub fn gone(&self) {
         *self.slot() = Slot { object: None, ahead: false };
@@ -89,6 +98,17 @@ mod tests {
         named.observed(object("a", "9"));
         named.observed(object("a", "12"));
         assert_eq!(version(&named).as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn late_deletion_keeps_a_newer_write() {
+        let named = Named::default();
+        named.observed(object("a", "5"));
+        named.written(object("b", "9"));
+        named.deleted(&object("a", "8"));
+        assert_eq!(version(&named).as_deref(), Some("9"));
+        named.deleted(&object("b", "10"));
+        assert_eq!(version(&named), None);
     }
 
     #[test]

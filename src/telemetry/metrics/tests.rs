@@ -46,19 +46,25 @@ fn names_and_values() {
 
 #[test]
 fn servers_that_are_gone_have_no_metrics() {
-    use crate::jetstream::{Server, Silence, Store};
-    use nats_manager_api::Bytes;
+    use std::sync::Arc;
 
-    let file = Store { used: Bytes::new(7), reserved: Bytes::new(8), limit: Bytes::new(9) };
-    let answers = [Ok(Server { file, ..Server::default() }), Err(Silence("no route".to_owned()))];
-    let look = Look { servers: ["n-0", "n-1"].map(str::to_owned).into_iter().zip(answers).collect() };
+    use nats_manager_planner::{
+        actual::ActualState,
+        health::Assessment,
+        snapshot::{JetStreamSnapshot, ServerSnapshot, StoreUsage, Unreachable},
+    };
+
+    let file = StoreUsage { used: 7, reserved: 8, limit: 9 };
+    let answers = [Ok(ServerSnapshot { file, ..ServerSnapshot::default() }), Err(Unreachable("no route".to_owned()))];
+    let servers = ["n-0", "n-1"].map(str::to_owned).into_iter().zip(answers).collect();
+    let snapshot = Arc::new(JetStreamSnapshot { servers, ..JetStreamSnapshot::default() });
     let metrics = Metrics::new();
-    metrics.set_jetstream(&look, true);
+    metrics.0.jetstream.show(&Assessment::next(None, snapshot, &ActualState::default()));
     let text = lines(&metrics);
     for line in [
         "nats_manager_jetstream_server_up{server=\"n-0\"} 1",
         "nats_manager_jetstream_server_up{server=\"n-1\"} 0",
-        "nats_manager_jetstream_whole 1",
+        "nats_manager_jetstream_healthy 1",
         "nats_manager_jetstream_store_used_bytes{server=\"n-0\",store=\"file\"} 7",
         "nats_manager_jetstream_store_reserved_bytes{server=\"n-0\",store=\"file\"} 8",
         "nats_manager_jetstream_store_limit_bytes{server=\"n-0\",store=\"file\"} 9",

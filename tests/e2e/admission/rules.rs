@@ -23,6 +23,7 @@ struct Case {
     name: String,
     old: Option<Value>,
     holds: Option<Value>,
+    members: Option<u32>,
     new: Value,
     #[serde(default)]
     refused: Vec<Refusal>,
@@ -79,8 +80,8 @@ async fn store_old(world: &World, api: &Api<DynamicObject>, cases: &[Case]) {
             object["metadata"] = json!({"name": format!("case-{index}")});
             let created = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await;
             created.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            if let Some(holds) = &case.holds {
-                let status = Patch::Merge(json!({"status": {"jetStream": holds}}));
+            if case.holds.is_some() || case.members.is_some() {
+                let status = Patch::Merge(json!({"status": {"jetStream": case.holds, "members": case.members}}));
                 api.patch_status(&format!("case-{index}"), &PatchParams::default(), &status).await.unwrap();
             }
         }

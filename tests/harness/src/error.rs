@@ -25,6 +25,14 @@ pub enum Error {
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
     #[error("nowhere to keep the tools; set one with: export XDG_CACHE_HOME=/some/folder")]
     NoCacheFolder,
+    /// An environment variable names no known version.
+    #[error("{variable}: {source}")]
+    Version {
+        /// The variable.
+        variable: &'static str,
+        /// The value and the known versions.
+        source: crate::UnknownVersion,
+    },
     /// The control plane did not start.
     #[error("the control plane did not start: {0}")]
     Cluster(String),

@@ -14,6 +14,7 @@ pub mod nats;
 pub mod real;
 mod shell;
 pub mod tools;
+mod version;
 
 pub use audit::{AuditEvent, AuditEvents, AuditLog, AuditMark};
 pub use cluster::{ClusterOptions, Lease, LocalCluster};
@@ -24,3 +25,4 @@ pub use nats::{NatsOptions, NatsServer};
 pub use real::RealCluster;
 pub use shell::{Background, Said, Shell};
 pub use tools::Tool;
+pub use version::{KubernetesVersion, NatsVersion, UnknownVersion};

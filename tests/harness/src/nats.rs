@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result, blocking},
     hold::held,
     tools::Tool,
+    version::NatsVersion,
 };
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,6 +32,8 @@ pub struct NatsOptions {
     pub config: String,
     /// The port for clients; the server chooses when there is none.
     pub port: Option<u16>,
+    /// The version; the one of this test run ([`NatsVersion::selected`]) if there is none.
+    pub version: Option<NatsVersion>,
     /// Where `JetStream` keeps its data; a folder that goes with the value when there is none.
     pub store: Option<PathBuf>,
 }
@@ -65,7 +68,8 @@ impl NatsServer {
     /// Starts a stopped server again, on the same ports and with the same data.
     pub async fn start_again(&mut self) -> Result<()> {
         self.kill();
-        let program = Tool::NatsServer.path().await?;
+        let version = self.options.version.map_or_else(NatsVersion::selected, Ok)?;
+        let program = Tool::NatsServer(version).path().await?;
         let config = self.folder.path().join("nats.conf");
         std::fs::write(&config, self.config_text()).map_err(Error::io(config.display()))?;
         let log = std::fs::File::create(self.log()).map_err(Error::io("the server's log"))?;

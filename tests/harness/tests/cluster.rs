@@ -12,7 +12,7 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
 };
-use nats_manager_harness::{ClusterOptions, LocalCluster, Seen, Tool, eventually};
+use nats_manager_harness::{ClusterOptions, KubernetesVersion, LocalCluster, Seen, Tool, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -179,6 +179,21 @@ async fn kubectl_asks_this_cluster() {
 }
 
 #[tokio::test]
+async fn kubernetes_1_37_honours_max_unavailable() {
+    let options = ClusterOptions { kubernetes: Some(KubernetesVersion::V1_37_2), ..ClusterOptions::default() };
+    let cluster = LocalCluster::start(options).await.unwrap();
+    let get = async |path: &str| {
+        let output = cluster.kubectl().args(["get", "--raw", path]).output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let version: Value = serde_json::from_str(&get("/version").await).unwrap();
+    assert_eq!(version["gitVersion"], "v1.37.2");
+    let metrics = get("/metrics").await;
+    let feature = metrics.lines().find(|line| line.contains("name=\"MaxUnavailableStatefulSet\"")).unwrap();
+    assert!(feature.ends_with(" 1"), "{feature}");
+}
+
+#[tokio::test]
 async fn nothing_is_left_after_shutdown() {
     let options = ClusterOptions { nodes: 1, zones: 1, keep: false, ..ClusterOptions::default() };
     let cluster = LocalCluster::start(options).await.unwrap();
@@ -212,7 +227,7 @@ async fn nothing_is_left_of_a_killed_supervisor() {
 
 /// Starts `cluster up` without the harness and waits until it is ready.
 async fn supervise(folder: &Path) -> tokio::process::Child {
-    let mut child = tokio::process::Command::new(Tool::Cluster.path().await.unwrap())
+    let mut child = tokio::process::Command::new(Tool::Cluster(KubernetesVersion::default()).path().await.unwrap())
         .args(["up", "--nodes=1", "--zones=1", "--dir"])
         .arg(folder)
         .arg("--kwok")

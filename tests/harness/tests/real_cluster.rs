@@ -6,7 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use nats_manager_harness::{
-    RealCluster, Seen, Tool, eventually,
+    KubernetesVersion, NatsVersion, RealCluster, Seen, Tool, eventually,
     real::{IMAGES, is_required},
 };
 use serde_json::{Value, json};
@@ -108,6 +108,53 @@ fn a_node_without_power_is_silent_and_comes_back() {
 }
 
 #[test]
+fn limited_link_slows_what_pods_receive() {
+    const BITS_PER_SECOND: u32 = 4_000_000;
+    const SENT: usize = 2_000_000;
+    real(async |cluster| {
+        let pods = Api::<Pod>::default_namespaced(cluster.client("test").await.unwrap());
+        create(&pods, pod("far", "node-b")).await;
+        let address = is_ready(&pods, "far").await;
+        let quick = Duration::from_secs(1);
+        assert!(send(&address, SENT).await < quick);
+
+        cluster.limit_link("node-b", BITS_PER_SECOND).await.unwrap();
+        let slow = send(&address, SENT).await;
+        // 4 s, and what the burst saves.
+        assert!(slow > Duration::from_secs(3) && slow < Duration::from_secs(8), "{slow:?}");
+        for _ in 0..2 {
+            cluster.unlimit_link("node-b").await.unwrap();
+        }
+        assert!(send(&address, SENT).await < quick);
+        cluster.limit_link("node-x", BITS_PER_SECOND).await.unwrap_err();
+        pods.delete("far", &DeleteParams::default().grace_period(1)).await.unwrap();
+    });
+}
+
+#[test]
+fn other_nats_servers_are_loaded_on_request() {
+    if is_left_out() {
+        return;
+    }
+    let version = NatsVersion::V2_15_3;
+    Tool::NatsServer(version).path_blocking().unwrap();
+    real(async |cluster| {
+        cluster.load_nats_server(version).await.unwrap();
+        let pods = Api::<Pod>::default_namespaced(cluster.client("test").await.unwrap());
+        let container = json!({"name": "nats", "image": version.image(), "args": ["--version"]});
+        let spec = json!({"nodeName": "node-c", "restartPolicy": "Never", "containers": [container]});
+        create(&pods, json!({"metadata": {"name": "version"}, "spec": spec})).await;
+        eventually("it prints its version", SOON, || async {
+            let output = cluster.kubectl().args(["logs", "version"]).output().await.unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if text.trim() == format!("nats-server: v{version}") { Ok(true) } else { Err(format!("{output:?}")) }
+        })
+        .await;
+        pods.delete("version", &DeleteParams::default().grace_period(1)).await.unwrap();
+    });
+}
+
+#[test]
 fn nothing_is_left_of_real_nodes() {
     if is_left_out() {
         return;
@@ -195,6 +242,22 @@ async fn node_is_ready(nodes: &Api<Node>, wanted: &str) {
     .await;
 }
 
+/// Sends so many bytes to a pod of [`pod`], as headers, and returns how long it took until all were answered.
+async fn send(address: &str, bytes: usize) -> Duration {
+    const REQUEST: usize = 50_000;
+    let started = Instant::now();
+    let mut stream = TcpStream::connect((address, PORT)).await.unwrap();
+    let request = format!("HEAD /metrics HTTP/1.1\r\nHost: pod\r\nFiller: {}\r\n\r\n", "-".repeat(REQUEST));
+    for _ in 0..bytes.div_ceil(REQUEST) {
+        stream.write_all(request.as_bytes()).await.unwrap();
+    }
+    stream.write_all(b"HEAD /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(answers.matches("200 OK").count(), bytes.div_ceil(REQUEST) + 1);
+    started.elapsed()
+}
+
 async fn get(address: &str, port: u16) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((address, port)).await?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
@@ -205,13 +268,13 @@ async fn get(address: &str, port: u16) -> std::io::Result<String> {
 
 /// Starts `cluster up --real` without the harness and waits until it is ready; also the name of its cgroups.
 async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
-    let mut child = tokio::process::Command::new(Tool::Cluster.path().await.unwrap())
+    let version = NatsVersion::default();
+    let mut child = tokio::process::Command::new(Tool::Cluster(KubernetesVersion::default()).path().await.unwrap())
         .args(["up", "--real", "--dir"])
         .arg(folder)
         .arg("--coredns")
         .arg(Tool::CoreDns.path().await.unwrap())
-        .arg("--nats-server")
-        .arg(Tool::NatsServer.path().await.unwrap())
+        .arg(format!("--nats-server={version}={}", Tool::NatsServer(version).path().await.unwrap().display()))
         .arg("--stand-in")
         .arg(Tool::StandIn.path().await.unwrap())
         .stdin(Stdio::piped())
@@ -227,7 +290,7 @@ async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
 
 /// Has a container run on a cluster that the harness does not know.
 async fn run_a_pod(folder: &Path, cgroup: &str) {
-    let cluster = Tool::Cluster.path().await.unwrap();
+    let cluster = Tool::Cluster(KubernetesVersion::default()).path().await.unwrap();
     let manifest = folder.join("pod.json");
     fs::write(&manifest, pod("pod", "node-a").to_string()).unwrap();
     eventually("a container runs", SOON, || async {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use nats_manager_api::{NamespacedName, rules::Surroundings};
+use nats_manager_api::{NamespacedName, rules::ClusterFacts};
 use nats_manager_webhook::{Facts, Observer, Rejection, Verdict, Webhook};
 use serde_json::{Value, json};
 
@@ -18,14 +18,14 @@ pub const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 /// The cluster as a test wants it.
 #[derive(Clone, Default)]
 pub struct Cluster {
-    pub surroundings: Surroundings,
+    pub cluster_facts: ClusterFacts,
     pub allowed: Option<NamespacedName>,
 }
 
 impl Facts for Cluster {
-    fn surroundings(&self, id: &NamespacedName) -> Surroundings {
+    fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
         assert_ne!(id.name, "bomb", "a test asks for a panic");
-        self.surroundings.clone()
+        self.cluster_facts.clone()
     }
 
     fn allowed(&self) -> Option<NamespacedName> {

@@ -20,9 +20,9 @@ pub(crate) struct Missing {
     mend: &'static str,
 }
 
-/// What go.mod of the control plane asks for.
-const GO_MINOR: u32 = 24;
-const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.24 or newer)";
+/// What go-1.37.mod of the control plane asks for.
+const GO_MINOR: u32 = 26;
+const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.26 or newer)";
 
 /// Fails at the first that is missing.
 pub(super) fn check(needs: &[Need]) -> Result<(), Missing> {

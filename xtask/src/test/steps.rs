@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use nats_manager_harness::{RealCluster, Tool, real::is_required};
+use nats_manager_harness::{KubernetesVersion, NatsVersion, RealCluster, Tool, real::is_required};
 
 use super::{
     go,
@@ -66,6 +66,7 @@ pub(super) const STEPS: &[Step] = &[
     Step::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
     Step::new("go", "the control plane's sources", &[Need::Go], go_checks),
     Step::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(Kind::EndToEnd, on)),
+    Step::new("e2e-1.37", "rollout, scaling and repair on Kubernetes 1.37", &[Need::Go], end_to_end_on_1_37),
     Step::new("demo", "the demo of the README", &[Need::Go], demo),
     Step::new("image", "the container image", &[], |_| image()),
     Step::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
@@ -77,6 +78,9 @@ pub(super) const STEPS: &[Step] = &[
         })
     },
 ];
+
+/// Name filters of the end-to-end tests that depend on the StatefulSet controller.
+const ROLLOUT_TESTS: [&str; 4] = ["rolling::", "rollout::", "scaling::", "repair::"];
 
 impl Step {
     const fn new(
@@ -127,9 +131,13 @@ fn docs(keep_going: bool) -> Result<Outcome, StepError> {
 }
 
 fn tools(_: bool) -> Result<Outcome, StepError> {
-    let mut tools = vec![Tool::Cluster, Tool::Kwok, Tool::NatsServer];
+    let mut tools: Vec<Tool> = KubernetesVersion::ALL.map(Tool::Cluster).into();
+    tools.push(Tool::Kwok);
     if RealCluster::available().is_ok() {
         tools.extend([Tool::CoreDns, Tool::StandIn, Tool::NatsCli]);
+        tools.extend(NatsVersion::ALL.map(Tool::NatsServer));
+    } else {
+        tools.push(Tool::NatsServer(NatsVersion::selected()?));
     }
     for tool in tools {
         let path = tool.path_blocking()?;
@@ -178,17 +186,34 @@ fn real(arguments: &[&str], keep_going: bool) -> Result<Outcome, StepError> {
     }
 }
 
+/// Runs the tests of what the StatefulSet controller of 1.37 does differently: it honours `maxUnavailable`.
+fn end_to_end_on_1_37(keep_going: bool) -> Result<Outcome, StepError> {
+    let Some(mut test) = test_command(Kind::EndToEnd, &ROLLOUT_TESTS, keep_going)? else {
+        return Ok(Outcome::LeftOut);
+    };
+    pass(test.env(KubernetesVersion::variable(), KubernetesVersion::V1_37_2.number()))
+}
+
 fn tests_with(kind: Kind, arguments: &[&str], keep_going: bool) -> Result<Outcome, StepError> {
+    match test_command(kind, arguments, keep_going)? {
+        Some(mut test) => pass(&mut test),
+        None => Ok(Outcome::LeftOut),
+    }
+}
+
+/// Returns the command that runs the tests of a kind; none if there are no such tests.
+fn test_command(kind: Kind, arguments: &[&str], keep_going: bool) -> Result<Option<Command>, StepError> {
     let names = targets::of_kind(kind)?;
     if names.is_empty() {
         terminal::note("there is none");
-        return Ok(Outcome::LeftOut);
+        return Ok(None);
     }
     let mut test = cargo_test(keep_going);
     for name in names {
         test.args(["--test", &name]);
     }
-    pass(test.arg("--").args(arguments))
+    test.arg("--").args(arguments);
+    Ok(Some(test))
 }
 
 /// Always the whole workspace: a part of it would need its dependencies with other features, built once more.

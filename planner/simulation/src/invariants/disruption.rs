@@ -25,9 +25,8 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     let is_empty = |other: ServerId| {
         world.ledger.condemned[other] && !world.nats.streams.iter().any(|stream| stream.peers.contains(other))
     };
-    let is_away = |other: &ServerId| {
-        *other != server && world.ledger.away[*other] == Some(Actor::Manager) && !is_empty(*other)
-    };
+    let is_away =
+        |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager) && !is_empty(*other);
     if let Some(other) = (0..SERVERS).find(is_away) {
         texts.push(format!("{} is away because of the manager too", world.nats.names.server[other]));
     }
@@ -65,8 +64,7 @@ fn stream_violation(
     if complete.without(server).is_empty() {
         return Some("has no other complete replica");
     }
-    let loses_quorum = stream.leader.is_some()
-        && stream.peers.len() > 2
-        && left.and(stream.peers).len() < stream.peers.majority();
+    let loses_quorum =
+        stream.leader.is_some() && stream.peers.len() > 2 && left.and(stream.peers).len() < stream.peers.majority();
     loses_quorum.then_some("loses its quorum")
 }

@@ -28,15 +28,17 @@ impl Truth {
             let is_down = server < replicas && !is_working(world, server);
             self.servers_down[server] = if is_down { self.servers_down[server].or(Some(now)) } else { None };
         }
-        let Some(assessment) = assessment.filter(|_| now > observing_since + SHOWN && !self.has_reported) else { return };
+        let Some(assessment) = assessment.filter(|_| now > observing_since + SHOWN && !self.has_reported) else {
+            return;
+        };
         let is_old = |since: u64| now > since + SHOWN;
         let hidden = (0..replicas.min(SERVERS)).find(|server| self.servers_down[*server].is_some_and(is_old));
         let leaderless =
             world.nats.streams.iter().find(|stream| stream.leader.is_none() && is_old(stream.leader_since));
         let text = if assessment.issues.is_empty() {
-            hidden.map(|server| format!("{} has failed, and no issue is reported", world.nats.names.server[server])).or(
-                leaderless.map(|stream| format!("stream {} has no leader, and no issue is reported", stream.id)),
-            )
+            hidden
+                .map(|server| format!("{} has failed, and no issue is reported", world.nats.names.server[server]))
+                .or(leaderless.map(|stream| format!("stream {} has no leader, and no issue is reported", stream.id)))
         } else {
             self.invented(world, assessment, is_old)
         };

@@ -126,7 +126,8 @@ fn outdated(kubernetes: &Kubernetes, set: &StatefulSet) -> Vec<Deletion> {
             let available = |ordinal: &ServerId| kubernetes.pods[*ordinal].as_ref().is_some_and(is_available);
             let unavailable = ordinals(0, set.replicas).filter(|ordinal| !available(ordinal)).count();
             let pods = || ordinals(set.partition, set.replicas).rev().filter_map(|at| kubernetes.pods[at].as_ref());
-            deletions.extend(pods().filter(|pod| is_outdated(pod) && !is_available(pod)).map(|pod| deletion(pod, false)));
+            deletions
+                .extend(pods().filter(|pod| is_outdated(pod) && !is_available(pod)).map(|pod| deletion(pod, false)));
             let serving = pods().filter(|pod| is_outdated(pod) && is_available(pod));
             deletions.extend(serving.take(usize::from(unavailable == 0)).map(|pod| deletion(pod, false)));
         }

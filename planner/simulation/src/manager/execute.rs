@@ -5,7 +5,10 @@ use nats_manager_planner::plan::{Action, Plan};
 use super::Manager;
 use crate::{
     invariants,
-    kubernetes::{cache::time, objects::{Actor, ApiError}},
+    kubernetes::{
+        cache::time,
+        objects::{Actor, ApiError},
+    },
     ledger::variant,
     servers::ServerId,
     world::World,

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use nats_manager_planner::{
     Time, Version,
     actual::Kind,
-    snapshot::{
-        Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StoreUsage, StreamReplica, Unreachable,
-    },
+    snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StoreUsage, StreamReplica, Unreachable},
 };
 
 use super::{Nats, Process, stream::Stream};
@@ -66,7 +64,11 @@ impl Nats {
         } else {
             Vec::new()
         };
-        RaftGroup { leader: leader.map(|leader| self.names.server[leader].clone()), size: Some(meta.peers.len()), peers }
+        RaftGroup {
+            leader: leader.map(|leader| self.names.server[leader].clone()),
+            size: Some(meta.peers.len()),
+            peers,
+        }
     }
 
     fn meta_peer(&self, peer: ServerId, leads: bool, now: u64) -> Peer {
@@ -105,7 +107,8 @@ impl Nats {
         }
         let up = self.up;
         let failing = |stream: &Stream| {
-            let not_current = |cause: &str| Some(format!("JetStream stream '$G > {}' is not current{cause}", stream.id));
+            let not_current =
+                |cause: &str| Some(format!("JetStream stream '$G > {}' is not current{cause}", stream.id));
             if process.unreadable {
                 return Some(format!("JetStream stream '$G > {}' could not be recovered", stream.id));
             }
@@ -120,7 +123,8 @@ impl Nats {
             }
         };
         let held = |stream: &&Stream| {
-            stream.data[server].is_some() && (stream.is_standalone || process.unreadable || stream.peers.contains(server))
+            stream.data[server].is_some()
+                && (stream.is_standalone || process.unreadable || stream.peers.contains(server))
         };
         self.streams.iter().filter(held).find_map(failing)
     }
@@ -167,8 +171,7 @@ impl Nats {
             Peer {
                 name: self.names.server[peer].clone(),
                 id: self.names.peer[peer].clone(),
-                current: leads && stream.is_current(peer, self.up, now)
-                    || (stream.leader == Some(peer)),
+                current: leads && stream.is_current(peer, self.up, now) || (stream.leader == Some(peer)),
                 offline: self.graceful.contains(peer),
                 lag: 0,
                 pending: process.version >= PENDING && is_pending,

@@ -173,8 +173,9 @@ impl Nats {
             if stream.data[server].take().is_none() {
                 continue;
             }
-            let is_unnoticed =
-                || stream.peers.without(server).iter().any(|peer| disturbed[peer] > 0 && disturbed[peer] + NOTICE > now);
+            let is_unnoticed = || {
+                stream.peers.without(server).iter().any(|peer| disturbed[peer] > 0 && disturbed[peer] + NOTICE > now)
+            };
             let is_volatile = stream.in_memory && stream.replicas == 1;
             if by != Actor::Manager || is_volatile || is_unnoticed() {
                 let majority = stream.peers.majority();

@@ -3,10 +3,7 @@
 use nats_manager_planner::{Version, actual::Kind};
 
 use super::{Nats, Process};
-use crate::{
-    kubernetes::objects::Actor,
-    servers::ServerId,
-};
+use crate::{kubernetes::objects::Actor, servers::ServerId};
 
 /// The configuration of a server at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use nats_manager_planner::actual::Kind;
 
-use super::{Nats, stream::{Move, Stream}};
+use super::{
+    Nats,
+    stream::{Move, Stream},
+};
 use crate::{
     kubernetes::objects::Actor,
     servers::{FOREIGN, Group, SERVERS, ServerId},
@@ -162,7 +165,8 @@ impl Nats {
         if self.meta_leader().is_none() || self.processes[FOREIGN].is_some() {
             return;
         }
-        let Some(other) = self.processes.iter().flatten().find(|process| process.kind == Kind::Clustered).copied() else {
+        let Some(other) = self.processes.iter().flatten().find(|process| process.kind == Kind::Clustered).copied()
+        else {
             return;
         };
         self.stores[FOREIGN].limit = u64::MAX / 4;

@@ -7,11 +7,11 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use nats_manager_api::{Amount, NamespacedName, SettledCluster};
+use nats_manager_api::{Amount, NamespacedName, ResolvedCluster};
+use nats_manager_jetstream::Credentials;
 use serde::Serialize;
 
-use super::{Config, Setting};
-use crate::jetstream::system::Credentials;
+use super::{Config, Layout, Setting};
 
 /// A value of the configuration.
 #[derive(Serialize)]
@@ -26,8 +26,13 @@ enum Value {
 
 /// The digest of the configuration that a server of `cluster` is to have, where the system account's
 /// user is the only one.
-pub(in crate::controller) fn of(cluster: &SettledCluster, credentials: &Credentials, server: &str) -> String {
-    let config = Config::of(cluster);
+pub(in crate::controller) fn of(
+    cluster: &ResolvedCluster,
+    layout: Layout,
+    credentials: &Credentials,
+    server: &str,
+) -> String {
+    let config = Config::of(cluster, layout);
     let block = |settings: &[Setting]| -> BTreeMap<String, Value> {
         settings.iter().map(|setting| (setting.key.to_owned(), value(&setting.value, &cluster.id, server))).collect()
     };

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result, blocking},
     real::Network,
     tools::{self, Tool},
+    version::KubernetesVersion,
 };
 pub use lease::Lease;
 use supervisor::Supervisor;
@@ -31,6 +32,8 @@ pub struct ClusterOptions {
     pub zones: u8,
     /// More flags for kube-apiserver.
     pub apiserver_args: Vec<String>,
+    /// The version of the control plane; the one of this test run ([`KubernetesVersion::selected`]) if there is none.
+    pub kubernetes: Option<KubernetesVersion>,
     /// Leave the logs and the data behind. The default is whether `NATS_MANAGER_KEEP_CLUSTER` is set.
     pub keep: bool,
 }
@@ -38,7 +41,14 @@ pub struct ClusterOptions {
 impl Default for ClusterOptions {
     fn default() -> Self {
         let keep = env::var_os("NATS_MANAGER_KEEP_CLUSTER").is_some_and(|value| !value.is_empty());
-        Self { nodes: 3, zones: 3, apiserver_args: Vec::new(), keep }
+        Self { nodes: 3, zones: 3, apiserver_args: Vec::new(), kubernetes: None, keep }
+    }
+}
+
+impl ClusterOptions {
+    /// Returns the version of the control plane.
+    pub(crate) fn version(&self) -> Result<KubernetesVersion> {
+        self.kubernetes.map_or_else(KubernetesVersion::selected, Ok)
     }
 }
 
@@ -73,7 +83,7 @@ impl LocalCluster {
 
     /// Starts a control plane; `nodes` are the flags that say what plays the nodes.
     pub(crate) fn start_with(nodes: &[OsString], options: &ClusterOptions) -> Result<Self> {
-        let cluster = Tool::Cluster.path_blocking()?;
+        let cluster = Tool::Cluster(options.version()?).path_blocking()?;
         let supervisor = Supervisor::start(&cluster, nodes, &new_folder()?, options)?;
         Ok(Self {
             kubeconfig: supervisor.ready().kubeconfig.clone(),

@@ -9,7 +9,11 @@ use tokio::{
 };
 
 use super::RealCluster;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    tools::Tool,
+    version::NatsVersion,
+};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -31,6 +35,24 @@ impl RealCluster {
     /// Gives every node that runs an image, from an OCI archive; nothing is pulled here.
     pub async fn load_image(&self, archive: &Path) -> Result<()> {
         self.ask("load-image", &archive.to_string_lossy()).await
+    }
+
+    /// Gives every node that runs the image of a NATS server, [`NatsVersion::image`]. Fails in the network of the nodes
+    /// if the server is not built yet: build it outside, by [`Tool::path`](crate::Tool::path).
+    pub async fn load_nats_server(&self, version: NatsVersion) -> Result<()> {
+        let program = Tool::NatsServer(version).path().await?;
+        self.ask("load-nats-server", &format!("{version} {}", program.display())).await
+    }
+
+    /// Limits what the pods of a node receive from other nodes, in bits per second, until [`RealCluster::unlimit_link`].
+    /// What they send is not limited. The node must have had a pod.
+    pub async fn limit_link(&self, node: &str, bits_per_second: u32) -> Result<()> {
+        self.ask("limit-link", &format!("{node} {}", bits_per_second.div_ceil(8))).await
+    }
+
+    /// Ends the limit of a node's link; without one it has no effect.
+    pub async fn unlimit_link(&self, node: &str) -> Result<()> {
+        self.ask("limit-link", &format!("{node} 0")).await
     }
 
     async fn ask(&self, verb: &str, object: &str) -> Result<()> {

@@ -5,7 +5,7 @@ mod control;
 mod lease;
 mod network;
 
-use std::ops::Deref;
+use std::{ffi::OsString, ops::Deref, sync::LazyLock};
 
 pub use available::{PACKAGES, Unavailable, is_required};
 pub use lease::RealLease;
@@ -15,6 +15,7 @@ use crate::{
     cluster::{ClusterOptions, LocalCluster},
     error::{Error, Result, blocking},
     tools::Tool,
+    version::{KubernetesVersion, NatsVersion},
 };
 
 /// The images that every node has. A name that is not among them cannot be pulled.
@@ -29,11 +30,14 @@ pub struct Images {
 }
 
 /// The images that every node has.
-pub const IMAGES: Images = Images {
-    nats: "nats:2.14.2-scratch",
+///
+/// The NATS server is the one of this test run. [`RealCluster::load_nats_server`] loads other versions.
+pub static IMAGES: LazyLock<Images> = LazyLock::new(|| Images {
+    // A cluster does not start with a version that is not known.
+    nats: NatsVersion::selected().unwrap_or_default().image(),
     config_reloader: "nats-server.example/config-reloader:stand-in",
     exporter: "nats-server.example/exporter:stand-in",
-};
+});
 
 /// A [`LocalCluster`] with three real nodes, node-a to node-c in zone-a to zone-c.
 ///
@@ -56,10 +60,15 @@ impl RealCluster {
     /// [`RealCluster::start`] for callers without a runtime.
     pub fn start_blocking(options: &ClusterOptions) -> Result<Self> {
         Self::available()?;
-        let mut flags = vec!["--real".into()];
-        for (flag, tool) in
-            [("--coredns", Tool::CoreDns), ("--nats-server", Tool::NatsServer), ("--stand-in", Tool::StandIn)]
-        {
+        let nats = NatsVersion::selected()?;
+        let mut server = OsString::from(format!("{nats}="));
+        server.push(Tool::NatsServer(nats).path_blocking()?);
+        let mut flags = vec!["--real".into(), "--nats-server".into(), server];
+        let mut tools = vec![("--coredns", Tool::CoreDns), ("--stand-in", Tool::StandIn)];
+        if options.version()? != KubernetesVersion::default() {
+            tools.push(("--node-binary", Tool::Cluster(KubernetesVersion::default())));
+        }
+        for (flag, tool) in tools {
             flags.extend([flag.into(), tool.path_blocking()?.into()]);
         }
         let cluster = LocalCluster::start_with(&flags, options)?;

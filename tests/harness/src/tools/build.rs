@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 const POLL: Duration = Duration::from_millis(100);
 const TAIL: usize = 30;
-const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.24 or newer)";
+const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.26 or newer)";
 
 /// Builds a tool into `folder`, below `home`. Of several processes that want it, one builds and the others wait.
 pub(super) fn build(tool: Tool, home: &Path, folder: &Path) -> Result<()> {
@@ -42,7 +42,7 @@ fn lock(tool: Tool, home: &Path) -> Result<File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {
-                progress.get_or_insert_with(|| Progress::new("another process builds", tool.title())).tick();
+                progress.get_or_insert_with(|| Progress::new("another process builds", &tool.title())).tick();
                 thread::sleep(POLL);
             }
             Err(TryLockError::Error(source)) => return Err(Error::io(path.display())(source)),
@@ -55,13 +55,13 @@ fn run(tool: Tool, target: &Path) -> Result<()> {
     let mut log = tempfile::tempfile_in(target).map_err(Error::io(target.display()))?;
     let output = || log.try_clone().map(Stdio::from).map_err(Error::io("the build's output"));
     let mut child = tool
-        .build_command(target)?
+        .build_command(target)
         .stdin(Stdio::null())
         .stdout(output()?)
         .stderr(output()?)
         .spawn()
         .map_err(Error::spawn("go", INSTALL_GO))?;
-    let mut progress = Progress::new("building", tool.title());
+    let mut progress = Progress::new("building", &tool.title());
     let status = loop {
         if let Some(status) = child.try_wait().map_err(Error::io("go"))? {
             break status;

@@ -1,0 +1,272 @@
+//! From a spec to a cluster that can be deployed.
+#![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
+
+use nats_manager_api::{
+    Bytes, Deployed, FileStore, InvalidSpec, Nats, Provider, ResolvedCluster, Spread, resolve,
+    rules::{Class, ClusterFacts},
+};
+use serde::de::DeserializeOwned;
+
+/// By way of JSON, as objects come from the apiserver: reading YAML straight into a type takes numbers for text.
+fn read<T: DeserializeOwned>(yaml: &str) -> serde_json::Result<T> {
+    serde_json::from_value(serde_saphyr::from_str(yaml).unwrap())
+}
+
+fn nats(spec: &str) -> Nats {
+    let spec = read(spec).unwrap();
+    let mut nats = Nats::new("eventing-nats", spec);
+    nats.metadata.namespace = Some("kyma-system".into());
+    nats.metadata.uid = Some("42".into());
+    nats
+}
+
+fn resolved_in(cluster_facts: &ClusterFacts, spec: &str) -> ResolvedCluster {
+    resolve(&nats(spec), cluster_facts, Spread::Soft).unwrap()
+}
+
+fn resolved(spec: &str) -> ResolvedCluster {
+    resolved_in(&ClusterFacts::default(), spec)
+}
+
+fn volume(size: Bytes, class: Option<&str>) -> FileStore {
+    FileStore::Volume { size, class: class.map(str::to_owned) }
+}
+
+fn deployed(file_store: FileStore) -> Deployed {
+    Deployed { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
+}
+
+fn beside(deployed: Deployed) -> ClusterFacts {
+    ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
+}
+
+#[test]
+fn an_empty_spec_is_the_default_cluster() {
+    let cluster = resolved("{}");
+    assert_eq!(cluster.id.to_string(), "kyma-system/eventing-nats");
+    assert_eq!(cluster.uid, "42");
+    assert_eq!(cluster.size, 3);
+    assert!(cluster.is_clustered());
+    assert_eq!(cluster.memory_store, Some(Bytes::gibi(1)));
+    assert_eq!(cluster.file_store, volume(Bytes::gibi(1), None));
+    assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("500m", "1Gi"));
+    assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("40m", "64Mi"));
+    assert_eq!(cluster.memory_limit, Bytes::gibi(1));
+    assert_eq!(cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default()), None);
+    assert!(!resolved("{cluster: {size: 1}}").is_clustered());
+}
+
+#[test]
+fn a_file_store_without_a_size_gets_that_of_the_provider() {
+    let alicloud = ClusterFacts { provider: Provider::AliCloud, ..ClusterFacts::default() };
+    for spec in ["{}", "{jetStream: {fileStorage: {size: '0'}}}", "{jetStream: {fileStorage: {size: 0Gi}}}"] {
+        assert_eq!(resolved(spec).file_store, volume(Bytes::gibi(1), None), "{spec}");
+        assert_eq!(resolved_in(&alicloud, spec).file_store, volume(Bytes::gibi(20), None), "{spec}");
+    }
+}
+
+#[test]
+fn a_file_store_is_as_the_spec_says_where_nothing_is_deployed() {
+    let spec = "{jetStream: {fileStorage: {size: 2Gi, storageClassName: fast}}}";
+    assert_eq!(resolved(spec).file_store, volume(Bytes::gibi(2), Some("fast")));
+    assert_eq!(resolved("{jetStream: {fileStorage: {storageClassName: ''}}}").file_store, volume(Bytes::gibi(1), None));
+    assert_eq!(resolved("{jetStream: {fileStorage: {enabled: false}}}").file_store, FileStore::MemoryOnly);
+}
+
+#[test]
+fn what_is_deployed_wins_over_the_provider_and_the_spec() {
+    let kept = volume(Bytes::gibi(5), Some("old"));
+    let cluster_facts = ClusterFacts { provider: Provider::AliCloud, ..beside(deployed(kept.clone())) };
+    for spec in [
+        "{}",
+        "{jetStream: {fileStorage: {size: '0'}}}",
+        "{jetStream: {fileStorage: {size: 7Gi, storageClassName: new}}}",
+        "{jetStream: {fileStorage: {enabled: false}}}",
+    ] {
+        assert_eq!(resolved_in(&cluster_facts, spec).file_store, kept, "{spec}");
+    }
+    let in_memory = beside(deployed(FileStore::MemoryOnly));
+    assert_eq!(resolved_in(&in_memory, "{}").file_store, FileStore::MemoryOnly);
+}
+
+#[test]
+fn the_memory_store_is_off_when_disabled_or_empty() {
+    for (spec, size) in [
+        ("{size: 512Mi}", Some(Bytes::mebi(512))),
+        ("{size: 1048576}", Some(Bytes::mebi(1))),
+        ("{enabled: false}", None),
+        ("{enabled: false, size: '0'}", None),
+        ("{enabled: false, size: '-1'}", None),
+        ("{enabled: true, size: '0'}", None),
+        // Only a policy: what is stored is deployed, with the fraction taken for a byte.
+        ("{size: 1024500m}", Some(Bytes::new(1025))),
+        ("{size: 3Gi}", Some(Bytes::gibi(3))),
+    ] {
+        assert_eq!(resolved(&format!("{{jetStream: {{memStorage: {spec}}}}}")).memory_store, size, "{spec}");
+    }
+}
+
+#[test]
+fn what_the_resources_leave_out_is_filled_in() {
+    let cluster = resolved("{resources: {limits: {cpu: 20m}, requests: {memory: 2Gi}}}");
+    assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("20m", "2Gi"));
+    assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("20m", "2Gi"));
+    assert_eq!(cluster.memory_limit, Bytes::gibi(2));
+}
+
+#[test]
+fn labels_and_annotations_of_the_operator_are_not_the_users_to_set() {
+    let cluster = resolved(
+        "{labels: {a: b, app.kubernetes.io/name: mine, nats_cluster: mine, helm.sh/chart: mine},
+          annotations: {c: d, prometheus.io/port: '1', nats.operator.kyma-project.io/applied-hash: x}}",
+    );
+    assert_eq!(cluster.labels, [("a".to_owned(), "b".to_owned())].into());
+    assert_eq!(cluster.annotations, [("c".to_owned(), "d".to_owned())].into());
+}
+
+#[test]
+fn a_cluster_keeps_the_spread_that_it_was_made_with() {
+    let new = resolve(&nats("{}"), &ClusterFacts::default(), Spread::Hard).unwrap();
+    assert_eq!(new.spread, Spread::Hard);
+    for spread in [Spread::Hard, Spread::Soft] {
+        let old = beside(Deployed { spread, ..deployed(volume(Bytes::gibi(1), None)) });
+        for offered in [Spread::Hard, Spread::Soft] {
+            assert_eq!(resolve(&nats("{}"), &old, offered).unwrap().spread, spread);
+        }
+    }
+}
+
+#[test]
+fn servers_restart_for_a_smaller_memory_store_only() {
+    let gibi = |count| Some(Bytes::gibi(count));
+    let off = Some(Bytes::new(0));
+    for (told, restarted_for, wanted, then) in [
+        // Nothing is known of a cluster that the reference made.
+        (None, None, "1Gi", None),
+        (None, gibi(2), "1Gi", gibi(2)),
+        (gibi(1), None, "1Gi", None),
+        (gibi(1), None, "2Gi", None),
+        (gibi(3), None, "2Gi", gibi(2)),
+        (gibi(3), gibi(1), "4Gi", gibi(1)),
+        (gibi(3), gibi(1), "2Gi", gibi(2)),
+        (gibi(2), gibi(2), "2Gi", gibi(2)),
+        (gibi(1), None, "0", off),
+        (off, off, "1Gi", off),
+    ] {
+        let cluster_facts = beside(Deployed {
+            memory_store: told,
+            restarted_for_memory_store: restarted_for,
+            ..deployed(volume(Bytes::gibi(1), None))
+        });
+        let spec = format!("{{resources: {{limits: {{memory: 8Gi}}}}, jetStream: {{memStorage: {{size: {wanted}}}}}}}");
+        let cluster = resolved_in(&cluster_facts, &spec);
+        let restarted = cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default());
+        assert_eq!(restarted, then, "{told:?}, {restarted_for:?} to {wanted}");
+    }
+}
+
+#[test]
+fn what_cannot_be_deployed_is_listed_whole() {
+    let spec = "{cluster: {size: 0}, jetStream: {fileStorage: {size: '-1'}}, labels: {a b: c},
+                 resources: {limits: {cpu: 1, memory: much}, requests: {cpu: 2}}}";
+    let Err(InvalidSpec(violations)) = resolve(&nats(spec), &ClusterFacts::default(), Spread::Soft) else {
+        panic!("it resolves");
+    };
+    let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.cluster.size",
+            "spec.jetStream.fileStorage.size",
+            "spec.resources.limits.memory",
+            "spec.resources.requests.cpu",
+            "spec.labels[a b]",
+        ]
+    );
+    // An even size is a policy.
+    assert!(violations.iter().all(|violation| violation.class == Class::Invalid));
+    let text = InvalidSpec(violations).to_string();
+    assert!(text.starts_with("spec.cluster.size: Invalid value: 0: should be greater than or equal to 1; "), "{text}");
+}
+
+#[test]
+fn a_broken_policy_is_deployed() {
+    let spec = "{cluster: {size: 4}, jetStream: {memStorage: {size: 2Gi}}, resources: {limits: {memory: 1500m}}}";
+    let cluster = resolved(spec);
+    assert_eq!((cluster.size, cluster.memory_store, cluster.memory_limit.get()), (4, Some(Bytes::gibi(2)), 2));
+    // Volumes that exist are large enough for the provider, whatever the spec says.
+    let small = ClusterFacts { provider: Provider::AliCloud, ..beside(deployed(volume(Bytes::gibi(20), None))) };
+    assert_eq!(
+        resolved_in(&small, "{jetStream: {fileStorage: {size: 1Gi}}}").file_store,
+        volume(Bytes::gibi(20), None)
+    );
+}
+
+/// As the Go manager leaves a CR without a file size, with fields of a schema of tomorrow.
+const STORED: &str = r#"
+apiVersion: operator.kyma-project.io/v1alpha1
+kind: NATS
+metadata:
+  name: eventing-nats
+  namespace: kyma-system
+  uid: "42"
+  generation: 2
+  finalizers: [nats.operator.kyma-project.io/finalizer]
+spec:
+  cluster: {size: 3, shape: round}
+  jetStream:
+    fileStorage: {size: "0", storageClassName: default}
+    memStorage: {enabled: true, size: 1Gi}
+  logging: {debug: false, trace: false}
+  resources:
+    limits: {cpu: 500m, memory: 1Gi}
+    requests: {cpu: 40m, memory: 64Mi}
+  color: blue
+status:
+  state: Processing
+  conditions:
+  - {type: Available, status: "False", reason: Deploying, message: "", lastTransitionTime: "2026-06-01T00:00:00Z"}
+"#;
+
+#[test]
+fn a_resource_as_the_reference_stored_it_resolves() {
+    let stored: Nats = read(STORED).unwrap();
+    let cluster_facts = beside(deployed(volume(Bytes::gibi(20), None)));
+    let cluster = resolve(&stored, &cluster_facts, Spread::Hard).unwrap();
+    assert_eq!(cluster, resolved_in(&cluster_facts, "{}"));
+    assert_eq!(stored.status.unwrap().state, "Processing");
+}
+
+#[test]
+fn null_is_absent_and_so_is_no_spec_at_all() {
+    let head = "apiVersion: operator.kyma-project.io/v1alpha1\nkind: NATS\nmetadata: {name: eventing-nats}\n";
+    for spec in [
+        "",
+        "spec:",
+        "spec: {}",
+        "spec: {cluster: , jetStream: , logging: , resources: , labels: , annotations: }",
+        "spec: {cluster: {size: }, jetStream: {memStorage: , fileStorage: {enabled: , storageClassName: , size: }}}",
+        "spec: {jetStream: {memStorage: {enabled: , size: }}, logging: {debug: , trace: }}",
+        "spec: {labels: {a: }, annotations: {b: }}",
+    ] {
+        let read: Nats = read(&format!("{head}{spec}")).unwrap();
+        assert_eq!(read.spec, nats("{}").spec, "{spec}");
+    }
+    let partial: Nats = read(&format!("{head}spec: {{resources: {{limits: }}}}")).unwrap();
+    assert_eq!((partial.spec.resources.limits, partial.spec.resources.requests), (None, None));
+    for unreadable in ["spec: []", "spec: 1", "spec: {cluster: {size: three}}", "spec: {labels: {a: 1}}"] {
+        assert!(read::<Nats>(&format!("{head}{unreadable}")).is_err(), "{unreadable}");
+    }
+}
+
+#[test]
+fn what_was_read_is_written_as_it_was() {
+    let json = serde_json::to_value(nats("{jetStream: {fileStorage: {size: 2048Mi}}}").spec).unwrap();
+    assert_eq!(json["jetStream"]["fileStorage"]["size"], "2048Mi");
+    assert_eq!(
+        serde_json::from_value::<nats_manager_api::NatsSpec>(json.clone())
+            .map(|spec| serde_json::to_value(spec).unwrap())
+            .unwrap(),
+        json
+    );
+}

@@ -1,0 +1,195 @@
+//! JetStream API of the account of clients without credentials.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_nats::{
+    ConnectOptions, ServerAddr,
+    jetstream::{self, context::Context, response::Response},
+};
+use futures::TryStreamExt;
+use nats_manager_planner::snapshot::{DEFAULT_ACCOUNT, StreamId};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// The stream of Kyma Eventing. Without consumers it holds no data of users.
+pub const EVENTING_STREAM: &str = "sap";
+
+/// The longest time for one call, connection included.
+const LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_LIMIT: Duration = Duration::from_secs(4);
+
+/// Further names are counted only.
+const NAMES_KEPT: usize = 10;
+
+/// Streams and consumers that exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The number of streams.
+    pub streams: usize,
+    /// The first names, for messages.
+    pub names: Vec<String>,
+    /// A stream other than [`EVENTING_STREAM`] exists.
+    pub customer_stream: bool,
+    /// [`EVENTING_STREAM`] has a consumer.
+    pub consumer: bool,
+}
+
+/// The JetStream API did not answer, or refused. Anything may exist.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection to a server.
+    #[error("cannot connect to {address}: {cause}")]
+    Connect {
+        /// The address.
+        address: String,
+        /// The cause.
+        cause: async_nats::ConnectError,
+    },
+    /// The names of streams were not returned.
+    #[error("failed to list streams: {0}")]
+    ListStreams(String),
+    /// A stream was not returned.
+    #[error("failed to get stream {stream}: {cause}")]
+    GetStream {
+        /// The stream.
+        stream: &'static str,
+        /// The cause.
+        cause: String,
+    },
+    /// A leader did not step down.
+    #[error("failed to step down the leader of stream {stream}: {cause}")]
+    StepDown {
+        /// The stream.
+        stream: StreamId,
+        /// The cause.
+        cause: String,
+    },
+    /// The call took too long.
+    #[error("no answer of the JetStream API within {} s", LIMIT.as_secs())]
+    Timeout,
+}
+
+impl Inventory {
+    /// Returns whether no stream exists.
+    pub fn is_empty(&self) -> bool {
+        self.streams == 0
+    }
+
+    fn of(names: BTreeSet<String>) -> Self {
+        Self {
+            streams: names.len(),
+            customer_stream: names.iter().any(|name| name != EVENTING_STREAM),
+            names: names.into_iter().take(NAMES_KEPT).collect(),
+            consumer: false,
+        }
+    }
+}
+
+/// Returns the names of all streams, as the meta leader has them.
+pub async fn stream_names(address: &ServerAddr) -> Result<BTreeSet<String>, ClientError> {
+    with_client(address, list).await
+}
+
+/// Returns the inventory, as the meta leader has it.
+pub async fn inventory(address: &ServerAddr) -> Result<Inventory, ClientError> {
+    with_client(address, async |context| {
+        let inventory = Inventory::of(list(context).await?);
+        let consumer = !inventory.is_empty() && has_consumer(context).await?;
+        Ok(Inventory { consumer, ..inventory })
+    })
+    .await
+}
+
+/// Has streams of [`DEFAULT_ACCOUNT`] elect another leader among the replicas that are in sync. Requests all of them and
+/// returns the first error.
+pub async fn step_down(address: &ServerAddr, streams: &[StreamId]) -> Result<(), ClientError> {
+    with_client(address, async |context| {
+        let mut result = Ok(());
+        for stream in streams {
+            result = result.and(step_down_one(context, stream).await);
+        }
+        result
+    })
+    .await
+}
+
+async fn step_down_one(context: &Context, stream: &StreamId) -> Result<(), ClientError> {
+    let failed = |cause: String| ClientError::StepDown { stream: stream.clone(), cause };
+    if stream.account != DEFAULT_ACCOUNT {
+        return Err(failed("its account needs credentials".to_owned()));
+    }
+    let answer = context.request(format!("STREAM.LEADER.STEPDOWN.{}", stream.name), &json!({})).await;
+    match answer.map_err(|error| failed(error.to_string()))? {
+        Response::Ok::<Value>(_) => Ok(()),
+        Response::Err { error } => Err(failed(error.to_string())),
+    }
+}
+
+async fn with_client<T>(
+    address: &ServerAddr,
+    call: impl AsyncFnOnce(&Context) -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    let answer = async {
+        let client = connect(address).await?;
+        let answer = call(&jetstream::new(client.clone())).await;
+        // The connection ends with its last handle; draining only speeds that up.
+        let _ = client.drain().await;
+        answer
+    };
+    timeout(LIMIT, answer).await.unwrap_or(Err(ClientError::Timeout))
+}
+
+async fn connect(address: &ServerAddr) -> Result<async_nats::Client, ClientError> {
+    let connected = ConnectOptions::new()
+        .name("nats-manager")
+        .connection_timeout(REQUEST_LIMIT)
+        .request_timeout(Some(REQUEST_LIMIT))
+        .max_reconnects(1)
+        .connect(address.clone())
+        .await;
+    connected.map_err(|cause| ClientError::Connect { address: format!("{}:{}", address.host(), address.port()), cause })
+}
+
+async fn list(context: &Context) -> Result<BTreeSet<String>, ClientError> {
+    let names = context.stream_names().try_collect().await;
+    names.map_err(|error| ClientError::ListStreams(error.to_string()))
+}
+
+async fn has_consumer(context: &Context) -> Result<bool, ClientError> {
+    match context.get_stream(EVENTING_STREAM).await {
+        Ok(stream) => Ok(stream.cached_info().state.consumer_count > 0),
+        // It does not exist, or was deleted since it was listed.
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(ClientError::GetStream { stream: EVENTING_STREAM, cause: error.to_string() }),
+    }
+}
+
+fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {
+    use jetstream::{ErrorCode, context::GetStreamErrorKind};
+    matches!(error.kind(), GetStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inventory_counts_all_streams_and_names_the_first() {
+        let names = |names: &[&str]| Inventory::of(names.iter().map(|name| (*name).to_owned()).collect());
+        let expected = Inventory { streams: 1, names: vec!["sap".to_owned()], ..Inventory::default() };
+        assert_eq!(names(&["sap"]), expected);
+        assert!(names(&["sap", "orders"]).customer_stream);
+        assert!(names(&[]).is_empty() && !names(&[]).customer_stream);
+        let many = Inventory::of((0..15).map(|index| format!("s{index:02}")).collect());
+        assert_eq!((many.streams, many.names.len(), many.names[0].as_str()), (15, NAMES_KEPT, "s00"));
+    }
+
+    #[test]
+    fn calls_can_be_spawned() {
+        fn is_send<T: Send>(_: &T) {}
+        let address: ServerAddr = "nats://127.0.0.1:1".parse().unwrap();
+        is_send(&stream_names(&address));
+        is_send(&inventory(&address));
+        is_send(&step_down(&address, &[]));
+    }
+}

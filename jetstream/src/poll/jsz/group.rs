@@ -1,0 +1,83 @@
+//! Raft groups in `/jsz`.
+
+use nats_manager_planner::snapshot::{Peer, PeerId, RaftGroup};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::super::object::AtMost;
+
+/// The most peers of a group; there are at most 99 servers.
+const MOST_PEERS: usize = 256;
+
+/// The group of the meta leader or of a stream (`MetaClusterInfo`, `ClusterInfo`).
+#[derive(Deserialize)]
+pub(super) struct Cluster {
+    #[serde(default)]
+    leader: String,
+    /// Left out where there is no Raft node: the server then names itself as leader, whoever leads.
+    #[serde(default)]
+    raft_group: String,
+    #[serde(rename = "cluster_size")]
+    size: Option<u32>,
+    #[serde(default)]
+    replicas: AtMost<MOST_PEERS, Replica>,
+    /// A move that was requested (2.14.7 and later).
+    desired: Option<IgnoredAny>,
+}
+
+/// A peer (`PeerInfo`).
+#[derive(Debug, Deserialize)]
+struct Replica {
+    name: String,
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
+    #[serde(default)]
+    lag: u64,
+    #[serde(default)]
+    peer: String,
+    #[serde(default)]
+    pending: bool,
+}
+
+impl Cluster {
+    /// Returns whether a Raft node of the group runs on the server.
+    pub(super) fn has_node(&self) -> bool {
+        !self.raft_group.is_empty()
+    }
+
+    /// Returns whether a move was requested and is not complete.
+    pub(super) fn is_moving(&self) -> bool {
+        self.desired.is_some()
+    }
+}
+
+impl From<Cluster> for RaftGroup {
+    fn from(cluster: Cluster) -> Self {
+        Self {
+            leader: Some(cluster.leader).filter(|leader| !leader.is_empty()),
+            size: cluster.size,
+            peers: cluster.replicas.0.into_iter().map(Peer::from).collect(),
+        }
+    }
+}
+
+impl From<Replica> for Peer {
+    fn from(replica: Replica) -> Self {
+        let id = if replica.peer.is_empty() { id_in(&replica.name).unwrap_or_default() } else { &replica.peer };
+        Self {
+            id: PeerId(id.to_owned()),
+            current: replica.current,
+            offline: replica.offline,
+            lag: replica.lag,
+            pending: replica.pending,
+            name: replica.name,
+        }
+    }
+}
+
+/// Returns the id in a placeholder such as `Server name unknown at this time (peerID: yrzKKRBu)`.
+fn id_in(name: &str) -> Option<&str> {
+    let (_, rest) = name.split_once("(peerID: ")?;
+    rest.strip_suffix(')')
+}

@@ -1,0 +1,232 @@
+//! Streams that exist, over all servers and accounts.
+//!
+//! A server that gave no answer, has disabled JetStream, or is starting may hold anything: it is a gap, and never
+//! counts as empty. A server that starts opens its monitoring port first, then restores its streams, and joins the
+//! others last (`enableJetStream` of NATS 2.14.2): until then it may hold more than it shows.
+
+use std::collections::BTreeMap;
+
+use super::IssueKind;
+use crate::{
+    actual::Kind,
+    snapshot::{DEFAULT_ACCOUNT, JetStreamSnapshot, ServerSnapshot, StreamId},
+};
+
+/// Eventing's stream: it is created again when it is missing, so only its consumers are data of users.
+pub const EVENTING_STREAM: &str = "sap";
+
+/// The streams that servers show, and a server that may hold more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The streams.
+    pub streams: BTreeMap<StreamId, StreamSummary>,
+    /// What memory streams hold on the fullest server, in bytes.
+    pub memory_used: u64,
+    /// The first server that may hold more than it shows; `None` if the inventory is complete.
+    pub gap: Option<IssueKind>,
+}
+
+/// A stream over all its replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamSummary {
+    /// The configured number of replicas.
+    pub replicas: u32,
+    /// The messages are kept in memory.
+    pub in_memory: bool,
+    /// Bytes of the largest replica.
+    pub bytes: u64,
+    /// Number of consumers, as the server that knows most of them reports it.
+    pub consumers: u64,
+}
+
+impl Inventory {
+    /// Builds the inventory from the answers of the `expected` servers and of any others.
+    pub fn of(snapshot: &JetStreamSnapshot, expected: &[String]) -> Self {
+        let mut streams: BTreeMap<StreamId, StreamSummary> = BTreeMap::new();
+        for (_, replica) in snapshot.replicas() {
+            let stream = streams.entry(replica.stream.clone()).or_default();
+            stream.replicas = stream.replicas.max(replica.replicas);
+            stream.in_memory |= replica.in_memory;
+            stream.bytes = stream.bytes.max(replica.bytes);
+            stream.consumers = stream.consumers.max(replica.consumers);
+        }
+        let in_memory = |server: &ServerSnapshot| -> u64 {
+            server.streams.iter().filter(|replica| replica.in_memory).map(|replica| replica.bytes).sum()
+        };
+        Self {
+            streams,
+            memory_used: snapshot.answers().map(|(_, server)| in_memory(server)).max().unwrap_or(0),
+            gap: gap(snapshot, expected),
+        }
+    }
+
+    /// Returns whether there is a stream other than Eventing's.
+    pub fn has_customer_stream(&self) -> bool {
+        self.streams.keys().any(|stream| !is_eventing(stream))
+    }
+
+    /// Returns whether Eventing's stream has a consumer.
+    pub fn has_eventing_consumer(&self) -> bool {
+        self.streams.iter().any(|(stream, summary)| is_eventing(stream) && summary.consumers > 0)
+    }
+
+    /// Returns the highest configured number of replicas; 0 without streams.
+    pub fn highest_replicas(&self) -> u32 {
+        self.streams.values().map(|stream| stream.replicas).max().unwrap_or(0)
+    }
+
+    /// Returns whether a stream is kept in memory.
+    pub fn has_memory_stream(&self) -> bool {
+        self.streams.values().any(|stream| stream.in_memory)
+    }
+
+    /// Returns the largest streams on volumes, by the bytes of a replica, the largest first.
+    pub fn largest_streams(&self, count: usize) -> Vec<(&StreamId, u64)> {
+        let on_volumes = self.streams.iter().filter(|(_, stream)| !stream.in_memory);
+        let mut all: Vec<_> = on_volumes.map(|(id, stream)| (id, stream.bytes)).collect();
+        all.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(other.0)));
+        all.truncate(count);
+        all
+    }
+}
+
+/// Returns whether every server proves that it holds nothing. A server with a meta group has restored its streams, even
+/// while it waits for a leader; a standalone one has when its Pod is ready, which `is_ready` returns.
+pub fn is_empty(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: impl Fn(&str) -> bool) -> bool {
+    let is_empty = |server: &String| {
+        snapshot.answer(server).is_some_and(|answer| {
+            !answer.disabled && answer.streams.is_empty() && (answer.meta.is_some() || is_ready(server))
+        })
+    };
+    !expected.is_empty() && expected.iter().chain(snapshot.servers.keys()).all(is_empty)
+}
+
+/// Returns the first server that may hold more than it shows.
+fn gap(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<IssueKind> {
+    let kind = Kind::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
+    let knows_leader =
+        |answer: &ServerSnapshot| answer.meta.as_ref().map_or(kind == Kind::Standalone, |meta| meta.leader.is_some());
+    expected.iter().chain(snapshot.servers.keys()).find_map(|server| {
+        let name = || server.clone();
+        match snapshot.answer(server) {
+            None => Some(IssueKind::Unreachable { server: name() }),
+            Some(answer) if answer.disabled => Some(IssueKind::Disabled { server: name() }),
+            Some(answer) if !knows_leader(answer) => Some(IssueKind::Starting { server: name() }),
+            Some(_) => None,
+        }
+    })
+}
+
+fn is_eventing(stream: &StreamId) -> bool {
+    stream.account == DEFAULT_ACCOUNT && stream.name == EVENTING_STREAM
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{RaftGroup, StreamReplica, Unreachable};
+
+    fn stream(account: &str, name: &str, replicas: u32, bytes: u64, consumers: u64) -> StreamReplica {
+        StreamReplica { stream: StreamId::new(account, name), replicas, bytes, consumers, ..StreamReplica::default() }
+    }
+
+    fn group(leader: Option<&str>) -> RaftGroup {
+        RaftGroup { leader: leader.map(str::to_owned), ..RaftGroup::default() }
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|index| format!("n-{index}")).collect()
+    }
+
+    fn snapshot(servers: Vec<Result<ServerSnapshot, Unreachable>>) -> JetStreamSnapshot {
+        let servers = servers.into_iter().enumerate().map(|(index, server)| (format!("n-{index}"), server));
+        JetStreamSnapshot { servers: servers.collect(), ..JetStreamSnapshot::default() }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "one answer of several")]
+    fn with(streams: Vec<StreamReplica>) -> Result<ServerSnapshot, Unreachable> {
+        Ok(ServerSnapshot { streams, meta: Some(group(Some("n-0"))), ..ServerSnapshot::default() })
+    }
+
+    #[test]
+    fn inventory_has_the_streams_of_all_servers_and_accounts() {
+        let sap = |consumers| stream("$G", "sap", 3, 5, consumers);
+        for (what, one, other, customer, consumer, replicas) in [
+            ("nothing", vec![], vec![], false, false, 0),
+            ("Eventing's stream alone", vec![sap(0)], vec![sap(0)], false, false, 3),
+            ("with a consumer", vec![sap(0)], vec![sap(1)], false, true, 3),
+            ("another", vec![sap(0)], vec![stream("$G", "orders", 5, 1, 0)], true, false, 5),
+            ("the same name in another account", vec![stream("other", "sap", 1, 1, 1)], vec![], true, false, 1),
+        ] {
+            let all = Inventory::of(&snapshot(vec![with(one), with(other)]), &names(2));
+            assert_eq!(all.gap, None, "{what}");
+            let found = (all.has_customer_stream(), all.has_eventing_consumer(), all.highest_replicas());
+            assert_eq!(found, (customer, consumer, replicas), "{what}");
+        }
+    }
+
+    #[test]
+    fn memory_streams_are_summed_per_server() {
+        let in_memory = |name: &str, bytes| StreamReplica { in_memory: true, ..stream("$G", name, 1, bytes, 0) };
+        let one = with(vec![in_memory("a", 3), in_memory("b", 4), stream("$G", "c", 1, 100, 0)]);
+        let all = Inventory::of(&snapshot(vec![one, with(vec![in_memory("a", 5)])]), &names(2));
+        assert_eq!((all.memory_used, all.has_memory_stream()), (7, true));
+        assert_eq!(all.largest_streams(3), [(&StreamId::new("$G", "c"), 100)]);
+    }
+
+    #[test]
+    fn server_that_may_hold_more_is_a_gap() {
+        let changed = |change: fn(&mut ServerSnapshot)| {
+            let mut server = with(vec![]).unwrap();
+            change(&mut server);
+            Ok(server)
+        };
+        let silent = || Err(Unreachable("no route".to_owned()));
+        for (cause, snapshot) in [
+            ("n-1 is unreachable", snapshot(vec![with(vec![]), silent(), with(vec![])])),
+            ("n-2 is unreachable", snapshot(vec![with(vec![]), with(vec![])])),
+            (
+                "n-1 has disabled JetStream",
+                snapshot(vec![with(vec![]), changed(|server| server.disabled = true), with(vec![])]),
+            ),
+            ("n-1 is starting", snapshot(vec![with(vec![]), changed(|server| server.meta = None), with(vec![])])),
+            (
+                "n-1 is starting",
+                snapshot(vec![with(vec![]), changed(|server| server.meta = Some(RaftGroup::default())), with(vec![])]),
+            ),
+        ] {
+            let gap = Inventory::of(&snapshot, &names(3)).gap.unwrap().to_string();
+            assert!(gap.starts_with(cause), "{gap}");
+        }
+        let standalone = snapshot(vec![changed(|server| server.meta = None)]);
+        assert_eq!(Inventory::of(&standalone, &names(1)), Inventory::default());
+        let partial = snapshot(vec![with(vec![stream("other", "orders", 1, 1, 0)]), silent()]);
+        assert!(Inventory::of(&partial, &names(2)).has_customer_stream(), "what is shown is held");
+    }
+
+    #[test]
+    fn servers_are_empty_once_their_streams_are_restored() {
+        let two = |meta: Option<RaftGroup>, streams| {
+            let first = ServerSnapshot { meta, streams, ..ServerSnapshot::default() };
+            let second = ServerSnapshot { meta: Some(group(None)), ..ServerSnapshot::default() };
+            snapshot(vec![Ok(first), Ok(second)])
+        };
+        let orders = || vec![stream("$G", "orders", 1, 1, 0)];
+        for (expected, what, snapshot, is_ready) in [
+            (true, "one is standalone, and the other waits for it", two(None, vec![]), true),
+            (false, "one starts", two(None, vec![]), false),
+            (true, "both wait for a leader", two(Some(group(None)), vec![]), false),
+            (false, "there is a stream", two(None, orders()), true),
+        ] {
+            assert_eq!(is_empty(&snapshot, &names(2), |_| is_ready), expected, "{what}");
+        }
+        assert!(!is_empty(&two(Some(group(None)), vec![]), &names(3), |_| true), "one is missing");
+    }
+
+    #[test]
+    fn largest_streams_come_first() {
+        let one = with(vec![stream("$G", "a", 3, 5, 0), stream("$G", "b", 1, 7, 0)]);
+        let all = Inventory::of(&snapshot(vec![one, with(vec![stream("$G", "a", 3, 9, 0)])]), &names(2));
+        assert_eq!(all.largest_streams(1), [(&StreamId::new("$G", "a"), 9)]);
+    }
+}

@@ -1,0 +1,212 @@
+//! Whether JetStream has a quorum: a majority of the meta group that agrees on a leader.
+//!
+//! Of a server that gave no answer nothing is known: it may serve, or be gone. A quorum is therefore proven, disproven
+//! or unknown. With NATS 2.14.2 a dead leader's name stays with its followers for up to 10 s.
+
+use std::time::Duration;
+
+use super::{Assessment, IssueKind};
+use crate::{
+    actual::Kind,
+    snapshot::{JetStreamSnapshot, RaftGroup, ServerSnapshot},
+    time::Time,
+};
+
+/// What the answers of the servers prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quorum {
+    /// Clients can publish.
+    Present,
+    /// Clients cannot publish.
+    Lost,
+    /// Servers that gave no answer, and whose Pods are ready, may form one.
+    Unknown,
+}
+
+/// Returns what the answers prove. `expected` are the servers that the configuration was built for, and `is_ready`
+/// returns whether the Pod of a server is ready.
+pub fn quorum(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: impl Fn(&str) -> bool) -> Quorum {
+    let kind = Kind::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
+    let size = counted(snapshot, expected);
+    if following(snapshot, kind) > size / 2 || is_led(snapshot) {
+        return Quorum::Present;
+    }
+    let silent = expected.iter().filter(|server| snapshot.answer(server).is_none());
+    let may_serve = silent.filter(|server| is_ready(server)).count();
+    if may_serve > size / 2 { Quorum::Unknown } else { Quorum::Lost }
+}
+
+/// Returns since when no server can be reached; `None` if one answers. Pods may be ready all the same.
+pub fn blind_since(assessment: &Assessment) -> Option<Time> {
+    let snapshot = &assessment.snapshot;
+    if snapshot.answers().next().is_some() {
+        return None;
+    }
+    let unreachable = assessment.issues.iter().filter(|issue| matches!(issue.kind, IssueKind::Unreachable { .. }));
+    unreachable.map(|issue| issue.since).max()
+}
+
+/// Returns since when the majority of the `expected` servers has been away, or no meta leader has been there: the
+/// earlier of both. `None` if neither is so.
+pub fn quorum_lost_since(assessment: &Assessment, expected: &[String]) -> Option<Time> {
+    let leaderless = assessment.since(|issue| *issue == IssueKind::NoMetaLeader);
+    let mut away: Vec<Time> = assessment
+        .issues
+        .iter()
+        .filter(|issue| match &issue.kind {
+            IssueKind::Unreachable { server } | IssueKind::Disabled { server } | IssueKind::Starting { server } => {
+                expected.contains(server)
+            }
+            _ => false,
+        })
+        .map(|issue| issue.since)
+        .collect();
+    away.sort_unstable();
+    // So many may be away: with the next one the majority is.
+    let tolerated = expected.len().saturating_sub(expected.len() / 2 + 1);
+    let majority = away.get(tolerated).copied();
+    leaderless.into_iter().chain(majority).min()
+}
+
+/// Returns whether an issue has lasted.
+pub fn has_lasted(since: Option<Time>, now: Time, duration: Duration) -> bool {
+    since.is_some_and(|since| now.since(since) >= duration)
+}
+
+fn enabled(snapshot: &JetStreamSnapshot) -> impl Iterator<Item = (&str, &ServerSnapshot)> {
+    snapshot.answers().filter(|(_, server)| !server.disabled)
+}
+
+/// The number of servers that JetStream counts. While a cluster grows it counts fewer than are expected.
+fn counted(snapshot: &JetStreamSnapshot, expected: &[String]) -> usize {
+    let sizes = enabled(snapshot).filter_map(|(_, server)| server.meta.as_ref()?.size);
+    sizes.max().map_or(expected.len(), |size| expected.len().min(size as usize))
+}
+
+/// The number of answering servers that know a meta leader, or need none.
+fn following(snapshot: &JetStreamSnapshot, kind: Kind) -> usize {
+    let follows =
+        |server: &ServerSnapshot| server.meta.as_ref().map_or(kind == Kind::Standalone, |meta| meta.leader.is_some());
+    enabled(snapshot).filter(|(_, server)| follows(server)).count()
+}
+
+/// Returns whether one answer alone proves a leader with a majority: a follower names another server as the leader, or
+/// the leader reports a majority in sync. An old leader without followers reports none.
+fn is_led(snapshot: &JetStreamSnapshot) -> bool {
+    enabled(snapshot).any(|(name, server)| match server.meta.as_ref() {
+        Some(RaftGroup { leader: Some(leader), .. }) if leader != name => true,
+        Some(meta) if meta.leader.is_some() => {
+            let in_sync = meta.peers.iter().filter(|peer| peer.current && !peer.offline).count();
+            let size = meta.size.map_or(meta.peers.len() + 1, |size| size as usize);
+            in_sync + 1 > size / 2 && size > 1
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        actual::{ActualState, StatefulSetState},
+        snapshot::{Peer, Unreachable},
+    };
+
+    const SERVERS: [&str; 3] = ["n-0", "n-1", "n-2"];
+
+    /// What a server answers.
+    #[derive(Clone, Copy)]
+    enum Answer {
+        Leads { in_sync: usize },
+        Follows(&'static str),
+        KnowsNoLeader,
+        Disabled,
+        Standalone,
+        None,
+    }
+
+    fn server(answer: Answer) -> Result<ServerSnapshot, Unreachable> {
+        let group = |leader: Option<&str>, peers| {
+            let meta = RaftGroup { leader: leader.map(str::to_owned), size: Some(3), peers };
+            Ok(ServerSnapshot { meta: Some(meta), ..ServerSnapshot::default() })
+        };
+        match answer {
+            Answer::Leads { in_sync } => {
+                let peer = |index| Peer { current: index < in_sync, ..Peer::default() };
+                group(Some("n-0"), (0..2).map(peer).collect())
+            }
+            Answer::Follows(leader) => group(Some(leader), Vec::new()),
+            Answer::KnowsNoLeader => group(None, Vec::new()),
+            Answer::Disabled => Ok(ServerSnapshot { disabled: true, ..ServerSnapshot::default() }),
+            Answer::Standalone => Ok(ServerSnapshot::default()),
+            Answer::None => Err(Unreachable("no route".to_owned())),
+        }
+    }
+
+    fn snapshot(answers: &[Answer]) -> JetStreamSnapshot {
+        let servers = SERVERS.iter().zip(answers).map(|(name, answer)| ((*name).to_owned(), server(*answer)));
+        JetStreamSnapshot { servers: servers.collect(), ..JetStreamSnapshot::default() }
+    }
+
+    #[test]
+    fn quorum_is_proven_disproven_or_unknown() {
+        use Answer::{Disabled, Follows, KnowsNoLeader, Leads, None, Standalone};
+        use Quorum::{Lost, Present, Unknown};
+        for (what, answers, ready, expected) in [
+            ("all follow", vec![Leads { in_sync: 2 }, Follows("n-0"), Follows("n-0")], 3, Present),
+            ("one is away", vec![Leads { in_sync: 1 }, Follows("n-0"), None], 2, Present),
+            ("a follower names a leader that is not reached", vec![None, Follows("n-0"), None], 1, Present),
+            ("a leader reports a follower that is not reached", vec![Leads { in_sync: 1 }, None, None], 1, Present),
+            ("an old leader is alone", vec![Leads { in_sync: 0 }, None, None], 1, Lost),
+            ("a server is alone, and the others may serve", vec![KnowsNoLeader, None, None], 3, Unknown),
+            ("none knows a leader", vec![KnowsNoLeader, KnowsNoLeader, KnowsNoLeader], 3, Lost),
+            ("two are disabled", vec![KnowsNoLeader, Disabled, Disabled], 3, Lost),
+            ("none is reached, and all are ready", vec![None, None, None], 3, Unknown),
+            ("none is reached, and one is ready", vec![None, None, None], 1, Lost),
+            ("none is reached, and none is ready", vec![None, None, None], 0, Lost),
+            ("standalone servers are no cluster", vec![Standalone, Standalone, Standalone], 3, Lost),
+            ("a standalone server", vec![Standalone], 1, Present),
+            ("a standalone server that is not ready", vec![None], 0, Lost),
+            ("a standalone server that is not reached", vec![None], 1, Unknown),
+            ("two standalone servers", vec![Standalone, Standalone], 2, Present),
+        ] {
+            let expected_servers: Vec<String> = SERVERS.iter().take(answers.len()).map(ToString::to_string).collect();
+            let is_ready = |server: &str| SERVERS.iter().take(ready).any(|name| *name == server);
+            assert_eq!(quorum(&snapshot(&answers), &expected_servers, is_ready), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn new_servers_are_counted_once_they_are_in_the_meta_group() {
+        let seven: Vec<String> = (0..7).map(|ordinal| format!("n-{ordinal}")).collect();
+        let three = snapshot(&[Answer::Leads { in_sync: 0 }, Answer::Follows("n-0"), Answer::KnowsNoLeader]);
+        assert_eq!(quorum(&three, &seven, |_| false), Quorum::Present);
+    }
+
+    #[test]
+    fn loss_begins_when_the_majority_is_away() {
+        let set = StatefulSetState { replicas: 3, ..StatefulSetState::default() };
+        let actual = ActualState { name: "n".to_owned(), stateful_set: Some(set), ..ActualState::default() };
+        let polls = [
+            [Answer::Leads { in_sync: 2 }, Answer::Follows("n-0"), Answer::Follows("n-0")],
+            [Answer::Leads { in_sync: 1 }, Answer::Follows("n-0"), Answer::None],
+            [Answer::KnowsNoLeader, Answer::None, Answer::None],
+            [Answer::None, Answer::None, Answer::None],
+            [Answer::Leads { in_sync: 1 }, Answer::Follows("n-0"), Answer::None],
+        ];
+        let at = |second: i64| Time::from_millis(second * 1000);
+        let mut last: Option<Assessment> = None;
+        let mut found = Vec::new();
+        for (second, answers) in (1..).zip(&polls) {
+            let snapshot = JetStreamSnapshot { taken_at: at(second), ..snapshot(answers) };
+            let assessment = Assessment::next(last.as_ref(), Arc::new(snapshot), &actual);
+            found.push((quorum_lost_since(&assessment, &actual.expected_servers()), blind_since(&assessment)));
+            last = Some(assessment);
+        }
+        assert_eq!(found, [(None, None), (None, None), (Some(at(3)), None), (Some(at(3)), Some(at(4))), (None, None)]);
+        assert!(has_lasted(Some(at(3)), at(33), Duration::from_secs(30)));
+        assert!(!has_lasted(Some(at(3)), at(32), Duration::from_secs(30)) && !has_lasted(None, at(99), Duration::ZERO));
+    }
+}

@@ -1,0 +1,76 @@
+//! The end of a resource: the deletion guard, then the StatefulSet, the PVCs, the other children and the finalizer.
+
+mod delete;
+mod guard;
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use nats_manager_api::{ConditionType, NamespacedName, Nats};
+
+pub(super) use delete::DeleteError;
+
+use super::{
+    context::{Context, Done, ReconcileError, retry_after},
+    finalizer,
+    memory::Memory,
+    observe::observe,
+    ownership::Owner,
+    reconcile::keep,
+    status::Reconciled,
+};
+use crate::telemetry;
+use guard::Decision;
+
+/// Deletes the data and removes the finalizer, unless that would lose data: then the cluster is kept, so that JetStream
+/// can still be asked.
+pub(super) async fn tear_down(
+    mut nats: Arc<Nats>,
+    id: &NamespacedName,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Done, ReconcileError> {
+    let outcome = match end(&mut nats, id, context, memory).await {
+        Ok(Decision::Delete) => {
+            context.metrics.set_nats_nodes(0);
+            context.metrics.forget_jetstream();
+            context.metrics.set_availability_zones_used(0);
+            context.metrics.set_state(None);
+            *memory = Memory::default();
+            return Ok(Done::done());
+        }
+        Ok(Decision::Blocked(reason)) => Reconciled::DeletionBlocked { reason },
+        Err(error) => {
+            let outcome = Reconciled::DeletionFailed { cause: error.to_string() };
+            context.report_error(&error, &nats, &outcome).await;
+            return Err(error);
+        }
+    };
+    let nats = context.report.status(&nats, &outcome).await.map_err(ReconcileError::status)?;
+    context.show_state(&nats);
+    if let Err(error) = keep(&nats, id, context, memory).await {
+        tracing::warn!(%error, "failed to keep the cluster while its deletion is blocked");
+    }
+    Ok(Done::after(retry_after(&nats, ConditionType::Deleted), telemetry::Outcome::Held))
+}
+
+async fn end(
+    nats: &mut Arc<Nats>,
+    id: &NamespacedName,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Decision, ReconcileError> {
+    let client = &context.client;
+    let observed = observe(&context.watches, id, nats);
+    *nats = context.report.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
+    let decision = guard::decide(context, memory, nats, id, &observed).await?;
+    if decision == Decision::Delete {
+        *nats = context.report.status(nats, &Reconciled::Deleting).await.map_err(ReconcileError::status)?;
+        let uid = nats.uid().unwrap_or_default();
+        let owner = Owner { id, uid: &uid };
+        delete::delete_data(client, &owner).await?;
+        delete::delete_children(client, &owner, &observed.live).await?;
+        finalizer::take_off(nats, context).await?;
+    }
+    Ok(decision)
+}

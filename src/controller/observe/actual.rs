@@ -1,0 +1,209 @@
+//! From the watch caches to the actual state that the plan is made of.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    apps::v1::{StatefulSet, StatefulSetStatus},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod},
+};
+use kube::ResourceExt;
+use nats_manager_api::{Amount, Bytes, NamespacedName, naming};
+use nats_manager_planner::{
+    Time,
+    actual::{ActualState, ConfigKey, Counts, LiveConfig, MAX_SERVERS, PvcState, StatefulSetState},
+    snapshot::PeerId,
+};
+
+use super::pods::{NATS_CONTAINER, pod_state};
+use crate::controller::{
+    build::{CONFIG_FOLDER, config_file, routes_in},
+    pvcs,
+};
+
+/// The objects that the actual state is read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Objects<'a> {
+    pub(super) stateful_set: Option<&'a StatefulSet>,
+    pub(super) config_map: Option<&'a ConfigMap>,
+    pub(super) pods: &'a [std::sync::Arc<Pod>],
+    pub(super) pvcs: &'a [std::sync::Arc<PersistentVolumeClaim>],
+}
+
+/// Returns the actual state. `recorded_members` and `servers_started` are from the status.
+pub(super) fn actual_state(
+    id: &NamespacedName,
+    objects: &Objects<'_>,
+    recorded_members: Option<u32>,
+    servers_started: Option<bool>,
+) -> ActualState {
+    let annotated = objects.stateful_set.and_then(|set| annotation(set, naming::SIZE)?.parse().ok());
+    ActualState {
+        name: id.name.clone(),
+        stateful_set: objects.stateful_set.and_then(stateful_set_state),
+        pods: objects.pods.iter().map(|pod| pod_state(pod, &id.name)).collect(),
+        pvcs: objects.pvcs.iter().filter_map(|pvc| pvc_state(pvc, id)).collect(),
+        config: objects.config_map.map(live_config),
+        // The annotation is written together with the replicas.
+        members: annotated.filter(|members| (1..=MAX_SERVERS).contains(members)).or(recorded_members),
+        servers_started,
+    }
+}
+
+/// Returns the peers that were removed from the meta group, and when.
+pub(super) fn removed_peers(id: &NamespacedName, stateful_set: Option<&StatefulSet>) -> BTreeMap<PeerId, Time> {
+    let Some(set) = stateful_set else { return BTreeMap::new() };
+    if let Some(peers) = annotation(set, naming::REMOVED_PEERS) {
+        let pairs = peers.split(',').filter_map(|pair| pair.split_once('='));
+        return pairs.filter_map(|(id, at)| Some((PeerId(id.to_owned()), seconds(at)?))).collect();
+    }
+    // An earlier version noted one time for all that it had removed.
+    let Some(at) = annotation(set, naming::SERVERS_REMOVED_AT).and_then(seconds) else { return BTreeMap::new() };
+    let remaining = set.spec.as_ref().and_then(|spec| u32::try_from(spec.replicas?).ok()).unwrap_or(0);
+    (remaining..MAX_SERVERS).map(|ordinal| (PeerId::of(&id.server(ordinal)), at)).collect()
+}
+
+fn seconds(text: &str) -> Option<Time> {
+    Some(Time::from_millis(text.parse::<i64>().ok()?.checked_mul(1000)?))
+}
+
+fn annotation<'a>(set: &'a StatefulSet, key: &str) -> Option<&'a str> {
+    set.annotations().get(key).map(String::as_str)
+}
+
+fn stateful_set_state(set: &StatefulSet) -> Option<StatefulSetState> {
+    let spec = set.spec.as_ref()?;
+    let status = set.status.clone().unwrap_or_default();
+    let replicas = spec.replicas.map_or(1, |replicas| u32::try_from(replicas).unwrap_or(0));
+    let strategy = spec.update_strategy.as_ref();
+    let is_on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+    let partition = strategy.and_then(|strategy| strategy.rolling_update.as_ref()?.partition);
+    let partition = partition.and_then(|partition| u32::try_from(partition).ok()).unwrap_or(0);
+    Some(StatefulSetState {
+        resource_version: set.resource_version(),
+        replicas,
+        partition: if is_on_delete { replicas } else { partition },
+        template_hash: annotation(set, naming::TEMPLATE_HASH).map(str::to_owned),
+        config_key: config_key(set),
+        memory_store: annotation(set, naming::MEMORY_STORE).and_then(|bytes| bytes.parse().ok()),
+        is_observed: status.observed_generation >= set.metadata.generation,
+        counts: counts(&status),
+        current_revision: status.current_revision,
+        update_revision: status.update_revision,
+    })
+}
+
+fn counts(status: &StatefulSetStatus) -> Counts {
+    let count = |count: i32| u32::try_from(count).unwrap_or(0);
+    Counts {
+        present: count(status.replicas),
+        updated: count(status.updated_replicas.unwrap_or(0)),
+        ready: count(status.ready_replicas.unwrap_or(0)),
+    }
+}
+
+/// Returns the key that the servers' command names.
+fn config_key(set: &StatefulSet) -> ConfigKey {
+    let pod = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let server = pod.and_then(|pod| pod.containers.iter().find(|container| container.name == NATS_CONTAINER));
+    let command = server.and_then(|server| server.command.as_ref());
+    let formed = format!("{CONFIG_FOLDER}/{}", config_file(ConfigKey::Clustered));
+    let is_formed = command.is_some_and(|command| command.contains(&formed));
+    if is_formed { ConfigKey::Clustered } else { ConfigKey::Main }
+}
+
+fn live_config(config_map: &ConfigMap) -> LiveConfig {
+    let routes = |key| {
+        let text = config_map.data.as_ref()?.get(config_file(key))?;
+        Some(routes_in(text))
+    };
+    LiveConfig { main_routes: routes(ConfigKey::Main), clustered_routes: routes(ConfigKey::Clustered) }
+}
+
+fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcState> {
+    Some(PvcState {
+        ordinal: pvcs::ordinal(pvc, id)?,
+        uid: pvc.uid().unwrap_or_default(),
+        size: requested_size(pvc).map_or(0, Bytes::get),
+        terminating: pvc.metadata.deletion_timestamp.is_some(),
+    })
+}
+
+/// Returns the size that a PVC requests.
+pub(super) fn requested_size(pvc: &PersistentVolumeClaim) -> Option<Bytes> {
+    let storage = pvc.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")?;
+    Amount::parse(&storage.0).ok()?.bytes_rounded_up()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn set(spec: serde_json::Value, annotations: serde_json::Value) -> StatefulSet {
+        let mut set = json!({
+            "metadata": {"name": "n", "generation": 2, "resourceVersion": "7", "annotations": annotations},
+            "spec": {"replicas": 3, "selector": {}, "serviceName": "n", "template": {}},
+            "status": {"replicas": 3, "updatedReplicas": 1, "readyReplicas": 2, "observedGeneration": 2},
+        });
+        for (field, value) in spec.as_object().unwrap() {
+            set["spec"][field] = value.clone();
+        }
+        serde_json::from_value(set).unwrap()
+    }
+
+    #[test]
+    fn partition_of_a_stateful_set_that_updates_on_delete_is_closed() {
+        for (expected, strategy) in [
+            (1, json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}})),
+            (0, json!({"type": "RollingUpdate"})),
+            (3, json!({"type": "OnDelete"})),
+        ] {
+            let state = stateful_set_state(&set(json!({"updateStrategy": strategy}), json!({}))).unwrap();
+            assert_eq!((state.partition, state.replicas, state.is_observed), (expected, 3, true));
+        }
+    }
+
+    #[test]
+    fn config_key_is_the_one_that_the_command_names() {
+        for (expected, file) in [
+            (ConfigKey::Main, "/etc/nats-config/nats.conf"),
+            (ConfigKey::Clustered, "/etc/nats-config/nats-cluster.conf"),
+        ] {
+            let container = json!({"name": "nats", "command": ["nats-server", "--config", file]});
+            let set = set(json!({"template": {"spec": {"containers": [container]}}}), json!({}));
+            assert_eq!(stateful_set_state(&set).unwrap().config_key, expected);
+        }
+    }
+
+    #[test]
+    fn membership_is_the_annotation_unless_it_is_impossible() {
+        let id = NamespacedName::new("kyma-system", "n");
+        for (expected, annotation) in [(5, "5"), (4, "4000000000"), (4, "0"), (4, "x")] {
+            let set = set(json!({}), json!({naming::SIZE: annotation}));
+            let objects = Objects { stateful_set: Some(&set), config_map: None, pods: &[], pvcs: &[] };
+            assert_eq!(actual_state(&id, &objects, Some(4), None).members, Some(expected), "{annotation}");
+        }
+    }
+
+    #[test]
+    fn removed_peers_are_read_in_both_spellings() {
+        let id = NamespacedName::new("kyma-system", "n");
+        let new = set(json!({}), json!({naming::REMOVED_PEERS: "abc=5,def=7"}));
+        let expected = [("abc", 5_000), ("def", 7_000)].map(|(id, at)| (PeerId(id.to_owned()), Time::from_millis(at)));
+        assert_eq!(removed_peers(&id, Some(&new)), expected.into());
+        let old = removed_peers(&id, Some(&set(json!({}), json!({naming::SERVERS_REMOVED_AT: "5"}))));
+        assert_eq!(old.get(&PeerId::of("n-3")), Some(&Time::from_millis(5_000)));
+        assert_eq!(old.get(&PeerId::of("n-2")), None);
+    }
+
+    #[test]
+    fn kind_of_a_configuration_is_its_cluster_block() {
+        let clustered =
+            "port: 4222\n\ncluster {\n  routes: [\n    \"nats://n-0.n:6222\"\n    \"nats://n-1.n:6222\"\n  ]\n}\n";
+        for (expected, text) in
+            [(2, clustered), (1, "cluster: {"), (1, "  cluster = { name: a }"), (0, "# cluster {"), (0, "")]
+        {
+            assert_eq!(routes_in(text), expected, "{text}");
+        }
+    }
+}

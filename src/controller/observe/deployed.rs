@@ -1,0 +1,100 @@
+//! What is deployed, as far as it limits the spec: from the StatefulSet, or else the PVCs.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use kube::ResourceExt;
+use nats_manager_api::{Bytes, Deployed, FileStore, Spread, naming, rules::MAX_SIZE};
+
+use super::actual::requested_size;
+
+/// Returns what a StatefulSet deploys. `None` for one that was scaled to nothing: its PVCs tell more.
+pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
+    let spec = stateful_set.spec.as_ref()?;
+    let file_store = match spec.volume_claim_templates.as_ref().and_then(|templates| templates.first()) {
+        Some(template) => FileStore::Volume { size: requested_size(template)?, class: class(template) },
+        None => FileStore::MemoryOnly,
+    };
+    let annotation = |key| stateful_set.annotations().get(key).map(String::as_str);
+    let recorded = annotation(naming::SIZE).and_then(|size| size.parse().ok()).and_then(possible);
+    let size = recorded.or_else(|| u32::try_from(spec.replicas?).ok().and_then(possible))?;
+    let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
+    let bytes = |text: &str| text.parse().ok().map(Bytes::new);
+    Some(Deployed {
+        size,
+        file_store,
+        spread: Spread::parse(annotation(naming::SPREAD)),
+        memory_store: annotation(naming::MEMORY_STORE).and_then(bytes),
+        restarted_for_memory_store: pod_annotation(naming::RESTARTED_FOR_MEMORY_STORE).and_then(|text| bytes(text)),
+    })
+}
+
+/// Returns what the PVCs of a cluster whose StatefulSet is gone were made for. The smallest decides: the store limit
+/// must fit each of them. PVCs that are terminating belong to an earlier resource.
+pub(super) fn by_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<Deployed> {
+    let kept = || pvcs.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none());
+    let smallest = kept().filter_map(|pvc| Some((requested_size(pvc)?, class(pvc)))).min_by_key(|(size, _)| *size)?;
+    Some(Deployed {
+        size: u32::try_from(kept().count()).ok().and_then(possible)?,
+        file_store: FileStore::Volume { size: smallest.0, class: smallest.1 },
+        spread: Spread::Soft,
+        memory_store: None,
+        restarted_for_memory_store: None,
+    })
+}
+
+fn class(pvc: &PersistentVolumeClaim) -> Option<String> {
+    pvc.spec.as_ref()?.storage_class_name.clone()
+}
+
+/// Returns a number of servers that there may be.
+fn possible(size: u32) -> Option<u32> {
+    (1..=MAX_SIZE).contains(&i64::from(size)).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pvc(name: &str, size: &str, terminating: bool) -> Arc<PersistentVolumeClaim> {
+        let mut metadata = json!({"name": name});
+        if terminating {
+            metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        let spec = json!({"resources": {"requests": {"storage": size}}, "storageClassName": "fast"});
+        Arc::new(serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap())
+    }
+
+    #[test]
+    fn impossible_size_annotation_is_ignored() {
+        let deployed = |replicas: i64, size: Option<&str>| {
+            let mut set = json!({
+                "metadata": {"annotations": {naming::SIZE: size}},
+                "spec": {"replicas": replicas, "selector": {}, "serviceName": "n", "template": {}},
+            });
+            set["metadata"]["annotations"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            by_stateful_set(&serde_json::from_value(set).unwrap()).map(|deployed| deployed.size)
+        };
+        for (replicas, size, expected) in [
+            (5, Some("3"), Some(3)),
+            (2_000_000_000, Some("3"), Some(3)),
+            (3, Some("4000000000"), Some(3)),
+            (3, Some("100"), Some(3)),
+            (3, Some("0"), Some(3)),
+            (99, None, Some(99)),
+            (100, None, None),
+            (0, None, None),
+        ] {
+            assert_eq!(deployed(replicas, size), expected, "{replicas} {size:?}");
+        }
+    }
+
+    #[test]
+    fn smallest_pvc_that_is_not_terminating_decides() {
+        let deployed = by_pvcs(&[pvc("a", "2Gi", false), pvc("b", "1Gi", false), pvc("c", "512Mi", true)]).unwrap();
+        let class = Some("fast".to_owned());
+        assert_eq!((deployed.size, deployed.file_store), (2, FileStore::Volume { size: Bytes::gibi(1), class }));
+        assert_eq!(by_pvcs(&[pvc("a", "1Gi", true)]), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! The first stage: what exists, as values, from the watch caches alone.
+
+mod actual;
+mod deployed;
+mod failed_create;
+mod pods;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::Time as KubernetesTime,
+};
+use kube::{ResourceExt, api::DynamicObject};
+use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
+use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
+
+pub(super) use self::{failed_create::failed_create, pods::pod_state};
+use super::watch::Watches;
+
+/// Everything that a reconcile decides upon.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The children as they are.
+    pub live: Live,
+    /// What the rules depend on.
+    pub cluster_facts: ClusterFacts,
+    /// What the plan depends on.
+    pub actual: ActualState,
+    /// Peers that were removed from the meta group, and when, as recorded.
+    pub removed: BTreeMap<PeerId, Time>,
+    /// The address of each Pod that has one, by name.
+    pub addresses: BTreeMap<String, IpAddr>,
+    /// The zone of each node.
+    pub node_zones: BTreeMap<String, Option<String>>,
+}
+
+/// The children, each as it is in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// The Secret with the system account.
+    pub secret: Option<Arc<Secret>>,
+    /// The ConfigMap with `nats.conf`.
+    pub config_map: Option<Arc<ConfigMap>>,
+    /// The headless Service.
+    pub service: Option<Arc<Service>>,
+    /// The servers.
+    pub stateful_set: Option<Arc<StatefulSet>>,
+    /// Their disruption budget.
+    pub pod_disruption_budget: Option<Arc<PodDisruptionBudget>>,
+    /// The DestinationRule; `None` where the cluster does not know the kind.
+    pub destination_rule: Option<Option<Arc<DynamicObject>>>,
+}
+
+/// Observes the cluster of one resource.
+pub fn observe(watches: &Watches, id: &NamespacedName, nats: &Nats) -> Observed {
+    let live = Live::cached(watches);
+    let pods = watches.pods.state();
+    let pvcs = watches.pvcs.state();
+    let mut cluster_facts = cached_surroundings(watches);
+    if cluster_facts.deployed.is_none() {
+        cluster_facts.deployed = deployed::by_pvcs(&pvcs);
+    }
+    let status = nats.status.as_ref();
+    let objects = actual::Objects {
+        stateful_set: live.stateful_set.as_deref(),
+        config_map: live.config_map.as_deref(),
+        pods: &pods,
+        pvcs: &pvcs,
+    };
+    let recorded_members = status.and_then(|status| status.members);
+    let started = servers_started(nats, &live, &pods, &pvcs);
+    let actual = actual::actual_state(id, &objects, recorded_members, started);
+    Observed {
+        actual,
+        removed: actual::removed_peers(id, live.stateful_set.as_deref()),
+        live,
+        cluster_facts,
+        addresses: pods.iter().filter_map(|pod| address(pod)).collect(),
+        node_zones: watches.zones.snapshot(),
+    }
+}
+
+/// What the caches say around the one resource: enough for the rules.
+pub fn cached_surroundings(watches: &Watches) -> ClusterFacts {
+    ClusterFacts {
+        provider: provider(watches.shoot_info.get().as_deref()),
+        deployed: watches.stateful_set.get().as_deref().and_then(deployed::by_stateful_set),
+        zones: Some(count_zones(watches.zones.snapshot().values())),
+        ..ClusterFacts::default()
+    }
+}
+
+/// Returns whether a server of the resource ever started, so that there may be data. PVCs that are older than the
+/// resource count as a start: its record began after them. No start is certain only from before the first one.
+fn servers_started(nats: &Nats, live: &Live, pods: &[Arc<Pod>], pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<bool> {
+    let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
+    let has_pod = pods.iter().any(|pod| pod_state(pod, &nats.name_any()).started);
+    let is_older = |time: Option<&KubernetesTime>| {
+        time.zip(nats.metadata.creation_timestamp.as_ref()).is_some_and(|(pvc, nats)| pvc.0 < nats.0)
+    };
+    let has_older_pvc = pvcs
+        .iter()
+        .filter(|pvc| pvc.metadata.deletion_timestamp.is_none())
+        .any(|pvc| is_older(pvc.metadata.creation_timestamp.as_ref()));
+    if has_pod || has_older_pvc {
+        return Some(true);
+    }
+    let is_new = live.stateful_set.is_none() && pvcs.is_empty();
+    recorded.or(is_new.then_some(false))
+}
+
+fn address(pod: &Pod) -> Option<(String, IpAddr)> {
+    Some((pod.name_any(), pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?))
+}
+
+impl Observed {
+    /// Returns how a cluster that does not exist yet is spread: strictly where there are three zones and no volumes from
+    /// before, which pin Pods to zones.
+    pub fn new_spread(&self) -> Spread {
+        let is_new = self.actual.stateful_set.is_none() && self.actual.pvcs.is_empty();
+        if is_new && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
+    }
+}
+
+impl Live {
+    fn cached(watches: &Watches) -> Self {
+        Self {
+            secret: watches.secret.get(),
+            config_map: watches.config_map.get(),
+            service: watches.service.get(),
+            stateful_set: watches.stateful_set.get(),
+            pod_disruption_budget: watches.pod_disruption_budget.get(),
+            destination_rule: watches.istio.is_installed().then(|| watches.istio.destination_rule.get()),
+        }
+    }
+}
+
+/// Returns the number of different zones.
+pub fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
+    zones.into_iter().flatten().collect::<BTreeSet<_>>().len()
+}
+
+fn provider(shoot_info: Option<&ConfigMap>) -> Provider {
+    shoot_info
+        .and_then(|info| info.data.as_ref()?.get("provider"))
+        .map_or(Provider::default(), |name| Provider::parse(name))
+}

@@ -1,0 +1,165 @@
+//! Pods of servers, as the plan needs them.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::{Resource, ResourceExt};
+use nats_manager_planner::{Time, actual::PodState};
+
+/// Label with the revision of the template (`apps/v1.ControllerRevisionHashLabelKey`).
+const REVISION_LABEL: &str = "controller-revision-hash";
+/// The NATS container of a Pod.
+pub(in crate::controller) const NATS_CONTAINER: &str = "nats";
+
+/// Reasons for which a container waits for good (`pkg/kubelet/images`, `pkg/kubelet/container`).
+const HOPELESS: [&str; 8] = [
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
+];
+
+/// The longest cause, in bytes.
+const LONGEST: usize = 200;
+
+/// Returns the state of a Pod of the StatefulSet with this name.
+pub(in crate::controller) fn pod_state(pod: &Pod, stateful_set: &str) -> PodState {
+    let statuses = || pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
+    let servers = || statuses().filter(|status| status.name == NATS_CONTAINER);
+    let name = pod.name_any();
+    let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    let ready = conditions.filter(|condition| condition.type_ == "Ready").next();
+    let ordinal = name.strip_prefix(stateful_set).and_then(|rest| rest.strip_prefix('-')?.parse().ok());
+    PodState {
+        uid: pod.uid().unwrap_or_default(),
+        ordinal,
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        revision: pod.labels().get(REVISION_LABEL).cloned(),
+        started: servers().any(has_started),
+        running: servers().any(|status| {
+            status.started == Some(true) && status.state.as_ref().is_some_and(|state| state.running.is_some())
+        }),
+        ready: ready.is_some_and(|condition| condition.status == "True"),
+        ready_changed: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| at(time.0)),
+        terminating: pod.meta().deletion_timestamp.as_ref().map(|time| requested(at(time.0), pod)),
+        broken: broken(pod),
+        stranded: is_stranded(pod),
+        name,
+    }
+}
+
+/// The deletion timestamp is when the grace period ends.
+fn requested(ends: Time, pod: &Pod) -> Time {
+    let grace = pod.meta().deletion_grace_period_seconds.unwrap_or_default();
+    Time::from_millis(ends.as_millis() - grace.saturating_mul(1000))
+}
+
+fn at(time: k8s_openapi::jiff::Timestamp) -> Time {
+    Time::from_millis(time.as_millisecond())
+}
+
+fn has_started(status: &ContainerStatus) -> bool {
+    let now = status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+    let before = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
+    now || before || status.restart_count > 0
+}
+
+/// Returns why the Pod cannot run: waiting does not help it, another template may.
+fn broken(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let mut causes = containers.filter_map(waiting_for_good).chain(unschedulable(pod));
+    causes.next().map(short)
+}
+
+fn waiting_for_good(status: &ContainerStatus) -> Option<String> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
+    // The kubelet's message has seconds and counts, and some reasons alternate.
+    let what = match reason {
+        "CrashLoopBackOff" => "crashes repeatedly; see kubectl logs",
+        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => "cannot pull its image",
+        _ => "cannot be started",
+    };
+    Some(format!("container {} {what} ({})", status.name, status.image))
+}
+
+fn unschedulable(pod: &Pod) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let scheduled =
+        conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    (scheduled.reason.as_deref() == Some("Unschedulable"))
+        .then(|| format!("no node accepts it: {}", scheduled.message.as_deref().unwrap_or_default()))
+}
+
+/// Another template has other resources; nothing else that the scheduler reports depends on it.
+fn is_stranded(pod: &Pod) -> bool {
+    let is_bound = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    !is_bound && unschedulable(pod).is_some_and(|cause| !cause.contains("Insufficient"))
+}
+
+fn short(mut cause: String) -> String {
+    cause.truncate(cause.floor_char_boundary(LONGEST));
+    cause
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn state(pod: serde_json::Value) -> PodState {
+        pod_state(&serde_json::from_value(pod).unwrap(), "n")
+    }
+
+    #[test]
+    fn pod_is_broken_when_waiting_does_not_help() {
+        let waiting = |reason: &str| {
+            json!({"containerStatuses": [{"name": "nats", "image": "n", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": "Back-off 10s"}}}]})
+        };
+        let scheduled = |reason: &str| json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/3 nodes"}]});
+        for (expected, status) in [
+            (Some("container nats cannot pull its image (n)"), waiting("ImagePullBackOff")),
+            (Some("container nats crashes repeatedly; see kubectl logs (n)"), waiting("CrashLoopBackOff")),
+            (None, waiting("ContainerCreating")),
+            (Some("no node accepts it: 0/3 nodes"), scheduled("Unschedulable")),
+            (None, scheduled("SchedulingGated")),
+            (None, json!({})),
+        ] {
+            let state = state(json!({"metadata": {"name": "n-0"}, "status": status}));
+            assert_eq!(state.broken.as_deref(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn server_runs_after_its_startup_probe() {
+        let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+        for (expected, started, container) in [
+            (true, true, running.clone()),
+            (false, false, running),
+            (false, true, json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+        ] {
+            let container = json!({"name": "nats", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                "started": started, "state": container});
+            let state = state(json!({"metadata": {"name": "n-0"}, "status": {"containerStatuses": [container]}}));
+            assert_eq!(state.running, expected);
+        }
+    }
+
+    #[test]
+    fn ordinal_is_of_the_stateful_set_only() {
+        for (name, ordinal) in [("n-0", Some(0)), ("n-12", Some(12)), ("n-box-2", None), ("m-0", None), ("n", None)] {
+            assert_eq!(state(json!({"metadata": {"name": name}})).ordinal, ordinal, "{name}");
+        }
+    }
+
+    #[test]
+    fn termination_begins_a_grace_period_before_the_deletion_timestamp() {
+        let metadata =
+            json!({"name": "n-0", "deletionTimestamp": "1970-01-01T00:10:00Z", "deletionGracePeriodSeconds": 150});
+        assert_eq!(state(json!({"metadata": metadata})).terminating, Some(Time::from_millis(450_000)));
+    }
+}

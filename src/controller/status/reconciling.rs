@@ -1,0 +1,156 @@
+//! The condition `Reconciling` and `status.operation`: the change in progress, its step, and what the step waits for.
+
+use std::time::Duration;
+
+use nats_manager_api::{ConditionType, OperationStatus, Reason, naming};
+use nats_manager_planner::plan::{Operation, OperationKind, Step};
+
+use super::{
+    Facts, text,
+    update::{Truth, Update, time, timestamp},
+};
+
+/// The first deployment names no single server before: its servers become ready one after the other.
+const SOON: Duration = Duration::from_secs(30);
+
+const KIND: ConditionType = ConditionType::Reconciling;
+
+impl Update<'_> {
+    pub(super) fn reconciling(&mut self, facts: &Facts<'_>) {
+        let operation = facts.plan.operation.as_ref().map(|operation| (operation, self.operation(operation, facts.action_failure)));
+        // Without an operation that may be since the watch caches disagree for a moment.
+        let is_undecided = operation.is_none() && !facts.plan.is_settled;
+        if !is_undecided {
+            self.status.operation = operation.as_ref().map(|(_, shown)| shown.clone());
+        }
+        match (facts.pods_not_created, operation) {
+            (Some(sentence), _) => self.not_created(sentence),
+            (None, Some((operation, shown))) => self.in_progress(operation.kind, operation.step, &shown),
+            (None, None) if is_undecided => self.processing(),
+            (None, None) => self.at_rest(facts),
+        }
+    }
+
+    fn not_created(&mut self, sentence: &str) {
+        let message = text::steady(self.old_message(KIND, Reason::FailedCreate), "", sentence);
+        if self.set(KIND, Truth::True, Reason::FailedCreate, &message) {
+            self.announce(true, Reason::FailedCreate, &message);
+        }
+    }
+
+    /// A new spec counts as in progress until it is known to be carried out. Else the condition stays.
+    fn processing(&mut self) {
+        let is_observed = self.old.observed_generation == Some(self.generation);
+        if !is_observed || self.old.condition(KIND).is_none() || self.was(KIND, Reason::FailedCreate) {
+            self.set(KIND, Truth::True, Reason::Processing, "The newest spec is being processed.");
+        }
+    }
+
+    fn at_rest(&mut self, facts: &Facts<'_>) {
+        if let Some(notice) = facts.reload_notice {
+            if self.set(KIND, Truth::True, Reason::ReloadPending, notice) {
+                self.announce(false, Reason::ReloadPending, notice);
+            }
+        } else if facts.force_rollout {
+            let message = forgotten_force(facts);
+            if self.set(KIND, Truth::False, Reason::RolloutForced, &message) {
+                self.announce(true, Reason::RolloutForced, &message);
+            }
+        } else {
+            self.not_reconciling();
+        }
+    }
+
+    pub(super) fn not_reconciling(&mut self) {
+        self.status.operation = None;
+        self.set(KIND, Truth::False, Reason::Idle, "No change is in progress.");
+    }
+
+    fn in_progress(&mut self, kind: OperationKind, step: Step, operation: &OperationStatus) {
+        let reason = reason(kind);
+        let message = message(kind, step, operation);
+        let is_begun = !self.was(KIND, reason);
+        self.set(KIND, Truth::True, reason, &message);
+        // The first deployment has the contract's event.
+        if is_begun && kind != OperationKind::Deployment {
+            self.announce(false, reason, &message);
+        }
+    }
+
+    /// The operation as the status shows it. What it waits for stays the same as long as it is one of the obstacles
+    /// that were named.
+    fn operation(&self, operation: &Operation, failure: Option<&str>) -> OperationStatus {
+        let type_ = format!("{:?}", operation.kind);
+        let old = self.old.operation.as_ref().filter(|old| old.type_ == type_);
+        let since = old.map_or_else(|| timestamp(self.now), |old| old.since.clone());
+        let is_new = self.now.since(time(&since)) < SOON;
+        let is_brief = operation.kind == OperationKind::Deployment && is_new;
+        let step = format!("{:?}", operation.step);
+        let server = operation.server.clone().filter(|_| !is_brief);
+        let same_step = old.filter(|old| old.step == step && old.server == server);
+        let waiting_for = failure.or(operation.waiting_for.as_deref()).filter(|_| !is_brief);
+        let waiting_for = waiting_for.map(|cause| {
+            let before = same_step.and_then(|old| old.waiting_for.as_deref());
+            text::still_named(before, cause).unwrap_or(cause).to_owned()
+        });
+        OperationStatus { type_, server, step, waiting_for, since }
+    }
+}
+
+fn reason(kind: OperationKind) -> Reason {
+    match kind {
+        OperationKind::Deployment => Reason::Deployment,
+        OperationKind::RollingUpdate => Reason::RollingUpdate,
+        OperationKind::ScaleUp => Reason::ScaleUp,
+        OperationKind::ScaleDown => Reason::ScaleDown,
+        OperationKind::FormCluster => Reason::FormCluster,
+        OperationKind::Repair => Reason::Repair,
+    }
+}
+
+/// "Rolling update: waiting to restart n-1: replica of stream sap on n-2 is not in sync".
+fn message(kind: OperationKind, step: Step, operation: &OperationStatus) -> String {
+    let change = match kind {
+        OperationKind::Deployment => "First deployment",
+        OperationKind::RollingUpdate => "Rolling update",
+        OperationKind::ScaleUp => "Scale-up",
+        OperationKind::ScaleDown => "Scale-down",
+        OperationKind::FormCluster => "Change from one server to a cluster",
+        OperationKind::Repair => "Repair",
+    };
+    let server = operation.server.as_deref().unwrap_or("servers");
+    let step = match (step, &operation.waiting_for) {
+        (Step::Wait, _) => match &operation.server {
+            Some(server) => format!("waiting before {server} is next"),
+            None => "waiting".to_owned(),
+        },
+        (Step::Create, None) => format!("creating {server}"),
+        (Step::Create, Some(_)) => format!("waiting for {server}"),
+        (Step::Restart, None) => format!("restarting {server}"),
+        (Step::Restart, Some(_)) => format!("waiting to restart {server}"),
+        (Step::Evacuate, None) => format!("moving replicas off {server}"),
+        (Step::Evacuate, Some(_)) => format!("waiting to move replicas off {server}"),
+        (Step::Stop, None) => format!("stopping {server}"),
+        (Step::Stop, Some(_)) => format!("waiting to stop {server}"),
+        (Step::RemovePeer, None) => format!("removing {server} from the meta group"),
+        (Step::RemovePeer, Some(_)) => format!("waiting to remove {server} from the meta group"),
+        (Step::DeletePvc, None) => format!("deleting the PVC of {server}"),
+        (Step::DeletePvc, Some(_)) => format!("waiting to delete the PVC of {server}"),
+        (Step::Reload, None) => format!("reloading the configuration of {server}"),
+        (Step::Reload, Some(_)) => format!("waiting to reload the configuration of {server}"),
+    };
+    match &operation.waiting_for {
+        Some(cause) => format!("{change}: {step}: {cause}"),
+        None => format!("{change}: {step}"),
+    }
+}
+
+fn forgotten_force(facts: &Facts<'_>) -> String {
+    format!(
+        "No change is in progress, and the annotation {0} is still set: the next rolling update would not wait for \
+         JetStream. Remove it: kubectl annotate nats {1} -n {2} {0}-",
+        naming::FORCE_ROLLOUT,
+        facts.id.name,
+        facts.id.namespace
+    )
+}
