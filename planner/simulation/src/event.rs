@@ -248,6 +248,7 @@ fn write_error(world: &mut World, server: ServerId, index: usize) {
 /// Everything goes, but PVCs wait for their Pods.
 fn recreate(world: &mut World, size: u32) {
     (world.kubernetes.set, world.kubernetes.config) = (None, None);
+    world.nats.leave_foreign(world.now);
     for server in 0..SERVERS {
         delete_pod(world, server);
         world.kubernetes.delete_pvc(server, None).ok();

@@ -103,6 +103,9 @@ impl Simulation {
     pub fn apply(&mut self, event: Event) {
         self.world.ledger.tell(self.world.now, || format!("EVENT {event:?}"));
         event.apply(&mut self.world, &mut self.manager.caches);
+        if matches!(event, Event::DeleteStatefulSet | Event::Recreate(_)) {
+            self.observing_since = self.world.now;
+        }
         self.world.sync_volumes();
     }
 

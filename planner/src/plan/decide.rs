@@ -14,7 +14,7 @@ use super::{
     vacant, versions,
 };
 use crate::{
-    actual::{ConfigKey, Kind, SMALLEST_CLUSTER},
+    actual::{ConfigKey, Kind, PodState, SMALLEST_CLUSTER},
     version::Version,
 };
 
@@ -220,6 +220,11 @@ impl<'a> Decision<'a> {
         if Kind::of(desired) == Kind::Standalone {
             self.plan.blocked.push(form_cluster::not_back(members, desired));
         }
+        if let Some(blocked) = versions::blocked(self.input) {
+            // The restart is finished with the template that it was begun with.
+            self.plan.blocked.push(blocked);
+            self.plan.may_build = false;
+        }
         let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
         let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
         match form_cluster::streams(self.input, members) {
@@ -238,6 +243,10 @@ impl<'a> Decision<'a> {
             }
             _ => {
                 self.begin_forming(members);
+                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
+                if self.settle(hopeless) {
+                    return;
+                }
                 let first = self.input.actual.server(0);
                 let operation = Operation::new(OperationKind::FormCluster, Step::Restart);
                 self.plan.operation = Some(operation.waiting_for(format!("{first} to join the cluster")).at(first));
@@ -259,9 +268,13 @@ impl<'a> Decision<'a> {
     fn within(&mut self, desired: u32) {
         let (input, members) = (self.input, self.servers.members);
         self.plan.main_kind = self.main_kind();
+        let members = members.max(peers::lost_quorum(input, &self.servers));
         // Members are restored at once, whatever the spec asks for: they leave in order. Vacant servers leave at once.
-        let replicas =
-            if members > self.servers.replicas { members } else { vacant::occupied(input, &self.servers, desired) };
+        let replicas = if members > self.servers.replicas {
+            members
+        } else {
+            vacant::occupied(input, &self.servers, desired, self.slots.is_some())
+        };
         self.resize(replicas);
         let Some(set) = self.servers.set else {
             self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
@@ -303,7 +316,9 @@ impl<'a> Decision<'a> {
     /// The stages, in their order of precedence.
     fn stages(&mut self, desired: u32, rollout: Stage) {
         let input = self.input;
-        let kept = self.servers.replicas.max(desired);
+        // A peer whose server is to come back stays, unless something else waits for its removal.
+        let kept =
+            if matches!(rollout, Stage::Idle) { self.servers.replicas.max(desired) } else { self.servers.replicas };
         let ghosts = peers::ghosts(input, kept);
         let repair = || match input.assessment() {
             Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
@@ -419,7 +434,12 @@ impl<'a> Decision<'a> {
             self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
         // Below the partition a Pod is created with the current revision, which may be that of the standalone server: it
         // has to find the configuration of a member.
-        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.last_outdated().is_none());
+        // Pods at the current revision read it while the cluster is formed. Those that are created below the partition
+        // later have it too, and have to find the configuration of a member.
+        let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
+        let reads = |pod: &PodState| current.is_none() || pod.revision.as_ref() == current;
+        let is_complete = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        let is_unread = is_complete || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
         if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
     }
 }

@@ -4,16 +4,22 @@
 //! is put right before its Pods start.
 
 use super::{Input, Observation, existing::Servers};
-use crate::actual::{Kind, MAX_SERVERS};
+use crate::actual::{Kind, MAX_SERVERS, PodState};
 
 /// Returns the number of servers that have to stay, of those that exist: all up to the last one that is not vacant,
 /// and at least `desired`.
-pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -> u32 {
+///
+/// A Pod that is bound to a node may start at any moment, and its server join the meta group: stopped then, it would
+/// count as a peer that is gone. So only Pods that cannot run are vacant, and only while the watch caches agree
+/// (`is_agreed`).
+pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, is_agreed: bool) -> u32 {
     let replicas = servers.replicas;
-    if replicas <= desired {
+    if replicas <= desired || !is_agreed {
         return replicas;
     }
-    let started = input.actual.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.ordinal);
+    let may_start = |pod: &&PodState| pod.node.is_some() && pod.broken.is_none();
+    let started = input.actual.pods.iter().filter(|pod| pod.started || may_start(pod));
+    let started = started.filter_map(|pod| pod.ordinal);
     let started = started.filter(|ordinal| *ordinal < replicas).max();
     let listed = match (servers.kind(), input.observation) {
         // Beside a standalone server there is none that its configuration was built for: it was added by hand.

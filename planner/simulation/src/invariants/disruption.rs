@@ -21,7 +21,12 @@ pub fn check(world: &mut World, server: ServerId, is_condemned: bool) {
 
 fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    let is_away = |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager);
+    // A server that was evacuated and stopped counts in the meta group only.
+    let is_empty = |other: ServerId| {
+        world.ledger.condemned[other] && !world.nats.streams.iter().any(|stream| stream.peers.contains(other))
+    };
+    let is_away =
+        |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager) && !is_empty(*other);
     if let Some(other) = (0..SERVERS).find(is_away) {
         texts.push(format!("{} is away because of the manager too", world.nats.names.server[other]));
     }

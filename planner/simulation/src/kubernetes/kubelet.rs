@@ -155,7 +155,13 @@ impl Host<'_> {
         pod.started = true;
         let is_excused = self.now < self.overwritten_until;
         let start = routes(pod, &config).filter(|_| pod.template.image == Image::Good);
-        let start = start.map(|(routes, memory)| Start { version: pod.template.nats, routes, memory, is_excused });
+        // Servers that a user added get the update revision, whatever the planner does; without answers it knows no
+        // versions.
+        let members = self.kubernetes.resource.members.and_then(|members| ServerId::try_from(members).ok());
+        let checks_version =
+            members.is_some_and(|members| pod.ordinal < members) && self.now > self.nats.blocked_ports.1 + 60;
+        let version = pod.template.nats;
+        let start = start.map(|(routes, memory)| Start { version, routes, memory, is_excused, checks_version });
         if !start.is_some_and(|start| self.nats.start(pod.ordinal, start, self.now)) {
             self.back_off(pod, Some("container nats keeps crashing"));
         }

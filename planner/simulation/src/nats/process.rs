@@ -16,6 +16,8 @@ pub struct Start {
     pub memory: u64,
     /// Whether a fault has just overwritten the configuration.
     pub is_excused: bool,
+    /// Whether the manager could know that the version does not go with the others.
+    pub checks_version: bool,
 }
 
 impl Nats {
@@ -37,7 +39,8 @@ impl Nats {
             _ => self.stores[server].kind = Some(kind),
         }
         let running = self.processes.iter().flatten().map(|process| process.version);
-        if let Some(text) = running.filter_map(|version| version.blocks_change(start.version)).next() {
+        let blocked = running.filter_map(|version| version.blocks_change(start.version)).next();
+        if let Some(text) = blocked.filter(|_| start.checks_version) {
             self.violations.push((7, format!("{} starts with another version: {text}", self.names.server[server])));
         }
         self.runs += 1;

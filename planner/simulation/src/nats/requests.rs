@@ -175,6 +175,7 @@ impl Nats {
             routes: other.routes,
             memory: other.memory,
             is_excused: true,
+            checks_version: false,
         };
         self.start(FOREIGN, start, now);
     }
