@@ -46,7 +46,8 @@ async fn partition_becomes(world: &World<'_>, wanted: i32) {
 /// Waits until all pods are of the newest template, and JetStream is whole.
 async fn rolled(world: &World<'_>, old: &[Pod]) {
     world.servers_are_ready(3, old).await;
-    partition_becomes(world, 0).await;
+    // The gate is closed again.
+    partition_becomes(world, 3).await;
     world.stream_is_current(3).await;
 }
 
@@ -66,7 +67,7 @@ fn a_roll_under_load_takes_one_server_at_a_time_and_loses_nothing() {
         watch.server_down_at_most_one();
         world.verify(&publisher.stop().await).await;
         let status = world.state_becomes("Ready").await;
-        assert!(status.conditions.iter().all(|condition| condition.type_ != "Progressing"), "{status:?}");
+        assert_eq!(status.operation, None);
     });
 }
 
@@ -95,15 +96,14 @@ fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
         })
         .await;
         let status = world
-            .status_becomes("what the roll waits for is told", |status| {
-                status
-                    .conditions
-                    .iter()
-                    .any(|condition| condition.type_ == "Progressing" && condition.reason == "Waiting")
+            .status_becomes("the broken Pod is named", |status| {
+                let mut conditions = status.conditions.iter();
+                let mut message =
+                    conditions.find(|known| known.type_ == "Reconciling").map(|known| &known.message).into_iter();
+                message.any(|message| message.contains("eventing-nats-2 cannot run"))
             })
             .await;
-        let told = status.conditions.iter().find(|condition| condition.type_ == "Progressing").unwrap();
-        assert!(told.message.contains("eventing-nats-2 is broken"), "{told:?}");
+        assert_eq!(status.operation.unwrap().type_, "RollingUpdate");
         publisher.goes_on().await;
         manager.kill().await;
 
@@ -135,18 +135,21 @@ fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
         world.patch(more_cpu("800m")).await.unwrap();
         let told = world
             .status_becomes("what the roll waits for is told", |status| {
-                status.conditions.iter().any(|known| known.type_ == "Progressing" && known.reason == "Waiting")
+                status
+                    .conditions
+                    .iter()
+                    .any(|known| known.type_ == "Reconciling" && known.message.contains("eventing-nats-0 "))
             })
             .await;
-        let told = told.conditions.into_iter().find(|known| known.type_ == "Progressing").unwrap().message;
-        assert!(told.starts_with("eventing-nats-2 is restarted next: eventing-nats-0 "), "{told}");
+        let told = told.conditions.into_iter().find(|known| known.type_ == "Reconciling").unwrap().message;
+        assert!(told.starts_with("Rolling update: waiting to restart eventing-nats-2: eventing-nats-0 "), "{told}");
         let mut user = User::new(world).await;
         let watch = documented::blocks("docs/user/upgrades.md", "run: watch");
         let mut printed = Vec::new();
         for command in watch.iter().flat_map(Block::commands) {
             printed.push(user.types(command).await);
         }
-        assert_eq!(printed, ["3".to_owned(), told]);
+        assert_eq!(printed, ["RollingUpdate".to_owned(), told]);
 
         let force = documented::blocks("docs/user/upgrades.md", "run: force");
         let [force, take_back] = &force[..] else { panic!("{force:?}") };
