@@ -27,7 +27,10 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     };
     let is_away =
         |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager) && !is_empty(*other);
-    if let Some(other) = (0..SERVERS).find(is_away) {
+    // A group that was founded a moment ago holds nothing.
+    let founded = world.nats.meta.as_ref().map_or(0, |meta| meta.founded);
+    let is_new = world.nats.streams.is_empty() && world.now < founded + 60;
+    if let Some(other) = (0..SERVERS).find(is_away).filter(|_| !is_new) {
         texts.push(format!("{} is away because of the manager too", world.nats.names.server[other]));
     }
     // Faults that no poll can have shown do not count.
@@ -35,6 +38,11 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     let up: Group = world.nats.up.iter().chain(unnoticed.iter()).collect();
     let left = up.without(server);
     let peers = world.nats.peers();
+    // Nor does one that came back a moment ago.
+    let started = world.nats.processes[server].map_or(0, |process| process.started);
+    if world.now < started + crate::nats::NOTICE && !is_condemned {
+        return texts;
+    }
     if world.nats.meta_leader().is_some() && peers.len() > 2 && left.and(peers).len() < peers.majority() {
         texts.push("the meta group loses its quorum".to_owned());
     }

@@ -88,6 +88,9 @@ impl Nats {
         }
         self.up.remove(server);
         self.drop_data(server, by, now, |stream| stream.in_memory);
+        for stream in self.streams.iter_mut().filter(|stream| stream.memory_full) {
+            stream.memory_full = stream.data.iter().any(Option::is_some);
+        }
     }
 
     /// A server reads its configuration again: raised limits and routes are taken, lowered limits reject the file.
