@@ -145,6 +145,10 @@ impl<'a> Decision<'a> {
             return self.within(self.servers.replicas.min(self.servers.members));
         }
         match form_cluster::streams(self.input, desired) {
+            // A store that another standalone server left behind must not start with a cluster block.
+            Streams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
+                self.within(self.servers.members.min(self.servers.replicas));
+            }
             Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
             Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
             Streams::None if self.servers.replicas > self.servers.members => self.within(self.servers.members),
@@ -277,6 +281,12 @@ impl<'a> Decision<'a> {
         };
         self.resize(replicas);
         let Some(set) = self.servers.set else {
+            if let Some(blocked) = versions::blocked(input) {
+                // There is no earlier template that servers could come back with.
+                self.plan.blocked.push(blocked);
+                self.plan.may_build = false;
+                return;
+            }
             self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
             return;
         };

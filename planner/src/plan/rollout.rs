@@ -218,7 +218,13 @@ impl<'a> Rollout<'a> {
     fn rein_in(&self, last: u32) -> u32 {
         let through = || self.slots.iter().filter(|(ordinal, _)| *ordinal >= self.partition());
         let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()))
-            || self.slots.iter().any(|(ordinal, slot)| ordinal != last && !slot.is_serving() && !slot.is_hopeless());
+            || self.slots.iter().any(|(ordinal, slot)| {
+                if ordinal == last {
+                    slot.is_serving() && self.obstacle(last, slot).is_some()
+                } else {
+                    !slot.is_serving() && !slot.is_hopeless()
+                }
+            });
         let target = if waits { last.saturating_add(1) } else { last };
         let in_flight = through().find(|(_, slot)| slot.is_away()).map(|(ordinal, _)| ordinal);
         in_flight.map_or(target, |in_flight| in_flight.min(target))
