@@ -56,7 +56,9 @@ impl Memory {
         if plan.is_settled || self.last_plan.is_none() {
             self.last_plan = Some(plan.clone());
         }
-        self.last_plan.clone().unwrap_or(plan)
+        // The status must not take it for the plan of a spec that was changed since.
+        let is_settled = plan.is_settled;
+        Plan { is_settled, ..self.last_plan.clone().unwrap_or(plan) }
     }
 
     /// Sets the servers that have to reload, with their identities in the last snapshot.

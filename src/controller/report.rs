@@ -84,7 +84,7 @@ impl Report {
         if status != old {
             let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
             self.watches.last_words.say(nats, &status);
-            let patch = patch(nats.metadata.uid.as_deref(), &status);
+            let patch = patch(nats.metadata.uid.as_deref(), &old, &status);
             let written = match api.patch_status(&nats.name_any(), &parameters(), &patch).await {
                 Err(kube::Error::Api(refusal)) if refusal.is_not_found() => return Ok(current),
                 answer => answer?,
@@ -139,7 +139,8 @@ impl Report {
         let generation = object.metadata.generation.unwrap_or_default();
         let (status, announcements) = next(&old, generation, &outcome, now());
         if status != old {
-            let written = api.patch_status(name, &parameters(), &patch(object.metadata.uid.as_deref(), &status)).await;
+            let patch = patch(object.metadata.uid.as_deref(), &old, &status);
+            let written = api.patch_status(name, &parameters(), &patch).await;
             match written {
                 // The apiserver checks the whole object, so the fault in the spec keeps the status
                 // out too. Then the event says it, once.
@@ -185,8 +186,8 @@ fn parameters() -> PatchParams {
 }
 
 /// With the uid a resource that was made anew under the same name is left alone.
-fn patch(uid: Option<&str>, status: &NatsStatus) -> Patch<serde_json::Value> {
-    Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status }))
+fn patch(uid: Option<&str>, old: &NatsStatus, status: &NatsStatus) -> Patch<serde_json::Value> {
+    Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status.merge_patch(old) }))
 }
 
 fn event(announcement: &Announcement) -> Event {

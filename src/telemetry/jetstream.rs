@@ -1,7 +1,10 @@
 //! The metrics of JetStream, as the servers report it. The label `server` has as many values as there
 //! are servers: 99 at most.
 
-use nats_manager_planner::{health::Assessment, snapshot::StoreUsage};
+use nats_manager_planner::{
+    health::Assessment,
+    snapshot::{Healthz, StoreUsage},
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
@@ -12,6 +15,7 @@ use prometheus_client::{
 #[derive(Debug, Default)]
 pub(super) struct JetStreamMetrics {
     up: Family<ServerLabels, Gauge>,
+    server_healthy: Family<ServerLabels, Gauge>,
     healthy: Gauge,
     stores: Family<StoreLabels, Gauge>,
     reserved: Family<StoreLabels, Gauge>,
@@ -35,6 +39,11 @@ impl JetStreamMetrics {
             "nats_manager_jetstream_server_up",
             "1 while the server answers at its monitoring port and has JetStream on",
             self.up.clone(),
+        );
+        registry.register(
+            "nats_manager_jetstream_server_healthy",
+            "1 while the server answers, and its /healthz is 200",
+            self.server_healthy.clone(),
         );
         registry.register(
             "nats_manager_jetstream_healthy",
@@ -63,7 +72,10 @@ impl JetStreamMetrics {
         self.healthy.set(assessment.issues.is_empty().into());
         for (name, answer) in &assessment.snapshot.servers {
             let is_up = answer.as_ref().is_ok_and(|server| !server.disabled);
-            self.up.get_or_create(&ServerLabels { server: name.clone() }).set(is_up.into());
+            let is_healthy = answer.as_ref().is_ok_and(|server| server.healthz == Healthz::Ok);
+            let labels = ServerLabels { server: name.clone() };
+            self.up.get_or_create(&labels).set(is_up.into());
+            self.server_healthy.get_or_create(&labels).set(is_healthy.into());
             if let Ok(server) = answer {
                 self.store(name, "file", server.file);
                 self.store(name, "memory", server.memory);
@@ -74,6 +86,7 @@ impl JetStreamMetrics {
     /// Removes everything: no server is left, or this replica leads no longer.
     pub(super) fn forget(&self) {
         self.up.clear();
+        self.server_healthy.clear();
         self.healthy.set(0);
         for family in [&self.stores, &self.reserved, &self.limits] {
             family.clear();

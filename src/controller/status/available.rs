@@ -9,7 +9,8 @@ use nats_manager_planner::{
 
 use super::{
     Facts,
-    trouble::{LASTING, quorum_lost, unreachable},
+    message::{quorum_lost, unreachable},
+    severity::LASTING,
     update::{Truth, Update},
 };
 

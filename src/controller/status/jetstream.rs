@@ -6,8 +6,9 @@ use nats_manager_planner::health::Assessment;
 use super::{
     Facts,
     available::Serving,
+    message::unreachable,
     severity::Patience,
-    trouble::{Search, Trouble, unreachable},
+    trouble::{Search, Trouble},
     update::{Truth, Unobserved, Update},
 };
 

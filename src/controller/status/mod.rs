@@ -10,7 +10,7 @@
 //! | `update` | the status that is being written, and its difference to the old one |
 //! | `phase` | ready, rolling or deploying, as clients see it |
 //! | `available`, `stateful_set`, `zones`, `reconciling`, `stalled`, `storage`, `jetstream`, `ready` | a condition each |
-//! | `trouble`, `severity` | what is wrong with JetStream, the worst first, with the way out |
+//! | `trouble`, `severity`, `message` | what is wrong with JetStream, the worst first, with the way out |
 //! | `summary` | what admission needs to know |
 //! | `deletion`, `failure` | the other outcomes of a reconcile |
 //! | `text` | texts that stay the same |
@@ -20,6 +20,7 @@ mod deletion;
 mod facts;
 mod failure;
 mod jetstream;
+mod message;
 mod phase;
 mod ready;
 mod reconciling;

@@ -17,7 +17,8 @@ const KIND: ConditionType = ConditionType::Reconciling;
 
 impl Update<'_> {
     pub(super) fn reconciling(&mut self, facts: &Facts<'_>) {
-        let operation = facts.plan.operation.as_ref().map(|operation| (operation, self.operation(operation, facts.action_failure)));
+        let shown = |operation| (operation, self.operation(operation, facts.action_failure));
+        let operation = facts.plan.operation.as_ref().map(shown);
         // Without an operation that may be since the watch caches disagree for a moment.
         let is_undecided = operation.is_none() && !facts.plan.is_settled;
         if !is_undecided {
@@ -77,8 +78,8 @@ impl Update<'_> {
         }
     }
 
-    /// The operation as the status shows it. What it waits for stays the same as long as it is one of the obstacles
-    /// that were named.
+    /// The operation as the status shows it, with the error of its action. What it waits for stays the same as long as
+    /// it is one of the obstacles that were named.
     fn operation(&self, operation: &Operation, failure: Option<&str>) -> OperationStatus {
         let type_ = format!("{:?}", operation.kind);
         let old = self.old.operation.as_ref().filter(|old| old.type_ == type_);
@@ -87,12 +88,18 @@ impl Update<'_> {
         let is_brief = operation.kind == OperationKind::Deployment && is_new;
         let step = format!("{:?}", operation.step);
         let server = operation.server.clone().filter(|_| !is_brief);
-        let same_step = old.filter(|old| old.step == step && old.server == server);
-        let waiting_for = failure.or(operation.waiting_for.as_deref()).filter(|_| !is_brief);
-        let waiting_for = waiting_for.map(|cause| {
-            let before = same_step.and_then(|old| old.waiting_for.as_deref());
-            text::still_named(before, cause).unwrap_or(cause).to_owned()
-        });
+        let before = old.filter(|old| old.step == step && old.server == server);
+        let before = before.and_then(|old| old.waiting_for.as_deref());
+        let waiting_for = match (failure, operation.waiting_for.as_deref()) {
+            _ if is_brief => None,
+            // Each attempt may fail with other details.
+            (Some(failure), _) => {
+                Some(before.filter(|old| text::without_cause(old) == text::without_cause(failure)).unwrap_or(failure))
+            }
+            (None, Some(cause)) => Some(text::still_named(before, cause).unwrap_or(cause)),
+            (None, None) => None,
+        };
+        let waiting_for = waiting_for.map(str::to_owned);
         OperationStatus { type_, server, step, waiting_for, since }
     }
 }

@@ -64,6 +64,7 @@ fn servers_that_are_gone_have_no_metrics() {
     for line in [
         "nats_manager_jetstream_server_up{server=\"n-0\"} 1",
         "nats_manager_jetstream_server_up{server=\"n-1\"} 0",
+        "nats_manager_jetstream_server_healthy{server=\"n-0\"} 0",
         "nats_manager_jetstream_healthy 1",
         "nats_manager_jetstream_store_used_bytes{server=\"n-0\",store=\"file\"} 7",
         "nats_manager_jetstream_store_reserved_bytes{server=\"n-0\",store=\"file\"} 8",

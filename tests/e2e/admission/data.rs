@@ -123,7 +123,9 @@ async fn growing_that_is_held_can_be_taken_back() {
 }
 
 fn says_held(status: &nats_manager_api::NatsStatus) -> bool {
-    status.condition(nats_manager_api::ConditionType::Stalled).is_some_and(|condition| condition.reason == "ScalingBlocked")
+    status
+        .condition(nats_manager_api::ConditionType::Stalled)
+        .is_some_and(|condition| condition.reason == "ScalingBlocked")
 }
 
 async fn is_held(world: &World) {

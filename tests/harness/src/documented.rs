@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     /// Which marks a page has, and the test that runs them.
-    const RUN: [(&str, &str, &str); 30] = [
+    const RUN: [(&str, &str, &str); 31] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -96,6 +96,7 @@ mod tests {
         ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
         ("docs/user/takeover.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/troubleshooting.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/upgrades.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/upgrades.md", "run: watch", "tests/real/rolling.rs"),
         ("docs/user/upgrades.md", "run: force", "tests/real/rolling.rs"),
         ("docs/user/webhook.md", "checked", "tests/e2e/admission/documented.rs"),

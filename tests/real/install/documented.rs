@@ -12,8 +12,15 @@ use crate::{
 };
 
 /// What they say of a cluster that serves Eventing.
-const PAGES: [&str; 6] =
-    ["access.md", "high-availability.md", "metrics.md", "storage.md", "takeover.md", "troubleshooting.md"];
+const PAGES: [&str; 7] = [
+    "access.md",
+    "high-availability.md",
+    "metrics.md",
+    "storage.md",
+    "takeover.md",
+    "troubleshooting.md",
+    "upgrades.md",
+];
 
 /// Where the documentation takes the artifacts from; here they are those of this checkout.
 const RELEASES: &str = "https://github.com/kyma-project/nats-manager/releases/latest/download/";

@@ -28,10 +28,11 @@ const USER: &str = "system:serviceaccount:kyma-system:nats-manager";
 const ISTIO: &str = "destinationrules.networking.istio.io";
 
 /// Needed, but not for what happens here: resource, verb, and for what.
-const NOT_HERE: [(&str, &str, &str); 4] = [
+const NOT_HERE: [(&str, &str, &str); 5] = [
     ("nats/finalizers", "update", "owner references, with the plugin OwnerReferencesPermissionEnforcement"),
     ("nats", "get", "the status of a resource that cannot be read"),
     ("events", "patch", "an event that happens again within minutes"),
+    ("events", "list", "Pods that cannot be created"),
     ("pods", "delete", "a broken pod that its StatefulSet leaves alone, a server that has given up writing"),
 ];
 

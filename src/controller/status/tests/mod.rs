@@ -1,1 +1,285 @@
+//! The status, as tables of cases: what is given, and what is written.
 
+mod contract;
+mod deletion;
+mod health;
+mod operation;
+mod outage;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, rules::Violation};
+use nats_manager_planner::{
+    Time,
+    actual::{ActualState, Kind, PodState, StatefulSetState},
+    health::{Assessment, MissingStreams},
+    plan::{Observation, Operation, OperationKind, Plan, Step, Variant},
+    snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StreamId, StreamReplica, Unreachable},
+};
+
+use super::{Announcement, AppliedCounts, Facts, Reconciled, ZonesUsed, next};
+
+const URL: &str = "nats://n.kyma-system.svc.cluster.local:4222";
+
+/// What the manager observes.
+enum Seen {
+    Off,
+    Starting,
+    Pending,
+    Unobservable(&'static str),
+    Polls(Vec<JetStreamSnapshot>),
+}
+
+/// What a status is made of.
+struct World {
+    id: NamespacedName,
+    generation: i64,
+    size: u32,
+    applied: AppliedCounts,
+    counted_servers: u32,
+    zones: ZonesUsed,
+    actual: ActualState,
+    seen: Seen,
+    plan: Plan,
+    missing_streams: MissingStreams,
+    policy: Vec<Violation>,
+    pods_not_created: Option<&'static str>,
+    action_failure: Option<&'static str>,
+    reload_notice: Option<&'static str>,
+    force_rollout: bool,
+}
+
+fn at(second: i64) -> Time {
+    Time::from_millis(second * 1000)
+}
+
+fn plan(replicas: u32) -> Plan {
+    Plan {
+        may_build: true,
+        replicas,
+        variant: Variant::main(Kind::of(replicas)),
+        routes: 0,
+        main_kind: Kind::of(replicas),
+        members: replicas,
+        memory_store: 0,
+        partition: replicas,
+        precondition: None,
+        removed: BTreeMap::new(),
+        action: None,
+        is_confirmed: true,
+        needs_streams: false,
+        is_settled: true,
+        operation: None,
+        blocked: Vec::new(),
+        until: None,
+    }
+}
+
+/// A poll of healthy servers, with the stream `sap` on all of them.
+fn poll(second: i64, servers: u32) -> JetStreamSnapshot {
+    let name = |ordinal: u32| format!("n-{ordinal}");
+    let answer = |ordinal: u32| {
+        let peer = |other| Peer { name: name(other), current: true, ..Peer::default() };
+        let peers = || (0..servers).filter(|other| ordinal == 0 && *other != 0).map(peer).collect();
+        let group = || RaftGroup { leader: Some(name(0)), size: Some(servers), peers: peers() };
+        let clustered = Kind::of(servers) == Kind::Clustered;
+        let stream = StreamReplica {
+            stream: StreamId::new("$G", "sap"),
+            replicas: servers,
+            group: clustered.then(group),
+            ..StreamReplica::default()
+        };
+        let server = ServerSnapshot {
+            healthz: Healthz::Ok,
+            meta: clustered.then(group),
+            streams: vec![stream],
+            ..ServerSnapshot::default()
+        };
+        (name(ordinal), Ok(server))
+    };
+    JetStreamSnapshot { taken_at: at(second), servers: (0..servers).map(answer).collect() }
+}
+
+/// Changes the answer of a server.
+fn change(poll: &mut JetStreamSnapshot, server: &str, change: impl Fn(&mut ServerSnapshot)) {
+    change(poll.servers.get_mut(server).unwrap().as_mut().unwrap());
+}
+
+fn silence(poll: &mut JetStreamSnapshot, servers: &[&str]) {
+    for server in servers {
+        poll.servers.insert((*server).to_owned(), Err(Unreachable("no route".to_owned())));
+    }
+}
+
+/// Polls every ten seconds from `from` through `to`.
+fn polls(from: i64, to: i64, servers: u32, change: impl Fn(&mut JetStreamSnapshot)) -> Vec<JetStreamSnapshot> {
+    let seconds = (from..=to).step_by(10);
+    seconds
+        .map(|second| {
+            let mut poll = poll(second, servers);
+            change(&mut poll);
+            poll
+        })
+        .collect()
+}
+
+impl World {
+    /// A healthy cluster of so many servers, which has been ready for long.
+    fn healthy(servers: u32) -> Self {
+        let pod = |ordinal| PodState {
+            name: format!("n-{ordinal}"),
+            uid: format!("uid-{ordinal}"),
+            ordinal: Some(ordinal),
+            node: Some(format!("node-{ordinal}")),
+            revision: Some("new".to_owned()),
+            started: true,
+            running: true,
+            ready: true,
+            ready_changed: Some(at(0)),
+            ..PodState::default()
+        };
+        let set = StatefulSetState {
+            replicas: servers,
+            partition: servers,
+            is_observed: true,
+            current_revision: Some("new".to_owned()),
+            update_revision: Some("new".to_owned()),
+            ..StatefulSetState::default()
+        };
+        Self {
+            id: NamespacedName::new("kyma-system", "n"),
+            generation: 1,
+            size: servers,
+            applied: AppliedCounts { desired: servers, ready: servers, is_complete: true },
+            counted_servers: servers,
+            zones: ZonesUsed { count: servers as usize, unlabelled_node: None },
+            actual: ActualState {
+                name: "n".to_owned(),
+                stateful_set: Some(set),
+                pods: (0..servers).map(pod).collect(),
+                servers_started: Some(true),
+                ..ActualState::default()
+            },
+            seen: Seen::Polls(polls(80, 100, servers, |_| ())),
+            plan: plan(servers),
+            missing_streams: MissingStreams::default(),
+            policy: Vec::new(),
+            pods_not_created: None,
+            action_failure: None,
+            reload_notice: None,
+            force_rollout: false,
+        }
+    }
+
+    /// Makes the Pods of these servers not ready.
+    fn not_ready(mut self, servers: &[u32], since: i64) -> Self {
+        for ordinal in servers {
+            let pod = self.actual.pods.iter_mut().find(|pod| pod.ordinal == Some(*ordinal)).unwrap();
+            (pod.ready, pod.ready_changed) = (false, Some(at(since)));
+        }
+        let ready = self.actual.pods.iter().filter(|pod| pod.ready).count();
+        self.applied.ready = u32::try_from(ready).unwrap();
+        self.applied.is_complete = false;
+        self
+    }
+
+    fn seen(self, polls: Vec<JetStreamSnapshot>) -> Self {
+        Self { seen: Seen::Polls(polls), ..self }
+    }
+
+    fn operation(mut self, operation: Operation) -> Self {
+        self.plan.operation = Some(operation);
+        self
+    }
+
+    /// The status after `old`, and the reasons of the events.
+    fn after(&self, old: &NatsStatus, second: i64) -> (NatsStatus, Vec<String>) {
+        let (status, events) = self.announced(old, second);
+        (status, events.iter().map(|event| event.reason.to_string()).collect())
+    }
+
+    fn announced(&self, old: &NatsStatus, second: i64) -> (NatsStatus, Vec<Announcement>) {
+        let assessment = match &self.seen {
+            Seen::Polls(polls) => polls.iter().fold(None, |before: Option<Assessment>, poll| {
+                Some(Assessment::next(before.as_ref(), Arc::new(poll.clone()), &self.actual))
+            }),
+            _ => None,
+        };
+        let observation = match (&self.seen, &assessment) {
+            (_, Some(assessment)) => Observation::Seen(assessment),
+            (Seen::Starting, _) => Observation::Starting,
+            (Seen::Pending, _) => Observation::Pending,
+            (Seen::Unobservable(cause), _) => Observation::Unobservable { cause: (*cause).to_owned() },
+            (Seen::Off | Seen::Polls(_), None) => Observation::Off,
+        };
+        let facts = Facts {
+            id: &self.id,
+            size: self.size,
+            applied: self.applied,
+            counted_servers: self.counted_servers,
+            zones: self.zones.clone(),
+            actual: &self.actual,
+            observation: &observation,
+            plan: &self.plan,
+            missing_streams: &self.missing_streams,
+            policy: &self.policy,
+            pods_not_created: self.pods_not_created,
+            action_failure: self.action_failure,
+            reload_notice: self.reload_notice,
+            force_rollout: self.force_rollout,
+        };
+        let (status, events) = next(old, self.generation, &Reconciled::Deployed(Box::new(facts)), at(second));
+        assert_sound(&status, self.generation);
+        (status, events)
+    }
+}
+
+/// The status of a healthy cluster of three servers.
+fn ready() -> NatsStatus {
+    World::healthy(3).after(&NatsStatus::default(), 100).0
+}
+
+/// What holds of every status.
+fn assert_sound(status: &NatsStatus, generation: i64) {
+    for condition in &status.conditions {
+        assert_eq!(condition.observed_generation, Some(generation), "{condition:?}");
+        assert!(!condition.message.is_empty() && !condition.reason.is_empty(), "{condition:?}");
+    }
+    for kind in
+        ["Ready", "Available", "Reconciling", "Stalled", "StatefulSet", "AvailabilityZones", "Storage", "JetStream"]
+    {
+        assert!(status.conditions.iter().any(|condition| condition.type_ == kind), "{kind} is missing");
+    }
+}
+
+/// Status, reason and message of a condition.
+fn condition(status: &NatsStatus, kind: ConditionType) -> (String, String, String) {
+    let condition = status.condition(kind).unwrap();
+    (condition.status.clone(), condition.reason.clone(), condition.message.clone())
+}
+
+/// Status and reason of a condition.
+fn brief(status: &NatsStatus, kind: ConditionType) -> String {
+    let (truth, reason, _) = condition(status, kind);
+    format!("{truth} {reason}")
+}
+
+fn message(status: &NatsStatus, kind: ConditionType) -> String {
+    condition(status, kind).2
+}
+
+/// What makes the polls unhealthy.
+type Fault = fn(&mut JetStreamSnapshot);
+
+fn busy(world: World) -> World {
+    world.operation(Operation::new(OperationKind::RollingUpdate, Step::Restart).at("n-2"))
+}
+
+/// A cluster with a fault since second 200, at second `until`.
+fn faulty(fault: Fault, until: i64) -> World {
+    World::healthy(3).seen(polls(200, until, 3, fault))
+}
+
+fn stream(poll: &mut JetStreamSnapshot, server: &str, of: impl Fn(&mut StreamReplica)) {
+    change(poll, server, |server| of(&mut server.streams[0]));
+}

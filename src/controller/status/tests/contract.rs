@@ -1,0 +1,245 @@
+//! The contract's table, and what is written on first sight.
+
+use nats_manager_api::{
+    ConditionType::{self, AvailabilityZones, Available, JetStream, Ready, Reconciling, Stalled, StatefulSet, Storage},
+    NamespacedName, NatsStatus,
+    rules::{Class, Violation},
+};
+use nats_manager_planner::plan::{Operation, OperationKind, Step};
+
+use super::*;
+
+const IN_ZONES: &str = "NATS is deployed in different availability zones.";
+
+fn expect(truth: &str, reason: &str, message: &str) -> (String, String, String) {
+    (truth.to_owned(), reason.to_owned(), message.to_owned())
+}
+
+/// A cluster whose first servers are starting.
+fn deploying() -> World {
+    let world = World { seen: Seen::Starting, ..World::healthy(3) };
+    let first = Operation::new(OperationKind::Deployment, Step::Create).at("n-0").waiting_for("n-0 is not ready");
+    world.not_ready(&[0, 1, 2], 95).operation(first)
+}
+
+#[test]
+fn every_condition_is_written_on_first_sight() {
+    let (status, events) = deploying().after(&NatsStatus::default(), 100);
+    assert_eq!((status.state.as_str(), status.url.as_str()), ("Processing", ""));
+    let not_yet = "NATS is being deployed, waiting for StatefulSet to get ready.";
+    let unobserved = "JetStream cannot be observed: no server is ready yet";
+    for (kind, expected) in [
+        (Ready, expect("False", "Deploying", not_yet)),
+        (Available, expect("False", "Deploying", not_yet)),
+        (Reconciling, expect("True", "Deployment", "First deployment: creating servers")),
+        (Stalled, expect("False", "NotBlocked", "No change is blocked.")),
+        (StatefulSet, expect("False", "Pending", "StatefulSet is not ready")),
+        (
+            AvailabilityZones,
+            expect("False", "Pending", "Availability zones are counted when the StatefulSet is ready."),
+        ),
+        (Storage, expect("Unknown", "Unknown", unobserved)),
+        (JetStream, expect("Unknown", "Unknown", unobserved)),
+    ] {
+        assert_eq!(condition(&status, kind), expected);
+    }
+    assert_eq!(status.condition(ConditionType::Deleted), None);
+    assert_eq!(events, ["Processing", "Deploying"]);
+    assert_eq!((status.members, status.servers_started, status.ready_servers), (Some(3), Some(true), 0));
+}
+
+#[test]
+fn first_deployment_is_written_once() {
+    let (first, _) = deploying().after(&NatsStatus::default(), 100);
+    let mut later = World { seen: Seen::Pending, ..deploying() };
+    later.applied.ready = 2;
+    later.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create).at("n-2").waiting_for("x"));
+    let (same, events) = later.after(&first, 110);
+    assert_eq!((same, events.len()), (first, 0));
+}
+
+#[test]
+fn cluster_becomes_ready_with_the_texts_of_the_contract() {
+    let (deploying, _) = deploying().after(&NatsStatus::default(), 100);
+    let (status, events) = World::healthy(3).after(&deploying, 110);
+    assert_eq!((status.state.as_str(), status.url.as_str()), ("Ready", URL));
+    for (kind, expected) in [
+        (Ready, expect("True", "Ready", "NATS serves clients, and the newest spec is carried out.")),
+        (Available, expect("True", "Deployed", "NATS is deployed")),
+        (Reconciling, expect("False", "Idle", "No change is in progress.")),
+        (StatefulSet, expect("True", "Available", "StatefulSet is ready")),
+        (AvailabilityZones, expect("True", "Deployed", IN_ZONES)),
+        (Storage, expect("True", "Healthy", "There is no file store; streams are kept in memory.")),
+    ] {
+        assert_eq!(condition(&status, kind), expected);
+    }
+    assert_eq!(brief(&status, JetStream), "True Healthy");
+    assert_eq!(events, ["Deployed"]);
+    assert_eq!((status.ready_servers, status.operation.as_ref()), (3, None));
+    let (same, events) = World::healthy(3).after(&status, 120);
+    assert_eq!((same, events.len()), (status, 0));
+}
+
+#[test]
+fn servers_have_to_find_each_other_before_the_first_ready() {
+    let forming = |second| {
+        polls(second, second, 3, |poll| {
+            for name in ["n-0", "n-1", "n-2"] {
+                change(poll, name, |server| server.meta = Some(RaftGroup::default()));
+            }
+        })
+    };
+    let (new, _) = World::healthy(3).seen(forming(100)).after(&NatsStatus::default(), 100);
+    assert_eq!((new.state.as_str(), new.url.as_str()), ("Processing", ""));
+    let (status, events) = World::healthy(3).seen(forming(110)).after(&ready(), 110);
+    assert_eq!((status.state.as_str(), events.len()), ("Ready", 0), "later one poll that fails changes nothing");
+}
+
+#[test]
+fn zones_decide_between_ready_and_warning() {
+    let zones = |count, node: Option<&str>| ZonesUsed { count, unlabelled_node: node.map(str::to_owned) };
+    for (size, zones, state, expected) in [
+        (3, zones(3, None), "Ready", "True Deployed"),
+        (5, zones(3, None), "Ready", "True Deployed"),
+        (3, zones(2, None), "Warning", "False Unknown"),
+        (1, zones(1, None), "Ready", "False NotConfigured"),
+        (3, zones(2, Some("node-a")), "Ready", "False FailedProcessing"),
+    ] {
+        let world = World { zones: zones.clone(), ..World::healthy(size) };
+        let (status, _) = world.after(&NatsStatus::default(), 100);
+        assert_eq!((status.state.as_str(), brief(&status, AvailabilityZones).as_str()), (state, expected), "{zones:?}");
+        assert_eq!(status.availability_zones_used, i64::try_from(zones.count).unwrap());
+        assert_eq!(brief(&status, Ready), "True Ready", "zones are no obstacle");
+    }
+}
+
+#[test]
+fn node_without_a_zone_leaves_the_state_as_it_was() {
+    let with = |node: Option<&str>| World {
+        zones: ZonesUsed { count: 2, unlabelled_node: node.map(str::to_owned) },
+        ..World::healthy(3)
+    };
+    let (warned, _) = with(None).after(&NatsStatus::default(), 100);
+    assert_eq!(warned.state, "Warning");
+    let (status, _) = with(Some("node-a")).after(&warned, 110);
+    assert_eq!(status.state, "Warning");
+    assert_eq!(message(&status, AvailabilityZones), "node node-a has no label topology.kubernetes.io/zone");
+}
+
+#[test]
+fn lost_servers_are_an_outage_only_without_a_quorum() {
+    let off = |servers: &[u32]| World { seen: Seen::Off, ..World::healthy(3) }.not_ready(servers, 100);
+    let (one, events) = off(&[1]).after(&ready(), 110);
+    assert_eq!((one.state.as_str(), one.url.as_str(), events.len()), ("Ready", URL, 0));
+    assert_eq!(condition(&one, StatefulSet), expect("False", "Pending", "not ready: n-1"));
+    assert_eq!((brief(&one, Available).as_str(), one.availability_zones_used), ("True Deployed", 3));
+    assert_eq!(
+        condition(&one, Ready),
+        expect("False", "Pending", "Servers are not ready: see the condition StatefulSet.")
+    );
+
+    let (two, events) = off(&[1, 2]).after(&one, 120);
+    assert_eq!((two.state.as_str(), two.url.as_str(), two.availability_zones_used), ("Processing", URL, 0));
+    assert_eq!(condition(&two, StatefulSet), expect("False", "Pending", "not ready: n-1, n-2"));
+    assert_eq!((brief(&two, Ready).as_str(), events), ("False Deploying", vec!["Deploying".to_owned()]));
+    assert_eq!(two.condition(Available).unwrap().last_transition_time, super::super::update::timestamp(at(120)));
+
+    let (back, events) = off(&[1]).after(&two, 130);
+    assert_eq!((back.state.as_str(), events.len()), ("Ready", 0));
+}
+
+#[test]
+fn added_servers_are_no_outage() {
+    let growing = |counted_servers, seen| {
+        let applied = AppliedCounts { desired: 7, ready: 3, is_complete: false };
+        let mut world = World { applied, counted_servers, seen, ..World::healthy(3) };
+        world.plan.members = 7;
+        world.operation(Operation::new(OperationKind::ScaleUp, Step::Create)).after(&ready(), 110).0
+    };
+    for (what, counted, seen, state) in [
+        ("JetStream proves its quorum", 7, Seen::Polls(polls(80, 100, 3, |_| ())), "Ready"),
+        ("it is not polled, and all former servers are ready", 3, Seen::Off, "Ready"),
+        ("the majority is lost", 7, Seen::Off, "Processing"),
+    ] {
+        let status = growing(counted, seen);
+        assert_eq!((status.state.as_str(), status.url.as_str()), (state, URL), "{what}");
+    }
+}
+
+#[test]
+fn standalone_server_that_is_about_to_join_a_cluster_is_not_available() {
+    let old = World::healthy(1).after(&NatsStatus::default(), 100).0;
+    for (members, state, available) in [(1, "Processing", "False Deploying"), (3, "Ready", "True Deployed")] {
+        let mut world = World::healthy(3).operation(Operation::new(OperationKind::FormCluster, Step::Create));
+        world.plan.members = members;
+        let (status, _) = world.after(&old, 110);
+        assert_eq!((status.state.as_str(), brief(&status, Available).as_str()), (state, available));
+        assert_eq!(status.members, Some(members));
+    }
+}
+
+#[test]
+fn membership_is_recorded_only_where_it_is_known() {
+    let mut world = World::healthy(3);
+    world.plan.may_build = false;
+    world.plan.members = 5;
+    assert_eq!(world.after(&ready(), 110).0.members, Some(3));
+}
+
+#[test]
+fn stored_policy_violation_is_announced_once_a_generation() {
+    let policy = || vec![Violation::invalid("spec.a", Class::Policy, 1, "no")];
+    let world = World { policy: policy(), generation: 2, ..World::healthy(3) };
+    let (status, events) = world.after(&ready(), 110);
+    assert_eq!((status.state.as_str(), events), ("Ready", vec!["PolicyViolated".to_owned()]));
+    assert!(world.after(&status, 120).1.is_empty());
+}
+
+#[test]
+fn failure_names_its_cause_once_and_keeps_the_address() {
+    let failed = |old: &NatsStatus, stateful_set, cause: &str, second| {
+        let (status, events) = next(old, 1, &Reconciled::Failed { stateful_set, cause: cause.to_owned() }, at(second));
+        assert_sound(&status, 1);
+        (status, events.iter().map(|event| event.reason.to_string()).collect::<Vec<_>>())
+    };
+    let (status, events) = failed(&ready(), false, "a", 110);
+    assert_eq!((status.state.as_str(), status.url.as_str()), ("Error", URL));
+    for kind in [Available, Ready] {
+        assert_eq!(condition(&status, kind), expect("False", "FailedProcessing", "a"));
+    }
+    assert_eq!(condition(&status, Stalled), expect("True", "FailedProcessing", "a"));
+    assert_eq!((brief(&status, StatefulSet).as_str(), events), ("True Available", vec!["FailedProcessing".to_owned()]));
+    assert!(failed(&status, false, "a", 120).1.is_empty());
+    let (status, events) = failed(&status, true, "b", 130);
+    assert_eq!(condition(&status, StatefulSet), expect("False", "FailedToSyncResources", "b"));
+    assert_eq!(events, ["FailedProcessing"]);
+    let (status, events) = World::healthy(3).after(&status, 140);
+    assert_eq!((status.state.as_str(), events), ("Ready", vec!["Deployed".to_owned()]));
+    assert_eq!(brief(&status, Stalled), "False NotBlocked");
+}
+
+#[test]
+fn another_resource_is_forbidden() {
+    let allowed = NamespacedName::new("kyma-system", "eventing-nats");
+    let (status, events) = next(&NatsStatus::default(), 1, &Reconciled::Forbidden { allowed }, at(1));
+    assert_sound(&status, 1);
+    let message = "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed to be created in a Kyma cluster.";
+    assert_eq!(status.state, "Error");
+    for kind in [StatefulSet, Available, Ready] {
+        assert_eq!(condition(&status, kind), expect("False", "Forbidden", message));
+    }
+    assert_eq!((events[0].warning, events[0].message.as_str(), events.len()), (true, message, 1));
+}
+
+#[test]
+fn conditions_of_earlier_versions_are_replaced() {
+    let mut old = ready();
+    for condition in &mut old.conditions {
+        condition.message = String::new();
+        if condition.type_ == "Reconciling" {
+            condition.type_ = "Progressing".to_owned();
+        }
+    }
+    let (status, _) = World::healthy(3).after(&old, 110);
+    assert!(status.conditions.iter().all(|condition| condition.type_ != "Progressing"));
+}
