@@ -145,6 +145,10 @@ impl<'a> Decision<'a> {
             return self.within(self.servers.replicas.min(self.servers.members));
         }
         match form_cluster::streams(self.input, desired) {
+            // A store that another standalone server left behind must not start with a cluster block.
+            Streams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
+                self.within(self.servers.members.min(self.servers.replicas));
+            }
             Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
             Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
             Streams::None if self.servers.replicas > self.servers.members => self.within(self.servers.members),
@@ -202,12 +206,12 @@ impl<'a> Decision<'a> {
                 self.back_to_standalone(1);
             }
             Streams::Unknown(cause) => {
-                self.begin_forming(self.servers.replicas);
+                self.begin_forming(self.servers.replicas.max(1));
                 let operation = Operation::new(OperationKind::FormCluster, Step::Wait);
                 self.plan.operation = Some(operation.waiting_for(cause));
             }
             Streams::Ask => {
-                self.begin_forming(self.servers.replicas);
+                self.begin_forming(self.servers.replicas.max(1));
                 self.plan.needs_streams = true;
             }
         }
@@ -277,6 +281,12 @@ impl<'a> Decision<'a> {
         };
         self.resize(replicas);
         let Some(set) = self.servers.set else {
+            if let Some(blocked) = versions::blocked(input) {
+                // There is no earlier template that servers could come back with.
+                self.plan.blocked.push(blocked);
+                self.plan.may_build = false;
+                return;
+            }
             self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
             return;
         };
@@ -306,9 +316,13 @@ impl<'a> Decision<'a> {
             self.plan.operation = Some(Operation::new(kind, Step::Create));
             return;
         }
-        let rollout = match version_blocked {
-            Some(blocked) => Stage::Blocked(blocked),
-            None => gate.stage,
+        let rollout = match (version_blocked, &self.slots) {
+            (None, _) => gate.stage,
+            (Some(blocked), slots) => {
+                self.plan.blocked.push(blocked);
+                let slots = slots.as_ref().filter(|_| !differs);
+                slots.map_or(Stage::Idle, |slots| rollout::fall_back(input, set, slots))
+            }
         };
         self.stages(desired, rollout);
     }
@@ -324,10 +338,14 @@ impl<'a> Decision<'a> {
             Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
             None => Stage::Idle,
         };
+        let removal = self.peers(ghosts.as_ref());
+        let deletion = pvcs::delete(input, &self.servers);
+        // A removal that waits may wait for what the rolling update repairs.
+        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
+        let mut begun = [removal, deletion, rollout];
+        begun.sort_by_key(|stage| !may_act(stage));
         let is_acting = self.settle(repair())
-            || self.settle(self.peers(ghosts.as_ref()))
-            || self.settle(pvcs::delete(input, &self.servers))
-            || self.settle(rollout)
+            || begun.into_iter().any(|stage| self.settle(stage))
             || self.scale(desired)
             || self.settle(repair::late_reloads(input));
         if !is_acting {

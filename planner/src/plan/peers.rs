@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     actual::{Kind, MAX_SERVERS},
-    health::{Assessment, IssueKind, is_about},
+    health::{Assessment, IssueKind},
     snapshot::{DEFAULT_ACCOUNT, Peer},
 };
 
@@ -28,6 +28,14 @@ pub(super) struct Ghosts<'a> {
     pub(super) foreign: Vec<&'a Peer>,
     /// The meta leader itself, if it is an earlier server of this cluster.
     pub(super) leader: Option<String>,
+}
+
+impl Ghosts<'_> {
+    /// Returns whether an issue is about an earlier server. The meta leader may have forgotten its name while leaders
+    /// of streams know it.
+    fn is_about_own(&self, issue: &IssueKind) -> bool {
+        issue.server().is_some_and(|server| self.own.iter().any(|(_, peer)| peer.is(server)))
+    }
 }
 
 /// Returns the unexpected peers, as the meta leader reports them; `None` without a meta leader.
@@ -71,9 +79,9 @@ fn remove_foreign(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_
     let Some(peer) = ghosts.foreign.first() else { return Stage::Idle };
     let since = assessment.since(|issue| matches!(issue, IssueKind::UnexpectedPeer { server } if *server == peer.name));
     let is_gone = (!peer.current || peer.offline) && since.is_some_and(|since| input.now.since(since) >= GONE_FOR_GOOD);
-    let own = ghosts.own.iter().map(|(_, peer)| peer.name.as_str());
-    let without: Vec<&str> = own.chain([peer.name.as_str()]).collect();
-    if is_gone && assessment.is_healthy_without(&without) {
+    let is_about_it = |issue: &IssueKind| issue.server().is_some_and(|server| peer.is(server));
+    let obstacle = assessment.obstacle_but(|issue| is_about_it(issue) || ghosts.is_about_own(issue));
+    if is_gone && obstacle.is_none() {
         let operation = Operation::new(OperationKind::Repair, Step::RemovePeer).at(&peer.name);
         return Stage::Act(Action::RemovePeers { peers: vec![reference(peer)] }, operation);
     }
@@ -115,18 +123,30 @@ fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -
             operation.waiting_for(format!("{name} has to stop before it is removed from the meta group")),
         );
     }
-    // The leader reports replicas on them by the name that it knows.
-    let reported = ghosts.own.iter().map(|(_, peer)| peer.name.as_str());
-    let without: Vec<&str> = names.iter().map(String::as_str).chain(reported).collect();
+    // That a foreign server is there is not in the way.
     let is_foreign = |issue: &IssueKind| match issue {
-        IssueKind::UnexpectedPeer { server } => ghosts.foreign.iter().any(|peer| peer.name == *server),
+        IssueKind::UnexpectedPeer { server } => ghosts.foreign.iter().any(|peer| peer.is(server)),
         _ => false,
     };
-    if let Some(cause) = assessment.obstacle_but(|issue| is_about(issue, &without) || is_foreign(issue)) {
+    // Where they hold nothing, replicas on the others that are not in sync are not in the way either.
+    let are_empty = !ghosts.own.iter().any(|(_, peer)| holds_replica(assessment, peer));
+    let is_elsewhere = |issue: &IssueKind| are_empty && is_about_replica(issue);
+    let is_tolerated = |issue: &IssueKind| ghosts.is_about_own(issue) || is_foreign(issue) || is_elsewhere(issue);
+    if let Some(cause) = assessment.obstacle_but(is_tolerated) {
         return Stage::Busy(operation.waiting_for(cause));
     }
     let peers = ghosts.own.iter().map(|(_, peer)| reference(peer)).collect();
     Stage::Act(Action::RemovePeers { peers }, operation)
+}
+
+/// Returns whether a stream lists this peer among its replicas.
+fn holds_replica(assessment: &Assessment, peer: &Peer) -> bool {
+    let mut groups = assessment.snapshot.replicas().filter_map(|(_, replica)| replica.group.as_ref());
+    groups.any(|group| group.peers.iter().any(|other| peer.is(&other.name) || other.id == peer.id))
+}
+
+fn is_about_replica(issue: &IssueKind) -> bool {
+    matches!(issue, IssueKind::OutOfSync { .. } | IssueKind::WriteError { .. } | IssueKind::Unhealthy { .. })
 }
 
 fn reference(peer: &Peer) -> PeerRef {

@@ -51,6 +51,11 @@ pub(super) fn gate<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &
     }
 }
 
+/// Replaces Pods that cannot run where the update revision must not be rolled out: see [`Rollout::fall_back`].
+pub(super) fn fall_back<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Stage {
+    Rollout { input, set, slots }.fall_back(set.replicas).unwrap_or(Stage::Idle)
+}
+
 impl<'a> Rollout<'a> {
     fn partition(&self) -> u32 {
         self.set.partition.min(self.set.replicas)
@@ -173,6 +178,8 @@ impl<'a> Rollout<'a> {
             }
             // One that cannot run is repaired by the new template only. One that starts may vote already.
             Slot::Outdated(pod) if pod.ready || pod.broken.is_none() => {}
+            // It may be there again already, at its old revision.
+            Slot::Missing => {}
             _ => return None,
         }
         let tolerated: Vec<String> =
@@ -210,7 +217,14 @@ impl<'a> Rollout<'a> {
     /// deleted, or is about to, must not come back outdated.
     fn rein_in(&self, last: u32) -> u32 {
         let through = || self.slots.iter().filter(|(ordinal, _)| *ordinal >= self.partition());
-        let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()));
+        let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()))
+            || self.slots.iter().any(|(ordinal, slot)| {
+                if ordinal == last {
+                    slot.is_serving() && self.obstacle(last, slot).is_some()
+                } else {
+                    !slot.is_serving() && !slot.is_hopeless()
+                }
+            });
         let target = if waits { last.saturating_add(1) } else { last };
         let in_flight = through().find(|(_, slot)| slot.is_away()).map(|(ordinal, _)| ordinal);
         in_flight.map_or(target, |in_flight| in_flight.min(target))

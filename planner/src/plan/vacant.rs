@@ -3,8 +3,16 @@
 //! So a scale-up that cannot be placed can be taken back, and a StatefulSet that was scaled by hand to an absurd number
 //! is put right before its Pods start.
 
+use std::time::Duration;
+
 use super::{Input, Observation, existing::Servers};
-use crate::actual::{Kind, MAX_SERVERS, PodState};
+use crate::{
+    actual::{Kind, MAX_SERVERS},
+    health::IssueKind,
+};
+
+/// A Pod that does not exist for so long cannot be created.
+const MISSING: Duration = Duration::from_secs(30);
 
 /// Returns the number of servers that have to stay, of those that exist: all up to the last one that is not vacant,
 /// and at least `desired`.
@@ -17,10 +25,11 @@ pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, i
     if replicas <= desired || !is_agreed {
         return replicas;
     }
-    let may_start = |pod: &&PodState| pod.node.is_some() && pod.broken.is_none();
-    let started = input.actual.pods.iter().filter(|pod| pod.started || may_start(pod));
-    let started = started.filter_map(|pod| pod.ordinal);
-    let started = started.filter(|ordinal| *ordinal < replicas).max();
+    let started = (0..MAX_SERVERS.min(replicas)).rev().find(|ordinal| match input.actual.pod(*ordinal) {
+        Some(pod) => pod.started || (pod.node.is_some() && pod.broken.is_none()),
+        // It may have been created a moment ago.
+        None => !is_missing_for_long(input, *ordinal),
+    });
     let listed = match (servers.kind(), input.observation) {
         // Beside a standalone server there is none that its configuration was built for: it was added by hand.
         (Kind::Standalone, Observation::Off | Observation::Unobservable { .. }) => {
@@ -37,4 +46,11 @@ pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, i
         }
     };
     started.max(listed).map_or(desired, |last| last.saturating_add(1).max(desired)).min(replicas)
+}
+
+fn is_missing_for_long(input: &Input<'_>, ordinal: u32) -> bool {
+    let name = input.actual.server(ordinal);
+    let Some(assessment) = input.assessment() else { return true };
+    let since = assessment.since(|issue| matches!(issue, IssueKind::Unreachable { server } if *server == name));
+    since.is_some_and(|since| input.now.since(since) >= MISSING)
 }

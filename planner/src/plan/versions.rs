@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::{Blocked, BlockedReason, Input};
 use crate::version::Version;
 
-/// The versions that run, as the servers report them.
+/// The versions that run, as the servers reported them last.
 pub(super) fn running(input: &Input<'_>) -> BTreeSet<Version> {
-    let answers = input.assessment().into_iter().flat_map(|assessment| assessment.snapshot.answers());
-    answers.filter_map(|(_, server)| server.version).collect()
+    input.assessment().into_iter().flat_map(|assessment| assessment.versions.values().copied()).collect()
 }
 
 /// Returns why the desired version must not replace the running ones.
