@@ -401,7 +401,8 @@ impl<'a> Decision<'a> {
                 .snapshot
                 .meta_group()
                 .is_some_and(|(leader, meta)| leader != server && !meta.peers.iter().any(|peer| peer.is(server))),
-            None => true,
+            // A server that was lost looks the same.
+            None => false,
         };
         let kind = if slots.serving() == 0 { OperationKind::Deployment } else { OperationKind::ScaleUp };
         slots.iter().find_map(|(ordinal, slot)| {
