@@ -14,7 +14,7 @@ use super::{
     vacant, versions,
 };
 use crate::{
-    actual::{ConfigKey, Kind, PodState, SMALLEST_CLUSTER},
+    actual::{ConfigKey, Kind, PodState},
     version::Version,
 };
 
@@ -75,11 +75,6 @@ fn fresh(input: &Input<'_>) -> Plan {
 
 fn routes(kind: Kind, servers: u32) -> u32 {
     if kind == Kind::Clustered { servers } else { 0 }
-}
-
-/// The membership to record: standalone servers never count as a cluster, whatever their number.
-pub(super) fn members_of(kind: Kind, servers: u32) -> u32 {
-    if kind == Kind::Clustered { servers } else { servers.min(SMALLEST_CLUSTER - 1) }
 }
 
 struct Decision<'a> {
@@ -344,6 +339,9 @@ impl<'a> Decision<'a> {
         let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
         let mut begun = [removal, deletion, rollout];
         begun.sort_by_key(|stage| !may_act(stage));
+        if desired < self.servers.replicas && self.servers.kind() == Kind::Clustered {
+            self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
+        }
         let is_acting = self.settle(repair())
             || begun.into_iter().any(|stage| self.settle(stage))
             || self.scale(desired)
@@ -440,7 +438,11 @@ impl<'a> Decision<'a> {
 
     fn resize(&mut self, replicas: u32) {
         self.plan.replicas = replicas;
-        self.plan.members = members_of(self.plan.variant.kind, replicas);
+        // Standalone servers that were added by hand never count as members.
+        self.plan.members = match self.plan.variant.kind {
+            Kind::Clustered => replicas,
+            Kind::Standalone => self.servers.members.min(replicas).max(1),
+        };
         self.plan.routes = routes(self.plan.variant.kind, replicas);
     }
 

@@ -272,7 +272,13 @@ impl<'a> Rollout<'a> {
         let takes = |(other, slot): (u32, Slot<'_>)| {
             other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_hopeless()
         };
-        self.slots.serving() == 0 || !self.slots.iter().any(takes)
+        self.nothing_serves() || !self.slots.iter().any(takes)
+    }
+
+    /// Returns whether no server serves. One that is not ready yet may be part of a quorum.
+    fn nothing_serves(&self) -> bool {
+        let is_led = self.input.assessment().is_some_and(|assessment| assessment.snapshot.meta_group().is_some());
+        self.slots.serving() == 0 && !is_led
     }
 
     /// Replaces those that are let through already: the StatefulSet controller may not get to them, since it waits for

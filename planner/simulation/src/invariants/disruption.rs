@@ -21,6 +21,11 @@ pub fn check(world: &mut World, server: ServerId, is_condemned: bool) {
 
 fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String> {
     let mut texts = Vec::new();
+    // What no poll can have shown does not count: a server that came back a moment ago.
+    let started = world.nats.processes[server].map_or(0, |process| process.started);
+    if world.now < started + crate::nats::NOTICE && !is_condemned {
+        return texts;
+    }
     // A server that was evacuated and stopped counts in the meta group only.
     let is_empty = |other: ServerId| {
         world.ledger.condemned[other] && !world.nats.streams.iter().any(|stream| stream.peers.contains(other))
@@ -38,11 +43,6 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     let up: Group = world.nats.up.iter().chain(unnoticed.iter()).collect();
     let left = up.without(server);
     let peers = world.nats.peers();
-    // Nor does one that came back a moment ago.
-    let started = world.nats.processes[server].map_or(0, |process| process.started);
-    if world.now < started + crate::nats::NOTICE && !is_condemned {
-        return texts;
-    }
     if world.nats.meta_leader().is_some() && peers.len() > 2 && left.and(peers).len() < peers.majority() {
         texts.push("the meta group loses its quorum".to_owned());
     }

@@ -170,6 +170,7 @@ impl Nats {
             return;
         };
         self.stores[FOREIGN].limit = u64::MAX / 4;
+        self.disturbed[FOREIGN] = now;
         let start = super::process::Start {
             version: other.version,
             routes: other.routes,
