@@ -46,7 +46,7 @@ pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<D
     let running = predecessor::running(context.watches.predecessors.state().iter().map(AsRef::as_ref));
     context.predecessors.note(running.as_deref());
     if running.is_some() {
-        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::done() });
+        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::finished() });
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
@@ -69,10 +69,10 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, Reco
             let mut memory = context.memory.lock().await;
             tear_down(nats, &id, context, &mut memory).await
         }
-        (true, true) => Ok(Done::done()),
+        (true, true) => Ok(Done::finished()),
         (false, false) => forbid(&nats, context).await,
         // Nothing was created for it, so nothing is to be kept; the finalizer is the predecessor's.
-        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::done()),
+        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::finished()),
     }
 }
 
@@ -81,13 +81,13 @@ async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Res
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.report.unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::finished() })
 }
 
 async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<Done, ReconcileError> {
     let outcome = Reconciled::Forbidden { allowed: context.places.allowed.clone() };
     context.report.status(nats, &outcome).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::finished() })
 }
 
 async fn deploy(
