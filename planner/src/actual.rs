@@ -1,6 +1,6 @@
 //! The actual state: what exists in Kubernetes, as the watch caches have it.
 
-use crate::time::Time;
+use crate::{time::Time, version::Version};
 
 /// Everything that exists of one NATS cluster in Kubernetes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,6 +112,8 @@ pub struct PodState {
     pub node: Option<String>,
     /// The revision of the template that it was created from.
     pub revision: Option<String>,
+    /// The version of its NATS image, if the tag has one.
+    pub version: Option<Version>,
     /// The NATS container has started at least once.
     pub started: bool,
     /// The NATS container runs, and its startup probe has passed.

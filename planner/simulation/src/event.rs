@@ -110,9 +110,11 @@ impl Event {
             Self::Edit(edit) => edit.apply(world),
             Self::ScaleByHand(replicas) => {
                 world.kubernetes.update_set(Actor::Other, now, |set| set.replicas = replicas);
+                world.kubernetes.is_changed_by_hand = true;
             }
             Self::PartitionByHand(partition) => {
                 world.kubernetes.update_set(Actor::Other, now, |set| set.partition = partition);
+                world.kubernetes.is_changed_by_hand = true;
             }
             Self::OnDelete => world.kubernetes.update_set(Actor::Other, now, |set| set.on_delete = true),
             Self::RestartRollout => {
@@ -163,7 +165,10 @@ impl Event {
                 nats.destroy(server, Actor::Other, now);
                 lose_node(world, server, Node::Gone { since: now });
             }
-            Self::FillVolume(server) => nats.fill(server, now),
+            Self::FillVolume(server) => {
+                nats.fill(server, now);
+                blame(world, server);
+            }
             Self::FreeVolume(server) => nats.stores[server].full = false,
             Self::WriteError(server, index) => write_error(world, server, index),
             Self::CrashContainer(server) => {
@@ -171,6 +176,7 @@ impl Event {
                 if let Some(pod) = &mut world.kubernetes.pods[server] {
                     pod.start_at = now + 2;
                 }
+                blame(world, server);
             }
             Self::BlockPorts(server, seconds) => {
                 let servers: Group = server.map_or((0..SERVERS).collect(), |server| [server].into_iter().collect());
@@ -186,7 +192,7 @@ impl Event {
             }
             Self::FillMemory(index) => {
                 if let Some(stream) = nats.streams.get_mut(index).filter(|stream| stream.in_memory) {
-                    stream.memory_full = !stream.is_standalone;
+                    stream.memory_full = !stream.is_standalone && stream.leader.is_some();
                 }
             }
             Self::CatchUp(rate) => nats.catch_up = rate,
@@ -216,6 +222,11 @@ impl Edit {
         resource.force = self.force.unwrap_or(resource.force);
         resource.version = version;
     }
+}
+
+/// Whoever took the server away: it stays away because of the fault.
+fn blame(world: &mut World, server: ServerId) {
+    world.ledger.away[server] = world.ledger.away[server].and(Some(Actor::Other));
 }
 
 fn delete_pod(world: &mut World, server: ServerId) {
@@ -248,6 +259,7 @@ fn write_error(world: &mut World, server: ServerId, index: usize) {
 /// Everything goes, but PVCs wait for their Pods.
 fn recreate(world: &mut World, size: u32) {
     (world.kubernetes.set, world.kubernetes.config) = (None, None);
+    world.nats.leave_foreign(world.now);
     for server in 0..SERVERS {
         delete_pod(world, server);
         world.kubernetes.delete_pvc(server, None).ok();

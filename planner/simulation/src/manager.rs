@@ -339,12 +339,15 @@ impl Manager {
         }
         let by = self.actor();
         let precondition = plan.precondition.clone();
+        let knows_nothing = self.assessment.as_ref().is_none_or(|assessment| assessment.versions.is_empty());
         let written = self.send(world, |world| {
             let present = world.kubernetes.set;
             if precondition.is_some() && precondition != present.map(|set| set.version.to_string()) {
                 return Err(ApiError::Conflict);
             }
             if present.is_none() {
+                // Without any server it cannot know the version of the stores.
+                world.kubernetes.is_changed_by_hand |= knows_nothing;
                 let version = world.kubernetes.count();
                 world.kubernetes.set = Some(new_set(version, replicas, partition, template, memory));
                 return Ok(world.kubernetes.set);

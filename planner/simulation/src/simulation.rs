@@ -103,6 +103,9 @@ impl Simulation {
     pub fn apply(&mut self, event: Event) {
         self.world.ledger.tell(self.world.now, || format!("EVENT {event:?}"));
         event.apply(&mut self.world, &mut self.manager.caches);
+        if matches!(event, Event::DeleteStatefulSet | Event::Recreate(_) | Event::ScaleByHand(_)) {
+            self.observing_since = self.world.now;
+        }
         self.world.sync_volumes();
     }
 
@@ -153,8 +156,9 @@ impl Simulation {
     pub fn heal(&mut self) {
         let now = self.world.now;
         self.world.ledger.tell(now, || "faults end".to_owned());
-        let Faults { overwritten_until, down_until, .. } = self.world.faults;
-        self.world.faults = Faults { overwritten_until, down_until: down_until.min(now), ..Faults::default() };
+        let Faults { overwritten_until, down_until, controller_until, .. } = self.world.faults;
+        let (down_until, controller_until) = (down_until.min(now), controller_until.min(now));
+        self.world.faults = Faults { overwritten_until, down_until, controller_until, ..Faults::default() };
         self.world.kubernetes.quota_until = 0;
         self.world.nats.blocked_ports.1 = 0;
         self.manager.caches.stalled = [0; 5];
@@ -204,7 +208,10 @@ impl Simulation {
             {
                 return End::Converged(since - began);
             }
-            let blocked = self.manager.plan.as_ref().is_some_and(|plan| !plan.blocked.is_empty());
+            let blocked = self.manager.plan.as_ref().is_some_and(|plan| {
+                let waiting_for = plan.operation.as_ref().and_then(|operation| operation.waiting_for.as_ref());
+                !plan.blocked.is_empty() || waiting_for.is_some_and(|cause| cause.contains("delete it to go on"))
+            });
             named_since = named_since.filter(|_| blocked).or(blocked.then_some(now));
             let is_quiet = now > self.world.ledger.written_at + 5 * QUIET;
             if let Some(since) = named_since

@@ -137,7 +137,10 @@ impl World {
 
     /// Returns the servers that a fault has hit so recently that no poll shows it for sure.
     pub fn unnoticed(&self) -> Group {
-        let since = self.now.saturating_sub(crate::nats::NOTICE);
+        // While the StatefulSet's status is old, no plan is made from it.
+        let is_stale = self.now < self.faults.controller_until + 10;
+        let notice = if is_stale { 5 * crate::nats::NOTICE } else { crate::nats::NOTICE };
+        let since = self.now.saturating_sub(notice);
         (0..SERVERS)
             .filter(|server| self.nats.disturbed[*server] > 0 && self.nats.disturbed[*server] >= since)
             .collect()

@@ -43,7 +43,8 @@ fn is_led_from_elsewhere(snapshot: &JetStreamSnapshot) -> bool {
     let Some(leader) = metas().find_map(|meta| meta.leader.as_deref()) else { return false };
     let following = metas().filter(|meta| meta.leader.as_deref() == Some(leader)).count();
     let size = metas().filter_map(|meta| meta.size).max().map_or(snapshot.servers.len(), |size| size as usize);
-    snapshot.answer(leader).is_none() && following > size / 2
+    // The leader follows itself.
+    snapshot.answer(leader).is_none() && following + 1 > size / 2
 }
 
 /// Returns whether a majority of the peers is in sync without this one. True for standalone servers.

@@ -25,6 +25,7 @@ use crate::{
     actual::{ActualState, Kind},
     snapshot::{JetStreamSnapshot, StreamId},
     time::Time,
+    version::Version,
 };
 
 /// Two polls that are closer to each other count as one.
@@ -40,6 +41,8 @@ pub struct Assessment {
     pub snapshot: Arc<JetStreamSnapshot>,
     /// What is wrong, in a fixed order.
     pub issues: Vec<Issue>,
+    /// The version of each server, as it reported last.
+    pub versions: BTreeMap<String, Version>,
     heads: Heads,
     /// The last poll that is at least [`APART`] older.
     before: Option<Baseline>,
@@ -70,7 +73,8 @@ impl Assessment {
             known.map_or(taken_at, |issue| issue.since)
         };
         let issues = kinds.into_iter().map(|kind| Issue { since: since(&kind), kind }).collect();
-        Self { snapshot, issues, heads: streams.heads, before, is_proven: streams.is_proven }
+        let versions = versions(previous, &snapshot, &expected);
+        Self { snapshot, issues, versions, heads: streams.heads, before, is_proven: streams.is_proven }
     }
 
     fn as_baseline(&self, now: Time) -> Option<Baseline> {
@@ -132,7 +136,24 @@ impl Assessment {
     }
 }
 
-pub(crate) fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
+/// Returns the version of each server. One that gives no answer keeps the version that it reported last: it may come
+/// back with it.
+fn versions(
+    previous: Option<&Assessment>,
+    snapshot: &JetStreamSnapshot,
+    expected: &[String],
+) -> BTreeMap<String, Version> {
+    let reported: BTreeMap<String, Version> =
+        snapshot.answers().filter_map(|(name, server)| Some((name.to_owned(), server.version?))).collect();
+    let mut versions = previous.map(|previous| previous.versions.clone()).unwrap_or_default();
+    if !reported.is_empty() {
+        versions.retain(|name, _| expected.contains(name));
+    }
+    versions.extend(reported);
+    versions
+}
+
+fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
     issue.server().is_some_and(|server| servers.contains(&server))
 }
 

@@ -1,8 +1,6 @@
 //! A disruptive action is carried out only when a second plan, made from a younger snapshot, asks for the same.
 
-use super::{
-    Action, Input, Operation, OperationKind, PeerRef, Plan, Step, decide::members_of, peers, plan, text::listed,
-};
+use super::{Action, Input, Operation, OperationKind, PeerRef, Plan, Step, peers, plan, text::listed};
 use crate::{actual::Kind, snapshot::PeerId};
 
 /// Returns the plan to carry out: with the action confirmed and what it needs of the StatefulSet, or without it.
@@ -82,7 +80,11 @@ fn carry_out(plan: Plan, action: &Action, input: &Input<'_>) -> Plan {
             let routes = if Kind::of(*replicas) == confirmed.variant.kind { *replicas } else { confirmed.routes };
             Plan {
                 replicas: *replicas,
-                members: members_of(confirmed.variant.kind, *replicas),
+                members: if confirmed.variant.kind == Kind::Clustered {
+                    *replicas
+                } else {
+                    confirmed.members.min(*replicas)
+                },
                 routes,
                 partition: confirmed.partition.min(*replicas),
                 ..confirmed

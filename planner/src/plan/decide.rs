@@ -14,7 +14,7 @@ use super::{
     vacant, versions,
 };
 use crate::{
-    actual::{ConfigKey, Kind, SMALLEST_CLUSTER},
+    actual::{ConfigKey, Kind, PodState},
     version::Version,
 };
 
@@ -75,11 +75,6 @@ fn fresh(input: &Input<'_>) -> Plan {
 
 fn routes(kind: Kind, servers: u32) -> u32 {
     if kind == Kind::Clustered { servers } else { 0 }
-}
-
-/// The membership to record: standalone servers never count as a cluster, whatever their number.
-pub(super) fn members_of(kind: Kind, servers: u32) -> u32 {
-    if kind == Kind::Clustered { servers } else { servers.min(SMALLEST_CLUSTER - 1) }
 }
 
 struct Decision<'a> {
@@ -145,6 +140,10 @@ impl<'a> Decision<'a> {
             return self.within(self.servers.replicas.min(self.servers.members));
         }
         match form_cluster::streams(self.input, desired) {
+            // A store that another standalone server left behind must not start with a cluster block.
+            Streams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
+                self.within(self.servers.members.min(self.servers.replicas));
+            }
             Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
             Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
             Streams::None if self.servers.replicas > self.servers.members => self.within(self.servers.members),
@@ -202,12 +201,12 @@ impl<'a> Decision<'a> {
                 self.back_to_standalone(1);
             }
             Streams::Unknown(cause) => {
-                self.begin_forming(self.servers.replicas);
+                self.begin_forming(self.servers.replicas.max(1));
                 let operation = Operation::new(OperationKind::FormCluster, Step::Wait);
                 self.plan.operation = Some(operation.waiting_for(cause));
             }
             Streams::Ask => {
-                self.begin_forming(self.servers.replicas);
+                self.begin_forming(self.servers.replicas.max(1));
                 self.plan.needs_streams = true;
             }
         }
@@ -219,6 +218,11 @@ impl<'a> Decision<'a> {
         let members = self.servers.members;
         if Kind::of(desired) == Kind::Standalone {
             self.plan.blocked.push(form_cluster::not_back(members, desired));
+        }
+        if let Some(blocked) = versions::blocked(self.input) {
+            // The restart is finished with the template that it was begun with.
+            self.plan.blocked.push(blocked);
+            self.plan.may_build = false;
         }
         let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
         let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
@@ -238,6 +242,10 @@ impl<'a> Decision<'a> {
             }
             _ => {
                 self.begin_forming(members);
+                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
+                if self.settle(hopeless) {
+                    return;
+                }
                 let first = self.input.actual.server(0);
                 let operation = Operation::new(OperationKind::FormCluster, Step::Restart);
                 self.plan.operation = Some(operation.waiting_for(format!("{first} to join the cluster")).at(first));
@@ -259,11 +267,21 @@ impl<'a> Decision<'a> {
     fn within(&mut self, desired: u32) {
         let (input, members) = (self.input, self.servers.members);
         self.plan.main_kind = self.main_kind();
+        let members = members.max(peers::lost_quorum(input, &self.servers));
         // Members are restored at once, whatever the spec asks for: they leave in order. Vacant servers leave at once.
-        let replicas =
-            if members > self.servers.replicas { members } else { vacant::occupied(input, &self.servers, desired) };
+        let replicas = if members > self.servers.replicas {
+            members
+        } else {
+            vacant::occupied(input, &self.servers, desired, self.slots.is_some())
+        };
         self.resize(replicas);
         let Some(set) = self.servers.set else {
+            if let Some(blocked) = versions::blocked(input) {
+                // There is no earlier template that servers could come back with.
+                self.plan.blocked.push(blocked);
+                self.plan.may_build = false;
+                return;
+            }
             self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
             return;
         };
@@ -293,9 +311,13 @@ impl<'a> Decision<'a> {
             self.plan.operation = Some(Operation::new(kind, Step::Create));
             return;
         }
-        let rollout = match version_blocked {
-            Some(blocked) => Stage::Blocked(blocked),
-            None => gate.stage,
+        let rollout = match (version_blocked, &self.slots) {
+            (None, _) => gate.stage,
+            (Some(blocked), slots) => {
+                self.plan.blocked.push(blocked);
+                let slots = slots.as_ref().filter(|_| !differs);
+                slots.map_or(Stage::Idle, |slots| rollout::fall_back(input, set, slots))
+            }
         };
         self.stages(desired, rollout);
     }
@@ -303,16 +325,25 @@ impl<'a> Decision<'a> {
     /// The stages, in their order of precedence.
     fn stages(&mut self, desired: u32, rollout: Stage) {
         let input = self.input;
-        let kept = self.servers.replicas.max(desired);
+        // A peer whose server is to come back stays, unless something else waits for its removal.
+        let kept =
+            if matches!(rollout, Stage::Idle) { self.servers.replicas.max(desired) } else { self.servers.replicas };
         let ghosts = peers::ghosts(input, kept);
         let repair = || match input.assessment() {
             Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
             None => Stage::Idle,
         };
+        let removal = self.peers(ghosts.as_ref());
+        let deletion = pvcs::delete(input, &self.servers);
+        // A removal that waits may wait for what the rolling update repairs.
+        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
+        let mut begun = [removal, deletion, rollout];
+        begun.sort_by_key(|stage| !may_act(stage));
+        if desired < self.servers.replicas && self.servers.kind() == Kind::Clustered {
+            self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
+        }
         let is_acting = self.settle(repair())
-            || self.settle(self.peers(ghosts.as_ref()))
-            || self.settle(pvcs::delete(input, &self.servers))
-            || self.settle(rollout)
+            || begun.into_iter().any(|stage| self.settle(stage))
             || self.scale(desired)
             || self.settle(repair::late_reloads(input));
         if !is_acting {
@@ -368,7 +399,8 @@ impl<'a> Decision<'a> {
                 .snapshot
                 .meta_group()
                 .is_some_and(|(leader, meta)| leader != server && !meta.peers.iter().any(|peer| peer.is(server))),
-            None => true,
+            // A server that was lost looks the same.
+            None => false,
         };
         let kind = if slots.serving() == 0 { OperationKind::Deployment } else { OperationKind::ScaleUp };
         slots.iter().find_map(|(ordinal, slot)| {
@@ -406,7 +438,11 @@ impl<'a> Decision<'a> {
 
     fn resize(&mut self, replicas: u32) {
         self.plan.replicas = replicas;
-        self.plan.members = members_of(self.plan.variant.kind, replicas);
+        // Standalone servers that were added by hand never count as members.
+        self.plan.members = match self.plan.variant.kind {
+            Kind::Clustered => replicas,
+            Kind::Standalone => self.servers.members.min(replicas).max(1),
+        };
         self.plan.routes = routes(self.plan.variant.kind, replicas);
     }
 
@@ -419,7 +455,12 @@ impl<'a> Decision<'a> {
             self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
         // Below the partition a Pod is created with the current revision, which may be that of the standalone server: it
         // has to find the configuration of a member.
-        let is_unread = self.slots.as_ref().is_some_and(|slots| slots.last_outdated().is_none());
+        // Pods at the current revision read it while the cluster is formed. Those that are created below the partition
+        // later have it too, and have to find the configuration of a member.
+        let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
+        let reads = |pod: &PodState| current.is_none() || pod.revision.as_ref() == current;
+        let is_complete = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        let is_unread = is_complete || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
         if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
     }
 }

@@ -6,9 +6,10 @@
 //! that restarts in the middle of the change therefore starts with the configuration that it had.
 
 use super::{
-    Action, Blocked, BlockedReason, Input, Observation, Operation, OperationKind, Stage, Step, existing::Servers,
-    text::listed,
+    Action, Blocked, BlockedReason, Input, Observation, Operation, OperationKind, PodRef, Stage, Step,
+    existing::Servers, slots::Slots, text::listed,
 };
+use crate::actual::PodState;
 use crate::snapshot::{DEFAULT_ACCOUNT, Healthz};
 
 /// What is known about streams on the standalone server.
@@ -105,6 +106,10 @@ pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -> St
         };
         match pod_of(ordinal) {
             None => return waiting(format!("{server} has no Pod")),
+            // It holds nothing yet, and the StatefulSet controller waits for servers that are not ready before.
+            Some(pod) if pod.revision != set.update_revision && !servers.is_joining => {
+                return replace(pod);
+            }
             Some(pod) => {
                 if let Some(cause) = &pod.broken {
                     return waiting(format!("{server} cannot run: {cause}"));
@@ -125,6 +130,18 @@ pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -> St
         Some(pod) => Stage::Act(Action::JoinCluster { server: first, uid: pod.uid.clone() }, operation),
         None => Stage::Busy(operation.waiting_for(format!("{first} has no Pod"))),
     }
+}
+
+/// Replaces an outdated Pod that cannot run, while the cluster is not formed yet.
+pub(super) fn replace_hopeless(slots: &Slots<'_>) -> Stage {
+    let hopeless = slots.iter().find(|(_, slot)| slot.is_hopeless());
+    hopeless.and_then(|(_, slot)| slot.pod()).map_or(Stage::Idle, replace)
+}
+
+fn replace(pod: &PodState) -> Stage {
+    let operation = Operation::new(OperationKind::FormCluster, Step::Create).at(&pod.name);
+    let pods = vec![PodRef { name: pod.name.clone(), uid: pod.uid.clone() }];
+    Stage::Act(Action::ReplacePods { pods }, operation)
 }
 
 /// Returns why a cluster does not become a single server.

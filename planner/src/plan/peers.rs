@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, text::listed};
+use super::{
+    Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, existing::Servers,
+    text::listed,
+};
 use crate::{
-    actual::MAX_SERVERS,
-    health::{Assessment, IssueKind, is_about},
+    actual::{Kind, MAX_SERVERS},
+    health::{Assessment, IssueKind},
     snapshot::{DEFAULT_ACCOUNT, Peer},
 };
 
@@ -23,12 +26,23 @@ pub(super) struct Ghosts<'a> {
     pub(super) own: Vec<(u32, &'a Peer)>,
     /// Servers of other clusters.
     pub(super) foreign: Vec<&'a Peer>,
+    /// The meta leader itself, if it is an earlier server of this cluster.
+    pub(super) leader: Option<String>,
+}
+
+impl Ghosts<'_> {
+    /// Returns whether an issue is about an earlier server. The meta leader may have forgotten its name while leaders
+    /// of streams know it.
+    fn is_about_own(&self, issue: &IssueKind) -> bool {
+        issue.server().is_some_and(|server| self.own.iter().any(|(_, peer)| peer.is(server)))
+    }
 }
 
 /// Returns the unexpected peers, as the meta leader reports them; `None` without a meta leader.
 pub(super) fn ghosts<'a>(input: &Input<'a>, replicas: u32) -> Option<Ghosts<'a>> {
-    let (_, meta) = input.assessment()?.snapshot.meta_group()?;
+    let (leader, meta) = input.assessment()?.snapshot.meta_group()?;
     let mut ghosts = Ghosts::default();
+    ghosts.leader = (replicas..MAX_SERVERS).map(|ordinal| input.actual.server(ordinal)).find(|server| server == leader);
     for peer in &meta.peers {
         match (0..MAX_SERVERS).find(|ordinal| peer.is(&input.actual.server(*ordinal))) {
             Some(ordinal) if ordinal < replicas => {}
@@ -41,13 +55,33 @@ pub(super) fn ghosts<'a>(input: &Input<'a>, replicas: u32) -> Option<Ghosts<'a>>
 
 /// Removes peers of servers that are gone.
 pub(super) fn remove(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
-    if !ghosts.own.is_empty() {
-        return remove_own(input, assessment, ghosts);
+    if let Some(leader) = &ghosts.leader {
+        let operation = Operation::new(OperationKind::ScaleDown, Step::RemovePeer).at(leader);
+        return Stage::Busy(
+            operation.waiting_for(format!("{leader} has to stop before it is removed from the meta group")),
+        );
     }
+    if ghosts.own.is_empty() {
+        return remove_foreign(input, assessment, ghosts);
+    }
+    match remove_own(input, assessment, ghosts) {
+        // What it waits for may be a replica on the foreign server.
+        Stage::Busy(operation) => match remove_foreign(input, assessment, ghosts) {
+            act @ Stage::Act(..) => act,
+            _ => Stage::Busy(operation),
+        },
+        stage => stage,
+    }
+}
+
+/// Removes a foreign server that is gone for good.
+fn remove_foreign(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
     let Some(peer) = ghosts.foreign.first() else { return Stage::Idle };
     let since = assessment.since(|issue| matches!(issue, IssueKind::UnexpectedPeer { server } if *server == peer.name));
     let is_gone = (!peer.current || peer.offline) && since.is_some_and(|since| input.now.since(since) >= GONE_FOR_GOOD);
-    if is_gone && assessment.is_healthy_without(&[&peer.name]) {
+    let is_about_it = |issue: &IssueKind| issue.server().is_some_and(|server| peer.is(server));
+    let obstacle = assessment.obstacle_but(|issue| is_about_it(issue) || ghosts.is_about_own(issue));
+    if is_gone && obstacle.is_none() {
         let operation = Operation::new(OperationKind::Repair, Step::RemovePeer).at(&peer.name);
         return Stage::Act(Action::RemovePeers { peers: vec![reference(peer)] }, operation);
     }
@@ -61,6 +95,24 @@ pub(super) fn remove(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts
     ))
 }
 
+/// A meta group without a leader for so long has lost its quorum.
+const LOST: Duration = Duration::from_secs(30);
+
+/// Returns the number of servers that the meta group counts, where it has lost its quorum with fewer: those that
+/// stopped have to come back before they can be removed. 0 where it has not.
+pub(super) fn lost_quorum(input: &Input<'_>, servers: &Servers<'_>) -> u32 {
+    let Some(assessment) = input.assessment() else { return 0 };
+    let since = assessment.since(|issue| matches!(issue, IssueKind::NoMetaLeader));
+    if servers.kind() == Kind::Standalone || since.is_none_or(|since| input.now.since(since) < LOST) {
+        return 0;
+    }
+    let sizes = assessment.snapshot.answers().filter_map(|(_, answer)| answer.meta.as_ref()?.size);
+    let counted = sizes.max().unwrap_or(0).min(MAX_SERVERS);
+    // Only servers whose store is still there come back as the peers that they were.
+    let has_store = |ordinal: u32| input.actual.pvc(ordinal).is_some_and(|pvc| !pvc.terminating);
+    (servers.replicas..counted).take_while(|ordinal| has_store(*ordinal)).last().map_or(0, |last| last + 1)
+}
+
 fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
     let names: Vec<String> = ghosts.own.iter().map(|(ordinal, _)| input.actual.server(*ordinal)).collect();
     let operation =
@@ -71,18 +123,30 @@ fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -
             operation.waiting_for(format!("{name} has to stop before it is removed from the meta group")),
         );
     }
-    // The leader reports replicas on them by the name that it knows.
-    let reported = ghosts.own.iter().map(|(_, peer)| peer.name.as_str());
-    let without: Vec<&str> = names.iter().map(String::as_str).chain(reported).collect();
+    // That a foreign server is there is not in the way.
     let is_foreign = |issue: &IssueKind| match issue {
-        IssueKind::UnexpectedPeer { server } => ghosts.foreign.iter().any(|peer| peer.name == *server),
+        IssueKind::UnexpectedPeer { server } => ghosts.foreign.iter().any(|peer| peer.is(server)),
         _ => false,
     };
-    if let Some(cause) = assessment.obstacle_but(|issue| is_about(issue, &without) || is_foreign(issue)) {
+    // Where they hold nothing, replicas on the others that are not in sync are not in the way either.
+    let are_empty = !ghosts.own.iter().any(|(_, peer)| holds_replica(assessment, peer));
+    let is_elsewhere = |issue: &IssueKind| are_empty && is_about_replica(issue);
+    let is_tolerated = |issue: &IssueKind| ghosts.is_about_own(issue) || is_foreign(issue) || is_elsewhere(issue);
+    if let Some(cause) = assessment.obstacle_but(is_tolerated) {
         return Stage::Busy(operation.waiting_for(cause));
     }
     let peers = ghosts.own.iter().map(|(_, peer)| reference(peer)).collect();
     Stage::Act(Action::RemovePeers { peers }, operation)
+}
+
+/// Returns whether a stream lists this peer among its replicas.
+fn holds_replica(assessment: &Assessment, peer: &Peer) -> bool {
+    let mut groups = assessment.snapshot.replicas().filter_map(|(_, replica)| replica.group.as_ref());
+    groups.any(|group| group.peers.iter().any(|other| peer.is(&other.name) || other.id == peer.id))
+}
+
+fn is_about_replica(issue: &IssueKind) -> bool {
+    matches!(issue, IssueKind::OutOfSync { .. } | IssueKind::WriteError { .. } | IssueKind::Unhealthy { .. })
 }
 
 fn reference(peer: &Peer) -> PeerRef {

@@ -51,6 +51,11 @@ pub(super) fn gate<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &
     }
 }
 
+/// Replaces Pods that cannot run where the update revision must not be rolled out: see [`Rollout::fall_back`].
+pub(super) fn fall_back<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Stage {
+    Rollout { input, set, slots }.fall_back(set.replicas).unwrap_or(Stage::Idle)
+}
+
 impl<'a> Rollout<'a> {
     fn partition(&self) -> u32 {
         self.set.partition.min(self.set.replicas)
@@ -74,16 +79,18 @@ impl<'a> Rollout<'a> {
 
     fn proceed(&self, last: u32) -> Gate {
         let hopeless = self.hopeless();
-        let lowest = hopeless.iter().map(|(ordinal, _)| *ordinal).min();
-        let opened = lowest.filter(|lowest| self.may_open_to(*lowest));
+        let opened = hopeless.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| self.may_open_to(*ordinal)).min();
         let partition = self.partition();
         if let Some(lowest) = opened {
             let partition = lowest.min(partition);
-            return Gate { partition, stage: self.replace(&hopeless, partition) };
+            return Gate { partition, stage: self.replace_through(&hopeless, partition) };
+        }
+        if let Some(stage) = self.fall_back(partition) {
+            return Gate { partition, stage };
         }
         if self.slots.serving() == 0 && matches!(self.input.observation, super::Observation::Starting) {
             let outdated: Vec<_> = self.outdated().collect();
-            return Gate { partition: 0, stage: self.replace(&outdated, 0) };
+            return Gate { partition: 0, stage: self.replace_through(&outdated, 0) };
         }
         if partition <= last {
             let partition = self.rein_in(last);
@@ -91,6 +98,23 @@ impl<'a> Rollout<'a> {
             return Gate { partition, stage };
         }
         self.next()
+    }
+
+    /// Replaces Pods below the partition that cannot run, and whose revision is neither the current nor the update one:
+    /// they come back at the current revision, which ran before.
+    fn fall_back(&self, partition: u32) -> Option<Stage> {
+        let below: Vec<(u32, &PodState)> = self
+            .outdated()
+            .filter(|(ordinal, pod)| {
+                *ordinal < partition
+                    && !pod.running
+                    && pod.broken.is_some()
+                    && !pod.stranded
+                    && pod.revision != self.set.current_revision
+                    && self.terminating_pvc(*ordinal).is_none()
+            })
+            .collect();
+        (!below.is_empty()).then(|| self.replace(&below))
     }
 
     /// Restarts the server that is let through where the StatefulSet controller does not: from Kubernetes 1.37 on it
@@ -154,6 +178,8 @@ impl<'a> Rollout<'a> {
             }
             // One that cannot run is repaired by the new template only. One that starts may vote already.
             Slot::Outdated(pod) if pod.ready || pod.broken.is_none() => {}
+            // It may be there again already, at its old revision.
+            Slot::Missing => {}
             _ => return None,
         }
         let tolerated: Vec<String> =
@@ -191,7 +217,14 @@ impl<'a> Rollout<'a> {
     /// deleted, or is about to, must not come back outdated.
     fn rein_in(&self, last: u32) -> u32 {
         let through = || self.slots.iter().filter(|(ordinal, _)| *ordinal >= self.partition());
-        let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()));
+        let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()))
+            || self.slots.iter().any(|(ordinal, slot)| {
+                if ordinal == last {
+                    slot.is_serving() && self.obstacle(last, slot).is_some()
+                } else {
+                    !slot.is_serving() && !slot.is_hopeless()
+                }
+            });
         let target = if waits { last.saturating_add(1) } else { last };
         let in_flight = through().find(|(_, slot)| slot.is_away()).map(|(ordinal, _)| ordinal);
         in_flight.map_or(target, |in_flight| in_flight.min(target))
@@ -239,16 +272,27 @@ impl<'a> Rollout<'a> {
         let takes = |(other, slot): (u32, Slot<'_>)| {
             other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_hopeless()
         };
-        self.slots.serving() == 0 || !self.slots.iter().any(takes)
+        self.nothing_serves() || !self.slots.iter().any(takes)
+    }
+
+    /// Returns whether no server serves. One that is not ready yet may be part of a quorum.
+    fn nothing_serves(&self) -> bool {
+        let is_led = self.input.assessment().is_some_and(|assessment| assessment.snapshot.meta_group().is_some());
+        self.slots.serving() == 0 && !is_led
     }
 
     /// Replaces those that are let through already: the StatefulSet controller may not get to them, since it waits for
     /// the updated ones above to be ready.
-    fn replace(&self, pods: &[(u32, &PodState)], partition: u32) -> Stage {
+    fn replace_through(&self, pods: &[(u32, &'a PodState)], partition: u32) -> Stage {
         let partition = self.partition().max(partition);
+        let through: Vec<_> = pods.iter().filter(|(ordinal, _)| *ordinal >= partition).copied().collect();
+        self.replace(&through)
+    }
+
+    fn replace(&self, pods: &[(u32, &PodState)]) -> Stage {
         let through: Vec<PodRef> = pods
             .iter()
-            .filter(|(ordinal, _)| *ordinal >= partition && self.terminating_pvc(*ordinal).is_none())
+            .filter(|(ordinal, _)| self.terminating_pvc(*ordinal).is_none())
             .map(|(_, pod)| PodRef { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
@@ -269,7 +313,7 @@ impl<'a> Rollout<'a> {
             return Gate { partition: 0, stage: self.wait() };
         }
         if !hopeless.is_empty() {
-            return Gate { partition: 0, stage: self.replace(&hopeless, 0) };
+            return Gate { partition: 0, stage: self.replace_through(&hopeless, 0) };
         }
         let now = self.input.now;
         let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
@@ -281,6 +325,6 @@ impl<'a> Rollout<'a> {
             }
         });
         let next: Vec<_> = self.outdated().collect::<Vec<_>>().into_iter().rev().take(1).collect();
-        Gate { partition: 0, stage: if in_flight { self.wait() } else { self.replace(&next, 0) } }
+        Gate { partition: 0, stage: if in_flight { self.wait() } else { self.replace_through(&next, 0) } }
     }
 }

@@ -29,7 +29,6 @@ const GONE_FOR_GOOD: Duration = Duration::from_mins(2);
 
 /// The next step from `replicas` servers to the desired number, which is smaller.
 pub(super) fn scale_down(input: &Input<'_>, replicas: u32, slots: &Slots<'_>) -> Stage {
-    let desired = input.desired.replicas;
     let candidate = input.actual.server(replicas - 1);
     let wait = |cause: String| {
         Stage::Busy(Operation::new(OperationKind::ScaleDown, Step::Wait).at(&candidate).waiting_for(cause))
@@ -42,9 +41,8 @@ pub(super) fn scale_down(input: &Input<'_>, replicas: u32, slots: &Slots<'_>) ->
             _ => unobservable(input, replicas),
         };
     };
-    let leaving: Vec<String> = (desired..replicas).map(|ordinal| input.actual.server(ordinal)).collect();
-    if let Some(blocked) = too_many_replicas(assessment, desired).or_else(|| only_replicas(assessment, &leaving)) {
-        return Stage::Blocked(blocked);
+    if blocked(input, replicas).is_some() {
+        return Stage::Idle;
     }
     if is_gone_for_good(input, assessment, &candidate) {
         return match assessment.obstacle_without(&[&candidate]) {
@@ -71,6 +69,13 @@ pub(super) fn scale_down(input: &Input<'_>, replicas: u32, slots: &Slots<'_>) ->
         return stop(replicas - 1, &candidate);
     }
     evacuate(input, assessment, &candidate, &on_candidate)
+}
+
+/// Returns why the streams do not allow fewer servers, whatever else is in progress.
+pub(super) fn blocked(input: &Input<'_>, replicas: u32) -> Option<Blocked> {
+    let (assessment, desired) = (input.assessment()?, input.desired.replicas);
+    let leaving: Vec<String> = (desired..replicas).map(|ordinal| input.actual.server(ordinal)).collect();
+    too_many_replicas(assessment, desired).or_else(|| only_replicas(assessment, &leaving))
 }
 
 pub(super) fn stop(replicas: u32, server: &str) -> Stage {

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use super::{Blocked, BlockedReason, Input};
 use crate::version::Version;
 
-/// The versions that run, as the servers report them.
+/// The versions that run, as the servers reported them last, and those of Pods that have started: servers that give no
+/// answer have a store of that version all the same.
 pub(super) fn running(input: &Input<'_>) -> BTreeSet<Version> {
-    let answers = input.assessment().into_iter().flat_map(|assessment| assessment.snapshot.answers());
-    answers.filter_map(|(_, server)| server.version).collect()
+    let reported = input.assessment().into_iter().flat_map(|assessment| assessment.versions.values().copied());
+    let started = input.actual.pods.iter().filter(|pod| pod.started && pod.ordinal.is_some());
+    reported.chain(started.filter_map(|pod| pod.version)).collect()
 }
 
 /// Returns why the desired version must not replace the running ones.

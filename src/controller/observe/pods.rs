@@ -1,8 +1,8 @@
 //! Pods of servers, as the plan needs them.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec};
 use kube::{Resource, ResourceExt};
-use nats_manager_planner::{Time, actual::PodState};
+use nats_manager_planner::{Time, Version, actual::PodState};
 
 /// Label with the revision of the template (`apps/v1.ControllerRevisionHashLabelKey`).
 const REVISION_LABEL: &str = "controller-revision-hash";
@@ -37,6 +37,7 @@ pub(in crate::controller) fn pod_state(pod: &Pod, stateful_set: &str) -> PodStat
         ordinal,
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         revision: pod.labels().get(REVISION_LABEL).cloned(),
+        version: pod.spec.as_ref().and_then(version),
         started: servers().any(has_started),
         running: servers().any(|status| {
             status.started == Some(true) && status.state.as_ref().is_some_and(|state| state.running.is_some())
@@ -48,6 +49,12 @@ pub(in crate::controller) fn pod_state(pod: &Pod, stateful_set: &str) -> PodStat
         stranded: is_stranded(pod),
         name,
     }
+}
+
+/// Returns the version of the NATS image.
+fn version(spec: &PodSpec) -> Option<Version> {
+    let server = spec.containers.iter().find(|container| container.name == NATS_CONTAINER)?;
+    Version::of_image(server.image.as_deref()?)
 }
 
 /// The deletion timestamp is when the grace period ends.

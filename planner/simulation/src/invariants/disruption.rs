@@ -21,8 +21,21 @@ pub fn check(world: &mut World, server: ServerId, is_condemned: bool) {
 
 fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    let is_away = |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager);
-    if let Some(other) = (0..SERVERS).find(is_away) {
+    // What no poll can have shown does not count: a server that came back a moment ago.
+    let started = world.nats.processes[server].map_or(0, |process| process.started);
+    if world.now < started + crate::nats::NOTICE && !is_condemned {
+        return texts;
+    }
+    // A server that was evacuated and stopped counts in the meta group only.
+    let is_empty = |other: ServerId| {
+        world.ledger.condemned[other] && !world.nats.streams.iter().any(|stream| stream.peers.contains(other))
+    };
+    let is_away =
+        |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager) && !is_empty(*other);
+    // A group that was founded a moment ago holds nothing.
+    let founded = world.nats.meta.as_ref().map_or(world.now, |meta| meta.founded);
+    let is_new = world.nats.streams.is_empty() && world.now < founded + 60;
+    if let Some(other) = (0..SERVERS).find(is_away).filter(|_| !is_new) {
         texts.push(format!("{} is away because of the manager too", world.nats.names.server[other]));
     }
     // Faults that no poll can have shown do not count.
@@ -33,8 +46,12 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     if world.nats.meta_leader().is_some() && peers.len() > 2 && left.and(peers).len() < peers.majority() {
         texts.push("the meta group loses its quorum".to_owned());
     }
-    for stream in world.nats.streams.iter().filter(|stream| stream.peers.contains(server) && !stream.is_excused) {
-        if let Some(text) = stream_violation(stream, server, left, unnoticed, is_condemned, world.now) {
+    // The StatefulSet controller carries out late what was decided before.
+    let young = if world.now < world.faults.controller_until + 10 { 6 * YOUNG } else { YOUNG };
+    let is_old = |stream: &&Stream| !is_condemned || world.now > stream.created + young;
+    let concerned = world.nats.streams.iter().filter(|stream| stream.peers.contains(server) && !stream.is_excused);
+    for stream in concerned.filter(is_old) {
+        if let Some(text) = stream_violation(stream, server, left, unnoticed, is_condemned) {
             texts.push(format!("stream {} {text}", stream.id));
         }
     }
@@ -47,9 +64,8 @@ fn stream_violation(
     left: Group,
     unnoticed: Group,
     is_condemned: bool,
-    now: u64,
 ) -> Option<&'static str> {
-    if is_condemned && now > stream.created + YOUNG {
+    if is_condemned {
         return Some("has a replica on it");
     }
     if stream.peers.len() < 2 {

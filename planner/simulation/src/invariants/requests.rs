@@ -15,7 +15,7 @@ pub fn step_down(world: &mut World, stream: &str) {
     let now = world.now;
     let asked = world.ledger.step_downs.entry(stream.to_owned()).or_default();
     asked.retain(|at| at + WINDOW > now);
-    let is_too_soon = asked.last().is_some_and(|last| last + 10 > now) || asked.len() >= STEP_DOWNS;
+    let is_too_soon = asked.last().is_some_and(|last| last + 3 > now) || asked.len() >= STEP_DOWNS;
     asked.push(now);
     if is_too_soon {
         world.ledger.violate(1, now, format!("stream {stream} is asked for another leader again and again"));

@@ -157,6 +157,7 @@ fn pod_state(pod: &Pod, names: &Names) -> PodState {
         ordinal: u32::try_from(pod.ordinal).ok(),
         node: (!pod.stranded).then(|| format!("node-{}", pod.ordinal)),
         revision: Some(pod.template.revision()),
+        version: Some(pod.template.nats),
         started: pod.started,
         running: pod.running,
         ready: pod.ready,

@@ -155,8 +155,16 @@ impl Host<'_> {
         pod.started = true;
         let is_excused = self.now < self.overwritten_until;
         let start = routes(pod, &config).filter(|_| pod.template.image == Image::Good);
-        let start = start.map(|(routes, memory)| Start { version: pod.template.nats, routes, memory, is_excused });
-        if !start.is_some_and(|start| self.nats.start(pod.ordinal, start, self.now)) {
+        // Servers that a user added or let through get the update revision, whatever the planner does. Without answers
+        // it knows no versions.
+        let is_updated = self.kubernetes.set.is_some_and(|set| set.template == pod.template);
+        let is_opened_by_hand = self.kubernetes.is_changed_by_hand;
+        let checks_version = is_updated && !is_opened_by_hand && self.now > self.nats.blocked_ports.1 + 60;
+        let version = pod.template.nats;
+        let start = start.map(|(routes, memory)| Start { version, routes, memory, is_excused, checks_version });
+        if start.is_some_and(|start| self.nats.start(pod.ordinal, start, self.now)) {
+            pod.broken = None;
+        } else {
             self.back_off(pod, Some("container nats keeps crashing"));
         }
     }

@@ -34,6 +34,8 @@ pub struct Kubernetes {
     pub quota_until: u64,
     /// PVCs that came and went, for their stores to follow.
     pub volumes: Vec<VolumeChange>,
+    /// A user has set the StatefulSet's replicas or partition once.
+    pub is_changed_by_hand: bool,
     /// The size of new PVCs.
     pub volume_size: u64,
     counter: u64,
@@ -63,6 +65,7 @@ impl Kubernetes {
             nodes: [Node::Up; SERVERS],
             quota_until: 0,
             volumes: Vec::new(),
+            is_changed_by_hand: false,
             volume_size,
             counter: 1,
         }

@@ -21,6 +21,8 @@ pub struct Meta {
     pub named: Group,
     /// The leader that is gone, and until when others still name it.
     pub stale: Option<(ServerId, u64)>,
+    /// When it was founded.
+    pub founded: u64,
     /// When each peer has joined.
     pub joined: [u64; SERVERS],
 }
@@ -87,7 +89,7 @@ impl Nats {
         if peers.minus(voters).is_empty() && !peers.is_empty() {
             let elect_at = now + random.between(1, 4);
             let joined = [now; SERVERS];
-            self.meta = Some(Meta { peers, leader: None, elect_at, named: peers, stale: None, joined });
+            self.meta = Some(Meta { peers, leader: None, elect_at, named: peers, stale: None, founded: now, joined });
             for peer in peers.iter() {
                 self.stores[peer].joined = true;
             }

@@ -86,6 +86,8 @@ pub struct Process {
 pub struct Store {
     /// The kind of server that wrote it; `None` is empty.
     pub kind: Option<Kind>,
+    /// The version of the last server that wrote it.
+    pub version: Option<Version>,
     /// It has the meta group's log.
     pub joined: bool,
     /// The volume has no room left.
@@ -162,6 +164,7 @@ impl Nats {
     /// Empties the data of a server. What others did is excused where it left no majority of complete replicas.
     pub fn destroy(&mut self, server: ServerId, by: Actor, now: u64) {
         self.stores[server].kind = None;
+        self.stores[server].version = None;
         self.stores[server].joined = false;
         self.stores[server].full = false;
         self.drop_data(server, by, now, |_| true);

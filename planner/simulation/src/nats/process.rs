@@ -16,6 +16,8 @@ pub struct Start {
     pub memory: u64,
     /// Whether a fault has just overwritten the configuration.
     pub is_excused: bool,
+    /// Whether the manager could know that the version does not go with the others.
+    pub checks_version: bool,
 }
 
 impl Nats {
@@ -36,10 +38,13 @@ impl Nats {
             }
             _ => self.stores[server].kind = Some(kind),
         }
-        let running = self.processes.iter().flatten().map(|process| process.version);
-        if let Some(text) = running.filter_map(|version| version.blocks_change(start.version)).next() {
+        let stored = self.stores[server].version;
+        let running = self.processes.iter().flatten().map(|process| process.version).chain(stored);
+        let blocked = running.filter_map(|version| version.blocks_change(start.version)).next();
+        if let Some(text) = blocked.filter(|_| start.checks_version) {
             self.violations.push((7, format!("{} starts with another version: {text}", self.names.server[server])));
         }
+        self.stores[server].version = Some(start.version);
         self.runs += 1;
         self.graceful.remove(server);
         self.processes[server] = Some(Process {
@@ -62,13 +67,15 @@ impl Nats {
 
     /// The streams of a standalone store answer 404 at once, and are deleted after 30 s (measured).
     fn start_clustered(&mut self, server: ServerId, start: Start, now: u64) {
-        let is_held = |stream: &super::stream::Stream| stream.is_standalone && stream.data[server].is_some();
+        // One that was created while the server was stopping cannot be known.
+        let is_held = |stream: &super::stream::Stream| {
+            stream.is_standalone && stream.data[server].is_some() && now > stream.created + super::NOTICE
+        };
         if !start.is_excused && self.streams.iter().any(is_held) {
             let name = &self.names.server[server];
             self.violations.push((3, format!("standalone store of {name} started with a cluster block")));
         }
-        let by = if start.is_excused { Actor::Other } else { Actor::Manager };
-        self.drop_data(server, by, now, |stream| stream.is_standalone);
+        self.drop_data(server, Actor::Other, now, |stream| stream.is_standalone);
         self.streams.retain(|stream| !stream.is_standalone);
     }
 
@@ -85,6 +92,9 @@ impl Nats {
         }
         self.up.remove(server);
         self.drop_data(server, by, now, |stream| stream.in_memory);
+        for stream in self.streams.iter_mut().filter(|stream| stream.memory_full) {
+            stream.memory_full = stream.data.iter().any(Option::is_some);
+        }
     }
 
     /// A server reads its configuration again: raised limits and routes are taken, lowered limits reject the file.

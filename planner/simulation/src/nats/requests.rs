@@ -170,11 +170,13 @@ impl Nats {
             return;
         };
         self.stores[FOREIGN].limit = u64::MAX / 4;
+        self.disturbed[FOREIGN] = now;
         let start = super::process::Start {
             version: other.version,
             routes: other.routes,
             memory: other.memory,
             is_excused: true,
+            checks_version: false,
         };
         self.start(FOREIGN, start, now);
     }

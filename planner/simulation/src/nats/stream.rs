@@ -231,15 +231,16 @@ impl Nats {
         if leader == moving.leaving {
             let current = stream.peers.without(leader).iter().filter(|peer| stream.is_current(*peer, up, now));
             let Some(next) = Group::from_iter(current).pick(random.next()) else { return };
+            let is_disturbed = self.is_disturbed(index, moving.since);
+            self.streams[index].is_excused |= is_disturbed;
             self.lead_incomplete(index, next, now);
         }
-        let disturbed = self.disturbed;
+        let is_disturbed = self.is_disturbed(index, moving.since);
         let stream = &mut self.streams[index];
         stream.moving = None;
         stream.drop_replica(moving.leaving);
         let majority = stream.replicas / 2 + 1;
-        let is_excused = stream.is_excused
-            || stream.peers.iter().any(|peer| disturbed[peer] > 0 && disturbed[peer] + NOTICE > moving.since);
+        let is_excused = stream.is_excused || is_disturbed;
         if stream.complete().len() < majority && !is_excused {
             let text = format!(
                 "stream {}: moved off {} with {} complete replicas of {}",
@@ -250,6 +251,12 @@ impl Nats {
             );
             self.violations.push((1, text));
         }
+    }
+
+    /// Returns whether a fault hit a replica since shortly before a time.
+    fn is_disturbed(&self, index: usize, since: u64) -> bool {
+        let hit = |peer: ServerId| self.disturbed[peer] > 0 && self.disturbed[peer] + NOTICE > since;
+        self.streams[index].peers.iter().any(hit)
     }
 
     /// Streams without any replica are gone.
