@@ -100,6 +100,7 @@ async fn deploy(
         Ok(carried) => carried,
         Err(error) => {
             let outcome = error.outcome();
+            record_start(&mut nats, context, &observe(&context.watches, id, &nats.clone())).await?;
             return match error {
                 // Only a change of the spec, or of the cluster, can help.
                 CarryOutError::InvalidSpec(_) => {
@@ -164,11 +165,13 @@ async fn carry_out(
         *nats = finalizer::put_on(nats, context).await?;
     }
     let observed = observe(&context.watches, id, nats);
-    *nats = context.report.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let decision = decide(context, memory, subject).await?;
+    if decision.plan.confirmed_action().is_some() {
+        record_start(nats, context, &observed).await?;
+    }
     if let Some(Action::JoinCluster { .. }) = decision.plan.confirmed_action() {
         *nats = context.report.record_members(nats, decision.plan.members).await.map_err(ReconcileError::status)?;
     }
@@ -243,6 +246,14 @@ impl Carried {
             force_rollout: is_set(nats, naming::FORCE_ROLLOUT),
         }
     }
+}
+
+/// Records that a server has started before anything is done to servers, and where the reconcile fails. Otherwise it is
+/// part of the status that the reconcile ends with.
+async fn record_start(nats: &mut Arc<Nats>, context: &Context, observed: &Observed) -> Result<(), ReconcileError> {
+    let started = observed.actual.servers_started;
+    *nats = context.report.record_start(nats, started).await.map_err(ReconcileError::status)?;
+    Ok(())
 }
 
 /// Keeps the cluster of a resource whose deletion is blocked.
