@@ -100,7 +100,8 @@ async fn deploy(
         Ok(carried) => carried,
         Err(error) => {
             let outcome = error.outcome();
-            record_start(&mut nats, context, &observe(&context.watches, id, &nats.clone())).await?;
+            let observed = observe(&context.watches, id, &nats);
+            record_start(&mut nats, context, &observed).await?;
             return match error {
                 // Only a change of the spec, or of the cluster, can help.
                 CarryOutError::InvalidSpec(_) => {
