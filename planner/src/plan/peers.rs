@@ -41,8 +41,8 @@ impl Ghosts<'_> {
 /// Returns the unexpected peers, as the meta leader reports them; `None` without a meta leader.
 pub(super) fn ghosts<'a>(input: &Input<'a>, replicas: u32) -> Option<Ghosts<'a>> {
     let (leader, meta) = input.assessment()?.snapshot.meta_group()?;
-    let mut ghosts = Ghosts::default();
-    ghosts.leader = (replicas..MAX_SERVERS).map(|ordinal| input.actual.server(ordinal)).find(|server| server == leader);
+    let leader = (replicas..MAX_SERVERS).map(|ordinal| input.actual.server(ordinal)).find(|server| server == leader);
+    let mut ghosts = Ghosts { leader, ..Ghosts::default() };
     for peer in &meta.peers {
         match (0..MAX_SERVERS).find(|ordinal| peer.is(&input.actual.server(*ordinal))) {
             Some(ordinal) if ordinal < replicas => {}
