@@ -6,6 +6,7 @@ mod generate;
 mod image;
 mod local;
 mod release;
+mod simulate;
 mod table;
 mod terminal;
 mod test;
@@ -31,6 +32,8 @@ enum Task {
     Test(test::Options),
     /// Measure what the manager costs, and fail beyond the limits
     Bench(bench::Options),
+    /// Run the planner against a model of Kubernetes, NATS, users and faults
+    Simulate(simulate::Options),
     /// Write the files that are made from the code
     Generate(generate::Options),
     /// Build the container image as an OCI archive, without Docker
@@ -47,6 +50,8 @@ enum Error {
     Test(#[from] test::TestError),
     #[error(transparent)]
     Bench(#[from] bench::BenchError),
+    #[error(transparent)]
+    Simulate(#[from] simulate::SimulateError),
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
     #[error(transparent)]
@@ -70,6 +75,7 @@ fn run(task: Task) -> Result<(), Error> {
         Task::Demo(options) => demo::run(&options)?,
         Task::Test(options) => test::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
+        Task::Simulate(options) => simulate::run(&options)?,
         Task::Generate(options) => generate::run(&options)?,
         Task::Image(options) => image::run(&options)?,
         Task::ReleaseManifests(options) => release::run(&options)?,

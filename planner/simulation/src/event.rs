@@ -134,7 +134,13 @@ impl Event {
                 (0..SERVERS).for_each(|server| delete_pod(world, server));
             }
             Self::DeleteConfigMap => world.kubernetes.config = None,
-            Self::Recreate(size) => recreate(world, size),
+            Self::Recreate(size) => {
+                recreate(world, size);
+                // The manager itself deleted the PVCs, before it let the resource go.
+                let stalled = caches.stalled;
+                *caches = Caches::new(&world.kubernetes, &world.nats.names);
+                caches.stalled = stalled;
+            }
             Self::OverwriteConfig => overwrite(world),
             Self::StallWatch(watch, seconds) => caches.stalled[watch as usize] = now + seconds,
             Self::ManagerDown(seconds) => world.faults.down_until = now + seconds,
@@ -157,7 +163,7 @@ impl Event {
             }
             Self::DeleteStream(index) => nats.delete_stream(index),
             Self::LoseNode(server, seconds) => {
-                lose_node(world, server, Node::Lost { since: now, until: now + seconds })
+                lose_node(world, server, Node::Lost { since: now, until: now + seconds });
             }
             Self::DestroyNode(server) => {
                 nats.stores[server].gone = true;

@@ -117,7 +117,9 @@ impl Coverage {
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         fn sum<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
-            from.iter().for_each(|(key, count)| *into.entry(*key).or_default() += count);
+            for (key, count) in from {
+                *into.entry(*key).or_default() += count;
+            }
         }
         sum(&mut self.actions, &other.actions);
         sum(&mut self.blocked, &other.blocked);

@@ -158,7 +158,7 @@ impl Simulation {
         self.world.ledger.tell(now, || "faults end".to_owned());
         let Faults { overwritten_until, down_until, controller_until, .. } = self.world.faults;
         let (down_until, controller_until) = (down_until.min(now), controller_until.min(now));
-        self.world.faults = Faults { overwritten_until, down_until, controller_until, ..Faults::default() };
+        self.world.faults = Faults { down_until, controller_until, overwritten_until, ..Faults::default() };
         self.world.kubernetes.quota_until = 0;
         self.world.nats.blocked_ports.1 = 0;
         self.manager.caches.stalled = [0; 5];

@@ -114,6 +114,7 @@ pub struct Exposure {
 }
 
 /// A Pod.
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// Unique number.

@@ -65,7 +65,7 @@ impl Nats {
             meta.stale = None;
         }
         if meta.leader.is_some() {
-            meta.named = Group::from_iter(meta.named.iter().chain(live.iter()));
+            meta.named = meta.named.iter().chain(live.iter()).collect();
             for server in live.iter() {
                 self.stores[server].joined = true;
             }

@@ -39,8 +39,8 @@ impl Nats {
             _ => self.stores[server].kind = Some(kind),
         }
         let stored = self.stores[server].version;
-        let running = self.processes.iter().flatten().map(|process| process.version).chain(stored);
-        let blocked = running.filter_map(|version| version.blocks_change(start.version)).next();
+        let mut running = self.processes.iter().flatten().map(|process| process.version).chain(stored);
+        let blocked = running.find_map(|version| version.blocks_change(start.version));
         if let Some(text) = blocked.filter(|_| start.checks_version) {
             self.violations.push((7, format!("{} starts with another version: {text}", self.names.server[server])));
         }

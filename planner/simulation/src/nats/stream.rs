@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// A stream.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// Account and name.
@@ -209,8 +210,8 @@ impl Nats {
         let last = stream.data[leader].unwrap_or(0);
         if last < stream.acknowledged && !stream.is_excused {
             let name = &self.names.server[leader];
-            let lost = format!("stream {}: {name} leads with {last} of {} messages", stream.id, stream.acknowledged);
-            self.violations.push((4, lost));
+            let text = format!("stream {}: {name} leads with {last} of {} messages", stream.id, stream.acknowledged);
+            self.violations.push((4, text));
         }
         stream.acknowledged = last;
         for data in stream.data.iter_mut().flatten() {
@@ -230,7 +231,7 @@ impl Nats {
         }
         if leader == moving.leaving {
             let current = stream.peers.without(leader).iter().filter(|peer| stream.is_current(*peer, up, now));
-            let Some(next) = Group::from_iter(current).pick(random.next()) else { return };
+            let Some(next) = current.collect::<Group>().pick(random.next()) else { return };
             let is_disturbed = self.is_disturbed(index, moving.since);
             self.streams[index].is_excused |= is_disturbed;
             self.lead_incomplete(index, next, now);

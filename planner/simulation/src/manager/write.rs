@@ -1,0 +1,185 @@
+//! The writes of a reconcile, in a fixed order, each with its precondition.
+
+use nats_manager_planner::{
+    actual::{ConfigKey, Kind},
+    plan::Plan,
+};
+
+use super::{LONGEST_BACKOFF, Manager, Write, template};
+use crate::{
+    kubernetes::objects::{ApiError, ConfigMap, Resource, SetStatus, StatefulSet, Template},
+    random::Purpose,
+    world::World,
+};
+
+impl Manager {
+    /// Carries out the writes that are left. While the apiserver is slow, one a second.
+    pub(super) fn write(&mut self, world: &mut World) {
+        while let Some((plan, write)) = self.pending.take() {
+            let result = match write {
+                Write::Started => self.write_started(world),
+                Write::Config => self.write_config(world, &plan),
+                Write::StatefulSet => self.write_set(world, &plan),
+                Write::Recorded => self.write_recorded(world, &plan),
+                Write::Action => self.act(world, &plan),
+            };
+            match result {
+                Ok(has_written) => {
+                    self.failures = 0;
+                    self.pending = write.next().map(|next| (plan, next));
+                    self.is_dirty |= has_written;
+                    if self.is_killed || (has_written && world.now < world.faults.slow_until) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    world.ledger.tell(world.now, || format!("{write:?} fails: {error:?}"));
+                    self.failures += 1;
+                    self.retry_at = world.now + (1 << self.failures.min(5)).min(LONGEST_BACKOFF);
+                    self.is_dirty = true;
+                }
+            }
+        }
+    }
+
+    /// Sends a write, with the faults of the apiserver, and counts it.
+    pub(super) fn send<T>(
+        &mut self,
+        world: &mut World,
+        write: impl FnOnce(&mut World) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        world.ledger.writes += 1;
+        world.ledger.written_at = world.now;
+        if let Some(left) = &mut world.faults.kill_after {
+            self.is_killed = *left == 0;
+            *left = left.saturating_sub(1);
+            if self.is_killed {
+                world.faults.kill_after = None;
+            }
+        }
+        let mut random = world.random(Purpose::Api);
+        match world.faults.api {
+            Some((error, percent, until)) if world.now < until && random.chance(percent) => {
+                if error == ApiError::LostAnswer {
+                    write(world).ok();
+                }
+                Err(error)
+            }
+            _ => write(world),
+        }
+    }
+
+    /// "A server has started" comes before anything else.
+    fn write_started(&mut self, world: &mut World) -> Result<bool, ApiError> {
+        let has_started = self.caches.actual.pods.iter().any(|pod| pod.started);
+        if !has_started || self.caches.resource.servers_started {
+            return Ok(false);
+        }
+        self.write_status(world, |resource| resource.servers_started = true)
+    }
+
+    fn write_status(&mut self, world: &mut World, change: impl Fn(&mut Resource)) -> Result<bool, ApiError> {
+        let seen = self.caches.resource.version;
+        let written = self.send(world, |world| {
+            if world.kubernetes.resource.version != seen {
+                return Err(ApiError::Conflict);
+            }
+            world.kubernetes.resource.version = world.kubernetes.count();
+            change(&mut world.kubernetes.resource);
+            Ok(world.kubernetes.resource.clone())
+        })?;
+        self.caches.take_resource(&written);
+        Ok(true)
+    }
+
+    fn write_config(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
+        let routes = |kind| if kind == Kind::Clustered { plan.routes } else { 0 };
+        if !plan.may_build {
+            return Ok(false);
+        }
+        let wanted = ConfigMap {
+            version: 0,
+            main: Some(routes(plan.main_kind)),
+            clustered: (plan.variant.key == ConfigKey::Clustered).then_some(plan.routes),
+            memory: plan.memory_store,
+        };
+        let is_equal = |config: &ConfigMap| ConfigMap { version: 0, ..*config } == wanted;
+        if self.caches.config.as_ref().is_some_and(is_equal) {
+            return Ok(false);
+        }
+        let written = self.send(world, |world| {
+            if !world.kubernetes.config.as_ref().is_some_and(is_equal) {
+                let version = world.kubernetes.count();
+                world.kubernetes.config = Some(ConfigMap { version, ..wanted });
+            }
+            Ok(world.kubernetes.config)
+        })?;
+        world.ledger.tell(world.now, || format!("wrote ConfigMap: {wanted:?}"));
+        self.caches.take_config(written);
+        Ok(true)
+    }
+
+    fn write_set(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
+        let live = self.caches.set;
+        let memory = plan.memory_store;
+        if !plan.may_build {
+            return Ok(false);
+        }
+        let template = template(&self.caches.resource, live.as_ref(), plan.variant.key, memory);
+        let (replicas, partition) = (plan.replicas, plan.partition);
+        let is_equal = |set: &StatefulSet| {
+            (set.replicas, set.partition, set.on_delete, set.memory) == (replicas, partition, false, memory)
+                && set.template.is_applied_as(&template)
+                && set.applied == Some(template)
+        };
+        if live.as_ref().is_some_and(is_equal) {
+            return Ok(false);
+        }
+        let by = self.actor();
+        let precondition = plan.precondition.clone();
+        let knows_nothing = self.assessment.as_ref().is_none_or(|assessment| assessment.versions.is_empty());
+        let written = self.send(world, |world| {
+            let present = world.kubernetes.set;
+            if precondition.is_some() && precondition != present.map(|set| set.version.to_string()) {
+                return Err(ApiError::Conflict);
+            }
+            if present.is_none() {
+                // Without any server it cannot know the version of the stores.
+                world.kubernetes.is_changed_by_hand |= knows_nothing;
+                let version = world.kubernetes.count();
+                world.kubernetes.set = Some(new_set(version, replicas, partition, template, memory));
+                return Ok(world.kubernetes.set);
+            }
+            world.kubernetes.update_set(by, world.now, |set| {
+                (set.replicas, set.partition, set.on_delete, set.memory) = (replicas, partition, false, memory);
+                set.template = Template { restart: set.template.restart, ..template };
+                set.applied = Some(template);
+            });
+            Ok(world.kubernetes.set)
+        })?;
+        world.ledger.tell(world.now, || {
+            format!("wrote StatefulSet: replicas {replicas}, partition {partition}, template {}", template.hash())
+        });
+        self.caches.take_set(written);
+        Ok(true)
+    }
+
+    /// Membership and removals are recorded before they take effect.
+    fn write_recorded(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
+        let resource = &self.caches.resource;
+        let members = if plan.may_build { Some(plan.members) } else { resource.members };
+        if resource.members == members && resource.removed == plan.removed {
+            return Ok(false);
+        }
+        self.write_status(world, |resource| {
+            resource.members = members;
+            resource.removed.clone_from(&plan.removed);
+        })
+    }
+}
+
+fn new_set(version: u64, replicas: u32, partition: u32, template: Template, memory: u64) -> StatefulSet {
+    let status = SetStatus { observed: 0, current: template, update: template, present: 0, updated: 0, ready: 0 };
+    let applied = Some(template);
+    StatefulSet { version, generation: 1, replicas, partition, on_delete: false, template, applied, memory, status }
+}

@@ -1,0 +1,107 @@
+//! From a standalone server to a cluster.
+
+use nats_manager_planner::plan::BlockedReason;
+use nats_manager_simulation::{
+    event::{Edit, Event},
+    story::{everywhere, stream},
+};
+
+/// Defect 3.
+#[test]
+fn standalone_server_without_streams_becomes_a_cluster() {
+    everywhere(1, |story| {
+        let mut story = story.begin();
+        story.resize(3).settles();
+        assert_eq!(story.times("JoinCluster"), 1);
+        story.resize(5).settles();
+    });
+}
+
+/// Defect 3.
+#[test]
+fn container_restarts_at_any_moment_of_the_change_keep_its_streams() {
+    for after in [0, 3, 6, 9, 12, 20] {
+        everywhere(1, |story| {
+            let mut story = story.begin();
+            story.resize(3).passes(after);
+            story.happens(Event::CrashContainer(0)).settles();
+        });
+    }
+}
+
+/// Defect 3.
+#[test]
+fn stream_made_during_the_change_leads_back_to_one_server() {
+    everywhere(1, |story| {
+        let mut story = story.begin();
+        story.happens(Event::Quota(100)).resize(3).passes(20);
+        story.happens(Event::CreateStream(stream(1, 500)));
+        let reason = story.is_blocked(BlockedReason::ScalingBlocked);
+        assert!(reason.contains("set spec.cluster.size to 1"), "{reason}");
+        story.until(200, "one server", |story| story.world().replicas() == 1);
+        story.happens(Event::CrashContainer(0)).passes(60);
+        assert_eq!(story.streams(), 1);
+        story.resize(1).settles();
+    });
+}
+
+/// Defect 3.
+#[test]
+fn change_can_be_taken_back_until_the_first_server_is_restarted() {
+    everywhere(1, |story| {
+        let mut story = story.begin();
+        story.happens(Event::Quota(300)).resize(3).passes(30);
+        story.resize(1).settles();
+        assert_eq!((story.times("JoinCluster"), story.world().kubernetes.resource.size), (0, 1));
+    });
+}
+
+/// Defect 3.
+#[test]
+fn standalone_server_with_streams_is_not_touched() {
+    everywhere(1, |story| {
+        let mut story = story.with(stream(1, 100)).begin();
+        let before = story.run_of(0);
+        let reason = story.resize(3).is_blocked(BlockedReason::ScalingBlocked);
+        assert!(reason.contains("stream-0"), "{reason}");
+        story.passes(300);
+        assert_eq!(story.run_of(0), before);
+        story.resize(1).settles();
+    });
+}
+
+/// Defect 3: after the predecessor has overwritten the ConfigMap.
+#[test]
+fn configuration_overwritten_by_the_predecessor_is_put_right() {
+    everywhere(1, |story| {
+        let mut story = story.with(stream(1, 100)).begin();
+        story.resize(3).is_blocked(BlockedReason::ScalingBlocked);
+        story.happens(Event::OverwriteConfig).passes(200);
+        story.happens(Event::CrashContainer(0)).passes(60);
+        assert_eq!(story.streams(), 1);
+    });
+}
+
+/// Defect 3: with port 8222 unreachable it ends or says why not.
+#[test]
+fn change_with_unreachable_monitoring_ports_ends_or_is_blocked() {
+    everywhere(1, |story| {
+        let mut story = story.begin();
+        story.happens(Event::BlockPorts(None, 4_000)).happens(Event::ManagerDown(3)).passes(10);
+        story.resize(3).until(600, "a cluster, or a reason", |story| {
+            story.world().nats.meta_leader().is_some() || story.plan().is_some_and(|plan| !plan.blocked.is_empty())
+        });
+    });
+}
+
+/// Defect 3: a template that changes in the middle, and a manager that dies between any two writes.
+#[test]
+fn interruptions_of_the_change_are_harmless() {
+    for writes in 0..8 {
+        everywhere(1, |story| {
+            let mut story = story.begin();
+            story.happens(Event::KillManager(writes)).resize(3).passes(8 + u64::from(writes) * 2);
+            story.edit(Edit { template: true, ..Edit::default() }).happens(Event::RestartRollout).settles();
+        });
+    }
+}

@@ -1,0 +1,7 @@
+//! The defects of the design as stories, each under both rule sets of the StatefulSet controller.
+
+mod formation;
+mod repair;
+mod rollout;
+mod scaling;
+mod state;

@@ -1,0 +1,108 @@
+//! Repair, and what must not wait for it.
+
+use nats_manager_planner::{health::IssueKind, plan::BlockedReason};
+use nats_manager_simulation::{
+    event::{Edit, Event},
+    kubernetes::objects::Image,
+    nats::requests::NewStream,
+    story::{everywhere, stream},
+};
+
+/// Defect 7.
+#[test]
+fn replica_with_a_write_error_is_restarted() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 1_000)).begin();
+        story.happens(Event::WriteError(0, 0)).settles();
+        assert_eq!(story.times("RestartServer"), 1);
+    });
+}
+
+/// Defect 7.
+#[test]
+fn write_error_is_repaired_while_a_scale_down_waits() {
+    everywhere(5, |story| {
+        let mut story = story.with(stream(5, 1_000)).begin();
+        story.resize(3).is_blocked(BlockedReason::ScalingBlocked);
+        story.happens(Event::WriteError(1, 0));
+        story.until(400, "a restart", |story| story.times("RestartServer") == 1);
+    });
+}
+
+/// Defect 7: both replicas wait for each other's repair.
+#[test]
+fn write_errors_on_two_servers_are_repaired_one_after_the_other() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 1_000)).with(stream(3, 1_000)).begin();
+        story.happens(Event::WriteError(1, 0)).happens(Event::WriteError(0, 1)).settles();
+        assert_eq!(story.times("RestartServer"), 2);
+    });
+}
+
+/// Defect 7.
+#[test]
+fn disabled_server_is_enabled_again_while_a_rolling_update_waits() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        story.happens(Event::FillVolume(0)).passes(20);
+        story.edit(Edit { template: true, ..Edit::default() }).passes(30);
+        story.happens(Event::FreeVolume(0)).settles();
+        assert!(story.times("Reload") > 0);
+    });
+}
+
+/// Defect 9: one server is broken by its template, another by its volume.
+#[test]
+fn broken_server_does_not_hold_up_a_rolling_update_that_keeps_quorum() {
+    everywhere(5, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        story.edit(Edit { image: Some(Image::Crashing), template: true, ..Edit::default() }).passes(200);
+        story.happens(Event::LoseNode(0, 200)).passes(100);
+        story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).settles();
+    });
+}
+
+/// Defect 10.
+#[test]
+fn lost_quorum_is_reported_and_ends_with_the_quorum() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        let has_no_leader = |story: &nats_manager_simulation::story::Running| {
+            let assessment = story.simulation.manager.assessment.as_ref();
+            assessment.is_some_and(|all| all.issues.iter().any(|issue| issue.kind == IssueKind::NoMetaLeader))
+        };
+        story.happens(Event::LoseNode(0, 200)).happens(Event::LoseNode(1, 400));
+        story.until(60, "no meta leader", has_no_leader);
+        story.until(300, "a meta leader, with one server still away", |story| !has_no_leader(story));
+        assert!(!story.world().nats.up.contains(1));
+        story.settles();
+    });
+}
+
+/// Defect 10: a full memory store.
+#[test]
+fn stream_without_a_leader_for_a_full_memory_store_is_reported_and_healed_by_a_raised_limit() {
+    everywhere(3, |story| {
+        let memory = NewStream { replicas: 3, in_memory: true, messages: 100, rate: 1 };
+        let mut story = story.with(memory).begin();
+        story.happens(Event::FillMemory(0)).until(60, "an issue", |story| {
+            story.simulation.manager.assessment.as_ref().is_some_and(|all| !all.issues.is_empty())
+        });
+        story.edit(Edit { memory: Some(2_000_000_000), ..Edit::default() }).settles();
+    });
+}
+
+/// Defect 11: the planner's part; admission rejects it before.
+#[test]
+fn memory_store_is_not_lowered_below_what_streams_hold() {
+    everywhere(3, |story| {
+        let memory = NewStream { replicas: 3, in_memory: true, messages: 100, rate: 1 };
+        let mut story = story.with(memory).begin();
+        let resource = &mut story.simulation.world.kubernetes.resource;
+        (resource.memory, resource.version) = (0, resource.version + 1_000_000);
+        story.is_blocked(BlockedReason::MemoryStoreBlocked);
+        story.passes(300);
+        assert!(story.world().nats.streams[0].leader.is_some());
+        story.edit(Edit { memory: Some(1_000_000_000), ..Edit::default() }).settles();
+    });
+}

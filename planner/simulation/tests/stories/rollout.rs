@@ -1,0 +1,121 @@
+//! Rolling updates.
+
+use nats_manager_planner::{Version, plan::BlockedReason};
+use nats_manager_simulation::{
+    event::{Edit, Event},
+    kubernetes::objects::Image,
+    story::{everywhere, stream},
+};
+
+const TEMPLATE: Edit = Edit { size: None, image: None, version: None, template: true, memory: None, force: None };
+
+#[test]
+fn rolling_update_waits_for_each_replica_to_have_the_messages() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 50_000)).begin();
+        // Each server misses messages while it restarts, and catches up slowly.
+        story.happens(Event::CatchUp(10)).edit(TEMPLATE).settles();
+        assert_eq!(story.times("OpenPartition"), 3);
+    });
+}
+
+/// Defect 9.
+#[test]
+fn rollout_restart_at_rest_restarts_nothing_unguarded() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        story.happens(Event::LoseNode(0, 120)).passes(20);
+        let before = [1, 2].map(|server| story.run_of(server));
+        story.happens(Event::RestartRollout).passes(80);
+        assert_eq!([1, 2].map(|server| story.run_of(server)), before, "while another server is away");
+        story.settles();
+    });
+}
+
+/// Defect 9.
+#[test]
+fn broken_template_stops_at_one_server_and_is_taken_back() {
+    for image in [Image::Missing, Image::Crashing] {
+        everywhere(3, |story| {
+            let mut story = story.with(stream(3, 100)).begin();
+            story.edit(Edit { image: Some(image), ..TEMPLATE }).passes(400);
+            assert_eq!(story.world().nats.up.len(), 2);
+            story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).settles();
+        });
+    }
+}
+
+/// Defect 9.
+#[test]
+fn cluster_whose_first_template_is_broken_is_repaired_by_an_edit() {
+    everywhere(3, |story| {
+        let mut story = story.begin();
+        story.happens(Event::Recreate(3));
+        story.edit(Edit { image: Some(Image::Missing), ..TEMPLATE }).passes(200);
+        story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).settles();
+    });
+}
+
+/// Part 5: forced rolling updates make progress under both rule sets.
+#[test]
+fn forced_rolling_update_goes_on_without_health() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        story.happens(Event::BlockPorts(None, 4_000));
+        story.edit(Edit { force: Some(true), ..TEMPLATE });
+        story.until(900, "every Pod is updated", |story| {
+            story.world().kubernetes.set.is_some_and(|set| set.status.updated == 3 && set.status.ready == 3)
+        });
+    });
+}
+
+/// Part 4.
+#[test]
+fn version_that_needs_a_step_between_is_blocked_and_nothing_restarts() {
+    let jump = |version| Edit { version: Some(version), ..Edit::default() };
+    everywhere(3, |story| {
+        let mut story = story.of_version(Version::new(2, 14, 2)).with(stream(3, 100)).begin();
+        let before = story.run_of(2);
+        let reason = story.edit(jump(Version::new(2, 15, 3))).is_blocked(BlockedReason::VersionBlocked);
+        assert!(reason.contains("2.14.7"), "{reason}");
+        story.resize(5).passes(200);
+        assert_eq!((story.run_of(2), story.world().replicas()), (before, 3));
+        story.edit(jump(Version::new(2, 14, 10))).settles();
+        story.edit(jump(Version::new(2, 15, 3))).settles();
+        story.edit(jump(Version::new(2, 15, 0))).is_blocked(BlockedReason::VersionBlocked);
+    });
+}
+
+/// Defect 14: the rolling update deleted the Pod, and the PVC went with it.
+#[test]
+fn terminating_pvc_is_a_reason_not_to_restart_its_pod() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        let before = story.run_of(2);
+        story.happens(Event::DeletePvc(2)).passes(10);
+        story.edit(TEMPLATE).waits_for("the PVC of n-2 is terminating").passes(120);
+        assert_eq!(story.run_of(2), before);
+    });
+}
+
+/// Defect 15: the planner's part; the apiserver's sentence is the controller's.
+#[test]
+fn pod_that_cannot_be_created_is_named() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        story.happens(Event::Quota(300)).edit(TEMPLATE).waits_for("has no Pod").settles();
+    });
+}
+
+/// Defect 14: each write carries the version that it was computed from.
+#[test]
+fn lagging_watches_and_conflicts_are_harmless() {
+    use nats_manager_simulation::kubernetes::{cache::Watch, objects::ApiError};
+    for watch in [Watch::StatefulSet, Watch::Pods, Watch::Pvcs, Watch::Config, Watch::Resource] {
+        everywhere(5, |story| {
+            let mut story = story.with(stream(3, 1_000)).begin();
+            story.happens(Event::StallWatch(watch, 40)).happens(Event::ApiErrors(ApiError::LostAnswer, 50, 60));
+            story.edit(Edit { size: Some(3), ..TEMPLATE }).settles();
+        });
+    }
+}

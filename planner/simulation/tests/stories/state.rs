@@ -1,0 +1,82 @@
+//! What exists already: resources that are deleted, and created anew.
+
+use nats_manager_planner::plan::BlockedReason;
+use nats_manager_simulation::{
+    event::Event,
+    story::{everywhere, stream},
+};
+
+/// Defect 8.
+#[test]
+fn resource_created_anew_waits_for_terminating_pvcs_and_takes_its_own_size() {
+    everywhere(5, |story| {
+        let mut story = story.begin();
+        story.happens(Event::LoseNode(4, 200)).passes(10);
+        story.happens(Event::Recreate(3)).passes(30);
+        story.is_blocked(BlockedReason::PvcTerminating);
+        story.settles();
+        assert_eq!(story.world().replicas(), 3);
+    });
+}
+
+/// Defect 8: an interrupted scale-down comes back with the servers that there were.
+#[test]
+fn deleted_stateful_set_comes_back_with_the_recorded_membership() {
+    everywhere(5, |story| {
+        let mut story = story.with(stream(3, 20_000)).with_catch_up(1_000).begin();
+        story.resize(3).passes(10);
+        story.happens(Event::DeleteStatefulSet).passes(3);
+        assert!(story.world().replicas() >= 4);
+        story.settles();
+        assert_eq!(story.streams(), 1);
+    });
+}
+
+/// Defect 14: the kind of store is known from the recorded membership.
+#[test]
+fn deleted_stateful_set_and_config_map_come_back_as_they_were() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        story.happens(Event::DeleteConfigMap).happens(Event::DeleteStatefulSet).settles();
+        assert_eq!(story.streams(), 1);
+    });
+    everywhere(1, |story| {
+        let mut story = story.with(stream(1, 100)).begin();
+        story.happens(Event::DeleteConfigMap).happens(Event::DeleteStatefulSet).settles();
+        assert_eq!(story.streams(), 1);
+    });
+}
+
+/// Invariant 2: PVCs of servers that were removed go, and no others.
+#[test]
+fn only_pvcs_of_removed_servers_are_deleted() {
+    everywhere(5, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        let before: Vec<u64> = (0..3).filter_map(|at| story.world().kubernetes.pvcs[at].map(|pvc| pvc.uid)).collect();
+        story.resize(3).settles();
+        let after: Vec<u64> = story.world().kubernetes.pvcs.iter().flatten().map(|pvc| pvc.uid).collect();
+        assert_eq!(after, before);
+    });
+}
+
+/// A manager that dies between any two writes loses nothing but time.
+#[test]
+fn manager_killed_between_any_two_writes_goes_on() {
+    for writes in 0..12 {
+        everywhere(5, |story| {
+            let mut story = story.with(stream(3, 5_000)).begin();
+            story.happens(Event::KillManager(writes)).resize(3).settles();
+        });
+    }
+}
+
+/// Steady state costs nothing.
+#[test]
+fn nothing_is_written_at_rest() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 100)).begin();
+        let before = story.world().ledger.writes;
+        story.passes(3_600);
+        assert_eq!(story.world().ledger.writes, before);
+    });
+}
