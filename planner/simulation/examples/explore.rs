@@ -16,14 +16,14 @@ fn main() {
         for e in &s.events {
             println!("  {e:?}");
         }
-        let n = o.story.len().saturating_sub(if args.len() > 2 { 1000 } else { 9 });
+        let n = o.story.len().saturating_sub(if args.len() > 2 { 1000 } else { 8 });
         for l in &o.story[n..] {
             println!(
                 "{}",
                 l.replace(", waiting_for: ", ", w: ")
                     .replace("Operation ", "")
                     .chars()
-                    .take(if args.len() > 2 { 1000 } else { 330 })
+                    .take(if args.len() > 2 { 1000 } else { 300 })
                     .collect::<String>()
             );
         }
