@@ -164,7 +164,8 @@ impl Simulation {
         self.manager.caches.stalled = [0; 5];
         self.apply(Event::LeaveForeign);
         self.world.nats.catch_up = self.world.nats.catch_up.max(2_000);
-        let memory = Some(self.world.kubernetes.resource.memory + 1_000_000_000);
+        let live = self.world.kubernetes.config.map_or(0, |config| config.memory);
+        let memory = Some(self.world.kubernetes.resource.memory.max(live) + 1_000_000_000);
         let is_full = self.world.nats.streams.iter().any(|stream| stream.memory_full);
         let memory = memory.filter(|_| is_full);
         self.apply(Event::Edit(Edit { image: Some(Image::Good), force: Some(false), memory, ..Edit::default() }));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Blocked, BlockedReason, Input, Operation, OperationKind, Plan, Stage, Step, Variant,
-    existing::{Existing, Servers},
+    existing::{Existing, Servers, runs_clustered},
     form_cluster::{self, Streams},
     memory_store::memory_store,
     peers::{self, Ghosts},
@@ -464,7 +464,9 @@ impl<'a> Decision<'a> {
         let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
         let reads = |pod: &PodState| current.is_none() || pod.revision.as_ref() == current;
         let is_complete = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
-        let is_unread = is_complete || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
+        let is_unread = is_complete
+            || runs_clustered(self.input)
+            || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
         if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Servers<'a> {
 }
 
 /// Returns whether the first server reports a meta group.
-fn runs_clustered(input: &Input<'_>) -> bool {
+pub(super) fn runs_clustered(input: &Input<'_>) -> bool {
     let first = input.actual.server(0);
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&first));
     answer.is_some_and(|answer| answer.meta.is_some())

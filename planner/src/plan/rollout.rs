@@ -226,7 +226,12 @@ impl<'a> Rollout<'a> {
                 }
             });
         let target = if waits { last.saturating_add(1) } else { last };
-        let in_flight = through().find(|(_, slot)| slot.is_away()).map(|(ordinal, _)| ordinal);
+        // Of those that are away only the ones above every outdated Pod: the others would be let through with it.
+        let present = through().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
+        let highest = present.map(|(ordinal, _)| ordinal).max();
+        let is_above = |ordinal: u32| highest.is_none_or(|highest| ordinal > highest);
+        let in_flight =
+            through().find(|(ordinal, slot)| slot.is_away() && is_above(*ordinal)).map(|(ordinal, _)| ordinal);
         in_flight.map_or(target, |in_flight| in_flight.min(target))
     }
 

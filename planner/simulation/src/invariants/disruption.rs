@@ -35,6 +35,8 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     // A group that was founded a moment ago holds nothing.
     let founded = world.nats.meta.as_ref().map_or(world.now, |meta| meta.founded);
     let is_new = world.nats.streams.is_empty() && world.now < founded + 60;
+    // Standalone servers that were added by hand serve nothing together.
+    let is_new = is_new || world.nats.meta.is_none();
     if let Some(other) = (0..SERVERS).find(is_away).filter(|_| !is_new) {
         texts.push(format!("{} is away because of the manager too", world.nats.names.server[other]));
     }

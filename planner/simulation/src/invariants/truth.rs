@@ -1,8 +1,11 @@
 //! Invariant 6: what the assessment says is true.
 
-use nats_manager_planner::health::{Assessment, IssueKind};
+use std::time::Duration;
+
+use nats_manager_planner::health::{Assessment, Issue, IssueKind};
 
 use crate::{
+    kubernetes::cache::time,
     servers::{SERVERS, ServerId},
     world::World,
 };
@@ -50,7 +53,8 @@ impl Truth {
 
     /// An outage that is reported, and that clients do not see.
     fn invented(&self, world: &World, assessment: &Assessment, is_old: impl Fn(u64) -> bool) -> Option<String> {
-        assessment.issues.iter().find_map(|issue| {
+        let holds = |issue: &&Issue| time(world.now).since(issue.since) > Duration::from_secs(SHOWN);
+        assessment.issues.iter().filter(holds).find_map(|issue| {
             let is_invented = match &issue.kind {
                 IssueKind::NoMetaLeader => self.meta_led.is_some_and(&is_old),
                 IssueKind::NoStreamLeader { stream } => world

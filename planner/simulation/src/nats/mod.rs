@@ -43,6 +43,8 @@ pub struct Nats {
     pub barred: [u64; SERVERS],
     /// When a fault last hit a server.
     pub disturbed: [u64; SERVERS],
+    /// When each server last stopped.
+    pub stopped: [u64; SERVERS],
     /// Messages per second that a replica catches up.
     pub catch_up: u64,
     /// Seconds that a server needs to restore its streams.
@@ -110,6 +112,7 @@ impl Nats {
             graceful: Group::default(),
             barred: [0; SERVERS],
             disturbed: [0; SERVERS],
+            stopped: [0; SERVERS],
             catch_up,
             restore,
             blocked_ports: (Group::default(), 0),

@@ -67,9 +67,10 @@ impl Nats {
 
     /// The streams of a standalone store answer 404 at once, and are deleted after 30 s (measured).
     fn start_clustered(&mut self, server: ServerId, start: Start, now: u64) {
-        // One that was created while the server was stopping cannot be known.
+        // One that was created just before the server stopped cannot be known.
+        let stopped = self.stopped[server];
         let is_held = |stream: &super::stream::Stream| {
-            stream.is_standalone && stream.data[server].is_some() && now > stream.created + super::NOTICE
+            stream.is_standalone && stream.data[server].is_some() && stopped > stream.created + super::NOTICE
         };
         if !start.is_excused && self.streams.iter().any(is_held) {
             let name = &self.names.server[server];
@@ -84,6 +85,7 @@ impl Nats {
         if self.processes[server].take().is_none() {
             return;
         }
+        self.stopped[server] = now;
         if by != Actor::Manager {
             self.disturbed[server] = now;
         }
