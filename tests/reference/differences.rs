@@ -13,8 +13,10 @@ pub(crate) struct Difference {
     pub(crate) kind: &'static str,
     /// As in [`Deviation::path`], where `[*]` is any index.
     pub(crate) path: &'static str,
-    /// Whether ours (with nothing in its place in the reference) is as it should be, by file.
+    /// Returns whether ours is as it should be, by file.
     pub(crate) ours: fn(&str, &Value) -> bool,
+    /// What the reference has in its place, as JSON; empty: nothing.
+    pub(crate) theirs: &'static str,
 }
 
 const NATS_MEMORY: fn(&str) -> Bytes = |file| match file {
@@ -29,18 +31,21 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         kind: "",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/applied-hash"]"#,
         ours: |_, ours| is_hash(ours),
+        theirs: "",
     },
     Difference {
         reason: "How the pods were spread when the cluster was made is kept: claims pin them to zones.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/topology-spread"]"#,
         ours: |_, ours| *ours == json!("soft"),
+        theirs: "",
     },
     Difference {
         reason: "The recorded membership: anybody may scale a StatefulSet.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/size"]"#,
         ours: |file, ours| *ours == json!(if file == "size-1" { "1" } else { "3" }),
+        theirs: "",
     },
     Difference {
         reason: "A reload raises the memory store but does not lower it: what the servers were told is kept.",
@@ -54,12 +59,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             };
             *ours == json!(store.get().to_string())
         },
+        theirs: "",
     },
     Difference {
         reason: "A change that restarts the pods is told from others, and held back by the partition in the same write.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/template-hash"]"#,
         ours: |_, ours| is_hash(ours),
+        theirs: "",
     },
     Difference {
         reason: "The partition is closed at rest: a change of the template by anybody restarts nothing by itself.",
@@ -69,18 +76,21 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             let servers = if file == "size-1" { 1 } else { 3 };
             *ours == json!({"type": "RollingUpdate", "rollingUpdate": {"partition": servers}})
         },
+        theirs: "",
     },
     Difference {
         reason: "A server with an unreadable stream or a large store is reported, and not killed every 15 minutes.",
         kind: "StatefulSet",
         path: ".spec.template.spec.containers[2].startupProbe.failureThreshold",
         ours: |_, ours| *ours == json!(8640),
+        theirs: "90",
     },
     Difference {
         reason: "A change that a reload cannot apply rolls the pods; the reference leaves them as they are.",
         kind: "StatefulSet",
         path: r#".spec.template.metadata.annotations["nats.operator.kyma-project.io/config-hash"]"#,
         ours: |_, ours| is_hash(ours),
+        theirs: "",
     },
     Difference {
         reason: "The reference only prefers other nodes and zones, weighed against everything else.",
@@ -97,6 +107,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             };
             *ours == json!([spread("topology.kubernetes.io/zone"), spread("kubernetes.io/hostname")])
         },
+        theirs: "",
     },
     Difference {
         reason: "Go frees memory before the kernel kills the server.",
@@ -105,36 +116,42 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: |file, ours| {
             *ours == json!({"name": "GOMEMLIMIT", "value": format!("{}B", NATS_MEMORY(file).percent(80).get())})
         },
+        theirs: "",
     },
     Difference {
         reason: "An image that would run as root is refused by the kubelet.",
         kind: "StatefulSet",
         path: ".spec.template.spec.securityContext.runAsNonRoot",
         ours: |_, ours| *ours == json!(true),
+        theirs: "",
     },
     Difference {
         reason: "No container writes outside its volumes.",
         kind: "StatefulSet",
         path: ".spec.template.spec.containers[*].securityContext.readOnlyRootFilesystem",
         ours: |_, ours| *ours == json!(true),
+        theirs: "",
     },
     Difference {
         reason: "The default is said, or another target that somebody gives it would stay.",
         kind: "Service",
         path: ".spec.ports[*].targetPort",
         ours: |_, ours| ours.is_u64(),
+        theirs: "",
     },
     Difference {
         reason: "The contract copies the user's labels and annotations to the Secret too; the file shows it without them.",
         kind: "Secret",
         path: ".metadata.annotations.custom-annotation",
         ours: |file, ours| file == "full-spec" && *ours == json!("nats"),
+        theirs: "",
     },
     Difference {
         reason: "as the annotation",
         kind: "Secret",
         path: ".metadata.labels.custom-label",
         ours: |file, ours| file == "full-spec" && *ours == json!("nats"),
+        theirs: "",
     },
 ];
 
@@ -143,7 +160,7 @@ impl Difference {
         let Some(ours) = &deviation.ours else { return false };
         (self.kind.is_empty() || self.kind == kind)
             && any_index(&deviation.path, self.path)
-            && deviation.theirs.is_none()
+            && deviation.theirs.as_ref().map_or(String::new(), Value::to_string) == self.theirs
             && (self.ours)(file, ours)
     }
 }
