@@ -53,7 +53,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn done() -> Self {
+    pub(super) fn finished() -> Self {
         Self { again: Action::await_change(), outcome: telemetry::Outcome::Success }
     }
 

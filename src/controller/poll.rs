@@ -98,12 +98,11 @@ impl Polls {
         let targets = targets(observed);
         let is_young =
             |last: &&Arc<Assessment>| now.since(last.snapshot.taken_at) < age && is_of(&last.snapshot, &targets);
-        let assessment = match memory.last.as_ref().filter(is_young) {
-            Some(last) => last.clone(),
-            None => {
-                let snapshot = Arc::new(poller.poll(&targets, now).await);
-                Arc::new(Assessment::next(memory.last.as_deref(), snapshot, &observed.actual))
-            }
+        let assessment = if let Some(last) = memory.last.as_ref().filter(is_young) {
+            last.clone()
+        } else {
+            let snapshot = Arc::new(poller.poll(&targets, now).await);
+            Arc::new(Assessment::next(memory.last.as_deref(), snapshot, &observed.actual))
         };
         memory.last = Some(assessment.clone());
         memory.known(assessment, &observed.actual, was_reached, now)

@@ -46,7 +46,7 @@ pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<D
     let running = predecessor::running(context.watches.predecessors.state().iter().map(AsRef::as_ref));
     context.predecessors.note(running.as_deref());
     if running.is_some() {
-        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::done() });
+        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::finished() });
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
@@ -69,10 +69,10 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, Reco
             let mut memory = context.memory.lock().await;
             tear_down(nats, &id, context, &mut memory).await
         }
-        (true, true) => Ok(Done::done()),
+        (true, true) => Ok(Done::finished()),
         (false, false) => forbid(&nats, context).await,
         // Nothing was created for it, so nothing is to be kept; the finalizer is the predecessor's.
-        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::done()),
+        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::finished()),
     }
 }
 
@@ -81,13 +81,13 @@ async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Res
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.report.unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::finished() })
 }
 
 async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<Done, ReconcileError> {
     let outcome = Reconciled::Forbidden { allowed: context.places.allowed.clone() };
     context.report.status(nats, &outcome).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::done() })
+    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::finished() })
 }
 
 async fn deploy(
@@ -100,6 +100,8 @@ async fn deploy(
         Ok(carried) => carried,
         Err(error) => {
             let outcome = error.outcome();
+            let observed = observe(&context.watches, id, &nats);
+            record_start(&mut nats, context, &observed).await?;
             return match error {
                 // Only a change of the spec, or of the cluster, can help.
                 CarryOutError::InvalidSpec(_) => {
@@ -164,11 +166,13 @@ async fn carry_out(
         *nats = finalizer::put_on(nats, context).await?;
     }
     let observed = observe(&context.watches, id, nats);
-    *nats = context.report.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let decision = decide(context, memory, subject).await?;
+    if decision.plan.confirmed_action().is_some() {
+        record_start(nats, context, &observed).await?;
+    }
     if let Some(Action::JoinCluster { .. }) = decision.plan.confirmed_action() {
         *nats = context.report.record_members(nats, decision.plan.members).await.map_err(ReconcileError::status)?;
     }
@@ -243,6 +247,14 @@ impl Carried {
             force_rollout: is_set(nats, naming::FORCE_ROLLOUT),
         }
     }
+}
+
+/// Records that a server has started before anything is done to servers, and where the reconcile fails. Otherwise it is
+/// part of the status that the reconcile ends with.
+async fn record_start(nats: &mut Arc<Nats>, context: &Context, observed: &Observed) -> Result<(), ReconcileError> {
+    let started = observed.actual.servers_started;
+    *nats = context.report.record_start(nats, started).await.map_err(ReconcileError::status)?;
+    Ok(())
 }
 
 /// Keeps the cluster of a resource whose deletion is blocked.

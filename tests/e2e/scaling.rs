@@ -1,7 +1,7 @@
 //! A change between one server and several, which a restart would pay for with the streams.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use nats_manager_api::naming;
 use nats_manager_harness::{NatsOptions, NatsServer, eventually};
 use serde_json::{Value, json};
@@ -66,7 +66,13 @@ async fn scale_up_from_one_server_is_blocked_until_there_are_no_streams() {
     is_blocked(&world, "destroys its stream (orders)").await;
 
     let context = jetstream::connect(&server.url()).await;
+    // What the servers that were added by hand left behind has to go first.
     jetstream::clear(&context).await;
+    is_blocked(&world, "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers").await;
+    for ordinal in [1, 2] {
+        let name = format!("eventing-nats-js-pvc-eventing-nats-{ordinal}");
+        world.api::<PersistentVolumeClaim>().delete(&name, &DeleteParams::default()).await.unwrap();
+    }
     replicas_become(&world, 3).await;
     let status = world.state_becomes("Ready").await;
     assert_eq!(condition(&status, "Stalled").unwrap().0, "False");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, DynamicObject, ListParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use nats_manager_harness::{Seen, eventually};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use crate::{
 struct Case {
     name: String,
     old: Option<Value>,
+    members: Option<u32>,
     new: Value,
     #[serde(default)]
     refused: Vec<Refusal>,
@@ -54,7 +55,10 @@ async fn the_apiserver_agrees_with_the_rules() {
             (None, _) => store(&api, index, &case.new).await,
             (Some(_), Some((_, old))) => change(&api, old, &case.new).await,
             (Some(old), None) => {
-                let old = store(&api, index, old).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+                let mut old = store(&api, index, old).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+                if let Some(members) = case.members {
+                    old = record_members(&api, &old, members).await;
+                }
                 change(&api, &old, &case.new).await
             }
         };
@@ -104,6 +108,12 @@ async fn store(api: &Api<DynamicObject>, index: usize, spec: &Value) -> kube::Re
         "spec": spec,
     });
     api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
+}
+
+async fn record_members(api: &Api<DynamicObject>, nats: &DynamicObject, members: u32) -> DynamicObject {
+    let status = json!({"state": "Ready", "url": "", "availabilityZonesUsed": 0, "conditions": [], "members": members});
+    let patch = Patch::Merge(json!({"status": status}));
+    api.patch_status(&nats.name_any(), &PatchParams::default(), &patch).await.unwrap()
 }
 
 async fn change(api: &Api<DynamicObject>, old: &DynamicObject, spec: &Value) -> kube::Result<DynamicObject> {

@@ -33,7 +33,14 @@ async fn a_cluster_is_processing_until_it_was_ready_once() {
     assert_eq!((status.url.as_str(), status.availability_zones_used, status.observed_generation), ("", 0, Some(1)));
     assert_eq!(
         said(&status),
-        ["StatefulSet False Pending: ", "AvailabilityZones False Pending: ", "Available False Deploying: "]
+        [
+            "Ready False Deploying: NATS is being deployed, waiting for StatefulSet to get ready.",
+            "Available False Deploying: NATS is being deployed, waiting for StatefulSet to get ready.",
+            "Reconciling True Deployment: First deployment: creating servers",
+            "Stalled False NotBlocked: No change is blocked.",
+            "StatefulSet False Pending: StatefulSet is not ready",
+            "AvailabilityZones False Pending: Availability zones are counted when the StatefulSet is ready.",
+        ]
     );
     let announced = [
         "Processing: Initializing NATS resource.",
@@ -47,9 +54,12 @@ async fn a_cluster_is_processing_until_it_was_ready_once() {
     assert_eq!(
         said(&status),
         [
+            "Ready True Ready: NATS serves clients, and the newest spec is carried out.",
+            "Available True Deployed: NATS is deployed",
+            "Reconciling False Idle: No change is in progress.",
+            "Stalled False NotBlocked: No change is blocked.",
             "StatefulSet True Available: StatefulSet is ready",
             "AvailabilityZones True Deployed: NATS is deployed in different availability zones.",
-            "Available True Deployed: NATS is deployed",
         ]
     );
     world.without_storage_class("later").await;
@@ -69,37 +79,35 @@ async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
 
     world.cordon(true).await;
     world.lose("eventing-nats-0").await;
-    let status = world
-        .status_becomes("a server is missing", |status| has(status, "2 of 3 servers are ready, 3 up to date"))
-        .await;
+    let status = world.status_becomes("a server is missing", |status| has(status, "not ready: eventing-nats-0")).await;
     assert_eq!((status.state.as_str(), status.url.as_str(), status.availability_zones_used), ("Ready", URL, 3));
-    assert_eq!(
-        said(&status),
-        [
-            "StatefulSet False Pending: 2 of 3 servers are ready, 3 up to date",
-            "AvailabilityZones True Deployed: NATS is deployed in different availability zones.",
-            "Available True Deployed: NATS is deployed",
-        ]
-    );
+    let is = |status: &NatsStatus, kind| condition(status, kind).map(|(holds, reason, _)| format!("{holds} {reason}"));
+    for (kind, expected) in
+        [("StatefulSet", "False Pending"), ("AvailabilityZones", "True Deployed"), ("Available", "True Deployed")]
+    {
+        assert_eq!(is(&status, kind).as_deref(), Some(expected), "{kind}");
+    }
+    assert_eq!((condition(&status, "Ready").unwrap().0.as_str(), status.ready_servers), ("False", 2));
     for kind in ["Available", "AvailabilityZones"] {
         assert_eq!(since(&status, kind), since(&ready, kind), "{kind}");
     }
 
     world.lose("eventing-nats-1").await;
     let status = world
-        .status_becomes("the quorum is lost", |status| has(status, "1 of 3 servers are ready, 3 up to date"))
+        .status_becomes("the quorum is lost", |status| has(status, "not ready: eventing-nats-0, eventing-nats-1"))
         .await;
     assert_eq!((status.state.as_str(), status.url.as_str(), status.availability_zones_used), ("Processing", URL, 0));
-    assert_eq!(
-        said(&status),
-        [
-            "StatefulSet False Pending: 1 of 3 servers are ready, 3 up to date",
-            "AvailabilityZones False Pending: ",
-            "Available False Deploying: ",
-        ]
-    );
+    for (kind, expected) in
+        [("StatefulSet", "False Pending"), ("AvailabilityZones", "False Pending"), ("Available", "False Deploying")]
+    {
+        assert_eq!(is(&status, kind).as_deref(), Some(expected), "{kind}");
+    }
     world.lose("eventing-nats-2").await;
-    world.status_becomes("no server is left", |status| has(status, "0 of 3 servers are ready, 3 up to date")).await;
+    world
+        .status_becomes("no server is left", |status| {
+            has(status, "not ready: eventing-nats-0, eventing-nats-1, eventing-nats-2")
+        })
+        .await;
 
     world.cordon(false).await;
     world.is_ready_for_the_newest_spec().await;
@@ -125,8 +133,7 @@ async fn servers_that_are_added_are_no_outage() {
     world.patch(json!({"spec": {"cluster": {"size": 7}}})).await.unwrap();
     let status = world
         .status_becomes("servers are missing", |status| {
-            condition(status, "StatefulSet")
-                .is_some_and(|(_, _, message)| message.starts_with("3 of 7 servers are ready"))
+            has(status, "not ready: eventing-nats-3, eventing-nats-4, eventing-nats-5, eventing-nats-6")
         })
         .await;
     assert_eq!((status.state.as_str(), status.url.as_str(), status.availability_zones_used), ("Ready", URL, 3));
@@ -219,8 +226,10 @@ fn said(status: &NatsStatus) -> Vec<String> {
         let (holds, reason, message) = condition(status, kind)?;
         Some(format!("{kind} {holds} {reason}: {message}"))
     };
-    assert_eq!(status.conditions.len(), 3, "{:?}", status.conditions);
-    ["StatefulSet", "AvailabilityZones", "Available"].into_iter().filter_map(line).collect()
+    // And what is known of JetStream, in `Storage` and `JetStream`.
+    assert_eq!(status.conditions.len(), 8, "{:?}", status.conditions);
+    let kinds = ["Ready", "Available", "Reconciling", "Stalled", "StatefulSet", "AvailabilityZones"];
+    kinds.into_iter().filter_map(line).collect()
 }
 
 fn has(status: &NatsStatus, message: &str) -> bool {

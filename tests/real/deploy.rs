@@ -50,9 +50,10 @@ fn an_image_that_cannot_be_pulled_is_named_in_the_status() {
         world
             .status_becomes("the image is named", |status| {
                 status.conditions.iter().any(|condition| {
-                    condition.type_ == "Progressing"
-                        && condition.message
-                            == "eventing-nats-0 does not start: container nats cannot pull its image (nats-server.example/none:1)"
+                    condition.type_ == "Reconciling"
+                        && condition
+                            .message
+                            .ends_with("eventing-nats-0 cannot run: container nats cannot pull its image (nats-server.example/none:1)")
                 })
             })
             .await;

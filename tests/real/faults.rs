@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use nats_manager_harness::{NatsVersion, Seen, eventually};
@@ -84,7 +84,8 @@ impl World<'_> {
         eventually(&format!("the meta group has {count} servers"), SOON, || async {
             let mut names = Vec::new();
             for pod in self.pods().await {
-                names = members(&self.monitor(&pod, "/jsz").await["meta_cluster"]).unwrap_or(names);
+                let answer = self.monitor(&pod, "/jsz").await;
+                names = members(&answer["meta_cluster"], &pod.name_any()).unwrap_or(names);
             }
             if names.len() == count { Seen::Done(names) } else { Seen::NotYet(format!("{names:?}")) }
         })
@@ -92,10 +93,14 @@ impl World<'_> {
     }
 }
 
-/// Returns the servers that a meta leader lists, itself included; none if this is another server's answer.
-fn members(meta_cluster: &Value) -> Option<Vec<String>> {
-    let replicas = meta_cluster["replicas"].as_array()?.iter().map(|replica| &replica["name"]);
-    replicas.chain([&meta_cluster["leader"]]).map(|name| Some(name.as_str()?.to_owned())).collect()
+/// Returns the servers that the meta leader lists, itself included; none if `server` is not the leader. Since 2.15
+/// followers list servers too.
+fn members(meta_cluster: &Value, server: &str) -> Option<Vec<String>> {
+    if meta_cluster["leader"] != server {
+        return None;
+    }
+    let replicas = meta_cluster["replicas"].as_array()?.iter().map(|replica| replica["name"].as_str());
+    replicas.chain([Some(server)]).map(|name| name.map(ToOwned::to_owned)).collect()
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use async_nats::ConnectOptions;
 use k8s_openapi::api::core::v1::Secret;
-use nats_manager::jetstream::system::Credentials;
 use nats_manager_harness::{Seen, eventually};
+use nats_manager_jetstream::Credentials;
 use serde_json::json;
 
 use crate::{

@@ -52,13 +52,13 @@ fn what_is_away_is_named_with_the_way_out() {
         let nodes: Vec<String> = world.pods().await.iter().filter_map(node).collect();
 
         world.cluster.stop_node(&nodes[2]).await.unwrap();
-        says(world, "JetStream False ServerUnreachable", "eventing-nats-2: no answer").await;
+        says(world, "JetStream False ServerUnreachable", "eventing-nats-2").await;
         world.cluster.stop_node(&nodes[1]).await.unwrap();
         says(world, "JetStream False QuorumLost", "JetStream accepts no messages").await;
         for node in &nodes[1..] {
             world.cluster.start_node(node).await.unwrap();
         }
-        says(world, "JetStream True Healthy", "JetStream is whole").await;
+        says(world, "JetStream True Healthy", "JetStream is healthy").await;
         world.state_becomes("Ready").await;
     });
 }

@@ -46,8 +46,16 @@ async fn partition_becomes(world: &World<'_>, wanted: i32) {
 /// Waits until all pods are of the newest template, and JetStream is whole.
 async fn rolled(world: &World<'_>, old: &[Pod]) {
     world.servers_are_ready(3, old).await;
-    partition_becomes(world, 0).await;
+    // Closed at rest.
+    partition_becomes(world, 3).await;
     world.stream_is_current(3).await;
+}
+
+/// What a rolling update waits for.
+fn waits(status: &nats_manager_api::NatsStatus) -> Option<String> {
+    let condition =
+        status.conditions.iter().find(|known| known.type_ == "Reconciling" && known.reason == "RollingUpdate");
+    condition.map(|known| known.message.clone()).filter(|message| message.contains("waiting to restart"))
 }
 
 #[test]
@@ -66,7 +74,7 @@ fn a_roll_under_load_takes_one_server_at_a_time_and_loses_nothing() {
         watch.server_down_at_most_one();
         world.verify(&publisher.stop().await).await;
         let status = world.state_becomes("Ready").await;
-        assert!(status.conditions.iter().all(|condition| condition.type_ != "Progressing"), "{status:?}");
+        assert_eq!(status.operation, None, "{status:?}");
     });
 }
 
@@ -96,14 +104,10 @@ fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
         .await;
         let status = world
             .status_becomes("what the roll waits for is told", |status| {
-                status
-                    .conditions
-                    .iter()
-                    .any(|condition| condition.type_ == "Progressing" && condition.reason == "Waiting")
+                waits(status).is_some_and(|message| message.contains("eventing-nats-2 cannot run: "))
             })
             .await;
-        let told = status.conditions.iter().find(|condition| condition.type_ == "Progressing").unwrap();
-        assert!(told.message.contains("eventing-nats-2 is broken"), "{told:?}");
+        assert_eq!(status.operation.map(|operation| operation.type_).as_deref(), Some("RollingUpdate"));
         publisher.goes_on().await;
         manager.kill().await;
 
@@ -133,20 +137,16 @@ fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
         .await;
 
         world.patch(more_cpu("800m")).await.unwrap();
-        let told = world
-            .status_becomes("what the roll waits for is told", |status| {
-                status.conditions.iter().any(|known| known.type_ == "Progressing" && known.reason == "Waiting")
-            })
-            .await;
-        let told = told.conditions.into_iter().find(|known| known.type_ == "Progressing").unwrap().message;
-        assert!(told.starts_with("eventing-nats-2 is restarted next: eventing-nats-0 "), "{told}");
+        let status = world.status_becomes("what the roll waits for is told", |status| waits(status).is_some()).await;
+        let told = waits(&status).unwrap();
+        assert!(told.starts_with("Rolling update: waiting to restart eventing-nats-2: eventing-nats-0 "), "{told}");
         let mut user = User::new(world).await;
         let watch = documented::blocks("docs/user/upgrades.md", "run: watch");
         let mut printed = Vec::new();
         for command in watch.iter().flat_map(Block::commands) {
             printed.push(user.types(command).await);
         }
-        assert_eq!(printed, ["3".to_owned(), told]);
+        assert_eq!(printed, ["RollingUpdate".to_owned(), told]);
 
         let force = documented::blocks("docs/user/upgrades.md", "run: force");
         let [force, take_back] = &force[..] else { panic!("{force:?}") };

@@ -79,10 +79,12 @@ async fn counts(world: &World<'_>, servers: usize) {
     .await;
 }
 
+/// Waits until a change that is in progress, or blocked, says so.
 async fn progress_says(world: &World<'_>, words: &str) {
+    let is_progress = |kind: &str| kind == "Reconciling" || kind == "Stalled";
     world
-        .status_becomes(&format!("Progressing says {words}"), |status| {
-            status.conditions.iter().any(|known| known.type_ == "Progressing" && known.message.contains(words))
+        .status_becomes(&format!("a condition has {words:?}"), |status| {
+            status.conditions.iter().any(|known| is_progress(&known.type_) && known.message.contains(words))
         })
         .await;
 }
@@ -165,7 +167,7 @@ fn servers_stay_while_they_have_the_only_copy() {
             make_stream(world, name, 1).await;
         }
         world.patch(size(3)).await.unwrap();
-        progress_says(world, "their only copies on servers that would leave").await;
+        progress_says(world, "their only replica on servers that would leave").await;
         world.state_becomes("Warning").await;
         assert_eq!(world.pods().await.len(), 5);
         let mut user = User::new(world).await;
@@ -248,7 +250,7 @@ fn without_a_webhook_a_single_server_with_streams_is_held() {
         let _manager = running(world, 1).await;
         make_stream(world, "orders", 1).await;
         world.patch(size(3)).await.unwrap();
-        progress_says(world, "would destroy").await;
+        progress_says(world, "destroys its stream (orders)").await;
         let mut stream = world.nats().await.get_stream("orders").await.unwrap();
         assert_eq!(stream.info().await.unwrap().state.messages, 1);
         world.patch(size(1)).await.unwrap();

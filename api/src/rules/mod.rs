@@ -66,7 +66,7 @@ pub fn forbidden_message(allowed: &NamespacedName) -> String {
     )
 }
 
-/// Checks a spec on its own and against its cluster_facts.
+/// Checks a spec on its own and against the cluster facts.
 pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     let mut findings = Findings::default();
     cluster::check(spec, cluster_facts, &mut findings);

@@ -27,7 +27,7 @@ pub struct OperationStatus {
     pub since: Time,
 }
 
-/// For a stored operation that lacks a field, so that the status stays readable.
+/// Fills in the fields that a stored operation does not have, so that the status stays readable.
 impl Default for OperationStatus {
     fn default() -> Self {
         Self {

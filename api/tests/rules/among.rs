@@ -1,4 +1,4 @@
-//! Specs among their cluster_facts, and what is asked of them.
+//! Specs beside the cluster facts, and what is asked of them.
 
 use nats_manager_api::{
     Bytes, Deployed, FileStore, NatsSpec, Provider, Spread,

@@ -142,6 +142,10 @@ impl<'a> Decision<'a> {
         match form_cluster::streams(self.input, desired) {
             // A store that another standalone server left behind must not start with a cluster block.
             Streams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
+                // Polled servers prove that it is not needed; then it is deleted.
+                if self.input.is_unobservable() {
+                    self.plan.blocked.push(form_cluster::left_behind(self.input.actual));
+                }
                 self.within(self.servers.members.min(self.servers.replicas));
             }
             Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
@@ -402,7 +406,8 @@ impl<'a> Decision<'a> {
                 .snapshot
                 .meta_group()
                 .is_some_and(|(leader, meta)| leader != server && !meta.peers.iter().any(|peer| peer.is(server))),
-            None => true,
+            // A server that was lost looks the same.
+            None => false,
         };
         let kind = if slots.serving() == 0 { OperationKind::Deployment } else { OperationKind::ScaleUp };
         slots.iter().find_map(|(ordinal, slot)| {

@@ -10,7 +10,10 @@ use super::{
     existing::Servers, slots::Slots, text::listed,
 };
 use crate::actual::PodState;
-use crate::snapshot::{DEFAULT_ACCOUNT, Healthz};
+use crate::{
+    actual::ActualState,
+    snapshot::{DEFAULT_ACCOUNT, Healthz},
+};
 
 /// What is known about streams on the standalone server.
 pub(super) enum Streams {
@@ -144,6 +147,20 @@ fn replace(pod: &PodState) -> Stage {
     let operation = Operation::new(OperationKind::FormCluster, Step::Create).at(&pod.name);
     let pods = vec![PodRef { name: pod.name.clone(), uid: pod.uid.clone() }];
     Stage::Act(Action::ReplacePods { pods }, operation)
+}
+
+/// Returns why PVCs beside the one of the standalone server are in the way of a cluster.
+pub(super) fn left_behind(actual: &ActualState) -> Blocked {
+    let servers: Vec<String> =
+        actual.pvcs.iter().filter(|pvc| pvc.ordinal > 0).map(|pvc| actual.server(pvc.ordinal)).collect();
+    Blocked::new(
+        BlockedReason::ScalingBlocked,
+        format!(
+            "cannot scale from 1 server: the PVCs of {} are left from standalone servers, and their streams would be \
+             lost. Delete these PVCs",
+            listed(servers.iter().map(String::as_str))
+        ),
+    )
 }
 
 /// Returns why a cluster does not become a single server.

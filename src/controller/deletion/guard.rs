@@ -172,8 +172,8 @@ fn was_decided(nats: &Nats) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(customer_stream: bool, consumer: bool) -> Result<jetstream::Inventory, ClientError> {
-        Ok(jetstream::Inventory { customer_stream, consumer, ..jetstream::Inventory::default() })
+    fn asked(customer_stream: bool, consumer: bool) -> jetstream::Inventory {
+        jetstream::Inventory { customer_stream, consumer, ..jetstream::Inventory::default() }
     }
 
     fn shown(has_customer_stream: bool, has_consumer: bool, gap: Option<&str>) -> Shown {
@@ -184,15 +184,15 @@ mod tests {
     fn only_an_unused_eventing_stream_may_be_deleted() {
         let gap = Some("n-1 is unreachable");
         for (expected, asked, shown) in [
-            (None, asked(false, false), shown(false, false, None)),
-            (Some(CUSTOMER_STREAM), asked(true, false), shown(false, false, None)),
-            (Some(CUSTOMER_STREAM), asked(true, true), shown(false, false, None)),
-            (Some(CONSUMER), asked(false, true), shown(false, false, None)),
-            (Some(CONSUMER), asked(false, false), shown(false, true, None)),
-            (Some(CUSTOMER_STREAM), asked(false, false), shown(true, false, None)),
-            (Some(CUSTOMER_STREAM), asked(false, false), shown(true, false, gap)),
+            (None, Ok(asked(false, false)), shown(false, false, None)),
+            (Some(CUSTOMER_STREAM), Ok(asked(true, false)), shown(false, false, None)),
+            (Some(CUSTOMER_STREAM), Ok(asked(true, true)), shown(false, false, None)),
+            (Some(CONSUMER), Ok(asked(false, true)), shown(false, false, None)),
+            (Some(CONSUMER), Ok(asked(false, false)), shown(false, true, None)),
+            (Some(CUSTOMER_STREAM), Ok(asked(false, false)), shown(true, false, None)),
+            (Some(CUSTOMER_STREAM), Ok(asked(false, false)), shown(true, false, gap)),
             (Some(CUSTOMER_STREAM), Err(ClientError::Timeout), shown(true, false, gap)),
-            (Some(CONSUMER), asked(false, true), shown(false, false, gap)),
+            (Some(CONSUMER), Ok(asked(false, true)), shown(false, false, gap)),
         ] {
             assert_eq!(judge(&asked, &shown), expected.map(Cause::Data), "{asked:?} {shown:?}");
         }
@@ -203,7 +203,7 @@ mod tests {
         let mut nats = Nats::new("eventing-nats", nats_manager_api::NatsSpec::default());
         nats.metadata.namespace = Some("kyma-system".to_owned());
         let gap = shown(false, false, Some("n-1 is unreachable"));
-        let message = judge(&asked(false, false), &gap).unwrap().message(&nats);
+        let message = judge(&Ok(asked(false, false)), &gap).unwrap().message(&nats);
         assert_eq!(
             message,
             "Cannot delete NATS cluster as cannot verify that no other streams exist: n-1 is unreachable. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"

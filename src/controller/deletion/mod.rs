@@ -37,7 +37,7 @@ pub(super) async fn tear_down(
             context.metrics.set_availability_zones_used(0);
             context.metrics.set_state(None);
             *memory = Memory::default();
-            return Ok(Done::done());
+            return Ok(Done::finished());
         }
         Ok(Decision::Blocked(reason)) => Reconciled::DeletionBlocked { reason },
         Err(error) => {

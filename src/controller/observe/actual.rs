@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn set(spec: serde_json::Value, annotations: serde_json::Value) -> StatefulSet {
+    fn set(spec: &serde_json::Value, annotations: &serde_json::Value) -> StatefulSet {
         let mut set = json!({
             "metadata": {"name": "n", "generation": 2, "resourceVersion": "7", "annotations": annotations},
             "spec": {"replicas": 3, "selector": {}, "serviceName": "n", "template": {}},
@@ -158,7 +158,7 @@ mod tests {
             (0, json!({"type": "RollingUpdate"})),
             (3, json!({"type": "OnDelete"})),
         ] {
-            let state = stateful_set_state(&set(json!({"updateStrategy": strategy}), json!({}))).unwrap();
+            let state = stateful_set_state(&set(&json!({"updateStrategy": strategy}), &json!({}))).unwrap();
             assert_eq!((state.partition, state.replicas, state.is_observed), (expected, 3, true));
         }
     }
@@ -170,7 +170,7 @@ mod tests {
             (ConfigKey::Clustered, "/etc/nats-config/nats-cluster.conf"),
         ] {
             let container = json!({"name": "nats", "command": ["nats-server", "--config", file]});
-            let set = set(json!({"template": {"spec": {"containers": [container]}}}), json!({}));
+            let set = set(&json!({"template": {"spec": {"containers": [container]}}}), &json!({}));
             assert_eq!(stateful_set_state(&set).unwrap().config_key, expected);
         }
     }
@@ -179,7 +179,7 @@ mod tests {
     fn membership_is_the_annotation_unless_it_is_impossible() {
         let id = NamespacedName::new("kyma-system", "n");
         for (expected, annotation) in [(5, "5"), (4, "4000000000"), (4, "0"), (4, "x")] {
-            let set = set(json!({}), json!({naming::SIZE: annotation}));
+            let set = set(&json!({}), &json!({naming::SIZE: annotation}));
             let objects = Objects { stateful_set: Some(&set), config_map: None, pods: &[], pvcs: &[] };
             assert_eq!(actual_state(&id, &objects, Some(4), None).members, Some(expected), "{annotation}");
         }
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn removed_peers_are_read_in_both_spellings() {
         let id = NamespacedName::new("kyma-system", "n");
-        let new = set(json!({}), json!({naming::REMOVED_PEERS: "abc=5,def=7"}));
+        let new = set(&json!({}), &json!({naming::REMOVED_PEERS: "abc=5,def=7"}));
         let expected = [("abc", 5_000), ("def", 7_000)].map(|(id, at)| (PeerId(id.to_owned()), Time::from_millis(at)));
         assert_eq!(removed_peers(&id, Some(&new)), expected.into());
-        let old = removed_peers(&id, Some(&set(json!({}), json!({naming::SERVERS_REMOVED_AT: "5"}))));
+        let old = removed_peers(&id, Some(&set(&json!({}), &json!({naming::SERVERS_REMOVED_AT: "5"}))));
         assert_eq!(old.get(&PeerId::of("n-3")), Some(&Time::from_millis(5_000)));
         assert_eq!(old.get(&PeerId::of("n-2")), None);
     }

@@ -1,6 +1,6 @@
 //! Why Pods cannot be created: the apiserver's sentence, which is only in the StatefulSet's events.
 //!
-//! A quota, a LimitRange, a priority class that is gone, PodSecurity or a policy rejects the Pod; the StatefulSet's status
+//! A quota, a `LimitRange`, a priority class that is gone, Pod security or a policy rejects the Pod; the StatefulSet's status
 //! says no more than that it is missing.
 
 use k8s_openapi::{api::core::v1::Event, jiff::Timestamp};
@@ -23,7 +23,7 @@ pub(in crate::controller) async fn failed_create(
     let events = api.list(&ListParams::default().fields(&fields).limit(MOST)).await?.items;
     let newest = events.into_iter().filter_map(|event| Some((last_seen(&event)?, event.message?)));
     let newest = newest.filter(|(seen, _)| *seen >= since).max_by_key(|(seen, _)| *seen);
-    Ok(newest.map(|(_, message)| sentence(message)))
+    Ok(newest.map(|(_, message)| sentence(&message)))
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
@@ -34,8 +34,8 @@ fn last_seen(event: &Event) -> Option<Timestamp> {
 }
 
 /// `create Pod n-0 in StatefulSet n failed error: pods "n-0" is forbidden: ...`: the part behind `error: `.
-fn sentence(message: String) -> String {
-    let mut text = message.split_once("failed error: ").map_or(message.clone(), |(_, cause)| cause.to_owned());
+fn sentence(message: &str) -> String {
+    let mut text = message.split_once("failed error: ").map_or(message, |(_, cause)| cause).to_owned();
     text.truncate(text.floor_char_boundary(LONGEST));
     text
 }
@@ -53,7 +53,7 @@ mod tests {
             ),
             ("something else", "something else"),
         ] {
-            assert_eq!(sentence(message.to_owned()), expected);
+            assert_eq!(sentence(message), expected);
         }
     }
 }

@@ -29,8 +29,8 @@ pub(in crate::controller) fn pod_state(pod: &Pod, stateful_set: &str) -> PodStat
     let statuses = || pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
     let servers = || statuses().filter(|status| status.name == NATS_CONTAINER);
     let name = pod.name_any();
-    let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
-    let ready = conditions.filter(|condition| condition.type_ == "Ready").next();
+    let mut conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    let ready = conditions.find(|condition| condition.type_ == "Ready");
     let ordinal = name.strip_prefix(stateful_set).and_then(|rest| rest.strip_prefix('-')?.parse().ok());
     PodState {
         uid: pod.uid().unwrap_or_default(),

@@ -68,14 +68,7 @@ impl Update<'_> {
     }
 
     fn in_progress(&mut self, kind: OperationKind, step: Step, operation: &OperationStatus) {
-        let reason = reason(kind);
-        let message = message(kind, step, operation);
-        let is_begun = !self.was(KIND, reason);
-        self.set(KIND, Truth::True, reason, &message);
-        // The first deployment has the contract's event.
-        if is_begun && kind != OperationKind::Deployment {
-            self.announce(false, reason, &message);
-        }
+        self.set(KIND, Truth::True, reason(kind), &message(kind, step, operation));
     }
 
     /// The operation as the status shows it, with the error of its action. What it waits for stays the same as long as

@@ -2,7 +2,6 @@
 
 use kube::api::{Patch, PatchParams};
 use nats_manager_api::Nats;
-use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
 use super::with_webhook;
@@ -10,7 +9,7 @@ use crate::{
     jetstream,
     manager::Options,
     objects,
-    world::{NAME, NAMESPACE, SOON, World},
+    world::{NAME, NAMESPACE, World},
 };
 use nats_manager_harness::Shell;
 
@@ -115,7 +114,7 @@ async fn growing_that_is_held_can_be_taken_back() {
     jetstream::clear(&context).await;
     world.holds(json!({"streams": false})).await;
     world.patch(size(3)).await.unwrap();
-    eventually("it is a cluster", SOON, || async { world.pods().await.len() == 3 }).await;
+    world.status_becomes("it is a cluster", |status| status.members == Some(3)).await;
     let Err(kube::Error::Api(status)) = world.patch(size(1)).await else { panic!("accepted") };
     let causes = status.details.unwrap().causes;
     assert_eq!(causes[0].field, "spec.cluster.size");

@@ -36,7 +36,7 @@ async fn a_deletion_that_was_cut_short_goes_on() {
     let status = world.state_becomes("Warning").await;
     let (holds, reason, message) = condition(&status, "Deleted").unwrap();
     assert_eq!((holds.as_str(), reason.as_str()), ("True", "DeletionError"), "{message}");
-    assert!(message.contains("cannot delete the volumes") && message.contains(REFUSAL), "{message}");
+    assert!(message.contains("cannot delete the PVCs") && message.contains(REFUSAL), "{message}");
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
     // It is tried again and again, and told once.
     let nats = world.api::<Nats>();

@@ -119,7 +119,7 @@ async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
         object["metadata"]["ownerReferences"][0]["uid"] = json!(uid);
         match object["kind"].as_str().unwrap() {
             "Secret" => object["stringData"] = json!({"resolver.conf": OLD_PASSWORD}),
-            "ConfigMap" => object["data"]["nats.conf"] = json!("# of the reference"),
+            "ConfigMap" => object["data"]["nats.conf"] = json!(configuration(&object)),
             _ => {}
         }
         let child = CHILDREN.into_iter().find(|child| child.kind == object["kind"]).unwrap();
@@ -152,6 +152,14 @@ async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
     let patch = Patch::Merge(json!({"status": status}));
     api.patch_status(NAME, &PatchParams::default(), &patch).await.unwrap();
     world.api::<Nats>().get(NAME).await.unwrap()
+}
+
+/// A configuration of the same kind as in the file, which has it by meaning only.
+fn configuration(config_map: &Value) -> &'static str {
+    let meaning = config_map["data"]["nats.conf"].as_str().unwrap();
+    let routes = "cluster {\n  routes: [\n    nats://eventing-nats-0.eventing-nats:6222\n    \
+                  nats://eventing-nats-1.eventing-nats:6222\n    nats://eventing-nats-2.eventing-nats:6222\n  ]\n}\n";
+    if meaning.contains("\"cluster\"") { routes } else { "# without a cluster block\n" }
 }
 
 /// Kind, name and uid of what must not be made anew.

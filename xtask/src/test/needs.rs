@@ -20,7 +20,7 @@ pub(crate) struct Missing {
     mend: &'static str,
 }
 
-/// What go-1.37.mod of the control plane asks for.
+/// The minor version of Go in `go-1.37.mod` of the control plane.
 const GO_MINOR: u32 = 26;
 const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.26 or newer)";
 

@@ -45,7 +45,7 @@ impl RealCluster {
     }
 
     /// Limits what the pods of a node receive from other nodes, in bits per second, until [`RealCluster::unlimit_link`].
-    /// What they send is not limited. The node must have had a pod.
+    /// Traffic that they send is not limited. The node must have had a pod.
     pub async fn limit_link(&self, node: &str, bits_per_second: u32) -> Result<()> {
         self.ask("limit-link", &format!("{node} {}", bits_per_second.div_ceil(8))).await
     }
