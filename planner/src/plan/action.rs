@@ -104,17 +104,19 @@ pub struct ServerRef {
 }
 
 impl Action {
-    /// Returns whether it takes a server or a peer away. Such an action is carried out only after
+    /// Returns whether it takes a server, a peer or data away. Such an action is carried out only after
     /// [`super::confirm`] on a younger snapshot.
     pub fn is_disruptive(&self) -> bool {
         match self {
-            Self::OpenPartition { .. }
+            // A leader that moves hands over to a replica that may have nothing yet, so the leaders have to be known.
+            Self::Evacuate { .. }
+            | Self::OpenPartition { .. }
             | Self::StopServers { .. }
             | Self::JoinCluster { .. }
             | Self::RestartServer { .. }
-            | Self::RemovePeers { .. } => true,
-            // They move with a replica more than configured, or touch nothing that serves.
-            Self::Evacuate { .. } | Self::ReplacePods { .. } | Self::DeletePvcs { .. } | Self::Reload { .. } => false,
+            | Self::RemovePeers { .. }
+            | Self::DeletePvcs { .. } => true,
+            Self::ReplacePods { .. } | Self::Reload { .. } => false,
         }
     }
 

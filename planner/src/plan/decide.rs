@@ -237,8 +237,11 @@ impl<'a> Decision<'a> {
             }
             Streams::None if is_held => {
                 self.begin_forming(members);
-                let stage = form_cluster::join(self.input, &self.servers, members);
-                self.settle(stage);
+                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
+                if !self.settle(hopeless) {
+                    let stage = form_cluster::join(self.input, &self.servers, members);
+                    self.settle(stage);
+                }
             }
             Streams::Ask if is_held => {
                 self.begin_forming(members);

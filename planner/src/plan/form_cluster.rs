@@ -117,7 +117,9 @@ pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -> St
                 if let Some(cause) = &pod.broken {
                     return waiting(format!("{server} cannot run: {cause}"));
                 }
-                if !pod.started {
+                let is_silent =
+                    input.assessment().is_some_and(|assessment| assessment.snapshot.answer(&server).is_none());
+                if !pod.started || is_silent {
                     return waiting(format!("{server} is not running"));
                 }
             }

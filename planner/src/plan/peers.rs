@@ -110,7 +110,7 @@ pub(super) fn lost_quorum(input: &Input<'_>, servers: &Servers<'_>) -> u32 {
     let counted = sizes.max().unwrap_or(0).min(MAX_SERVERS);
     // Only servers whose store is still there come back as the peers that they were.
     let has_store = |ordinal: u32| input.actual.pvc(ordinal).is_some_and(|pvc| !pvc.terminating);
-    (servers.replicas..counted).filter(|ordinal| has_store(*ordinal)).last().map_or(0, |last| last + 1)
+    (servers.replicas..counted).rfind(|ordinal| has_store(*ordinal)).map_or(0, |last| last + 1)
 }
 
 fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {

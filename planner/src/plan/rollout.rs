@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     actual::{PodState, StatefulSetState},
+    snapshot::RaftGroup,
     time::Time,
 };
 
@@ -282,7 +283,12 @@ impl<'a> Rollout<'a> {
 
     /// Returns whether no server serves. One that is not ready yet may be part of a quorum.
     fn nothing_serves(&self) -> bool {
-        let is_led = self.input.assessment().is_some_and(|assessment| assessment.snapshot.meta_group().is_some());
+        let is_led = self.input.assessment().is_some_and(|assessment| {
+            let leads = |server: &str, group: &RaftGroup| group.leader.as_deref() == Some(server);
+            let mut replicas = assessment.snapshot.replicas();
+            assessment.snapshot.meta_group().is_some()
+                || replicas.any(|(server, replica)| replica.group.as_ref().is_some_and(|group| leads(server, group)))
+        });
         self.slots.serving() == 0 && !is_led
     }
 

@@ -23,7 +23,8 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     let mut texts = Vec::new();
     // What no poll can have shown does not count: a server that came back a moment ago.
     let started = world.nats.processes[server].map_or(0, |process| process.started);
-    if world.now < started + crate::nats::NOTICE && !is_condemned {
+    let is_held = world.nats.streams.iter().any(|stream| stream.peers.contains(server));
+    if world.now < started + crate::nats::NOTICE && !(is_condemned && is_held) {
         return texts;
     }
     // A server that was evacuated and stopped counts in the meta group only.

@@ -25,8 +25,10 @@ fn deleted_stateful_set_comes_back_with_the_recorded_membership() {
     everywhere(5, |story| {
         let mut story = story.with(stream(3, 20_000)).with_catch_up(1_000).begin();
         story.resize(3).passes(10);
-        story.happens(Event::DeleteStatefulSet).passes(3);
-        assert!(story.world().replicas() >= 4);
+        let members = story.world().kubernetes.resource.members;
+        story.happens(Event::DeleteStatefulSet);
+        story.until(30, "a StatefulSet", |story| story.world().kubernetes.set.is_some());
+        assert_eq!(story.world().kubernetes.set.map(|set| set.replicas), members);
         story.settles();
         assert_eq!(story.streams(), 1);
     });
