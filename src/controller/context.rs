@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{
     apply::ApplyError,
     backoff::Backoff,
-    deletion::DeleteError,
+    deletion::delete::DeleteError,
     memory::Memory,
     poll::Polls,
     predecessor,

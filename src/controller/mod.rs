@@ -1,6 +1,6 @@
 //! The controller: makes the cluster what the NATS resource asks for, and reports how far it is.
 //!
-//! A reconcile is a pipeline, a file or folder per stage; `reconcile` drives it.
+//! A reconcile is a pipeline, a file or folder per stage; `reconcile` begins and ends it, `stages` drives it.
 //!
 //! | stage | in -> out | I/O |
 //! |---|---|---|
@@ -29,13 +29,14 @@ mod finalizer;
 mod memory;
 pub mod observe;
 mod ownership;
-pub(crate) mod poll;
+mod poll;
 pub mod predecessor;
 mod pvcs;
 pub mod reconcile;
 mod reload;
 mod report;
 mod run;
+mod stages;
 pub mod status;
 pub mod watch;
 pub(crate) mod words;

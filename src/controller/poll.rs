@@ -39,7 +39,7 @@ pub(super) struct PollMemory {
 
 /// What is known of the servers; owns what an [`Observation`] borrows.
 #[derive(Clone, Debug)]
-pub(crate) enum Polled {
+pub(super) enum Polled {
     /// Polling is off.
     Off,
     /// No server is ready, and none has ever answered.
@@ -65,7 +65,7 @@ impl Polled {
     }
 
     /// Returns the assessment, if servers ever answered.
-    pub(crate) fn assessment(&self) -> Option<&Arc<Assessment>> {
+    pub(super) fn assessment(&self) -> Option<&Arc<Assessment>> {
         match self {
             Self::Seen(assessment) => Some(assessment),
             Self::Off | Self::Starting | Self::Pending | Self::Unobservable(_) => None,

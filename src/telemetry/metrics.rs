@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nats_manager_api::State;
+use nats_manager_planner::health::Assessment;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -16,7 +17,6 @@ use prometheus_client::registry::{Registry, Unit};
 use super::RequestLabels;
 use super::admission::AdmissionMetrics;
 use super::jetstream::JetStreamMetrics;
-use crate::controller::reconcile::Carried;
 
 /// All metrics of the process; a clone is the same metrics.
 #[derive(Debug, Clone)]
@@ -134,11 +134,11 @@ impl Metrics {
         }
     }
 
-    /// Shows what a reconcile found.
-    pub(crate) fn show(&self, carried: &Carried) {
-        self.set_nats_nodes(carried.plan.replicas as usize);
-        self.set_availability_zones_used(carried.zones().count);
-        if let Some(assessment) = carried.polled.assessment() {
+    /// Shows the outcome of a reconcile: the desired servers, the zones that they run in, and their last assessment.
+    pub fn show(&self, servers: usize, zones: usize, assessment: Option<&Assessment>) {
+        self.set_nats_nodes(servers);
+        self.set_availability_zones_used(zones);
+        if let Some(assessment) = assessment {
             self.0.jetstream.show(assessment);
         }
     }

@@ -1,6 +1,6 @@
 //! The end of a resource: the deletion guard, then the StatefulSet, the PVCs, the other children and the finalizer.
 
-mod delete;
+pub(super) mod delete;
 mod guard;
 
 use std::sync::Arc;
@@ -8,15 +8,13 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
-pub(super) use delete::DeleteError;
-
 use super::{
     context::{Context, Done, ReconcileError, retry_after},
     finalizer,
     memory::Memory,
     observe::observe,
     ownership::Owner,
-    reconcile::keep,
+    stages::keep,
     status::Reconciled,
 };
 use crate::telemetry;

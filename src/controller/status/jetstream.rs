@@ -5,8 +5,8 @@ use nats_manager_planner::health::Assessment;
 
 use super::{
     Facts,
-    available::Serving,
     message::unreachable,
+    serving::Serving,
     severity::Patience,
     trouble::{Search, Trouble},
     update::{Truth, Unobserved, Update},

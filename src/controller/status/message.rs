@@ -9,7 +9,15 @@ use nats_manager_planner::{
     snapshot::StreamId,
 };
 
-use super::{Facts, severity::LASTING, text, trouble::Subjects};
+use super::{Facts, severity::LASTING, text};
+
+/// The servers and streams of one trouble.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    pub(super) servers: Vec<String>,
+    pub(super) streams: Vec<String>,
+    pub(super) texts: Vec<String>,
+}
 
 /// A Pod that takes longer to stop is on a node that is gone: its grace period is 150 s.
 const STUCK_AFTER: Duration = Duration::from_mins(3);

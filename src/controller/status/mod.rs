@@ -24,6 +24,7 @@ mod message;
 mod phase;
 mod ready;
 mod reconciling;
+mod serving;
 mod severity;
 mod stalled;
 mod stateful_set;

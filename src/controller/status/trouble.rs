@@ -12,8 +12,8 @@ use nats_manager_planner::{
 
 use super::{
     Facts,
-    available::Serving,
-    message::{away, quorum_lost, stuck},
+    message::{Subjects, away, quorum_lost, stuck},
+    serving::Serving,
     severity::{Patience, WHATEVER_IS_IN_PROGRESS, rank, reason},
     text,
     update::{Update, time},
@@ -26,14 +26,6 @@ pub(super) struct Trouble {
     pub(super) reason: Reason,
     /// What it is, and the way out.
     pub(super) message: String,
-}
-
-/// The servers and streams of one trouble.
-#[derive(Debug, Default)]
-pub(super) struct Subjects {
-    pub(super) servers: Vec<String>,
-    pub(super) streams: Vec<String>,
-    pub(super) texts: Vec<String>,
 }
 
 /// The search for troubles.
