@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::{
     Blocked, BlockedReason, Input, Operation, OperationKind, Plan, Stage, Step, Variant,
     existing::{Existing, Servers, runs_clustered},
-    form_cluster::{self, Streams},
+    form_cluster,
     memory_store::memory_store,
     peers::{self, Ghosts},
     pvcs, repair, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
-    slots::{Slot, Slots},
+    slots::Slots,
     vacant, versions,
 };
 use crate::{
@@ -77,11 +77,12 @@ fn routes(kind: Kind, servers: u32) -> u32 {
     if kind == Kind::Clustered { servers } else { 0 }
 }
 
-struct Decision<'a> {
-    input: &'a Input<'a>,
-    servers: Servers<'a>,
-    slots: Option<Slots<'a>>,
-    plan: Plan,
+/// A plan in the making.
+pub(super) struct Decision<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) servers: Servers<'a>,
+    pub(super) slots: Option<Slots<'a>>,
+    pub(super) plan: Plan,
 }
 
 impl<'a> Decision<'a> {
@@ -123,155 +124,8 @@ impl<'a> Decision<'a> {
         self.input.actual.servers_started == Some(false) && self.input.actual.pods.iter().all(|pod| !pod.started)
     }
 
-    /// No server ever started, so no store exists that a change of the kind could harm.
-    fn start_over(&mut self, desired: u32) {
-        let kind = Kind::of(desired);
-        self.plan.variant = Variant::main(kind);
-        self.plan.main_kind = kind;
-        self.plan.members = desired;
-        self.resize(desired);
-        self.plan.partition = 0;
-        self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
-    }
-
-    /// From a standalone server to a cluster: the first step.
-    fn form(&mut self, desired: u32) {
-        if versions::blocked(self.input).is_some() {
-            return self.within(self.servers.replicas.min(self.servers.members));
-        }
-        match form_cluster::streams(self.input, desired) {
-            // A store that another standalone server left behind must not start with a cluster block.
-            Streams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
-                // Polled servers prove that it is not needed; then it is deleted.
-                if self.input.is_unobservable() {
-                    self.plan.blocked.push(form_cluster::left_behind(self.input.actual));
-                }
-                self.within(self.servers.members.min(self.servers.replicas));
-            }
-            Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
-            Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
-            Streams::None if self.servers.replicas > self.servers.members => self.within(self.servers.members),
-            Streams::None => {
-                let message =
-                    "cannot scale from 2 servers, which are standalone, to a cluster; set spec.cluster.size to 1 first";
-                self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
-                self.within(self.servers.replicas);
-            }
-            Streams::Blocked(blocked) => {
-                self.plan.blocked.push(blocked);
-                self.within(self.servers.members);
-            }
-            Streams::Unknown(cause) => {
-                let message = format!(
-                    "cannot scale from 1 to {desired} servers: cannot verify that there are no streams: {cause}"
-                );
-                self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
-                self.within(self.servers.members);
-            }
-            Streams::Ask => {
-                self.within(self.servers.members);
-                self.plan.needs_streams = true;
-            }
-        }
-    }
-
-    /// The new servers get a template that reads a key of its own; the partition keeps the first one as it is.
-    fn begin_forming(&mut self, desired: u32) {
-        // Once the restart of the first server was recorded it is only finished.
-        let is_joining = self.servers.is_joining;
-        self.plan.variant = Variant::FORMED;
-        self.plan.replicas = desired;
-        self.plan.routes = desired;
-        self.plan.main_kind = if is_joining { self.main_kind() } else { Kind::Standalone };
-        self.plan.members = if is_joining { self.servers.members } else { 1 };
-        self.plan.partition = u32::from(!is_joining);
-        self.plan.operation = Some(Operation::new(OperationKind::FormCluster, Step::Create));
-    }
-
-    /// The new servers exist, and the first one still runs standalone.
-    fn form_on(&mut self, desired: u32) {
-        if let Some(blocked) = versions::blocked(self.input) {
-            self.plan.blocked.push(blocked);
-            return self.back_to_standalone(1);
-        }
-        match form_cluster::streams(self.input, desired) {
-            Streams::None => {
-                self.begin_forming(desired);
-                let stage = form_cluster::join(self.input, &self.servers, desired);
-                self.settle(stage);
-            }
-            Streams::Blocked(blocked) => {
-                self.plan.blocked.push(blocked);
-                self.back_to_standalone(1);
-            }
-            Streams::Unknown(cause) => {
-                self.begin_forming(self.servers.replicas.max(1));
-                let operation = Operation::new(OperationKind::FormCluster, Step::Wait);
-                self.plan.operation = Some(operation.waiting_for(cause));
-            }
-            Streams::Ask => {
-                self.begin_forming(self.servers.replicas.max(1));
-                self.plan.needs_streams = true;
-            }
-        }
-    }
-
-    /// The restart of the first server as a member was recorded. It is carried out, again if need be, and cannot be
-    /// taken back but for streams that were made before it.
-    fn join_on(&mut self, desired: u32) {
-        let members = self.servers.members;
-        if Kind::of(desired) == Kind::Standalone {
-            self.plan.blocked.push(form_cluster::not_back(members, desired));
-        }
-        if let Some(blocked) = versions::blocked(self.input) {
-            // The restart is finished with the template that it was begun with.
-            self.plan.blocked.push(blocked);
-            self.plan.may_build = false;
-        }
-        let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
-        let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
-        match form_cluster::streams(self.input, members) {
-            Streams::Blocked(blocked) if is_held => {
-                self.plan.blocked.push(blocked);
-                self.back_to_standalone(1);
-            }
-            Streams::None if is_held => {
-                self.begin_forming(members);
-                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
-                if !self.settle(hopeless) {
-                    let stage = form_cluster::join(self.input, &self.servers, members);
-                    self.settle(stage);
-                }
-            }
-            Streams::Ask if is_held => {
-                self.begin_forming(members);
-                self.plan.needs_streams = true;
-            }
-            _ => {
-                self.begin_forming(members);
-                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
-                if self.settle(hopeless) {
-                    return;
-                }
-                let first = self.input.actual.server(0);
-                let operation = Operation::new(OperationKind::FormCluster, Step::Restart);
-                self.plan.operation = Some(operation.waiting_for(format!("{first} to join the cluster")).at(first));
-            }
-        }
-    }
-
-    fn back_to_standalone(&mut self, desired: u32) {
-        self.plan.variant = Variant::main(Kind::Standalone);
-        self.plan.main_kind = Kind::Standalone;
-        self.plan.replicas = desired;
-        self.plan.routes = 0;
-        self.plan.members = desired;
-        self.plan.partition = desired;
-        self.plan.operation = Some(Operation::new(OperationKind::ScaleDown, Step::Stop));
-    }
-
     /// Changes that keep the kind. `desired` is the size, or the present one where that must not change.
-    fn within(&mut self, desired: u32) {
+    pub(super) fn within(&mut self, desired: u32) {
         let (input, members) = (self.input, self.servers.members);
         self.plan.main_kind = self.main_kind();
         let members = members.max(peers::lost_quorum(input, &self.servers));
@@ -420,7 +274,7 @@ impl<'a> Decision<'a> {
     }
 
     /// Takes a stage into the plan. Returns whether it is the one that acts or waits.
-    fn settle(&mut self, stage: Stage) -> bool {
+    pub(super) fn settle(&mut self, stage: Stage) -> bool {
         match stage {
             Stage::Idle => return false,
             Stage::Blocked(blocked) => {
@@ -443,7 +297,7 @@ impl<'a> Decision<'a> {
         true
     }
 
-    fn resize(&mut self, replicas: u32) {
+    pub(super) fn resize(&mut self, replicas: u32) {
         self.plan.replicas = replicas;
         // Standalone servers that were added by hand never count as members.
         self.plan.members = match self.plan.variant.kind {
@@ -454,7 +308,7 @@ impl<'a> Decision<'a> {
     }
 
     /// The kind of configuration under the key that fresh clusters read: never switched while a Pod may read it.
-    fn main_kind(&self) -> Kind {
+    pub(super) fn main_kind(&self) -> Kind {
         if self.servers.variant.key == ConfigKey::Main {
             return self.servers.variant.kind;
         }

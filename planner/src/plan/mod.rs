@@ -6,6 +6,7 @@
 //! one lets the next have its turn.
 
 mod action;
+mod change_kind;
 mod confirm;
 mod decide;
 mod existing;
