@@ -314,10 +314,8 @@ impl<'a> Decision<'a> {
         }
         let is_written =
             self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
-        // Below the partition a Pod is created with the current revision, which may be that of the standalone server: it
-        // has to find the configuration of a member.
         // Pods at the current revision read it while the cluster is formed. Those that are created below the partition
-        // later have it too, and have to find the configuration of a member.
+        // later are at that revision too, and have to find the configuration of a member.
         let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
         let reads = |pod: &PodState| current.is_none() || pod.revision.as_ref() == current;
         let is_complete = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
