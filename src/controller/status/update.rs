@@ -96,7 +96,7 @@ impl Unobserved {
         Some(Self { head: format!("JetStream cannot be observed: {why}"), cause, passes })
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         self.cause.as_ref().map_or_else(|| self.head.clone(), |cause| format!("{}: {cause}", self.head))
     }
 }
