@@ -87,6 +87,8 @@ impl Memory {
 pub(super) struct Missing {
     since: Option<Timestamp>,
     asked: Option<Timestamp>,
+    /// When Pods were missing last: events from before have another cause.
+    ended: Option<Timestamp>,
     /// The apiserver's sentence, once it is known.
     pub(super) cause: Option<String>,
 }
@@ -107,7 +109,8 @@ impl Missing {
     /// Takes note of whether Pods are missing. Returns since when an event counts, if events have to be listed now.
     pub(super) fn note(&mut self, is_missing: bool, now: Timestamp) -> Option<Timestamp> {
         if !is_missing {
-            *self = Self::default();
+            let ended = self.since.map(|_| now).or(self.ended);
+            *self = Self { ended, ..Self::default() };
             return None;
         }
         let since = *self.since.get_or_insert(now);
@@ -117,7 +120,7 @@ impl Missing {
         }
         self.asked = Some(now);
         let slack = if lasted(since) > 2 * ASK_EVERY { OLD_EVENTS } else { MISSING_FOR };
-        since.checked_sub(slack).ok().or(Some(since))
+        since.checked_sub(slack).ok().max(self.ended).or(Some(since))
     }
 }
 
@@ -143,7 +146,8 @@ mod tests {
             (25, true, Some(-1200)),
             (26, false, None),
             (27, true, None),
-            (31, true, Some(23)),
+            (31, true, Some(26)),
+            (52, true, Some(26)),
         ] {
             assert_eq!(missing.note(is_missing, at(seconds)), since.map(at), "{seconds}");
         }

@@ -23,8 +23,8 @@ const RESYNC: Duration = Duration::from_mins(10);
 /// The interval between polls of the servers while nothing is in progress, and otherwise.
 const POLL_AT_REST: Duration = Duration::from_secs(15);
 const POLL_BUSY: Duration = Duration::from_secs(2);
-/// The interval between reconciles while Pods are missing, where the servers are not polled.
-const MISSING: Duration = Duration::from_secs(10);
+/// The interval between reconciles while something is in progress or Pods are missing, where the servers are not polled.
+const UNPOLLED: Duration = Duration::from_secs(10);
 /// The interval between attempts to carry out a blocked change: JetStream sends no event when a stream is deleted.
 const BLOCKED: Duration = Duration::from_secs(5);
 
@@ -121,7 +121,7 @@ fn pause(context: &Context, memory: &Memory, carried: &Carried) -> Duration {
         () if !plan.blocked.is_empty() && !is_busy => BLOCKED,
         () if context.polls.is_on() && (is_busy || !memory.polls.is_healthy()) => POLL_BUSY,
         () if context.polls.is_on() => POLL_AT_REST,
-        () if memory.missing.are_missing() => MISSING,
+        () if is_busy || memory.missing.are_missing() => UNPOLLED,
         () => RESYNC,
     };
     pause.min(until)

@@ -223,7 +223,11 @@ async fn pods_not_created(
     observed: &Observed,
 ) -> Option<String> {
     let set = observed.actual.stateful_set.as_ref();
-    let is_missing = set.is_some_and(|set| set.is_observed && set.counts.present < set.replicas);
+    let is_missing = match set {
+        // Its counts are those of an older spec.
+        Some(set) if !set.is_observed => return memory.missing.cause.clone(),
+        set => set.is_some_and(|set| set.counts.present < set.replicas),
+    };
     let now = Timestamp::now();
     if let Some(since) = memory.missing.note(is_missing, now) {
         match failed_create(&context.client, id, since).await {

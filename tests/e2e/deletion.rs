@@ -157,10 +157,15 @@ async fn the_servers_go_before_their_claims_and_nothing_comes_back() {
         ("eventing-nats-js-pvc-other-0", "other"),
         ("eventing-nats2-js-pvc-eventing-nats2-0", "eventing"),
         ("data-eventing-nats-0", "eventing"),
+        ("eventing-nats-js-pvc-eventing-nats-0-restored", "eventing"),
+        ("eventing-nats-js-pvc-eventing-nats-backup", "eventing"),
+        ("eventing-nats-js-pvc-eventing-nats-04", "eventing"),
     ];
     for (name, instance) in others {
         make_claim(&world, name, instance).await;
     }
+    // A PVC is a server's by its name, also without any label.
+    world.change_pvc("eventing-nats-js-pvc-eventing-nats-1", json!({"metadata": {"labels": null}})).await;
     let mark = audit.mark().await.unwrap();
 
     delete_and_go(&world).await;

@@ -2,13 +2,17 @@
 
 mod bad_input;
 mod istio;
+mod leftovers;
 mod storage;
 mod takeover;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::json;
 
-use crate::world::{NAME, SERVICE_ACCOUNT, World, condition};
+use crate::{
+    manager::Options,
+    world::{NAME, SERVICE_ACCOUNT, World, condition},
+};
 
 #[tokio::test]
 async fn a_resource_becomes_ready_with_few_writes() {
@@ -49,5 +53,28 @@ async fn a_resource_becomes_ready_with_few_writes() {
         .filter(|event| event.user == SERVICE_ACCOUNT)
         .map(|event| format!("{} {} {:?} {}", event.verb, event.resource, event.name, event.code))
         .collect();
-    assert!(writes.len() <= 15, "{} writes: {writes:#?}", writes.len());
+    assert!(writes.len() <= 11, "{} writes: {writes:#?}", writes.len());
+}
+
+#[tokio::test]
+async fn fresh_cluster_of_a_harmful_version_is_blocked() {
+    let world = World::new().await;
+    let mut options = Options::default();
+    options.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/nats:2.15.0".to_owned());
+    let manager = world.manager_with(&options).await;
+    world.create(json!({})).await;
+    let status = world
+        .status_becomes("the version is blocked", |status| {
+            condition(status, "Stalled").is_some_and(|(holds, reason, _)| holds == "True" && reason == "VersionBlocked")
+        })
+        .await;
+    let (_, _, message) = condition(&status, "Stalled").unwrap();
+    assert_eq!(message, "NATS 2.15.0 can delete a running store; use 2.15.1 or later");
+    world.event_becomes(("Warning", "VersionBlocked", &message)).await;
+    assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
+
+    manager.terminate().await;
+    let _manager = world.manager().await;
+    let status = world.is_ready_for_the_newest_spec().await;
+    assert_eq!(condition(&status, "Stalled").unwrap().0, "False");
 }

@@ -15,6 +15,7 @@ mod deletion;
 mod deploy;
 mod deployed_server;
 mod faults;
+mod history;
 mod jetstream;
 mod manager;
 mod objects;

@@ -1,6 +1,6 @@
 //! The objects of a NATS resource, any kind alike.
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::{
     Api, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
@@ -185,6 +185,19 @@ impl World {
                 && set.is_some_and(|(holds, ..)| holds == "True")
         })
         .await
+    }
+
+    /// Returns the PVCs, by name.
+    pub async fn pvcs(&self) -> Vec<PersistentVolumeClaim> {
+        let mut pvcs = self.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
+        pvcs.sort_by_key(ResourceExt::name_any);
+        pvcs
+    }
+
+    /// Changes a PVC as somebody else.
+    pub async fn change_pvc(&self, name: &str, patch: Value) {
+        let pvcs = self.api::<PersistentVolumeClaim>();
+        pvcs.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// The pods, by name.

@@ -1,18 +1,13 @@
 //! Servers that restart one after the other.
 
-use std::sync::{Arc, Mutex};
+mod guarded;
 
-use futures::StreamExt;
-use kube::{
-    Api,
-    runtime::{WatchStreamExt, watcher},
-};
 use nats_manager_api::{Nats, NatsStatus, naming};
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::{
+    history::History,
     manager::Options,
     objects::{CONFIG_MAP, STATEFUL_SET},
     world::{SOON, World, condition},
@@ -26,7 +21,7 @@ async fn a_roll_is_no_outage() {
     let url = world.state_becomes("Ready").await.url;
     assert_eq!(manager.terminate().await, Some(0));
     let revision = STATEFUL_SET.get(&world).await["status"]["updateRevision"].clone();
-    let diary = Diary::keep(&world);
+    let history = History::record(world.api::<Nats>(), |nats| nats.status);
 
     let mut options = Options::default();
     options.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/nats:2.14.3".to_owned());
@@ -39,12 +34,12 @@ async fn a_roll_is_no_outage() {
         .await;
     let rolled = |status: &NatsStatus| condition(status, "StatefulSet").is_some_and(|(holds, ..)| holds == "True");
     eventually("the roll was told, and its end", SOON, || async {
-        let pages = diary.pages();
-        pages.iter().any(|status| !rolled(status)) && pages.last().is_some_and(rolled)
+        let states = history.states();
+        states.iter().any(|status| !rolled(status)) && states.last().is_some_and(rolled)
     })
     .await;
 
-    for status in diary.pages() {
+    for status in history.states() {
         assert_eq!((status.state.as_str(), &status.url), ("Ready", &url), "{status:?}");
         assert_eq!(condition(&status, "Available").unwrap().0, "True", "{status:?}");
         let (holds, reason, message) = condition(&status, "StatefulSet").unwrap();
@@ -91,37 +86,5 @@ async fn only_what_a_reload_cannot_apply_restarts_the_servers() {
                 set["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == 3
             })
             .await;
-    }
-}
-
-/// Every status that the one NATS resource had, as a watch shows it.
-struct Diary {
-    pages: Arc<Mutex<Vec<NatsStatus>>>,
-    writer: JoinHandle<()>,
-}
-
-impl Diary {
-    fn keep(world: &World) -> Self {
-        let api: Api<Nats> = world.api();
-        let pages = Arc::<Mutex<Vec<NatsStatus>>>::default();
-        let into = pages.clone();
-        let writer = tokio::spawn(async move {
-            let events = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
-            let mut statuses = events.filter_map(|nats| async { nats.ok()?.status }).boxed();
-            while let Some(status) = statuses.next().await {
-                into.lock().unwrap().push(status);
-            }
-        });
-        Self { pages, writer }
-    }
-
-    fn pages(&self) -> Vec<NatsStatus> {
-        self.pages.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Diary {
-    fn drop(&mut self) {
-        self.writer.abort();
     }
 }

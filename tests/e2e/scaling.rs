@@ -1,5 +1,8 @@
 //! A change between one server and several, which a restart would pay for with the streams.
 
+mod by_hand;
+mod forming;
+
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use nats_manager_api::naming;

@@ -1,5 +1,6 @@
 //! What the status says, and when.
 
+mod not_created;
 mod zones;
 
 use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
@@ -214,7 +215,7 @@ async fn each_change_of_the_spec_is_observed() {
 
 impl World {
     /// Deletes a pod at once.
-    async fn lose(&self, pod: &str) {
+    pub async fn lose(&self, pod: &str) {
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
         self.api::<Pod>().delete(pod, &now).await.unwrap();
     }

@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
     runtime::wait::{await_condition, conditions},
 };
 use nats_manager_harness::eventually;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     objects::CHILDREN,
-    world::{SOON, World},
+    world::{NAMESPACE, SOON, World},
 };
 
 const ISTIO: &str = "destinationrules.networking.istio.io";
@@ -58,6 +58,33 @@ impl World {
     pub async fn without_storage_class(&self, name: &str) {
         let classes: Api<StorageClass> = Api::all(self.client.clone());
         classes.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Adds a StorageClass whose volumes can be expanded.
+    pub async fn expandable_storage_class(&self, name: &str) {
+        self.storage_class(name).await;
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
+        let expandable = json!({"allowVolumeExpansion": true});
+        classes.patch(name, &PatchParams::default(), &Patch::Merge(expandable)).await.unwrap();
+    }
+
+    /// Applies a namespaced object of a built-in kind, as a user.
+    pub async fn apply(&self, object: &Value) {
+        let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+        let parameters = PatchParams::apply("user").force();
+        self.any(&object).patch(&object.name_any(), &parameters, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// Deletes an object that a user applied.
+    pub async fn remove(&self, object: &Value) {
+        let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+        self.any(&object).delete(&object.name_any(), &DeleteParams::default()).await.unwrap();
+    }
+
+    fn any(&self, object: &DynamicObject) -> Api<DynamicObject> {
+        let types = object.types.clone().unwrap();
+        let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &kind)
     }
 
     /// Makes the cluster know `DestinationRules`.

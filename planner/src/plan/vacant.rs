@@ -22,6 +22,10 @@ const MISSING: Duration = Duration::from_secs(30);
 /// (`is_agreed`).
 pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, is_agreed: bool) -> u32 {
     let replicas = servers.replicas;
+    // More Pods than the caches are compared for: those beyond leave whatever the caches show.
+    if replicas > MAX_SERVERS {
+        return MAX_SERVERS.max(desired);
+    }
     if replicas <= desired || !is_agreed {
         return replicas;
     }

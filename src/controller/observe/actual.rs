@@ -37,11 +37,16 @@ pub(super) fn actual_state(
     servers_started: Option<bool>,
 ) -> ActualState {
     let annotated = objects.stateful_set.and_then(|set| annotation(set, naming::SIZE)?.parse().ok());
+    // The caches have no order, and texts name the first ones.
+    let mut pods: Vec<_> = objects.pods.iter().map(|pod| pod_state(pod, &id.name)).collect();
+    pods.sort_by(|one, other| (one.ordinal, &one.name).cmp(&(other.ordinal, &other.name)));
+    let mut pvcs: Vec<_> = objects.pvcs.iter().filter_map(|pvc| pvc_state(pvc, id)).collect();
+    pvcs.sort_by_key(|pvc| pvc.ordinal);
     ActualState {
         name: id.name.clone(),
         stateful_set: objects.stateful_set.and_then(stateful_set_state),
-        pods: objects.pods.iter().map(|pod| pod_state(pod, &id.name)).collect(),
-        pvcs: objects.pvcs.iter().filter_map(|pvc| pvc_state(pvc, id)).collect(),
+        pods,
+        pvcs,
         config: objects.config_map.map(live_config),
         // The annotation is written together with the replicas.
         members: annotated.filter(|members| (1..=MAX_SERVERS).contains(members)).or(recorded_members),

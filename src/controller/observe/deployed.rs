@@ -17,7 +17,8 @@ pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
     };
     let annotation = |key| stateful_set.annotations().get(key).map(String::as_str);
     let recorded = annotation(naming::SIZE).and_then(|size| size.parse().ok()).and_then(possible);
-    let size = recorded.or_else(|| u32::try_from(spec.replicas?).ok().and_then(possible))?;
+    let scaled = || spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).filter(|replicas| *replicas > 0);
+    let size = recorded.or_else(|| Some(scaled()?.min(u32::try_from(MAX_SIZE).ok()?)))?;
     let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
     let bytes = |text: &str| text.parse().ok().map(Bytes::new);
     Some(Deployed {
@@ -83,7 +84,8 @@ mod tests {
             (3, Some("100"), Some(3)),
             (3, Some("0"), Some(3)),
             (99, None, Some(99)),
-            (100, None, None),
+            (100, None, Some(99)),
+            (2_000_000_000, Some("2000000000"), Some(99)),
             (0, None, None),
         ] {
             assert_eq!(deployed(replicas, size), expected, "{replicas} {size:?}");

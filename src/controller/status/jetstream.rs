@@ -29,7 +29,7 @@ impl Update<'_> {
         } else if facts.assessment().is_some_and(Assessment::is_healthy) {
             self.healthy();
         } else if let Some(unobserved) = Unobserved::of(facts.observation) {
-            self.set_unknown(KIND, &unobserved);
+            self.unobserved(&unobserved);
         } else {
             self.still_troubled(facts);
         }
@@ -55,6 +55,16 @@ impl Update<'_> {
         self.set(KIND, Truth::True, Reason::Healthy, HEALTHY);
         if !was_healthy {
             self.announce(false, Reason::Healthy, HEALTHY);
+        }
+    }
+
+    /// Only Kubernetes is known. What it showed to be wrong is over.
+    fn unobserved(&mut self, unobserved: &Unobserved) {
+        let was_troubled = self.old.condition(KIND).is_some_and(|known| known.status == "False");
+        if was_troubled && !unobserved.passes {
+            self.set(KIND, Truth::Unknown, Reason::Unknown, &unobserved.message());
+        } else {
+            self.set_unknown(KIND, unobserved);
         }
     }
 

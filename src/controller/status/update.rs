@@ -7,8 +7,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{self as meta, Condition},
     jiff::Timestamp,
 };
-use nats_manager_api::{ConditionType, NatsStatus, Reason, State};
+use nats_manager_api::{ConditionType, NatsStatus, OperationStatus, Reason, State};
 use nats_manager_planner::{Time, plan::Observation};
+
+use super::severity::LASTING;
 
 /// An event to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Unobserved {
         Some(Self { head: format!("JetStream cannot be observed: {why}"), cause, passes })
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         self.cause.as_ref().map_or_else(|| self.head.clone(), |cause| format!("{}: {cause}", self.head))
     }
 }
@@ -132,9 +134,14 @@ impl<'a> Update<'a> {
         (self.status, self.events)
     }
 
-    /// During the first deployment the number of ready servers alone is not worth a write: all are ready soon.
+    /// During the first deployment the number of ready servers alone is not worth a write, nor is that they started: all
+    /// are ready soon, and until that is written the Pods show it.
     fn spare_deployment(&mut self) {
-        let unchanged = NatsStatus { ready_servers: self.old.ready_servers, ..self.status.clone() };
+        let is_new = |operation: &OperationStatus| self.now.since(time(&operation.since)) < LASTING;
+        let is_brief = self.status.operation.as_ref().is_some_and(is_new);
+        let known = if is_brief { self.old.servers_started } else { self.status.servers_started };
+        let unchanged =
+            NatsStatus { ready_servers: self.old.ready_servers, servers_started: known, ..self.status.clone() };
         if self.status.url.is_empty() && unchanged == *self.old {
             self.status = unchanged;
         }

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use crate::{objects::DESTINATION_RULE, world::World};
+use crate::{
+    objects::{DESTINATION_RULE, STATEFUL_SET},
+    refusals::REFUSAL,
+    world::{World, condition},
+};
 
 #[tokio::test]
 async fn a_destination_rule_comes_and_goes_with_istio() {
@@ -42,4 +46,43 @@ async fn istio_that_comes_while_the_manager_is_away_is_seen() {
     world.install_istio().await;
     let _manager = world.manager().await;
     DESTINATION_RULE.becomes(&world, "is made", |_| true).await;
+}
+
+#[tokio::test]
+async fn destination_rule_that_is_rejected_keeps_no_server_from_being_deployed() {
+    let world = World::new().await;
+    world.install_istio().await;
+    world.refuse(&["CREATE", "UPDATE"], "networking.istio.io", "destinationrules").await;
+    world.cordon(true).await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    let status = world.state_becomes("Error").await;
+    let (_, reason, message) = condition(&status, "Available").unwrap();
+    assert_eq!(reason, "FailedProcessing");
+    assert!(
+        message.starts_with("cannot apply DestinationRule eventing-nats") && message.contains(REFUSAL),
+        "{message}"
+    );
+    assert_ne!(status.servers_started, Some(true));
+    STATEFUL_SET.becomes(&world, "has Pods", |set| set["status"]["replicas"] == 3).await;
+
+    // That a server has started is recorded, although each reconcile fails.
+    world.cordon(false).await;
+    STATEFUL_SET.becomes(&world, "is ready", |set| set["status"]["readyReplicas"] == 3).await;
+    let status = world.status_becomes("the start is recorded", |status| status.servers_started == Some(true)).await;
+    assert_eq!(status.state, "Error");
+    world.patch(json!({"spec": {"resources": {"limits": {"memory": "2Gi"}}}})).await.unwrap();
+    STATEFUL_SET
+        .becomes(&world, "is restarted with the new template", |set| {
+            let status = &set["status"];
+            set["spec"]["template"].to_string().contains("2Gi")
+                && status["currentRevision"] == status["updateRevision"]
+                && status["readyReplicas"] == 3
+        })
+        .await;
+
+    world.accept("destinationrules").await;
+    // The pauses between attempts have grown.
+    world.looked_again().await;
+    world.is_ready_for_the_newest_spec().await;
 }

@@ -39,7 +39,7 @@ pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchErro
     let events = audit.since(mark).await.map_err(LocalError::from)?;
     let writes: Vec<_> = ours(&events).filter(|event| event.is_write() && !is_lease(event)).collect();
     tell(&writes);
-    Ok(vec![Measure::count("writes from create to Ready", writes.len(), 15, Some(250.0))])
+    Ok(vec![Measure::count("writes from create to Ready", writes.len(), 11, Some(250.0))])
 }
 
 /// Lets the cluster be, but for changes of a pod's status, and counts every request that is no watch and no lease.

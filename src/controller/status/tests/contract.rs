@@ -50,12 +50,16 @@ fn every_condition_is_written_on_first_sight() {
 
 #[test]
 fn first_deployment_is_written_once() {
-    let (first, _) = deploying().after(&NatsStatus::default(), 100);
+    let mut fresh = deploying();
+    fresh.actual.servers_started = Some(false);
+    let (first, _) = fresh.after(&NatsStatus::default(), 100);
     let mut later = World { seen: Seen::Pending, ..deploying() };
     later.applied.ready = 2;
     later.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create).at("n-2").waiting_for("x"));
     let (same, events) = later.after(&first, 110);
-    assert_eq!((same, events.len()), (first, 0));
+    assert_eq!((&same, events.len()), (&first, 0));
+    let (late, _) = later.after(&same, 131);
+    assert_eq!((late.servers_started, late.ready_servers), (Some(true), 2), "it takes long");
 }
 
 #[test]

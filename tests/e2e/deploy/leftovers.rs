@@ -1,0 +1,76 @@
+//! What earlier servers left behind: PVCs that are still terminating, and those of a StatefulSet that is gone.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use serde_json::{Value, json};
+
+use crate::{
+    history::History,
+    objects::{CONFIG_MAP, STATEFUL_SET},
+    world::{NAME, World, condition},
+};
+
+const HELD: &str = "eventing-nats-js-pvc-eventing-nats-0";
+
+#[tokio::test]
+async fn cluster_created_anew_waits_for_terminating_pvcs_and_takes_its_own_shape() {
+    let world = World::new().await;
+    world.storage_class("other").await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    world.change_pvc(HELD, json!({"metadata": {"finalizers": ["test.example/backup"]}})).await;
+    world.delete().await;
+    world.gone().await;
+
+    let file_storage = json!({"storageClassName": "other", "size": "2Gi"});
+    world.create(json!({"cluster": {"size": 5}, "jetStream": {"fileStorage": file_storage}})).await;
+    let status = world
+        .status_becomes("it waits for the PVC", |status| {
+            condition(status, "Stalled").is_some_and(|(holds, reason, _)| holds == "True" && reason == "PvcTerminating")
+        })
+        .await;
+    let (_, _, message) = condition(&status, "Stalled").unwrap();
+    assert_eq!(message, "the PVC of eventing-nats-0 is terminating; servers are created when it is gone");
+    world.event_becomes(("Warning", "PvcTerminating", &message)).await;
+    assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
+
+    world.change_pvc(HELD, json!({"metadata": {"finalizers": null}})).await;
+    let status = world.is_ready_for_the_newest_spec().await;
+    assert_eq!((status.members, condition(&status, "Stalled").unwrap().0), (Some(5), "False".to_owned()));
+    let pvcs = world.pvcs().await;
+    assert_eq!(pvcs.len(), 5);
+    for pvc in pvcs {
+        let spec = pvc.spec.unwrap();
+        assert_eq!(spec.storage_class_name.as_deref(), Some("other"));
+        assert_eq!(spec.resources.unwrap().requests.unwrap()["storage"].0, "2Gi");
+    }
+    world.without_storage_class("other").await;
+}
+
+#[tokio::test]
+async fn stateful_set_that_is_gone_comes_back_with_its_members_and_the_smallest_pvc() {
+    let world = World::new().await;
+    world.expandable_storage_class("growing").await;
+    let (_server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    world.create(json!({"cluster": {"size": 5}, "jetStream": {"fileStorage": {"storageClassName": "growing"}}})).await;
+    world.is_ready_for_the_newest_spec().await;
+    world.change_pvc(HELD, json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}})).await;
+    manager.terminate().await;
+    // As where a scale-down was interrupted.
+    world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
+    STATEFUL_SET.delete(&world).await;
+    assert_eq!(world.status().await.members, Some(5));
+
+    let history = History::record(world.api::<StatefulSet>(), |set| set.spec?.replicas);
+    let _manager = world.manager_with(&options).await;
+    world.is_ready_for_the_newest_spec().await;
+    assert_eq!(history.states(), [5, 3]);
+    assert_eq!(world.status().await.members, Some(3));
+    let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
+    assert!(config.contains("max_file_store: 1Gi"), "{config}");
+    let request = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
+    assert_eq!(STATEFUL_SET.get(&world).await.pointer(request), Some(&Value::from("1Gi")));
+    world.without_storage_class("growing").await;
+}

@@ -1,0 +1,86 @@
+//! Sizes that were a mistake: of the StatefulSet, or in the spec.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Patch, PatchParams};
+use nats_manager_harness::{Seen, eventually};
+use serde_json::json;
+
+use super::replicas_become;
+use crate::{
+    history::History,
+    objects::STATEFUL_SET,
+    world::{NAME, SOON, World},
+};
+
+#[tokio::test]
+async fn stateful_set_scaled_by_hand_comes_back() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let mut manager = world.manager_with(&options).await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    // Of an absurd number, two more servers start.
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "five"}, "spec": {"hard": {"pods": "5"}},
+    });
+    world.apply(&quota).await;
+    STATEFUL_SET.becomes(&world, "is limited", |_| true).await;
+
+    for (by_hand, started, then) in [(5, 5, 3), (1, 1, 3), (150, 5, 99)] {
+        scale(&world, by_hand).await;
+        is_as_recorded(&world).await;
+
+        manager.terminate().await;
+        scale(&world, by_hand).await;
+        STATEFUL_SET
+            .becomes(&world, "has its servers", |set| {
+                let status = &set["status"];
+                (&status["replicas"], &status["readyReplicas"]) == (&json!(started), &json!(started))
+            })
+            .await;
+        let history = History::record(world.api::<StatefulSet>(), |set| set.spec?.replicas);
+        eventually("the history has begun", SOON, || async { !history.states().is_empty() }).await;
+        manager = world.manager_with(&options).await;
+        is_as_recorded(&world).await;
+        let states = history.states();
+        assert_eq!((&states[..2], states.last()), (&[by_hand, then][..], Some(&3)));
+        assert!(by_hand == 1 || states.is_sorted_by(|one, next| one > next), "{states:?}");
+    }
+    world.remove(&quota).await;
+}
+
+#[tokio::test]
+async fn scale_up_that_cannot_be_placed_is_taken_back_at_once() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    world.cordon(true).await;
+    for size in [5, 33] {
+        let spec = |size: usize| json!({"spec": {"cluster": {"size": size}}});
+        world.patch(spec(size)).await.unwrap();
+        eventually("all Pods exist", SOON, || async {
+            let pods = world.pods().await.len();
+            if pods == size { Seen::Done(()) } else { Seen::NotYet(format!("{pods} Pods")) }
+        })
+        .await;
+        world.patch(spec(3)).await.unwrap();
+        is_as_recorded(&world).await;
+        // Without polling only the owner knows that nothing is on them.
+        assert_eq!(world.pvcs().await.len(), size);
+    }
+    world.cordon(false).await;
+}
+
+async fn scale(world: &World, replicas: i32) {
+    let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    world.api::<StatefulSet>().patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
+}
+
+/// Waits until the three servers of the spec are there, and no others.
+async fn is_as_recorded(world: &World) {
+    replicas_become(world, 3).await;
+    eventually("the other Pods are gone", SOON, || async { world.pods().await.len() == 3 }).await;
+    let status = world.is_ready_for_the_newest_spec().await;
+    assert_eq!((status.members, status.ready_servers), (Some(3), 3));
+}

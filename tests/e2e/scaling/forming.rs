@@ -1,0 +1,100 @@
+//! From one server to a cluster, while the new servers cannot start.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{ResourceExt, api::DeleteParams};
+use nats_manager_api::NatsStatus;
+use serde_json::{Value, json};
+
+use super::{is_blocked, replicas_become};
+use crate::{
+    objects::{CONFIG_MAP, STATEFUL_SET},
+    world::{World, condition},
+};
+
+const LEFT: &str = "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers";
+
+#[tokio::test]
+async fn change_to_a_cluster_is_taken_back_until_the_first_server_restarts() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    world.create(json!({"cluster": {"size": 1}})).await;
+    world.state_becomes("Ready").await;
+    let first = first_server(&world).await;
+    let standalone = config(&world, "nats.conf").await;
+    assert!(!standalone.contains("cluster {"), "{standalone}");
+
+    world.cordon(true).await;
+    resize(&world, 3).await.unwrap();
+    let status = is_forming(&world).await;
+    // What is stored on the first server from now on does not last.
+    assert_eq!((status.members, status.state.as_str()), (Some(1), "Processing"));
+    let set = STATEFUL_SET.get(&world).await;
+    assert_eq!(set["spec"]["updateStrategy"]["rollingUpdate"]["partition"], 1);
+    assert!(set["spec"]["template"].to_string().contains("/nats-cluster.conf\""), "{set}");
+    let is_as_begun = |config: &Value| {
+        let clustered = config["data"]["nats-cluster.conf"].as_str().unwrap_or_default();
+        config["data"]["nats.conf"] == standalone && clustered.contains("eventing-nats-2.eventing-nats")
+    };
+    assert!(is_as_begun(&CONFIG_MAP.get(&world).await));
+    assert_eq!(first_server(&world).await, first);
+
+    // The predecessor knows one key only.
+    let theirs = json!({"data": {"nats.conf": "cluster {\n  routes: [\n    nats://eventing-nats-0.eventing-nats:6222\n  ]\n}\n"}});
+    CONFIG_MAP.create(&world, "nats-manager", theirs).await;
+    CONFIG_MAP.becomes(&world, "has both keys again", is_as_begun).await;
+    assert_eq!(first_server(&world).await, first);
+
+    resize(&world, 1).await.unwrap();
+    replicas_become(&world, 1).await;
+    let status = world.is_ready_for_the_newest_spec().await;
+    assert_eq!(status.members, Some(1));
+    assert_eq!(CONFIG_MAP.get(&world).await["data"], json!({"nats.conf": standalone}));
+    assert_eq!(first_server(&world).await, first);
+
+    world.cordon(false).await;
+    // While the change is blocked, what is built anew is standalone.
+    resize(&world, 3).await.unwrap();
+    is_blocked(&world, LEFT).await;
+    CONFIG_MAP.delete(&world).await;
+    let set = STATEFUL_SET.comes_back(&world).await;
+    assert_eq!(set["spec"]["replicas"], 1);
+    assert_eq!(config(&world, "nats.conf").await, standalone);
+    is_blocked(&world, LEFT).await;
+
+    let first = first_server(&world).await;
+    for ordinal in [1, 2] {
+        let name = format!("eventing-nats-js-pvc-eventing-nats-{ordinal}");
+        world.api::<PersistentVolumeClaim>().delete(&name, &DeleteParams::default()).await.unwrap();
+    }
+    world.status_becomes("the first server becomes a member", |status| status.members == Some(3)).await;
+    world.is_ready_for_the_newest_spec().await;
+    assert_ne!(first_server(&world).await, first);
+    let rejected = resize(&world, 1).await.unwrap_err().to_string();
+    assert!(rejected.contains("cannot be set to 1 if size was greater than 1"), "{rejected}");
+}
+
+async fn resize(world: &World, size: u32) -> kube::Result<nats_manager_api::Nats> {
+    world.patch(json!({"spec": {"cluster": {"size": size}}})).await
+}
+
+/// Waits until the new servers wait for a node.
+async fn is_forming(world: &World) -> NatsStatus {
+    world
+        .status_becomes("the new servers cannot run", |status| {
+            condition(status, "Reconciling").is_some_and(|(holds, reason, message)| {
+                holds == "True"
+                    && reason == "FormCluster"
+                    && message.contains("eventing-nats-1 cannot run: no node accepts it")
+            })
+        })
+        .await
+}
+
+async fn first_server(world: &World) -> String {
+    world.pods().await[0].uid().unwrap()
+}
+
+async fn config(world: &World, key: &str) -> String {
+    CONFIG_MAP.get(world).await["data"][key].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,168 @@
+//! Pods that the apiserver rejects: its sentence is in the status until they are created.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use nats_manager_api::Nats;
+use nats_manager_harness::eventually;
+use serde_json::{Value, json};
+
+use super::told;
+use crate::{
+    history::History,
+    objects::STATEFUL_SET,
+    world::{SOON, World, condition, kubectl},
+};
+
+/// How soon the sentence is in the status.
+const REPORTED_WITHIN: Duration = Duration::from_secs(30);
+
+const PRIORITY_CLASS: &str = "nats-manager-priority-class";
+
+/// Why Pods cannot be created.
+enum Obstacle {
+    LimitRange(Value),
+    Quota(Value),
+    NoPriorityClass,
+}
+
+/// Why Pods have to be created.
+enum Change {
+    Creation,
+    Recreation,
+    Spec(Value),
+}
+
+#[tokio::test]
+async fn pods_that_cannot_be_created_are_reported_in_the_apiservers_words() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    let history = History::record(world.api::<Nats>(), |nats| nats.status);
+    let container = |limit: Value| Obstacle::LimitRange(json!({"limits": [limit]}));
+    // The StatefulSet controller writes 25 events about one StatefulSet, and then one in five minutes.
+    let cases = [
+        (
+            container(json!({"type": "Container", "min": {"memory": "50Mi"}})),
+            Change::Creation,
+            "minimum memory usage per Container is 50Mi",
+        ),
+        (
+            Obstacle::NoPriorityClass,
+            Change::Spec(json!({"resources": {"limits": {"memory": "2Gi"}}})),
+            "no PriorityClass with name nats-manager-priority-class was found",
+        ),
+        (
+            container(json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "4"}})),
+            Change::Recreation,
+            "cpu max limit to request ratio per Container is 4",
+        ),
+        (
+            Obstacle::Quota(json!({"hard": {"pods": "2", "limits.memory": "3500Mi"}})),
+            Change::Spec(json!({"cluster": {"size": 5}})),
+            "exceeded quota: trial, requested: limits.memory=",
+        ),
+    ];
+    for (index, (obstacle, change, sentence)) in cases.iter().enumerate() {
+        obstacle.set(&world).await;
+        let started = Instant::now();
+        match change {
+            Change::Creation => drop(world.create(json!({})).await),
+            Change::Recreation => drop(STATEFUL_SET.comes_back(&world).await),
+            Change::Spec(spec) => drop(world.patch(json!({"spec": spec})).await.unwrap()),
+        }
+        let status = world
+            .status_becomes(sentence, |status| {
+                let has = |kind| condition(status, kind).is_some_and(|(_, _, message)| message.contains(sentence));
+                has("Reconciling") && has("StatefulSet")
+            })
+            .await;
+        assert!(started.elapsed() < REPORTED_WITHIN, "{sentence}: {:?}", started.elapsed());
+        let (holds, reason, message) = condition(&status, "Reconciling").unwrap();
+        assert_eq!((holds.as_str(), reason.as_str()), ("True", "FailedCreate"), "{message}");
+        assert_eq!(condition(&status, "Ready").unwrap().0, "False", "{sentence}");
+        let state = if matches!(change, Change::Spec(_)) { "Ready" } else { "Processing" };
+        assert_eq!(status.state, state, "{sentence}");
+
+        obstacle.remove(&world).await;
+        // The StatefulSet controller pauses after each failure.
+        STATEFUL_SET.change(&world, json!({"metadata": {"annotations": {"nudge": index.to_string()}}})).await;
+        world.is_ready_for_the_newest_spec().await;
+        world
+            .status_becomes("nothing is in progress", |status| {
+                condition(status, "Reconciling").is_some_and(|(holds, ..)| holds == "False")
+            })
+            .await;
+        let mut told = told(&world).await;
+        told.retain(|(reason, _)| reason == "FailedCreate");
+        assert_eq!(told, vec![("FailedCreate".to_owned(), 1); index + 1], "{sentence}");
+    }
+    let notes = reported(&world).await;
+    for ((_, _, sentence), note) in cases.iter().zip(&notes) {
+        assert!(note.contains(sentence), "{note}");
+    }
+    for status in history.states() {
+        let empty = status.conditions.iter().find(|condition| condition.message.is_empty());
+        assert_eq!(empty, None);
+    }
+}
+
+impl Obstacle {
+    /// Sets it up, and waits until it is in force.
+    async fn set(&self, world: &World) {
+        match self {
+            Self::NoPriorityClass => {
+                kubectl(&world.cluster, &["delete", "priorityclass", PRIORITY_CLASS]).await.unwrap();
+            }
+            object => world.apply(&object.manifest()).await,
+        }
+        eventually("Pods are rejected", SOON, || async { !accepts_pods(world).await }).await;
+    }
+
+    async fn remove(&self, world: &World) {
+        match self {
+            Self::NoPriorityClass => {
+                let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/manager/priority_class.yaml");
+                kubectl(&world.cluster, &["apply", "--server-side", "-f", file]).await.unwrap();
+            }
+            object => world.remove(&object.manifest()).await,
+        }
+        eventually("Pods are accepted", SOON, || accepts_pods(world)).await;
+    }
+
+    fn manifest(&self) -> Value {
+        let (kind, spec) = match self {
+            Self::LimitRange(spec) => ("LimitRange", spec),
+            Self::Quota(spec) => ("ResourceQuota", spec),
+            Self::NoPriorityClass => panic!("a class that is gone has no manifest"),
+        };
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "trial"}, "spec": spec})
+    }
+}
+
+/// Returns whether the apiserver would create a Pod like those of servers.
+async fn accepts_pods(world: &World) -> bool {
+    let pod = json!({
+        "metadata": {"name": "probe"},
+        "spec": {
+            "priorityClassName": PRIORITY_CLASS,
+            "containers": [{
+                "name": "probe",
+                "image": "probe",
+                "resources": {
+                    "requests": {"cpu": "40m", "memory": "20Mi"},
+                    "limits": {"cpu": "500m", "memory": "4Gi"},
+                },
+            }],
+        },
+    });
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    world.api::<Pod>().create(&dry_run, &serde_json::from_value(pod).unwrap()).await.is_ok()
+}
+
+/// Returns the notes of the events on Pods that cannot be created, oldest first.
+async fn reported(world: &World) -> Vec<String> {
+    let events =
+        world.events().await.into_iter().filter(|(kind, reason, _)| kind == "Warning" && reason == "FailedCreate");
+    events.map(|(_, _, note)| note).collect()
+}
