@@ -178,6 +178,7 @@ async fn carry_out(
     }
     let applied = build_and_apply(context, &observed, &cluster, account.as_ref(), &decision.plan).await?;
     let failure = act(context, memory, id, account.as_ref(), &decision.plan).await?;
+    applied.destination_rule.map_err(ReconcileError::from)?;
     if let Some(assessment) = decision.polled.assessment() {
         let expected = observed.actual.expected_servers();
         memory.missing_streams = memory.missing_streams.next(&assessment.snapshot, &expected);
