@@ -29,6 +29,8 @@ use super::{
 pub struct Applied {
     /// The StatefulSet, as the apiserver has it; `None` where the plan does not let it be created.
     pub stateful_set: Option<Arc<StatefulSet>>,
+    /// Whether the DestinationRule could be applied: no server waits for it.
+    pub destination_rule: Result<(), ApplyError>,
 }
 
 /// An object could not be made as wanted.
@@ -125,21 +127,20 @@ pub async fn apply(
     let (api, slot) = (typed(client, namespace), &watches.pod_disruption_budget);
     let budget = live.pod_disruption_budget.as_ref();
     target("PodDisruptionBudget").apply(&api, budget, pod_disruption_budget, slot).await?;
-    let mut applied = Applied { stateful_set: None };
+    let mut applied = Applied { stateful_set: None, destination_rule: Ok(()) };
     if may_build {
         let api = typed(client, namespace);
         let live = live.stateful_set.as_ref();
         let stateful_set = target(STATEFUL_SET).apply(&api, live, stateful_set, &watches.stateful_set).await?;
         applied.stateful_set = Some(stateful_set);
     }
-    // Last: a DestinationRule that cannot be applied does not keep the servers from it.
     if let Some(live) = &live.destination_rule {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Istio::resource());
         let slot = &watches.istio.destination_rule;
         match target("DestinationRule").apply(&api, live.as_ref(), destination_rule, slot).await {
             // Its CRD is being created or deleted; the watches show when that is complete.
             Err(error) if error.is_unserved() => tracing::info!(%error, "the kind is not served"),
-            rule => _ = rule?,
+            rule => applied.destination_rule = rule.map(|_| ()),
         }
     }
     Ok(applied)

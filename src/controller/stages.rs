@@ -74,17 +74,19 @@ pub(super) async fn carry_out(
     let Decision { plan, polled } = decision;
     let is_settled = plan.is_settled;
     let last_plan = memory.carried_out(plan);
-    let applied = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
+    let counts = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
+    let counted_servers = memory.count_servers(counts);
+    applied.destination_rule.map_err(ReconcileError::from)?;
     Ok(Carried {
         failure,
-        counted_servers: memory.count_servers(applied),
+        counted_servers,
         missing_streams: memory.missing_streams.clone(),
         policy: rules::check(&nats.spec, &observed.cluster_facts).policy().cloned().collect(),
         size: cluster.size,
         plan: last_plan,
         is_settled,
         polled,
-        applied,
+        applied: counts,
         observed,
         reload_notice,
         pods_not_created,
