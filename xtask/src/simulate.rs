@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Run the scenario of the seed only, and print its story
     #[arg(long)]
     story: bool,
+    /// Go on after a failure, and list the seeds that failed
+    #[arg(long, conflicts_with = "story")]
+    keep_going: bool,
 }
 
 const STEPS: u64 = 1_000_000;
@@ -41,6 +44,16 @@ pub(crate) enum SimulateError {
         /// The invariant's number.
         invariant: u8,
     },
+    /// Scenarios failed.
+    #[error(
+        "{count} of {scenarios} scenarios violate an invariant; replay one with: cargo xtask simulate --seed SEED --story"
+    )]
+    Several {
+        /// The scenarios that failed.
+        count: u64,
+        /// The scenarios that ran.
+        scenarios: u64,
+    },
 }
 
 /// What all scenarios did.
@@ -49,6 +62,7 @@ struct Summary {
     scenarios: u64,
     steps: u64,
     blocked: u64,
+    failed: u64,
     slowest: Option<(u64, u64)>,
     coverage: Coverage,
 }
@@ -63,14 +77,22 @@ pub(crate) fn run(options: &Options) -> Result<(), SimulateError> {
     let mut seed = options.seed;
     while summary.steps < options.steps {
         let outcome = simulation::run(&Scenario::random(seed), false);
-        if outcome.end == End::Failed {
-            return tell(seed);
+        match outcome.violations.first() {
+            Some(_) if !options.keep_going => return tell(seed),
+            Some(violation) => {
+                summary.failed += 1;
+                note(format!("seed {seed} violates invariant {}: {}", violation.invariant, violation.text));
+            }
+            None => {}
         }
         summary.add(seed, &outcome);
         seed += 1;
     }
     summary.print(options.seed, seed - 1, began);
-    Ok(())
+    match summary.failed {
+        0 => Ok(()),
+        count => Err(SimulateError::Several { count, scenarios: summary.scenarios }),
+    }
 }
 
 /// Prints the story of a seed, shrunk if it fails.
@@ -104,12 +126,13 @@ impl Summary {
     }
 
     fn print(&self, first: u64, last: u64, began: Instant) {
-        let Self { scenarios, steps, blocked, coverage, .. } = self;
+        let Self { scenarios, steps, blocked, failed, coverage, .. } = self;
         let took = began.elapsed();
         let rate = u128::from(*steps) * 1000 / took.as_millis().max(1);
         heading(format!("{steps} steps in {}: {rate} steps/s", duration(took)));
-        note(format!("{scenarios} scenarios, seeds {first} to {last}; every invariant held in each"));
-        note(format!("{blocked} ended with a change that the plan names as blocked, all others as desired"));
+        let held = scenarios - failed;
+        note(format!("{scenarios} scenarios, seeds {first} to {last}; every invariant held in {held}"));
+        note(format!("{blocked} ended with a change that the plan names as blocked, others as desired"));
         if let Some((seconds, seed)) = self.slowest {
             note(format!("slowest convergence: {seconds} s after faults had ended (seed {seed})"));
         }

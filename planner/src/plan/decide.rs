@@ -312,8 +312,12 @@ impl<'a> Decision<'a> {
         if self.servers.variant.key == ConfigKey::Main {
             return self.servers.variant.kind;
         }
-        let is_written =
-            self.input.actual.config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
+        let config = self.input.actual.config;
+        let is_written = config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
+        // Without a ConfigMap what was recorded counts: the first server was restarted as a member.
+        let is_recorded = config.is_none()
+            && !self.servers.is_forming
+            && self.input.actual.members.map(Kind::of) == Some(Kind::Clustered);
         // Pods at the current revision read it while the cluster is formed. Those that are created below the partition
         // later are at that revision too, and have to find the configuration of a member.
         let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
@@ -322,6 +326,6 @@ impl<'a> Decision<'a> {
         let is_unread = is_complete
             || runs_clustered(self.input)
             || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
-        if is_written || is_unread { Kind::Clustered } else { Kind::Standalone }
+        if is_written || is_recorded || is_unread { Kind::Clustered } else { Kind::Standalone }
     }
 }

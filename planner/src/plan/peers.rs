@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, existing::Servers,
+    Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, existing::Servers, repair,
     text::listed,
 };
 use crate::{
@@ -131,7 +131,14 @@ fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -
     // Where they hold nothing, replicas on the others that are not in sync are not in the way either.
     let are_empty = !ghosts.own.iter().any(|(_, peer)| holds_replica(assessment, peer));
     let is_elsewhere = |issue: &IssueKind| are_empty && is_about_replica(issue);
-    let is_tolerated = |issue: &IssueKind| ghosts.is_about_own(issue) || is_foreign(issue) || is_elsewhere(issue);
+    // The restart that ends a write error may wait for the removal: until then the stream has no quorum without it.
+    let is_repaired_later = |issue: &IssueKind| {
+        repair::is_write_error(issue, assessment)
+            && issue.server().is_some_and(|server| assessment.keeps_messages_without(server))
+    };
+    let is_tolerated = |issue: &IssueKind| {
+        ghosts.is_about_own(issue) || is_foreign(issue) || is_elsewhere(issue) || is_repaired_later(issue)
+    };
     if let Some(cause) = assessment.obstacle_but(is_tolerated) {
         return Stage::Busy(operation.waiting_for(cause));
     }

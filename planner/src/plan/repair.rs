@@ -58,7 +58,7 @@ fn disabled(input: &Input<'_>, assessment: &Assessment) -> Vec<ServerRef> {
 }
 
 /// The server to restart for a write error: only while the others are healthy, so that it is the only one away. If it
-/// is the highest outdated one the rolling update takes it.
+/// is the highest outdated one the rolling update takes it, unless that waits for other repairs.
 fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<&Slots<'_>>) -> Option<&'a PodState> {
     let slots = slots?;
     let now = input.now;
@@ -76,7 +76,9 @@ fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<
     });
     let server = candidates.find(|server| {
         let ordinal = input.actual.pods.iter().find(|pod| pod.name == **server).and_then(|pod| pod.ordinal);
-        let is_next = slots.last_outdated().is_some() && slots.last_outdated() == ordinal;
+        let is_next = slots.last_outdated().is_some()
+            && slots.last_outdated() == ordinal
+            && assessment.issues_without(&[server]).next().is_none();
         let pvc = ordinal.and_then(|ordinal| input.actual.pvc(ordinal));
         !is_next && pvc.is_none_or(|pvc| !pvc.terminating)
     })?;
@@ -86,11 +88,16 @@ fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<
 /// Returns whether an issue ends by a repair like this one, or only after it: other replicas with a write error, and
 /// peers whose removal waits until every stream is healthy.
 fn waits_for_repair(issue: &IssueKind, assessment: &Assessment) -> bool {
+    matches!(issue, IssueKind::UnexpectedPeer { .. }) || is_write_error(issue, assessment)
+}
+
+/// Returns whether an issue is a replica's write error, or one that follows from it.
+pub(super) fn is_write_error(issue: &IssueKind, assessment: &Assessment) -> bool {
     let has_write_error = |name: &str| {
         assessment.issues.iter().any(|other| matches!(&other.kind, IssueKind::WriteError { server } if server == name))
     };
     match issue {
-        IssueKind::WriteError { .. } | IssueKind::UnexpectedPeer { .. } => true,
+        IssueKind::WriteError { .. } => true,
         IssueKind::OutOfSync { server, .. } => has_write_error(server),
         _ => false,
     }
