@@ -15,7 +15,7 @@ use crate::{
 #[ignore = "long: cargo xtask test --only real-all"]
 fn forming_a_cluster_is_taken_back_for_a_new_stream_and_survives_container_restarts() {
     real(async |world: &World<'_>| {
-        let _manager = running(world, 1).await;
+        let manager = running(world, 1).await;
         let first = World::server(0);
         // The new servers cannot be placed, so the change waits in its middle.
         for node in RealCluster::NODES {
@@ -23,10 +23,13 @@ fn forming_a_cluster_is_taken_back_for_a_new_stream_and_survives_container_resta
         }
         world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
         replicas_become(world, 3).await;
+        manager.terminate().await;
         make_stream(world, "orders", 1).await;
         world.kill_server(&first).await;
         let names = ["orders".to_owned()];
         streams_are_readable(world, &names).await;
+
+        let _manager = world.manager().await;
         condition_becomes(world, "Stalled", "True", "ScalingBlocked", "orders").await;
         replicas_become(world, 1).await;
         world.kill_server(&first).await;

@@ -53,7 +53,7 @@ pub async fn settles(world: &World<'_>, servers: usize, old: &[Pod]) -> Vec<Pod>
         let pods = world.pods().await;
         let is_new = |pod: &Pod| old.iter().all(|old| old.uid() != pod.uid());
         let ready = pods.iter().filter(|pod| is_ready(pod) && is_new(pod)).count();
-        let is_calm = status.operation.is_none() && status.state == "Ready" && is_true(&status, "JetStream");
+        let is_calm = status.operation.is_none() && is_true(&status, "Ready") && is_true(&status, "JetStream");
         Ok::<_, kube::Error>(if is_calm && ready == servers && pods.len() == servers {
             Seen::Done(pods)
         } else {
