@@ -52,7 +52,7 @@ async fn fill(world: &World<'_>, on: &[usize]) {
         Ok(Seen::NotYet(format!("{names:?}")))
     })
     .await;
-    let payload = vec![b'x'; MESSAGE];
+    let payload = incompressible(MESSAGE);
     for _ in 0..MESSAGES {
         context.publish(STREAM, payload.clone().into()).await.unwrap().await.unwrap();
     }
@@ -64,12 +64,33 @@ async fn fill(world: &World<'_>, on: &[usize]) {
     .await;
 }
 
+/// Servers compress what they replicate, so the bytes are those of a random generator (xorshift).
+fn incompressible(count: usize) -> Vec<u8> {
+    let next = |state: &u64| {
+        let mut state = *state;
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Some(state)
+    };
+    std::iter::successors(Some(0x9E37_79B9_7F4A_7C15), next).flat_map(u64::to_le_bytes).take(count).collect()
+}
+
+/// Returns one of the first three servers that is on another node than the other two. When it leads, what they receive
+/// comes over a limited link.
+async fn far_from_others(world: &World<'_>) -> usize {
+    let nodes = [world.node_of(0).await, world.node_of(1).await, world.node_of(2).await];
+    let is_far = |ordinal: &usize| nodes.iter().filter(|node| **node == nodes[*ordinal]).count() == 1;
+    (0..3).find(is_far).expect("the first three servers are on more than one node")
+}
+
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
 fn scale_down_keeps_two_complete_replicas_at_every_moment() {
     real(async |world: &World<'_>| {
         let _manager = running(world, 5).await;
-        fill(world, &[3, 4]).await;
+        let staying = far_from_others(world).await;
+        fill(world, &[staying, 3, 4]).await;
         for node in RealCluster::NODES {
             world.cluster.limit_link(node, LINK).await.unwrap();
         }
