@@ -46,7 +46,6 @@ fn servers_scaled_by_hand_stay_while_they_hold_the_only_replica() {
 }
 
 #[test]
-#[ignore = "long: cargo xtask test --only real-all"]
 fn servers_scaled_by_hand_leave_one_at_a_time() {
     real(async |world: &World<'_>| {
         let names = scaled_by_hand(world, &[("b", 3)]).await;
