@@ -9,7 +9,7 @@ use nats_manager_harness::{RealCluster, Seen, eventually};
 use serde_json::json;
 
 use super::{
-    steps::{CHANGED, settles},
+    steps::{CHANGED, memory_limit, nothing_changes, settles},
     watch::replicas,
 };
 use crate::{
@@ -111,7 +111,7 @@ fn scale_down_keeps_two_complete_replicas_at_every_moment() {
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn second_eviction_is_refused_while_a_server_catches_up() {
+fn eviction_and_rollout_wait_while_a_server_catches_up() {
     real(async |world: &World<'_>| {
         let _manager = running(world, 3).await;
         fill(world, &[0, 1, 2]).await;
@@ -135,17 +135,17 @@ fn second_eviction_is_refused_while_a_server_catches_up() {
         let refused = drain(world, &node, "20s").await.unwrap_err();
         assert!(refused.contains("disruption budget"), "{refused}");
         world.kubectl(&["uncordon", &node]).await.unwrap();
+        // A rolling update waits as well.
+        let old = world.pods().await;
+        world.patch(json!({"spec": memory_limit("1100Mi")})).await.unwrap();
+        nothing_changes(world, 3, Duration::from_secs(15)).await;
         let behind = replicas(world.client.clone(), STREAM).await.unwrap();
         assert!(behind[&last] < MESSAGES, "{behind:?}");
         assert!(!is_ready(&world.pod(&last).await), "ready before it has all messages");
 
         world.speed_up(2).await;
-        eventually("the server is ready", SOON + Duration::from_mins(2), || async {
-            if is_ready(&world.pod(&last).await) { Seen::Done(()) } else { Seen::NotYet("it is not".to_owned()) }
-        })
-        .await;
+        settles(world, 3, &old).await;
         let found = replicas(world.client.clone(), STREAM).await.unwrap();
-        assert_eq!(found.get(&last), Some(&MESSAGES), "{found:?}");
-        settles(world, 3, &[]).await;
+        assert!(found.len() == 3 && found.values().all(|last| *last == MESSAGES), "{found:?}");
     });
 }
