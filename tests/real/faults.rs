@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Name of the foreign server and of its Pod.
-const FOREIGN: &str = "stray";
+pub const FOREIGN: &str = "stray";
 /// Namespace of the foreign server, outside of the installation.
 const FOREIGN_NAMESPACE: &str = "default";
 /// A node's link with this limit makes catch-ups visible: 256 MiB take more than 100 s.
@@ -31,7 +31,8 @@ impl World<'_> {
         self.cluster.unlimit_link(&self.node_of(ordinal).await).await.unwrap();
     }
 
-    async fn node_of(&self, ordinal: usize) -> String {
+    /// Returns the node of the server of an ordinal.
+    pub async fn node_of(&self, ordinal: usize) -> String {
         self.pod(&Self::server(ordinal)).await.spec.unwrap().node_name.unwrap()
     }
 

@@ -26,6 +26,7 @@ mod rolling;
 mod scaling;
 mod servers;
 mod storage;
+mod stories;
 mod streams;
 mod survive;
 mod typed;

@@ -68,7 +68,7 @@ fn node(pod: &Pod) -> Option<String> {
 }
 
 /// Takes the servers off a node as an administrator does.
-async fn drain(world: &World<'_>, node: &str, timeout: &str) -> Result<String, String> {
+pub async fn drain(world: &World<'_>, node: &str, timeout: &str) -> Result<String, String> {
     let selector = "--pod-selector=nats_cluster=eventing-nats";
     let timeout = format!("--timeout={timeout}");
     world.kubectl(&["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", selector, &timeout]).await

@@ -60,7 +60,7 @@ pub async fn make_consumer(world: &World<'_>, stream: &str) {
 }
 
 /// Waits until JetStream counts so many servers, and only these have claims.
-async fn counts(world: &World<'_>, servers: usize) {
+pub async fn counts(world: &World<'_>, servers: usize) {
     eventually(&format!("JetStream counts {servers} servers"), SLOWLY, || async {
         let pods = world.pods().await;
         let Some(first) = pods.iter().find(|pod| is_ready(pod)) else {

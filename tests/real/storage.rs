@@ -128,7 +128,7 @@ fn servers_whose_volumes_were_full_come_back_when_there_is_room() {
 }
 
 /// Runs a shell with the folder of a server's volume as `$0`, as an administrator of its node would.
-async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) {
+pub async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) {
     let claims: Api<PersistentVolumeClaim> = world.api();
     let claim = claims.get(&format!("{NAME}-js-pvc-{}", World::server(ordinal))).await.unwrap();
     let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
