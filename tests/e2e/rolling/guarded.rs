@@ -47,11 +47,11 @@ async fn rollout_restart_waits_for_a_server_that_is_away_and_goes_one_by_one() {
     world.is_ready_for_the_newest_spec().await;
     let after = uids(&world).await;
     assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
-    let states = history.states();
-    let mut partitions: Vec<i32> = states.iter().map(|(partition, _)| *partition).collect();
+    let recorded = history.states();
+    let mut partitions: Vec<i32> = recorded.iter().map(|(partition, _)| *partition).collect();
     partitions.dedup();
     assert_eq!(partitions, [3, 2, 1, 0, 3]);
-    assert!(states.iter().all(|(_, ready)| *ready >= 2), "{states:?}");
+    assert!(recorded.iter().all(|(_, ready)| *ready >= 2), "{recorded:?}");
 }
 
 #[tokio::test]
