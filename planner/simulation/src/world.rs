@@ -126,6 +126,9 @@ impl World {
             let is_gone = pod.is_none() && server >= replicas && !peers.contains(server);
             if is_back || is_gone {
                 self.ledger.away[server] = None;
+            } else if self.nats.stores[server].full && pod.is_some_and(|pod| pod.terminating.is_none()) {
+                // Its volume keeps it from coming back, and not the manager.
+                self.ledger.away[server] = Some(Actor::Other);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Health of the meta group, which places streams.
 
 use super::IssueKind;
-use crate::snapshot::JetStreamSnapshot;
+use crate::snapshot::{JetStreamSnapshot, Peer};
 
 /// Adds the issues of the meta group.
 pub(super) fn assess(
@@ -15,8 +15,10 @@ pub(super) fn assess(
     }
     let Some((leader, meta)) = snapshot.meta_group() else {
         // A leader that is unreachable, or no server of this cluster, proves a quorum all the same.
-        if !is_led_from_elsewhere(snapshot) {
-            issues.push(IssueKind::NoMetaLeader);
+        match leader_elsewhere(snapshot) {
+            None => issues.push(IssueKind::NoMetaLeader),
+            Some(leader) if expected.iter().any(|server| server == leader) => {}
+            Some(leader) => issues.push(IssueKind::UnexpectedPeer { server: leader.to_owned() }),
         }
         return;
     };
@@ -37,22 +39,23 @@ pub(super) fn assess(
     }
 }
 
-/// Returns whether a majority of the answering servers follows one leader that gave no answer.
-fn is_led_from_elsewhere(snapshot: &JetStreamSnapshot) -> bool {
+/// Returns the leader that gave no answer, where a majority of the answering servers follows it.
+fn leader_elsewhere(snapshot: &JetStreamSnapshot) -> Option<&str> {
     let metas = || snapshot.answers().filter_map(|(_, server)| server.meta.as_ref());
-    let Some(leader) = metas().find_map(|meta| meta.leader.as_deref()) else { return false };
+    let leader = metas().find_map(|meta| meta.leader.as_deref())?;
     let following = metas().filter(|meta| meta.leader.as_deref() == Some(leader)).count();
     let size = metas().filter_map(|meta| meta.size).max().map_or(snapshot.servers.len(), |size| size as usize);
     // The leader follows itself.
-    snapshot.answer(leader).is_none() && following + 1 > size / 2
+    (snapshot.answer(leader).is_none() && following + 1 > size / 2).then_some(leader)
 }
 
-/// Returns whether a majority of the peers is in sync without this one. True for standalone servers.
-pub(super) fn keeps_quorum_without(snapshot: &JetStreamSnapshot, server: &str) -> bool {
+/// Returns whether a majority of the peers is in sync without these. True for standalone servers.
+pub(super) fn keeps_quorum_without(snapshot: &JetStreamSnapshot, servers: &[&str]) -> bool {
     let Some((leader, meta)) = snapshot.meta_group() else {
         return snapshot.answers().all(|(_, answer)| answer.meta.is_none());
     };
-    let in_sync = meta.peers.iter().filter(|peer| peer.current && !peer.offline && !peer.is(server)).count();
-    let in_sync = in_sync + usize::from(leader != server);
+    let is_away = |peer: &Peer| !peer.current || peer.offline || servers.iter().any(|server| peer.is(server));
+    let in_sync = meta.peers.iter().filter(|peer| !is_away(peer)).count();
+    let in_sync = in_sync + usize::from(!servers.contains(&leader));
     in_sync > meta.peers.len().div_ceil(2)
 }

@@ -126,7 +126,13 @@ impl Assessment {
     /// Returns whether the meta group and every replicated stream keep a majority of replicas in sync when this server
     /// is taken away. Streams with one replica have none to keep.
     pub fn keeps_quorum_without(&self, server: &str) -> bool {
-        meta::keeps_quorum_without(&self.snapshot, server) && streams::keep_quorum_without(&self.snapshot, server)
+        // Peers that do not belong here are about to leave, or can leave at any moment.
+        let unexpected = self.issues.iter().filter_map(|issue| match &issue.kind {
+            IssueKind::UnexpectedPeer { server } => Some(server.as_str()),
+            _ => None,
+        });
+        let away: Vec<&str> = unexpected.chain([server]).collect();
+        meta::keeps_quorum_without(&self.snapshot, &away) && streams::keep_quorum_without(&self.snapshot, server)
     }
 
     /// Returns whether every replicated stream keeps a replica with all messages when this server is taken away.

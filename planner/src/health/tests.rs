@@ -228,7 +228,8 @@ fn leader_that_is_no_server_of_the_cluster_leads_all_the_same() {
             own.meta.as_mut().unwrap().leader = Some("stray".to_owned());
         }
     });
-    assert!(texts(&assess(3, [healthy(0, 5), poll])).is_empty());
+    let texts = texts(&assess(3, [healthy(0, 5), poll]));
+    assert_eq!(texts, ["stray is in the meta group and is not an expected server"], "it leads all the same");
 }
 
 #[test]
@@ -260,6 +261,13 @@ fn quorum_without_a_server_counts_replicas_in_sync() {
         assert_eq!(all.keeps_quorum_without(server), with_all, "{server}");
         assert_eq!(behind.keeps_quorum_without(server), with_one_behind, "{server}");
     }
+    let foreign = |seconds| {
+        changed(seconds, 5, |servers| {
+            answer(servers, LEADER).meta.as_mut().unwrap().peers.push(peer("stray", true));
+        })
+    };
+    let with_foreign = assess(3, [foreign(0), foreign(2)]);
+    assert!(!with_foreign.keeps_quorum_without("n-1"), "3 of 4 have to stay, and the foreign one may go");
 }
 
 #[test]

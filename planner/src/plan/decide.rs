@@ -215,7 +215,8 @@ impl<'a> Decision<'a> {
     fn peers(&self, ghosts: Option<&Ghosts<'_>>) -> Stage {
         match (self.input.assessment(), ghosts) {
             (Some(assessment), Some(ghosts)) => peers::remove(self.input, assessment, ghosts),
-            _ => Stage::Idle,
+            (Some(assessment), None) => peers::foreign_leader(self.input, assessment),
+            (None, _) => Stage::Idle,
         }
     }
 

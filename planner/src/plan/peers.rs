@@ -86,13 +86,30 @@ fn remove_foreign(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_
         return Stage::Act(Action::RemovePeers { peers: vec![reference(peer)] }, operation);
     }
     let name = if peer.name.contains(' ') { &peer.id.0 } else { &peer.name };
-    Stage::Blocked(Blocked::new(
+    Stage::Blocked(unknown_server(name))
+}
+
+/// A foreign server leads the meta group: who else is in it cannot be known.
+pub(super) fn foreign_leader(input: &Input<'_>, assessment: &Assessment) -> Stage {
+    let own = || (0..MAX_SERVERS).map(|ordinal| input.actual.server(ordinal));
+    let leader = assessment.issues.iter().find_map(|issue| match &issue.kind {
+        IssueKind::UnexpectedPeer { server } => Some(server),
+        _ => None,
+    });
+    match leader {
+        Some(leader) if !own().any(|server| server == *leader) => Stage::Blocked(unknown_server(leader)),
+        _ => Stage::Idle,
+    }
+}
+
+fn unknown_server(name: &str) -> Blocked {
+    Blocked::new(
         BlockedReason::UnknownServer,
         format!(
             "server {name} is in the meta group and does not belong to this cluster. Stop it, and remove it with the \
              system account: nats server cluster peer-remove {name}"
         ),
-    ))
+    )
 }
 
 /// A meta group without a leader for so long has lost its quorum.

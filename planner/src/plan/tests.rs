@@ -293,6 +293,17 @@ fn size_changes_in_order() {
             }),
             (5, 5, None, Some(ScaleDown), None),
         ),
+        (
+            "fewer, and a foreign server leads the meta group",
+            cluster(5).with(|cluster| {
+                for server in &mut cluster.servers {
+                    let meta = server.meta.as_mut().unwrap();
+                    *meta = RaftGroup { leader: Some("other-0".to_owned()), size: Some(6), peers: Vec::new() };
+                }
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, None, Some(ScaleDown), Some(Why::UnknownServer)),
+        ),
         ("more", cluster(3).with(scaled(5)), (5, 3, None, Some(ScaleUp), None)),
         (
             "a cluster never becomes one server",
