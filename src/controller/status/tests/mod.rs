@@ -6,14 +6,14 @@ mod health;
 mod operation;
 mod outage;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, rules::Violation};
 use nats_manager_planner::{
     Time,
     actual::{ActualState, Kind, PodState, StatefulSetState},
     health::{Assessment, MissingStreams},
-    plan::{Observation, Operation, OperationKind, Plan, Step, Variant},
+    plan::{Observation, Operation, OperationKind, Plan, Step},
     snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StreamId, StreamReplica, Unreachable},
 };
 
@@ -51,28 +51,6 @@ struct World {
 
 fn at(second: i64) -> Time {
     Time::from_millis(second * 1000)
-}
-
-fn plan(replicas: u32) -> Plan {
-    Plan {
-        may_build: true,
-        replicas,
-        variant: Variant::main(Kind::of(replicas)),
-        routes: 0,
-        main_kind: Kind::of(replicas),
-        members: replicas,
-        memory_store: 0,
-        partition: replicas,
-        precondition: None,
-        removed: BTreeMap::new(),
-        action: None,
-        is_confirmed: true,
-        needs_streams: false,
-        is_settled: true,
-        operation: None,
-        blocked: Vec::new(),
-        until: None,
-    }
 }
 
 /// A poll of healthy servers, with the stream `sap` on all of them.
@@ -161,7 +139,7 @@ impl World {
                 ..ActualState::default()
             },
             seen: Seen::Polls(polls(80, 100, servers, |_| ())),
-            plan: plan(servers),
+            plan: Plan::fresh(servers, 0),
             missing_streams: MissingStreams::default(),
             policy: Vec::new(),
             pods_not_created: None,
