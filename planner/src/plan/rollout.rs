@@ -319,12 +319,17 @@ impl<'a> Rollout<'a> {
     /// Goes on whatever JetStream reports, one server at a time. The StatefulSet controller waits for a Pod that never
     /// gets ready, so the next one is deleted here.
     fn force(&self) -> Gate {
-        let hopeless = self.hopeless();
-        if self.partition() > 0 {
-            return Gate { partition: 0, stage: self.wait() };
+        // Force is no consent to the loss of a PVC.
+        let held =
+            self.outdated().map(|(ordinal, _)| ordinal).filter(|ordinal| self.terminating_pvc(*ordinal).is_some());
+        let held = held.max();
+        let partition = held.map_or(0, |ordinal| ordinal.saturating_add(1));
+        if self.partition() != partition {
+            return Gate { partition, stage: self.wait() };
         }
+        let hopeless: Vec<_> = self.hopeless().into_iter().filter(|(ordinal, _)| *ordinal >= partition).collect();
         if !hopeless.is_empty() {
-            return Gate { partition: 0, stage: self.replace_through(&hopeless, 0) };
+            return Gate { partition, stage: self.replace_through(&hopeless, partition) };
         }
         let now = self.input.now;
         let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
@@ -335,7 +340,15 @@ impl<'a> Rollout<'a> {
                 is_recent(pod.terminating) || (!pod.ready && pod.broken.is_none() && is_recent(pod.ready_changed))
             }
         });
-        let next: Vec<_> = self.outdated().collect::<Vec<_>>().into_iter().rev().take(1).collect();
-        Gate { partition: 0, stage: if in_flight { self.wait() } else { self.replace_through(&next, 0) } }
+        let next: Vec<_> = self.outdated().filter(|(ordinal, _)| *ordinal >= partition).last().into_iter().collect();
+        let stage = match held.and_then(|ordinal| Some((ordinal, self.terminating_pvc(ordinal)?))) {
+            _ if in_flight => self.wait(),
+            Some((ordinal, cause)) if next.is_empty() => {
+                let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
+                Stage::Busy(operation.at(self.name(ordinal)).waiting_for(cause))
+            }
+            _ => self.replace_through(&next, partition),
+        };
+        Gate { partition, stage }
     }
 }

@@ -246,6 +246,24 @@ fn servers_restart_one_by_one() {
             (3, 3, None, Some(RollingUpdate), None),
         ),
         (
+            "outdated, by force, and a PVC would go with its Pod",
+            cluster(3).with(|cluster| {
+                cluster.outdate();
+                cluster.desired.force_rollout = true;
+                cluster.actual.pvcs[1].terminating = true;
+            }),
+            (3, 2, None, Some(RollingUpdate), None),
+        ),
+        (
+            "outdated, by force, and only what loses its PVC is left",
+            cluster(3).with(|cluster| {
+                cluster.outdate();
+                cluster.desired.force_rollout = true;
+                cluster.actual.pvcs[2].terminating = true;
+            }),
+            (3, 3, None, Some(RollingUpdate), None),
+        ),
+        (
             "outdated, and to become fewer: the rolling update goes first",
             cluster(5).with(|cluster| {
                 cluster.outdate();
