@@ -20,6 +20,7 @@ use crate::{
 };
 
 const MEMORY: u64 = 1 << 20;
+const NOW: Time = Time::from_millis(60_000);
 
 /// A cluster, as it is polled twice, and what the spec asks for.
 struct Cluster {
@@ -27,6 +28,7 @@ struct Cluster {
     actual: ActualState,
     servers: Vec<ServerSnapshot>,
     unreachable: Vec<usize>,
+    history: History,
 }
 
 fn name(ordinal: u32) -> String {
@@ -105,6 +107,7 @@ fn cluster(replicas: u32) -> Cluster {
         },
         servers: (0..replicas).map(|ordinal| server(ordinal, replicas)).collect(),
         unreachable: Vec::new(),
+        history: History::default(),
     }
 }
 
@@ -172,7 +175,7 @@ impl Cluster {
         let first = Assessment::next(None, self.snapshot(Time::from_millis(0)), &self.actual);
         let second = Assessment::next(Some(&first), self.snapshot(Time::from_millis(3000)), &self.actual);
         plan(&Input {
-            now: Time::from_millis(60_000),
+            now: NOW,
             desired: &self.desired,
             template: &template,
             actual: &self.actual,
@@ -180,7 +183,7 @@ impl Cluster {
             streams: None,
             has_default_account_only: true,
             late_reloads: &[],
-            history: &History::default(),
+            history: &self.history,
         })
     }
 }
@@ -286,6 +289,50 @@ fn size_changes_in_order() {
                 cluster.desired.replicas = 3;
             }),
             (5, 5, Some("evacuate n-4 of 1"), Some(ScaleDown), None),
+        ),
+        (
+            "fewer, and the last one leads a stream",
+            cluster(5).with(|cluster| {
+                cluster.add_stream("orders", &[4, 0, 1]);
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, Some("evacuate n-4 of 0"), Some(ScaleDown), None),
+        ),
+        (
+            "fewer, and its leader was asked to step down a moment ago",
+            cluster(5).with(|cluster| {
+                cluster.add_stream("orders", &[4, 0, 1]);
+                cluster.history.stepped_down.insert(StreamId::new(DEFAULT_ACCOUNT, "orders"), (NOW, 1));
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, None, Some(ScaleDown), None),
+        ),
+        (
+            "fewer, and a stream has fewer replicas than it asks for",
+            cluster(5).with(|cluster| {
+                cluster.add_stream("orders", &[0, 1]);
+                cluster.servers[..2].iter_mut().for_each(|server| server.streams[0].replicas = 3);
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, None, Some(ScaleDown), None),
+        ),
+        (
+            "fewer, and a replica has less than its leader had",
+            cluster(5).with(|cluster| {
+                cluster.add_stream("orders", &[0, 1, 2]);
+                cluster.servers[1].streams[0].last_seq = 4;
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, None, Some(ScaleDown), None),
+        ),
+        (
+            "fewer, without room on the others",
+            cluster(5).with(|cluster| {
+                cluster.add_stream("orders", &[0, 1, 4]);
+                cluster.servers.iter_mut().for_each(|server| server.file.used = 79);
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, None, Some(ScaleDown), None),
         ),
         (
             "fewer, with a stream that asks for all",
