@@ -140,6 +140,12 @@ impl Cluster {
         }
     }
 
+    /// The server's Pod cannot run as it is.
+    fn break_pod(&mut self, ordinal: usize) {
+        self.lose(ordinal);
+        self.actual.pods[ordinal].broken = Some("the image cannot be pulled".to_owned());
+    }
+
     /// A stream with a replica on each of these servers; the first one leads.
     fn add_stream(&mut self, stream: &str, on: &[u32]) {
         for own in on {
@@ -247,6 +253,30 @@ fn servers_restart_one_by_one() {
                 cluster.lose(0);
             }),
             (3, 3, None, Some(RollingUpdate), None),
+        ),
+        (
+            "outdated, and a Pod with a low ordinal cannot run: a majority remains without the next one",
+            cluster(5).with(|cluster| {
+                cluster.outdate();
+                cluster.break_pod(1);
+            }),
+            (5, 5, Some("open 4"), Some(RollingUpdate), None),
+        ),
+        (
+            "outdated, and a Pod with a low ordinal cannot run: no majority remains without the next one",
+            cluster(3).with(|cluster| {
+                cluster.outdate();
+                cluster.break_pod(0);
+            }),
+            (3, 3, None, Some(RollingUpdate), None),
+        ),
+        (
+            "outdated, and no Pod can run",
+            cluster(3).with(|cluster| {
+                cluster.outdate();
+                (0..3).for_each(|ordinal| cluster.break_pod(ordinal));
+            }),
+            (3, 0, None, Some(RollingUpdate), None),
         ),
         (
             "outdated, by force, and a PVC would go with its Pod",

@@ -150,7 +150,8 @@ fn eviction_and_rollout_wait_while_a_server_catches_up() {
         world.patch(json!({"spec": memory_limit("1100Mi")})).await.unwrap();
         nothing_changes(world, 3, Duration::from_secs(15)).await;
         let behind = replicas(world.client.clone(), STREAM).await.unwrap();
-        assert!(behind[&last] < MESSAGES, "{behind:?}");
+        // Over a slow link it may give no answer.
+        assert!(behind.get(&last).is_none_or(|sequence| *sequence < MESSAGES), "{behind:?}");
         assert!(!is_ready(&world.pod(&last).await), "ready before it has all messages");
 
         world.speed_up(2).await;
