@@ -1,213 +1,19 @@
 //! Values in, plans out: one state of Kubernetes and of the servers, one plan. Sequences and faults are stories of the
 //! simulation.
 
-use std::sync::Arc;
+mod cluster;
 
+use self::cluster::{Cluster, NOW, action, cluster, name};
 use super::{
     BlockedReason as Why,
     OperationKind::{Deployment, FormCluster, RollingUpdate, ScaleDown, ScaleUp},
     *,
 };
 use crate::{
-    actual::{ActualState, ConfigKey, Counts, Kind, LiveConfig, PodState, PvcState, StatefulSetState},
-    health::Assessment,
-    snapshot::{
-        DEFAULT_ACCOUNT, Healthz, JetStreamSnapshot, Peer, PeerId, RaftGroup, ServerSnapshot, StoreUsage, StreamId,
-        StreamReplica, Unreachable,
-    },
-    time::Time,
+    actual::{ActualState, PvcState},
+    snapshot::{DEFAULT_ACCOUNT, Peer, PeerId, RaftGroup, StreamId},
     version::Version,
 };
-
-const MEMORY: u64 = 1 << 20;
-const NOW: Time = Time::from_millis(60_000);
-
-/// A cluster, as it is polled twice, and what the spec asks for.
-struct Cluster {
-    desired: Desired,
-    actual: ActualState,
-    servers: Vec<ServerSnapshot>,
-    unreachable: Vec<usize>,
-    history: History,
-}
-
-fn name(ordinal: u32) -> String {
-    format!("n-{ordinal}")
-}
-
-fn template(variant: Variant, memory_store: u64) -> String {
-    format!("{variant:?} {memory_store}")
-}
-
-/// What a member of a group with these servers reports; the first one leads.
-fn group(own: u32, servers: u32) -> RaftGroup {
-    let peer = |ordinal| Peer { name: name(ordinal), id: PeerId::of(&name(ordinal)), current: true, ..Peer::default() };
-    let peers = (0..servers).filter(|ordinal| *ordinal != own).map(peer).collect();
-    RaftGroup { leader: Some(name(0)), size: Some(servers), peers }
-}
-
-fn server(own: u32, servers: u32) -> ServerSnapshot {
-    ServerSnapshot {
-        id: format!("id-{own}"),
-        version: Version::of_image("nats:2.14.10"),
-        healthz: Healthz::Ok,
-        file: StoreUsage { used: 10, reserved: 0, limit: 100 },
-        memory: StoreUsage { used: 0, reserved: 0, limit: MEMORY },
-        meta: (servers > 1).then(|| group(own, servers)),
-        ..ServerSnapshot::default()
-    }
-}
-
-fn pod(ordinal: u32) -> PodState {
-    PodState {
-        name: name(ordinal),
-        uid: format!("uid-{ordinal}"),
-        ordinal: Some(ordinal),
-        revision: Some("new".to_owned()),
-        version: Version::of_image("nats:2.14.10"),
-        started: true,
-        running: true,
-        ready: true,
-        ..PodState::default()
-    }
-}
-
-/// A healthy cluster at rest with so many servers.
-fn cluster(replicas: u32) -> Cluster {
-    let kind = Kind::of(replicas);
-    let set = StatefulSetState {
-        resource_version: Some("7".to_owned()),
-        replicas,
-        partition: replicas,
-        template_hash: Some(template(Variant::main(kind), MEMORY)),
-        config_key: ConfigKey::Main,
-        memory_store: Some(MEMORY),
-        is_observed: true,
-        current_revision: Some("new".to_owned()),
-        update_revision: Some("new".to_owned()),
-        counts: Counts { present: replicas, updated: replicas, ready: replicas },
-    };
-    let routes = if kind == Kind::Clustered { replicas } else { 0 };
-    let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, terminating: false };
-    Cluster {
-        desired: Desired {
-            replicas,
-            version: Version::of_image("nats:2.14.10"),
-            memory_store: MEMORY,
-            force_rollout: false,
-        },
-        actual: ActualState {
-            name: "n".to_owned(),
-            stateful_set: Some(set),
-            pods: (0..replicas).map(pod).collect(),
-            pvcs: (0..replicas).map(pvc).collect(),
-            config: Some(LiveConfig { main_routes: Some(routes), clustered_routes: None }),
-            members: Some(replicas),
-            servers_started: Some(true),
-        },
-        servers: (0..replicas).map(|ordinal| server(ordinal, replicas)).collect(),
-        unreachable: Vec::new(),
-        history: History::default(),
-    }
-}
-
-impl Cluster {
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
-    fn set(&mut self) -> &mut StatefulSetState {
-        self.actual.stateful_set.as_mut().unwrap()
-    }
-
-    /// Every Pod is of the revision before.
-    fn outdate(&mut self) {
-        self.set().current_revision = Some("old".to_owned());
-        self.set().counts.updated = 0;
-        self.actual.pods.iter_mut().for_each(|pod| pod.revision = Some("old".to_owned()));
-    }
-
-    /// The server's Pod is not ready, and nobody reaches it.
-    fn lose(&mut self, ordinal: usize) {
-        self.actual.pods[ordinal].ready = false;
-        self.actual.pods[ordinal].running = false;
-        self.set().counts.ready -= 1;
-        self.unreachable.push(ordinal);
-        for server in &mut self.servers {
-            let peers = server.meta.iter_mut().flat_map(|meta| &mut meta.peers);
-            peers.filter(|peer| peer.name == format!("n-{ordinal}")).for_each(|peer| peer.current = false);
-        }
-    }
-
-    /// The server's Pod cannot run as it is.
-    fn break_pod(&mut self, ordinal: usize) {
-        self.lose(ordinal);
-        self.actual.pods[ordinal].broken = Some("the image cannot be pulled".to_owned());
-    }
-
-    /// A stream with a replica on each of these servers; the first one leads.
-    fn add_stream(&mut self, stream: &str, on: &[u32]) {
-        for own in on {
-            let others = on.iter().filter(|other| *other != own);
-            let peer = |other: &u32| Peer {
-                name: name(*other),
-                id: PeerId::of(&name(*other)),
-                current: true,
-                ..Peer::default()
-            };
-            self.servers[*own as usize].streams.push(StreamReplica {
-                stream: StreamId::new(DEFAULT_ACCOUNT, stream),
-                replicas: u32::try_from(on.len()).unwrap(),
-                last_seq: 5,
-                bytes: 5,
-                group: Some(RaftGroup { leader: Some(name(on[0])), size: None, peers: others.map(peer).collect() }),
-                ..StreamReplica::default()
-            });
-        }
-    }
-
-    fn snapshot(&self, at: Time) -> Arc<JetStreamSnapshot> {
-        let answer = |ordinal: usize, server: &ServerSnapshot| {
-            let is_lost = self.unreachable.contains(&ordinal);
-            if is_lost { Err(Unreachable("no route".to_owned())) } else { Ok(server.clone()) }
-        };
-        let servers = self.servers.iter().enumerate();
-        let servers = servers.map(|(ordinal, server)| (format!("n-{ordinal}"), answer(ordinal, server))).collect();
-        Arc::new(JetStreamSnapshot { taken_at: at, servers })
-    }
-
-    fn plan(&self) -> Plan {
-        let first = Assessment::next(None, self.snapshot(Time::from_millis(0)), &self.actual);
-        let second = Assessment::next(Some(&first), self.snapshot(Time::from_millis(3000)), &self.actual);
-        plan(&Input {
-            now: NOW,
-            desired: &self.desired,
-            template: &template,
-            actual: &self.actual,
-            observation: &Observation::Seen(&second),
-            streams: None,
-            has_default_account_only: true,
-            late_reloads: &[],
-            history: &self.history,
-        })
-    }
-}
-
-/// The action in a few words.
-fn action(plan: &Plan) -> Option<String> {
-    Some(match plan.action.as_ref()? {
-        Action::Evacuate { server, moves, .. } => format!("evacuate {server} of {}", moves.len()),
-        Action::OpenPartition { partition, .. } => format!("open {partition}"),
-        Action::StopServers { replicas, .. } => format!("stop to {replicas}"),
-        Action::JoinCluster { server, .. } => format!("join {server}"),
-        Action::RestartServer { server, .. } => format!("restart {server}"),
-        Action::ReplacePods { pods } => format!("replace {}", pods.len()),
-        Action::RemovePeers { peers } => format!("remove {}", peers[0].name),
-        Action::DeletePvcs { pvcs } => format!("delete PVC {}", pvcs[0].ordinal),
-        Action::Reload { servers } => format!("reload {}", servers.len()),
-    })
-}
 
 /// What is planned: replicas, partition, action, change in progress, why a change is blocked.
 type Expected = (u32, u32, Option<&'static str>, Option<OperationKind>, Option<Why>);
@@ -271,6 +77,15 @@ fn servers_restart_one_by_one() {
             (3, 3, None, Some(RollingUpdate), None),
         ),
         (
+            "the next one is let through, and the StatefulSet controller waits for the Pod that cannot run",
+            cluster(5).with(|cluster| {
+                cluster.outdate();
+                cluster.break_pod(1);
+                cluster.set().partition = 4;
+            }),
+            (5, 4, Some("restart n-4"), Some(RollingUpdate), None),
+        ),
+        (
             "outdated, and no Pod can run",
             cluster(3).with(|cluster| {
                 cluster.outdate();
@@ -308,7 +123,7 @@ fn servers_restart_one_by_one() {
 }
 
 #[test]
-fn size_changes_in_order() {
+fn servers_leave_in_order() {
     let scaled = |to| move |cluster: &mut Cluster| cluster.desired.replicas = to;
     check([
         ("fewer, empty", cluster(5).with(scaled(3)), (5, 5, Some("stop to 4"), Some(ScaleDown), None)),
@@ -399,6 +214,13 @@ fn size_changes_in_order() {
             }),
             (5, 5, None, Some(ScaleDown), Some(Why::UnknownServer)),
         ),
+    ]);
+}
+
+#[test]
+fn servers_are_added_and_change_their_kind_in_order() {
+    let scaled = |to| move |cluster: &mut Cluster| cluster.desired.replicas = to;
+    check([
         ("more", cluster(3).with(scaled(5)), (5, 3, None, Some(ScaleUp), None)),
         (
             "a cluster never becomes one server",
@@ -480,4 +302,21 @@ fn what_is_left_behind_is_taken_into_account() {
             (3, 3, None, None, Some(Why::MemoryStoreBlocked)),
         ),
     ]);
+}
+
+#[test]
+fn disruptive_action_needs_a_second_look() {
+    let smaller = || cluster(5).with(|cluster| cluster.desired.replicas = 3);
+    let first = smaller().plan();
+    assert_eq!((action(&first).as_deref(), first.is_confirmed, first.replicas), (Some("stop to 4"), false, 5));
+    for (case, now, streams, expected, replicas) in [
+        ("the same", smaller(), &[][..], Some("stop to 4"), 4),
+        ("a server was lost", smaller().with(|cluster| cluster.lose(1)), &[], None, 5),
+        ("a replica came to it", smaller().with(|cluster| cluster.add_stream("orders", &[0, 1, 4])), &[], None, 5),
+        ("a stream was made that no server shows yet", smaller(), &["orders"], None, 5),
+    ] {
+        let second = now.confirm(&first, streams);
+        let confirmed = second.confirmed_action().and_then(|_| action(&second));
+        assert_eq!((confirmed.as_deref(), second.replicas), (expected, replicas), "{case}: {second:#?}");
+    }
 }
