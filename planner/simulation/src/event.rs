@@ -3,6 +3,7 @@
 use nats_manager_planner::{Version, actual::Kind};
 
 use crate::{
+    invariants::disruption,
     kubernetes::{
         cache::{Caches, Watch},
         objects::{Actor, ApiError, Image, Node},
@@ -238,7 +239,7 @@ fn blame(world: &mut World, server: ServerId) {
 fn delete_pod(world: &mut World, server: ServerId) {
     if world.kubernetes.pods[server].as_ref().is_some_and(|pod| pod.terminating.is_none()) {
         world.kubernetes.terminate(server, world.now);
-        world.take_away(server, Actor::Other, false);
+        disruption::take_away(world, server, Actor::Other, false);
     }
 }
 

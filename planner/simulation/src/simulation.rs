@@ -8,7 +8,7 @@ pub use shrink::shrink;
 
 use crate::{
     event::{Edit, Event},
-    invariants::{self, convergence, truth::Truth},
+    invariants::{self, convergence, disruption, truth::Truth},
     kubernetes::{
         Kubernetes,
         objects::{Image, Node, Resource},
@@ -111,6 +111,9 @@ impl Simulation {
 
     /// Lets a second pass.
     pub fn step(&mut self) {
+        for deletion in self.world.begin() {
+            disruption::take_away(&mut self.world, deletion.ordinal, deletion.by, deletion.is_condemned);
+        }
         self.world.tick();
         let now = self.world.now;
         if now >= self.world.faults.down_until {

@@ -2,7 +2,8 @@
 
 use crate::{
     kubernetes::{
-        Kubernetes, VolumeChange, controller,
+        Kubernetes, VolumeChange,
+        controller::{self, Deletion},
         kubelet::{self, Host},
         objects::{Actor, ApiError},
     },
@@ -57,14 +58,15 @@ impl World {
         Random::new(self.seed, self.now, purpose)
     }
 
-    /// Lets everything but the manager go on.
-    pub fn tick(&mut self) {
+    /// Begins the next second. Returns the Pods that the StatefulSet controller deletes.
+    pub fn begin(&mut self) -> Vec<Deletion> {
         self.now += 1;
-        if self.now >= self.faults.controller_until && self.random(Purpose::Controller).chance(60) {
-            for deletion in controller::sync(&mut self.kubernetes, self.now) {
-                self.take_away(deletion.ordinal, deletion.by, deletion.is_condemned);
-            }
-        }
+        let is_late = self.now < self.faults.controller_until || !self.random(Purpose::Controller).chance(60);
+        if is_late { Vec::new() } else { controller::sync(&mut self.kubernetes, self.now) }
+    }
+
+    /// Lets everything but the StatefulSet controller and the manager go on.
+    pub fn tick(&mut self) {
         let mut random = self.random(Purpose::Kubelet);
         let mut host = Host {
             kubernetes: &mut self.kubernetes,
@@ -95,21 +97,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Notes that a server is taken away, and checks that it may be.
-    pub fn take_away(&mut self, server: ServerId, by: Actor, is_condemned: bool) {
-        let is_up = self.nats.up.contains(server);
-        if by == Actor::Manager && is_up {
-            crate::invariants::disruption::check(self, server, is_condemned);
-        }
-        // One that does not serve is not made unavailable.
-        let by = if is_up { by } else { Actor::Other };
-        if by == Actor::Other {
-            self.nats.disturbed[server] = self.now;
-        }
-        self.ledger.away[server] = self.ledger.away[server].or(Some(by));
-        self.ledger.condemned[server] = is_condemned;
     }
 
     /// Servers that are back, or that are no longer servers, are not away.

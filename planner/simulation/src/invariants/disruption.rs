@@ -10,8 +10,22 @@ use crate::{
 /// Streams that are younger were created after the decision.
 const YOUNG: u64 = 15;
 
-/// Checks that this server, which serves, may be taken away now. `is_condemned` if it does not come back.
-pub fn check(world: &mut World, server: ServerId, is_condemned: bool) {
+/// Notes that a server is taken away, and checks that it may be. `is_condemned` if it does not come back.
+pub fn take_away(world: &mut World, server: ServerId, by: Actor, is_condemned: bool) {
+    let is_up = world.nats.up.contains(server);
+    if by == Actor::Manager && is_up {
+        check(world, server, is_condemned);
+    }
+    // One that does not serve is not made unavailable.
+    let by = if is_up { by } else { Actor::Other };
+    if by == Actor::Other {
+        world.nats.disturbed[server] = world.now;
+    }
+    world.ledger.away[server] = world.ledger.away[server].or(Some(by));
+    world.ledger.condemned[server] = is_condemned;
+}
+
+fn check(world: &mut World, server: ServerId, is_condemned: bool) {
     let now = world.now;
     let name = world.nats.names.server[server].clone();
     for text in violations(world, server, is_condemned) {

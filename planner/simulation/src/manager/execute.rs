@@ -97,7 +97,7 @@ impl Manager {
             let is_this = pod.is_some_and(|pod| pod.uid.to_string() == uid && pod.terminating.is_none());
             world.kubernetes.delete_pod(ordinal, uid, world.now)?;
             if is_this {
-                world.take_away(ordinal, by, false);
+                invariants::disruption::take_away(world, ordinal, by, false);
             }
             Ok(())
         });
