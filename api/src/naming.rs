@@ -15,7 +15,7 @@ pub const APPLIED_HASH: &str = "nats.operator.kyma-project.io/applied-hash";
 /// Annotation on the StatefulSet: whether its topology spread is `hard` or `soft`.
 pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
 /// Annotation on the StatefulSet: the recorded membership, which is the number of servers that the configuration was
-/// built for. The replicas are no witness: anybody may scale a StatefulSet.
+/// built for. The replicas do not show it: users may scale a StatefulSet.
 pub const SIZE: &str = "nats.operator.kyma-project.io/size";
 /// Annotation on the StatefulSet: the memory store that its servers were last told, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";

@@ -1,4 +1,4 @@
-//! What users do and what breaks.
+//! Events: actions of users, and faults.
 
 use nats_manager_planner::{Version, actual::Kind};
 
@@ -36,7 +36,7 @@ pub enum Event {
     DeleteStatefulSet,
     /// A user deletes the ConfigMap.
     DeleteConfigMap,
-    /// The resource is deleted with everything it owns, and created anew.
+    /// The resource is deleted with all its objects, and created again.
     Recreate(u32),
     /// The predecessor writes the ConfigMap for the size that the spec asks for.
     OverwriteConfig,
@@ -91,7 +91,7 @@ pub enum Event {
 pub struct Edit {
     /// The size.
     pub size: Option<u32>,
-    /// What becomes of Pods with the new image.
+    /// The state that Pods with the new image get into.
     pub image: Option<Image>,
     /// The version.
     pub version: Option<Version>,

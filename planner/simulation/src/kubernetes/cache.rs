@@ -32,7 +32,7 @@ pub enum Watch {
 /// The number of kinds.
 pub const KINDS: usize = 5;
 
-/// What the manager sees of the apiserver.
+/// The manager's watch caches.
 #[derive(Clone, Debug)]
 pub struct Caches {
     /// As the planner takes it.

@@ -11,7 +11,7 @@ use crate::servers::{SERVERS, ServerId};
 pub struct Deletion {
     /// Its place.
     pub ordinal: ServerId,
-    /// Who is the cause.
+    /// The actor that caused it.
     pub by: Actor,
     /// There are to be fewer Pods.
     pub is_condemned: bool,

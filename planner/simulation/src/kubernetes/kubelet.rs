@@ -20,14 +20,14 @@ const LIVENESS: u64 = 150;
 /// The largest delay between restarts of a container that exits.
 const LARGEST_BACKOFF: u64 = 60;
 
-/// What a kubelet works with.
+/// The state that a kubelet reads and changes.
 #[derive(Debug)]
 pub struct Host<'a> {
     /// The apiserver.
     pub kubernetes: &'a mut Kubernetes,
     /// The servers.
     pub nats: &'a mut Nats,
-    /// Who took each server away.
+    /// The actor that took each server away.
     pub away: &'a [Option<Actor>; SERVERS],
     /// Until when a configuration that a fault has overwritten is excused.
     pub overwritten_until: u64,

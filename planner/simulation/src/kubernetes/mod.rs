@@ -12,7 +12,7 @@ use crate::servers::{SERVERS, ServerId};
 /// The apiserver's state and its nodes.
 #[derive(Clone, Debug)]
 pub struct Kubernetes {
-    /// Which StatefulSet controller.
+    /// The rule set of the StatefulSet controller.
     pub rules: Rules,
     /// The NATS resource.
     pub resource: Resource,

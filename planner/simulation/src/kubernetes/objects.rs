@@ -6,7 +6,7 @@ use nats_manager_planner::{Time, Version, actual::ConfigKey, snapshot::PeerId};
 
 use crate::servers::ServerId;
 
-/// What becomes of Pods with an image.
+/// The state that Pods with an image get into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Image {
     /// The server starts.
