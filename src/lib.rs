@@ -2,13 +2,16 @@
 //!
 //! [`run`] joins the long-lived parts; [`controller`] turns a NATS resource into a cluster;
 //! [`admission`] is the webhook; [`offline`] works without a cluster.
-#![deny(missing_docs)]
+
+#![allow(rustdoc::private_intra_doc_links, reason = "only the binary and the tests use this library")]
 
 pub mod admission;
 pub mod cli;
 pub mod controller;
-pub mod leadership;
+pub(crate) mod error_message;
+pub(crate) mod leadership;
 pub mod offline;
 pub mod run;
 pub mod settings;
 pub mod telemetry;
+pub(crate) mod watch;

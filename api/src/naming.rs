@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use crate::rules::MAX_SIZE;
+
 /// The finalizer that keeps a resource until its data is dealt with.
 pub const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
 /// Who owns the fields that we apply.
@@ -64,9 +66,21 @@ impl NamespacedName {
         format!("{}-config", self.name)
     }
 
-    /// The claim template; a claim's name is this, a dash, and the name of its pod.
-    pub fn claim_template(&self) -> String {
+    /// Returns the name of the StatefulSet's PVC template.
+    pub fn pvc_template(&self) -> String {
         format!("{}-js-pvc", self.name)
+    }
+
+    /// Returns the name of the PVC of a server.
+    pub fn pvc(&self, ordinal: u32) -> String {
+        format!("{}-{}", self.pvc_template(), self.server(ordinal))
+    }
+
+    /// Returns the ordinal of the server that the PVC of this name belongs to; `None` for any other name.
+    pub fn pvc_ordinal(&self, pvc: &str) -> Option<u32> {
+        let ordinal = pvc.strip_prefix(&format!("{}-{}-", self.pvc_template(), self.name))?.parse().ok()?;
+        // `+1` and `01` are numbers too, and no server's.
+        (i64::from(ordinal) < MAX_SIZE && pvc == self.pvc(ordinal)).then_some(ordinal)
     }
 
     /// The server, and pod, of this ordinal.
@@ -135,4 +149,28 @@ impl fmt::Display for NamespacedName {
 
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pvc_belongs_to_a_server_only_by_its_exact_name() {
+        let id = NamespacedName::new("kyma-system", "eventing-nats");
+        for (name, expected) in [
+            ("eventing-nats-js-pvc-eventing-nats-4", Some(4)),
+            ("eventing-nats-js-pvc-eventing-nats-98", Some(98)),
+            ("eventing-nats-js-pvc-eventing-nats-99", None),
+            ("eventing-nats-js-pvc-eventing-nats-04", None),
+            ("eventing-nats-js-pvc-eventing-nats-+4", None),
+            ("eventing-nats-js-pvc-eventing-nats-0-restored", None),
+            ("eventing-nats-js-pvc-eventing-nats-backup", None),
+            ("eventing-nats-js-pvc-other-0", None),
+            ("eventing-nats-js-pvc-eventing-nats-x", None),
+            ("eventing-nats-js-pvc-eventing-nats-4294967296", None),
+        ] {
+            assert_eq!(id.pvc_ordinal(name), expected, "{name}");
+        }
+    }
 }

@@ -39,6 +39,8 @@ pub struct ResolvedCluster {
     pub spread: Spread,
     /// The memory store that exists, as far as it decides on a restart.
     pub deployed_memory_store: DeployedMemoryStore,
+    /// Violations of policies. They are accepted where they are stored already.
+    pub policy_violations: Vec<Violation>,
 }
 
 /// The memory store of servers that exist; all `None` for a fresh cluster.
@@ -66,7 +68,8 @@ impl ResolvedCluster {
 /// yet is to be spread; one that exists keeps what it has.
 pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
     let spec = &nats.spec;
-    let invalid: Vec<Violation> = rules::check(spec, cluster_facts).invalid().cloned().collect();
+    let violations = rules::check(spec, cluster_facts);
+    let invalid: Vec<Violation> = violations.invalid().cloned().collect();
     if !invalid.is_empty() {
         return Err(InvalidSpec(invalid));
     }
@@ -96,6 +99,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         annotations: without(&spec.annotations, metadata::is_own_annotation),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
         deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
+        policy_violations: violations.policy().cloned().collect(),
     })
 }
 

@@ -230,6 +230,13 @@ impl Default for FileStorage {
     }
 }
 
+impl Nats {
+    /// Returns whether an annotation has the value `"true"`, as `force-deletion` and `force-rollout` need it.
+    pub fn has_flag(&self, annotation: &str) -> bool {
+        self.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
+    }
+}
+
 impl FileStorage {
     /// The class name that stands for the cluster's default StorageClass.
     pub const DEFAULT_CLASS: &str = "default";

@@ -20,10 +20,10 @@ use super::{
     mounted::{LOOK_AT_FILES, MountedBundle},
     pace::Pace,
     publish::{publish, published_bundle},
-    watch::Caches,
+    watch::WebhookCaches,
 };
 use crate::{
-    controller::words::plainly,
+    error_message::summary,
     telemetry::{Check, Metrics},
 };
 
@@ -32,11 +32,11 @@ const SERVICE_ACCOUNT: &str = "nats-manager";
 
 /// What the leader needs for it.
 #[derive(Clone)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     /// For the Secret and the configurations.
     pub client: Client,
     /// What is there.
-    pub caches: Arc<Caches>,
+    pub webhook_caches: Arc<WebhookCaches>,
     /// How the webhook is run.
     pub settings: Settings,
     /// The manager's own namespace.
@@ -52,9 +52,9 @@ pub struct Keeper {
 enum KeepError {
     #[error("cannot make a CA: {0}")]
     Authority(#[from] AuthorityError),
-    #[error("cannot write the Secret {CA_SECRET}: {}", plainly(.0))]
+    #[error("cannot write the Secret {CA_SECRET}: {}", summary(.0))]
     Secret(kube::Error),
-    #[error("cannot write the webhook configurations: {}", plainly(.0))]
+    #[error("cannot write the webhook configurations: {}", summary(.0))]
     Configuration(kube::Error),
     #[error("cannot publish the mounted certificates: {0}")]
     Mounted(String),
@@ -67,9 +67,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 impl Keeper {
     /// Keeps the CA and the configurations, for as long as it is polled: run it while leading.
-    pub async fn run(self) {
-        self.caches.filled().await;
-        let mut changes = self.caches.subscribe();
+    pub(crate) async fn run(self) {
+        self.webhook_caches.filled().await;
+        let mut changes = self.webhook_caches.subscribe();
         let mut mounted = MountedBundle::default();
         let mut retry = FIRST_RETRY;
         let mut pace = Pace::new();
@@ -110,13 +110,13 @@ impl Keeper {
         if let Certificates::Mounted(directory) = &self.settings.certificates {
             return Ok((LOOK_AT_FILES, self.publish_mounted(directory, mounted).await?));
         }
-        let Some(live) = self.caches.ca.get() else {
+        let Some(live) = self.webhook_caches.ca.get() else {
             self.create().await.map_err(KeepError::Secret)?;
             return Ok((Duration::ZERO, false));
         };
         let data = data_of(&live);
         let published = if self.settings.managed {
-            published_bundle(&self.caches)
+            published_bundle(&self.webhook_caches)
         } else {
             // Somebody else publishes; that it is done cannot be seen.
             decode(&data).ok().flatten().map(|store| store.bundle()).unwrap_or_default()
@@ -160,7 +160,7 @@ impl Keeper {
             encode(store).into_iter().map(|(key, value)| (key, ByteString(value))).collect();
         let secret = Secret { data: Some(data), string_data: None, ..live.clone() };
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        self.caches.ca.written(self.secrets().replace(CA_SECRET, &parameters, &secret).await?);
+        self.webhook_caches.ca.written(self.secrets().replace(CA_SECRET, &parameters, &secret).await?);
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl Keeper {
         secret.metadata.name = Some(CA_SECRET.to_owned());
         secret.metadata.labels = Some(labels());
         let apply = PatchParams::apply(FIELD_MANAGER).force();
-        self.caches.ca.written(self.secrets().patch(CA_SECRET, &apply, &Patch::Apply(&secret)).await?);
+        self.webhook_caches.ca.written(self.secrets().patch(CA_SECRET, &apply, &Patch::Apply(&secret)).await?);
         Ok(())
     }
 
@@ -189,14 +189,16 @@ impl Keeper {
 
     /// Nothing is published before the definition is there, which owns the configurations.
     async fn publish(&self, bundle: &TrustBundle) -> Result<bool, KeepError> {
-        let Some(definition) = self.caches.definition.get().filter(|_| self.settings.managed) else { return Ok(false) };
+        let Some(definition) = self.webhook_caches.definition.get().filter(|_| self.settings.managed) else {
+            return Ok(false);
+        };
         let published = Published {
             reached: self.settings.reached.clone(),
             bundle: bundle.to_pem(),
             definition_uid: definition.metadata.uid.clone().unwrap_or_default(),
             own_user: format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", self.own_namespace),
         };
-        publish(&self.client, &self.caches, &published).await.map_err(KeepError::Configuration)
+        publish(&self.client, &self.webhook_caches, &published).await.map_err(KeepError::Configuration)
     }
 }
 

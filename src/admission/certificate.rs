@@ -6,14 +6,14 @@ use k8s_openapi::jiff::Timestamp;
 use nats_manager_certs::{Leaf, Mounted, Outcome, Resolver, Serve, reload, secret::decode};
 
 use super::{
-    Certificates, Settings, authority::data_of, mounted::LOOK_AT_FILES, publish::published_bundle, watch::Caches,
+    Certificates, Settings, authority::data_of, mounted::LOOK_AT_FILES, publish::published_bundle, watch::WebhookCaches,
 };
 use crate::telemetry::{Check, Metrics};
 
 /// Keeps the serving certificate of this replica.
-pub struct Certificate {
+pub(crate) struct Certificate {
     /// What is there.
-    pub caches: Arc<Caches>,
+    pub webhook_caches: Arc<WebhookCaches>,
     /// How the webhook is run.
     pub settings: Settings,
     /// Serves it.
@@ -29,9 +29,9 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 impl Certificate {
     /// Runs for as long as it is polled.
-    pub async fn run(self) {
-        self.caches.filled().await;
-        let mut changes = self.caches.subscribe();
+    pub(crate) async fn run(self) {
+        self.webhook_caches.filled().await;
+        let mut changes = self.webhook_caches.subscribe();
         let mut mounted = None;
         let mut last_fault = None;
         loop {
@@ -50,7 +50,7 @@ impl Certificate {
     /// A certificate from the CA in the Secret.
     fn own(&self, last_fault: &mut Option<String>) -> Duration {
         let now = Timestamp::now();
-        let data = self.caches.ca.get().as_deref().map(data_of).unwrap_or_default();
+        let data = self.webhook_caches.ca.get().as_deref().map(data_of).unwrap_or_default();
         let store = match decode(&data) {
             Ok(Some(store)) => {
                 *last_fault = None;
@@ -115,7 +115,7 @@ impl Certificate {
     /// Whether to serve this leaf now: one that is trusted is not given up for one that is not.
     fn is_welcome(&self, leaf: &Leaf) -> bool {
         let now = Timestamp::now();
-        let published = published_bundle(&self.caches);
+        let published = published_bundle(&self.webhook_caches);
         let served = self.resolver.leaf();
         !self.settings.managed
             || published.verify(leaf, now).is_ok()
@@ -148,7 +148,7 @@ impl Certificate {
             // Who owns the configurations sees to their bundles.
             return self.trusted.pass();
         }
-        match published_bundle(&self.caches).verify(&leaf, Timestamp::now()) {
+        match published_bundle(&self.webhook_caches).verify(&leaf, Timestamp::now()) {
             Ok(()) => self.trusted.pass(),
             Err(error) => {
                 self.trusted

@@ -5,34 +5,34 @@ use std::sync::Arc;
 use nats_manager_api::{NamespacedName, rules::ClusterFacts};
 use nats_manager_webhook::Facts;
 
-use super::watch::Caches;
-use crate::controller::{
-    observe,
-    watch::{Places, Watches},
+use super::watch::WebhookCaches;
+use crate::{
+    controller::observe,
+    watch::{Caches, Scope},
 };
 
 /// The facts of this cluster.
 #[derive(Debug)]
-pub struct CachedFacts {
+pub(crate) struct CachedFacts {
     /// Where things are.
-    pub places: Places,
+    pub scope: Scope,
     /// The controller's caches.
-    pub watches: Arc<Watches>,
-    /// The webhook's own.
     pub caches: Arc<Caches>,
+    /// The webhook's own.
+    pub webhook_caches: Arc<WebhookCaches>,
 }
 
 impl Facts for CachedFacts {
     fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
-        let mut cluster_facts = observe::cached_surroundings(&self.watches);
-        if *id != self.places.allowed {
+        let mut cluster_facts = observe::cached_cluster_facts(&self.caches);
+        if *id != self.scope.allowed {
             cluster_facts.deployed = None;
         }
-        cluster_facts.storage_classes = Some(self.caches.storage_classes());
+        cluster_facts.storage_classes = Some(self.webhook_caches.storage_classes());
         cluster_facts
     }
 
     fn allowed(&self) -> Option<NamespacedName> {
-        Some(self.places.allowed.clone())
+        Some(self.scope.allowed.clone())
     }
 }

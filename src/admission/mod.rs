@@ -12,15 +12,15 @@
 //! | [`configuration`] | the leader | the two webhook configurations, whole |
 //! | [`serve`] | every replica | the TLS server |
 
-pub mod authority;
-pub mod certificate;
+pub(crate) mod authority;
+pub(crate) mod certificate;
 pub mod configuration;
-pub mod facts;
+pub(crate) mod facts;
 mod mounted;
 mod pace;
 mod publish;
-pub mod serve;
-pub mod watch;
+pub(crate) mod serve;
+pub(crate) mod watch;
 
 use std::{net::IpAddr, path::PathBuf};
 

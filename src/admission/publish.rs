@@ -15,41 +15,47 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     configuration::{CONFIGURATION, Published},
-    watch::Caches,
+    watch::WebhookCaches,
 };
-use crate::controller::watch::Named;
+use crate::watch::CachedObject;
 
 /// Publishes both configurations; requests only what differs, and says whether anything did.
-pub(super) async fn publish(client: &Client, caches: &Caches, published: &Published) -> Result<bool, kube::Error> {
+pub(super) async fn publish(
+    client: &Client,
+    webhook_caches: &WebhookCaches,
+    published: &Published,
+) -> Result<bool, kube::Error> {
     let api = Api::all(client.clone());
     let mutating =
-        make(&api, &caches.mutating, published.mutating(), |live, wanted| live.webhooks == wanted.webhooks).await?;
+        make(&api, &webhook_caches.mutating, published.mutating(), |live, wanted| live.webhooks == wanted.webhooks)
+            .await?;
     let api = Api::all(client.clone());
     let validating =
-        make(&api, &caches.validating, published.validating(), |live, wanted| live.webhooks == wanted.webhooks).await?;
+        make(&api, &webhook_caches.validating, published.validating(), |live, wanted| live.webhooks == wanted.webhooks)
+            .await?;
     Ok(mutating || validating)
 }
 
 /// What the apiserver trusts now: what the bundles of the first webhook in each have in common.
 /// Without an answer to the other, which warns of deletions, everything goes on.
-pub(super) fn published_bundle(caches: &Caches) -> TrustBundle {
+pub(super) fn published_bundle(webhook_caches: &WebhookCaches) -> TrustBundle {
     let bundle = |pem: Option<Vec<u8>>| pem.map_or_else(TrustBundle::default, |pem| TrustBundle::readable(&pem));
-    TrustBundle::common(&[bundle(mutating_bundle(caches)), bundle(validating_bundle(caches))])
+    TrustBundle::common(&[bundle(mutating_bundle(webhook_caches)), bundle(validating_bundle(webhook_caches))])
 }
 
-fn mutating_bundle(caches: &Caches) -> Option<Vec<u8>> {
-    let live: std::sync::Arc<MutatingWebhookConfiguration> = caches.mutating.get()?;
+fn mutating_bundle(webhook_caches: &WebhookCaches) -> Option<Vec<u8>> {
+    let live: std::sync::Arc<MutatingWebhookConfiguration> = webhook_caches.mutating.get()?;
     Some(live.webhooks.as_ref()?.first()?.client_config.ca_bundle.as_ref()?.0.clone())
 }
 
-fn validating_bundle(caches: &Caches) -> Option<Vec<u8>> {
-    let live: std::sync::Arc<ValidatingWebhookConfiguration> = caches.validating.get()?;
+fn validating_bundle(webhook_caches: &WebhookCaches) -> Option<Vec<u8>> {
+    let live: std::sync::Arc<ValidatingWebhookConfiguration> = webhook_caches.validating.get()?;
     Some(live.webhooks.as_ref()?.first()?.client_config.ca_bundle.as_ref()?.0.clone())
 }
 
 async fn make<K>(
     api: &Api<K>,
-    slot: &Named<K>,
+    slot: &CachedObject<K>,
     mut wanted: K,
     same_webhooks: impl Fn(&K, &K) -> bool,
 ) -> Result<bool, kube::Error>

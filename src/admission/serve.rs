@@ -1,6 +1,6 @@
 //! The TLS server of this replica, and the futures that keep it supplied.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use kube::Client;
@@ -8,25 +8,25 @@ use nats_manager_certs::Resolver;
 use nats_manager_webhook::{Limits, Observer, Options, ServeError, router, serve};
 use tokio::net::TcpListener;
 
-use super::{Settings, authority::Keeper, certificate::Certificate, facts::CachedFacts, watch::caches};
+use super::{Settings, authority::Keeper, certificate::Certificate, facts::CachedFacts, watch::watch_all};
 use crate::{
-    controller::watch::{Following, Places, Watches},
     telemetry::{Metrics, Readiness},
+    watch::{Caches, Scope, WatchTasks},
 };
 
 /// The webhook of this replica, listening but not yet answering.
-pub struct Webhook {
+pub(crate) struct Webhook {
     listener: TcpListener,
     facts: CachedFacts,
     certificate: Certificate,
-    following: Following,
+    watch_tasks: WatchTasks,
     keeper: Keeper,
     metrics: Metrics,
 }
 
 /// The futures of the webhook; join them all.
-pub struct Parts {
-    /// Watches and the serving certificate: never ends.
+pub(crate) struct Parts {
+    /// Caches and the serving certificate: never ends.
     pub supply: BoxFuture<'static, ()>,
     /// The server: ends after the drain that follows `stop`.
     pub server: BoxFuture<'static, Result<(), ServeError>>,
@@ -47,20 +47,20 @@ const LAME_DUCK: Duration = Duration::from_secs(5);
 
 impl Webhook {
     /// Listens, and prepares the watches; none where the webhook is turned off.
-    pub async fn bind(
+    pub(crate) async fn bind(
         client: &Client,
-        places: &Places,
-        watches: &Arc<Watches>,
+        scope: &Scope,
+        caches: &Arc<Caches>,
         settings: Settings,
         metrics: &Metrics,
         readiness: &Readiness,
     ) -> Result<Option<Self>, ListenError> {
         let failed = |cause| ListenError { address: settings.bind.to_string(), cause };
         let Some(listener) = settings.bind.listen().await.map_err(failed)? else { return Ok(None) };
-        let own_namespace = &places.own_namespace;
-        let (caches, following) = caches(client, own_namespace, &settings, metrics, readiness);
+        let own_namespace = &scope.own_namespace;
+        let (webhook_caches, watch_tasks) = watch_all(client, own_namespace, &settings, metrics, readiness);
         let certificate = Certificate {
-            caches: caches.clone(),
+            webhook_caches: webhook_caches.clone(),
             settings: settings.clone(),
             resolver: Arc::new(Resolver::new()),
             trusted: readiness.check("webhook-certificate", "waiting for the serving certificate"),
@@ -68,30 +68,25 @@ impl Webhook {
         };
         let keeper = Keeper {
             client: client.clone(),
-            caches: caches.clone(),
+            webhook_caches: webhook_caches.clone(),
             settings,
             own_namespace: own_namespace.clone(),
             trusted: certificate.trusted.clone(),
             metrics: metrics.clone(),
         };
-        let facts = CachedFacts { places: places.clone(), watches: watches.clone(), caches };
-        Ok(Some(Self { listener, facts, certificate, following, keeper, metrics: metrics.clone() }))
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
+        let facts = CachedFacts { scope: scope.clone(), caches: caches.clone(), webhook_caches };
+        Ok(Some(Self { listener, facts, certificate, watch_tasks, keeper, metrics: metrics.clone() }))
     }
 
     /// Serves until `stop`, and drains then.
-    pub fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> Parts {
-        let Self { listener, facts, certificate, following, keeper, metrics } = self;
+    pub(crate) fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> Parts {
+        let Self { listener, facts, certificate, watch_tasks, keeper, metrics } = self;
         let resolver = certificate.resolver.clone();
         let observer: Arc<dyn Observer> = Arc::new(metrics);
         let router = router(Arc::new(facts), observer.clone(), Limits::default());
         let options = Options { lame_duck: LAME_DUCK, ..Options::default() };
         let supply = async {
-            tokio::join!(following, certificate.run());
+            tokio::join!(watch_tasks, certificate.run());
         };
         Parts {
             supply: supply.boxed(),

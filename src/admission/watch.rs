@@ -24,23 +24,23 @@ use tokio::sync::broadcast;
 
 use super::{CA_SECRET, Certificates, Settings, configuration::CONFIGURATION};
 use crate::{
-    controller::watch::{Feed, Follower, Following, Named, Wake, by_name, events, lean},
     telemetry::{Metrics, Readiness},
+    watch::{CachedObject, Trigger, WatchGroup, WatchTask, WatchTasks, by_name, events, without_managed_fields},
 };
 
 /// What the webhook has cached.
 #[derive(Debug)]
-pub struct Caches {
+pub(crate) struct WebhookCaches {
     /// The Secret with the CA.
-    pub ca: Named<Secret>,
+    pub ca: CachedObject<Secret>,
     /// The mutating configuration.
-    pub mutating: Named<MutatingWebhookConfiguration>,
+    pub mutating: CachedObject<MutatingWebhookConfiguration>,
     /// The validating configuration.
-    pub validating: Named<ValidatingWebhookConfiguration>,
+    pub validating: CachedObject<ValidatingWebhookConfiguration>,
     /// The definition of NATS, which owns the configurations.
-    pub definition: Named<PartialObjectMeta<CustomResourceDefinition>>,
+    pub definition: CachedObject<PartialObjectMeta<CustomResourceDefinition>>,
     storage_classes: Mutex<BTreeMap<String, bool>>,
-    feed: Feed,
+    group: WatchGroup,
 }
 
 /// Marks the default class
@@ -48,69 +48,73 @@ pub struct Caches {
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// Starts the watches; poll the future. Only what the settings call for is watched.
-pub fn caches(
+pub(crate) fn watch_all(
     client: &Client,
     own_namespace: &str,
     settings: &Settings,
     metrics: &Metrics,
     readiness: &Readiness,
-) -> (Arc<Caches>, Following) {
-    let feed = Feed::new();
-    let follower = |resource, cache| feed.follower((resource, cache), metrics, readiness);
-    let caches = Arc::new(Caches {
-        ca: Named::default(),
-        mutating: Named::default(),
-        validating: Named::default(),
-        definition: Named::default(),
+) -> (Arc<WebhookCaches>, WatchTasks) {
+    let group = WatchGroup::new();
+    let task = |resource, cache| group.task((resource, cache), metrics, readiness);
+    let webhook_caches = Arc::new(WebhookCaches {
+        ca: CachedObject::default(),
+        mutating: CachedObject::default(),
+        validating: CachedObject::default(),
+        definition: CachedObject::default(),
         storage_classes: Mutex::default(),
-        feed: feed.clone(),
+        group: group.clone(),
     });
-    let all: FuturesUnordered<Following> = FuturesUnordered::new();
+    let all: FuturesUnordered<WatchTasks> = FuturesUnordered::new();
     if settings.certificates == Certificates::Own {
         let events = events(Api::namespaced(client.clone(), own_namespace), by_name(CA_SECRET));
-        all.push(named(follower("secrets", "webhook-ca"), events, &caches, |all| &all.ca));
+        all.push(named(task("secrets", "webhook-ca"), events, &webhook_caches, |all| &all.ca));
     }
     if settings.managed {
-        let of = follower("mutatingwebhookconfigurations", "mutating-configuration");
-        all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &caches, |all| &all.mutating));
-        let of = follower("validatingwebhookconfigurations", "validating-configuration");
-        all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &caches, |all| &all.validating));
-        let of = follower("customresourcedefinitions", "definition");
-        let metadata = lean(watcher::watcher(Api::all(client.clone()), by_name(crd::NAME)));
-        all.push(named(of, metadata, &caches, |all| &all.definition));
+        let of = task("mutatingwebhookconfigurations", "mutating-configuration");
+        all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &webhook_caches, |all| {
+            &all.mutating
+        }));
+        let of = task("validatingwebhookconfigurations", "validating-configuration");
+        all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &webhook_caches, |all| {
+            &all.validating
+        }));
+        let of = task("customresourcedefinitions", "definition");
+        let metadata = without_managed_fields(watcher::watcher(Api::all(client.clone()), by_name(crd::NAME)));
+        all.push(named(of, metadata, &webhook_caches, |all| &all.definition));
     }
     let api = Api::<PartialObjectMeta<StorageClass>>::all(client.clone());
-    let classes = follower("storageclasses", "storage-classes");
-    all.push(follow_classes(classes, api, caches.clone()).boxed());
-    (caches, all.collect::<()>().boxed())
+    let classes = task("storageclasses", "storage-classes");
+    all.push(watch_classes(classes, api, webhook_caches.clone()).boxed());
+    (webhook_caches, all.collect::<()>().boxed())
 }
 
 fn named<K>(
-    follower: Follower,
+    task: WatchTask,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    caches: &Arc<Caches>,
-    slot: fn(&Caches) -> &Named<K>,
-) -> Following
+    webhook_caches: &Arc<WebhookCaches>,
+    slot: fn(&WebhookCaches) -> &CachedObject<K>,
+) -> WatchTasks
 where
     K: Resource + Send + Sync + 'static,
 {
-    let caches = caches.clone();
-    async move { follower.follow_named(events, slot(&caches)).await }.boxed()
+    let webhook_caches = webhook_caches.clone();
+    async move { task.watch_named(events, slot(&webhook_caches)).await }.boxed()
 }
 
-impl Caches {
+impl WebhookCaches {
     /// Resolves when every watch has delivered its first list.
-    pub async fn filled(&self) {
-        self.feed.filled().await;
+    pub(crate) async fn filled(&self) {
+        self.group.filled().await;
     }
 
     /// Tells of changes from now on.
-    pub fn subscribe(&self) -> Changes {
-        Changes(self.feed.subscribe())
+    pub(crate) fn subscribe(&self) -> Changes {
+        Changes(self.group.subscribe())
     }
 
     /// The `StorageClasses`.
-    pub fn storage_classes(&self) -> StorageClasses {
+    pub(crate) fn storage_classes(&self) -> StorageClasses {
         let classes = self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner);
         StorageClasses {
             names: classes.keys().cloned().collect(),
@@ -125,36 +129,35 @@ impl Caches {
 
 /// Changes of what is cached.
 #[derive(Debug)]
-pub struct Changes(broadcast::Receiver<Wake>);
+pub(crate) struct Changes(broadcast::Receiver<Trigger>);
 
 impl Changes {
     /// Resolves at the next change; never, once the caches are gone.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         if let Err(broadcast::error::RecvError::Closed) = self.0.recv().await {
             std::future::pending::<()>().await;
         }
     }
 }
 
-async fn follow_classes(follower: Follower, api: Api<PartialObjectMeta<StorageClass>>, caches: Arc<Caches>) {
+async fn watch_classes(task: WatchTask, api: Api<PartialObjectMeta<StorageClass>>, webhook_caches: Arc<WebhookCaches>) {
     let entry = |class: &PartialObjectMeta<StorageClass>| {
         let is_default = class.annotations().get(DEFAULT_CLASS).is_some_and(|value| value == "true");
         (class.name_any(), is_default)
     };
     let mut listed = BTreeMap::new();
-    follower
-        .follow(lean(watcher::watcher(api, Config::default())), |event| {
-            match event {
-                Event::Apply(class) => caches.change_classes(|classes| classes.extend([entry(&class)])),
-                Event::Delete(class) => caches.change_classes(|classes| {
-                    classes.remove(&class.name_any());
-                }),
-                Event::Init => listed.clear(),
-                Event::InitApply(class) => listed.extend([entry(&class)]),
-                Event::InitDone => caches.change_classes(|classes| *classes = std::mem::take(&mut listed)),
-            }
-            // Nothing follows from them but the next review.
-            None
-        })
-        .await;
+    task.run(without_managed_fields(watcher::watcher(api, Config::default())), |event| {
+        match event {
+            Event::Apply(class) => webhook_caches.change_classes(|classes| classes.extend([entry(&class)])),
+            Event::Delete(class) => webhook_caches.change_classes(|classes| {
+                classes.remove(&class.name_any());
+            }),
+            Event::Init => listed.clear(),
+            Event::InitApply(class) => listed.extend([entry(&class)]),
+            Event::InitDone => webhook_caches.change_classes(|classes| *classes = std::mem::take(&mut listed)),
+        }
+        // Nothing follows from them but the next review.
+        None
+    })
+    .await;
 }

@@ -18,7 +18,7 @@ pub(super) struct LeaseWatch {
 }
 
 impl LeaseWatch {
-    /// Watches a lease by name; nothing is sent before one of the methods is polled.
+    /// Caches a lease by name; nothing is sent before one of the methods is polled.
     pub(super) fn new(api: Api<Lease>, name: &str) -> Self {
         let events = watcher::watch_object(api, name).default_backoff().boxed();
         Self { events, holder: None, failing: false }

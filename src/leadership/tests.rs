@@ -164,7 +164,7 @@ async fn a_lease_is_taken_when_nobody_holds_it() {
     for (case, spec) in cases {
         let apiserver = Apiserver::with(spec.as_ref());
         let (_leadership, election) = lead(&apiserver, "pod-1").await;
-        assert_eq!(apiserver.holder().as_deref(), Some(election.identity()), "{case}");
+        assert_eq!(apiserver.holder().as_deref(), Some(election.identity.as_str()), "{case}");
     }
 }
 
@@ -217,13 +217,13 @@ async fn the_next_takes_over_at_once_when_it_is_given_up() {
     let client = apiserver.client();
     let mut waiting = pin!(Leadership::acquire(&client, Some(&second)));
     assert!(timeout(Duration::from_secs(5), &mut waiting).await.is_err());
-    assert_eq!(apiserver.holder().as_deref(), Some(first.identity()));
+    assert_eq!(apiserver.holder().as_deref(), Some(first.identity.as_str()));
     leadership.release().await;
     assert_eq!(apiserver.holder(), None);
     let start = Instant::now();
     waiting.await;
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!(apiserver.holder().as_deref(), Some(second.identity()));
+    assert_eq!(apiserver.holder().as_deref(), Some(second.identity.as_str()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +236,7 @@ async fn an_apiserver_that_is_away_is_waited_for() {
         apiserver.set(Mode::Well);
     };
     let ((_, election), ()) = tokio::join!(waiting, coming);
-    assert_eq!(apiserver.holder().as_deref(), Some(election.identity()));
+    assert_eq!(apiserver.holder().as_deref(), Some(election.identity.as_str()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,9 +251,9 @@ async fn without_an_election_it_leads_at_once_for_ever() {
 #[test]
 fn identities_differ_for_each_process_and_fit() {
     let one = Election::new("a", Some("pod-1"));
-    assert!(one.identity().starts_with("pod-1_"));
-    assert_ne!(one.identity(), Election::new("a", Some("pod-1")).identity());
+    assert!(one.identity.starts_with("pod-1_"));
+    assert_ne!(one.identity, Election::new("a", Some("pod-1")).identity);
     let long = "a".repeat(300);
-    assert!(format!("nats-manager-{}", Election::new("a", Some(&long)).identity()).len() <= 128);
-    assert!(Election::new("a", None).identity().starts_with("nats-manager_"));
+    assert!(format!("nats-manager-{}", Election::new("a", Some(&long)).identity).len() <= 128);
+    assert!(Election::new("a", None).identity.starts_with("nats-manager_"));
 }

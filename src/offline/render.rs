@@ -13,7 +13,7 @@ use super::{
     resource,
 };
 use crate::{
-    controller::build::{Children, SystemAccount, build},
+    controller::resources::{Children, SystemAccount, build},
     settings::Images,
 };
 

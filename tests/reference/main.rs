@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use nats_manager::{
-    controller::build::{Children, RESOLVER_KEY, SystemAccount, build},
+    controller::resources::{Children, RESOLVER_KEY, SystemAccount, build},
     settings::Images,
 };
 use nats_manager_api::{Nats, Spread, resolve, rules::ClusterFacts};

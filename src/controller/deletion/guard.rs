@@ -11,18 +11,16 @@ use nats_manager_planner::{
 };
 
 use crate::controller::{
-    build::SystemAccount,
-    context::{Context, ReconcileError},
-    decide::is_set,
-    memory::{Memory, now},
-    observe::{Observed, pod_state},
+    context::{Context, Memory, ReconcileError},
+    execute::pvcs,
+    observe::{Observed, now, pod_state},
     poll::Polled,
-    pvcs,
+    resources::SystemAccount,
 };
 
 /// The decision on the data of a resource that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::controller) enum Decision {
+pub(crate) enum Decision {
     /// It may be deleted.
     Delete,
     /// It is kept, and the deletion waits. The cause and the way out.
@@ -44,7 +42,7 @@ const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
 
 /// Decides whether the data may be deleted. A decision that was interrupted is made anew as long as the StatefulSet is
 /// intact: streams may have been created since.
-pub(in crate::controller) async fn decide(
+pub(crate) async fn decide(
     context: &Context,
     memory: &mut Memory,
     nats: &Nats,
@@ -52,7 +50,7 @@ pub(in crate::controller) async fn decide(
     observed: &Observed,
 ) -> Result<Decision, ReconcileError> {
     let is_intact = observed.live.stateful_set.as_ref().is_some_and(|set| set.metadata.deletion_timestamp.is_none());
-    let is_settled = is_set(nats, naming::FORCE_DELETION)
+    let is_settled = nats.has_flag(naming::FORCE_DELETION)
         || (was_decided(nats) && !is_intact)
         || nothing_to_lose(&context.client, id, observed).await.map_err(ReconcileError::Observe)?;
     if is_settled {

@@ -1,6 +1,5 @@
 //! The end of a resource: the deletion guard, then the StatefulSet, the PVCs, the other children and the finalizer.
 
-pub(super) mod delete;
 mod guard;
 
 use std::sync::Arc;
@@ -8,17 +7,18 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
-use super::{
-    context::{Context, Done, ReconcileError, retry_after},
-    finalizer,
-    memory::Memory,
-    observe::observe,
-    ownership::Owner,
-    stages::keep,
-    status::Reconciled,
+use self::guard::Decision;
+use crate::{
+    controller::{
+        apply::Owner,
+        context::{Context, Done, Memory, ReconcileError, retry_after},
+        execute::{delete_children, delete_data},
+        observe::observe,
+        pipeline::{finalizer, keep},
+        status::Reconciled,
+    },
+    telemetry,
 };
-use crate::telemetry;
-use guard::Decision;
 
 /// Deletes the data and removes the finalizer, unless that would lose data: then the cluster is kept, so that JetStream
 /// can still be asked.
@@ -44,7 +44,7 @@ pub(super) async fn tear_down(
             return Err(error);
         }
     };
-    let nats = context.report.status(&nats, &outcome).await.map_err(ReconcileError::status)?;
+    let nats = context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
     context.show_state(&nats);
     if let Err(error) = keep(&nats, id, context, memory).await {
         tracing::warn!(%error, "failed to keep the cluster while its deletion is blocked");
@@ -59,15 +59,15 @@ async fn end(
     memory: &mut Memory,
 ) -> Result<Decision, ReconcileError> {
     let client = &context.client;
-    let observed = observe(&context.watches, id, nats);
-    *nats = context.report.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
+    let observed = observe(&context.caches, id, nats);
+    *nats = context.status.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
     let decision = guard::decide(context, memory, nats, id, &observed).await?;
     if decision == Decision::Delete {
-        *nats = context.report.status(nats, &Reconciled::Deleting).await.map_err(ReconcileError::status)?;
+        *nats = context.status.write(nats, &Reconciled::Deleting).await.map_err(ReconcileError::status)?;
         let uid = nats.uid().unwrap_or_default();
         let owner = Owner { id, uid: &uid };
-        delete::delete_data(client, &owner).await?;
-        delete::delete_children(client, &owner, &observed.live).await?;
+        delete_data(client, &owner).await?;
+        delete_children(client, &owner, &observed.live).await?;
         finalizer::take_off(nats, context).await?;
     }
     Ok(decision)

@@ -15,10 +15,7 @@ use nats_manager_planner::{
 };
 
 use super::pods::{NATS_CONTAINER, pod_state};
-use crate::controller::{
-    build::{CONFIG_FOLDER, config_file, routes_in},
-    pvcs,
-};
+use crate::controller::resources::{CONFIG_FOLDER, config_file, routes_in};
 
 /// The objects that the actual state is read from.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +123,7 @@ fn live_config(config_map: &ConfigMap) -> LiveConfig {
 
 fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcState> {
     Some(PvcState {
-        ordinal: pvcs::ordinal(pvc, id)?,
+        ordinal: id.pvc_ordinal(&pvc.name_any())?,
         uid: pvc.uid().unwrap_or_default(),
         size: requested_size(pvc).map_or(0, Bytes::get),
         terminating: pvc.metadata.deletion_timestamp.is_some(),

@@ -13,7 +13,7 @@ const MOST: u32 = 50;
 const LONGEST: usize = 600;
 
 /// Returns the message of the newest `FailedCreate` event of the StatefulSet, if it is not older than `since`.
-pub(in crate::controller) async fn failed_create(
+pub(crate) async fn failed_create(
     client: &Client,
     id: &NamespacedName,
     since: Timestamp,

@@ -1,6 +1,7 @@
 //! The first stage: what exists, as values, from the watch caches alone.
 
 mod actual;
+mod clock;
 mod deployed;
 mod failed_create;
 mod pods;
@@ -23,12 +24,12 @@ use kube::{ResourceExt, api::DynamicObject};
 use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
 use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 
-pub(super) use self::{failed_create::failed_create, pods::pod_state};
-use super::watch::Watches;
+pub(super) use self::{clock::now, failed_create::failed_create, pods::pod_state};
+use crate::watch::Caches;
 
 /// Everything that a reconcile decides upon.
 #[derive(Clone, Debug, Default)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// The children as they are.
     pub live: Live,
     /// What the rules depend on.
@@ -45,7 +46,7 @@ pub struct Observed {
 
 /// The children, each as it is in the cluster.
 #[derive(Clone, Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     /// The Secret with the system account.
     pub secret: Option<Arc<Secret>>,
     /// The ConfigMap with `nats.conf`.
@@ -56,16 +57,18 @@ pub struct Live {
     pub stateful_set: Option<Arc<StatefulSet>>,
     /// Their disruption budget.
     pub pod_disruption_budget: Option<Arc<PodDisruptionBudget>>,
-    /// The DestinationRule; `None` where the cluster does not know the kind.
-    pub destination_rule: Option<Option<Arc<DynamicObject>>>,
+    /// The cluster serves DestinationRules.
+    pub is_istio_installed: bool,
+    /// The DestinationRule.
+    pub destination_rule: Option<Arc<DynamicObject>>,
 }
 
 /// Observes the cluster of one resource.
-pub fn observe(watches: &Watches, id: &NamespacedName, nats: &Nats) -> Observed {
-    let live = Live::cached(watches);
-    let pods = watches.pods.state();
-    let pvcs = watches.pvcs.state();
-    let mut cluster_facts = cached_surroundings(watches);
+pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Observed {
+    let live = Live::cached(caches);
+    let pods = caches.pods.state();
+    let pvcs = caches.pvcs.state();
+    let mut cluster_facts = cached_cluster_facts(caches);
     if cluster_facts.deployed.is_none() {
         cluster_facts.deployed = deployed::by_pvcs(&pvcs);
     }
@@ -85,16 +88,16 @@ pub fn observe(watches: &Watches, id: &NamespacedName, nats: &Nats) -> Observed 
         live,
         cluster_facts,
         addresses: pods.iter().filter_map(|pod| address(pod)).collect(),
-        node_zones: watches.zones.snapshot(),
+        node_zones: caches.zones.snapshot(),
     }
 }
 
 /// What the caches say around the one resource: enough for the rules.
-pub fn cached_surroundings(watches: &Watches) -> ClusterFacts {
+pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
     ClusterFacts {
-        provider: provider(watches.shoot_info.get().as_deref()),
-        deployed: watches.stateful_set.get().as_deref().and_then(deployed::by_stateful_set),
-        zones: Some(count_zones(watches.zones.snapshot().values())),
+        provider: provider(caches.shoot_info.get().as_deref()),
+        deployed: caches.stateful_set.get().as_deref().and_then(deployed::by_stateful_set),
+        zones: Some(count_zones(caches.zones.snapshot().values())),
         ..ClusterFacts::default()
     }
 }
@@ -125,27 +128,28 @@ fn address(pod: &Pod) -> Option<(String, IpAddr)> {
 impl Observed {
     /// Returns how a cluster that does not exist yet is spread: strictly where there are three zones and no volumes from
     /// before, which pin Pods to zones.
-    pub fn new_spread(&self) -> Spread {
+    pub(crate) fn new_spread(&self) -> Spread {
         let is_new = self.actual.stateful_set.is_none() && self.actual.pvcs.is_empty();
         if is_new && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
     }
 }
 
 impl Live {
-    fn cached(watches: &Watches) -> Self {
+    fn cached(caches: &Caches) -> Self {
         Self {
-            secret: watches.secret.get(),
-            config_map: watches.config_map.get(),
-            service: watches.service.get(),
-            stateful_set: watches.stateful_set.get(),
-            pod_disruption_budget: watches.pod_disruption_budget.get(),
-            destination_rule: watches.istio.is_installed().then(|| watches.istio.destination_rule.get()),
+            secret: caches.secret.get(),
+            config_map: caches.config_map.get(),
+            service: caches.service.get(),
+            stateful_set: caches.stateful_set.get(),
+            pod_disruption_budget: caches.pod_disruption_budget.get(),
+            is_istio_installed: caches.istio.is_installed(),
+            destination_rule: caches.istio.destination_rule.get(),
         }
     }
 }
 
 /// Returns the number of different zones.
-pub fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
+pub(crate) fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
     zones.into_iter().flatten().collect::<BTreeSet<_>>().len()
 }
 

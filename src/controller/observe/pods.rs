@@ -7,7 +7,7 @@ use nats_manager_planner::{Time, Version, actual::PodState};
 /// Label with the revision of the template (`apps/v1.ControllerRevisionHashLabelKey`).
 const REVISION_LABEL: &str = "controller-revision-hash";
 /// The NATS container of a Pod.
-pub(in crate::controller) const NATS_CONTAINER: &str = "nats";
+pub(crate) const NATS_CONTAINER: &str = "nats";
 
 /// Reasons for which a container waits for good (`pkg/kubelet/images`, `pkg/kubelet/container`).
 const HOPELESS: [&str; 8] = [
@@ -25,7 +25,7 @@ const HOPELESS: [&str; 8] = [
 const LONGEST: usize = 200;
 
 /// Returns the state of a Pod of the StatefulSet with this name.
-pub(in crate::controller) fn pod_state(pod: &Pod, stateful_set: &str) -> PodState {
+pub(crate) fn pod_state(pod: &Pod, stateful_set: &str) -> PodState {
     let statuses = || pod.status.iter().filter_map(|status| status.container_statuses.as_ref()).flatten();
     let servers = || statuses().filter(|status| status.name == NATS_CONTAINER);
     let name = pod.name_any();

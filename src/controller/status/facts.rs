@@ -12,7 +12,7 @@ use nats_manager_planner::{
 
 /// The outcome of a reconcile.
 #[derive(Clone, Debug)]
-pub enum Reconciled<'a> {
+pub(crate) enum Reconciled<'a> {
     /// The objects are applied.
     Deployed(Box<Facts<'a>>),
     /// The resource is not the one that may exist.
@@ -43,7 +43,7 @@ pub enum Reconciled<'a> {
 
 /// A deployed cluster.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// The resource's name and namespace.
     pub id: &'a NamespacedName,
     /// The desired number of servers.
@@ -77,7 +77,7 @@ pub struct Facts<'a> {
 
 /// The counts of a StatefulSet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AppliedCounts {
+pub(crate) struct AppliedCounts {
     /// Desired servers.
     pub desired: u32,
     /// Ready servers.
@@ -88,7 +88,7 @@ pub struct AppliedCounts {
 
 /// The availability zones that the servers run in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ZonesUsed {
+pub(crate) struct ZonesUsed {
     /// Number of zones.
     pub count: usize,
     /// A node of a server that has no zone label.
@@ -97,7 +97,7 @@ pub struct ZonesUsed {
 
 impl AppliedCounts {
     /// Reads a StatefulSet. Its counts are of an older spec until its status has observed the newest.
-    pub fn of(stateful_set: &StatefulSet) -> Self {
+    pub(crate) fn of(stateful_set: &StatefulSet) -> Self {
         let desired = stateful_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let status = stateful_set.status.clone().unwrap_or_default();
         let ready = status.ready_replicas.unwrap_or(0);
@@ -115,7 +115,7 @@ impl AppliedCounts {
 
 impl ZonesUsed {
     /// Counts the zones of the servers' nodes. `zone` returns the zone label of a node that exists.
-    pub fn of<'a>(actual: &'a ActualState, zone: impl Fn(&str) -> Option<Option<&'a str>>) -> Self {
+    pub(crate) fn of<'a>(actual: &'a ActualState, zone: impl Fn(&str) -> Option<Option<&'a str>>) -> Self {
         let nodes = || actual.pods.iter().filter_map(|pod| pod.node.as_deref());
         let zones: BTreeSet<&str> = nodes().filter_map(|node| zone(node).flatten()).collect();
         let unlabelled_node = nodes().find(|node| zone(node) == Some(None)).map(str::to_owned);

@@ -33,6 +33,7 @@ mod summary;
 mod text;
 mod trouble;
 mod update;
+mod writer;
 mod zones;
 
 #[cfg(test)]
@@ -41,14 +42,14 @@ mod tests;
 use nats_manager_api::{NatsStatus, Reason};
 use nats_manager_planner::Time;
 
-pub use facts::{AppliedCounts, Facts, Reconciled, ZonesUsed};
-pub use storage::{Fill, Level};
-pub use update::Announcement;
+pub(crate) use facts::{AppliedCounts, Facts, Reconciled, ZonesUsed};
+pub(crate) use update::Announcement;
+pub(super) use writer::StatusWriter;
 
 use update::Update;
 
 /// Returns the status after a reconcile of this generation, and the events to write.
-pub fn next(
+pub(crate) fn next(
     old: &NatsStatus,
     generation: i64,
     reconciled: &Reconciled<'_>,

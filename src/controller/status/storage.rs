@@ -16,7 +16,7 @@ use super::{
 
 /// The level of the fullest server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(super) enum Level {
     /// There is room.
     Healthy,
     /// It is time to make room.
@@ -27,7 +27,7 @@ pub enum Level {
 
 /// The fullest server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fill {
+pub(super) struct Fill {
     /// Its name.
     pub server: String,
     /// Its file store; with a limit of 0 there is none.
@@ -57,7 +57,7 @@ const UNKNOWN_AFTER: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Level {
     /// Returns the level after `old`.
-    pub fn after(old: Option<Self>, fill: &Fill) -> Self {
+    pub(super) fn after(old: Option<Self>, fill: &Fill) -> Self {
         let percent = fill.file.percent();
         let was = |level| old >= Some(level);
         if !fill.complete && old.is_some() {
@@ -74,12 +74,12 @@ impl Level {
     }
 
     /// Returns the level of a reason in the status.
-    pub fn parse(reason: &str) -> Option<Self> {
+    pub(super) fn parse(reason: &str) -> Option<Self> {
         [Self::Healthy, Self::NearlyFull, Self::Full].into_iter().find(|level| level.reason().to_string() == reason)
     }
 
     /// Returns its reason in the status.
-    pub fn reason(self) -> Reason {
+    pub(super) fn reason(self) -> Reason {
         match self {
             Self::Healthy => Reason::Healthy,
             Self::NearlyFull => Reason::NearlyFull,
@@ -91,7 +91,7 @@ impl Level {
 impl Fill {
     /// Returns the fullest of the servers that answered; one that has disabled JetStream is fuller than any. `None` if
     /// none answered.
-    pub fn fullest(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<Self> {
+    pub(super) fn fullest(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<Self> {
         let fills = snapshot.answers().map(|(name, server)| Self {
             server: name.to_owned(),
             file: server.file,
@@ -112,7 +112,7 @@ impl Fill {
     }
 
     /// Returns the message at a crossing to `level`.
-    pub fn message(&self, level: Level) -> String {
+    pub(super) fn message(&self, level: Level) -> String {
         if level == Level::Healthy {
             return if self.file.limit == 0 {
                 "There is no file store; streams are kept in memory.".to_owned()

@@ -14,7 +14,7 @@ use super::severity::LASTING;
 
 /// An event to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
+pub(crate) struct Announcement {
     /// Type Warning instead of Normal.
     pub warning: bool,
     /// The reason.

@@ -61,7 +61,7 @@ fn every_flag_and_variable_is_documented() {
 #[test]
 fn every_condition_and_reason_is_documented() {
     let page = read("docs/user/troubleshooting.md");
-    let source = read("api/src/status.rs");
+    let source = read("api/src/status/mod.rs");
     let mut found = 0;
     for of in ["State", "ConditionType", "Reason"] {
         let (_, rest) = source.split_once(&format!("pub enum {of} {{\n")).unwrap();

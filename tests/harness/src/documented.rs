@@ -35,9 +35,12 @@ pub fn blocks(page: &str, mark: &str) -> Vec<Block> {
 /// `README.md` and every page of the documentation, from the root of the repository.
 pub fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    for folder in ["docs/user", "docs/contributor"] {
-        let files = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
-        pages.extend(files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
+    let mut folders = vec!["docs".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(ROOT).join(&folder)).unwrap().map(Result::unwrap) {
+            let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() { folders.push(path) } else { pages.push(path) }
+        }
     }
     pages
 }
@@ -71,7 +74,7 @@ mod tests {
     /// Which marks a page has, and the test that runs them.
     const RUN: [(&str, &str, &str); 31] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
-        ("README.md", "run: without a cluster", "tests/e2e/process.rs"),
+        ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
         ("docs/user/access.md", "run", "tests/real/install/documented.rs"),

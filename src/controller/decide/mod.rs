@@ -1,0 +1,139 @@
+//! The stage around the planner: asks what a decision needs, and has a disruptive one confirmed.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use async_nats::ServerAddr;
+use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, SMALLEST_CLUSTER, naming};
+use nats_manager_jetstream as jetstream;
+use nats_manager_planner::{
+    Version,
+    plan::{Desired, Input, Plan, Variant, confirm, plan},
+};
+
+use crate::controller::{
+    context::{Context, Memory, ReconcileError},
+    observe::{Observed, now},
+    poll::{AT_REST, BUSY, Polled},
+    resources::{CLIENT_PORT, SystemAccount, template_hash},
+};
+
+/// A plan, and the poll that it was made from.
+#[derive(Clone, Debug)]
+pub(super) struct Decision {
+    /// What to do.
+    pub(super) plan: Plan,
+    /// What was known of the servers.
+    pub(super) polled: Polled,
+}
+
+/// What a decision is about.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) nats: &'a Nats,
+    pub(super) id: &'a NamespacedName,
+    pub(super) observed: &'a Observed,
+    pub(super) cluster: &'a ResolvedCluster,
+    pub(super) account: Option<&'a SystemAccount>,
+}
+
+/// Decides what to do next.
+pub(super) async fn decide(
+    context: &Context,
+    memory: &mut Memory,
+    subject: Subject<'_>,
+) -> Result<Decision, ReconcileError> {
+    memory.history.removed.extend(subject.observed.removed.clone());
+    let questions = Questions { context, subject, desired: subject.desired(context) };
+    let age = if memory.is_at_rest(subject.observed) { AT_REST } else { BUSY };
+    let polled = questions.poll(memory, age).await;
+    let mut first = questions.plan(memory, &polled, None);
+    if first.needs_streams && first.action.is_none() {
+        let streams = questions.streams(&first).await?;
+        first = questions.plan(memory, &polled, Some(&streams));
+    }
+    if first.unconfirmed_action().is_none() {
+        return Ok(Decision { plan: first, polled });
+    }
+    // The names are asked for first: a stream that is made after that is seen by the poll.
+    let streams = if first.needs_streams { Some(questions.streams(&first).await?) } else { None };
+    let polled = questions.poll(memory, Duration::ZERO).await;
+    let plan = questions.confirm(memory, &polled, streams.as_ref(), &first);
+    Ok(Decision { plan, polled })
+}
+
+impl Subject<'_> {
+    fn desired(&self, context: &Context) -> Desired {
+        Desired {
+            replicas: self.cluster.size,
+            version: Version::of_image(&context.images.nats),
+            memory_store: self.cluster.memory_store.unwrap_or_default().get(),
+            force_rollout: self.nats.has_flag(naming::FORCE_ROLLOUT),
+        }
+    }
+}
+
+struct Questions<'a> {
+    context: &'a Context,
+    subject: Subject<'a>,
+    desired: Desired,
+}
+
+impl Questions<'_> {
+    async fn poll(&self, memory: &mut Memory, age: Duration) -> Polled {
+        let was_reached = self.subject.nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
+        let (polls, observed) = (&self.context.polls, self.subject.observed);
+        polls.poll(&mut memory.polls, observed, was_reached, now(), age).await
+    }
+
+    fn plan(&self, memory: &Memory, polled: &Polled, streams: Option<&StreamNames>) -> Plan {
+        self.with_input(memory, polled, streams, plan)
+    }
+
+    fn confirm(&self, memory: &Memory, polled: &Polled, streams: Option<&StreamNames>, first: &Plan) -> Plan {
+        self.with_input(memory, polled, streams, |input| confirm(first, input))
+    }
+
+    fn with_input<T>(
+        &self,
+        memory: &Memory,
+        polled: &Polled,
+        streams: Option<&StreamNames>,
+        make: impl FnOnce(&Input<'_>) -> T,
+    ) -> T {
+        let Subject { observed, cluster, account, .. } = self.subject;
+        let images = &self.context.images;
+        let template = |variant: Variant, memory_store: u64| template_hash(cluster, images, variant, memory_store);
+        make(&Input {
+            now: now(),
+            desired: &self.desired,
+            template: &template,
+            actual: &observed.actual,
+            observation: &polled.observation(),
+            streams,
+            has_default_account_only: account.is_some_and(SystemAccount::is_alone),
+            late_reloads: &memory.late_reloads,
+            history: &memory.history,
+        })
+    }
+
+    /// Asks the API for the names of all streams. A standalone server is asked at its Pod: the Service may lead to a
+    /// server that is to join it.
+    async fn streams(&self, plan: &Plan) -> Result<StreamNames, ReconcileError> {
+        let address = match self.first_server().filter(|_| plan.members < SMALLEST_CLUSTER) {
+            Some(address) => address,
+            None => self.context.jetstream_address(self.subject.id)?,
+        };
+        Ok(jetstream::stream_names(&address).await.map_err(|error| error.to_string()))
+    }
+
+    fn first_server(&self) -> Option<ServerAddr> {
+        if self.context.nats_url.is_some() {
+            return None;
+        }
+        let ip = self.subject.observed.addresses.get(&self.subject.id.server(0))?;
+        format!("nats://{}", SocketAddr::new(*ip, CLIENT_PORT)).parse().ok()
+    }
+}
+
+/// The names of all streams of the default account, or why the API did not answer.
+type StreamNames = Result<BTreeSet<String>, String>;

@@ -1,0 +1,237 @@
+//! The stages of one reconcile, in their order: observe, resolve, poll, assess, plan, build, apply, execute.
+
+use std::{sync::Arc, time::Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, naming, resolve, rules::Violation};
+use nats_manager_planner::{
+    health::MissingStreams,
+    plan::{Action, Observation, Plan},
+};
+
+pub(super) mod finalizer;
+
+use crate::controller::{
+    apply::{Applied, Owner, apply},
+    context::{Context, Memory, ReconcileError},
+    decide::{Decision, Subject, decide},
+    execute::{Tools, execute},
+    observe::{Observed, failed_create, now, observe},
+    poll::{Polled, targets},
+    resources::{SystemAccount, build},
+    status::{AppliedCounts, Facts, Reconciled, ZonesUsed},
+};
+
+/// Why a spec could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CarryOutError {
+    #[error(transparent)]
+    InvalidSpec(#[from] nats_manager_api::InvalidSpec),
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+}
+
+impl CarryOutError {
+    pub(super) fn outcome(&self) -> Reconciled<'static> {
+        let stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
+        Reconciled::Failed { stateful_set, cause: self.to_string() }
+    }
+}
+
+/// The stages: observe, resolve, poll, assess, plan, build, apply, execute.
+pub(super) async fn carry_out(
+    nats: &mut Arc<Nats>,
+    id: &NamespacedName,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Carried, CarryOutError> {
+    if !finalizer::is_on(nats) {
+        *nats = finalizer::put_on(nats, context).await?;
+    }
+    let observed = observe(&context.caches, id, nats);
+    let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
+    let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
+    let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
+    let decision = decide(context, memory, subject).await?;
+    if decision.plan.confirmed_action().is_some() {
+        record_start(nats, context, &observed).await?;
+    }
+    if let Some(Action::JoinCluster { .. }) = decision.plan.confirmed_action() {
+        *nats = context.status.record_members(nats, decision.plan.members).await.map_err(ReconcileError::status)?;
+    }
+    let applied = build_and_apply(context, &observed, &cluster, account.as_ref(), &decision.plan).await?;
+    let failure = act(context, memory, id, account.as_ref(), &decision.plan).await?;
+    if let Some(assessment) = decision.polled.assessment() {
+        let expected = observed.actual.expected_servers();
+        memory.missing_streams = memory.missing_streams.next(&assessment.snapshot, &expected);
+    }
+    let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &decision).await;
+    let pods_not_created = pods_not_created(context, memory, id, &observed).await;
+    let Decision { plan, polled } = decision;
+    let is_settled = plan.is_settled;
+    let last_plan = memory.carried_out(plan);
+    let counts = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
+    let counted_servers = memory.count_servers(counts);
+    applied.destination_rule.map_err(ReconcileError::from)?;
+    Ok(Carried {
+        failure,
+        counted_servers,
+        missing_streams: memory.missing_streams.clone(),
+        policy: cluster.policy_violations,
+        size: cluster.size,
+        plan: last_plan,
+        is_settled,
+        polled,
+        applied: counts,
+        observed,
+        reload_notice,
+        pods_not_created,
+    })
+}
+
+/// What a reconcile did, and what it was made from.
+pub(super) struct Carried {
+    /// The plan; the one before where the caches disagreed.
+    pub(super) plan: Plan,
+    pub(super) is_settled: bool,
+    /// The state of the servers.
+    pub(super) polled: Polled,
+    pub(super) observed: Observed,
+    pub(super) size: u32,
+    applied: AppliedCounts,
+    counted_servers: u32,
+    missing_streams: MissingStreams,
+    policy: Vec<Violation>,
+    failure: Option<String>,
+    reload_notice: Option<String>,
+    pods_not_created: Option<String>,
+}
+
+impl Carried {
+    /// Returns the zones that the servers run in.
+    pub(super) fn zones(&self) -> ZonesUsed {
+        let zone = |node: &str| self.observed.node_zones.get(node).map(Option::as_deref);
+        ZonesUsed::of(&self.observed.actual, zone)
+    }
+
+    pub(super) fn facts<'a>(
+        &'a self,
+        id: &'a NamespacedName,
+        nats: &Nats,
+        observation: &'a Observation<'a>,
+    ) -> Facts<'a> {
+        Facts {
+            id,
+            size: self.size,
+            applied: self.applied,
+            counted_servers: self.counted_servers,
+            zones: self.zones(),
+            actual: &self.observed.actual,
+            observation,
+            plan: &self.plan,
+            missing_streams: &self.missing_streams,
+            policy: &self.policy,
+            pods_not_created: self.pods_not_created.as_deref(),
+            action_failure: self.failure.as_deref(),
+            reload_notice: self.reload_notice.as_deref(),
+            force_rollout: nats.has_flag(naming::FORCE_ROLLOUT),
+        }
+    }
+}
+
+/// Records that a server has started before anything is done to servers, and where the reconcile fails. Otherwise it is
+/// part of the status that the reconcile ends with.
+pub(super) async fn record_start(
+    nats: &mut Arc<Nats>,
+    context: &Context,
+    observed: &Observed,
+) -> Result<(), ReconcileError> {
+    let started = observed.actual.servers_started;
+    *nats = context.status.record_start(nats, started).await.map_err(ReconcileError::status)?;
+    Ok(())
+}
+
+/// Keeps the cluster of a resource whose deletion is blocked.
+pub(super) async fn keep(
+    nats: &Arc<Nats>,
+    id: &NamespacedName,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<(), String> {
+    carry_out(&mut nats.clone(), id, context, memory).await.map(|_| ()).map_err(|error| error.to_string())
+}
+
+async fn build_and_apply(
+    context: &Context,
+    observed: &Observed,
+    cluster: &ResolvedCluster,
+    account: Option<&SystemAccount>,
+    plan: &Plan,
+) -> Result<Applied, ReconcileError> {
+    let account = account.cloned().unwrap_or_else(SystemAccount::generate);
+    let resources = build(cluster, plan, &context.images, &account);
+    let owner = Owner { id: &cluster.id, uid: &cluster.uid };
+    Box::pin(apply(&context.client, &context.caches, &observed.live, &owner, resources, plan.may_build))
+        .await
+        .map_err(ReconcileError::from)
+}
+
+/// Carries out the plan's action. A failure is reported, and the action is planned again.
+async fn act(
+    context: &Context,
+    memory: &mut Memory,
+    id: &NamespacedName,
+    account: Option<&SystemAccount>,
+    plan: &Plan,
+) -> Result<Option<String>, ReconcileError> {
+    let Some(action) = plan.confirmed_action() else { return Ok(None) };
+    let address = context.jetstream_address(id)?;
+    let credentials = account.and_then(SystemAccount::credentials);
+    let tools = Tools { client: &context.client, id, address: &address, credentials: credentials.as_ref() };
+    let failure = execute(&tools, action).await.err();
+    if let Some(error) = &failure {
+        tracing::warn!(%error, ?action, "failed to carry out the action");
+    }
+    memory.history.record(now(), action);
+    Ok(failure.map(|error| error.to_string()))
+}
+
+/// Checks, while nothing is in progress, that the servers have loaded their configuration.
+async fn check_reloads(
+    context: &Context,
+    memory: &mut Memory,
+    observed: &Observed,
+    cluster: &ResolvedCluster,
+    account: Option<&SystemAccount>,
+    decision: &Decision,
+) -> Option<String> {
+    let plan = &decision.plan;
+    let is_calm = plan.operation.is_none() && plan.is_settled && memory.polls.is_healthy() && context.polls.is_on();
+    let credentials = account.filter(|_| is_calm).and_then(SystemAccount::sole_user)?;
+    let late = memory.reloads.check(cluster, plan, &credentials, &targets(observed), Instant::now()).await;
+    memory.set_late_reloads(&late.nudge, &decision.polled);
+    late.notice
+}
+
+/// Returns the apiserver's sentence on Pods that it does not let be created.
+async fn pods_not_created(
+    context: &Context,
+    memory: &mut Memory,
+    id: &NamespacedName,
+    observed: &Observed,
+) -> Option<String> {
+    let set = observed.actual.stateful_set.as_ref();
+    let is_missing = match set {
+        // Its counts are those of an older spec.
+        Some(set) if !set.is_observed => return memory.missing.cause.clone(),
+        set => set.is_some_and(|set| set.counts.present < set.replicas),
+    };
+    let now = Timestamp::now();
+    if let Some(since) = memory.missing.note(is_missing, now) {
+        match failed_create(&context.client, id, since).await {
+            Ok(cause) => memory.missing.cause = cause,
+            Err(error) => tracing::warn!(%error, "failed to list events of the StatefulSet"),
+        }
+    }
+    memory.missing.cause.clone()
+}

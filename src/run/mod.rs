@@ -1,0 +1,167 @@
+//! The wiring: starts every long-lived part and joins them.
+//!
+//! Every replica serves the webhook, probes and metrics; the one that leads also reconciles and
+//! keeps the webhook's CA. A part that cannot go on ends the process, with a reason, after a drain.
+
+mod lead;
+
+use std::io;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, pending, try_join};
+use kube::Config;
+use nats_manager_api::NamespacedName;
+use nats_manager_webhook::ServeError;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tracing::info;
+
+use self::lead::lead;
+use crate::admission::serve::{ListenError, Webhook};
+use crate::admission::{self, Certificates, Reached};
+use crate::cli::{Options, WebhookOptions};
+use crate::controller::Controller;
+use crate::leadership::{Election, Lost};
+use crate::settings::Settings;
+use crate::telemetry::{self, Metrics, Readiness, ServerError, Servers};
+use crate::watch::{Scope, watch_all};
+
+/// Why the manager ended although nobody told it to.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// No cluster is configured, or not in a way that can be used.
+    #[error("no cluster to work on: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// Credentials or certificates cannot be used.
+    #[error("cannot use the cluster's credentials: {0}")]
+    Client(#[from] kube::Error),
+    /// Probes or metrics cannot be served.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The webhook cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The webhook cannot be served.
+    #[error("the webhook ended: {0}")]
+    Webhook(#[from] ServeError),
+    /// Another replica leads.
+    #[error("stopped leading: {0}")]
+    Lost(Lost),
+    /// A part ended which never should.
+    #[error("the {0} ended")]
+    Ended(&'static str),
+}
+
+/// Runs the manager until `shutdown`.
+///
+/// # Errors
+/// When a part cannot start or cannot go on.
+pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    let metrics = Metrics::new();
+    let readiness = Readiness::new();
+    let running = readiness.check("running", "starting");
+    let servers =
+        Servers::bind((&options.metrics_bind_address, &metrics), (&options.health_probe_bind_address, &readiness))
+            .await?;
+    let client = telemetry::client(Config::infer().await?, &metrics)?;
+    let scope = Scope {
+        allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
+        own_namespace: settings.pod_namespace.clone(),
+    };
+    let (caches, watch_tasks) = watch_all(&client, &scope, &metrics, &readiness);
+    let webhook = webhook_settings(options.webhook, &settings);
+    let webhook = Webhook::bind(&client, &scope, &caches, webhook, &metrics, &readiness).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), "started");
+    running.pass();
+
+    let (stop, stopping) = watch::channel(false);
+    let (supply, server, aside) = parts(webhook, &stopping);
+    let controller = Controller {
+        client: client.clone(),
+        caches,
+        scope,
+        images: settings.images.clone(),
+        metrics: metrics.clone(),
+        instance: settings.pod_name.clone(),
+        nats_url: options.nats_url,
+    };
+    let close = || {
+        running.waiting("shutting down");
+        stop.send_replace(true);
+    };
+    let shutdown = async {
+        shutdown.await;
+        // At once: reconciles that finish must not hold up the news that this replica goes.
+        close();
+    };
+    let election = options.leader_elect.then(|| Election::new(&*settings.pod_namespace, settings.pod_name.as_deref()));
+    let work = async {
+        let result = lead(&client, election.as_ref(), controller, aside, shutdown).await;
+        // Whatever the reason.
+        close();
+        result
+    };
+    let (drained, end) = oneshot::channel::<()>();
+    let drain = async {
+        // A server that fails ends the work; work that fails leaves the server to drain.
+        let worked = try_join(work.map(Ok), server).await;
+        // Probes answer until everything else has stopped.
+        drop(drained);
+        worked?.0
+    };
+    let probes = async { servers.serve(end.map(|_| ())).await.map_err(RunError::from) };
+    tokio::select! {
+        (result, probes) = async { tokio::join!(drain, probes) } => result.and(probes),
+        () = watch_tasks => Err(RunError::Ended("caches")),
+        () = supply => Err(RunError::Ended("webhook's caches")),
+    }
+}
+
+type Parts = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, BoxFuture<'static, ()>);
+
+/// The parts of the webhook: what supplies it, its server, and what the leader does for it. Where
+/// it is turned off, parts that do nothing.
+fn parts(webhook: Option<Webhook>, stopping: &watch::Receiver<bool>) -> Parts {
+    let mut stopping = stopping.clone();
+    let stop = async move {
+        // Without a sender there is nobody left to serve for.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    match webhook {
+        Some(webhook) => {
+            let parts = webhook.start(stop);
+            (parts.supply, parts.server, parts.keeper.run().boxed())
+        }
+        None => (pending().boxed(), stop.map(Ok).boxed(), pending().boxed()),
+    }
+}
+
+fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::Settings {
+    admission::Settings {
+        bind: options.webhook_bind_address,
+        reached: match options.webhook_url {
+            Some(url) => Reached::Url { base: url.base, host: url.host },
+            None => Reached::Service { namespace: settings.pod_namespace.clone() },
+        },
+        managed: options.manage_webhook_configuration,
+        certificates: options.webhook_cert_dir.map_or(Certificates::Own, Certificates::Mounted),
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT. Call it inside the runtime; from then on these signals do not
+/// end the process by themselves.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(signal = name, "stopping");
+    })
+}

@@ -1,0 +1,272 @@
+//! The metrics of the manager. Every label has a small, fixed set of values.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nats_manager_api::State;
+use nats_manager_planner::health::Assessment;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::RequestLabels;
+use super::admission::AdmissionMetrics;
+use super::jetstream::JetStreamMetrics;
+
+/// All metrics of the process; a clone is the same metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    zones_used: Gauge,
+    nodes: Gauge,
+    state: Family<StateLabels, Gauge>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_duration: Histogram,
+    reconciles_in_flight: Gauge,
+    requests: Family<RequestLabels, Counter>,
+    watch_restarts: Family<WatchLabels, Counter>,
+    leader: Gauge,
+    admission: AdmissionMetrics,
+    jetstream: JetStreamMetrics,
+}
+
+/// How a reconcile ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is as wanted, or on its way without us.
+    Success,
+    /// Something is held back on purpose, such as a deletion that would lose data.
+    Held,
+    /// The resource cannot be deployed as it is; its author has to change it.
+    Refused,
+    /// It failed and is tried again.
+    Error,
+}
+
+/// A reconcile under way, counted as in flight until it is finished or dropped.
+#[derive(Debug)]
+#[must_use = "dropped without `finish`, a reconcile is not counted"]
+pub struct ReconcileTimer {
+    metrics: Metrics,
+    started: Instant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    resource: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    revision: &'static str,
+}
+
+/// Seconds; a reconcile with nothing to do takes well under a millisecond.
+const DURATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut metrics = Inner {
+            registry: Registry::default(),
+            zones_used: Gauge::default(),
+            nodes: Gauge::default(),
+            state: Family::default(),
+            reconciles: Family::default(),
+            reconcile_duration: Histogram::new(DURATION_BUCKETS),
+            reconciles_in_flight: Gauge::default(),
+            requests: Family::default(),
+            watch_restarts: Family::default(),
+            leader: Gauge::default(),
+            admission: AdmissionMetrics::new(),
+            jetstream: JetStreamMetrics::default(),
+        };
+        // Prometheus sees no increase where a series begins at one.
+        for outcome in Outcome::ALL {
+            drop(metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }));
+        }
+        metrics.register();
+        Self(Arc::new(metrics))
+    }
+
+    pub(super) fn admission(&self) -> &AdmissionMetrics {
+        &self.0.admission
+    }
+
+    /// How many availability zones the NATS pods run in.
+    pub fn set_availability_zones_used(&self, zones: usize) {
+        self.0.zones_used.set(i64::try_from(zones).unwrap_or(i64::MAX));
+    }
+
+    /// How many servers the NATS resource asks for.
+    pub fn set_nats_nodes(&self, nodes: usize) {
+        self.0.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
+    }
+
+    /// The state of the NATS resource as its status has it; `None` when there is no resource.
+    pub fn set_state(&self, state: Option<&str>) {
+        let Some(state) = state else {
+            self.0.state.clear();
+            return;
+        };
+        for known in State::ALL.map(|known| known.to_string()) {
+            let is_it = known == state;
+            self.0.state.get_or_create(&StateLabels { state: known }).set(is_it.into());
+        }
+    }
+
+    /// Shows the outcome of a reconcile: the desired servers, the zones that they run in, and their last assessment.
+    pub fn show(&self, servers: usize, zones: usize, assessment: Option<&Assessment>) {
+        self.set_nats_nodes(servers);
+        self.set_availability_zones_used(zones);
+        if let Some(assessment) = assessment {
+            self.0.jetstream.show(assessment);
+        }
+    }
+
+    /// There is no JetStream any more.
+    pub fn forget_jetstream(&self) {
+        self.0.jetstream.forget();
+    }
+
+    /// Whether this replica leads.
+    pub fn set_leader(&self, leads: bool) {
+        self.0.leader.set(leads.into());
+    }
+
+    /// A reconcile begins.
+    pub fn reconcile_started(&self) -> ReconcileTimer {
+        self.0.reconciles_in_flight.inc();
+        ReconcileTimer { metrics: self.clone(), started: Instant::now() }
+    }
+
+    /// A watch ended with an error and starts anew; `resource` is a plural such as `statefulsets`.
+    pub fn watch_restarted(&self, resource: &'static str) {
+        self.0.watch_restarts.get_or_create(&WatchLabels { resource }).inc();
+    }
+
+    /// A request to the apiserver was answered, or given up.
+    pub fn request_answered(&self, labels: &RequestLabels) {
+        self.0.requests.get_or_create(labels).inc();
+    }
+
+    /// All metrics in the `OpenMetrics` text format, which readers of the older Prometheus text
+    /// format take too.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which is a mistake in its definition.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(8 * 1024);
+        encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let build = Family::<BuildLabels, Gauge>::default();
+        let revision = option_env!("NATS_MANAGER_REVISION").unwrap_or("unknown");
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION"), revision }).set(1);
+
+        let registry = &mut self.registry;
+        // The names of these two are kept from the reference: dashboards and alerts use them.
+        registry.register(
+            "nats_manager_availability_zones_used_count",
+            "The number of availability zones used by the NATS pods",
+            self.zones_used.clone(),
+        );
+        registry.register(
+            "nats_manager_cr_nats_nodes_count",
+            "The number of NATS nodes that the NATS resource asks for",
+            self.nodes.clone(),
+        );
+        registry.register(
+            "nats_manager_cr_state",
+            "1 for the state that the NATS resource is in, 0 for the others",
+            self.state.clone(),
+        );
+        // Counters get the suffix `_total`, and what has a unit gets that, when they are written.
+        registry.register("nats_manager_reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        registry.register_with_unit(
+            "nats_manager_reconcile_duration",
+            "How long a reconcile took",
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        registry.register(
+            "nats_manager_reconciles_in_flight",
+            "Reconciles that run now",
+            self.reconciles_in_flight.clone(),
+        );
+        registry.register(
+            "nats_manager_apiserver_requests",
+            "Requests to the apiserver by verb, resource (plural) and status code (timeout, error: no answer)",
+            self.requests.clone(),
+        );
+        registry.register(
+            "nats_manager_watch_restarts",
+            "Caches that ended with an error and were started anew",
+            self.watch_restarts.clone(),
+        );
+        registry.register("nats_manager_leader", "1 while this replica leads", self.leader.clone());
+        self.admission.register(registry);
+        self.jetstream.register(registry);
+        registry.register("nats_manager_build_info", "1, labelled with what was built", build);
+    }
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Success, Self::Held, Self::Refused, Self::Error];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Held => "held",
+            Self::Refused => "refused",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl ReconcileTimer {
+    /// The reconcile ended; counts it and how long it took.
+    pub fn finish(self, outcome: Outcome) {
+        let metrics = &self.metrics.0;
+        metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }).inc();
+        metrics.reconcile_duration.observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for ReconcileTimer {
+    fn drop(&mut self) {
+        self.metrics.0.reconciles_in_flight.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! What the apiserver tells us by itself: every fact that a reconcile needs is in memory before it.
+//!
+//! Caches are narrow. A NATS resource has children with fixed names, so each is watched by its
+//! name: that needs the least permission, and shows a child too that lost its labels or was made by
+//! somebody else.
+
+mod cached_object;
+mod cluster_facts;
+mod group;
+mod own_writes;
+mod pods;
+mod predecessor;
+mod pvcs;
+mod task;
+
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    core::DeserializeGuard,
+    runtime::{
+        reflector::{self, ObjectRef, Store},
+        watcher::{Config, Event},
+    },
+};
+use nats_manager_api::{NamespacedName, Nats};
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+
+pub(crate) use self::group::WatchGroup;
+pub(crate) use self::task::{WatchTask, by_name, events, without_managed_fields};
+pub(crate) use self::{
+    cached_object::{CachedObject, is_older},
+    cluster_facts::{Istio, Zones},
+    own_writes::OwnStatusWrites,
+};
+use crate::telemetry::{Metrics, Readiness};
+
+/// A NATS resource, readable or not: one that is not must not hide the others.
+pub(crate) type GuardedNats = DeserializeGuard<Nats>;
+
+/// Whom an event concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// One NATS resource.
+    One(ObjectRef<GuardedNats>),
+    /// Every NATS resource: a child, a node, or anything else around them changed.
+    All,
+}
+
+/// Where things are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The one NATS resource that is deployed.
+    pub allowed: NamespacedName,
+    /// The manager's own namespace.
+    pub own_namespace: String,
+}
+
+/// The caches, each filled by a watch.
+#[derive(Debug)]
+pub struct Caches {
+    /// Every NATS resource of the cluster.
+    pub nats: Store<GuardedNats>,
+    /// The Secret with the system account.
+    pub secret: CachedObject<Secret>,
+    /// The ConfigMap with `nats.conf`.
+    pub config_map: CachedObject<ConfigMap>,
+    /// The headless Service.
+    pub service: CachedObject<Service>,
+    /// The servers.
+    pub stateful_set: CachedObject<StatefulSet>,
+    /// Their disruption budget.
+    pub pod_disruption_budget: CachedObject<PodDisruptionBudget>,
+    /// The pods of the servers.
+    pub pods: Store<Pod>,
+    /// The PVCs of the servers, by their exact names.
+    pub pvcs: Store<PersistentVolumeClaim>,
+    /// The zones of the nodes.
+    pub zones: Zones,
+    /// Gardener's `shoot-info`, which names the cloud provider.
+    pub shoot_info: CachedObject<ConfigMap>,
+    /// Istio, as far as it is installed.
+    pub istio: Istio,
+    /// Pods of the predecessor.
+    pub predecessors: Store<Pod>,
+    /// What we wrote into a status last.
+    pub own_status_writes: OwnStatusWrites,
+    group: WatchGroup,
+}
+
+/// A future that never ends by itself: all watches.
+pub(crate) type WatchTasks = BoxFuture<'static, ()>;
+
+/// Starts all watches. Poll the future, or nothing is ever cached. Each watch adds a check to
+/// `readiness` that passes with its first list.
+pub(crate) fn watch_all(
+    client: &Client,
+    scope: &Scope,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> (Arc<Caches>, WatchTasks) {
+    let group = WatchGroup::new();
+    let task = |resource, cache| group.task((resource, cache), metrics, readiness);
+    let (nats, nats_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store();
+    let (pvcs, pvcs_writer) = reflector::store();
+    let (predecessors, predecessors_writer) = reflector::store();
+    let caches = Arc::new(Caches {
+        nats,
+        secret: CachedObject::default(),
+        config_map: CachedObject::default(),
+        service: CachedObject::default(),
+        stateful_set: CachedObject::default(),
+        pod_disruption_budget: CachedObject::default(),
+        pods,
+        pvcs,
+        zones: Zones::default(),
+        shoot_info: CachedObject::default(),
+        istio: Istio::default(),
+        predecessors,
+        own_status_writes: OwnStatusWrites::default(),
+        group: group.clone(),
+    });
+    let NamespacedName { namespace, name } = scope.allowed.clone();
+    let allowed = &scope.allowed;
+    let all = FuturesUnordered::new();
+    let nats_api = Api::all(client.clone());
+    all.push(watch_nats(task("nats", "nats"), nats_api, nats_writer, caches.clone()).boxed());
+    all.push(child(task("secrets", "secret"), client, &namespace, &allowed.secret(), &caches, |all| &all.secret));
+    all.push(child(task("configmaps", "configmap"), client, &namespace, &allowed.config_map(), &caches, |all| {
+        &all.config_map
+    }));
+    all.push(child(task("services", "service"), client, &namespace, &name, &caches, |all| &all.service));
+    all.push(child(task("statefulsets", "statefulset"), client, &namespace, &name, &caches, |all| &all.stateful_set));
+    all.push(child(task("poddisruptionbudgets", "poddisruptionbudget"), client, &namespace, &name, &caches, |all| {
+        &all.pod_disruption_budget
+    }));
+    all.push(child(
+        task("configmaps", "shoot-info"),
+        client,
+        cluster_facts::SHOOT_INFO_NAMESPACE,
+        cluster_facts::SHOOT_INFO,
+        &caches,
+        |all| &all.shoot_info,
+    ));
+    let pods_config = Config::default().labels(&allowed.label_query());
+    let pods_api = Api::namespaced(client.clone(), &namespace);
+    all.push(pods::watch_pods(task("pods", "pods"), pods_api, pods_config, pods_writer).boxed());
+    let pvcs_api = Api::namespaced(client.clone(), &namespace);
+    let pvcs_task = task("persistentvolumeclaims", "persistentvolumeclaims");
+    all.push(pvcs::watch_pvcs(pvcs_task, pvcs_api, allowed.clone(), pvcs_writer).boxed());
+    let config = predecessor::selector();
+    let api = Api::namespaced(client.clone(), &scope.own_namespace);
+    all.push(pods::watch_pods(task("pods", "manager-pods"), api, config, predecessors_writer).boxed());
+    all.push(cluster_facts::watch_nodes(task("nodes", "nodes"), client.clone(), caches.clone()).boxed());
+    let istio = task("customresourcedefinitions", "istio");
+    all.push(cluster_facts::watch_istio(istio, client.clone(), allowed.clone(), caches.clone()).boxed());
+    (caches, all.collect::<()>().boxed())
+}
+
+impl Caches {
+    /// Whom events concern from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Trigger> {
+        self.group.subscribe()
+    }
+
+    /// Resolves when every watch has delivered its first list.
+    pub async fn filled(&self) {
+        self.group.filled().await;
+    }
+}
+
+fn child<K>(
+    task: WatchTask,
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    caches: &Arc<Caches>,
+    slot: fn(&Caches) -> &CachedObject<K>,
+) -> WatchTasks
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned,
+    K: std::fmt::Debug + Send + Sync + 'static,
+{
+    let events = events::<K>(Api::namespaced(client.clone(), namespace), by_name(name));
+    let caches = caches.clone();
+    async move { task.watch_named(events, slot(&caches)).await }.boxed()
+}
+
+async fn watch_nats(
+    task: WatchTask,
+    api: Api<GuardedNats>,
+    mut writer: reflector::store::Writer<GuardedNats>,
+    caches: Arc<Caches>,
+) {
+    let events = events(api, Config::default());
+    task.run(events, move |event| {
+        let is_own_write = matches!(&event, Event::Apply(nats) if {
+            let before = caches.nats.get(&ObjectRef::from_obj(nats));
+            caches.own_status_writes.explain(nats, before.as_deref())
+        });
+        writer.apply_watcher_event(&event);
+        match event {
+            Event::Apply(_) if is_own_write => None,
+            Event::Apply(nats) | Event::Delete(nats) => Some(Trigger::One(ObjectRef::from_obj(&nats))),
+            Event::InitDone => Some(Trigger::All),
+            Event::Init | Event::InitApply(_) => None,
+        }
+    })
+    .await;
+}

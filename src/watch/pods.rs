@@ -1,0 +1,39 @@
+//! Pods: of a server, where it runs, of which revision it is, and how it does.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    runtime::{
+        WatchStreamExt, reflector,
+        watcher::{Config, Event},
+    },
+};
+
+use super::{
+    Trigger,
+    task::{WatchTask, events},
+};
+
+pub(super) async fn watch_pods(
+    task: WatchTask,
+    api: Api<Pod>,
+    config: Config,
+    mut writer: reflector::store::Writer<Pod>,
+) {
+    let events = events(api, config).modify(keep_what_matters);
+    task.run(events, move |event| {
+        writer.apply_watcher_event(&event);
+        matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Trigger::All)
+    })
+    .await;
+}
+
+/// Of a pod: its labels (one is the revision), where it runs, and its status, which says why it does
+/// not. The rest is most of its size.
+fn keep_what_matters(pod: &mut Pod) {
+    pod.annotations_mut().clear();
+    if let Some(spec) = &mut pod.spec {
+        let node_name = spec.node_name.take();
+        *spec = k8s_openapi::api::core::v1::PodSpec { node_name, ..Default::default() };
+    }
+}

@@ -1,0 +1,41 @@
+//! PVCs of the servers: by their exact names, whatever their labels.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{
+    Api, ResourceExt,
+    runtime::{
+        WatchStreamExt, reflector,
+        watcher::{Config, Event},
+    },
+};
+use nats_manager_api::NamespacedName;
+
+use super::{
+    Trigger,
+    task::{WatchTask, events},
+};
+
+pub(super) async fn watch_pvcs(
+    task: WatchTask,
+    api: Api<PersistentVolumeClaim>,
+    id: NamespacedName,
+    mut writer: reflector::store::Writer<PersistentVolumeClaim>,
+) {
+    let events = events(api, Config::default()).modify(keep_what_matters);
+    task.run(events, move |event| {
+        let is_foreign = |pvc: &PersistentVolumeClaim| id.pvc_ordinal(&pvc.name_any()).is_none();
+        match &event {
+            Event::Apply(pvc) | Event::Delete(pvc) | Event::InitApply(pvc) if is_foreign(pvc) => return None,
+            event => writer.apply_watcher_event(event),
+        }
+        matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Trigger::All)
+    })
+    .await;
+}
+
+/// Of a PVC its identity, age and size matter.
+fn keep_what_matters(pvc: &mut PersistentVolumeClaim) {
+    pvc.annotations_mut().clear();
+    pvc.labels_mut().clear();
+    pvc.status = None;
+}
