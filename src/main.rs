@@ -4,7 +4,7 @@ use std::env;
 use std::error::Error;
 use std::process::ExitCode;
 
-use nats_manager::cli::{self, Options};
+use nats_manager::cli::{self, RunOptions};
 use nats_manager::settings::Settings;
 use nats_manager::{offline, run, telemetry};
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(options: Options, settings: Settings) -> Result<(), Box<dyn Error>> {
+fn start(options: RunOptions, settings: Settings) -> Result<(), Box<dyn Error>> {
     telemetry::init_logging(settings.log_level)?;
     // The same provider everywhere; an error only says that there is one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

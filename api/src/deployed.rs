@@ -8,7 +8,7 @@ pub const SMALLEST_CLUSTER: u32 = 3;
 
 /// A NATS cluster as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deployed {
+pub struct DeployedCluster {
     /// The number of servers: the replicas of the StatefulSet, or (while that is missing) the
     /// number of servers that the volumes were made for.
     pub size: u32,

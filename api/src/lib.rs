@@ -15,11 +15,11 @@ pub mod resources;
 pub mod rules;
 pub mod status;
 
-pub use deployed::{Deployed, FileStore, SMALLEST_CLUSTER, Spread};
+pub use deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
 pub use provider::Provider;
 pub use quantity::{Amount, Bytes, RawQuantity};
 pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve};
-pub use resource::{Cluster, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
+pub use resource::{ClusterSpec, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
-pub use status::{ConditionType, JetStreamStatus, NatsStatus, OperationStatus, Reason, State};
+pub use status::{ConditionType, JetStreamStatus, ModuleState, NatsStatus, OperationStatus, Reason};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    deployed::{Deployed, FileStore, SMALLEST_CLUSTER, Spread},
+    deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread},
     naming::NamespacedName,
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
-    rules::{self, Class, ClusterFacts, Violation, metadata},
+    rules::{self, ClusterFacts, Violation, ViolationClass, metadata},
 };
 
 /// A NATS cluster that can be deployed. Whoever has one parses nothing any more.
@@ -79,7 +79,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
     let resources = spec.resources.completed();
     let limits = resources.limits.unwrap_or_default();
     let memory_limit = limits.get("memory").and_then(bytes_rounded_up).ok_or_else(|| {
-        one(Violation::forbidden("spec.resources.limits.memory", Class::Invalid, "must be a number of bytes"))
+        one(Violation::forbidden("spec.resources.limits.memory", ViolationClass::Invalid, "must be a number of bytes"))
     })?;
     let own_labels = metadata::own_labels();
     Ok(ResolvedCluster {
@@ -104,7 +104,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
 }
 
 impl DeployedMemoryStore {
-    fn of(deployed: &Deployed) -> Self {
+    fn of(deployed: &DeployedCluster) -> Self {
         Self { configured: deployed.memory_store, restarted_for: deployed.restarted_for_memory_store }
     }
 
@@ -119,8 +119,9 @@ impl DeployedMemoryStore {
 }
 
 fn size(spec: &NatsSpec) -> Result<u32, Violation> {
-    u32::try_from(spec.cluster.size)
-        .map_err(|_| Violation::invalid("spec.cluster.size", Class::Invalid, spec.cluster.size, "must be 1 to 99"))
+    u32::try_from(spec.cluster.size).map_err(|_| {
+        Violation::invalid("spec.cluster.size", ViolationClass::Invalid, spec.cluster.size, "must be 1 to 99")
+    })
 }
 
 /// A limit with a fraction of a byte is what the kubelet rounds up too.

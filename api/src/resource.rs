@@ -65,7 +65,7 @@ use crate::{quantity::RawQuantity, resources::ResourceRequirements, status::Nats
 #[expect(clippy::duplicated_attributes, reason = "each print column has a type and a priority")]
 pub struct NatsSpec {
     /// The cluster of NATS servers.
-    pub cluster: Cluster,
+    pub cluster: ClusterSpec,
     /// Where JetStream keeps messages: on volumes, in memory or both. At least one must be enabled.
     pub jet_stream: JetStream,
     /// What the NATS servers log.
@@ -114,7 +114,7 @@ fn drop_nulls(value: &mut Value) {
 /// The number of NATS servers.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Cluster {
+pub struct ClusterSpec {
     /// How many NATS servers run: an odd number, 1 to 99. 1 has no redundancy, 3 survive the loss
     /// of one, 5 of two. From 1 it grows only while there are no streams, and it cannot go back to
     /// 1. Default: 3.
@@ -212,7 +212,7 @@ const FILE_STORAGE_IMMUTABLE: &str = "self.enabled == oldSelf.enabled \
     || (has(self.size) && isQuantity(string(self.size)) \
     && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0))";
 
-impl Default for Cluster {
+impl Default for ClusterSpec {
     fn default() -> Self {
         Self { size: 3 }
     }

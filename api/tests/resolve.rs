@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
-    Bytes, Deployed, FileStore, InvalidSpec, Nats, Provider, ResolvedCluster, Spread, resolve,
-    rules::{Class, ClusterFacts},
+    Bytes, DeployedCluster, FileStore, InvalidSpec, Nats, Provider, ResolvedCluster, Spread, resolve,
+    rules::{ClusterFacts, ViolationClass},
 };
 use serde::de::DeserializeOwned;
 
@@ -32,11 +32,11 @@ fn volume(size: Bytes, class: Option<&str>) -> FileStore {
     FileStore::Volume { size, class: class.map(str::to_owned) }
 }
 
-fn deployed(file_store: FileStore) -> Deployed {
-    Deployed { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
+fn deployed(file_store: FileStore) -> DeployedCluster {
+    DeployedCluster { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
 }
 
-fn beside(deployed: Deployed) -> ClusterFacts {
+fn beside(deployed: DeployedCluster) -> ClusterFacts {
     ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
 }
 
@@ -129,7 +129,7 @@ fn a_cluster_keeps_the_spread_that_it_was_made_with() {
     let new = resolve(&nats("{}"), &ClusterFacts::default(), Spread::Hard).unwrap();
     assert_eq!(new.spread, Spread::Hard);
     for spread in [Spread::Hard, Spread::Soft] {
-        let old = beside(Deployed { spread, ..deployed(volume(Bytes::gibi(1), None)) });
+        let old = beside(DeployedCluster { spread, ..deployed(volume(Bytes::gibi(1), None)) });
         for offered in [Spread::Hard, Spread::Soft] {
             assert_eq!(resolve(&nats("{}"), &old, offered).unwrap().spread, spread);
         }
@@ -153,7 +153,7 @@ fn servers_restart_for_a_smaller_memory_store_only() {
         (gibi(1), None, "0", off),
         (off, off, "1Gi", off),
     ] {
-        let cluster_facts = beside(Deployed {
+        let cluster_facts = beside(DeployedCluster {
             memory_store: told,
             restarted_for_memory_store: restarted_for,
             ..deployed(volume(Bytes::gibi(1), None))
@@ -184,7 +184,7 @@ fn what_cannot_be_deployed_is_listed_whole() {
         ]
     );
     // An even size is a policy.
-    assert!(violations.iter().all(|violation| violation.class == Class::Invalid));
+    assert!(violations.iter().all(|violation| violation.class == ViolationClass::Invalid));
     let text = InvalidSpec(violations).to_string();
     assert!(text.starts_with("spec.cluster.size: Invalid value: 0: should be greater than or equal to 1; "), "{text}");
 }

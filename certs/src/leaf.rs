@@ -102,7 +102,7 @@ mod tests {
     use x509_parser::der_parser::parse_der;
 
     use super::*;
-    use crate::{Authority, Names};
+    use crate::{Authority, DnsNames};
 
     fn self_signed(algorithm: &'static SignatureAlgorithm) -> (String, KeyPair) {
         let key = KeyPair::generate_for(algorithm).unwrap();
@@ -141,7 +141,7 @@ mod tests {
     fn chains_keep_their_order() {
         let now = Timestamp::UNIX_EPOCH;
         let ca = Authority::generate(now).unwrap();
-        let names = Names { dns: vec!["a".into()], addresses: vec![] };
+        let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
         let (server, key) = self_signed(&rcgen::PKCS_ECDSA_P256_SHA256);
         let (server, key) = (server.as_str(), key.serialize_pem());
         let issuer = ca.certificate().to_pem();

@@ -21,12 +21,12 @@ pub enum Renewal {
     /// Not before this time.
     At(Timestamp),
     /// Now.
-    Due(Cause),
+    Due(RenewalCause),
 }
 
 /// Why a certificate is to be replaced now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum RenewalCause {
     /// Two thirds of its life are over.
     Age,
     /// It is over, which a slept or jumped clock explains.
@@ -40,11 +40,11 @@ impl Renewal {
     pub fn of(validity: Validity, now: Timestamp) -> Self {
         let at = renew_at(validity);
         if now < validity.not_before {
-            Self::Due(Cause::NotYetValid)
+            Self::Due(RenewalCause::NotYetValid)
         } else if validity.is_over(now) {
-            Self::Due(Cause::Expired)
+            Self::Due(RenewalCause::Expired)
         } else if now >= at {
-            Self::Due(Cause::Age)
+            Self::Due(RenewalCause::Age)
         } else {
             Self::At(at)
         }
@@ -83,14 +83,14 @@ mod tests {
     fn due_at_two_thirds() {
         let validity = Validity { not_before: at(300), not_after: at(600) };
         let cases = [
-            (i64::from(i32::MIN), Renewal::Due(Cause::NotYetValid)),
-            (299, Renewal::Due(Cause::NotYetValid)),
+            (i64::from(i32::MIN), Renewal::Due(RenewalCause::NotYetValid)),
+            (299, Renewal::Due(RenewalCause::NotYetValid)),
             (300, Renewal::At(at(500))),
             (499, Renewal::At(at(500))),
-            (500, Renewal::Due(Cause::Age)),
-            (600, Renewal::Due(Cause::Age)),
-            (601, Renewal::Due(Cause::Expired)),
-            (600 + 365 * 86_400, Renewal::Due(Cause::Expired)),
+            (500, Renewal::Due(RenewalCause::Age)),
+            (600, Renewal::Due(RenewalCause::Age)),
+            (601, Renewal::Due(RenewalCause::Expired)),
+            (600 + 365 * 86_400, Renewal::Due(RenewalCause::Expired)),
         ];
         for (now, expected) in cases {
             assert_eq!(Renewal::of(validity, at(now)), expected, "at {now}");

@@ -1,4 +1,4 @@
-//! The [`Store`] as the data of a Secret.
+//! The [`CaStore`] as the data of a Secret.
 //!
 //! | key | content |
 //! |---|---|
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, str};
 
 use jiff::Timestamp;
 
-use crate::{Announced, Authority, AuthorityError, Certificate, CertificateError, Retired, Store, TrustBundle};
+use crate::{Announced, Authority, AuthorityError, CaStore, Certificate, CertificateError, Retired, TrustBundle};
 
 /// The data of a Secret.
 pub type Data = BTreeMap<String, Vec<u8>>;
@@ -32,7 +32,7 @@ const RETIRED_UNTIL: &str = "retired.until";
 #[error("the stored CA is damaged: {fault}")]
 pub struct Corrupt {
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: SecretFault,
     /// The current CA, where the damage is elsewhere.
     pub current: Option<Announced>,
     /// Every certificate that can still be read: leaves signed under them may be in use.
@@ -41,7 +41,7 @@ pub struct Corrupt {
 
 /// What is wrong with stored content. Never quotes it.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum SecretFault {
     /// The current CA.
     #[error("tls.crt, tls.key: {0}")]
     Current(#[source] AuthorityError),
@@ -68,7 +68,7 @@ pub enum Fault {
 }
 
 /// Lays the store out as a Secret's data. Keys not in here are to be removed from the Secret.
-pub fn encode(store: &Store) -> Data {
+pub fn encode(store: &CaStore) -> Data {
     let mut data = Data::new();
     let mut put = |key: &str, text: String| data.insert(key.to_owned(), text.into_bytes());
     put(BUNDLE, store.bundle().to_pem());
@@ -90,7 +90,7 @@ pub fn encode(store: &Store) -> Data {
 }
 
 /// Reads a Secret's data: `None` when it is empty.
-pub fn decode(data: &Data) -> Result<Option<Store>, Box<Corrupt>> {
+pub fn decode(data: &Data) -> Result<Option<CaStore>, Box<Corrupt>> {
     let keys = CURRENT.iter().chain(&NEXT).chain([&BUNDLE, &RETIRED, &RETIRED_UNTIL]);
     if keys.clone().all(|key| text(data, key).is_empty()) {
         return Ok(None);
@@ -105,48 +105,48 @@ pub fn decode(data: &Data) -> Result<Option<Store>, Box<Corrupt>> {
 }
 
 /// Reads all parts; leaves the current CA in `intact` even where a later part is damaged.
-fn read(data: &Data, bundle: &TrustBundle, intact: &mut Option<Announced>) -> Result<Store, Fault> {
-    let mut current = announced(data, CURRENT, Fault::Current)?;
+fn read(data: &Data, bundle: &TrustBundle, intact: &mut Option<Announced>) -> Result<CaStore, SecretFault> {
+    let mut current = announced(data, CURRENT, SecretFault::Current)?;
     // A CA that the bundle beside it lacks was not published, whatever the time says.
     current.published_at = current.published_at.filter(|_| bundle.contains(current.authority.certificate()));
     *intact = Some(current.clone());
 
     let has_next = NEXT.iter().any(|key| !text(data, key).is_empty());
-    let next = has_next.then(|| announced(data, NEXT, Fault::Next)).transpose()?;
-    let store = Store { current, next, retired: retired(data)? };
-    let strict = TrustBundle::from_pem(text(data, BUNDLE)).map_err(|_| Fault::Bundle)?;
-    if strict == store.bundle() { Ok(store) } else { Err(Fault::Bundle) }
+    let next = has_next.then(|| announced(data, NEXT, SecretFault::Next)).transpose()?;
+    let store = CaStore { current, next, retired: retired(data)? };
+    let strict = TrustBundle::from_pem(text(data, BUNDLE)).map_err(|_| SecretFault::Bundle)?;
+    if strict == store.bundle() { Ok(store) } else { Err(SecretFault::Bundle) }
 }
 
 fn announced(
     data: &Data,
     [certificate, key, published_at]: [&'static str; 3],
-    fault: fn(AuthorityError) -> Fault,
-) -> Result<Announced, Fault> {
+    fault: fn(AuthorityError) -> SecretFault,
+) -> Result<Announced, SecretFault> {
     let authority = Authority::from_pem(text(data, certificate), text(data, key)).map_err(fault)?;
     let stamp = text(data, published_at);
     let published_at = if stamp.is_empty() { None } else { Some(time(stamp, published_at)?) };
     Ok(Announced { authority, published_at })
 }
 
-fn retired(data: &Data) -> Result<Vec<Retired>, Fault> {
+fn retired(data: &Data) -> Result<Vec<Retired>, SecretFault> {
     let certificates = match text(data, RETIRED) {
         [] => Vec::new(),
-        pem => Certificate::all_from_pem(pem).map_err(Fault::Retired)?,
+        pem => Certificate::all_from_pem(pem).map_err(SecretFault::Retired)?,
     };
     let lines = text(data, RETIRED_UNTIL).split(|byte| *byte == b'\n');
     let times = lines.filter(|line| !line.is_empty()).map(|line| time(line, RETIRED_UNTIL));
     let times = times.collect::<Result<Vec<_>, _>>()?;
     if times.len() != certificates.len() {
-        return Err(Fault::RetiredUntil { times: times.len(), certificates: certificates.len() });
+        return Err(SecretFault::RetiredUntil { times: times.len(), certificates: certificates.len() });
     }
     let all = certificates.into_iter().zip(times);
     Ok(all.map(|(certificate, until)| Retired { certificate, until }).collect())
 }
 
-fn time(stamp: &[u8], key: &'static str) -> Result<Timestamp, Fault> {
-    let stamp = str::from_utf8(stamp).map_err(|_| Fault::Time(key))?;
-    stamp.trim().parse().map_err(|_| Fault::Time(key))
+fn time(stamp: &[u8], key: &'static str) -> Result<Timestamp, SecretFault> {
+    let stamp = str::from_utf8(stamp).map_err(|_| SecretFault::Time(key))?;
+    stamp.trim().parse().map_err(|_| SecretFault::Time(key))
 }
 
 fn text<'a>(data: &'a Data, key: &str) -> &'a [u8] {
@@ -157,24 +157,24 @@ fn text<'a>(data: &'a Data, key: &str) -> &'a [u8] {
 mod tests {
     use super::*;
 
-    fn full(now: Timestamp) -> Store {
-        let mut store = Store::first(now).unwrap();
+    fn full(now: Timestamp) -> CaStore {
+        let mut store = CaStore::first(now).unwrap();
         for _ in 0..2 {
             let successor = Announced { published_at: Some(now), ..Announced::generate(now).unwrap() };
             store = store.succeeded_by(successor, now);
         }
-        Store { next: Some(Announced::generate(now).unwrap()), ..store }
+        CaStore { next: Some(Announced::generate(now).unwrap()), ..store }
     }
 
     #[test]
     fn round_trips() {
         let now: Timestamp = "2026-02-03T04:05:06.123456789Z".parse().unwrap();
-        for store in [Store::first(now).unwrap(), full(now)] {
+        for store in [CaStore::first(now).unwrap(), full(now)] {
             let data = encode(&store);
             assert_eq!(decode(&data).unwrap().unwrap(), store);
             assert_eq!(data["ca.crt"], store.bundle().to_pem().into_bytes());
         }
-        assert!(!encode(&Store::first(now).unwrap()).contains_key("next.key"));
+        assert!(!encode(&CaStore::first(now).unwrap()).contains_key("next.key"));
     }
 
     #[test]

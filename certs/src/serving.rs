@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    Cause, Leaf, Renewal, Store,
+    CaStore, Leaf, Renewal, RenewalCause,
     renewal::{MAX_CHECK_INTERVAL, next_check},
 };
 
@@ -18,16 +18,16 @@ pub enum Serve {
         check_in: Duration,
     },
     /// It has the current CA issue another and serves that.
-    Issue(Why),
+    Issue(LeafReason),
 }
 
 /// Why a replica needs another leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum LeafReason {
     /// It has none.
     First,
     /// The current CA signed it, but it is to be renewed.
-    Due(Cause),
+    Due(RenewalCause),
     /// Another CA signed it, and the current one has been published long enough to be trusted.
     NewAuthority,
     /// No CA in the bundle vouches for it any more.
@@ -40,9 +40,9 @@ impl Serve {
     /// A leaf that clients trust is given up only for one that they trust as well: right after a
     /// CA was replaced in need, its publication has not settled, and the leaf stays. With nothing
     /// to lose, the current CA signs at once.
-    pub fn decide(store: &Store, leaf: Option<&Leaf>, now: Timestamp) -> Self {
+    pub fn decide(store: &CaStore, leaf: Option<&Leaf>, now: Timestamp) -> Self {
         let Some(leaf) = leaf else {
-            return Self::Issue(Why::First);
+            return Self::Issue(LeafReason::First);
         };
         let keep = |at| Self::Keep { check_in: next_check(at, now) };
         let current = &store.current;
@@ -50,21 +50,23 @@ impl Serve {
             return match Renewal::of(leaf.validity(), now) {
                 Renewal::At(at) => keep(at),
                 // The CA itself begins later, by this clock: another leaf would be no younger.
-                Renewal::Due(Cause::NotYetValid) if now < current.authority.validity().not_before => {
+                Renewal::Due(RenewalCause::NotYetValid) if now < current.authority.validity().not_before => {
                     Self::Keep { check_in: MAX_CHECK_INTERVAL }
                 }
                 // It holds as long as its CA, and so would another leaf: it is the CA that is to go.
-                Renewal::Due(Cause::Age) if current.authority.validity().not_after <= leaf.validity().not_after => {
+                Renewal::Due(RenewalCause::Age)
+                    if current.authority.validity().not_after <= leaf.validity().not_after =>
+                {
                     keep(leaf.validity().not_after)
                 }
-                Renewal::Due(cause) => Self::Issue(Why::Due(cause)),
+                Renewal::Due(cause) => Self::Issue(LeafReason::Due(cause)),
             };
         }
         if store.bundle().verify(leaf, now).is_err() {
-            return Self::Issue(Why::Untrusted);
+            return Self::Issue(LeafReason::Untrusted);
         }
         match current.settles_at() {
-            Some(at) if at <= now => Self::Issue(Why::NewAuthority),
+            Some(at) if at <= now => Self::Issue(LeafReason::NewAuthority),
             Some(at) => keep(at.min(leaf.validity().not_after)),
             None => keep(leaf.validity().not_after),
         }
@@ -76,42 +78,42 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::{Announced, Names, authority::AUTHORITY_LIFETIME, validity::after};
+    use crate::{Announced, DnsNames, authority::AUTHORITY_LIFETIME, validity::after};
 
     #[test]
     fn gives_up_a_trusted_leaf_only_for_a_trusted_one() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
-        let names = Names { dns: vec!["a".into()], addresses: vec![] };
-        let first = Store::first(now).unwrap();
+        let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
+        let first = CaStore::first(now).unwrap();
         let leaf = first.current.authority.issue(&names, now).unwrap();
         let fresh = Announced::generate(now).unwrap();
         let published = Announced { published_at: Some(now), ..fresh.clone() };
         let replaced = first.clone().succeeded_by(fresh, now);
         let settling = first.clone().succeeded_by(published, now);
-        let emptied = Store { retired: Vec::new(), ..replaced.clone() };
-        let behind = Store::first(after(now, SignedDuration::from_hours(100))).unwrap();
+        let emptied = CaStore { retired: Vec::new(), ..replaced.clone() };
+        let behind = CaStore::first(after(now, SignedDuration::from_hours(100))).unwrap();
         // A CA in its last minutes, whose leaves are old from the start.
-        let ending = Store::first(after(now, SignedDuration::from_mins(4) - AUTHORITY_LIFETIME)).unwrap();
+        let ending = CaStore::first(after(now, SignedDuration::from_mins(4) - AUTHORITY_LIFETIME)).unwrap();
         let last = ending.current.authority.issue(&names, now).unwrap();
         let early = behind.current.authority.issue(&names, now).unwrap();
 
         let minutes = SignedDuration::from_mins;
         let day = 24 * 60;
         let cases = [
-            ("no leaf", &first, None, 0, Some(Why::First)),
-            ("no leaf, unpublished", &replaced, None, 0, Some(Why::First)),
+            ("no leaf", &first, None, 0, Some(LeafReason::First)),
+            ("no leaf, unpublished", &replaced, None, 0, Some(LeafReason::First)),
             ("young", &first, Some(&leaf), 4 * day, None),
-            ("two thirds", &first, Some(&leaf), 5 * day, Some(Why::Due(Cause::Age))),
-            ("slept", &first, Some(&leaf), 30 * day, Some(Why::Due(Cause::Expired))),
+            ("two thirds", &first, Some(&leaf), 5 * day, Some(LeafReason::Due(RenewalCause::Age))),
+            ("slept", &first, Some(&leaf), 30 * day, Some(LeafReason::Due(RenewalCause::Expired))),
             ("set back", &first, Some(&leaf), -5, None),
             ("set back further", &first, Some(&leaf), -15, None),
             ("unpublished", &replaced, Some(&leaf), 60, None),
-            ("unpublished, leaf over", &replaced, Some(&leaf), 8 * day, Some(Why::Untrusted)),
+            ("unpublished, leaf over", &replaced, Some(&leaf), 8 * day, Some(LeafReason::Untrusted)),
             ("settling", &settling, Some(&leaf), 0, None),
-            ("settled", &settling, Some(&leaf), 1, Some(Why::NewAuthority)),
-            ("old CA gone", &emptied, Some(&leaf), 0, Some(Why::Untrusted)),
+            ("settled", &settling, Some(&leaf), 1, Some(LeafReason::NewAuthority)),
+            ("old CA gone", &emptied, Some(&leaf), 0, Some(LeafReason::Untrusted)),
             ("ends with its CA", &ending, Some(&last), 0, None),
-            ("ended with its CA", &ending, Some(&last), 5, Some(Why::Due(Cause::Expired))),
+            ("ended with its CA", &ending, Some(&last), 5, Some(LeafReason::Due(RenewalCause::Expired))),
             ("this clock is behind", &behind, Some(&early), 0, None),
         ];
         for (case, store, leaf, minute, expected) in cases {

@@ -37,7 +37,7 @@ pub struct Retired {
 /// The CAs of an installation. [`secret`](crate::secret) lays them out in a Secret,
 /// [`rotation`](crate::rotation) leads them through their lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct CaStore {
     /// The CA that signs.
     pub current: Announced,
     /// The CA that will sign once its publication has settled.
@@ -63,7 +63,7 @@ impl Announced {
     }
 }
 
-impl Store {
+impl CaStore {
     /// The first CA of an installation.
     pub fn first(now: Timestamp) -> Result<Self, AuthorityError> {
         Ok(Self { current: Announced::generate(now)?, next: None, retired: Vec::new() })
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn retired_are_bounded_and_unique() {
         let now = Timestamp::UNIX_EPOCH;
-        let mut store = Store::first(now).unwrap();
+        let mut store = CaStore::first(now).unwrap();
         let first = store.current.authority.certificate().clone();
         store.retire([Retired { certificate: first.clone(), until: now }]);
         assert!(store.retired.is_empty(), "the current CA is not retired");

@@ -120,12 +120,12 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::{Authority, Names, authority::LEAF_LIFETIME, validity::after};
+    use crate::{Authority, DnsNames, authority::LEAF_LIFETIME, validity::after};
 
     #[test]
     fn two_cas_of_one_name_side_by_side() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
-        let names = Names { dns: vec!["a".into()], addresses: vec![] };
+        let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
         let [old, new, foreign] = [(); 3].map(|()| Authority::generate(now).unwrap());
         let bundle = |cas: &[&Authority]| -> TrustBundle { cas.iter().map(|ca| ca.certificate().clone()).collect() };
         for both in [bundle(&[&old, &new]), bundle(&[&new, &old, &new])] {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn like_the_apiserver() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
-        let names = Names { dns: vec!["a".into()], addresses: vec![] };
+        let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
         let ca = Authority::generate(now).unwrap();
         let leaf = ca.issue(&names, now).unwrap();
         let alone: TrustBundle = [leaf.certificate().clone()].into_iter().collect();

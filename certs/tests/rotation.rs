@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use nats_manager_certs::{
-    Names, Resolver, Step, Store,
+    CaStore, DnsNames, Resolver, RotationStep,
     authority::{AUTHORITY_LIFETIME, LEAF_LIFETIME},
     plan,
     renewal::renew_at,
@@ -58,7 +58,7 @@ fn a_damaged_or_emptied_secret_goes_unnoticed_by_clients() {
         }
         // The leader is the first to see it: a replica keeps its leaf over what it cannot read.
         let published = world.bundles.at(world.now).cloned().unwrap();
-        let Step::Write { store, .. } = plan(&data, &published, world.now).unwrap() else {
+        let RotationStep::Write { store, .. } = plan(&data, &published, world.now).unwrap() else {
             panic!("{damage}");
         };
         world.write(secret::encode(&store));
@@ -100,10 +100,10 @@ fn a_handshake_before_the_first_leaf_fails_cleanly() {
     let resolver = Arc::new(Resolver::new());
     assert_eq!(resolver.not_after(), None);
     let now = january();
-    let store = Store::first(now).unwrap();
+    let store = CaStore::first(now).unwrap();
     let error = tls::handshake(&resolver, &store.bundle(), SERVER, now).unwrap_err();
     assert!(error.contains("no server certificate chain resolved"), "{error}");
-    let names = Names { dns: vec![SERVER.into()], addresses: vec![] };
+    let names = DnsNames { dns: vec![SERVER.into()], addresses: vec![] };
     resolver.swap(store.current.authority.issue(&names, now).unwrap());
     assert_eq!(resolver.not_after(), Some(now + LEAF_LIFETIME));
     tls::handshake(&resolver, &store.bundle(), SERVER, now).unwrap();

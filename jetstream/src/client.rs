@@ -23,7 +23,7 @@ const NAMES_KEPT: usize = 10;
 
 /// Streams and consumers that exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inventory {
+pub struct AccountInventory {
     /// The number of streams.
     pub streams: usize,
     /// The first names, for messages.
@@ -69,7 +69,7 @@ pub enum ClientError {
     Timeout,
 }
 
-impl Inventory {
+impl AccountInventory {
     /// Returns whether no stream exists.
     pub fn is_empty(&self) -> bool {
         self.streams == 0
@@ -91,11 +91,11 @@ pub async fn stream_names(address: &ServerAddr) -> Result<BTreeSet<String>, Clie
 }
 
 /// Returns the inventory, as the meta leader has it.
-pub async fn inventory(address: &ServerAddr) -> Result<Inventory, ClientError> {
+pub async fn inventory(address: &ServerAddr) -> Result<AccountInventory, ClientError> {
     with_client(address, async |context| {
-        let inventory = Inventory::of(list(context).await?);
+        let inventory = AccountInventory::of(list(context).await?);
         let consumer = !inventory.is_empty() && has_consumer(context).await?;
-        Ok(Inventory { consumer, ..inventory })
+        Ok(AccountInventory { consumer, ..inventory })
     })
     .await
 }
@@ -175,12 +175,12 @@ mod tests {
 
     #[test]
     fn inventory_counts_all_streams_and_names_the_first() {
-        let names = |names: &[&str]| Inventory::of(names.iter().map(|name| (*name).to_owned()).collect());
-        let expected = Inventory { streams: 1, names: vec!["sap".to_owned()], ..Inventory::default() };
+        let names = |names: &[&str]| AccountInventory::of(names.iter().map(|name| (*name).to_owned()).collect());
+        let expected = AccountInventory { streams: 1, names: vec!["sap".to_owned()], ..AccountInventory::default() };
         assert_eq!(names(&["sap"]), expected);
         assert!(names(&["sap", "orders"]).customer_stream);
         assert!(names(&[]).is_empty() && !names(&[]).customer_stream);
-        let many = Inventory::of((0..15).map(|index| format!("s{index:02}")).collect());
+        let many = AccountInventory::of((0..15).map(|index| format!("s{index:02}")).collect());
         assert_eq!((many.streams, many.names.len(), many.names[0].as_str()), (15, NAMES_KEPT, "s00"));
     }
 

@@ -17,12 +17,12 @@ const SYSTEM_ACCOUNT: &str = "$SYS";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Token<'a> {
-    kind: Kind,
+    kind: TokenKind,
     text: &'a str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     Word,
     Quoted,
     Open,
@@ -71,7 +71,7 @@ pub fn is_equivalent_config(one: &[u8], other: &[u8]) -> bool {
 
 impl Token<'_> {
     fn is_bracket(self) -> bool {
-        matches!(self.kind, Kind::Open | Kind::Close)
+        matches!(self.kind, TokenKind::Open | TokenKind::Close)
     }
 
     fn is_text(self, text: &str) -> bool {
@@ -83,14 +83,14 @@ impl Token<'_> {
 fn system_account<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     let named = tokens.windows(2).find(|pair| pair[0].is_text("system_account"));
     let name = named.map_or(SYSTEM_ACCOUNT, |pair| pair[1].text);
-    let start = tokens.windows(2).position(|pair| pair[0].is_text(name) && pair[1].kind == Kind::Open)? + 2;
+    let start = tokens.windows(2).position(|pair| pair[0].is_text(name) && pair[1].kind == TokenKind::Open)? + 2;
     let block = tokens.get(start..)?;
     let mut depth = 1_usize;
     let end = block.iter().position(|token| {
         match token.kind {
-            Kind::Open => depth += 1,
-            Kind::Close => depth -= 1,
-            Kind::Word | Kind::Quoted => {}
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth -= 1,
+            TokenKind::Word | TokenKind::Quoted => {}
         }
         depth == 0
     })?;
@@ -100,7 +100,7 @@ fn system_account<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
 /// Returns the quoted value of a key.
 fn value(part: &[Token<'_>], key: &str) -> Option<String> {
     let pair = part.chunks_exact(2).find(|pair| pair[0].is_text(key))?;
-    (pair[1].kind == Kind::Quoted && !pair[1].text.is_empty()).then(|| pair[1].text.to_owned())
+    (pair[1].kind == TokenKind::Quoted && !pair[1].text.is_empty()).then(|| pair[1].text.to_owned())
 }
 
 fn tokens(content: &[u8]) -> Result<Vec<Token<'_>>, Unsupported> {
@@ -123,15 +123,15 @@ fn next<'a>(rest: &mut &'a str) -> Result<Option<Token<'a>>, Unsupported> {
             if quoted.contains('\\') {
                 return Err(Unsupported);
             }
-            (Kind::Quoted, quoted, after)
+            (TokenKind::Quoted, quoted, after)
         }
         bracket if is_bracket(bracket) => {
-            let kind = if ['{', '['].contains(&bracket) { Kind::Open } else { Kind::Close };
+            let kind = if ['{', '['].contains(&bracket) { TokenKind::Open } else { TokenKind::Close };
             (kind, &text[..1], &text[1..])
         }
         _ => {
             let end = text.find(|c| is_separator(c) || is_bracket(c)).unwrap_or(text.len());
-            (Kind::Word, &text[..end], &text[end..])
+            (TokenKind::Word, &text[..end], &text[end..])
         }
     };
     *rest = after;

@@ -14,6 +14,6 @@ mod credentials;
 mod poll;
 
 pub use admin::{Admin, AdminError, ConnectCause, RequestCause};
-pub use client::{ClientError, EVENTING_STREAM, Inventory, inventory, step_down, stream_names};
+pub use client::{AccountInventory, ClientError, EVENTING_STREAM, inventory, step_down, stream_names};
 pub use credentials::{Credentials, is_equivalent_config};
-pub use poll::{Limits, PollError, Poller, Target, config_digests};
+pub use poll::{MonitoringEndpoint, PollError, PollLimits, Poller, config_digests};

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, io, net::SocketAddr, time::Duration};
 
-use nats_manager_jetstream::{Limits, Poller, Target};
+use nats_manager_jetstream::{MonitoringEndpoint, PollLimits, Poller};
 use nats_manager_planner::Time;
 use peak_alloc::PeakAlloc;
 use tokio::{
@@ -98,13 +98,13 @@ async fn poll_of_long_answers_has_bounded_memory() {
 /// Returns the peak of a poll of two servers in bytes, and the length of an answer.
 async fn peak(consumers: usize) -> (usize, usize) {
     let servers = [server(consumers).await, server(consumers).await];
-    let target = |(index, (address, _)): (usize, &(SocketAddr, _))| Target {
+    let target = |(index, (address, _)): (usize, &(SocketAddr, _))| MonitoringEndpoint {
         name: format!("n-{index}"),
         address: *address,
         stopping: false,
     };
-    let targets: Vec<Target> = servers.iter().enumerate().map(target).collect();
-    let poller = Poller::with_limits(Limits { request: Duration::from_mins(1) });
+    let targets: Vec<MonitoringEndpoint> = servers.iter().enumerate().map(target).collect();
+    let poller = Poller::with_limits(PollLimits { request: Duration::from_mins(1) });
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();
     let snapshot = poller.poll(&targets, Time::default()).await;

@@ -12,7 +12,7 @@ use loopback::{
     Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, Silent, Truncated},
     JSZ, Server, VARZ, ok,
 };
-use nats_manager_jetstream::{Limits, Poller, Target, config_digests};
+use nats_manager_jetstream::{MonitoringEndpoint, PollLimits, Poller, config_digests};
 use nats_manager_planner::{
     Time, Version,
     snapshot::{Healthz, ServerSnapshot, Unreachable},
@@ -27,12 +27,12 @@ async fn poll(address: SocketAddr) -> Result<ServerSnapshot, String> {
     poll_within(LIMIT, target(address)).await
 }
 
-fn target(address: SocketAddr) -> Target {
-    Target { name: "n-0".to_owned(), address, stopping: false }
+fn target(address: SocketAddr) -> MonitoringEndpoint {
+    MonitoringEndpoint { name: "n-0".to_owned(), address, stopping: false }
 }
 
-async fn poll_within(limit: Duration, target: Target) -> Result<ServerSnapshot, String> {
-    let poller = Poller::with_limits(Limits { request: limit });
+async fn poll_within(limit: Duration, target: MonitoringEndpoint) -> Result<ServerSnapshot, String> {
+    let poller = Poller::with_limits(PollLimits { request: limit });
     let begun = Instant::now();
     let snapshot = poller.poll(&[target], Time::from_millis(7)).await;
     assert!(begun.elapsed() < limit + PATIENCE, "{:?}", begun.elapsed());
@@ -140,7 +140,7 @@ async fn healthz_is_reported_with_its_text() {
 
 #[tokio::test]
 async fn stopping_server_is_not_taken_for_one_whose_volume_is_full() {
-    let stopping = |address| Target { stopping: true, ..target(address) };
+    let stopping = |address| MonitoringEndpoint { stopping: true, ..target(address) };
     let disabled = ok(r#"{"server_id": "NA", "disabled": true, "total": 0}"#);
     let address = Server { jsz: disabled, ..Server::default() }.start().await;
     assert!(poll(address).await.unwrap().disabled);
@@ -157,9 +157,9 @@ async fn slow_servers_do_not_hold_up_the_others_answers() {
         let id = if index == 3 { "NB" } else { "NA" };
         let varz = ok(&VARZ.replace("n-0", &name).replace("NA", id));
         let address = Server { jsz, varz, ..Server::default() }.start().await;
-        targets.push(Target { name, address, stopping: false });
+        targets.push(MonitoringEndpoint { name, address, stopping: false });
     }
-    let poller = Poller::with_limits(Limits { request: LIMIT });
+    let poller = Poller::with_limits(PollLimits { request: LIMIT });
     let snapshot = poller.poll(&targets, Time::default()).await;
     let answered: Vec<&str> = snapshot.answers().map(|(name, _)| name).collect();
     assert_eq!((snapshot.servers.len(), answered), (4, vec!["n-1", "n-3"]));
@@ -195,7 +195,8 @@ async fn cause_that_quotes_the_answer_is_short() {
 #[tokio::test]
 async fn config_digest_is_that_of_varz() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let targets = [target(Server::default().start().await), Target { name: "n-1".to_owned(), ..target(closed) }];
+    let targets =
+        [target(Server::default().start().await), MonitoringEndpoint { name: "n-1".to_owned(), ..target(closed) }];
     let digests = config_digests(&targets).await;
     assert_eq!(digests["n-0"], Ok("sha256:1".to_owned()));
     assert!(digests["n-1"].is_err());

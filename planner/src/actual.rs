@@ -44,12 +44,12 @@ pub struct StatefulSetState {
     /// `status.updateRevision`.
     pub update_revision: Option<String>,
     /// `status.replicas`, `status.updatedReplicas`, `status.readyReplicas`.
-    pub counts: Counts,
+    pub counts: ReplicaCounts,
 }
 
 /// Pods as the StatefulSet controller counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ReplicaCounts {
     /// Pods that exist.
     pub present: u32,
     /// Pods at the update revision.
@@ -71,7 +71,7 @@ pub enum ConfigKey {
 
 /// Whether servers form a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ServerMode {
     /// Without a cluster block.
     Standalone,
     /// With a cluster block.
@@ -82,7 +82,7 @@ pub enum Kind {
 /// leader (measured).
 pub const SMALLEST_CLUSTER: u32 = 3;
 
-impl Kind {
+impl ServerMode {
     /// Returns the kind of a cluster with so many servers.
     pub const fn of(servers: u32) -> Self {
         if servers >= SMALLEST_CLUSTER { Self::Clustered } else { Self::Standalone }

@@ -9,18 +9,18 @@ use kube::{
 };
 use nats_manager_api::naming::FIELD_MANAGER;
 use nats_manager_certs::{
-    AuthorityError, Change, Step, Store, TrustBundle, plan,
+    AuthorityError, CaStore, RotationStep, StoreChange, TrustBundle, plan,
     secret::{Data, decode, encode},
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    CA_SECRET, Certificates, Settings,
-    configuration::{Published, labels},
+    CA_SECRET, Certificates, WebhookSettings,
+    configuration::{PublishedWebhook, labels},
     mounted::{LOOK_AT_FILES, MountedBundle},
-    pace::Pace,
     publish::{publish, published_bundle},
     watch::WebhookCaches,
+    write_throttle::WriteThrottle,
 };
 use crate::{
     error_message::summary,
@@ -32,13 +32,13 @@ const SERVICE_ACCOUNT: &str = "nats-manager";
 
 /// What the leader needs for it.
 #[derive(Clone)]
-pub(crate) struct Keeper {
+pub(crate) struct CaController {
     /// For the Secret and the configurations.
     pub client: Client,
     /// What is there.
     pub webhook_caches: Arc<WebhookCaches>,
     /// How the webhook is run.
-    pub settings: Settings,
+    pub settings: WebhookSettings,
     /// The manager's own namespace.
     pub own_namespace: String,
     /// Told what stands in the way, for as long as this replica never served a trusted certificate.
@@ -49,7 +49,7 @@ pub(crate) struct Keeper {
 
 /// The CA or the configurations could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
-enum KeepError {
+enum CaError {
     #[error("cannot make a CA: {0}")]
     Authority(#[from] AuthorityError),
     #[error("cannot write the Secret {CA_SECRET}: {}", summary(.0))]
@@ -65,14 +65,14 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Changes come in bursts.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
-impl Keeper {
+impl CaController {
     /// Keeps the CA and the configurations, for as long as it is polled: run it while leading.
     pub(crate) async fn run(self) {
         self.webhook_caches.filled().await;
         let mut changes = self.webhook_caches.subscribe();
         let mut mounted = MountedBundle::default();
         let mut retry = FIRST_RETRY;
-        let mut pace = Pace::new();
+        let mut write_throttle = WriteThrottle::new();
         let mut last_error = None;
         loop {
             let (pause, wrote) = match self.step(&mut mounted).await {
@@ -95,7 +95,7 @@ impl Keeper {
                 }
             };
             if wrote {
-                sleep(pace.after_a_write(Instant::now())).await;
+                sleep(write_throttle.after_a_write(Instant::now())).await;
             }
             tokio::select! {
                 () = sleep(pause) => {}
@@ -106,12 +106,12 @@ impl Keeper {
 
     /// One write at most of the Secret, then the publication; how long until the next look, and
     /// whether a configuration was written.
-    async fn step(&self, mounted: &mut MountedBundle) -> Result<(Duration, bool), KeepError> {
+    async fn step(&self, mounted: &mut MountedBundle) -> Result<(Duration, bool), CaError> {
         if let Certificates::Mounted(directory) = &self.settings.certificates {
             return Ok((LOOK_AT_FILES, self.publish_mounted(directory, mounted).await?));
         }
         let Some(live) = self.webhook_caches.ca.get() else {
-            self.create().await.map_err(KeepError::Secret)?;
+            self.create().await.map_err(CaError::Secret)?;
             return Ok((Duration::ZERO, false));
         };
         let data = data_of(&live);
@@ -122,17 +122,22 @@ impl Keeper {
             decode(&data).ok().flatten().map(|store| store.bundle()).unwrap_or_default()
         };
         match plan(&data, &published, Timestamp::now())? {
-            Step::Write { store, change } => {
-                self.write(&live, &store).await.map_err(KeepError::Secret)?;
+            RotationStep::Write { store, change } => {
+                self.write(&live, &store).await.map_err(CaError::Secret)?;
                 tracing::info!(%change, "the webhook's CA");
-                if !matches!(change, Change::ClockWentBack | Change::Published | Change::Unpublished | Change::Dropped)
-                {
+                if !matches!(
+                    change,
+                    StoreChange::ClockWentBack
+                        | StoreChange::Published
+                        | StoreChange::Unpublished
+                        | StoreChange::Dropped
+                ) {
                     self.metrics.certificate_renewed("ca");
                 }
                 self.observe(&store);
                 Ok((Duration::ZERO, self.publish(&store.bundle()).await?))
             }
-            Step::Wait { check_in } => {
+            RotationStep::Wait { check_in } => {
                 let Ok(Some(store)) = decode(&data) else { return Ok((check_in, false)) };
                 self.observe(&store);
                 Ok((check_in, self.publish(&store.bundle()).await?))
@@ -150,12 +155,12 @@ impl Keeper {
         }
     }
 
-    fn observe(&self, store: &Store) {
+    fn observe(&self, store: &CaStore) {
         self.metrics.set_certificate_expiry("ca", store.current.authority.validity().not_after.as_second());
     }
 
     /// With the resourceVersion that we read: of two writers one loses, and reads again.
-    async fn write(&self, live: &Secret, store: &Store) -> Result<(), kube::Error> {
+    async fn write(&self, live: &Secret, store: &CaStore) -> Result<(), kube::Error> {
         let data: BTreeMap<String, ByteString> =
             encode(store).into_iter().map(|(key, value)| (key, ByteString(value))).collect();
         let secret = Secret { data: Some(data), string_data: None, ..live.clone() };
@@ -179,32 +184,32 @@ impl Keeper {
         Api::namespaced(self.client.clone(), &self.own_namespace)
     }
 
-    async fn publish_mounted(&self, directory: &Path, mounted: &mut MountedBundle) -> Result<bool, KeepError> {
+    async fn publish_mounted(&self, directory: &Path, mounted: &mut MountedBundle) -> Result<bool, CaError> {
         if !self.settings.managed {
             return Ok(false);
         }
-        let bundle = mounted.look(directory, std::time::Instant::now()).map_err(KeepError::Mounted)?;
+        let bundle = mounted.look(directory, std::time::Instant::now()).map_err(CaError::Mounted)?;
         self.publish(&bundle).await
     }
 
     /// Nothing is published before the definition is there, which owns the configurations.
-    async fn publish(&self, bundle: &TrustBundle) -> Result<bool, KeepError> {
+    async fn publish(&self, bundle: &TrustBundle) -> Result<bool, CaError> {
         let Some(definition) = self.webhook_caches.definition.get().filter(|_| self.settings.managed) else {
             return Ok(false);
         };
-        let published = Published {
+        let published = PublishedWebhook {
             reached: self.settings.reached.clone(),
             bundle: bundle.to_pem(),
             definition_uid: definition.metadata.uid.clone().unwrap_or_default(),
             own_user: format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", self.own_namespace),
         };
-        publish(&self.client, &self.webhook_caches, &published).await.map_err(KeepError::Configuration)
+        publish(&self.client, &self.webhook_caches, &published).await.map_err(CaError::Configuration)
     }
 }
 
 const CONFLICT: u16 = 409;
 
-impl KeepError {
+impl CaError {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Secret(kube::Error::Api(status)) | Self::Configuration(kube::Error::Api(status))
             if status.code == CONFLICT)

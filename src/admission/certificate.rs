@@ -3,19 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_certs::{Leaf, Mounted, Outcome, Resolver, Serve, reload, secret::decode};
+use nats_manager_certs::{Leaf, LoadOutcome, MountedCertificate, Resolver, Serve, reload, secret::decode};
 
 use super::{
-    Certificates, Settings, authority::data_of, mounted::LOOK_AT_FILES, publish::published_bundle, watch::WebhookCaches,
+    Certificates, WebhookSettings, authority::data_of, mounted::LOOK_AT_FILES, publish::published_bundle,
+    watch::WebhookCaches,
 };
 use crate::telemetry::{Check, Metrics};
 
 /// Keeps the serving certificate of this replica.
-pub(crate) struct Certificate {
+pub(crate) struct ServingCertificate {
     /// What is there.
     pub webhook_caches: Arc<WebhookCaches>,
     /// How the webhook is run.
-    pub settings: Settings,
+    pub settings: WebhookSettings,
     /// Serves it.
     pub resolver: Arc<Resolver>,
     /// Passed once a certificate is served that the apiserver trusts.
@@ -27,7 +28,7 @@ pub(crate) struct Certificate {
 /// Clocks jump and machines sleep, so a look is never far away.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
-impl Certificate {
+impl ServingCertificate {
     /// Runs for as long as it is polled.
     pub(crate) async fn run(self) {
         self.webhook_caches.filled().await;
@@ -93,21 +94,21 @@ impl Certificate {
     fn mounted(
         &self,
         directory: &std::path::Path,
-        mounted: &mut Option<Mounted>,
+        mounted: &mut Option<MountedCertificate>,
         last_fault: &mut Option<String>,
     ) -> Duration {
         match reload(mounted.as_ref(), directory, Timestamp::now()) {
-            Outcome::Unchanged => *last_fault = None,
-            Outcome::Swapped(new) if !self.is_welcome(&new.leaf) => {
+            LoadOutcome::Unchanged => *last_fault = None,
+            LoadOutcome::Swapped(new) if !self.is_welcome(&new.leaf) => {
                 tracing::debug!("the mounted certificate waits until the webhook configurations trust it");
             }
-            Outcome::Swapped(new) => {
+            LoadOutcome::Swapped(new) => {
                 tracing::info!(directory = %directory.display(), "serving the mounted certificate");
                 self.serve(new.leaf.clone());
                 *mounted = Some(*new);
                 *last_fault = None;
             }
-            Outcome::KeptLastGood(error) => self.fault(error.to_string(), last_fault),
+            LoadOutcome::KeptLastGood(error) => self.fault(error.to_string(), last_fault),
         }
         LOOK_AT_FILES
     }

@@ -14,18 +14,18 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
 };
 use nats_manager_api::crd;
-use nats_manager_webhook::Webhook;
+use nats_manager_webhook::WebhookKind;
 
-use super::{Reached, SERVICE};
+use super::{SERVICE, WebhookAddress};
 
 /// The name of both configurations.
 pub const CONFIGURATION: &str = "nats-manager";
 
 /// What goes into the configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedWebhook {
     /// How the apiserver reaches the webhook.
-    pub reached: Reached,
+    pub reached: WebhookAddress,
     /// The certificates that the apiserver is to trust, PEM.
     pub bundle: String,
     /// The uid of the definition of NATS: the configurations go with it.
@@ -40,7 +40,7 @@ const TIMEOUT: i32 = 5;
 const DELETE_TIMEOUT: i32 = 2;
 const PORT: i32 = 443;
 
-impl Published {
+impl PublishedWebhook {
     /// Fills in what the schema cannot. Without it the schema's defaults and the validation still
     /// stand, so its failure is ignored.
     pub fn mutating(&self) -> MutatingWebhookConfiguration {
@@ -49,7 +49,7 @@ impl Published {
             webhooks: Some(vec![MutatingWebhook {
                 name: "default.nats.operator.kyma-project.io".to_owned(),
                 admission_review_versions: vec!["v1".to_owned()],
-                client_config: self.client_config(Webhook::Mutate),
+                client_config: self.client_config(WebhookKind::Mutate),
                 failure_policy: Some("Ignore".to_owned()),
                 match_conditions: Some(self.match_conditions()),
                 match_policy: Some("Equivalent".to_owned()),
@@ -69,7 +69,7 @@ impl Published {
         let validate = ValidatingWebhook {
             name: "validate.nats.operator.kyma-project.io".to_owned(),
             admission_review_versions: vec!["v1".to_owned()],
-            client_config: self.client_config(Webhook::Validate),
+            client_config: self.client_config(WebhookKind::Validate),
             failure_policy: Some("Fail".to_owned()),
             match_conditions: Some(self.match_conditions()),
             match_policy: Some("Equivalent".to_owned()),
@@ -81,7 +81,7 @@ impl Published {
         };
         let warn_delete = ValidatingWebhook {
             name: "warn-delete.nats.operator.kyma-project.io".to_owned(),
-            client_config: self.client_config(Webhook::Delete),
+            client_config: self.client_config(WebhookKind::Delete),
             failure_policy: Some("Ignore".to_owned()),
             match_conditions: Some(self.delete_conditions()),
             rules: Some(vec![rule(&["DELETE"])]),
@@ -111,10 +111,10 @@ impl Published {
         }
     }
 
-    fn client_config(&self, webhook: Webhook) -> WebhookClientConfig {
+    fn client_config(&self, webhook: WebhookKind) -> WebhookClientConfig {
         let path = webhook.path();
         let (service, url) = match &self.reached {
-            Reached::Service { namespace } => {
+            WebhookAddress::Service { namespace } => {
                 let service = ServiceReference {
                     name: SERVICE.to_owned(),
                     namespace: namespace.clone(),
@@ -123,7 +123,7 @@ impl Published {
                 };
                 (Some(service), None)
             }
-            Reached::Url { base, .. } => (None, Some(format!("{base}{path}"))),
+            WebhookAddress::Url { base, .. } => (None, Some(format!("{base}{path}"))),
         };
         WebhookClientConfig { ca_bundle: Some(ByteString(self.bundle.clone().into_bytes())), service, url }
     }

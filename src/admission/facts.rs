@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nats_manager_api::{NamespacedName, rules::ClusterFacts};
-use nats_manager_webhook::Facts;
+use nats_manager_webhook::FactSource;
 
 use super::watch::WebhookCaches;
 use crate::{
@@ -22,7 +22,7 @@ pub(crate) struct CachedFacts {
     pub webhook_caches: Arc<WebhookCaches>,
 }
 
-impl Facts for CachedFacts {
+impl FactSource for CachedFacts {
     fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
         let mut cluster_facts = observe::cached_cluster_facts(&self.caches);
         if *id != self.scope.allowed {

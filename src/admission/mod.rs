@@ -17,14 +17,14 @@ pub(crate) mod certificate;
 pub mod configuration;
 pub(crate) mod facts;
 mod mounted;
-mod pace;
 mod publish;
 pub(crate) mod serve;
 pub(crate) mod watch;
+mod write_throttle;
 
 use std::{net::IpAddr, path::PathBuf};
 
-use nats_manager_certs::Names;
+use nats_manager_certs::DnsNames;
 
 use crate::telemetry::BindAddress;
 
@@ -35,11 +35,11 @@ pub const CA_SECRET: &str = "nats-manager-webhook-ca";
 
 /// How the webhook is run.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WebhookSettings {
     /// Where it listens; off turns the webhook off.
     pub bind: BindAddress,
     /// How the apiserver reaches it.
-    pub reached: Reached,
+    pub reached: WebhookAddress,
     /// Who owns the webhook configurations.
     pub managed: bool,
     /// Where the serving certificate comes from.
@@ -48,7 +48,7 @@ pub struct Settings {
 
 /// How the apiserver reaches the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum WebhookAddress {
     /// Through the Service in the manager's own namespace.
     Service {
         /// That namespace.
@@ -72,17 +72,17 @@ pub enum Certificates {
     Mounted(PathBuf),
 }
 
-impl Reached {
+impl WebhookAddress {
     /// What a serving certificate must be valid for.
-    pub fn names(&self) -> Names {
+    pub fn names(&self) -> DnsNames {
         match self {
             Self::Service { namespace } => {
                 let host = format!("{SERVICE}.{namespace}.svc");
-                Names { dns: vec![format!("{host}.cluster.local"), host], addresses: Vec::new() }
+                DnsNames { dns: vec![format!("{host}.cluster.local"), host], addresses: Vec::new() }
             }
             Self::Url { host, .. } => match host.parse::<IpAddr>() {
-                Ok(address) => Names { dns: Vec::new(), addresses: vec![address] },
-                Err(_) => Names { dns: vec![host.clone()], addresses: Vec::new() },
+                Ok(address) => DnsNames { dns: Vec::new(), addresses: vec![address] },
+                Err(_) => DnsNames { dns: vec![host.clone()], addresses: Vec::new() },
             },
         }
     }

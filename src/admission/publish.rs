@@ -14,7 +14,7 @@ use nats_manager_certs::TrustBundle;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    configuration::{CONFIGURATION, Published},
+    configuration::{CONFIGURATION, PublishedWebhook},
     watch::WebhookCaches,
 };
 use crate::watch::CachedObject;
@@ -23,7 +23,7 @@ use crate::watch::CachedObject;
 pub(super) async fn publish(
     client: &Client,
     webhook_caches: &WebhookCaches,
-    published: &Published,
+    published: &PublishedWebhook,
 ) -> Result<bool, kube::Error> {
     let api = Api::all(client.clone());
     let mutating =

@@ -5,33 +5,35 @@ use std::{io, sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use kube::Client;
 use nats_manager_certs::Resolver;
-use nats_manager_webhook::{Limits, Observer, Options, ServeError, router, serve};
+use nats_manager_webhook::{Observer, RequestTimeouts, ServeError, ServerOptions, router, serve};
 use tokio::net::TcpListener;
 
-use super::{Settings, authority::Keeper, certificate::Certificate, facts::CachedFacts, watch::watch_all};
+use super::{
+    WebhookSettings, authority::CaController, certificate::ServingCertificate, facts::CachedFacts, watch::watch_all,
+};
 use crate::{
     telemetry::{Metrics, Readiness},
     watch::{Caches, Scope, WatchTasks},
 };
 
 /// The webhook of this replica, listening but not yet answering.
-pub(crate) struct Webhook {
+pub(crate) struct WebhookServer {
     listener: TcpListener,
     facts: CachedFacts,
-    certificate: Certificate,
+    certificate: ServingCertificate,
     watch_tasks: WatchTasks,
-    keeper: Keeper,
+    keeper: CaController,
     metrics: Metrics,
 }
 
 /// The futures of the webhook; join them all.
-pub(crate) struct Parts {
+pub(crate) struct WebhookTasks {
     /// Caches and the serving certificate: never ends.
     pub supply: BoxFuture<'static, ()>,
     /// The server: ends after the drain that follows `stop`.
     pub server: BoxFuture<'static, Result<(), ServeError>>,
     /// What the leader does for all replicas: never ends.
-    pub keeper: Keeper,
+    pub keeper: CaController,
 }
 
 /// The webhook cannot listen.
@@ -45,13 +47,13 @@ pub struct ListenError {
 /// Until the endpoints of the Service no longer name this pod, everywhere.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
-impl Webhook {
+impl WebhookServer {
     /// Listens, and prepares the watches; none where the webhook is turned off.
     pub(crate) async fn bind(
         client: &Client,
         scope: &Scope,
         caches: &Arc<Caches>,
-        settings: Settings,
+        settings: WebhookSettings,
         metrics: &Metrics,
         readiness: &Readiness,
     ) -> Result<Option<Self>, ListenError> {
@@ -59,14 +61,14 @@ impl Webhook {
         let Some(listener) = settings.bind.listen().await.map_err(failed)? else { return Ok(None) };
         let own_namespace = &scope.own_namespace;
         let (webhook_caches, watch_tasks) = watch_all(client, own_namespace, &settings, metrics, readiness);
-        let certificate = Certificate {
+        let certificate = ServingCertificate {
             webhook_caches: webhook_caches.clone(),
             settings: settings.clone(),
             resolver: Arc::new(Resolver::new()),
             trusted: readiness.check("webhook-certificate", "waiting for the serving certificate"),
             metrics: metrics.clone(),
         };
-        let keeper = Keeper {
+        let keeper = CaController {
             client: client.clone(),
             webhook_caches: webhook_caches.clone(),
             settings,
@@ -79,16 +81,16 @@ impl Webhook {
     }
 
     /// Serves until `stop`, and drains then.
-    pub(crate) fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> Parts {
+    pub(crate) fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> WebhookTasks {
         let Self { listener, facts, certificate, watch_tasks, keeper, metrics } = self;
         let resolver = certificate.resolver.clone();
         let observer: Arc<dyn Observer> = Arc::new(metrics);
-        let router = router(Arc::new(facts), observer.clone(), Limits::default());
-        let options = Options { lame_duck: LAME_DUCK, ..Options::default() };
+        let router = router(Arc::new(facts), observer.clone(), RequestTimeouts::default());
+        let options = ServerOptions { lame_duck: LAME_DUCK, ..ServerOptions::default() };
         let supply = async {
             tokio::join!(watch_tasks, certificate.run());
         };
-        Parts {
+        WebhookTasks {
             supply: supply.boxed(),
             server: serve(listener, resolver, router, observer, options, stop).boxed(),
             keeper,

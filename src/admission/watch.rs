@@ -22,7 +22,7 @@ use kube::{
 use nats_manager_api::{crd, rules::StorageClasses};
 use tokio::sync::broadcast;
 
-use super::{CA_SECRET, Certificates, Settings, configuration::CONFIGURATION};
+use super::{CA_SECRET, Certificates, WebhookSettings, configuration::CONFIGURATION};
 use crate::{
     telemetry::{Metrics, Readiness},
     watch::{CachedObject, Trigger, WatchGroup, WatchTask, WatchTasks, by_name, events, without_managed_fields},
@@ -51,7 +51,7 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 pub(crate) fn watch_all(
     client: &Client,
     own_namespace: &str,
-    settings: &Settings,
+    settings: &WebhookSettings,
     metrics: &Metrics,
     readiness: &Readiness,
 ) -> (Arc<WebhookCaches>, WatchTasks) {

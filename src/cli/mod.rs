@@ -50,7 +50,7 @@ Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or en
 pub struct Cli {
     /// Flags of the manager itself; at their defaults with a subcommand.
     #[command(flatten)]
-    pub options: Options,
+    pub options: RunOptions,
     /// An offline command; `None` runs the manager.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -58,7 +58,7 @@ pub struct Cli {
 
 /// How the manager runs.
 #[derive(Debug, Clone, Args)]
-pub struct Options {
+pub struct RunOptions {
     /// Where /metrics is served: `:8080` is all interfaces, `0` turns it off
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     pub metrics_bind_address: BindAddress,

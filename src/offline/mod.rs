@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use render::{Rendered, render};
-pub use report::{Finding, Report, Severity};
+pub use report::{Finding, Severity, ValidationReport};
 pub use validate::validate;
 
 /// The most that is read, in bytes.

@@ -7,10 +7,10 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
-use super::report::{Finding, Report, Severity};
+use super::report::{Finding, Severity, ValidationReport};
 
 /// Findings and summary, on stdout: they are what was asked for.
-pub(super) fn report(report: &Report) -> io::Result<()> {
+pub(super) fn report(report: &ValidationReport) -> io::Result<()> {
     let mut output = anstream::stdout().lock();
     for finding in &report.findings {
         line(&mut output, finding)?;
@@ -20,7 +20,7 @@ pub(super) fn report(report: &Report) -> io::Result<()> {
 }
 
 /// Findings on stderr: something else was asked for.
-pub(super) fn findings_aside(report: &Report) {
+pub(super) fn findings_aside(report: &ValidationReport) {
     let mut output = anstream::stderr().lock();
     for finding in &report.findings {
         // Without a stderr there is nobody to tell.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     DEFAULT_NAMESPACE,
-    report::{Finding, Report, Severity},
+    report::{Finding, Severity, ValidationReport},
     resource,
 };
 use crate::{
@@ -26,13 +26,13 @@ pub struct Rendered {
     /// The objects of every resource that can be deployed.
     pub yaml: String,
     /// What was found. With an error the YAML is not all there is.
-    pub report: Report,
+    pub report: ValidationReport,
 }
 
 /// The objects of every NATS resource in some YAML. The same input gives the same output, and
 /// nothing in it is secret.
 pub fn render(input: &str, images: &Images) -> Rendered {
-    let resource::Input { resources, report } = resource::read(input);
+    let resource::ReadResources { resources, report } = resource::read(input);
     let mut rendered = Rendered { yaml: String::new(), report };
     for (subject, mut nats) in resources {
         nats.metadata.namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());

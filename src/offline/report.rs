@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What was found in some input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ValidationReport {
     /// In the order of the input.
     pub findings: Vec<Finding>,
     /// How many NATS resources were looked at.
@@ -33,7 +33,7 @@ pub enum Severity {
     Note,
 }
 
-impl Report {
+impl ValidationReport {
     /// Whether anything would be refused.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0

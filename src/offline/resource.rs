@@ -10,25 +10,25 @@ use serde_json::{Map, Value, json};
 
 use super::{
     documents::{self, Document},
-    report::{Finding, Report, Severity},
-    schema::{self, Misfits},
+    report::{Finding, Severity, ValidationReport},
+    schema::{self, SchemaErrors},
 };
 
 /// The resources of some input, and what hindered reading others.
-pub(super) struct Input {
+pub(super) struct ReadResources {
     /// Each with the subject of its findings.
     pub(super) resources: Vec<(Option<String>, Nats)>,
-    pub(super) report: Report,
+    pub(super) report: ValidationReport,
 }
 
 /// Reads all NATS resources, those in lists too.
-pub(super) fn read(input: &str) -> Input {
+pub(super) fn read(input: &str) -> ReadResources {
     let documents = documents::read(input);
     let several = documents.len() > 1;
-    let mut reader = Reader {
+    let mut reader = ResourceReader {
         spec_schema: spec_schema(),
         several,
-        input: Input { resources: Vec::new(), report: Report::default() },
+        input: ReadResources { resources: Vec::new(), report: ValidationReport::default() },
     };
     for Document { number, content } in documents {
         let place = format!("document {number}");
@@ -45,13 +45,13 @@ pub(super) fn read(input: &str) -> Input {
     input
 }
 
-struct Reader {
+struct ResourceReader {
     spec_schema: JSONSchemaProps,
     several: bool,
-    input: Input,
+    input: ReadResources,
 }
 
-impl Reader {
+impl ResourceReader {
     fn object(&mut self, place: &str, object: Value) {
         let Value::Object(mut fields) = object else {
             return self.find(Severity::Error, place, None, "is no Kubernetes object".to_owned());
@@ -95,7 +95,7 @@ impl Reader {
         }
         let metadata = self.metadata(place, name.as_deref(), metadata);
         let mut spec = fields.remove("spec").filter(|spec| !spec.is_null()).unwrap_or_else(|| json!({}));
-        let mut misfits = Misfits::default();
+        let mut misfits = SchemaErrors::default();
         schema::check(&mut spec, &self.spec_schema, "spec", &mut misfits);
         // What the cluster says of it is no input.
         for key in ["apiVersion", "kind", "status"] {

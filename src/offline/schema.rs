@@ -14,7 +14,7 @@ const LONGEST_VALUE: usize = 64;
 
 /// What does not fit.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Misfits {
+pub(super) struct SchemaErrors {
     /// Values of another type, each with its field path: they would be refused.
     pub(super) types: Vec<String>,
     /// The paths of fields that nobody knows: they would be dropped.
@@ -23,7 +23,7 @@ pub(super) struct Misfits {
 
 /// Checks `value`, which stands at `path`. Nulls and unknown fields are taken out, as the apiserver
 /// does before it stores the rest.
-pub(super) fn check(value: &mut Value, schema: &JSONSchemaProps, path: &str, misfits: &mut Misfits) {
+pub(super) fn check(value: &mut Value, schema: &JSONSchemaProps, path: &str, misfits: &mut SchemaErrors) {
     if !is_of_type(value, schema) {
         let wanted = if is_int_or_string(schema) { "integer or string" } else { type_of(schema) };
         let text = value.to_string();
@@ -43,7 +43,7 @@ pub(super) fn check(value: &mut Value, schema: &JSONSchemaProps, path: &str, mis
     }
 }
 
-fn check_fields(fields: &mut Map<String, Value>, schema: &JSONSchemaProps, path: &str, misfits: &mut Misfits) {
+fn check_fields(fields: &mut Map<String, Value>, schema: &JSONSchemaProps, path: &str, misfits: &mut SchemaErrors) {
     let none = BTreeMap::new();
     let known = schema.properties.as_ref().unwrap_or(&none);
     let entries = match &schema.additional_properties {

@@ -14,7 +14,7 @@ const SAMPLES: [(&str, &str); 6] = [
 
 const HEAD: &str = "apiVersion: operator.kyma-project.io/v1alpha1\nkind: NATS\nmetadata: {name: eventing-nats}\n";
 
-fn check(input: &str) -> Report {
+fn check(input: &str) -> ValidationReport {
     validate(input, &NamespacedName::new(DEFAULT_NAMESPACE, DEFAULT_NAME))
 }
 

@@ -3,14 +3,14 @@
 use nats_manager_api::{NamespacedName, Nats, rules};
 
 use super::{
-    report::{Finding, Report, Severity},
+    report::{Finding, Severity, ValidationReport},
     resource,
 };
 
 /// Checks every NATS resource in some YAML; what depends on the cluster is left out. `served` is
 /// the one resource that an installation serves, by default.
-pub fn validate(input: &str, served: &NamespacedName) -> Report {
-    let resource::Input { resources, mut report } = resource::read(input);
+pub fn validate(input: &str, served: &NamespacedName) -> ValidationReport {
+    let resource::ReadResources { resources, mut report } = resource::read(input);
     for (subject, nats) in resources {
         let mut find = |severity, message| {
             report.findings.push(Finding { severity, subject: subject.clone(), message });

@@ -18,13 +18,13 @@ use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use self::lead::lead;
-use crate::admission::serve::{ListenError, Webhook};
-use crate::admission::{self, Certificates, Reached};
-use crate::cli::{Options, WebhookOptions};
+use crate::admission::serve::{ListenError, WebhookServer};
+use crate::admission::{self, Certificates, WebhookAddress};
+use crate::cli::{RunOptions, WebhookOptions};
 use crate::controller::Controller;
 use crate::leadership::{Election, Lost};
 use crate::settings::Settings;
-use crate::telemetry::{self, Metrics, Readiness, ServerError, Servers};
+use crate::telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers};
 use crate::watch::{Scope, watch_all};
 
 /// Why the manager ended although nobody told it to.
@@ -57,13 +57,15 @@ pub enum RunError {
 ///
 /// # Errors
 /// When a part cannot start or cannot go on.
-pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let readiness = Readiness::new();
     let running = readiness.check("running", "starting");
-    let servers =
-        Servers::bind((&options.metrics_bind_address, &metrics), (&options.health_probe_bind_address, &readiness))
-            .await?;
+    let servers = TelemetryServers::bind(
+        (&options.metrics_bind_address, &metrics),
+        (&options.health_probe_bind_address, &readiness),
+    )
+    .await?;
     let client = telemetry::client(Config::infer().await?, &metrics)?;
     let scope = Scope {
         allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
@@ -71,7 +73,7 @@ pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Out
     };
     let (caches, watch_tasks) = watch_all(&client, &scope, &metrics, &readiness);
     let webhook = webhook_settings(options.webhook, &settings);
-    let webhook = Webhook::bind(&client, &scope, &caches, webhook, &metrics, &readiness).await?;
+    let webhook = WebhookServer::bind(&client, &scope, &caches, webhook, &metrics, &readiness).await?;
     info!(version = env!("CARGO_PKG_VERSION"), "started");
     running.pass();
 
@@ -118,11 +120,11 @@ pub async fn run(options: Options, settings: Settings, shutdown: impl Future<Out
     }
 }
 
-type Parts = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, BoxFuture<'static, ()>);
+type Tasks = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, BoxFuture<'static, ()>);
 
 /// The parts of the webhook: what supplies it, its server, and what the leader does for it. Where
 /// it is turned off, parts that do nothing.
-fn parts(webhook: Option<Webhook>, stopping: &watch::Receiver<bool>) -> Parts {
+fn parts(webhook: Option<WebhookServer>, stopping: &watch::Receiver<bool>) -> Tasks {
     let mut stopping = stopping.clone();
     let stop = async move {
         // Without a sender there is nobody left to serve for.
@@ -137,12 +139,12 @@ fn parts(webhook: Option<Webhook>, stopping: &watch::Receiver<bool>) -> Parts {
     }
 }
 
-fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::Settings {
-    admission::Settings {
+fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::WebhookSettings {
+    admission::WebhookSettings {
         bind: options.webhook_bind_address,
         reached: match options.webhook_url {
-            Some(url) => Reached::Url { base: url.base, host: url.host },
-            None => Reached::Service { namespace: settings.pod_namespace.clone() },
+            Some(url) => WebhookAddress::Url { base: url.base, host: url.host },
+            None => WebhookAddress::Service { namespace: settings.pod_namespace.clone() },
         },
         managed: options.manage_webhook_configuration,
         certificates: options.webhook_cert_dir.map_or(Certificates::Own, Certificates::Mounted),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nats_manager_webhook::{Observer, Rejection, Verdict, Webhook};
+use nats_manager_webhook::{Observer, Rejection, ReviewOutcome, WebhookKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -54,7 +54,7 @@ impl AdmissionMetrics {
             failures: Counter::default(),
         };
         for (webhook, verdict) in
-            Webhook::ALL.into_iter().flat_map(|webhook| Verdict::ALL.map(|verdict| (webhook, verdict)))
+            WebhookKind::ALL.into_iter().flat_map(|webhook| ReviewOutcome::ALL.map(|verdict| (webhook, verdict)))
         {
             drop(metrics.reviews.get_or_create(&ReviewLabels::of(webhook, verdict)));
         }
@@ -101,13 +101,13 @@ impl AdmissionMetrics {
 }
 
 impl ReviewLabels {
-    fn of(webhook: Webhook, verdict: Verdict) -> Self {
+    fn of(webhook: WebhookKind, verdict: ReviewOutcome) -> Self {
         Self { webhook: webhook.as_str(), verdict: verdict.as_str() }
     }
 }
 
 impl Observer for Metrics {
-    fn reviewed(&self, webhook: Webhook, verdict: Verdict, took: Duration) {
+    fn reviewed(&self, webhook: WebhookKind, verdict: ReviewOutcome, took: Duration) {
         let metrics = self.admission();
         metrics.reviews.get_or_create(&ReviewLabels::of(webhook, verdict)).inc();
         metrics.review_duration.observe(took.as_secs_f64());

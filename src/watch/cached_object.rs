@@ -6,10 +6,10 @@ use kube::{Resource, ResourceExt};
 
 /// The last known state of one object with a fixed name.
 #[derive(Debug)]
-pub struct CachedObject<K>(Mutex<Slot<K>>);
+pub struct CachedObject<K>(Mutex<Entry<K>>);
 
 #[derive(Debug)]
-struct Slot<K> {
+struct Entry<K> {
     object: Option<Arc<K>>,
     /// The object is an answer to a write of ours that the watch has not caught up with. Until it
     /// has, older news is ignored, or the next reconcile would write the same again.
@@ -18,7 +18,7 @@ struct Slot<K> {
 
 impl<K> Default for CachedObject<K> {
     fn default() -> Self {
-        Self(Mutex::new(Slot { object: None, ahead: false }))
+        Self(Mutex::new(Entry { object: None, ahead: false }))
     }
 }
 
@@ -34,7 +34,7 @@ impl<K: Resource> CachedObject<K> {
         if slot.ahead && slot.object.as_ref().is_some_and(|written| is_older(&object, written)) {
             return;
         }
-        *slot = Slot { object: Some(Arc::new(object)), ahead: false };
+        *slot = Entry { object: Some(Arc::new(object)), ahead: false };
     }
 
     /// The watch reports the deletion of this object. One that was created since under its name stays.
@@ -43,23 +43,23 @@ impl<K: Resource> CachedObject<K> {
         if slot.ahead && slot.object.as_ref().is_some_and(|written| written.uid() != object.uid()) {
             return;
         }
-        *slot = Slot { object: None, ahead: false };
+        *slot = Entry { object: None, ahead: false };
     }
 
     /// The watch shows that there is none.
     pub fn gone(&self) {
-        *self.slot() = Slot { object: None, ahead: false };
+        *self.slot() = Entry { object: None, ahead: false };
     }
 
     /// The apiserver answered a write of ours with this object.
     pub fn written(&self, object: K) {
         let mut slot = self.slot();
         if slot.object.as_ref().is_none_or(|known| !is_older(&object, known)) {
-            *slot = Slot { object: Some(Arc::new(object)), ahead: true };
+            *slot = Entry { object: Some(Arc::new(object)), ahead: true };
         }
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot<K>> {
+    fn slot(&self) -> MutexGuard<'_, Entry<K>> {
         // A slot is replaced whole, so it is sound even after a panic elsewhere.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, http::Request};
-use nats_manager_webhook::{LARGEST_BODY, Limits, Webhook, router};
+use nats_manager_webhook::{LARGEST_BODY, RequestTimeouts, WebhookKind, router};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
 use tower::ServiceExt;
@@ -26,7 +26,7 @@ fn main() {
 }
 
 async fn measure() {
-    let router = router(Arc::new(Cluster::default()), Counts::new(), Limits::default());
+    let router = router(Arc::new(Cluster::default()), Counts::new(), RequestTimeouts::default());
     let full = full_spec(50, 100);
     let changed = with(&full, "/logging/debug", json!(true));
     let mut slowest = Duration::ZERO;
@@ -35,15 +35,16 @@ async fn measure() {
         ("full, create", create(&full)),
         ("full, update", update(&full, &changed)),
     ] {
-        for webhook in [Webhook::Mutate, Webhook::Validate] {
+        for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
             let p99 = repeat(&router, what, webhook, review.to_string().into(), 20_000).await;
             slowest = slowest.max(p99);
         }
     }
     let largest = update(&full_spec(1000, 220), &full_spec(1000, 219));
-    repeat(&router, "largest that keeps the rules, update", Webhook::Validate, largest.to_string().into(), 200).await;
-    repeat(&router, "8 MiB of braces", Webhook::Validate, braces(LARGEST_BODY), 20).await;
-    repeat(&router, "64 KiB of braces", Webhook::Validate, braces(64 << 10), 1000).await;
+    repeat(&router, "largest that keeps the rules, update", WebhookKind::Validate, largest.to_string().into(), 200)
+        .await;
+    repeat(&router, "8 MiB of braces", WebhookKind::Validate, braces(LARGEST_BODY), 20).await;
+    repeat(&router, "64 KiB of braces", WebhookKind::Validate, braces(64 << 10), 1000).await;
     beside_large_ones(&router, create(&full).to_string().into()).await;
     assert!(slowest < MOST, "p99 of {slowest:?} is not below {MOST:?}");
 }
@@ -55,15 +56,15 @@ async fn beside_large_ones(router: &Router, small: Vec<u8>) {
         let router = router.clone();
         async move {
             loop {
-                ask(&router, Webhook::Validate, large.clone()).await;
+                ask(&router, WebhookKind::Validate, large.clone()).await;
             }
         }
     });
-    repeat(router, "full, create, beside 8 MiB ones", Webhook::Validate, small, 2000).await;
+    repeat(router, "full, create, beside 8 MiB ones", WebhookKind::Validate, small, 2000).await;
     background.abort();
 }
 
-async fn repeat(router: &Router, what: &str, webhook: Webhook, body: Vec<u8>, times: usize) -> Duration {
+async fn repeat(router: &Router, what: &str, webhook: WebhookKind, body: Vec<u8>, times: usize) -> Duration {
     let mut took = Vec::with_capacity(times);
     for _ in 0..times {
         let body = body.clone();
@@ -85,7 +86,7 @@ async fn repeat(router: &Router, what: &str, webhook: Webhook, body: Vec<u8>, ti
     at(99)
 }
 
-async fn ask(router: &Router, webhook: Webhook, body: Vec<u8>) {
+async fn ask(router: &Router, webhook: WebhookKind, body: Vec<u8>) {
     let request = Request::post(webhook.path()).header("content-type", "application/json").body(Body::from(body));
     let response = router.clone().oneshot(request.unwrap()).await.unwrap();
     assert!(response.status().as_u16() < 500);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     envelope::{API_VERSION, KIND},
-    observer::Verdict,
+    observer::ReviewOutcome,
     text::limited,
 };
 
@@ -18,7 +18,7 @@ const MOST_WARNING_BYTES: usize = 4096;
 
 /// What comes of a request.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum AdmissionResult {
     Allowed(Vec<String>),
     Patched(Patch),
     Refused(Box<Status>),
@@ -30,12 +30,12 @@ pub(crate) enum Outcome {
 struct Review<'a> {
     api_version: &'a str,
     kind: &'a str,
-    response: Response<'a>,
+    response: AdmissionResponse<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct AdmissionResponse<'a> {
     uid: &'a str,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,24 +48,24 @@ struct Response<'a> {
     warnings: Vec<String>,
 }
 
-impl Outcome {
+impl AdmissionResult {
     pub(crate) fn refused(status: Status) -> Self {
         Self::Refused(Box::new(status))
     }
 
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> ReviewOutcome {
         match self {
-            Self::Allowed(_) => Verdict::Allowed,
-            Self::Patched(_) => Verdict::Patched,
-            Self::Refused(_) => Verdict::Refused,
-            Self::Ignored => Verdict::Ignored,
+            Self::Allowed(_) => ReviewOutcome::Allowed,
+            Self::Patched(_) => ReviewOutcome::Patched,
+            Self::Refused(_) => ReviewOutcome::Refused,
+            Self::Ignored => ReviewOutcome::Ignored,
         }
     }
 
     /// The body of the answer to the request with this uid.
     pub(crate) fn to_body(&self, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut response =
-            Response { uid, allowed: true, status: None, patch: None, patch_type: None, warnings: Vec::new() };
+            AdmissionResponse { uid, allowed: true, status: None, patch: None, patch_type: None, warnings: Vec::new() };
         match self {
             Self::Allowed(warnings) => response.warnings = written(warnings),
             Self::Patched(patch) => {

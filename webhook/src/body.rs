@@ -26,7 +26,7 @@ const LARGE_AT_A_TIME: usize = 2;
 
 /// Reads bodies.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct BodyReader {
     large: Arc<Semaphore>,
     limit: Duration,
 }
@@ -51,7 +51,7 @@ pub(crate) enum BodyError {
     Broken,
 }
 
-impl Reader {
+impl BodyReader {
     pub(crate) fn new(limit: Duration) -> Self {
         Self { large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)), limit }
     }

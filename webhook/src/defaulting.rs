@@ -127,13 +127,13 @@ fn quantities(amounts: Option<&Value>) -> Option<BTreeMap<String, RawQuantity>> 
 
 #[cfg(test)]
 mod tests {
-    use nats_manager_api::{Bytes, Deployed, Provider, Spread};
+    use nats_manager_api::{Bytes, DeployedCluster, Provider, Spread};
     use serde_json::json;
 
     use super::*;
 
     fn deployed(file_store: FileStore) -> ClusterFacts {
-        let deployed = Deployed {
+        let deployed = DeployedCluster {
             size: 3,
             file_store,
             spread: Spread::Soft,

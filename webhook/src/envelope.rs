@@ -26,9 +26,9 @@ pub(crate) struct Envelope<'a> {
 /// What is to be reviewed. The objects are not looked into yet.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ReviewedKind,
     pub(crate) sub_resource: String,
-    pub(crate) operation: Operation,
+    pub(crate) operation: ReviewOperation,
     pub(crate) name: String,
     pub(crate) namespace: String,
     pub(crate) dry_run: bool,
@@ -39,14 +39,14 @@ pub(crate) struct Request<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Kind {
+pub(crate) struct ReviewedKind {
     pub(crate) group: String,
     pub(crate) kind: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum Operation {
+pub(crate) enum ReviewOperation {
     Create,
     Update,
     Delete,

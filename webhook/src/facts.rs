@@ -3,7 +3,7 @@
 use nats_manager_api::{NamespacedName, rules::ClusterFacts};
 
 /// The cluster as it is known now. Both are asked for every review, so they answer from memory.
-pub trait Facts: Send + Sync + 'static {
+pub trait FactSource: Send + Sync + 'static {
     /// What is around the resource of this name.
     fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts;
 

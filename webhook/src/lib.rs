@@ -11,7 +11,7 @@
 //! | `router`, `body` | the same over HTTP, within limits |
 //! | [`server`] | the same over TLS, with a drain |
 //!
-//! How facts about the cluster are gathered is not known here: they come from [`Facts`]. Nothing
+//! How facts about the cluster are gathered is not known here: they come from [`FactSource`]. Nothing
 //! is asked of anybody else while a client waits.
 
 #![deny(missing_docs)]
@@ -33,7 +33,7 @@ mod text;
 mod validation;
 
 pub use body::LARGEST_BODY;
-pub use facts::Facts;
-pub use observer::{Observer, Rejection, Verdict, Webhook};
-pub use router::{Limits, router};
-pub use server::{Options, ServeError, serve, tls_config};
+pub use facts::FactSource;
+pub use observer::{Observer, Rejection, ReviewOutcome, WebhookKind};
+pub use router::{RequestTimeouts, router};
+pub use server::{ServeError, ServerOptions, serve, tls_config};

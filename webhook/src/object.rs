@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    envelope::{Operation, Request},
+    envelope::{Request, ReviewOperation},
     json,
     text::shortened,
 };
@@ -15,7 +15,7 @@ use crate::{
 /// What of a resource matters here. `managedFields`, most of its text, is skipped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Object<'a> {
+pub(crate) struct ReviewedObject<'a> {
     #[serde(borrow)]
     pub(crate) metadata: Metadata<'a>,
     #[serde(borrow)]
@@ -42,7 +42,7 @@ pub(crate) struct TypeError {
     pub(crate) message: String,
 }
 
-impl<'a> Object<'a> {
+impl<'a> ReviewedObject<'a> {
     pub(crate) fn read(raw: &'a RawValue) -> Result<Self, TypeError> {
         let text = raw.get();
         if !text.starts_with('{') {
@@ -54,7 +54,7 @@ impl<'a> Object<'a> {
 
     /// What an UPDATE replaces, if that can be read.
     pub(crate) fn old(request: &Request<'a>) -> Option<Self> {
-        let is_update = request.operation == Operation::Update;
+        let is_update = request.operation == ReviewOperation::Update;
         request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
     }
 
@@ -99,7 +99,8 @@ impl<'a> Object<'a> {
 
     /// Whether the request is an update of something on its way out.
     pub(crate) fn is_leaving(&self, request: &Request<'_>, old: Option<&Self>) -> bool {
-        request.operation == Operation::Update && (self.is_being_deleted() || old.is_some_and(Object::is_being_deleted))
+        request.operation == ReviewOperation::Update
+            && (self.is_being_deleted() || old.is_some_and(ReviewedObject::is_being_deleted))
     }
 
     /// Its name. On CREATE the request has none where the apiserver is to make one up.
@@ -127,7 +128,7 @@ impl<'a> Object<'a> {
         Self::typed(self.spec_json()?)
     }
 
-    /// A spec by its JSON; see [`Object::spec`].
+    /// A spec by its JSON; see [`ReviewedObject::spec`].
     pub(crate) fn typed(mut json: Value) -> Result<NatsSpec, TypeError> {
         if !json.is_object() && !json.is_null() {
             // serde would take an array for a struct.
@@ -153,7 +154,7 @@ mod tests {
 
     fn spec(text: &str) -> Result<NatsSpec, TypeError> {
         let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
-        Object::read(&raw)?.spec()
+        ReviewedObject::read(&raw)?.spec()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// One of the webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Webhook {
+pub enum WebhookKind {
     /// Fills in defaults.
     Mutate,
     /// Checks the rules.
@@ -15,7 +15,7 @@ pub enum Webhook {
 
 /// How a request to a webhook ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum ReviewOutcome {
     /// Allowed as it is.
     Allowed,
     /// Allowed with defaults filled in.
@@ -48,13 +48,13 @@ pub enum Rejection {
 /// What happens in the admission server. Called while a client waits: it must not block.
 pub trait Observer: Send + Sync + 'static {
     /// A request to a webhook was answered; `took` counts from when it was there as a whole.
-    fn reviewed(&self, webhook: Webhook, verdict: Verdict, took: Duration);
+    fn reviewed(&self, webhook: WebhookKind, verdict: ReviewOutcome, took: Duration);
 
     /// A TLS handshake failed.
     fn handshake_rejected(&self, reason: Rejection);
 }
 
-impl Webhook {
+impl WebhookKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Mutate, Self::Validate, Self::Delete];
 
@@ -77,7 +77,7 @@ impl Webhook {
     }
 }
 
-impl Verdict {
+impl ReviewOutcome {
     /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Allowed, Self::Patched, Self::Refused, Self::Ignored, Self::Unreadable, Self::Failed];

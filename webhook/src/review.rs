@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::{
-    Facts, Verdict, Webhook,
-    answer::Outcome,
+    FactSource, ReviewOutcome, WebhookKind,
+    answer::AdmissionResult,
     defaulting, deletion,
-    envelope::{Envelope, Operation, Request, Unreadable},
-    object::Object,
+    envelope::{Envelope, Request, ReviewOperation, Unreadable},
+    object::ReviewedObject,
     status,
     text::shortened,
     validation,
@@ -23,7 +23,11 @@ pub(crate) enum ReviewError {
 }
 
 /// Answers the review in `body`.
-pub(crate) fn review(webhook: Webhook, body: &[u8], facts: &dyn Facts) -> Result<(Verdict, Vec<u8>), ReviewError> {
+pub(crate) fn review(
+    webhook: WebhookKind,
+    body: &[u8],
+    facts: &dyn FactSource,
+) -> Result<(ReviewOutcome, Vec<u8>), ReviewError> {
     let Envelope { uid, request } = Envelope::read(body)?;
     let outcome = match request {
         Ok(request) => {
@@ -32,34 +36,34 @@ pub(crate) fn review(webhook: Webhook, body: &[u8], facts: &dyn Facts) -> Result
             outcome
         }
         // Nothing stands in the way of a deletion.
-        Err(_) if webhook == Webhook::Delete => Outcome::Ignored,
-        Err(malformed) => Outcome::refused(status::bad_request(malformed.to_string())),
+        Err(_) if webhook == WebhookKind::Delete => AdmissionResult::Ignored,
+        Err(malformed) => AdmissionResult::refused(status::bad_request(malformed.to_string())),
     };
     Ok((outcome.verdict(), outcome.to_body(&uid)?))
 }
 
-fn decide(webhook: Webhook, request: &Request<'_>, facts: &dyn Facts) -> Outcome {
+fn decide(webhook: WebhookKind, request: &Request<'_>, facts: &dyn FactSource) -> AdmissionResult {
     if !is_ours(webhook, request) {
-        return Outcome::Ignored;
+        return AdmissionResult::Ignored;
     }
     match (webhook, request.object) {
-        (Webhook::Delete, _) => deletion::warn(request),
-        (_, None) => Outcome::refused(status::bad_request("request.object: is missing".to_owned())),
-        (Webhook::Validate, Some(object)) => validation::validate(request, object, facts),
-        (Webhook::Mutate, Some(object)) => match Object::read(object) {
+        (WebhookKind::Delete, _) => deletion::warn(request),
+        (_, None) => AdmissionResult::refused(status::bad_request("request.object: is missing".to_owned())),
+        (WebhookKind::Validate, Some(object)) => validation::validate(request, object, facts),
+        (WebhookKind::Mutate, Some(object)) => match ReviewedObject::read(object) {
             Ok(object) => default(request, &object, facts),
             // The schema and the validation still stand behind.
-            Err(_) => Outcome::Allowed(Vec::new()),
+            Err(_) => AdmissionResult::Allowed(Vec::new()),
         },
     }
 }
 
 /// Whether it is for us to judge. A webhook configuration that sends more than it should must not
 /// stop what we know nothing of.
-fn is_ours(webhook: Webhook, request: &Request<'_>) -> bool {
-    let operations: &[Operation] = match webhook {
-        Webhook::Mutate | Webhook::Validate => &[Operation::Create, Operation::Update],
-        Webhook::Delete => &[Operation::Delete],
+fn is_ours(webhook: WebhookKind, request: &Request<'_>) -> bool {
+    let operations: &[ReviewOperation] = match webhook {
+        WebhookKind::Mutate | WebhookKind::Validate => &[ReviewOperation::Create, ReviewOperation::Update],
+        WebhookKind::Delete => &[ReviewOperation::Delete],
     };
     operations.contains(&request.operation)
         && request.sub_resource.is_empty()
@@ -67,28 +71,29 @@ fn is_ours(webhook: Webhook, request: &Request<'_>) -> bool {
         && request.kind.kind == status::KIND
 }
 
-fn default(request: &Request<'_>, object: &Object<'_>, facts: &dyn Facts) -> Outcome {
-    let old = Object::old(request);
+fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactSource) -> AdmissionResult {
+    let old = ReviewedObject::old(request);
     if object.is_leaving(request, old.as_ref()) {
-        return Outcome::Ignored;
+        return AdmissionResult::Ignored;
     }
-    let Ok(spec) = object.spec_json() else { return Outcome::Allowed(Vec::new()) };
+    let Ok(spec) = object.spec_json() else { return AdmissionResult::Allowed(Vec::new()) };
     let id = object.id(request);
     let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
     let cluster_facts = validation::cluster_facts(&id, old.as_ref(), facts);
     let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &cluster_facts);
     // The apiserver asks the schema next, and what that finds would hide all that the validation
     // finds: so everything is said here already. A spec that cannot be read is the schema's.
-    if let Ok(spec) = Object::typed(spec)
-        && let refused @ Outcome::Refused(_) = validation::judge(request, &id, old, &spec, facts, &cluster_facts)
+    if let Ok(spec) = ReviewedObject::typed(spec)
+        && let refused @ AdmissionResult::Refused(_) =
+            validation::judge(request, &id, old, &spec, facts, &cluster_facts)
     {
         return refused;
     }
-    if patch.0.is_empty() { Outcome::Allowed(Vec::new()) } else { Outcome::Patched(patch) }
+    if patch.0.is_empty() { AdmissionResult::Allowed(Vec::new()) } else { AdmissionResult::Patched(patch) }
 }
 
-fn log(webhook: Webhook, request: &Request<'_>, outcome: &Outcome) {
-    if let Outcome::Refused(status) = outcome {
+fn log(webhook: WebhookKind, request: &Request<'_>, outcome: &AdmissionResult) {
+    if let AdmissionResult::Refused(status) = outcome {
         tracing::info!(
             webhook = webhook.as_str(),
             namespace = shortened(&request.namespace),

@@ -20,46 +20,46 @@ use tokio::{
 };
 
 use crate::{
-    Facts, Observer, Verdict, Webhook,
-    body::{BodyError, Reader, Received},
+    FactSource, Observer, ReviewOutcome, WebhookKind,
+    body::{BodyError, BodyReader, Received},
     review::{ReviewError, review},
 };
 
 /// How long the parts of a request may take. The apiserver gives up after the `timeoutSeconds` of
 /// the webhook configuration, 5 there.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct RequestTimeouts {
     /// Until the body is there.
     pub body: Duration,
     /// Until there is an answer to it.
     pub handler: Duration,
 }
 
-impl Default for Limits {
+impl Default for RequestTimeouts {
     fn default() -> Self {
         Self { body: Duration::from_secs(3), handler: Duration::from_secs(3) }
     }
 }
 
-/// The webhooks at their [`Webhook::path`].
-pub fn router(facts: Arc<dyn Facts>, observer: Arc<dyn Observer>, limits: Limits) -> Router {
-    let server = Arc::new(Server { facts, observer, reader: Reader::new(limits.body), limit: limits.handler });
+/// The webhooks at their [`WebhookKind::path`].
+pub fn router(facts: Arc<dyn FactSource>, observer: Arc<dyn Observer>, limits: RequestTimeouts) -> Router {
+    let server = Arc::new(Server { facts, observer, reader: BodyReader::new(limits.body), limit: limits.handler });
     let handler = |webhook| {
         post(
             move |State(server): State<Arc<Server>>, request: Request| async move { server.handle(webhook, request).await },
         )
     };
     let routes = Router::new();
-    Webhook::ALL
+    WebhookKind::ALL
         .iter()
         .fold(routes, |routes, webhook| routes.route(webhook.path(), handler(*webhook)))
         .with_state(server)
 }
 
 struct Server {
-    facts: Arc<dyn Facts>,
+    facts: Arc<dyn FactSource>,
     observer: Arc<dyn Observer>,
-    reader: Reader,
+    reader: BodyReader,
     limit: Duration,
 }
 
@@ -77,7 +77,7 @@ enum HandlerError {
 }
 
 impl Server {
-    async fn handle(self: Arc<Self>, webhook: Webhook, request: Request) -> Response {
+    async fn handle(self: Arc<Self>, webhook: WebhookKind, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let mut begun = Instant::now();
         let result = match self.reader.read(&parts, body).await {
@@ -91,7 +91,7 @@ impl Server {
             Ok((verdict, answer)) => (verdict, ([(CONTENT_TYPE, "application/json")], answer).into_response()),
             Err(error) => {
                 let verdict = error.verdict();
-                if verdict == Verdict::Failed {
+                if verdict == ReviewOutcome::Failed {
                     tracing::error!(webhook = webhook.as_str(), %error, "no answer to an admission review");
                 } else {
                     tracing::debug!(webhook = webhook.as_str(), %error, "no admission review");
@@ -107,9 +107,9 @@ impl Server {
     /// large one, tens of milliseconds to read, would hold up everything else on this one.
     async fn answer(
         self: &Arc<Self>,
-        webhook: Webhook,
+        webhook: WebhookKind,
         received: Received,
-    ) -> Result<(Verdict, Vec<u8>), HandlerError> {
+    ) -> Result<(ReviewOutcome, Vec<u8>), HandlerError> {
         let Received { bytes, large } = received;
         let Some(permit) = large else {
             // A client that sends one request after the other without a pause gets one answer a turn.
@@ -128,7 +128,7 @@ impl Server {
         }
     }
 
-    fn review(&self, webhook: Webhook, body: &Bytes) -> Result<(Verdict, Vec<u8>), HandlerError> {
+    fn review(&self, webhook: WebhookKind, body: &Bytes) -> Result<(ReviewOutcome, Vec<u8>), HandlerError> {
         // Nothing is changed halfway: a review only reads.
         let answer = catch_unwind(AssertUnwindSafe(|| review(webhook, body, &*self.facts)));
         Ok(answer.map_err(|_| HandlerError::Panic)??)
@@ -136,10 +136,10 @@ impl Server {
 }
 
 impl HandlerError {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> ReviewOutcome {
         match self {
-            Self::Body(_) | Self::Review(ReviewError::Unreadable(_)) => Verdict::Unreadable,
-            Self::Review(ReviewError::Answer(_)) | Self::Timeout | Self::Panic => Verdict::Failed,
+            Self::Body(_) | Self::Review(ReviewError::Unreadable(_)) => ReviewOutcome::Unreadable,
+            Self::Review(ReviewError::Answer(_)) | Self::Timeout | Self::Panic => ReviewOutcome::Failed,
         }
     }
 }

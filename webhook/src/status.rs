@@ -99,13 +99,13 @@ fn failure(code: i32, reason: &str, message: String, details: Option<StatusDetai
 
 #[cfg(test)]
 mod tests {
-    use nats_manager_api::rules::Class;
+    use nats_manager_api::rules::ViolationClass;
     use serde_json::json;
 
     use super::*;
 
     fn violation(field: &str, value: i64) -> Violation {
-        Violation::invalid(field, Class::Policy, value, "no good")
+        Violation::invalid(field, ViolationClass::Policy, value, "no good")
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn several_findings_stand_in_brackets_each_once() {
-        let forbidden = Violation::forbidden("spec.b", Class::Policy, "remove it");
+        let forbidden = Violation::forbidden("spec.b", ViolationClass::Policy, "remove it");
         let status = invalid("n", &[violation("spec.a", 2), forbidden, violation("spec.a", 2)]);
         let expected = r#"NATS.operator.kyma-project.io "n" is invalid: [spec.a: Invalid value: 2: no good, spec.b: Forbidden: remove it]"#;
         assert_eq!(status.message.unwrap(), expected);

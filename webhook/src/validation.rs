@@ -7,22 +7,22 @@ use nats_manager_api::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Facts,
-    answer::Outcome,
-    envelope::{Operation, Request},
-    object::Object,
+    FactSource,
+    answer::AdmissionResult,
+    envelope::{Request, ReviewOperation},
+    object::ReviewedObject,
     status,
 };
 
 /// Judges a CREATE or UPDATE of a NATS resource. All findings stand in one answer.
-pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Facts) -> Outcome {
-    let new = match Object::read(object) {
+pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn FactSource) -> AdmissionResult {
+    let new = match ReviewedObject::read(object) {
         Ok(new) => new,
-        Err(error) => return Outcome::refused(status::mistyped(&request.name, &error)),
+        Err(error) => return AdmissionResult::refused(status::mistyped(&request.name, &error)),
     };
-    let old = Object::old(request);
+    let old = ReviewedObject::old(request);
     if new.is_leaving(request, old.as_ref()) {
-        return Outcome::Ignored;
+        return AdmissionResult::Ignored;
     }
     match new.spec() {
         Ok(spec) => {
@@ -30,14 +30,18 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
             let cluster_facts = cluster_facts(&id, old.as_ref(), facts);
             judge(request, &id, old, &spec, facts, &cluster_facts)
         }
-        Err(error) if is_untouched(&new, old.as_ref()) => Outcome::Allowed(vec![error.to_string()]),
-        Err(error) => Outcome::refused(status::mistyped(&new.id(request).name, &error)),
+        Err(error) if is_untouched(&new, old.as_ref()) => AdmissionResult::Allowed(vec![error.to_string()]),
+        Err(error) => AdmissionResult::refused(status::mistyped(&new.id(request).name, &error)),
     }
 }
 
 /// What is around the resource of this name, of which `old` is stored.
-pub(crate) fn cluster_facts(id: &NamespacedName, old: Option<&Object<'_>>, facts: &dyn Facts) -> ClusterFacts {
-    let (jet_stream, members) = (old.and_then(Object::jet_stream), old.and_then(Object::members));
+pub(crate) fn cluster_facts(
+    id: &NamespacedName,
+    old: Option<&ReviewedObject<'_>>,
+    facts: &dyn FactSource,
+) -> ClusterFacts {
+    let (jet_stream, members) = (old.and_then(ReviewedObject::jet_stream), old.and_then(ReviewedObject::members));
     ClusterFacts { jet_stream, members, ..facts.cluster_facts(id) }
 }
 
@@ -45,14 +49,14 @@ pub(crate) fn cluster_facts(id: &NamespacedName, old: Option<&Object<'_>>, facts
 pub(crate) fn judge(
     request: &Request<'_>,
     id: &NamespacedName,
-    old: Option<Object<'_>>,
+    old: Option<ReviewedObject<'_>>,
     spec: &NatsSpec,
-    facts: &dyn Facts,
+    facts: &dyn FactSource,
     cluster_facts: &ClusterFacts,
-) -> Outcome {
-    let is_new = request.operation == Operation::Create;
+) -> AdmissionResult {
+    let is_new = request.operation == ReviewOperation::Create;
     if let Some(allowed) = facts.allowed().filter(|allowed| is_new && allowed != id) {
-        return Outcome::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
+        return AdmissionResult::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
     }
     // An old spec that cannot be read is none to compare with.
     let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
@@ -61,13 +65,13 @@ pub(crate) fn judge(
         None => rules::check(spec, cluster_facts),
     };
     if violations.is_empty() {
-        Outcome::Allowed(warnings.iter().map(ToString::to_string).collect())
+        AdmissionResult::Allowed(warnings.iter().map(ToString::to_string).collect())
     } else {
-        Outcome::refused(status::invalid(&id.name, &violations))
+        AdmissionResult::refused(status::invalid(&id.name, &violations))
     }
 }
 
 /// Whether the spec is to the letter what is stored: then it stays, whatever wrote it.
-fn is_untouched(new: &Object<'_>, old: Option<&Object<'_>>) -> bool {
+fn is_untouched(new: &ReviewedObject<'_>, old: Option<&ReviewedObject<'_>>) -> bool {
     old.is_some_and(|old| old.spec.map(RawValue::get) == new.spec.map(RawValue::get))
 }

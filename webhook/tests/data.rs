@@ -4,7 +4,7 @@
 
 mod world;
 
-use nats_manager_webhook::{Verdict, Webhook};
+use nats_manager_webhook::{ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
 use world::{Cluster, UID, http::Server, object, review, spec, with};
 
@@ -41,7 +41,7 @@ async fn a_change_that_would_lose_data_is_refused_by_both() {
         (5, 3, "Invalid value: 3: is too small for a stream with 5 replicas"),
     ] {
         let change = review("UPDATE", &stored(to, &streams), &stored(from, &streams));
-        for webhook in [Webhook::Mutate, Webhook::Validate] {
+        for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
             let response = server.ask(webhook, &change).await;
             let causes = response["status"]["details"]["causes"].as_array().unwrap();
             assert_eq!(causes.len(), 1, "{causes:?}");
@@ -106,13 +106,13 @@ async fn memory_store_with_streams_in_memory_cannot_be_turned_off() {
 #[tokio::test]
 async fn a_deletion_that_waits_is_allowed_with_a_warning() {
     let server = Server::new(Cluster::default());
-    let response = server.ask(Webhook::Delete, &deletion(&stored(3, &customer_data()))).await;
+    let response = server.ask(WebhookKind::Delete, &deletion(&stored(3, &customer_data()))).await;
     assert_eq!(response, json!({"uid": UID, "allowed": true, "warnings": [WAITS]}));
-    assert_eq!(server.counts.last_review(), Some((Webhook::Delete, Verdict::Allowed)));
+    assert_eq!(server.counts.last_review(), Some((WebhookKind::Delete, ReviewOutcome::Allowed)));
 
     let mut forced = stored(3, &customer_data());
     forced["metadata"]["annotations"] = json!({"nats.operator.kyma-project.io/force-deletion": "true"});
-    let response = server.ask(Webhook::Delete, &deletion(&forced)).await;
+    let response = server.ask(WebhookKind::Delete, &deletion(&forced)).await;
     assert!(response["warnings"][0].as_str().unwrap().contains("which are deleted with it"), "{response}");
 }
 
@@ -136,7 +136,7 @@ async fn every_deletion_is_allowed() {
         another,
         malformed,
     ] {
-        let response = server.ask(Webhook::Delete, &deletion).await;
+        let response = server.ask(WebhookKind::Delete, &deletion).await;
         assert_eq!(response, json!({"uid": UID, "allowed": true}), "{deletion}");
     }
 }
@@ -147,7 +147,7 @@ async fn a_warning_has_bounds() {
     let server = Server::new(Cluster::default());
     let mut deletion = deletion(&stored(3, &customer_data()));
     deletion["request"]["name"] = json!("n".repeat(253));
-    let response = server.ask(Webhook::Delete, &deletion).await;
+    let response = server.ask(WebhookKind::Delete, &deletion).await;
     assert_eq!(response["warnings"][0].as_str().unwrap().chars().count(), 256);
     assert!(WAITS.len() < 256);
 }

@@ -11,16 +11,16 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
-use nats_manager_webhook::{LARGEST_BODY, Limits, Webhook, router};
+use nats_manager_webhook::{LARGEST_BODY, RequestTimeouts, WebhookKind, router};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use world::{Cluster, Counts, UID, create, spec, update, with};
 
 fn server() -> Router {
-    router(Arc::new(Cluster::default()), Counts::new(), Limits::default())
+    router(Arc::new(Cluster::default()), Counts::new(), RequestTimeouts::default())
 }
 
-async fn send(server: &Router, webhook: Webhook, content_type: &str, body: Vec<u8>) -> (StatusCode, String) {
+async fn send(server: &Router, webhook: WebhookKind, content_type: &str, body: Vec<u8>) -> (StatusCode, String) {
     let request = Request::post(webhook.path()).header("content-type", content_type).body(Body::from(body)).unwrap();
     let response = server.clone().oneshot(request).await.unwrap();
     let status = response.status();
@@ -67,7 +67,7 @@ async fn what_is_no_review_is_a_clean_error_of_the_client() {
         ("application/json", vec![b' '; LARGEST_BODY + 1], 413),
         ("application/json", vec![b'['; 5 * LARGEST_BODY], 413),
     ] {
-        for webhook in Webhook::ALL {
+        for webhook in WebhookKind::ALL {
             let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
             let (status, text) = send(&server, webhook, content_type, body.clone()).await;
             assert_eq!(status, expected, "{start}: {text}");
@@ -81,7 +81,7 @@ async fn content_types_come_with_parameters() {
     let server = server();
     for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
         let body = create(&spec()).to_string().into_bytes();
-        assert_eq!(send(&server, Webhook::Validate, content_type, body).await.0, 200);
+        assert_eq!(send(&server, WebhookKind::Validate, content_type, body).await.0, 200);
     }
 }
 
@@ -124,13 +124,13 @@ async fn a_bad_object_is_answered_with_the_uid() {
     ] {
         let body = around(&object);
         let start: String = object.chars().take(60).collect();
-        for webhook in [Webhook::Mutate, Webhook::Validate] {
+        for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
             let (status, text) = send(&server, webhook, "application/json", body.clone().into_bytes()).await;
             assert_eq!(status, 200, "{start}: {text}");
             let answer: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(answer["response"]["uid"], UID, "{start}");
             // What cannot be read is the schema's and the validation's to refuse.
-            let left_to_others = webhook == Webhook::Mutate && is == Is::Unreadable && object != "null";
+            let left_to_others = webhook == WebhookKind::Mutate && is == Is::Unreadable && object != "null";
             let expected = is == Is::Fine || left_to_others;
             assert_eq!(answer["response"]["allowed"], expected, "{start}: {text}");
             assert!(text.len() < 4000, "{text}");
@@ -146,7 +146,7 @@ async fn many_findings_and_warnings_keep_an_answer_small() {
     let worse = with(&bad, "/logging/debug", json!(true));
     for (review, is_valid) in [(create(&bad), false), (update(&bad, &worse), true)] {
         let (status, text) =
-            send(&server, Webhook::Validate, "application/json", review.to_string().into_bytes()).await;
+            send(&server, WebhookKind::Validate, "application/json", review.to_string().into_bytes()).await;
         assert_eq!(status, 200);
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["response"]["allowed"], is_valid);
@@ -220,7 +220,7 @@ async fn mutated_reviews_are_answered() {
                 }
             }
         }
-        let webhook = Webhook::ALL[round / 3 % 3];
+        let webhook = WebhookKind::ALL[round / 3 % 3];
         let (status, text) = send(&server, webhook, "application/json", body.clone()).await;
         match status.as_u16() {
             200 => {

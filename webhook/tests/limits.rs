@@ -8,7 +8,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 use client::{LONG, Server, request};
-use nats_manager_webhook::{Limits, Options, Rejection};
+use nats_manager_webhook::{Rejection, RequestTimeouts, ServerOptions};
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
@@ -21,8 +21,8 @@ fn ms(count: u64) -> Duration {
 
 #[tokio::test]
 async fn who_dawdles_is_cut_off_while_others_are_served() {
-    let options = Options { handshake: ms(800), exchange: ms(1800), idle: ms(2500), ..Options::default() };
-    let server = Server::start(options, Limits { body: ms(800), handler: ms(800) }).await;
+    let options = ServerOptions { handshake: ms(800), exchange: ms(1800), idle: ms(2500), ..ServerOptions::default() };
+    let server = Server::start(options, RequestTimeouts { body: ms(800), handler: ms(800) }).await;
     let request = request();
     let header = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     // How much is sent at once, and then byte by byte.
@@ -89,8 +89,8 @@ async fn who_dawdles_is_cut_off_while_others_are_served() {
 
 #[tokio::test]
 async fn idle_connections_outlive_the_limit_on_an_exchange() {
-    let options = Options { exchange: ms(200), ..Options::default() };
-    let server = Server::start(options, Limits::default()).await;
+    let options = ServerOptions { exchange: ms(200), ..ServerOptions::default() };
+    let server = Server::start(options, RequestTimeouts::default()).await;
     let mut client = server.connect().await.unwrap();
     for _ in 0..3 {
         assert!(!client.ask().await.unwrap().closes());
@@ -100,8 +100,8 @@ async fn idle_connections_outlive_the_limit_on_an_exchange() {
 
 #[tokio::test]
 async fn who_waits_longest_makes_room() {
-    let options = Options { connections: 4, ..Options::default() };
-    let server = Server::start(options, Limits::default()).await;
+    let options = ServerOptions { connections: 4, ..ServerOptions::default() };
+    let server = Server::start(options, RequestTimeouts::default()).await;
     let mut bare = Vec::new();
     for _ in 0..3 {
         bare.push(TcpStream::connect(server.address).await.unwrap());
@@ -128,8 +128,8 @@ async fn who_waits_longest_makes_room() {
 
 #[tokio::test]
 async fn a_flood_of_silent_connections_keeps_nobody_out() {
-    let options = Options { connections: 64, ..Options::default() };
-    let server = Server::start(options, Limits::default()).await;
+    let options = ServerOptions { connections: 64, ..ServerOptions::default() };
+    let server = Server::start(options, RequestTimeouts::default()).await;
     let address = server.address;
     let flood = tokio::spawn(async move {
         let mut held = Vec::new();

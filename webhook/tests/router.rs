@@ -9,16 +9,16 @@ use axum::{
     http::{Request, StatusCode},
 };
 use nats_manager_api::{
-    Bytes, Deployed, FileStore, NamespacedName, Provider, Spread,
+    Bytes, DeployedCluster, FileStore, NamespacedName, Provider, Spread,
     rules::{ClusterFacts, StorageClasses},
 };
-use nats_manager_webhook::{Verdict, Webhook};
+use nats_manager_webhook::{ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
 use world::http::Server;
 use world::{Cluster, UID, create, object, review, spec, update, with};
 
 fn deployed(gibi: u64) -> ClusterFacts {
-    let deployed = Deployed {
+    let deployed = DeployedCluster {
         size: 3,
         file_store: FileStore::Volume { size: Bytes::gibi(gibi), class: None },
         spread: Spread::Soft,
@@ -36,14 +36,14 @@ async fn a_good_resource_arrives_complete_and_gets_in() {
     let review = create(&spec());
     let patch = server.patch(&review).await.unwrap();
     assert_eq!(patch, json!([{"op": "add", "path": "/spec/jetStream/fileStorage/size", "value": "1Gi"}]));
-    assert_eq!(server.counts.last_review(), Some((Webhook::Mutate, Verdict::Patched)));
+    assert_eq!(server.counts.last_review(), Some((WebhookKind::Mutate, ReviewOutcome::Patched)));
     let mut patched = review["request"]["object"].clone();
     let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
     json_patch::patch(&mut patched, &patch).unwrap();
     let review = world::review("CREATE", &patched, &Value::Null);
     assert_eq!(server.patch(&review).await, None);
     assert_eq!(server.validate(&review).await, json!({"uid": UID, "allowed": true}));
-    assert_eq!(server.counts.last_review(), Some((Webhook::Validate, Verdict::Allowed)));
+    assert_eq!(server.counts.last_review(), Some((WebhookKind::Validate, ReviewOutcome::Allowed)));
 }
 
 #[tokio::test]
@@ -89,9 +89,9 @@ async fn every_finding_stands_in_one_answer() {
         status["message"],
         r#"NATS.operator.kyma-project.io "eventing-nats" is invalid: [spec.cluster.size: Invalid value: 2: size only accepts odd numbers, spec.resources.requests.memory: Invalid value: "2Gi": must not be more than the limit 1Gi, spec.labels[app.kubernetes.io/name]: Forbidden: is set by NATS Manager itself; remove it]"#
     );
-    assert_eq!(server.counts.last_review(), Some((Webhook::Validate, Verdict::Refused)));
+    assert_eq!(server.counts.last_review(), Some((WebhookKind::Validate, ReviewOutcome::Refused)));
     // Said before the schema is asked, whose one finding would hide the others.
-    assert_eq!(server.ask(Webhook::Mutate, &create(&bad)).await["status"], *status);
+    assert_eq!(server.ask(WebhookKind::Mutate, &create(&bad)).await["status"], *status);
 }
 
 #[tokio::test]
@@ -173,14 +173,14 @@ async fn what_is_not_ours_to_judge_passes() {
         review("UPDATE", &deleting, &old),
         review("UPDATE", &object("eventing-nats", &bad), &deleting),
     ] {
-        for webhook in [Webhook::Mutate, Webhook::Validate] {
+        for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
             assert_eq!(server.ask(webhook, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
-            assert_eq!(server.counts.last_review(), Some((webhook, Verdict::Ignored)));
+            assert_eq!(server.counts.last_review(), Some((webhook, ReviewOutcome::Ignored)));
         }
     }
     for review in [create(&bad), update(&spec(), &bad)] {
-        assert_eq!(server.ask(Webhook::Delete, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
-        assert_eq!(server.counts.last_review(), Some((Webhook::Delete, Verdict::Ignored)));
+        assert_eq!(server.ask(WebhookKind::Delete, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
+        assert_eq!(server.counts.last_review(), Some((WebhookKind::Delete, ReviewOutcome::Ignored)));
     }
     // Nobody creates what is being deleted.
     assert_eq!(server.validate(&review("CREATE", &deleting, &Value::Null)).await["allowed"], false);
@@ -192,7 +192,7 @@ async fn a_dry_run_gets_the_same_answer() {
     for spec in [spec(), with(&spec(), "/cluster/size", json!(2))] {
         let review = create(&spec);
         let dry = with(&review, "/request/dryRun", json!(true));
-        for webhook in [Webhook::Mutate, Webhook::Validate] {
+        for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
             assert_eq!(server.ask(webhook, &review).await, server.ask(webhook, &dry).await);
         }
     }
@@ -213,12 +213,12 @@ async fn other_paths_and_methods_are_refused() {
 async fn a_panic_is_an_error_for_one_request_only() {
     let server = Server::new(Cluster::default());
     let bomb = review("CREATE", &object("bomb", &spec()), &Value::Null);
-    for webhook in [Webhook::Mutate, Webhook::Validate] {
+    for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
         assert_eq!(
             server.post(webhook, bomb.to_string()).await,
             (StatusCode::INTERNAL_SERVER_ERROR, "answering failed\n".into())
         );
-        assert_eq!(server.counts.last_review(), Some((webhook, Verdict::Failed)));
+        assert_eq!(server.counts.last_review(), Some((webhook, ReviewOutcome::Failed)));
         assert_eq!(server.ask(webhook, &create(&spec())).await["allowed"], true);
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use client::{Client, LONG, Server, request};
 use nats_manager_certs::{Authority, Resolver};
-use nats_manager_webhook::{Limits, Options, Rejection};
+use nats_manager_webhook::{Rejection, RequestTimeouts, ServerOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -28,7 +28,7 @@ fn ms(count: u64) -> Duration {
 
 #[tokio::test]
 async fn a_connection_serves_many_reviews() {
-    let server = Server::start(Options::default(), Limits::default()).await;
+    let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     let mut client = server.connect().await.unwrap();
     for _ in 0..100 {
         let answer = client.ask().await.unwrap();
@@ -49,7 +49,7 @@ async fn a_connection_serves_many_reviews() {
 
 #[tokio::test]
 async fn a_new_certificate_drops_no_connection() {
-    let server = Server::start(Options::default(), Limits::default()).await;
+    let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     let mut old = server.connect().await.unwrap();
     old.ask().await.unwrap();
     server.renew();
@@ -62,7 +62,7 @@ async fn a_new_certificate_drops_no_connection() {
 
 #[tokio::test]
 async fn a_large_body_gets_its_answer() {
-    let server = Server::start(Options::default(), Limits::default()).await;
+    let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     for (length, expected) in [(1 << 20, 400), (9 << 20, 413)] {
         let mut client = server.connect().await.unwrap();
         client.send(client::head(length).as_bytes()).await.unwrap();
@@ -91,8 +91,8 @@ async fn hammer(server: Arc<Server>, until: Arc<AtomicBool>, asked: Arc<AtomicUs
 
 #[tokio::test]
 async fn a_drain_fails_no_review() {
-    let options = Options { lame_duck: ms(1500), ..Options::default() };
-    let server = Arc::new(Server::start(options, Limits::default()).await);
+    let options = ServerOptions { lame_duck: ms(1500), ..ServerOptions::default() };
+    let server = Arc::new(Server::start(options, RequestTimeouts::default()).await);
     let (quiet, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..8).map(|_| tokio::spawn(hammer(server.clone(), quiet.clone(), asked.clone()))).collect();
     let mut idle = server.connect().await.unwrap();
@@ -127,8 +127,8 @@ async fn a_drain_fails_no_review() {
 
 #[tokio::test]
 async fn a_drain_has_an_end() {
-    let options = Options { lame_duck: ms(0), drain: ms(300), ..Options::default() };
-    let server = Server::start(options, Limits::default()).await;
+    let options = ServerOptions { lame_duck: ms(0), drain: ms(300), ..ServerOptions::default() };
+    let server = Server::start(options, RequestTimeouts::default()).await;
     let mut slow = server.connect().await.unwrap();
     slow.send(&request()[..100]).await.unwrap();
     let begun = Instant::now();
@@ -140,7 +140,7 @@ async fn a_drain_has_an_end() {
 
 #[tokio::test]
 async fn failed_handshakes_are_counted() {
-    let server = Server::start(Options::default(), Limits::default()).await;
+    let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     let stranger = Authority::generate(jiff::Timestamp::now()).unwrap();
     assert!(Client::connect(server.address, &stranger).await.is_err());
     let mut plain = TcpStream::connect(server.address).await.unwrap();
@@ -161,14 +161,15 @@ async fn without_a_certificate_handshakes_fail() {
     let counts = world::Counts::new();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = nats_manager_webhook::router(Arc::new(world::Cluster::default()), counts.clone(), Limits::default());
+    let router =
+        nats_manager_webhook::router(Arc::new(world::Cluster::default()), counts.clone(), RequestTimeouts::default());
     let resolver = Arc::new(Resolver::new());
     let client = async {
         let authority = Authority::generate(jiff::Timestamp::now()).unwrap();
         assert!(Client::connect(address, &authority).await.is_err());
         sleep(ms(50)).await;
     };
-    let options = Options { lame_duck: ms(0), ..Options::default() };
+    let options = ServerOptions { lame_duck: ms(0), ..ServerOptions::default() };
     nats_manager_webhook::serve(listener, resolver, router, counts.clone(), options, client).await.unwrap();
     assert_eq!(*counts.rejections.lock().unwrap(), [Rejection::NoCertificate]);
 }

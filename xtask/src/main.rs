@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod deny;
 mod generate;
 mod image;
 mod local;
@@ -27,19 +28,21 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Watch the manager at work on a local control plane
-    Demo(demo::Options),
+    Demo(demo::DemoOptions),
     /// Check everything: format, lints, tests (unit first), measures
-    Test(test::Options),
+    Test(test::TestOptions),
     /// Measure what the manager costs, and fail beyond the limits
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Run the planner against a model of Kubernetes, NATS, users and faults
-    Simulate(simulate::Options),
+    Simulate(simulate::SimulateOptions),
+    /// Check licences, advisories, bans and sources of the dependencies with cargo-deny
+    Deny,
     /// Write the files that are made from the code
-    Generate(generate::Options),
+    Generate(generate::GenerateOptions),
     /// Build the container image as an OCI archive, without Docker
-    Image(image::Options),
+    Image(image::ImageOptions),
     /// Write the artifacts of a release: nats-manager.yaml and nats-default-cr.yaml
-    ReleaseManifests(release::Options),
+    ReleaseManifests(release::ReleaseOptions),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,8 @@ enum Error {
     Bench(#[from] bench::BenchError),
     #[error(transparent)]
     Simulate(#[from] simulate::SimulateError),
+    #[error(transparent)]
+    Deny(#[from] deny::DenyError),
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
     #[error(transparent)]
@@ -76,6 +81,7 @@ fn run(task: Task) -> Result<(), Error> {
         Task::Test(options) => test::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Simulate(options) => simulate::run(&options)?,
+        Task::Deny => deny::run()?,
         Task::Generate(options) => generate::run(&options)?,
         Task::Image(options) => image::run(&options)?,
         Task::ReleaseManifests(options) => release::run(&options)?,

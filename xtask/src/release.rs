@@ -13,7 +13,7 @@ use crate::{terminal, workspace};
 
 /// Write the artifacts of a release.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct ReleaseOptions {
     /// The manager's image; the module's pipeline wants the module's version for its tag
     #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
     image: String,
@@ -43,7 +43,7 @@ pub(crate) enum ReleaseError {
 }
 
 /// Writes the artifacts.
-pub(crate) fn run(options: &Options) -> Result<(), ReleaseError> {
+pub(crate) fn run(options: &ReleaseOptions) -> Result<(), ReleaseError> {
     let output = workspace::root().join(&options.output);
     fs::create_dir_all(&output).map_err(at(&output))?;
     for (name, folder) in ARTIFACTS {

@@ -6,7 +6,7 @@ use clap::Args;
 use nats_manager_simulation::{
     ledger::{Coverage, VARIANTS},
     scenario::Scenario,
-    simulation::{self, End, Outcome},
+    simulation::{self, End, RunOutcome},
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// Run the planner against a model of Kubernetes, NATS, users and faults.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Options {
+pub(crate) struct SimulateOptions {
     /// Seconds to simulate in all
     #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
@@ -68,7 +68,7 @@ struct Summary {
 }
 
 /// Runs scenarios until the steps are done, or one fails.
-pub(crate) fn run(options: &Options) -> Result<(), SimulateError> {
+pub(crate) fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
     if options.story {
         return tell(options.seed);
     }
@@ -114,7 +114,7 @@ fn tell(seed: u64) -> Result<(), SimulateError> {
 }
 
 impl Summary {
-    fn add(&mut self, seed: u64, outcome: &Outcome) {
+    fn add(&mut self, seed: u64, outcome: &RunOutcome) {
         self.scenarios += 1;
         self.steps += outcome.steps;
         self.coverage.add(&outcome.coverage);

@@ -1,6 +1,6 @@
 //! Rules on the number of servers, and on what they log.
 
-use super::{Class, ClusterFacts, Findings, Violation};
+use super::{ClusterFacts, Findings, Violation, ViolationClass};
 use crate::resource::{NatsSpec, message};
 
 pub(super) const SIZE: &str = "spec.cluster.size";
@@ -12,12 +12,12 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
     let size = spec.cluster.size;
     let mut refuse = |class, message: String| findings.refuse(Violation::invalid(SIZE, class, size, message));
     if size < 1 {
-        refuse(Class::Invalid, "should be greater than or equal to 1".to_owned());
+        refuse(ViolationClass::Invalid, "should be greater than or equal to 1".to_owned());
     } else if size > MAX_SIZE {
-        refuse(Class::Invalid, format!("should be less than or equal to {MAX_SIZE}"));
+        refuse(ViolationClass::Invalid, format!("should be less than or equal to {MAX_SIZE}"));
     }
     if size % 2 == 0 {
-        refuse(Class::Policy, message::ODD_SIZE.to_owned());
+        refuse(ViolationClass::Policy, message::ODD_SIZE.to_owned());
     }
     if size == 1 {
         findings.warn(SIZE, "a single server has no redundancy; use 3 for production");
@@ -34,7 +34,7 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &Clust
     let deployed = || cluster_facts.deployed.as_ref().map(|deployed| deployed.size);
     let is_standalone = cluster_facts.members.or_else(deployed) == Some(1);
     if old.cluster.size > 1 && new.cluster.size == 1 && !is_standalone {
-        findings.refuse(Violation::invalid(SIZE, Class::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
+        findings.refuse(Violation::invalid(SIZE, ViolationClass::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
     }
 }
 

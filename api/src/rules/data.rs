@@ -1,7 +1,7 @@
 //! Rules on what JetStream holds: a change that would lose data, or never come to an end, is rejected before it begins.
 
 use super::{
-    Class, ClusterFacts, Findings, Violation,
+    ClusterFacts, Findings, Violation, ViolationClass,
     cluster::SIZE,
     storage::{self, MEMORY_ENABLED, MEMORY_SIZE},
 };
@@ -24,7 +24,7 @@ fn check_size(before: i64, after: i64, held: &JetStreamStatus, cluster_facts: &C
     if after == before || after % 2 == 0 {
         return; // an even size has a violation of its own
     }
-    let mut refuse = |message| findings.refuse(Violation::invalid(SIZE, Class::Policy, after, message));
+    let mut refuse = |message| findings.refuse(Violation::invalid(SIZE, ViolationClass::Policy, after, message));
     let deployed = || cluster_facts.deployed.as_ref().map_or(before, |deployed| deployed.size.into());
     let existing = cluster_facts.members.map_or_else(|| before.max(deployed()), i64::from);
     if existing < CLUSTERED && after >= CLUSTERED && held.streams {
@@ -56,7 +56,7 @@ fn check_memory(old: &NatsSpec, new: &NatsSpec, held: &JetStreamStatus, findings
         (None, _) if held.memory_streams && !new.jet_stream.mem_storage.enabled => {
             let message = "cannot be turned off while there are streams in memory: their servers would never be ready \
                 again; first delete them (nats stream rm STREAM)";
-            findings.refuse(Violation::invalid(MEMORY_ENABLED, Class::Policy, false, message));
+            findings.refuse(Violation::invalid(MEMORY_ENABLED, ViolationClass::Policy, false, message));
         }
         (Some(after), Some(used)) if after < before && after < used => {
             let message = format!(
@@ -64,7 +64,7 @@ fn check_memory(old: &NatsSpec, new: &NatsSpec, held: &JetStreamStatus, findings
                  (nats stream purge STREAM)"
             );
             let value = new.jet_stream.mem_storage.size.0.clone();
-            findings.refuse(Violation::invalid(MEMORY_SIZE, Class::Policy, value, message));
+            findings.refuse(Violation::invalid(MEMORY_SIZE, ViolationClass::Policy, value, message));
         }
         _ => {}
     }

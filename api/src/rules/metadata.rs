@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, Findings, Violation, short};
+use super::{Findings, Violation, ViolationClass, short};
 use crate::{naming::NamespacedName, resource::NatsSpec};
 
 /// What all annotations of an object may take together, in bytes
@@ -37,7 +37,7 @@ fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
         if !is_label_value(value) {
             findings.refuse(Violation::invalid(
                 &field,
-                Class::Invalid,
+                ViolationClass::Invalid,
                 value.clone(),
                 "must be at most 63 characters, letters, digits, '-', '_' or '.', and start and end with a letter or digit",
             ));
@@ -64,7 +64,7 @@ fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Find
     if size > ANNOTATIONS_SIZE {
         findings.refuse(Violation::invalid(
             "spec.annotations",
-            Class::Invalid,
+            ViolationClass::Invalid,
             size,
             format!("must be at most {ANNOTATIONS_SIZE} bytes together"),
         ));
@@ -101,7 +101,7 @@ fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
     if !is_valid {
         findings.refuse(Violation::invalid(
             field,
-            Class::Invalid,
+            ViolationClass::Invalid,
             key,
             "must be a name (at most 63 characters, letters, digits, '-', '_' or '.'), with an optional DNS domain and '/' before it",
         ));
@@ -109,7 +109,7 @@ fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
 }
 
 fn taken(field: &str) -> Violation {
-    Violation::forbidden(field, Class::Policy, "is set by NATS Manager itself; remove it")
+    Violation::forbidden(field, ViolationClass::Policy, "is set by NATS Manager itself; remove it")
 }
 
 fn is_label_value(value: &str) -> bool {

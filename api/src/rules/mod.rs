@@ -13,13 +13,13 @@ mod violation;
 use std::collections::HashSet;
 
 use crate::{
-    deployed::Deployed, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
+    deployed::DeployedCluster, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
 };
 
 pub use cluster::MAX_SIZE;
 pub use data::deletion_warning;
 pub(crate) use storage::{deployed_or_wanted_file_store, memory_store};
-pub use violation::{Cause, Class, Violation, Warning};
+pub use violation::{CauseType, Violation, ViolationClass, Warning};
 
 /// What around the resource a rule may depend on. What is not known stays silent.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,7 @@ pub struct ClusterFacts {
     /// The cloud provider.
     pub provider: Provider,
     /// What is deployed for this resource.
-    pub deployed: Option<Deployed>,
+    pub deployed: Option<DeployedCluster>,
     /// In how many availability zones the cluster has nodes.
     pub zones: Option<usize>,
     /// The names of every StorageClass of the cluster, and the default one.
@@ -111,7 +111,7 @@ impl Findings {
         let too_many = entries > MOST_ENTRIES;
         if too_many {
             let message = format!("must have at most {MOST_ENTRIES} entries");
-            self.refuse(Violation::invalid(field, Class::Invalid, entries, message));
+            self.refuse(Violation::invalid(field, ViolationClass::Invalid, entries, message));
         }
         too_many
     }
@@ -126,15 +126,15 @@ impl Findings {
 
     /// The violations that make the resource impossible to deploy.
     pub fn invalid(&self) -> impl Iterator<Item = &Violation> {
-        self.of(Class::Invalid)
+        self.of(ViolationClass::Invalid)
     }
 
     /// The violations that admission refuses but the controller deploys.
     pub fn policy(&self) -> impl Iterator<Item = &Violation> {
-        self.of(Class::Policy)
+        self.of(ViolationClass::Policy)
     }
 
-    fn of(&self, class: Class) -> impl Iterator<Item = &Violation> {
+    fn of(&self, class: ViolationClass) -> impl Iterator<Item = &Violation> {
         self.violations.iter().filter(move |violation| violation.class == class)
     }
 }

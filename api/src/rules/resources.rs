@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, Findings, Violation, metadata::is_qualified_name, short};
+use super::{Findings, Violation, ViolationClass, metadata::is_qualified_name, short};
 use crate::{
     quantity::{Amount, Bytes, RawQuantity},
     resources::ResourceRequirements,
@@ -18,7 +18,8 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     if !given.claims.is_empty() {
         let claims: Vec<&str> = given.claims.iter().map(|claim| claim.name.as_str()).collect();
         let message = "the pods have no resource claims to refer to; remove it";
-        findings.refuse(Violation::forbidden(format!("{RESOURCES}.claims"), Class::Invalid, message).on(claims));
+        findings
+            .refuse(Violation::forbidden(format!("{RESOURCES}.claims"), ViolationClass::Invalid, message).on(claims));
     }
     let none = BTreeMap::new();
     let limits = given.limits.as_ref().unwrap_or(&none);
@@ -38,19 +39,19 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
         match limit_amounts.get(name) {
             Some(limit) if request > limit => findings.refuse(Violation::invalid(
                 field,
-                Class::Invalid,
+                ViolationClass::Invalid,
                 value,
                 format!("must not be more than the limit {}", limits[name]),
             )),
             Some(limit) if request != limit && !NATIVE.contains(&name.as_str()) => findings.refuse(Violation::invalid(
                 field,
-                Class::Invalid,
+                ViolationClass::Invalid,
                 value,
                 format!("must equal the limit {}: Kubernetes does not overcommit {name}", limits[name]),
             )),
             None if !NATIVE.contains(&name.as_str()) => findings.refuse(Violation::invalid(
                 field,
-                Class::Invalid,
+                ViolationClass::Invalid,
                 value,
                 format!("needs a limit of the same amount: Kubernetes does not overcommit {name}"),
             )),
@@ -66,7 +67,7 @@ fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings)
         |class, message: String| findings.refuse(Violation::invalid(&field, class, raw.0.clone(), message));
     if !is_container_resource(name) {
         refuse(
-            Class::Invalid,
+            ViolationClass::Invalid,
             "is no resource of a container: use cpu, memory, ephemeral-storage, hugepages-<size>, or a name with a domain".to_owned(),
         );
         return None;
@@ -74,21 +75,21 @@ fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings)
     let amount = match raw.parse() {
         Ok(amount) => amount,
         Err(error) => {
-            refuse(Class::Invalid, error.to_string());
+            refuse(ViolationClass::Invalid, error.to_string());
             return None;
         }
     };
     if amount.is_negative() {
-        refuse(Class::Invalid, "must not be negative".to_owned());
+        refuse(ViolationClass::Invalid, "must not be negative".to_owned());
         return None;
     }
     if name != "cpu" && amount.bytes().is_none() {
         // The apiserver takes fractions of a byte of what it knows to be bytes, with a warning.
-        let class = if NATIVE.contains(&name) { Class::Policy } else { Class::Invalid };
+        let class = if NATIVE.contains(&name) { ViolationClass::Policy } else { ViolationClass::Invalid };
         let unit = if NATIVE.contains(&name) || name.starts_with(HUGE_PAGES) { "number of bytes" } else { "number" };
         refuse(class, format!("must be a whole {unit}"));
     } else if let Some(page) = name.strip_prefix(HUGE_PAGES).filter(|page| !fits(amount, page)) {
-        refuse(Class::Invalid, format!("must be a multiple of {page}"));
+        refuse(ViolationClass::Invalid, format!("must be a multiple of {page}"));
     }
     Some(amount)
 }

@@ -1,6 +1,6 @@
 //! Rules on where messages are kept.
 
-use super::{Class, ClusterFacts, Findings, StorageClasses, Violation, metadata::is_subdomain, short};
+use super::{ClusterFacts, Findings, StorageClasses, Violation, ViolationClass, metadata::is_subdomain, short};
 use crate::{
     deployed::FileStore,
     provider::Provider,
@@ -27,7 +27,7 @@ const CROWDED: u64 = 80;
 pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let stores = &spec.jet_stream;
     if !stores.file_storage.enabled && !stores.mem_storage.enabled {
-        findings.refuse(Violation::invalid(STORES, Class::Invalid, "object", message::NO_STORE));
+        findings.refuse(Violation::invalid(STORES, ViolationClass::Invalid, "object", message::NO_STORE));
     }
     check_memory(spec, findings);
     if !stores.file_storage.enabled {
@@ -49,7 +49,7 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
 pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let (old, new) = (&old.jet_stream.file_storage, &new.jet_stream.file_storage);
     let mut refuse = |field: &str, value: serde_json::Value| {
-        findings.refuse(Violation::invalid(field, Class::Policy, value, message::IMMUTABLE));
+        findings.refuse(Violation::invalid(field, ViolationClass::Policy, value, message::IMMUTABLE));
     };
     if old.enabled != new.enabled {
         refuse("spec.jetStream.fileStorage.enabled", new.enabled.into());
@@ -131,7 +131,7 @@ fn wanted_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Resu
         Some(minimum) if size < minimum && !is_deployed => Err(Violation::invalid(
             FILE_SIZE,
             // Volumes that exist are large enough for the provider, whatever the spec says.
-            if deployed.is_some() { Class::Policy } else { Class::Invalid },
+            if deployed.is_some() { ViolationClass::Policy } else { ViolationClass::Invalid },
             raw.0.clone(),
             below_minimum(raw, cluster_facts.provider),
         )),
@@ -155,28 +155,33 @@ fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
 
 /// A number of bytes; a fraction of one counts as one, as it does for a volume.
 fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
-    let refuse = |message: &str| Violation::invalid(field, Class::Invalid, raw.0.clone(), message);
+    let refuse = |message: &str| Violation::invalid(field, ViolationClass::Invalid, raw.0.clone(), message);
     let amount = raw.parse().map_err(|error| refuse(&error.to_string()))?;
     amount.bytes_rounded_up().ok_or_else(|| refuse("must not be negative"))
 }
 
 fn check_whole(field: &str, raw: &RawQuantity, findings: &mut Findings) {
     if raw.parse().is_ok_and(|amount| amount.bytes().is_none()) {
-        findings.refuse(Violation::invalid(field, Class::Policy, raw.0.clone(), "must be a whole number of bytes"));
+        findings.refuse(Violation::invalid(
+            field,
+            ViolationClass::Policy,
+            raw.0.clone(),
+            "must be a whole number of bytes",
+        ));
     }
 }
 
 fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     let storage = &spec.jet_stream.mem_storage;
     if storage.enabled && storage.size.parse().is_ok_and(Amount::is_zero) {
-        findings.refuse(Violation::invalid(MEMORY, Class::Policy, "object", message::EMPTY_STORE));
+        findings.refuse(Violation::invalid(MEMORY, ViolationClass::Policy, "object", message::EMPTY_STORE));
         return;
     }
     let size = match bytes(MEMORY_SIZE, &storage.size) {
         Ok(size) => size,
         Err(violation) => {
             // What is off can be deployed whatever its size says.
-            let class = if storage.enabled { violation.class } else { Class::Policy };
+            let class = if storage.enabled { violation.class } else { ViolationClass::Policy };
             return findings.refuse(Violation { class, ..violation });
         }
     };
@@ -191,7 +196,7 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     if size > limit {
         findings.refuse(Violation::invalid(
             MEMORY_SIZE,
-            Class::Policy,
+            ViolationClass::Policy,
             storage.size.0.clone(),
             format!("must not be more than the memory limit {raw_limit} in spec.resources.limits.memory"),
         ));
@@ -218,7 +223,7 @@ fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings
     let is_default = name == FileStorage::DEFAULT_CLASS || name.is_empty();
     if !is_default && !is_subdomain(name) {
         // Volumes that exist have their class.
-        let class = if cluster_facts.deployed.is_some() { Class::Policy } else { Class::Invalid };
+        let class = if cluster_facts.deployed.is_some() { ViolationClass::Policy } else { ViolationClass::Invalid };
         findings.refuse(Violation::invalid(CLASS, class, name, "must be the name of a StorageClass"));
         return;
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum ViolationClass {
     /// It cannot be deployed: refused at admission, state Error in the controller.
     Invalid,
     /// It can be deployed, but should not be: refused at admission of a change; what is stored
@@ -16,7 +16,7 @@ pub enum Class {
 
 /// The kind of fault, as the apiserver names it in `details.causes[].reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
+pub enum CauseType {
     /// The value is wrong.
     Invalid,
     /// The field must not be set (so).
@@ -29,9 +29,9 @@ pub struct Violation {
     /// The path of the field, `spec.cluster.size`.
     pub field: String,
     /// How bad it is.
-    pub class: Class,
+    pub class: ViolationClass,
     /// The kind of fault.
-    pub cause: Cause,
+    pub cause: CauseType,
     /// What is there. Two findings on a field are the same only where this is.
     pub value: Option<Value>,
     /// What is wrong and what would be right.
@@ -54,16 +54,22 @@ impl Violation {
     /// A value that is wrong.
     pub fn invalid(
         field: impl Into<String>,
-        class: Class,
+        class: ViolationClass,
         value: impl Into<Value>,
         message: impl Into<String>,
     ) -> Self {
-        Self { field: field.into(), class, cause: Cause::Invalid, value: Some(value.into()), message: message.into() }
+        Self {
+            field: field.into(),
+            class,
+            cause: CauseType::Invalid,
+            value: Some(value.into()),
+            message: message.into(),
+        }
     }
 
     /// A field that must not be set so, whatever its value.
-    pub fn forbidden(field: impl Into<String>, class: Class, message: impl Into<String>) -> Self {
-        Self { field: field.into(), class, cause: Cause::Forbidden, value: None, message: message.into() }
+    pub fn forbidden(field: impl Into<String>, class: ViolationClass, message: impl Into<String>) -> Self {
+        Self { field: field.into(), class, cause: CauseType::Forbidden, value: None, message: message.into() }
     }
 
     /// The same finding on this value.
@@ -76,9 +82,9 @@ impl Violation {
     pub fn detail(&self) -> String {
         let short = self.value.as_ref().filter(|value| value.as_str().is_none_or(|text| text.len() <= LONGEST_VALUE));
         match (self.cause, short) {
-            (Cause::Invalid, Some(value)) => format!("Invalid value: {value}: {}", self.message),
-            (Cause::Invalid, None) => format!("Invalid value: {}", self.message),
-            (Cause::Forbidden, _) => format!("Forbidden: {}", self.message),
+            (CauseType::Invalid, Some(value)) => format!("Invalid value: {value}: {}", self.message),
+            (CauseType::Invalid, None) => format!("Invalid value: {}", self.message),
+            (CauseType::Forbidden, _) => format!("Forbidden: {}", self.message),
         }
     }
 
@@ -87,7 +93,7 @@ impl Violation {
     }
 }
 
-impl Cause {
+impl CauseType {
     /// The word in `details.causes[].reason`
     /// (`k8s.io/apimachinery/pkg/apis/meta/v1`, `CauseType`).
     pub fn reason(self) -> &'static str {

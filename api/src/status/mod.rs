@@ -52,7 +52,7 @@ pub struct NatsStatus {
 
 /// The state of the module, as the Kyma lifecycle manager reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ModuleState {
     /// It works.
     Ready,
     /// It is being deployed.
@@ -65,7 +65,7 @@ pub enum State {
     Deleting,
 }
 
-impl State {
+impl ModuleState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Ready, Self::Processing, Self::Warning, Self::Error, Self::Deleting];
 }
@@ -205,7 +205,7 @@ macro_rules! words {
         }
     )+};
 }
-words!(State, ConditionType, Reason);
+words!(ModuleState, ConditionType, Reason);
 
 impl NatsStatus {
     /// Returns the condition of this type, if it was ever set.

@@ -1,8 +1,8 @@
 //! Specs beside the cluster facts, and what is asked of them.
 
 use nats_manager_api::{
-    Bytes, Deployed, FileStore, NatsSpec, Provider, Spread,
-    rules::{self, Class, ClusterFacts, Findings, StorageClasses},
+    Bytes, DeployedCluster, FileStore, NatsSpec, Provider, Spread,
+    rules::{self, ClusterFacts, Findings, StorageClasses, ViolationClass},
 };
 
 pub(crate) const IMMUTABLE: &str = "fileStorage is immutable once it was set";
@@ -22,7 +22,7 @@ pub(crate) fn accepts(what: &str, spec: &str) {
     Among::nothing().accepts(what, spec);
 }
 
-pub(crate) fn rejects(what: &str, spec: &str, field: &str, message: &str, class: Class) {
+pub(crate) fn rejects(what: &str, spec: &str, field: &str, message: &str, class: ViolationClass) {
     Among::nothing().rejects(what, spec, field, message, class);
 }
 
@@ -62,7 +62,7 @@ impl Among {
     }
 
     pub(crate) fn deployed(file_store: FileStore) -> Self {
-        let deployed = Deployed {
+        let deployed = DeployedCluster {
             size: 3,
             file_store,
             spread: Spread::Soft,
@@ -94,7 +94,7 @@ impl Among {
         assert_eq!(self.check(new).violations, [], "{what}");
     }
 
-    pub(crate) fn rejects(&self, what: &str, new: &str, field: &str, message: &str, class: Class) {
+    pub(crate) fn rejects(&self, what: &str, new: &str, field: &str, message: &str, class: ViolationClass) {
         let violation = only(what, self.check(new));
         assert_eq!((violation.0.as_str(), violation.2), (field, class), "{what}");
         assert!(violation.1.starts_with(message), "{what}: {}", violation.1);
@@ -123,7 +123,7 @@ impl Among {
     }
 }
 
-pub(crate) fn only(what: &str, findings: Findings) -> (String, String, Class) {
+pub(crate) fn only(what: &str, findings: Findings) -> (String, String, ViolationClass) {
     let count = findings.violations.len();
     match <[_; 1]>::try_from(findings.violations) {
         Ok([violation]) => (violation.field, violation.message, violation.class),

@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     resource::message,
-    rules::Class::{Invalid, Policy},
+    rules::ViolationClass::{Invalid, Policy},
 };
 
 use crate::among::{Among, accepts, accepts_change, rejects, rejects_change, warns};

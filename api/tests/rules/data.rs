@@ -3,7 +3,7 @@
 use nats_manager_api::{
     FileStore, JetStreamStatus, RawQuantity,
     resource::message,
-    rules::{self, Class, deletion_warning},
+    rules::{self, ViolationClass, deletion_warning},
 };
 
 use crate::among::{Among, MEMORY_SIZE, spec};
@@ -128,8 +128,8 @@ fn what_jetstream_holds_never_makes_a_spec_undeployable() {
         let among = deployed(if from == 1 { 1 } else { 5 }, worst.clone());
         assert_eq!(among.check(&size(to)).violations, [], "{from} to {to}");
         let change = rules::check_update(&spec(&size(from)), &spec(&size(to)), &among.0);
-        let classes: Vec<Class> = change.violations.iter().map(|violation| violation.class).collect();
-        assert_eq!(classes, [Class::Policy], "{from} to {to}");
+        let classes: Vec<ViolationClass> = change.violations.iter().map(|violation| violation.class).collect();
+        assert_eq!(classes, [ViolationClass::Policy], "{from} to {to}");
     }
 }
 

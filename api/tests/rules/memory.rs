@@ -1,6 +1,6 @@
 //! The memory store.
 
-use nats_manager_api::rules::Class::{Invalid, Policy};
+use nats_manager_api::rules::ViolationClass::{Invalid, Policy};
 
 use crate::among::{Among, MEMORY_SIZE, accepts, rejects, warns};
 

@@ -1,6 +1,6 @@
 //! Labels and annotations.
 
-use nats_manager_api::rules::Class::{Invalid, Policy};
+use nats_manager_api::rules::ViolationClass::{Invalid, Policy};
 
 use crate::among::{accepts, rejects};
 

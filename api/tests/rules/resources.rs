@@ -1,7 +1,7 @@
 //! CPU and memory.
 
-use nats_manager_api::rules::Class::Invalid;
-use nats_manager_api::rules::Class::Policy;
+use nats_manager_api::rules::ViolationClass::Invalid;
+use nats_manager_api::rules::ViolationClass::Policy;
 
 use crate::among::{accepts, rejects};
 

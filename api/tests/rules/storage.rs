@@ -2,7 +2,7 @@
 
 use nats_manager_api::{
     FileStore, Provider,
-    rules::Class::{Invalid, Policy},
+    rules::ViolationClass::{Invalid, Policy},
 };
 
 use crate::among::{Among, FILE_SIZE, IMMUTABLE, accepts, accepts_change, rejects, rejects_change, sized, warns};

@@ -36,7 +36,7 @@ pub struct Authority {
 
 /// What a server is called: the subject alternative names of its leaf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct DnsNames {
     /// DNS names, such as `<service>.<namespace>.svc`, by which the apiserver calls a webhook.
     pub dns: Vec<String>,
     /// IP addresses.
@@ -127,7 +127,7 @@ impl Authority {
     ///
     /// Where the CA begins after `now`, so does the leaf: this clock is behind, and whoever calls
     /// the server has perhaps the right one.
-    pub fn issue(&self, names: &Names, now: Timestamp) -> Result<Leaf, AuthorityError> {
+    pub fn issue(&self, names: &DnsNames, now: Timestamp) -> Result<Leaf, AuthorityError> {
         let life = self.certificate.validity();
         if life.is_over(now) {
             return Err(AuthorityError::Ended(life.not_after));
@@ -195,7 +195,7 @@ fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-fn alternative_names(names: &Names) -> Result<Vec<SanType>, AuthorityError> {
+fn alternative_names(names: &DnsNames) -> Result<Vec<SanType>, AuthorityError> {
     let dns = names.dns.iter().map(|name| {
         let invalid = || AuthorityError::Name(name.clone());
         DnsName::try_from(name.as_str()).map_err(|_| invalid())?;

@@ -9,8 +9,8 @@ fn now() -> Timestamp {
     "2026-02-03T04:05:06Z".parse().unwrap()
 }
 
-fn names() -> Names {
-    Names { dns: vec!["webhook.ns.svc".into()], addresses: vec!["::1".parse().unwrap()] }
+fn names() -> DnsNames {
+    DnsNames { dns: vec!["webhook.ns.svc".into()], addresses: vec!["::1".parse().unwrap()] }
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn a_leaf_stays_within_its_ca() {
 #[test]
 fn names_are_needed_and_checked() {
     let ca = Authority::generate(now()).unwrap();
-    assert!(matches!(ca.issue(&Names::default(), now()), Err(AuthorityError::NoNames)));
+    assert!(matches!(ca.issue(&DnsNames::default(), now()), Err(AuthorityError::NoNames)));
     for name in ["", "a b", "ünï", "a..b", "-.example", "a\0b"] {
-        let names = Names { dns: vec![name.into()], addresses: vec![] };
+        let names = DnsNames { dns: vec![name.into()], addresses: vec![] };
         assert!(matches!(ca.issue(&names, now()), Err(AuthorityError::Name(_))), "{name}");
     }
     assert!(matches!(Authority::generate(Timestamp::MIN), Err(AuthorityError::Time(_))));

@@ -28,7 +28,7 @@ const BUNDLE: &str = "ca.crt";
 
 /// What a directory held, ready to be served.
 #[derive(Debug, Clone)]
-pub struct Mounted {
+pub struct MountedCertificate {
     fingerprint: Fingerprint,
     /// The chain and its key.
     pub leaf: Leaf,
@@ -38,11 +38,11 @@ pub struct Mounted {
 
 /// What came of a look at the directory.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum LoadOutcome {
     /// The same bytes as before.
     Unchanged,
     /// Something new, to be served.
-    Swapped(Box<Mounted>),
+    Swapped(Box<MountedCertificate>),
     /// Nothing usable; what was there before, if anything, is to be served on.
     KeptLastGood(FilesError),
 }
@@ -103,34 +103,34 @@ struct Edition {
 ///
 /// A certificate that does not hold at `now` is taken only where there is nothing better: then it
 /// may be this clock that is wrong. Blocks on the file system.
-pub fn reload(previous: Option<&Mounted>, directory: &Path, now: Timestamp) -> Outcome {
+pub fn reload(previous: Option<&MountedCertificate>, directory: &Path, now: Timestamp) -> LoadOutcome {
     let edition = match read_consistently(directory) {
         Ok(edition) => edition,
-        Err(error) => return Outcome::KeptLastGood(error),
+        Err(error) => return LoadOutcome::KeptLastGood(error),
     };
     let fingerprint = fingerprint(&edition);
     if previous.is_some_and(|previous| previous.fingerprint == fingerprint) {
-        return Outcome::Unchanged;
+        return LoadOutcome::Unchanged;
     }
     let better = previous.filter(|previous| previous.leaf.validity().contains(now));
     match parse(&edition, fingerprint, directory) {
-        Err(error) => Outcome::KeptLastGood(error),
+        Err(error) => LoadOutcome::KeptLastGood(error),
         Ok(new) if better.is_some() && !new.leaf.validity().contains(now) => {
             let (path, validity) = (directory.join(CERTIFICATE), new.leaf.validity());
-            Outcome::KeptLastGood(FilesError::NotNow { path, validity })
+            LoadOutcome::KeptLastGood(FilesError::NotNow { path, validity })
         }
-        Ok(new) => Outcome::Swapped(Box::new(new)),
+        Ok(new) => LoadOutcome::Swapped(Box::new(new)),
     }
 }
 
-fn parse(edition: &Edition, fingerprint: Fingerprint, directory: &Path) -> Result<Mounted, FilesError> {
+fn parse(edition: &Edition, fingerprint: Fingerprint, directory: &Path) -> Result<MountedCertificate, FilesError> {
     let leaf = Leaf::from_pem(&edition.certificate, &edition.key).map_err(|source| {
         let file = if matches!(source, LeafError::Key(_)) { KEY } else { CERTIFICATE };
         FilesError::Leaf { path: directory.join(file), source }
     })?;
     let bundle = TrustBundle::from_pem(&edition.bundle)
         .map_err(|source| FilesError::Bundle { path: directory.join(BUNDLE), source })?;
-    Ok(Mounted { fingerprint, leaf, bundle: Some(bundle).filter(|bundle| !bundle.is_empty()) })
+    Ok(MountedCertificate { fingerprint, leaf, bundle: Some(bundle).filter(|bundle| !bundle.is_empty()) })
 }
 
 fn read_consistently(directory: &Path) -> Result<Edition, FilesError> {

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Authority, Names, validity::after};
+use crate::{Authority, DnsNames, validity::after};
 
 fn now() -> Timestamp {
     "2026-02-03T04:05:06Z".parse().unwrap()
@@ -29,16 +29,16 @@ fn mount(directory: &Path, edition: &str, (certificate, key): &(String, String))
     }
 }
 
-fn swapped(outcome: Outcome) -> Mounted {
+fn swapped(outcome: LoadOutcome) -> MountedCertificate {
     match outcome {
-        Outcome::Swapped(mounted) => *mounted,
+        LoadOutcome::Swapped(mounted) => *mounted,
         other => panic!("{other:?}"),
     }
 }
 
-fn kept(outcome: Outcome) -> String {
+fn kept(outcome: LoadOutcome) -> String {
     match outcome {
-        Outcome::KeptLastGood(error) => error.to_string(),
+        LoadOutcome::KeptLastGood(error) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -51,7 +51,7 @@ fn follows_the_kubelet() {
     mount(dir.path(), "..1", &one);
     let first = swapped(reload(None, dir.path(), now()));
     assert_eq!(first.leaf.certificate().to_pem(), one.0);
-    assert!(matches!(reload(Some(&first), dir.path(), now()), Outcome::Unchanged));
+    assert!(matches!(reload(Some(&first), dir.path(), now()), LoadOutcome::Unchanged));
     mount(dir.path(), "..2", &two);
     fs::remove_dir_all(dir.path().join("..1")).unwrap();
     let second = swapped(reload(Some(&first), dir.path(), now()));
@@ -76,7 +76,7 @@ fn never_mixes_editions() {
         });
         for _ in 0..500 {
             match reload(None, dir.path(), now()) {
-                Outcome::Swapped(_) | Outcome::KeptLastGood(FilesError::Restless(_)) => {}
+                LoadOutcome::Swapped(_) | LoadOutcome::KeptLastGood(FilesError::Restless(_)) => {}
                 other => {
                     stop.store(true, std::sync::atomic::Ordering::Relaxed);
                     panic!("{other:?}");
@@ -143,7 +143,7 @@ fn what_does_not_hold_now_is_the_last_resort() {
 fn a_chain_is_served_whole() {
     let dir = TempDir::new().unwrap();
     let root = Authority::generate(now()).unwrap();
-    let names = Names { dns: vec!["a".into()], addresses: vec![] };
+    let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
     let other = root.issue(&names, now()).unwrap();
     let (certificate, key) = pair(now());
     let chain = format!("{certificate}{}", other.certificate().to_pem());

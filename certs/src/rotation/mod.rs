@@ -21,9 +21,9 @@ use std::{fmt, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Announced, AuthorityError, Cause, Certificate, Renewal, Retired, Store, TrustBundle,
+    Announced, AuthorityError, CaStore, Certificate, Renewal, RenewalCause, Retired, TrustBundle,
     renewal::{MAX_CHECK_INTERVAL, next_check},
-    secret::{self, Corrupt, Data, Fault},
+    secret::{self, Corrupt, Data, SecretFault},
     store::RETIREMENT,
     validity::after,
 };
@@ -33,7 +33,7 @@ pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What to do next.
 #[derive(Debug)]
-pub enum Step {
+pub enum RotationStep {
     /// Nothing to write; publish the stored bundle where it is not, and look again.
     Wait {
         /// How long at most until the next look.
@@ -42,21 +42,21 @@ pub enum Step {
     /// Write this store, publish its bundle, and plan again.
     Write {
         /// What to write; [`secret::encode`] lays it out.
-        store: Box<Store>,
+        store: Box<CaStore>,
         /// Why, for the log and an event.
-        change: Change,
+        change: StoreChange,
     },
 }
 
 /// Why a store is written.
 #[derive(Debug)]
-pub enum Change {
+pub enum StoreChange {
     /// There was no CA.
     First,
     /// What was stored is damaged.
-    Recovered(Fault),
+    Recovered(SecretFault),
     /// The current CA did not hold at this time.
-    Replaced(Cause),
+    Replaced(RenewalCause),
     /// A stored time lay further ahead than it can.
     ClockWentBack,
     /// A CA was seen in all published bundles.
@@ -71,12 +71,12 @@ pub enum Change {
     Dropped,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for StoreChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::First => "made the first CA",
             Self::Recovered(fault) => return write!(f, "mended the stored CA: {fault}"),
-            Self::Replaced(Cause::NotYetValid) => "replaced the CA, which is not valid yet",
+            Self::Replaced(RenewalCause::NotYetValid) => "replaced the CA, which is not valid yet",
             Self::Replaced(_) => "replaced the CA, which has expired",
             Self::ClockWentBack => "corrected a time written by a clock that was ahead",
             Self::Published => "the CA is in all published bundles",
@@ -92,38 +92,38 @@ impl fmt::Display for Change {
 /// configuration carries ([`TrustBundle::common`]). Who cannot see what is published passes the
 /// stored bundle.
 ///
-/// Ends in [`Step::Wait`] after a few steps at the same time. The error is that no key or
+/// Ends in [`RotationStep::Wait`] after a few steps at the same time. The error is that no key or
 /// certificate could be made.
-pub fn plan(stored: &Data, published: &TrustBundle, now: Timestamp) -> Result<Step, AuthorityError> {
+pub fn plan(stored: &Data, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     match secret::decode(stored) {
         Ok(None) => {
-            let mut store = Store::first(now)?;
+            let mut store = CaStore::first(now)?;
             keep_trusting(&mut store, published.certificates(), now);
-            Ok(write(store, Change::First))
+            Ok(write(store, StoreChange::First))
         }
         Ok(Some(store)) => advance(store, published, now),
         Err(corrupt) => recover(*corrupt, published, now),
     }
 }
 
-fn write(store: Store, change: Change) -> Step {
-    Step::Write { store: Box::new(store), change }
+fn write(store: CaStore, change: StoreChange) -> RotationStep {
+    RotationStep::Write { store: Box::new(store), change }
 }
 
-fn recover(corrupt: Corrupt, published: &TrustBundle, now: Timestamp) -> Result<Step, AuthorityError> {
+fn recover(corrupt: Corrupt, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     let whole = corrupt.current.filter(|ca| ca.authority.validity().contains(now));
     let current = match whole {
         Some(current) => current,
         None => Announced::generate(now)?,
     };
-    let mut store = Store { current, next: None, retired: Vec::new() };
+    let mut store = CaStore { current, next: None, retired: Vec::new() };
     let known = [corrupt.readable.certificates(), published.certificates()].concat();
     keep_trusting(&mut store, &known, now);
-    Ok(write(store, Change::Recovered(corrupt.fault)))
+    Ok(write(store, StoreChange::Recovered(corrupt.fault)))
 }
 
 /// Takes CAs over from a place that does not say when they go: leaves of them may be in use.
-fn keep_trusting(store: &mut Store, known: &[Certificate], now: Timestamp) {
+fn keep_trusting(store: &mut CaStore, known: &[Certificate], now: Timestamp) {
     let mut old = known.to_vec();
     old.retain(|ca| ca.is_authority() && !ca.validity().is_over(now));
     // The youngest are the likeliest to have leaves in use, should there be more than are kept.
@@ -132,51 +132,51 @@ fn keep_trusting(store: &mut Store, known: &[Certificate], now: Timestamp) {
     store.retire(old.into_iter().map(|certificate| Retired { certificate, until }));
 }
 
-fn advance(mut store: Store, published: &TrustBundle, now: Timestamp) -> Result<Step, AuthorityError> {
-    if let Renewal::Due(cause @ (Cause::Expired | Cause::NotYetValid)) = renewal(&store.current, now) {
+fn advance(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
+    if let Renewal::Due(cause @ (RenewalCause::Expired | RenewalCause::NotYetValid)) = renewal(&store.current, now) {
         let holds = |next: &Announced| next.authority.validity().contains(now);
         let successor = match store.next.take().filter(holds) {
             Some(next) => next,
             None => Announced::generate(now)?,
         };
-        return Ok(write(store.succeeded_by(successor, now), Change::Replaced(cause)));
+        return Ok(write(store.succeeded_by(successor, now), StoreChange::Replaced(cause)));
     }
     if correct_times(&mut store, now) {
-        return Ok(write(store, Change::ClockWentBack));
+        return Ok(write(store, StoreChange::ClockWentBack));
     }
     if store.current.published_at.is_none() && published.contains(store.current.authority.certificate()) {
         store.current.published_at = Some(now);
-        return Ok(write(store, Change::Published));
+        return Ok(write(store, StoreChange::Published));
     }
     let overdue = store.retired.iter().any(|retired| retired.until <= now);
     if overdue {
         store.retired.retain(|retired| now < retired.until);
-        return Ok(write(store, Change::Dropped));
+        return Ok(write(store, StoreChange::Dropped));
     }
     rotate(store, published, now)
 }
 
-fn rotate(mut store: Store, published: &TrustBundle, now: Timestamp) -> Result<Step, AuthorityError> {
+fn rotate(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     let Some(mut next) = store.next.take_if(|next| !renewal(next, now).is_due()) else {
         // A next CA that is left here has itself grown too old to begin.
         if store.next.is_none() && !renewal(&store.current, now).is_due() {
             return Ok(wait(&store, now));
         }
         store.next = Some(Announced::generate(now)?);
-        return Ok(write(store, Change::Prepared));
+        return Ok(write(store, StoreChange::Prepared));
     };
     let change = match (published.contains(next.authority.certificate()), next.published_at) {
         (true, Some(_)) if next.is_settled(now) => {
-            return Ok(write(store.succeeded_by(next, now), Change::Switched));
+            return Ok(write(store.succeeded_by(next, now), StoreChange::Switched));
         }
-        (true, None) => Change::Published,
-        (false, Some(_)) => Change::Unpublished,
+        (true, None) => StoreChange::Published,
+        (false, Some(_)) => StoreChange::Unpublished,
         (true, Some(_)) | (false, None) => {
             store.next = Some(next);
             return Ok(wait(&store, now));
         }
     };
-    next.published_at = matches!(change, Change::Published).then_some(now);
+    next.published_at = matches!(change, StoreChange::Published).then_some(now);
     store.next = Some(next);
     Ok(write(store, change))
 }
@@ -186,7 +186,7 @@ fn renewal(announced: &Announced, now: Timestamp) -> Renewal {
 }
 
 /// Pulls times that lie too far ahead back to what they would be if written now.
-fn correct_times(store: &mut Store, now: Timestamp) -> bool {
+fn correct_times(store: &mut CaStore, now: Timestamp) -> bool {
     let mut corrected = false;
     let mut pull = |time: &mut Timestamp, latest: Timestamp| {
         if *time > after(latest, CLOCK_TOLERANCE) {
@@ -204,7 +204,7 @@ fn correct_times(store: &mut Store, now: Timestamp) -> bool {
     corrected
 }
 
-fn wait(store: &Store, now: Timestamp) -> Step {
+fn wait(store: &CaStore, now: Timestamp) -> RotationStep {
     let settling = store.next.as_ref().and_then(Announced::settles_at);
     let ageing = match renewal(&store.current, now) {
         Renewal::At(at) => Some(at),
@@ -212,7 +212,7 @@ fn wait(store: &Store, now: Timestamp) -> Step {
     };
     let retiring = store.retired.iter().map(|retired| retired.until);
     let soonest = retiring.chain(settling).chain(ageing).min();
-    Step::Wait { check_in: soonest.map_or(MAX_CHECK_INTERVAL, |at| next_check(at, now)) }
+    RotationStep::Wait { check_in: soonest.map_or(MAX_CHECK_INTERVAL, |at| next_check(at, now)) }
 }
 
 #[cfg(test)]

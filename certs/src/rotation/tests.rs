@@ -26,18 +26,18 @@ impl World {
         world
     }
 
-    fn store(&self) -> Store {
+    fn store(&self) -> CaStore {
         secret::decode(&self.data).unwrap().unwrap()
     }
 
     /// One step, without publication.
-    fn step(&mut self, now: Timestamp) -> Option<Change> {
+    fn step(&mut self, now: Timestamp) -> Option<StoreChange> {
         match plan(&self.data, &self.published, now).unwrap() {
-            Step::Wait { check_in } => {
+            RotationStep::Wait { check_in } => {
                 assert!((Duration::from_secs(1)..=Duration::from_mins(1)).contains(&check_in));
                 None
             }
-            Step::Write { store, change } => {
+            RotationStep::Write { store, change } => {
                 self.data = secret::encode(&store);
                 Some(change)
             }
@@ -86,14 +86,14 @@ fn waits_until_all_configurations_carry_the_next() {
     let mut world = World::at(start());
     let due = after(start(), days(250));
     let old = world.published.clone();
-    assert!(matches!(world.step(due), Some(Change::Prepared)));
+    assert!(matches!(world.step(due), Some(StoreChange::Prepared)));
     let late = after(due, days(30));
     assert!(world.step(late).is_none(), "not published: nothing happens, however long");
     world.published = world.store().bundle();
-    assert!(matches!(world.step(late), Some(Change::Published)));
+    assert!(matches!(world.step(late), Some(StoreChange::Published)));
     world.published = old;
     let later = after(late, SETTLING_TIME);
-    assert!(matches!(world.step(later), Some(Change::Unpublished)), "stripped meanwhile");
+    assert!(matches!(world.step(later), Some(StoreChange::Unpublished)), "stripped meanwhile");
     assert!(world.step(later).is_none());
     world.published = world.store().bundle();
     assert_eq!(world.run(later), ["Published"], "and settles anew");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use nats_manager_certs::{
-    Change, Names, Resolver, Serve, Step, Store, TrustBundle, plan,
+    CaStore, DnsNames, Resolver, RotationStep, Serve, StoreChange, TrustBundle, plan,
     secret::{self, Data},
 };
 
@@ -41,7 +41,7 @@ impl Replica {
     pub(crate) fn look(&mut self, secrets: &History<Data>, now: Timestamp) {
         let Some(store) = secrets.at(now - self.lag).map(stored) else { return };
         if let Serve::Issue(_) = Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
-            let names = Names { dns: vec![SERVER.into()], addresses: vec![] };
+            let names = DnsNames { dns: vec![SERVER.into()], addresses: vec![] };
             // Who sees an old Secret may find its CA ended; the next look mends that.
             let Ok(leaf) = store.current.authority.issue(&names, now) else { return };
             assert!(leaf.validity().not_after <= store.current.authority.validity().not_after);
@@ -51,7 +51,7 @@ impl Replica {
     }
 }
 
-pub(crate) fn stored(data: &Data) -> Store {
+pub(crate) fn stored(data: &Data) -> CaStore {
     secret::decode(data).unwrap().unwrap()
 }
 
@@ -90,12 +90,12 @@ impl World {
     pub(crate) fn lead(&mut self) -> bool {
         let published = self.bundles.at(self.now).cloned().unwrap_or_default();
         match plan(&self.data(), &published, self.now).unwrap() {
-            Step::Write { store, change } => {
+            RotationStep::Write { store, change } => {
                 self.write(secret::encode(&store));
                 self.changes.push(name(&change));
                 true
             }
-            Step::Wait { .. } => {
+            RotationStep::Wait { .. } => {
                 let wanted = stored(&self.data()).bundle();
                 let stale = self.publishing && wanted != published;
                 if stale {
@@ -161,7 +161,7 @@ impl World {
     }
 }
 
-pub(crate) fn name(change: &Change) -> String {
+pub(crate) fn name(change: &StoreChange) -> String {
     let all = format!("{change:?}");
     all.split('(').next().unwrap_or_default().to_owned()
 }

@@ -16,7 +16,7 @@ pub(super) struct Chunks {
     chunk: Bytes,
 }
 
-/// Limits the bytes that a reader returns until the next [`Budget::renew`]. What a parser keeps of an element is bounded
+/// `PollLimits` the bytes that a reader returns until the next [`Budget::renew`]. What a parser keeps of an element is bounded
 /// by this, whatever the answer is.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {

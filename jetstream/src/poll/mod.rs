@@ -27,7 +27,7 @@ pub use error::PollError;
 
 /// The monitoring port of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct MonitoringEndpoint {
     /// The server's name.
     pub name: String,
     /// The address of the monitoring port.
@@ -39,7 +39,7 @@ pub struct Target {
 
 /// Limits of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PollLimits {
     /// The longest time for one request, including the connection. A healthy server takes milliseconds.
     pub request: Duration,
 }
@@ -47,7 +47,7 @@ pub struct Limits {
 /// Polls servers, and caches their versions by `server_id`.
 #[derive(Debug, Default)]
 pub struct Poller {
-    limits: Limits,
+    limits: PollLimits,
     /// By `server_id`.
     identities: Mutex<BTreeMap<String, Identity>>,
 }
@@ -62,7 +62,7 @@ struct Identity {
 /// The number of servers that are polled at a time. Bounds memory.
 const CONCURRENCY: usize = 2;
 
-impl Default for Limits {
+impl Default for PollLimits {
     fn default() -> Self {
         Self { request: Duration::from_secs(3) }
     }
@@ -70,19 +70,19 @@ impl Default for Limits {
 
 impl Poller {
     /// Builds a poller with other limits than the default ones.
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with_limits(limits: PollLimits) -> Self {
         Self { limits, ..Self::default() }
     }
 
     /// Polls all servers. `now` is the time at which the poll begins.
-    pub async fn poll(&self, targets: &[Target], now: Time) -> JetStreamSnapshot {
+    pub async fn poll(&self, targets: &[MonitoringEndpoint], now: Time) -> JetStreamSnapshot {
         let servers = each(targets, |target| async move { self.server(&target).await.map_err(Unreachable::from) });
         let servers = servers.await;
         self.keep_identities(&servers);
         JetStreamSnapshot { taken_at: now, servers }
     }
 
-    async fn server(&self, target: &Target) -> Result<ServerSnapshot, PollError> {
+    async fn server(&self, target: &MonitoringEndpoint) -> Result<ServerSnapshot, PollError> {
         let mut server = server::jetstream(target.address, self.limits.request).await?;
         if target.stopping && server.disabled {
             return Err(PollError::Stopping);
@@ -94,7 +94,7 @@ impl Poller {
 
     /// Returns the version of the server with this id, which is requested once. `None` if the request failed. Fails if
     /// another server answers at the target's address.
-    async fn version(&self, target: &Target, id: &str) -> Result<Option<Version>, PollError> {
+    async fn version(&self, target: &MonitoringEndpoint, id: &str) -> Result<Option<Version>, PollError> {
         let known = self.identities.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         let identity = match known {
             Some(identity) => identity,
@@ -123,8 +123,8 @@ impl Poller {
 }
 
 /// Returns the digest of the configuration that each server read last.
-pub async fn config_digests(targets: &[Target]) -> BTreeMap<String, Result<String, Unreachable>> {
-    let limit = Limits::default().request;
+pub async fn config_digests(targets: &[MonitoringEndpoint]) -> BTreeMap<String, Result<String, Unreachable>> {
+    let limit = PollLimits::default().request;
     each(targets, |target| async move {
         let variables = server::variables(target.address, limit).await;
         variables.map(|variables| variables.config_digest).map_err(Unreachable::from)
@@ -132,7 +132,7 @@ pub async fn config_digests(targets: &[Target]) -> BTreeMap<String, Result<Strin
     .await
 }
 
-async fn each<T, F>(targets: &[Target], ask: impl Fn(Target) -> F) -> BTreeMap<String, T>
+async fn each<T, F>(targets: &[MonitoringEndpoint], ask: impl Fn(MonitoringEndpoint) -> F) -> BTreeMap<String, T>
 where
     F: Future<Output = T>,
 {

@@ -26,12 +26,12 @@ pub(super) trait Elements {
 }
 
 /// Reads an object into a [`Fields`].
-pub(super) struct Object<T>(pub(super) T);
+pub(super) struct JsonObject<T>(pub(super) T);
 
 /// Reads an array, or `null`, into an [`Elements`].
 pub(super) struct Array<T>(pub(super) T);
 
-impl<'de, T: Fields> DeserializeSeed<'de> for Object<T> {
+impl<'de, T: Fields> DeserializeSeed<'de> for JsonObject<T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -39,7 +39,7 @@ impl<'de, T: Fields> DeserializeSeed<'de> for Object<T> {
     }
 }
 
-impl<'de, T: Fields> Visitor<'de> for Object<T> {
+impl<'de, T: Fields> Visitor<'de> for JsonObject<T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use async_nats::jetstream::{
 };
 use futures::{StreamExt, TryStreamExt, future::join_all};
 use nats_manager_harness::eventually;
-use nats_manager_jetstream::{Poller, Target};
+use nats_manager_jetstream::{MonitoringEndpoint, Poller};
 use nats_manager_planner::{
     Time,
     snapshot::{Healthz, JetStreamSnapshot},
@@ -44,7 +44,7 @@ async fn poll_with_50_000_consumers_reads_little() {
     let cluster = Cluster::start().await;
     create_consumers(&cluster).await;
     let proxies = join_all(cluster.targets().iter().map(Proxy::start)).await;
-    let targets: Vec<Target> = proxies.iter().map(|proxy| proxy.target.clone()).collect();
+    let targets: Vec<MonitoringEndpoint> = proxies.iter().map(|proxy| proxy.target.clone()).collect();
     let poller = Poller::default();
     // The followers of the meta group need a moment for so many consumers.
     eventually("the meta group is in sync", PATIENCE, async || {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use nats_manager_jetstream::Target;
+use nats_manager_jetstream::MonitoringEndpoint;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,14 +17,14 @@ use tokio::{
 
 pub(crate) struct Proxy {
     /// The server behind the proxy.
-    pub(crate) target: Target,
+    pub(crate) target: MonitoringEndpoint,
     read: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(server: &Target) -> Self {
+    pub(crate) async fn start(server: &MonitoringEndpoint) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target { address: listener.local_addr().unwrap(), ..server.clone() };
+        let target = MonitoringEndpoint { address: listener.local_addr().unwrap(), ..server.clone() };
         let (to, read) = (server.address, Arc::new(AtomicU64::new(0)));
         let counted = read.clone();
         tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_nats::jetstream::{self, consumer::pull, stream};
 use nats_manager_harness::eventually;
 use nats_manager_jetstream::{
-    Admin, AdminError, Inventory, Poller, Target, config_digests, inventory, step_down, stream_names,
+    AccountInventory, Admin, AdminError, MonitoringEndpoint, Poller, config_digests, inventory, step_down, stream_names,
 };
 use nats_manager_planner::{
     Time,
@@ -17,7 +17,7 @@ use crate::servers::{COUNT, Cluster, credentials, name};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn poll(poller: &Poller, targets: &[Target]) -> JetStreamSnapshot {
+async fn poll(poller: &Poller, targets: &[MonitoringEndpoint]) -> JetStreamSnapshot {
     poller.poll(targets, Time::default()).await
 }
 
@@ -49,12 +49,12 @@ async fn requests_are_carried_out() {
     let mut cluster = Cluster::start().await;
     let (targets, poller) = (cluster.targets(), Poller::default());
     let address = cluster.url(0);
-    assert_eq!(inventory(&address).await.unwrap(), Inventory::default());
+    assert_eq!(inventory(&address).await.unwrap(), AccountInventory::default());
     create_streams(&cluster).await;
 
     let names = ["orders", "sap"].map(str::to_owned);
     assert_eq!(stream_names(&address).await.unwrap(), names.clone().into());
-    let expected = Inventory { streams: 2, names: names.into(), customer_stream: true, consumer: true };
+    let expected = AccountInventory { streams: 2, names: names.into(), customer_stream: true, consumer: true };
     assert_eq!(inventory(&address).await.unwrap(), expected);
     snapshot_shows_all(&poll(&poller, &targets).await);
     let digests = config_digests(&targets).await;

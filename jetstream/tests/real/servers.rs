@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use async_nats::ServerAddr;
 use futures::future::join_all;
 use nats_manager_harness::{NatsOptions, NatsServer};
-use nats_manager_jetstream::{Credentials, Target};
+use nats_manager_jetstream::{Credentials, MonitoringEndpoint};
 
 pub(crate) const COUNT: usize = 3;
 
@@ -34,8 +34,8 @@ impl Cluster {
         Self { servers: join_all(servers).await.into_iter().collect::<Result<_, _>>().unwrap() }
     }
 
-    pub(crate) fn targets(&self) -> Vec<Target> {
-        let targets = self.servers.iter().enumerate().map(|(index, server)| Target {
+    pub(crate) fn targets(&self) -> Vec<MonitoringEndpoint> {
+        let targets = self.servers.iter().enumerate().map(|(index, server)| MonitoringEndpoint {
             name: name(index),
             address: monitoring_port(server),
             stopping: false,

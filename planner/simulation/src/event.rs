@@ -1,6 +1,6 @@
 //! Events: actions of users, and faults.
 
-use nats_manager_planner::{Version, actual::Kind};
+use nats_manager_planner::{Version, actual::ServerMode};
 
 use crate::{
     invariants::disruption,
@@ -283,7 +283,7 @@ fn overwrite(world: &mut World) {
     let size = world.kubernetes.resource.size;
     let version = world.kubernetes.count();
     let Some(config) = &mut world.kubernetes.config else { return };
-    config.main = Some(if Kind::of(size) == Kind::Clustered { size } else { 0 });
+    config.main = Some(if ServerMode::of(size) == ServerMode::Clustered { size } else { 0 });
     config.clustered = None;
     config.version = version;
     world.faults.overwritten_until = world.now + 100;

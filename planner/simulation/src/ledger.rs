@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nats_manager_planner::plan::{Action, BlockedReason, OperationKind, Step};
+use nats_manager_planner::plan::{Action, BlockedReason, OperationKind, OperationStep};
 
 use crate::{kubernetes::objects::Actor, servers::SERVERS};
 
@@ -80,7 +80,7 @@ pub struct Coverage {
     /// Plans with this reason for a change that is not carried out.
     pub blocked: BTreeMap<BlockedReason, u64>,
     /// Plans with this step.
-    pub steps: BTreeMap<(OperationKind, Step), u64>,
+    pub steps: BTreeMap<(OperationKind, OperationStep), u64>,
     /// Actions that a younger snapshot did not confirm.
     pub unconfirmed: BTreeMap<&'static str, u64>,
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::IssueKind;
 use crate::{
-    actual::Kind,
+    actual::ServerMode,
     snapshot::{DEFAULT_ACCOUNT, JetStreamSnapshot, ServerSnapshot, StreamId},
 };
 
@@ -103,9 +103,10 @@ pub fn is_empty(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: imp
 
 /// Returns the first server that may hold more than it shows.
 fn gap(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<IssueKind> {
-    let kind = Kind::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
-    let knows_leader =
-        |answer: &ServerSnapshot| answer.meta.as_ref().map_or(kind == Kind::Standalone, |meta| meta.leader.is_some());
+    let kind = ServerMode::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
+    let knows_leader = |answer: &ServerSnapshot| {
+        answer.meta.as_ref().map_or(kind == ServerMode::Standalone, |meta| meta.leader.is_some())
+    };
     expected.iter().chain(snapshot.servers.keys()).find_map(|server| {
         let name = || server.clone();
         match snapshot.answer(server) {

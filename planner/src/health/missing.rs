@@ -17,7 +17,7 @@ pub struct MissingStreams {
     /// Each stream with the server that had it, and the poll that first showed that it is gone.
     pub streams: BTreeMap<StreamId, MissingStream>,
     /// What each server had in its last life: its identity, and its streams.
-    lives: BTreeMap<String, Life>,
+    lives: BTreeMap<String, ServerRun>,
 }
 
 /// A stream that is gone.
@@ -30,7 +30,7 @@ pub struct MissingStream {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Life {
+struct ServerRun {
     id: String,
     streams: BTreeSet<StreamId>,
 }
@@ -44,7 +44,7 @@ impl MissingStreams {
         next.streams.retain(|stream, _| !inventory.streams.contains_key(stream));
         for (name, server) in snapshot.answers() {
             let streams: BTreeSet<StreamId> = server.streams.iter().map(|replica| replica.stream.clone()).collect();
-            let present = Life { id: server.id.clone(), streams };
+            let present = ServerRun { id: server.id.clone(), streams };
             let Some(before) = self.lives.get(name).filter(|before| before.id != server.id) else {
                 next.lives.insert(name.to_owned(), present);
                 continue;

@@ -22,7 +22,7 @@ pub use missing::{MissingStream, MissingStreams};
 pub use quorum::{Quorum, blind_since, has_lasted, quorum, quorum_lost_since};
 
 use crate::{
-    actual::{ActualState, Kind},
+    actual::{ActualState, ServerMode},
     snapshot::{JetStreamSnapshot, StreamId},
     time::Time,
     version::Version,
@@ -168,6 +168,6 @@ fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
 /// StatefulSet can be scaled by hand.
 fn is_clustered(snapshot: &JetStreamSnapshot, actual: &ActualState) -> bool {
     let replicas = actual.stateful_set.as_ref().map_or(0, |set| set.replicas);
-    Kind::of(actual.members.unwrap_or(replicas)) == Kind::Clustered
+    ServerMode::of(actual.members.unwrap_or(replicas)) == ServerMode::Clustered
         || snapshot.answers().any(|(_, server)| server.meta.is_some())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Assessment, IssueKind};
 use crate::{
-    actual::Kind,
+    actual::ServerMode,
     snapshot::{JetStreamSnapshot, RaftGroup, ServerSnapshot},
     time::Time,
 };
@@ -26,7 +26,7 @@ pub enum Quorum {
 /// Returns what the answers prove. `expected` are the servers that the configuration was built for, and `is_ready`
 /// returns whether the Pod of a server is ready.
 pub fn quorum(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: impl Fn(&str) -> bool) -> Quorum {
-    let kind = Kind::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
+    let kind = ServerMode::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
     let size = counted(snapshot, expected);
     if following(snapshot, kind) > size / 2 || is_led(snapshot) {
         return Quorum::Present;
@@ -84,9 +84,10 @@ fn counted(snapshot: &JetStreamSnapshot, expected: &[String]) -> usize {
 }
 
 /// The number of answering servers that know a meta leader, or need none.
-fn following(snapshot: &JetStreamSnapshot, kind: Kind) -> usize {
-    let follows =
-        |server: &ServerSnapshot| server.meta.as_ref().map_or(kind == Kind::Standalone, |meta| meta.leader.is_some());
+fn following(snapshot: &JetStreamSnapshot, kind: ServerMode) -> usize {
+    let follows = |server: &ServerSnapshot| {
+        server.meta.as_ref().map_or(kind == ServerMode::Standalone, |meta| meta.leader.is_some())
+    };
     enabled(snapshot).filter(|(_, server)| follows(server)).count()
 }
 

@@ -6,7 +6,7 @@ use super::{Heads, IssueKind};
 use crate::snapshot::{JetStreamSnapshot, Peer, RaftGroup, StreamId, StreamReplica};
 
 /// What the streams of a snapshot show.
-pub(super) struct Streams {
+pub(super) struct StreamHealth {
     pub(super) issues: Vec<IssueKind>,
     /// Where each leader is.
     pub(super) heads: Heads,
@@ -18,8 +18,8 @@ pub(super) struct Streams {
 type Views<'a> = Vec<(&'a str, &'a StreamReplica)>;
 
 /// Assesses all streams; `before` is where their leaders were in the earlier poll.
-pub(super) fn assess(snapshot: &JetStreamSnapshot, before: &Heads) -> Streams {
-    let mut all = Streams { issues: Vec::new(), heads: Heads::new(), is_proven: true };
+pub(super) fn assess(snapshot: &JetStreamSnapshot, before: &Heads) -> StreamHealth {
+    let mut all = StreamHealth { issues: Vec::new(), heads: Heads::new(), is_proven: true };
     for (stream, views) in by_stream(snapshot) {
         if views.iter().all(|(_, replica)| replica.group.is_none()) && is_standalone(snapshot, &views) {
             continue;
@@ -53,7 +53,7 @@ fn claims<'a>(views: &Views<'a>) -> Vec<(&'a str, &'a StreamReplica, &'a RaftGro
     if founded.is_empty() { all } else { founded }
 }
 
-impl Streams {
+impl StreamHealth {
     fn assess(&mut self, snapshot: &JetStreamSnapshot, stream: &StreamId, views: &Views<'_>, before: &Heads) {
         let id = || stream.clone();
         for (server, _) in views.iter().filter(|(_, replica)| replica.group.is_none()) {

@@ -1,24 +1,24 @@
 //! Changes of the kind: from a standalone server to a cluster, and back while that is possible.
 
 use super::{
-    Blocked, BlockedReason, Operation, OperationKind, Stage, Step, Variant,
-    decide::Decision,
-    form_cluster::{self, Streams},
+    Blocked, BlockedReason, Operation, OperationKind, OperationStep, Stage, Variant,
+    decide::PlanDraft,
+    form_cluster::{self, StandaloneStreams},
     slots::Slot,
     versions,
 };
-use crate::actual::Kind;
+use crate::actual::ServerMode;
 
-impl Decision<'_> {
+impl PlanDraft<'_> {
     /// No server ever started, so no store exists that a change of the kind could harm.
     pub(super) fn start_over(&mut self, desired: u32) {
-        let kind = Kind::of(desired);
+        let kind = ServerMode::of(desired);
         self.plan.variant = Variant::main(kind);
         self.plan.main_kind = kind;
         self.plan.members = desired;
         self.resize(desired);
         self.plan.partition = 0;
-        self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
+        self.plan.operation = Some(Operation::new(OperationKind::Deployment, OperationStep::Create));
     }
 
     /// From a standalone server to a cluster: the first step.
@@ -28,34 +28,38 @@ impl Decision<'_> {
         }
         match form_cluster::streams(self.input, desired) {
             // A store that another standalone server left behind must not start with a cluster block.
-            Streams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
+            StandaloneStreams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
                 // Polled servers prove that it is not needed; then it is deleted.
                 if self.input.is_unobservable() {
                     self.plan.blocked.push(form_cluster::left_behind(self.input.actual));
                 }
                 self.within(self.servers.members.min(self.servers.replicas));
             }
-            Streams::None if self.servers.replicas == 1 && self.servers.set.is_some() => self.begin_forming(desired),
-            Streams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
-            Streams::None if self.servers.replicas > self.servers.members => self.within(self.servers.members),
-            Streams::None => {
+            StandaloneStreams::None if self.servers.replicas == 1 && self.servers.set.is_some() => {
+                self.begin_forming(desired);
+            }
+            StandaloneStreams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
+            StandaloneStreams::None if self.servers.replicas > self.servers.members => {
+                self.within(self.servers.members);
+            }
+            StandaloneStreams::None => {
                 let message =
                     "cannot scale from 2 servers, which are standalone, to a cluster; set spec.cluster.size to 1 first";
                 self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
                 self.within(self.servers.replicas);
             }
-            Streams::Blocked(blocked) => {
+            StandaloneStreams::Blocked(blocked) => {
                 self.plan.blocked.push(blocked);
                 self.within(self.servers.members);
             }
-            Streams::Unknown(cause) => {
+            StandaloneStreams::Unknown(cause) => {
                 let message = format!(
                     "cannot scale from 1 to {desired} servers: cannot verify that there are no streams: {cause}"
                 );
                 self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
                 self.within(self.servers.members);
             }
-            Streams::Ask => {
+            StandaloneStreams::Ask => {
                 self.within(self.servers.members);
                 self.plan.needs_streams = true;
             }
@@ -69,10 +73,10 @@ impl Decision<'_> {
         self.plan.variant = Variant::FORMED;
         self.plan.replicas = desired;
         self.plan.routes = desired;
-        self.plan.main_kind = if is_joining { self.main_kind() } else { Kind::Standalone };
+        self.plan.main_kind = if is_joining { self.main_kind() } else { ServerMode::Standalone };
         self.plan.members = if is_joining { self.servers.members } else { 1 };
         self.plan.partition = u32::from(!is_joining);
-        self.plan.operation = Some(Operation::new(OperationKind::FormCluster, Step::Create));
+        self.plan.operation = Some(Operation::new(OperationKind::FormCluster, OperationStep::Create));
     }
 
     /// The new servers exist, and the first one still runs standalone.
@@ -82,21 +86,21 @@ impl Decision<'_> {
             return self.back_to_standalone(1);
         }
         match form_cluster::streams(self.input, desired) {
-            Streams::None => {
+            StandaloneStreams::None => {
                 self.begin_forming(desired);
                 let stage = form_cluster::join(self.input, &self.servers, desired);
                 self.settle(stage);
             }
-            Streams::Blocked(blocked) => {
+            StandaloneStreams::Blocked(blocked) => {
                 self.plan.blocked.push(blocked);
                 self.back_to_standalone(1);
             }
-            Streams::Unknown(cause) => {
+            StandaloneStreams::Unknown(cause) => {
                 self.begin_forming(self.servers.replicas.max(1));
-                let operation = Operation::new(OperationKind::FormCluster, Step::Wait);
+                let operation = Operation::new(OperationKind::FormCluster, OperationStep::Wait);
                 self.plan.operation = Some(operation.waiting_for(cause));
             }
-            Streams::Ask => {
+            StandaloneStreams::Ask => {
                 self.begin_forming(self.servers.replicas.max(1));
                 self.plan.needs_streams = true;
             }
@@ -107,7 +111,7 @@ impl Decision<'_> {
     /// taken back but for streams that were made before it.
     pub(super) fn join_on(&mut self, desired: u32) {
         let members = self.servers.members;
-        if Kind::of(desired) == Kind::Standalone {
+        if ServerMode::of(desired) == ServerMode::Standalone {
             self.plan.blocked.push(form_cluster::not_back(members, desired));
         }
         if let Some(blocked) = versions::blocked(self.input) {
@@ -118,11 +122,11 @@ impl Decision<'_> {
         let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
         let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
         match form_cluster::streams(self.input, members) {
-            Streams::Blocked(blocked) if is_held => {
+            StandaloneStreams::Blocked(blocked) if is_held => {
                 self.plan.blocked.push(blocked);
                 self.back_to_standalone(1);
             }
-            Streams::None if is_held => {
+            StandaloneStreams::None if is_held => {
                 self.begin_forming(members);
                 let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
                 if !self.settle(hopeless) {
@@ -130,7 +134,7 @@ impl Decision<'_> {
                     self.settle(stage);
                 }
             }
-            Streams::Ask if is_held => {
+            StandaloneStreams::Ask if is_held => {
                 self.begin_forming(members);
                 self.plan.needs_streams = true;
             }
@@ -141,19 +145,19 @@ impl Decision<'_> {
                     return;
                 }
                 let first = self.input.actual.server(0);
-                let operation = Operation::new(OperationKind::FormCluster, Step::Restart);
+                let operation = Operation::new(OperationKind::FormCluster, OperationStep::Restart);
                 self.plan.operation = Some(operation.waiting_for(format!("{first} to join the cluster")).at(first));
             }
         }
     }
 
     pub(super) fn back_to_standalone(&mut self, desired: u32) {
-        self.plan.variant = Variant::main(Kind::Standalone);
-        self.plan.main_kind = Kind::Standalone;
+        self.plan.variant = Variant::main(ServerMode::Standalone);
+        self.plan.main_kind = ServerMode::Standalone;
         self.plan.replicas = desired;
         self.plan.routes = 0;
         self.plan.members = desired;
         self.plan.partition = desired;
-        self.plan.operation = Some(Operation::new(OperationKind::ScaleDown, Step::Stop));
+        self.plan.operation = Some(Operation::new(OperationKind::ScaleDown, OperationStep::Stop));
     }
 }

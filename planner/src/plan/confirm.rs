@@ -1,13 +1,13 @@
 //! A disruptive action is carried out only when a second plan, made from a younger snapshot, asks for the same.
 
-use super::{Action, Input, Operation, OperationKind, PeerRef, Plan, Step, peers, plan, text::listed};
-use crate::{actual::Kind, snapshot::PeerId};
+use super::{Action, Operation, OperationKind, OperationStep, PeerRef, Plan, PlanInput, peers, plan, text::listed};
+use crate::{actual::ServerMode, snapshot::PeerId};
 
 /// Returns the plan to carry out: with the action confirmed and what it needs of the StatefulSet, or without it.
 ///
-/// `input` is younger than `first`: it was polled after `first` was made, and [`Input::streams`] was asked for before
+/// `input` is younger than `first`: it was polled after `first` was made, and [`PlanInput::streams`] was asked for before
 /// that poll, so that a stream that was just made is in one of them.
-pub fn confirm(first: &Plan, input: &Input<'_>) -> Plan {
+pub fn confirm(first: &Plan, input: &PlanInput<'_>) -> Plan {
     let second = plan(input);
     let Some(action) = second.unconfirmed_action().cloned() else { return second };
     if first.action.as_ref() != Some(&action) {
@@ -20,7 +20,7 @@ pub fn confirm(first: &Plan, input: &Input<'_>) -> Plan {
 }
 
 /// Returns the plan that waits, where the names of all streams do not allow the action; `None` if they do.
-fn streams_obstacle(input: &Input<'_>, plan: &Plan, action: &Action) -> Option<Plan> {
+fn streams_obstacle(input: &PlanInput<'_>, plan: &Plan, action: &Action) -> Option<Plan> {
     let staying = match action {
         Action::StopServers { replicas, .. } => *replicas,
         Action::RemovePeers { .. } => plan.replicas,
@@ -54,12 +54,12 @@ fn streams_obstacle(input: &Input<'_>, plan: &Plan, action: &Action) -> Option<P
 
 /// A stream that was made between poll and stop may have its only replica on a server that left: that one is started
 /// again, as long as its PVC is there.
-fn come_back(input: &Input<'_>, plan: &Plan, peers: &[PeerRef], streams: &str) -> Option<Plan> {
+fn come_back(input: &PlanInput<'_>, plan: &Plan, peers: &[PeerRef], streams: &str) -> Option<Plan> {
     let size = plan.replicas.checked_add(u32::try_from(peers.len()).ok()?)?;
     let names: Vec<String> = (plan.replicas..size).map(|ordinal| input.actual.server(ordinal)).collect();
     let are_next = peers.iter().all(|peer| names.iter().any(|name| peer.name == *name || peer.id == PeerId::of(name)));
     let have_data = (plan.replicas..size).all(|ordinal| input.actual.pvc(ordinal).is_some_and(|pvc| !pvc.terminating));
-    let operation = Operation::new(OperationKind::ScaleDown, Step::Create)
+    let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Create)
         .at(listed(names.iter().map(String::as_str)))
         .waiting_for(format!("stream {streams} has its only replica there"));
     (are_next && have_data).then(|| Plan {
@@ -72,15 +72,15 @@ fn come_back(input: &Input<'_>, plan: &Plan, peers: &[PeerRef], streams: &str) -
     })
 }
 
-fn carry_out(plan: Plan, action: &Action, input: &Input<'_>) -> Plan {
+fn carry_out(plan: Plan, action: &Action, input: &PlanInput<'_>) -> Plan {
     let confirmed = Plan { is_confirmed: true, ..plan };
     match action {
         Action::OpenPartition { partition, .. } => Plan { partition: *partition, ..confirmed },
         Action::StopServers { replicas, .. } => {
-            let routes = if Kind::of(*replicas) == confirmed.variant.kind { *replicas } else { confirmed.routes };
+            let routes = if ServerMode::of(*replicas) == confirmed.variant.kind { *replicas } else { confirmed.routes };
             Plan {
                 replicas: *replicas,
-                members: if confirmed.variant.kind == Kind::Clustered {
+                members: if confirmed.variant.kind == ServerMode::Clustered {
                     *replicas
                 } else {
                     confirmed.members.min(*replicas)

@@ -3,36 +3,36 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Blocked, BlockedReason, Input, Operation, OperationKind, Plan, Stage, Step, Variant,
+    Blocked, BlockedReason, Operation, OperationKind, OperationStep, Plan, PlanInput, Stage, Variant,
     existing::{Existing, Servers, runs_clustered},
     form_cluster,
     memory_store::memory_store,
-    peers::{self, Ghosts},
+    peers::{self, StalePeers},
     pvcs, repair, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
     slots::Slots,
     vacant, versions,
 };
 use crate::{
-    actual::{ConfigKey, Kind, PodState},
+    actual::{ConfigKey, PodState, ServerMode},
     version::Version,
 };
 
 /// Plans the next step.
-pub fn plan(input: &Input<'_>) -> Plan {
+pub fn plan(input: &PlanInput<'_>) -> Plan {
     match Existing::of(input) {
         Existing::Nothing => fresh(input),
         Existing::Unknown(blocked) => {
             Plan { may_build: false, blocked: vec![blocked], ..shape(input, input.desired.replicas) }
         }
-        Existing::Servers(servers) => Decision::new(input, servers).decide(),
+        Existing::Servers(servers) => PlanDraft::new(input, servers).decide(),
     }
 }
 
 impl Plan {
     /// Returns the plan of a cluster with so many servers that has never existed. `memory_store` is in bytes.
     pub fn fresh(replicas: u32, memory_store: u64) -> Self {
-        let kind = Kind::of(replicas);
+        let kind = ServerMode::of(replicas);
         Self {
             may_build: true,
             replicas,
@@ -56,7 +56,7 @@ impl Plan {
 }
 
 /// The plan of a cluster that is as the spec asks for.
-fn shape(input: &Input<'_>, replicas: u32) -> Plan {
+fn shape(input: &PlanInput<'_>, replicas: u32) -> Plan {
     let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
     Plan {
         removed: removed.map(|(peer, at)| (peer.clone(), *at)).collect(),
@@ -64,29 +64,29 @@ fn shape(input: &Input<'_>, replicas: u32) -> Plan {
     }
 }
 
-fn fresh(input: &Input<'_>) -> Plan {
+fn fresh(input: &PlanInput<'_>) -> Plan {
     let plan = shape(input, input.desired.replicas);
     if input.desired.version.is_some_and(Version::is_harmful) {
         let message = "NATS 2.15.0 can delete a running store; use 2.15.1 or later";
         return Plan { may_build: false, blocked: vec![Blocked::new(BlockedReason::VersionBlocked, message)], ..plan };
     }
-    Plan { operation: Some(Operation::new(OperationKind::Deployment, Step::Create)), ..plan }
+    Plan { operation: Some(Operation::new(OperationKind::Deployment, OperationStep::Create)), ..plan }
 }
 
-fn routes(kind: Kind, servers: u32) -> u32 {
-    if kind == Kind::Clustered { servers } else { 0 }
+fn routes(kind: ServerMode, servers: u32) -> u32 {
+    if kind == ServerMode::Clustered { servers } else { 0 }
 }
 
 /// A plan in the making.
-pub(super) struct Decision<'a> {
-    pub(super) input: &'a Input<'a>,
+pub(super) struct PlanDraft<'a> {
+    pub(super) input: &'a PlanInput<'a>,
     pub(super) servers: Servers<'a>,
     pub(super) slots: Option<Slots<'a>>,
     pub(super) plan: Plan,
 }
 
-impl<'a> Decision<'a> {
-    fn new(input: &'a Input<'a>, servers: Servers<'a>) -> Self {
+impl<'a> PlanDraft<'a> {
+    fn new(input: &'a PlanInput<'a>, servers: Servers<'a>) -> Self {
         let live = servers.set.and_then(|set| set.memory_store);
         let (memory_store, blocked) = memory_store(input, live);
         let slots = servers.set.and_then(|set| Slots::of(set, input.actual));
@@ -103,14 +103,14 @@ impl<'a> Decision<'a> {
 
     fn decide(mut self) -> Plan {
         let desired = self.input.desired.replicas;
-        let (existing, wanted) = (self.servers.kind(), Kind::of(desired));
+        let (existing, wanted) = (self.servers.kind(), ServerMode::of(desired));
         match (self.servers.is_forming, existing == wanted) {
             (true, _) if self.servers.is_joining => self.join_on(desired),
             (true, true) => self.back_to_standalone(desired),
             (true, false) => self.form_on(desired),
             (false, true) => self.within(desired),
             (false, false) if self.never_started() => self.start_over(desired),
-            (false, false) if wanted == Kind::Clustered => self.form(desired),
+            (false, false) if wanted == ServerMode::Clustered => self.form(desired),
             (false, false) => {
                 let members = self.servers.members;
                 self.plan.blocked.push(form_cluster::not_back(members, desired));
@@ -143,7 +143,7 @@ impl<'a> Decision<'a> {
                 self.plan.may_build = false;
                 return;
             }
-            self.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create));
+            self.plan.operation = Some(Operation::new(OperationKind::Deployment, OperationStep::Create));
             return;
         };
         let differs =
@@ -151,7 +151,7 @@ impl<'a> Decision<'a> {
         let version_blocked = versions::blocked(input);
         let gate = match &self.slots {
             _ if differs || version_blocked.is_some() => {
-                let operation = Operation::new(OperationKind::RollingUpdate, Step::Wait);
+                let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Wait);
                 // Closed: the change itself restarts nothing. Pods that are created now get the new template.
                 rollout::Gate { partition: set.replicas, stage: Stage::Busy(operation) }
             }
@@ -169,7 +169,7 @@ impl<'a> Decision<'a> {
         }
         if replicas != self.servers.replicas {
             let kind = if replicas > self.servers.replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
-            self.plan.operation = Some(Operation::new(kind, Step::Create));
+            self.plan.operation = Some(Operation::new(kind, OperationStep::Create));
             return;
         }
         let rollout = match (version_blocked, &self.slots) {
@@ -200,7 +200,7 @@ impl<'a> Decision<'a> {
         let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
         let mut begun = [removal, deletion, rollout];
         begun.sort_by_key(|stage| !may_act(stage));
-        if desired < self.servers.replicas && self.servers.kind() == Kind::Clustered {
+        if desired < self.servers.replicas && self.servers.kind() == ServerMode::Clustered {
             self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
         }
         let is_acting = self.settle(repair())
@@ -212,7 +212,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn peers(&self, ghosts: Option<&Ghosts<'_>>) -> Stage {
+    fn peers(&self, ghosts: Option<&StalePeers<'_>>) -> Stage {
         match (self.input.assessment(), ghosts) {
             (Some(assessment), Some(ghosts)) => peers::remove(self.input, assessment, ghosts),
             (Some(assessment), None) => peers::foreign_leader(self.input, assessment),
@@ -227,7 +227,7 @@ impl<'a> Decision<'a> {
             return false;
         }
         let kind = if desired > replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
-        let wait = |cause: &str| Stage::Busy(Operation::new(kind, Step::Wait).waiting_for(cause));
+        let wait = |cause: &str| Stage::Busy(Operation::new(kind, OperationStep::Wait).waiting_for(cause));
         if versions::are_mixed(input) {
             return self.settle(wait("all servers to run the same version"));
         }
@@ -246,7 +246,9 @@ impl<'a> Decision<'a> {
         }
         let stage = match &self.slots {
             None => Stage::Unsettled,
-            Some(slots) if self.servers.kind() == Kind::Clustered => scale_down::scale_down(input, replicas, slots),
+            Some(slots) if self.servers.kind() == ServerMode::Clustered => {
+                scale_down::scale_down(input, replicas, slots)
+            }
             Some(_) => form_cluster::standalone_obstacle(input, replicas)
                 .map_or_else(|| scale_down::stop(replicas - 1, &input.actual.server(replicas - 1)), Stage::Blocked),
         };
@@ -270,7 +272,7 @@ impl<'a> Decision<'a> {
             let cause = slot.obstacle(&server)?;
             let has_started = slot.pod().is_some_and(|pod| pod.running);
             let is_arriving = !has_started && (kind == OperationKind::Deployment || is_new(&server));
-            is_arriving.then(|| Operation::new(kind, Step::Create).at(&server).waiting_for(cause))
+            is_arriving.then(|| Operation::new(kind, OperationStep::Create).at(&server).waiting_for(cause))
         })
     }
 
@@ -302,14 +304,14 @@ impl<'a> Decision<'a> {
         self.plan.replicas = replicas;
         // Standalone servers that were added by hand never count as members.
         self.plan.members = match self.plan.variant.kind {
-            Kind::Clustered => replicas,
-            Kind::Standalone => self.servers.members.min(replicas).max(1),
+            ServerMode::Clustered => replicas,
+            ServerMode::Standalone => self.servers.members.min(replicas).max(1),
         };
         self.plan.routes = routes(self.plan.variant.kind, replicas);
     }
 
     /// The kind of configuration under the key that fresh clusters read: never switched while a Pod may read it.
-    pub(super) fn main_kind(&self) -> Kind {
+    pub(super) fn main_kind(&self) -> ServerMode {
         if self.servers.variant.key == ConfigKey::Main {
             return self.servers.variant.kind;
         }
@@ -318,7 +320,7 @@ impl<'a> Decision<'a> {
         // Without a ConfigMap what was recorded counts: the first server was restarted as a member.
         let is_recorded = config.is_none()
             && !self.servers.is_forming
-            && self.input.actual.members.map(Kind::of) == Some(Kind::Clustered);
+            && self.input.actual.members.map(ServerMode::of) == Some(ServerMode::Clustered);
         // Pods at the current revision read it while the cluster is formed. Those that are created below the partition
         // later are at that revision too, and have to find the configuration of a member.
         let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
@@ -327,6 +329,6 @@ impl<'a> Decision<'a> {
         let is_unread = is_complete
             || runs_clustered(self.input)
             || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
-        if is_written || is_recorded || is_unread { Kind::Clustered } else { Kind::Standalone }
+        if is_written || is_recorded || is_unread { ServerMode::Clustered } else { ServerMode::Standalone }
     }
 }

@@ -1,7 +1,7 @@
 //! What exists already, whoever made it: number of servers, kind of configuration, recorded membership.
 
-use super::{Blocked, BlockedReason, Input, Variant};
-use crate::actual::{ActualState, ConfigKey, Kind, MAX_SERVERS, StatefulSetState};
+use super::{Blocked, BlockedReason, PlanInput, Variant};
+use crate::actual::{ActualState, ConfigKey, MAX_SERVERS, ServerMode, StatefulSetState};
 
 /// What exists of a cluster.
 pub(super) enum Existing<'a> {
@@ -32,7 +32,7 @@ pub(super) struct Servers<'a> {
 }
 
 impl<'a> Existing<'a> {
-    pub(super) fn of(input: &Input<'a>) -> Self {
+    pub(super) fn of(input: &PlanInput<'a>) -> Self {
         let actual = input.actual;
         match &actual.stateful_set {
             Some(set) => Self::Servers(Servers::of_set(input, set)),
@@ -68,8 +68,8 @@ impl<'a> Existing<'a> {
                  cluster; restore the ConfigMap, or delete the PVCs to start with empty servers",
             ));
         }
-        let kind = Kind::of(size);
-        let is_formed = kind == Kind::Clustered && config.clustered_routes.is_some();
+        let kind = ServerMode::of(size);
+        let is_formed = kind == ServerMode::Clustered && config.clustered_routes.is_some();
         let variant = if is_formed { Variant::FORMED } else { Variant::main(kind) };
         Self::Servers(Servers {
             set: None,
@@ -83,23 +83,23 @@ impl<'a> Existing<'a> {
 }
 
 impl<'a> Servers<'a> {
-    fn of_set(input: &Input<'a>, set: &'a StatefulSetState) -> Self {
+    fn of_set(input: &PlanInput<'a>, set: &'a StatefulSetState) -> Self {
         let actual = input.actual;
         let replicas = set.replicas;
         let recorded = actual.members.filter(|members| (1..=MAX_SERVERS).contains(members));
         if set.config_key == ConfigKey::Clustered {
             let is_clustered = runs_clustered(input);
-            let (is_forming, is_joining) = match recorded.map(Kind::of) {
-                Some(Kind::Standalone) => (!is_clustered, false),
+            let (is_forming, is_joining) = match recorded.map(ServerMode::of) {
+                Some(ServerMode::Standalone) => (!is_clustered, false),
                 // The key of standalone servers is still standalone: the first one may be.
-                Some(Kind::Clustered) => {
+                Some(ServerMode::Clustered) => {
                     let is_standalone = is_first_standalone(input, set)
                         || actual.config.is_some_and(|config| config.main_routes == Some(0));
                     (!is_clustered && is_standalone, !is_clustered && is_standalone)
                 }
                 None => (is_first_standalone(input, set), false),
             };
-            let recorded = recorded.filter(|members| Kind::of(*members) == Kind::Clustered);
+            let recorded = recorded.filter(|members| ServerMode::of(*members) == ServerMode::Clustered);
             let members = if is_forming && !is_joining { 1 } else { recorded.unwrap_or(replicas) };
             return Self { set: Some(set), replicas, variant: Variant::FORMED, members, is_forming, is_joining };
         }
@@ -107,27 +107,27 @@ impl<'a> Servers<'a> {
         // A server with a meta group is clustered, whatever was recorded. One without may be starting: then what was
         // recorded counts, before the ConfigMap, which the predecessor may have overwritten.
         let kind = if runs_clustered(input) {
-            Kind::Clustered
+            ServerMode::Clustered
         } else {
-            let recorded = recorded.map(Kind::of);
-            let routes = routes.map(|routes| if routes > 0 { Kind::Clustered } else { Kind::Standalone });
-            recorded.or(routes).unwrap_or(Kind::of(replicas))
+            let recorded = recorded.map(ServerMode::of);
+            let routes = routes.map(|routes| if routes > 0 { ServerMode::Clustered } else { ServerMode::Standalone });
+            recorded.or(routes).unwrap_or(ServerMode::of(replicas))
         };
-        let members = recorded.filter(|members| Kind::of(*members) == kind).unwrap_or(match kind {
-            Kind::Standalone => replicas.clamp(1, 2),
-            Kind::Clustered => routes.filter(|routes| *routes > 0).unwrap_or(replicas.min(MAX_SERVERS)),
+        let members = recorded.filter(|members| ServerMode::of(*members) == kind).unwrap_or(match kind {
+            ServerMode::Standalone => replicas.clamp(1, 2),
+            ServerMode::Clustered => routes.filter(|routes| *routes > 0).unwrap_or(replicas.min(MAX_SERVERS)),
         });
         Self { set: Some(set), replicas, variant: Variant::main(kind), members, is_forming: false, is_joining: false }
     }
 
     /// The kind of configuration that running servers have.
-    pub(super) fn kind(&self) -> Kind {
-        if self.is_forming { Kind::Standalone } else { self.variant.kind }
+    pub(super) fn kind(&self) -> ServerMode {
+        if self.is_forming { ServerMode::Standalone } else { self.variant.kind }
     }
 }
 
 /// Returns whether the first server reports a meta group.
-pub(super) fn runs_clustered(input: &Input<'_>) -> bool {
+pub(super) fn runs_clustered(input: &PlanInput<'_>) -> bool {
     let first = input.actual.server(0);
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&first));
     answer.is_some_and(|answer| answer.meta.is_some())
@@ -135,7 +135,7 @@ pub(super) fn runs_clustered(input: &Input<'_>) -> bool {
 
 /// Returns whether the first server is ready with an earlier template, and reports no meta group. A clustered one is
 /// not ready without.
-fn is_first_standalone(input: &Input<'_>, set: &StatefulSetState) -> bool {
+fn is_first_standalone(input: &PlanInput<'_>, set: &StatefulSetState) -> bool {
     let Some(pod) = input.actual.pod(0) else { return false };
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&pod.name));
     let is_standalone = answer.is_some_and(|answer| answer.meta.is_none() && !answer.disabled);

@@ -6,7 +6,7 @@
 //! that restarts in the middle of the change therefore starts with the configuration that it had.
 
 use super::{
-    Action, Blocked, BlockedReason, Input, Observation, Operation, OperationKind, PodRef, Stage, Step,
+    Action, Blocked, BlockedReason, Observation, Operation, OperationKind, OperationStep, PlanInput, PodRef, Stage,
     existing::Servers, slots::Slots, text::listed,
 };
 use crate::actual::PodState;
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is known about streams on the standalone server.
-pub(super) enum Streams {
+pub(super) enum StandaloneStreams {
     /// There is none.
     None,
     /// There are some, or there may be some: the change is not carried out.
@@ -28,12 +28,12 @@ pub(super) enum Streams {
 }
 
 /// Returns whether the standalone server holds streams.
-pub(super) fn streams(input: &Input<'_>, desired: u32) -> Streams {
+pub(super) fn streams(input: &PlanInput<'_>, desired: u32) -> StandaloneStreams {
     if input.actual.servers_started == Some(false) && input.actual.pods.iter().all(|pod| !pod.started) {
-        return Streams::None;
+        return StandaloneStreams::None;
     }
     let blocked = |cause: String| {
-        Streams::Blocked(Blocked::new(
+        StandaloneStreams::Blocked(Blocked::new(
             BlockedReason::ScalingBlocked,
             format!("cannot scale from 1 to {desired} servers: {cause}"),
         ))
@@ -41,14 +41,14 @@ pub(super) fn streams(input: &Input<'_>, desired: u32) -> Streams {
     match input.observation {
         Observation::Seen(_) => seen(input, blocked),
         Observation::Starting | Observation::Pending => {
-            Streams::Unknown("the first server has not answered yet".to_owned())
+            StandaloneStreams::Unknown("the first server has not answered yet".to_owned())
         }
         Observation::Off | Observation::Unobservable { .. } => match input.streams {
-            None => Streams::Ask,
+            None => StandaloneStreams::Ask,
             Some(Err(cause)) => blocked(format!("cannot verify that there are no streams: {cause}")),
             Some(Ok(names)) if !names.is_empty() => blocked(existing(names.len(), names.iter().map(String::as_str))),
             Some(Ok(_)) if matches!(input.observation, Observation::Off) || input.has_default_account_only => {
-                Streams::None
+                StandaloneStreams::None
             }
             Some(Ok(_)) => blocked(
                 "cannot verify that accounts other than the default one have no streams, since the monitoring port \
@@ -59,10 +59,10 @@ pub(super) fn streams(input: &Input<'_>, desired: u32) -> Streams {
     }
 }
 
-fn seen(input: &Input<'_>, blocked: impl Fn(String) -> Streams) -> Streams {
+fn seen(input: &PlanInput<'_>, blocked: impl Fn(String) -> StandaloneStreams) -> StandaloneStreams {
     let first = input.actual.server(0);
     let Some(answer) = input.assessment().and_then(|assessment| assessment.snapshot.answer(&first)) else {
-        return Streams::Unknown(format!("{first} is unreachable"));
+        return StandaloneStreams::Unknown(format!("{first} is unreachable"));
     };
     if !answer.streams.is_empty() {
         let names: Vec<String> = answer.streams.iter().map(|replica| replica.stream.to_string()).collect();
@@ -74,11 +74,11 @@ fn seen(input: &Input<'_>, blocked: impl Fn(String) -> Streams) -> Streams {
         return blocked(existing(names.len(), names.iter().map(String::as_str)));
     }
     match &answer.healthz {
-        _ if answer.disabled => Streams::Unknown(format!("{first} has disabled JetStream")),
+        _ if answer.disabled => StandaloneStreams::Unknown(format!("{first} has disabled JetStream")),
         // One that could not recover a stream shows none.
-        Healthz::Failing(text) => Streams::Unknown(format!("{first} reports: {text}")),
-        Healthz::Unknown => Streams::Unknown(format!("{first} gave no usable answer to /healthz")),
-        Healthz::Ok => Streams::None,
+        Healthz::Failing(text) => StandaloneStreams::Unknown(format!("{first} reports: {text}")),
+        Healthz::Unknown => StandaloneStreams::Unknown(format!("{first} gave no usable answer to /healthz")),
+        Healthz::Ok => StandaloneStreams::None,
     }
 }
 
@@ -92,19 +92,19 @@ fn existing<'a>(count: usize, names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The next step while the new servers exist and the first one still runs standalone.
-pub(super) fn join(input: &Input<'_>, servers: &Servers<'_>, desired: u32) -> Stage {
+pub(super) fn join(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32) -> Stage {
     let first = input.actual.server(0);
-    let operation = Operation::new(OperationKind::FormCluster, Step::Restart).at(&first);
+    let operation = Operation::new(OperationKind::FormCluster, OperationStep::Restart).at(&first);
     let pod_of = |ordinal| input.actual.pod(ordinal).filter(|pod| pod.terminating.is_none());
     let Some(set) = servers.set else { return Stage::Busy(operation) };
     if servers.replicas != desired || !set.is_observed {
-        return Stage::Busy(Operation::new(OperationKind::FormCluster, Step::Create));
+        return Stage::Busy(Operation::new(OperationKind::FormCluster, OperationStep::Create));
     }
     // A fresh meta group needs the votes of all its servers.
     for ordinal in 1..servers.replicas {
         let server = input.actual.server(ordinal);
         let waiting = |cause: String| {
-            let operation = Operation::new(OperationKind::FormCluster, Step::Create).at(&server);
+            let operation = Operation::new(OperationKind::FormCluster, OperationStep::Create).at(&server);
             Stage::Busy(operation.waiting_for(cause))
         };
         match pod_of(ordinal) {
@@ -144,7 +144,7 @@ pub(super) fn replace_hopeless(slots: &Slots<'_>) -> Stage {
 }
 
 fn replace(pod: &PodState) -> Stage {
-    let operation = Operation::new(OperationKind::FormCluster, Step::Create).at(&pod.name);
+    let operation = Operation::new(OperationKind::FormCluster, OperationStep::Create).at(&pod.name);
     let pods = vec![PodRef { name: pod.name.clone(), uid: pod.uid.clone() }];
     Stage::Act(Action::ReplacePods { pods }, operation)
 }
@@ -175,7 +175,7 @@ pub(super) fn not_back(members: u32, desired: u32) -> Blocked {
 }
 
 /// Returns why standalone servers beyond the first do not stop; `None` if they are empty.
-pub(super) fn standalone_obstacle(input: &Input<'_>, replicas: u32) -> Option<Blocked> {
+pub(super) fn standalone_obstacle(input: &PlanInput<'_>, replicas: u32) -> Option<Blocked> {
     let last = input.actual.server(replicas - 1);
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&last));
     let is_empty = answer.is_some_and(|answer| answer.streams.is_empty() && answer.healthz == Healthz::Ok);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, ServerRef};
 use crate::{
-    actual::{ActualState, ConfigKey, Kind},
+    actual::{ActualState, ConfigKey, ServerMode},
     health::Assessment,
     snapshot::{PeerId, StreamId},
     time::Time,
@@ -30,18 +30,18 @@ pub struct Variant {
     /// The key that the Pod template names.
     pub key: ConfigKey,
     /// The kind of configuration in it.
-    pub kind: Kind,
+    pub kind: ServerMode,
 }
 
 impl Variant {
     /// Every variant that there is. [`ConfigKey::Clustered`] is never standalone.
-    pub const ALL: [Self; 3] = [Self::main(Kind::Standalone), Self::main(Kind::Clustered), Self::FORMED];
+    pub const ALL: [Self; 3] = [Self::main(ServerMode::Standalone), Self::main(ServerMode::Clustered), Self::FORMED];
 
     /// The variant of a cluster that was formed from a standalone server.
-    pub const FORMED: Self = Self { key: ConfigKey::Clustered, kind: Kind::Clustered };
+    pub const FORMED: Self = Self { key: ConfigKey::Clustered, kind: ServerMode::Clustered };
 
     /// Returns the variant that fresh servers of this kind have, and the predecessor's.
-    pub const fn main(kind: Kind) -> Self {
+    pub const fn main(kind: ServerMode) -> Self {
         Self { key: ConfigKey::Main, kind }
     }
 }
@@ -66,7 +66,7 @@ pub enum Observation<'a> {
 
 /// Everything that a plan is made of.
 #[derive(Clone, Copy)]
-pub struct Input<'a> {
+pub struct PlanInput<'a> {
     /// The present time.
     pub now: Time,
     /// The spec.
@@ -133,7 +133,7 @@ impl History {
     }
 }
 
-impl<'a> Input<'a> {
+impl<'a> PlanInput<'a> {
     /// Returns the assessment, if servers ever answered.
     pub fn assessment(&self) -> Option<&'a Assessment> {
         match self.observation {

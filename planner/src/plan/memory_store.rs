@@ -3,10 +3,10 @@
 //! Without a memory store a server with memory streams never becomes ready again (stream write error 10023, measured
 //! with NATS 2.14.2).
 
-use super::{Blocked, BlockedReason, Input};
+use super::{Blocked, BlockedReason, PlanInput};
 
 /// Returns the memory store to configure, in bytes, and why it is not the desired one.
-pub(super) fn memory_store(input: &Input<'_>, live: Option<u64>) -> (u64, Option<Blocked>) {
+pub(super) fn memory_store(input: &PlanInput<'_>, live: Option<u64>) -> (u64, Option<Blocked>) {
     let desired = input.desired.memory_store;
     let Some(live) = live.filter(|live| desired < *live) else { return (desired, None) };
     let Some(assessment) = input.assessment() else { return (desired, None) };

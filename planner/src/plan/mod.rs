@@ -32,8 +32,8 @@ mod tests;
 pub use action::{Action, PeerRef, PodRef, PvcRef, ServerRef};
 pub use confirm::confirm;
 pub use decide::plan;
-pub use input::{Desired, History, Input, Observation, Variant};
-pub use outcome::{Blocked, BlockedReason, Operation, OperationKind, Plan, Step};
+pub use input::{Desired, History, Observation, PlanInput, Variant};
+pub use outcome::{Blocked, BlockedReason, Operation, OperationKind, OperationStep, Plan};
 
 /// What one stage of the plan asks for.
 #[derive(Clone, Debug)]

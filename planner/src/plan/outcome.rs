@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Variant};
-use crate::{actual::Kind, snapshot::PeerId, time::Time};
+use crate::{actual::ServerMode, snapshot::PeerId, time::Time};
 
 /// What the resources are to be now, and at most one action.
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own to the stages that follow")]
@@ -19,7 +19,7 @@ pub struct Plan {
     /// The number of servers that the cluster block has routes to.
     pub routes: u32,
     /// The kind of configuration under [`crate::actual::ConfigKey::Main`]: that of the Pods that read it.
-    pub main_kind: Kind,
+    pub main_kind: ServerMode,
     /// The membership to record: the number of servers that the configuration was built for. 1 and 2 are standalone.
     pub members: u32,
     /// The memory store of each server, in bytes.
@@ -35,7 +35,7 @@ pub struct Plan {
     /// The action is confirmed on a younger snapshot, and replicas, partition and members are as it needs them. Always
     /// true for one that is not disruptive.
     pub is_confirmed: bool,
-    /// The decision depends on the names of all streams: [`super::Input::streams`] has to be asked for.
+    /// The decision depends on the names of all streams: [`super::PlanInput::streams`] has to be asked for.
     pub needs_streams: bool,
     /// The watch caches agree. Where they do not, operation and blocked changes are those of the plan before.
     pub is_settled: bool,
@@ -67,7 +67,7 @@ pub struct Operation {
     /// The server that the present step is about.
     pub server: Option<String>,
     /// The present step.
-    pub step: Step,
+    pub step: OperationStep,
     /// What the step waits for.
     pub waiting_for: Option<String>,
 }
@@ -91,7 +91,7 @@ pub enum OperationKind {
 
 /// The steps of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum OperationStep {
     /// Waits until a precondition holds.
     Wait,
     /// Creates Pods.
@@ -138,7 +138,7 @@ pub enum BlockedReason {
 
 impl Operation {
     /// Builds an operation without a server and without anything to wait for.
-    pub fn new(kind: OperationKind, step: Step) -> Self {
+    pub fn new(kind: OperationKind, step: OperationStep) -> Self {
         Self { kind, server: None, step, waiting_for: None }
     }
 

@@ -7,11 +7,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Action, Blocked, BlockedReason, Input, Operation, OperationKind, PeerRef, Stage, Step, existing::Servers, repair,
-    text::listed,
+    Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PeerRef, PlanInput, Stage,
+    existing::Servers, repair, text::listed,
 };
 use crate::{
-    actual::{Kind, MAX_SERVERS},
+    actual::{MAX_SERVERS, ServerMode},
     health::{Assessment, IssueKind},
     snapshot::{DEFAULT_ACCOUNT, Peer},
 };
@@ -21,7 +21,7 @@ const GONE_FOR_GOOD: Duration = Duration::from_mins(2);
 
 /// Peers that no expected server accounts for.
 #[derive(Debug, Default)]
-pub(super) struct Ghosts<'a> {
+pub(super) struct StalePeers<'a> {
     /// Earlier servers of this cluster, with their ordinals.
     pub(super) own: Vec<(u32, &'a Peer)>,
     /// Servers of other clusters.
@@ -30,7 +30,7 @@ pub(super) struct Ghosts<'a> {
     pub(super) leader: Option<String>,
 }
 
-impl Ghosts<'_> {
+impl StalePeers<'_> {
     /// Returns whether an issue is about an earlier server. The meta leader may have forgotten its name while leaders
     /// of streams know it.
     fn is_about_own(&self, issue: &IssueKind) -> bool {
@@ -39,10 +39,10 @@ impl Ghosts<'_> {
 }
 
 /// Returns the unexpected peers, as the meta leader reports them; `None` without a meta leader.
-pub(super) fn ghosts<'a>(input: &Input<'a>, replicas: u32) -> Option<Ghosts<'a>> {
+pub(super) fn ghosts<'a>(input: &PlanInput<'a>, replicas: u32) -> Option<StalePeers<'a>> {
     let (leader, meta) = input.assessment()?.snapshot.meta_group()?;
     let leader = (replicas..MAX_SERVERS).map(|ordinal| input.actual.server(ordinal)).find(|server| server == leader);
-    let mut ghosts = Ghosts { leader, ..Ghosts::default() };
+    let mut ghosts = StalePeers { leader, ..StalePeers::default() };
     for peer in &meta.peers {
         match (0..MAX_SERVERS).find(|ordinal| peer.is(&input.actual.server(*ordinal))) {
             Some(ordinal) if ordinal < replicas => {}
@@ -54,9 +54,9 @@ pub(super) fn ghosts<'a>(input: &Input<'a>, replicas: u32) -> Option<Ghosts<'a>>
 }
 
 /// Removes peers of servers that are gone.
-pub(super) fn remove(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
+pub(super) fn remove(input: &PlanInput<'_>, assessment: &Assessment, ghosts: &StalePeers<'_>) -> Stage {
     if let Some(leader) = &ghosts.leader {
-        let operation = Operation::new(OperationKind::ScaleDown, Step::RemovePeer).at(leader);
+        let operation = Operation::new(OperationKind::ScaleDown, OperationStep::RemovePeer).at(leader);
         return Stage::Busy(
             operation.waiting_for(format!("{leader} has to stop before it is removed from the meta group")),
         );
@@ -75,14 +75,14 @@ pub(super) fn remove(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts
 }
 
 /// Removes a foreign server that is gone for good.
-fn remove_foreign(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
+fn remove_foreign(input: &PlanInput<'_>, assessment: &Assessment, ghosts: &StalePeers<'_>) -> Stage {
     let Some(peer) = ghosts.foreign.first() else { return Stage::Idle };
     let since = assessment.since(|issue| matches!(issue, IssueKind::UnexpectedPeer { server } if *server == peer.name));
     let is_gone = (!peer.current || peer.offline) && since.is_some_and(|since| input.now.since(since) >= GONE_FOR_GOOD);
     let is_about_it = |issue: &IssueKind| issue.server().is_some_and(|server| peer.is(server));
     let obstacle = assessment.obstacle_but(|issue| is_about_it(issue) || ghosts.is_about_own(issue));
     if is_gone && obstacle.is_none() {
-        let operation = Operation::new(OperationKind::Repair, Step::RemovePeer).at(&peer.name);
+        let operation = Operation::new(OperationKind::Repair, OperationStep::RemovePeer).at(&peer.name);
         return Stage::Act(Action::RemovePeers { peers: vec![reference(peer)] }, operation);
     }
     let name = if peer.name.contains(' ') { &peer.id.0 } else { &peer.name };
@@ -90,7 +90,7 @@ fn remove_foreign(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_
 }
 
 /// A foreign server leads the meta group: who else is in it cannot be known.
-pub(super) fn foreign_leader(input: &Input<'_>, assessment: &Assessment) -> Stage {
+pub(super) fn foreign_leader(input: &PlanInput<'_>, assessment: &Assessment) -> Stage {
     let own = || (0..MAX_SERVERS).map(|ordinal| input.actual.server(ordinal));
     let leader = assessment.issues.iter().find_map(|issue| match &issue.kind {
         IssueKind::UnexpectedPeer { server } => Some(server),
@@ -117,10 +117,10 @@ const LOST: Duration = Duration::from_secs(30);
 
 /// Returns the number of servers that the meta group counts, where it has lost its quorum with fewer: those that
 /// stopped have to come back before they can be removed. 0 where it has not.
-pub(super) fn lost_quorum(input: &Input<'_>, servers: &Servers<'_>) -> u32 {
+pub(super) fn lost_quorum(input: &PlanInput<'_>, servers: &Servers<'_>) -> u32 {
     let Some(assessment) = input.assessment() else { return 0 };
     let since = assessment.since(|issue| matches!(issue, IssueKind::NoMetaLeader));
-    if servers.kind() == Kind::Standalone || since.is_none_or(|since| input.now.since(since) < LOST) {
+    if servers.kind() == ServerMode::Standalone || since.is_none_or(|since| input.now.since(since) < LOST) {
         return 0;
     }
     let sizes = assessment.snapshot.answers().filter_map(|(_, answer)| answer.meta.as_ref()?.size);
@@ -130,10 +130,10 @@ pub(super) fn lost_quorum(input: &Input<'_>, servers: &Servers<'_>) -> u32 {
     (servers.replicas..counted).rfind(|ordinal| has_store(*ordinal)).map_or(0, |last| last + 1)
 }
 
-fn remove_own(input: &Input<'_>, assessment: &Assessment, ghosts: &Ghosts<'_>) -> Stage {
+fn remove_own(input: &PlanInput<'_>, assessment: &Assessment, ghosts: &StalePeers<'_>) -> Stage {
     let names: Vec<String> = ghosts.own.iter().map(|(ordinal, _)| input.actual.server(*ordinal)).collect();
-    let operation =
-        Operation::new(OperationKind::ScaleDown, Step::RemovePeer).at(listed(names.iter().map(String::as_str)));
+    let operation = Operation::new(OperationKind::ScaleDown, OperationStep::RemovePeer)
+        .at(listed(names.iter().map(String::as_str)));
     let stopping = names.iter().find(|name| input.actual.pods.iter().any(|pod| pod.name == **name));
     if let Some(name) = stopping {
         return Stage::Busy(

@@ -2,14 +2,16 @@
 //!
 //! What they hold is on the other servers by then, and would be in the way of a server that comes back under the name.
 
-use super::{Action, Input, Operation, OperationKind, PvcRef, Stage, Step, existing::Servers, text::listed};
-use crate::actual::{Kind, PvcState};
+use super::{
+    Action, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage, existing::Servers, text::listed,
+};
+use crate::actual::{PvcState, ServerMode};
 
 /// Deletes PVCs beyond the replicas, once no Pod uses them, no peer is left, and JetStream is healthy.
-pub(super) fn delete(input: &Input<'_>, servers: &Servers<'_>) -> Stage {
+pub(super) fn delete(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     let Some(assessment) = input.assessment() else { return Stage::Idle };
     let meta = assessment.snapshot.meta_group();
-    if servers.kind() == Kind::Clustered && meta.is_none() {
+    if servers.kind() == ServerMode::Clustered && meta.is_none() {
         return Stage::Idle; // only a meta leader knows who is a peer
     }
     let is_peer = |pvc: &&PvcState| {
@@ -27,7 +29,7 @@ pub(super) fn delete(input: &Input<'_>, servers: &Servers<'_>) -> Stage {
     }
     let names: Vec<String> = beyond.iter().map(|pvc| input.actual.server(pvc.ordinal)).collect();
     let operation =
-        Operation::new(OperationKind::ScaleDown, Step::DeletePvc).at(listed(names.iter().map(String::as_str)));
+        Operation::new(OperationKind::ScaleDown, OperationStep::DeletePvc).at(listed(names.iter().map(String::as_str)));
     if let Some(pod) = input.actual.pods.iter().find(|pod| names.contains(&pod.name)) {
         return Stage::Busy(operation.waiting_for(format!("{} is terminating", pod.name)));
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Action, Input, Operation, OperationKind, ServerRef, Stage, Step, slots::Slots};
+use super::{Action, Operation, OperationKind, OperationStep, PlanInput, ServerRef, Stage, slots::Slots};
 use crate::{
-    actual::{Kind, PodState},
+    actual::{PodState, ServerMode},
     health::{Assessment, IssueKind},
 };
 
@@ -16,15 +16,20 @@ const WRITE_ERROR: Duration = Duration::from_mins(1);
 const RESTART_PAUSE: Duration = Duration::from_mins(5);
 
 /// The repair that is due.
-pub(super) fn repair(input: &Input<'_>, assessment: &Assessment, kind: Kind, slots: Option<&Slots<'_>>) -> Stage {
+pub(super) fn repair(
+    input: &PlanInput<'_>,
+    assessment: &Assessment,
+    kind: ServerMode,
+    slots: Option<&Slots<'_>>,
+) -> Stage {
     // A standalone server is restarted by its liveness probe.
     let disabled = disabled(input, assessment);
-    if !disabled.is_empty() && kind == Kind::Clustered {
+    if !disabled.is_empty() && kind == ServerMode::Clustered {
         return reload(disabled);
     }
     match write_error(input, assessment, slots) {
         Some(pod) => {
-            let operation = Operation::new(OperationKind::Repair, Step::Restart).at(&pod.name);
+            let operation = Operation::new(OperationKind::Repair, OperationStep::Restart).at(&pod.name);
             let reason = "a replica has a write error, which only a restart ends".to_owned();
             let action = Action::RestartServer { server: pod.name.clone(), uid: pod.uid.clone(), reason };
             Stage::Act(action, operation)
@@ -34,13 +39,13 @@ pub(super) fn repair(input: &Input<'_>, assessment: &Assessment, kind: Kind, slo
 }
 
 /// Reloads servers that have not taken the present configuration.
-pub(super) fn late_reloads(input: &Input<'_>) -> Stage {
+pub(super) fn late_reloads(input: &PlanInput<'_>) -> Stage {
     let due: Vec<ServerRef> = input.late_reloads.iter().filter(|server| is_due(input, &server.name)).cloned().collect();
     if due.is_empty() { Stage::Idle } else { reload(due) }
 }
 
 fn reload(servers: Vec<ServerRef>) -> Stage {
-    let operation = Operation::new(OperationKind::Repair, Step::Reload);
+    let operation = Operation::new(OperationKind::Repair, OperationStep::Reload);
     let operation = match servers.first() {
         Some(first) => operation.at(&first.name),
         None => operation,
@@ -48,18 +53,22 @@ fn reload(servers: Vec<ServerRef>) -> Stage {
     Stage::Act(Action::Reload { servers }, operation)
 }
 
-fn is_due(input: &Input<'_>, server: &str) -> bool {
+fn is_due(input: &PlanInput<'_>, server: &str) -> bool {
     input.history.reloaded.get(server).is_none_or(|at| input.now.since(*at) >= RELOAD_PAUSE)
 }
 
-fn disabled(input: &Input<'_>, assessment: &Assessment) -> Vec<ServerRef> {
+fn disabled(input: &PlanInput<'_>, assessment: &Assessment) -> Vec<ServerRef> {
     let answers = assessment.snapshot.answers().filter(|(name, answer)| answer.disabled && is_due(input, name));
     answers.map(|(name, answer)| ServerRef { name: name.to_owned(), id: answer.id.clone() }).collect()
 }
 
 /// The server to restart for a write error: only while the others are healthy, so that it is the only one away. If it
 /// is the highest outdated one the rolling update takes it, unless that waits for other repairs.
-fn write_error<'a>(input: &'a Input<'_>, assessment: &Assessment, slots: Option<&Slots<'_>>) -> Option<&'a PodState> {
+fn write_error<'a>(
+    input: &'a PlanInput<'_>,
+    assessment: &Assessment,
+    slots: Option<&Slots<'_>>,
+) -> Option<&'a PodState> {
     let slots = slots?;
     let now = input.now;
     let lasting = assessment.issues.iter().filter_map(|issue| match &issue.kind {

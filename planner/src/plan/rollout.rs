@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Input, Operation, OperationKind, PodRef, Stage, Step,
+    Action, Operation, OperationKind, OperationStep, PlanInput, PodRef, Stage,
     slots::{Slot, Slots},
 };
 use crate::{
@@ -37,13 +37,13 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const NO_ANSWER_YET: &str = "no server has answered at its monitoring port (8222) yet";
 
 struct Rollout<'a> {
-    input: &'a Input<'a>,
+    input: &'a PlanInput<'a>,
     set: &'a StatefulSetState,
     slots: &'a Slots<'a>,
 }
 
 /// Returns the gate for a StatefulSet whose template is the desired one.
-pub(super) fn gate<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Gate {
+pub(super) fn gate<'a>(input: &'a PlanInput<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Gate {
     let rollout = Rollout { input, set, slots };
     match slots.last_outdated() {
         None => rollout.finish(),
@@ -53,7 +53,7 @@ pub(super) fn gate<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &
 }
 
 /// Replaces Pods that cannot run where the update revision must not be rolled out: see [`Rollout::fall_back`].
-pub(super) fn fall_back<'a>(input: &'a Input<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Stage {
+pub(super) fn fall_back<'a>(input: &'a PlanInput<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Stage {
     Rollout { input, set, slots }.fall_back(set.replicas).unwrap_or(Stage::Idle)
 }
 
@@ -71,7 +71,7 @@ impl<'a> Rollout<'a> {
         if self.slots.is_complete {
             return Gate { partition: self.set.replicas, stage: Stage::Idle };
         }
-        let operation = Operation::new(OperationKind::RollingUpdate, Step::Wait);
+        let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Wait);
         let stage = self.first_away().map_or(Stage::Busy(operation.clone()), |(server, cause)| {
             Stage::Busy(operation.at(server).waiting_for(cause))
         });
@@ -124,7 +124,7 @@ impl<'a> Rollout<'a> {
         let (_, slot) = self.slots.iter().find(|(ordinal, _)| *ordinal == last)?;
         let is_waiting = self.slots.iter().any(|(ordinal, slot)| ordinal != last && slot.is_hopeless());
         let pod = slot.pod().filter(|pod| is_waiting && pod.terminating.is_none())?;
-        let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart).at(&pod.name);
+        let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart).at(&pod.name);
         if let Some(cause) = self.obstacle(last, slot) {
             return Some(Stage::Busy(operation.waiting_for(cause)));
         }
@@ -141,7 +141,7 @@ impl<'a> Rollout<'a> {
             return Gate { partition, stage: self.wait() };
         };
         let server = self.name(next);
-        let restart = Operation::new(OperationKind::RollingUpdate, Step::Restart).at(&server);
+        let restart = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart).at(&server);
         match self.obstacle(next, slot) {
             Some(cause) => {
                 let partition = next.saturating_add(1).min(partition);
@@ -237,7 +237,7 @@ impl<'a> Rollout<'a> {
     }
 
     fn wait(&self) -> Stage {
-        let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
+        let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart);
         Stage::Busy(match self.first_away() {
             Some((server, cause)) => operation.at(server).waiting_for(cause),
             None => operation,
@@ -306,7 +306,7 @@ impl<'a> Rollout<'a> {
             .filter(|(ordinal, _)| self.terminating_pvc(*ordinal).is_none())
             .map(|(_, pod)| PodRef { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
-        let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
+        let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart);
         match through.first() {
             Some(first) => {
                 let operation = operation.at(&first.name);
@@ -344,7 +344,7 @@ impl<'a> Rollout<'a> {
         let stage = match held.and_then(|ordinal| Some((ordinal, self.terminating_pvc(ordinal)?))) {
             _ if in_flight => self.wait(),
             Some((ordinal, cause)) if next.is_empty() => {
-                let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart);
+                let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart);
                 Stage::Busy(operation.at(self.name(ordinal)).waiting_for(cause))
             }
             _ => self.replace_through(&next, partition),

@@ -9,7 +9,7 @@ use crate::snapshot::{JetStreamSnapshot, StoreUsage, StreamReplica};
 const LIMIT: u64 = 80;
 
 /// A remaining server, while replicas are placed on it.
-struct Place<'a> {
+struct RemainingServer<'a> {
     server: &'a str,
     file: StoreUsage,
     memory: StoreUsage,
@@ -23,10 +23,10 @@ pub(super) fn room_obstacle(
     candidate: &str,
     replicas: &[&StreamReplica],
 ) -> Option<String> {
-    let mut places: Vec<Place<'_>> = snapshot
+    let mut places: Vec<RemainingServer<'_>> = snapshot
         .answers()
         .filter(|(server, _)| *server != candidate)
-        .map(|(server, answer)| Place {
+        .map(|(server, answer)| RemainingServer {
             server,
             file: answer.file,
             memory: answer.memory,
@@ -53,7 +53,7 @@ pub(super) fn room_obstacle(
     })
 }
 
-impl<'a> Place<'a> {
+impl<'a> RemainingServer<'a> {
     fn store(&self, in_memory: bool) -> &StoreUsage {
         if in_memory { &self.memory } else { &self.file }
     }

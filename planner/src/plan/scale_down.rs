@@ -9,8 +9,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Action, Blocked, BlockedReason, Input, Operation, OperationKind, Stage, Step, room::room_obstacle, slots::Slots,
-    text::listed,
+    Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, Stage, room::room_obstacle,
+    slots::Slots, text::listed,
 };
 use crate::{
     health::{Assessment, IssueKind},
@@ -28,10 +28,10 @@ const MOVES: usize = 20;
 const GONE_FOR_GOOD: Duration = Duration::from_mins(2);
 
 /// The next step from `replicas` servers to the desired number, which is smaller.
-pub(super) fn scale_down(input: &Input<'_>, replicas: u32, slots: &Slots<'_>) -> Stage {
+pub(super) fn scale_down(input: &PlanInput<'_>, replicas: u32, slots: &Slots<'_>) -> Stage {
     let candidate = input.actual.server(replicas - 1);
     let wait = |cause: String| {
-        Stage::Busy(Operation::new(OperationKind::ScaleDown, Step::Wait).at(&candidate).waiting_for(cause))
+        Stage::Busy(Operation::new(OperationKind::ScaleDown, OperationStep::Wait).at(&candidate).waiting_for(cause))
     };
     let Some(assessment) = input.assessment() else {
         return match input.observation {
@@ -53,7 +53,7 @@ pub(super) fn scale_down(input: &Input<'_>, replicas: u32, slots: &Slots<'_>) ->
     let moving: Vec<&StreamId> = assessment.issues.iter().filter_map(|issue| moving(&issue.kind)).collect();
     if !moving.is_empty() && assessment.issues.iter().all(|issue| moving_or_behind(&issue.kind)) {
         let names = listed(moving.iter().map(|stream| stream.name.as_str()));
-        let operation = Operation::new(OperationKind::ScaleDown, Step::Evacuate).at(&candidate);
+        let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Evacuate).at(&candidate);
         return Stage::Busy(operation.waiting_for(format!("stream {names} to move off {candidate}")));
     }
     if let Some(cause) = assessment.obstacle_without(&[]) {
@@ -72,19 +72,19 @@ pub(super) fn scale_down(input: &Input<'_>, replicas: u32, slots: &Slots<'_>) ->
 }
 
 /// Returns why the streams do not allow fewer servers, whatever else is in progress.
-pub(super) fn blocked(input: &Input<'_>, replicas: u32) -> Option<Blocked> {
+pub(super) fn blocked(input: &PlanInput<'_>, replicas: u32) -> Option<Blocked> {
     let (assessment, desired) = (input.assessment()?, input.desired.replicas);
     let leaving: Vec<String> = (desired..replicas).map(|ordinal| input.actual.server(ordinal)).collect();
     too_many_replicas(assessment, desired).or_else(|| only_replicas(assessment, &leaving))
 }
 
 pub(super) fn stop(replicas: u32, server: &str) -> Stage {
-    let operation = Operation::new(OperationKind::ScaleDown, Step::Stop).at(server);
+    let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Stop).at(server);
     Stage::Act(Action::StopServers { replicas, servers: vec![server.to_owned()] }, operation)
 }
 
 /// Without any view of the servers, servers stop only where there is no stream at all.
-fn unobservable(input: &Input<'_>, replicas: u32) -> Stage {
+fn unobservable(input: &PlanInput<'_>, replicas: u32) -> Stage {
     let desired = input.desired.replicas;
     let blocked = |cause: String| {
         Stage::Blocked(Blocked::new(
@@ -93,11 +93,11 @@ fn unobservable(input: &Input<'_>, replicas: u32) -> Stage {
         ))
     };
     match input.streams {
-        None => Stage::NeedsStreams(Operation::new(OperationKind::ScaleDown, Step::Wait)),
+        None => Stage::NeedsStreams(Operation::new(OperationKind::ScaleDown, OperationStep::Wait)),
         Some(Err(cause)) => blocked(format!("cannot verify that leaving servers hold no stream replicas: {cause}")),
         Some(Ok(streams)) if streams.is_empty() => {
             let servers = (desired..replicas).map(|ordinal| input.actual.server(ordinal)).collect();
-            let operation = Operation::new(OperationKind::ScaleDown, Step::Stop);
+            let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Stop);
             Stage::Act(Action::StopServers { replicas: desired, servers }, operation)
         }
         Some(Ok(streams)) => blocked(format!(
@@ -119,14 +119,14 @@ fn moving_or_behind(issue: &IssueKind) -> bool {
     matches!(issue, IssueKind::Moving { .. } | IssueKind::OutOfSync { .. } | IssueKind::Unhealthy { .. })
 }
 
-fn is_gone_for_good(input: &Input<'_>, assessment: &Assessment, candidate: &str) -> bool {
+fn is_gone_for_good(input: &PlanInput<'_>, assessment: &Assessment, candidate: &str) -> bool {
     let since = assessment.since(|issue| matches!(issue, IssueKind::Unreachable { server } if server == candidate));
     let is_serving = input.actual.pods.iter().any(|pod| pod.name == candidate && pod.is_serving());
     !is_serving && since.is_some_and(|since| input.now.since(since) >= GONE_FOR_GOOD)
 }
 
-fn evacuate(input: &Input<'_>, assessment: &Assessment, candidate: &str, replicas: &[&StreamReplica]) -> Stage {
-    let operation = Operation::new(OperationKind::ScaleDown, Step::Evacuate).at(candidate);
+fn evacuate(input: &PlanInput<'_>, assessment: &Assessment, candidate: &str, replicas: &[&StreamReplica]) -> Stage {
+    let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Evacuate).at(candidate);
     let names: BTreeSet<&str> = replicas.iter().map(|replica| replica.stream.name.as_str()).collect();
     let moves_of = || format!("stream {} to move off {candidate}", listed(names.iter().copied()));
     if let Some(cause) = room_obstacle(&assessment.snapshot, candidate, replicas) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Input, Operation, OperationKind, Step, existing::Servers};
+use super::{Operation, OperationKind, OperationStep, PlanInput, existing::Servers};
 use crate::{snapshot::PeerId, time::Time};
 
 /// A removed name cannot rejoin the meta group for so long; 302 s were measured with NATS 2.14.2.
@@ -17,9 +17,9 @@ pub(super) enum ScaleUp {
 }
 
 /// Returns the number of servers that there may be now.
-pub(super) fn scale_up(input: &Input<'_>, servers: &Servers<'_>) -> ScaleUp {
+pub(super) fn scale_up(input: &PlanInput<'_>, servers: &Servers<'_>) -> ScaleUp {
     let desired = input.desired.replicas;
-    let operation = Operation::new(OperationKind::ScaleUp, Step::Create);
+    let operation = Operation::new(OperationKind::ScaleUp, OperationStep::Create);
     let barred = (servers.replicas..desired).filter_map(|ordinal| {
         let name = input.actual.server(ordinal);
         let until = *input.history.removed.get(&PeerId::of(&name))? + REJOIN;
@@ -28,7 +28,7 @@ pub(super) fn scale_up(input: &Input<'_>, servers: &Servers<'_>) -> ScaleUp {
     match barred.max() {
         Some((until, name)) => ScaleUp::Wait(
             until,
-            Operation { step: Step::Wait, ..operation }
+            Operation { step: OperationStep::Wait, ..operation }
                 .at(&name)
                 .waiting_for(format!("{name} was removed and can rejoin the meta group after five minutes")),
         ),

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Input, Observation, existing::Servers};
+use super::{Observation, PlanInput, existing::Servers};
 use crate::{
-    actual::{Kind, MAX_SERVERS},
+    actual::{MAX_SERVERS, ServerMode},
     health::IssueKind,
 };
 
@@ -20,7 +20,7 @@ const MISSING: Duration = Duration::from_secs(30);
 /// A Pod that is bound to a node may start at any moment, and its server join the meta group: stopped then, it would
 /// count as a peer that is gone. So only Pods that cannot run are vacant, and only while the watch caches agree
 /// (`is_agreed`).
-pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, is_agreed: bool) -> u32 {
+pub(super) fn occupied(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32, is_agreed: bool) -> u32 {
     let replicas = servers.replicas;
     // More Pods than the caches are compared for: those beyond leave whatever the caches show.
     if replicas > MAX_SERVERS {
@@ -36,12 +36,14 @@ pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, i
     });
     let listed = match (servers.kind(), input.observation) {
         // Beside a standalone server there is none that its configuration was built for: it was added by hand.
-        (Kind::Standalone, Observation::Off | Observation::Unobservable { .. }) => {
+        (ServerMode::Standalone, Observation::Off | Observation::Unobservable { .. }) => {
             return servers.members.max(desired).min(replicas);
         }
-        (Kind::Standalone, _) | (Kind::Clustered, Observation::Off | Observation::Unobservable { .. }) => None,
-        (Kind::Clustered, Observation::Starting | Observation::Pending) => return replicas,
-        (Kind::Clustered, Observation::Seen(assessment)) => {
+        (ServerMode::Standalone, _) | (ServerMode::Clustered, Observation::Off | Observation::Unobservable { .. }) => {
+            None
+        }
+        (ServerMode::Clustered, Observation::Starting | Observation::Pending) => return replicas,
+        (ServerMode::Clustered, Observation::Seen(assessment)) => {
             let Some((leader, meta)) = assessment.snapshot.meta_group() else { return replicas };
             (0..MAX_SERVERS.min(replicas)).rev().find(|ordinal| {
                 let server = input.actual.server(*ordinal);
@@ -52,7 +54,7 @@ pub(super) fn occupied(input: &Input<'_>, servers: &Servers<'_>, desired: u32, i
     started.max(listed).map_or(desired, |last| last.saturating_add(1).max(desired)).min(replicas)
 }
 
-fn is_missing_for_long(input: &Input<'_>, ordinal: u32) -> bool {
+fn is_missing_for_long(input: &PlanInput<'_>, ordinal: u32) -> bool {
     let name = input.actual.server(ordinal);
     let Some(assessment) = input.assessment() else { return true };
     let since = assessment.since(|issue| matches!(issue, IssueKind::Unreachable { server } if *server == name));

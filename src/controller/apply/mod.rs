@@ -20,7 +20,7 @@ mod ownership;
 pub(super) use ownership::{Control, Owner};
 
 use crate::{
-    controller::{observe::Live, resources::Children},
+    controller::{observe::LiveObjects, resources::Children},
     error_message::summary,
     watch::{CachedObject, Caches, Istio},
 };
@@ -110,7 +110,7 @@ impl ApplyError {
 pub(crate) async fn apply(
     client: &Client,
     caches: &Caches,
-    live: &Live,
+    live: &LiveObjects,
     owner: &Owner<'_>,
     children: Children,
     may_build: bool,
@@ -118,7 +118,7 @@ pub(crate) async fn apply(
     // No `..`: an object that is new in `Children` cannot be forgotten here.
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
     let namespace = &owner.id.namespace;
-    let target = |kind| Target { kind, owner };
+    let target = |kind| ApplyTarget { kind, owner };
 
     target("Secret").apply(&typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await?;
     if may_build {
@@ -148,12 +148,12 @@ pub(crate) async fn apply(
     Ok(applied)
 }
 
-struct Target<'a> {
+struct ApplyTarget<'a> {
     kind: &'static str,
     owner: &'a Owner<'a>,
 }
 
-impl Target<'_> {
+impl ApplyTarget<'_> {
     /// The object as it is in the cluster, after it was sent if it differed.
     async fn apply<K>(
         &self,

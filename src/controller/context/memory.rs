@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use nats_manager_planner::{
-    actual::{Kind, PodState},
+    actual::{PodState, ServerMode},
     health::MissingStreams,
     plan::{History, Plan, ServerRef},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Memory {
     /// Servers that have to be told to reload.
     pub(crate) late_reloads: Vec<ServerRef>,
     /// Since when Pods are missing, and why.
-    pub(crate) missing: Missing,
+    pub(crate) missing: MissingPods,
     /// Streams that are gone since a server restarted.
     pub(crate) missing_streams: MissingStreams,
     /// The most servers that were ready at a time.
@@ -76,13 +76,13 @@ impl Memory {
         let counted = before.max(applied.ready).min(applied.desired);
         self.most_ready = Some(counted);
         // A standalone server has to restart to become a member of a cluster.
-        if Kind::of(counted) == Kind::Clustered { counted } else { applied.desired }
+        if ServerMode::of(counted) == ServerMode::Clustered { counted } else { applied.desired }
     }
 }
 
 /// Pods that the StatefulSet should have and that do not exist.
 #[derive(Debug, Default)]
-pub(crate) struct Missing {
+pub(crate) struct MissingPods {
     since: Option<Timestamp>,
     asked: Option<Timestamp>,
     /// When Pods were missing last: events from before have another cause.
@@ -98,7 +98,7 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 /// The StatefulSet controller repeats an event with growing pauses; after a new leader's start an older one counts.
 const OLD_EVENTS: Duration = Duration::from_mins(20);
 
-impl Missing {
+impl MissingPods {
     /// Returns whether Pods are missing.
     pub(crate) fn are_missing(&self) -> bool {
         self.since.is_some()
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn events_are_listed_while_pods_stay_missing() {
         let at = |seconds: i64| Timestamp::from_second(10_000 + seconds).unwrap();
-        let mut missing = Missing::default();
+        let mut missing = MissingPods::default();
         for (seconds, is_missing, since) in [
             (0, true, None),
             (3, true, None),

@@ -48,19 +48,19 @@ pub(super) struct Context {
 }
 
 /// A reconcile that got through.
-pub(super) struct Done {
+pub(super) struct ReconcileDone {
     /// When to look again if nothing changes.
     pub(super) again: Action,
     /// How it is counted.
-    pub(super) outcome: telemetry::Outcome,
+    pub(super) outcome: telemetry::ReconcileOutcome,
 }
 
-impl Done {
+impl ReconcileDone {
     pub(super) fn finished() -> Self {
-        Self { again: Action::await_change(), outcome: telemetry::Outcome::Success }
+        Self { again: Action::await_change(), outcome: telemetry::ReconcileOutcome::Success }
     }
 
-    pub(super) fn after(pause: Duration, outcome: telemetry::Outcome) -> Self {
+    pub(super) fn after(pause: Duration, outcome: telemetry::ReconcileOutcome) -> Self {
         Self { again: Action::requeue(pause), outcome }
     }
 }

@@ -7,7 +7,7 @@ use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, SMALLEST_CLUSTER, 
 use nats_manager_jetstream as jetstream;
 use nats_manager_planner::{
     Version,
-    plan::{Desired, Input, Plan, Variant, confirm, plan},
+    plan::{Desired, Plan, PlanInput, Variant, confirm, plan},
 };
 
 use crate::controller::{
@@ -19,7 +19,7 @@ use crate::controller::{
 
 /// A plan, and the poll that it was made from.
 #[derive(Clone, Debug)]
-pub(super) struct Decision {
+pub(super) struct Planned {
     /// What to do.
     pub(super) plan: Plan,
     /// What was known of the servers.
@@ -41,9 +41,9 @@ pub(super) async fn decide(
     context: &Context,
     memory: &mut Memory,
     subject: Subject<'_>,
-) -> Result<Decision, ReconcileError> {
+) -> Result<Planned, ReconcileError> {
     memory.history.removed.extend(subject.observed.removed.clone());
-    let questions = Questions { context, subject, desired: subject.desired(context) };
+    let questions = Planning { context, subject, desired: subject.desired(context) };
     let age = if memory.is_at_rest(subject.observed) { AT_REST } else { BUSY };
     let polled = questions.poll(memory, age).await;
     let mut first = questions.plan(memory, &polled, None);
@@ -52,13 +52,13 @@ pub(super) async fn decide(
         first = questions.plan(memory, &polled, Some(&streams));
     }
     if first.unconfirmed_action().is_none() {
-        return Ok(Decision { plan: first, polled });
+        return Ok(Planned { plan: first, polled });
     }
     // The names are asked for first: a stream that is made after that is seen by the poll.
     let streams = if first.needs_streams { Some(questions.streams(&first).await?) } else { None };
     let polled = questions.poll(memory, Duration::ZERO).await;
     let plan = questions.confirm(memory, &polled, streams.as_ref(), &first);
-    Ok(Decision { plan, polled })
+    Ok(Planned { plan, polled })
 }
 
 impl Subject<'_> {
@@ -72,13 +72,13 @@ impl Subject<'_> {
     }
 }
 
-struct Questions<'a> {
+struct Planning<'a> {
     context: &'a Context,
     subject: Subject<'a>,
     desired: Desired,
 }
 
-impl Questions<'_> {
+impl Planning<'_> {
     async fn poll(&self, memory: &mut Memory, age: Duration) -> Polled {
         let was_reached = self.subject.nats.status.as_ref().is_some_and(|status| status.jet_stream.is_some());
         let (polls, observed) = (&self.context.polls, self.subject.observed);
@@ -98,12 +98,12 @@ impl Questions<'_> {
         memory: &Memory,
         polled: &Polled,
         streams: Option<&StreamNames>,
-        make: impl FnOnce(&Input<'_>) -> T,
+        make: impl FnOnce(&PlanInput<'_>) -> T,
     ) -> T {
         let Subject { observed, cluster, account, .. } = self.subject;
         let images = &self.context.images;
         let template = |variant: Variant, memory_store: u64| template_hash(cluster, images, variant, memory_store);
-        make(&Input {
+        make(&PlanInput {
             now: now(),
             desired: &self.desired,
             template: &template,

@@ -5,7 +5,7 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use nats_manager_api::{ConditionType, FileStore, NamespacedName, Nats, naming};
 use nats_manager_jetstream::{self as jetstream, ClientError};
 use nats_manager_planner::{
-    actual::{ActualState, Kind},
+    actual::{ActualState, ServerMode},
     health::Inventory,
     snapshot::{Healthz, JetStreamSnapshot},
 };
@@ -20,7 +20,7 @@ use crate::controller::{
 
 /// The decision on the data of a resource that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum DeletionDecision {
     /// It may be deleted.
     Delete,
     /// It is kept, and the deletion waits. The cause and the way out.
@@ -29,7 +29,7 @@ pub(crate) enum Decision {
 
 /// What the servers show of streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Shown {
+struct StreamEvidence {
     has_customer_stream: bool,
     has_consumer: bool,
     /// Why there may be more.
@@ -48,13 +48,13 @@ pub(crate) async fn decide(
     nats: &Nats,
     id: &NamespacedName,
     observed: &Observed,
-) -> Result<Decision, ReconcileError> {
+) -> Result<DeletionDecision, ReconcileError> {
     let is_intact = observed.live.stateful_set.as_ref().is_some_and(|set| set.metadata.deletion_timestamp.is_none());
     let is_settled = nats.has_flag(naming::FORCE_DELETION)
         || (was_decided(nats) && !is_intact)
         || nothing_to_lose(&context.client, id, observed).await.map_err(ReconcileError::Observe)?;
     if is_settled {
-        return Ok(Decision::Delete);
+        return Ok(DeletionDecision::Delete);
     }
     // The default account is asked through the meta leader, which knows of streams on servers that are away too; a poll
     // shows all other accounts. The poll comes second: a server that lets clients in has restored its streams.
@@ -62,8 +62,8 @@ pub(crate) async fn decide(
     let polled = context.polls.poll(&mut memory.polls, observed, true, now(), std::time::Duration::ZERO).await;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let is_only_account = account.as_ref().is_some_and(SystemAccount::is_alone);
-    let shown = Shown::of(&polled, &observed.actual, is_only_account);
-    Ok(judge(&asked, &shown).map_or(Decision::Delete, |cause| Decision::Blocked(cause.message(nats))))
+    let shown = StreamEvidence::of(&polled, &observed.actual, is_only_account);
+    Ok(judge(&asked, &shown).map_or(DeletionDecision::Delete, |cause| DeletionDecision::Blocked(cause.message(nats))))
 }
 
 /// Returns whether no data can exist: no NATS container ever started, or there is no PVC.
@@ -86,7 +86,7 @@ async fn never_started(client: &Client, id: &NamespacedName, actual: &ActualStat
     Ok(pods.len() >= servers && !pods.iter().any(|pod| pod_state(pod, &id.name).started))
 }
 
-impl Shown {
+impl StreamEvidence {
     fn of(polled: &Polled, actual: &ActualState, is_only_account: bool) -> Self {
         let assessment = match polled {
             // With one address to ask, its answer is all there is.
@@ -113,7 +113,7 @@ impl Shown {
 
 /// A standalone server does not list streams that it could not recover: only its `/healthz` reports them.
 fn unrecovered(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<String> {
-    if Kind::of(u32::try_from(expected.len()).unwrap_or(u32::MAX)) == Kind::Clustered {
+    if ServerMode::of(u32::try_from(expected.len()).unwrap_or(u32::MAX)) == ServerMode::Clustered {
         return None;
     }
     expected.iter().find_map(|server| match snapshot.answer(server).map(|answer| &answer.healthz) {
@@ -126,29 +126,29 @@ fn unrecovered(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<Stri
 
 /// Why the data is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Cause {
+enum BlockCause {
     /// There is data, in the contract's words.
     Data(&'static str),
     /// There may be data.
     Unknown(String),
 }
 
-fn judge(asked: &Result<jetstream::Inventory, ClientError>, shown: &Shown) -> Option<Cause> {
+fn judge(asked: &Result<jetstream::AccountInventory, ClientError>, shown: &StreamEvidence) -> Option<BlockCause> {
     let asked = match asked {
-        _ if shown.has_customer_stream => return Some(Cause::Data(CUSTOMER_STREAM)),
-        Ok(inventory) if inventory.customer_stream => return Some(Cause::Data(CUSTOMER_STREAM)),
-        Ok(inventory) if inventory.consumer => return Some(Cause::Data(CONSUMER)),
-        _ if shown.has_consumer => return Some(Cause::Data(CONSUMER)),
+        _ if shown.has_customer_stream => return Some(BlockCause::Data(CUSTOMER_STREAM)),
+        Ok(inventory) if inventory.customer_stream => return Some(BlockCause::Data(CUSTOMER_STREAM)),
+        Ok(inventory) if inventory.consumer => return Some(BlockCause::Data(CONSUMER)),
+        _ if shown.has_consumer => return Some(BlockCause::Data(CONSUMER)),
         asked => asked,
     };
     match (asked, &shown.gap) {
-        (Err(cause), _) => Some(Cause::Unknown(format!("JetStream cannot be asked for streams: {cause}"))),
-        (Ok(_), Some(gap)) => Some(Cause::Unknown(format!("cannot verify that no other streams exist: {gap}"))),
+        (Err(cause), _) => Some(BlockCause::Unknown(format!("JetStream cannot be asked for streams: {cause}"))),
+        (Ok(_), Some(gap)) => Some(BlockCause::Unknown(format!("cannot verify that no other streams exist: {gap}"))),
         (Ok(_), None) => None,
     }
 }
 
-impl Cause {
+impl BlockCause {
     fn message(&self, nats: &Nats) -> String {
         match self {
             Self::Data(text) => (*text).to_owned(),
@@ -170,12 +170,12 @@ fn was_decided(nats: &Nats) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(customer_stream: bool, consumer: bool) -> jetstream::Inventory {
-        jetstream::Inventory { customer_stream, consumer, ..jetstream::Inventory::default() }
+    fn asked(customer_stream: bool, consumer: bool) -> jetstream::AccountInventory {
+        jetstream::AccountInventory { customer_stream, consumer, ..jetstream::AccountInventory::default() }
     }
 
-    fn shown(has_customer_stream: bool, has_consumer: bool, gap: Option<&str>) -> Shown {
-        Shown { has_customer_stream, has_consumer, gap: gap.map(str::to_owned) }
+    fn shown(has_customer_stream: bool, has_consumer: bool, gap: Option<&str>) -> StreamEvidence {
+        StreamEvidence { has_customer_stream, has_consumer, gap: gap.map(str::to_owned) }
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
             (Some(CUSTOMER_STREAM), Err(ClientError::Timeout), shown(true, false, gap)),
             (Some(CONSUMER), Ok(asked(false, true)), shown(false, false, gap)),
         ] {
-            assert_eq!(judge(&asked, &shown), expected.map(Cause::Data), "{asked:?} {shown:?}");
+            assert_eq!(judge(&asked, &shown), expected.map(BlockCause::Data), "{asked:?} {shown:?}");
         }
     }
 

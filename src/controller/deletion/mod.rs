@@ -7,11 +7,11 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
-use self::guard::Decision;
+use self::guard::DeletionDecision;
 use crate::{
     controller::{
         apply::Owner,
-        context::{Context, Done, Memory, ReconcileError, retry_after},
+        context::{Context, Memory, ReconcileDone, ReconcileError, retry_after},
         execute::{delete_children, delete_data},
         observe::observe,
         pipeline::{finalizer, keep},
@@ -27,17 +27,17 @@ pub(super) async fn tear_down(
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
-) -> Result<Done, ReconcileError> {
+) -> Result<ReconcileDone, ReconcileError> {
     let outcome = match end(&mut nats, id, context, memory).await {
-        Ok(Decision::Delete) => {
+        Ok(DeletionDecision::Delete) => {
             context.metrics.set_nats_nodes(0);
             context.metrics.forget_jetstream();
             context.metrics.set_availability_zones_used(0);
             context.metrics.set_state(None);
             *memory = Memory::default();
-            return Ok(Done::finished());
+            return Ok(ReconcileDone::finished());
         }
-        Ok(Decision::Blocked(reason)) => Reconciled::DeletionBlocked { reason },
+        Ok(DeletionDecision::Blocked(reason)) => Reconciled::DeletionBlocked { reason },
         Err(error) => {
             let outcome = Reconciled::DeletionFailed { cause: error.to_string() };
             context.report_error(&error, &nats, &outcome).await;
@@ -49,7 +49,7 @@ pub(super) async fn tear_down(
     if let Err(error) = keep(&nats, id, context, memory).await {
         tracing::warn!(%error, "failed to keep the cluster while its deletion is blocked");
     }
-    Ok(Done::after(retry_after(&nats, ConditionType::Deleted), telemetry::Outcome::Held))
+    Ok(ReconcileDone::after(retry_after(&nats, ConditionType::Deleted), telemetry::ReconcileOutcome::Held))
 }
 
 async fn end(
@@ -57,12 +57,12 @@ async fn end(
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
-) -> Result<Decision, ReconcileError> {
+) -> Result<DeletionDecision, ReconcileError> {
     let client = &context.client;
     let observed = observe(&context.caches, id, nats);
     *nats = context.status.record_start(nats, observed.actual.servers_started).await.map_err(ReconcileError::status)?;
     let decision = guard::decide(context, memory, nats, id, &observed).await?;
-    if decision == Decision::Delete {
+    if decision == DeletionDecision::Delete {
         *nats = context.status.write(nats, &Reconciled::Deleting).await.map_err(ReconcileError::status)?;
         let uid = nats.uid().unwrap_or_default();
         let owner = Owner { id, uid: &uid };

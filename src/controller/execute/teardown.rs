@@ -14,7 +14,7 @@ use super::pvcs;
 use crate::{
     controller::{
         apply::{Control, Owner},
-        observe::Live,
+        observe::LiveObjects,
         resources::destination_rule_resource,
     },
     error_message::summary,
@@ -43,7 +43,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(20);
 /// still run, or are stuck on a dead node, are deleted with the Pods. Servers with a foreign controller stay, and their
 /// PVCs with them.
 pub(crate) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<(), DeleteError> {
-    if delete_stateful_set(client, owner).await? == Servers::Foreign {
+    if delete_stateful_set(client, owner).await? == ServerRemoval::Foreign {
         return Ok(());
     }
     let refused = |cause| DeleteError::Refused { what: "PVCs", cause };
@@ -58,8 +58,8 @@ pub(crate) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<()
 /// Deletes the other children of this resource. The garbage collector would do it, but not when the definition of
 /// the resource goes right after the resource, as it does when the module is removed: of a kind that is
 /// gone it cannot tell whether the owner is.
-pub(crate) async fn delete_children(client: &Client, owner: &Owner<'_>, live: &Live) -> Result<(), DeleteError> {
-    let Live { secret, config_map, service, pod_disruption_budget, destination_rule, .. } = live;
+pub(crate) async fn delete_children(client: &Client, owner: &Owner<'_>, live: &LiveObjects) -> Result<(), DeleteError> {
+    let LiveObjects { secret, config_map, service, pod_disruption_budget, destination_rule, .. } = live;
     delete_child(client, owner, "Secret", secret.as_deref()).await?;
     delete_child(client, owner, "ConfigMap", config_map.as_deref()).await?;
     delete_child(client, owner, "Service", service.as_deref()).await?;
@@ -105,23 +105,23 @@ where
 
 /// What became of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Servers {
+enum ServerRemoval {
     /// They are gone.
     Gone,
     /// They are somebody else's.
     Foreign,
 }
 
-async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Servers, DeleteError> {
+async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<ServerRemoval, DeleteError> {
     let id = owner.id;
     let refused = |cause| DeleteError::Refused { what: "StatefulSet", cause };
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), &id.namespace);
     let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else {
-        return Ok(Servers::Gone);
+        return Ok(ServerRemoval::Gone);
     };
     if let Control::Foreign(_) = owner.control(&stateful_set.metadata) {
         tracing::warn!("the StatefulSet stays, with its volumes: somebody else controls it");
-        return Ok(Servers::Foreign);
+        return Ok(ServerRemoval::Foreign);
     }
     let uid = stateful_set.uid().unwrap_or_default();
     let exactly_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
@@ -130,7 +130,7 @@ async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Serve
     let deleted = await_condition(api, &id.name, conditions::is_deleted(&uid));
     // A watch that fails says no more than one that takes too long: both are tried again.
     match tokio::time::timeout(GONE_WITHIN, deleted).await {
-        Ok(Ok(_)) => Ok(Servers::Gone),
+        Ok(Ok(_)) => Ok(ServerRemoval::Gone),
         Ok(Err(_)) | Err(_) => Err(DeleteError::Slow),
     }
 }

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use nats_manager_api::{Amount, Bytes, NamespacedName, naming};
 use nats_manager_planner::{
     Time,
-    actual::{ActualState, ConfigKey, Counts, LiveConfig, MAX_SERVERS, PvcState, StatefulSetState},
+    actual::{ActualState, ConfigKey, LiveConfig, MAX_SERVERS, PvcState, ReplicaCounts, StatefulSetState},
     snapshot::PeerId,
 };
 
@@ -94,9 +94,9 @@ fn stateful_set_state(set: &StatefulSet) -> Option<StatefulSetState> {
     })
 }
 
-fn counts(status: &StatefulSetStatus) -> Counts {
+fn counts(status: &StatefulSetStatus) -> ReplicaCounts {
     let count = |count: i32| u32::try_from(count).unwrap_or(0);
-    Counts {
+    ReplicaCounts {
         present: count(status.replicas),
         updated: count(status.updated_replicas.unwrap_or(0)),
         ready: count(status.ready_replicas.unwrap_or(0)),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::ResourceExt;
-use nats_manager_api::{Bytes, Deployed, FileStore, Spread, naming, rules::MAX_SIZE};
+use nats_manager_api::{Bytes, DeployedCluster, FileStore, Spread, naming, rules::MAX_SIZE};
 
 use super::actual::requested_size;
 
 /// Returns what a StatefulSet deploys. `None` for one that was scaled to nothing: its PVCs tell more.
-pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
+pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<DeployedCluster> {
     let spec = stateful_set.spec.as_ref()?;
     let file_store = match spec.volume_claim_templates.as_ref().and_then(|templates| templates.first()) {
         Some(template) => FileStore::Volume { size: requested_size(template)?, class: class(template) },
@@ -21,7 +21,7 @@ pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
     let size = recorded.or_else(|| Some(scaled()?.min(u32::try_from(MAX_SIZE).ok()?)))?;
     let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
     let bytes = |text: &str| text.parse().ok().map(Bytes::new);
-    Some(Deployed {
+    Some(DeployedCluster {
         size,
         file_store,
         spread: Spread::parse(annotation(naming::SPREAD)),
@@ -32,10 +32,10 @@ pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<Deployed> {
 
 /// Returns what the PVCs of a cluster whose StatefulSet is gone were made for. The smallest decides: the store limit
 /// must fit each of them. PVCs that are terminating belong to an earlier resource.
-pub(super) fn by_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<Deployed> {
+pub(super) fn by_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<DeployedCluster> {
     let kept = || pvcs.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none());
     let smallest = kept().filter_map(|pvc| Some((requested_size(pvc)?, class(pvc)))).min_by_key(|(size, _)| *size)?;
-    Some(Deployed {
+    Some(DeployedCluster {
         size: u32::try_from(kept().count()).ok().and_then(possible)?,
         file_store: FileStore::Volume { size: smallest.0, class: smallest.1 },
         spread: Spread::Soft,

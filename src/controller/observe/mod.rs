@@ -31,7 +31,7 @@ use crate::watch::Caches;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
     /// The children as they are.
-    pub live: Live,
+    pub live: LiveObjects,
     /// What the rules depend on.
     pub cluster_facts: ClusterFacts,
     /// What the plan depends on.
@@ -46,7 +46,7 @@ pub(crate) struct Observed {
 
 /// The children, each as it is in the cluster.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Live {
+pub(crate) struct LiveObjects {
     /// The Secret with the system account.
     pub secret: Option<Arc<Secret>>,
     /// The ConfigMap with `nats.conf`.
@@ -65,7 +65,7 @@ pub(crate) struct Live {
 
 /// Observes the cluster of one resource.
 pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Observed {
-    let live = Live::cached(caches);
+    let live = LiveObjects::cached(caches);
     let pods = caches.pods.state();
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches);
@@ -104,7 +104,12 @@ pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
 
 /// Returns whether a server of the resource ever started, so that there may be data. PVCs that are older than the
 /// resource count as a start: its record began after them. No start is certain only from before the first one.
-fn servers_started(nats: &Nats, live: &Live, pods: &[Arc<Pod>], pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<bool> {
+fn servers_started(
+    nats: &Nats,
+    live: &LiveObjects,
+    pods: &[Arc<Pod>],
+    pvcs: &[Arc<PersistentVolumeClaim>],
+) -> Option<bool> {
     let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
     let has_pod = pods.iter().any(|pod| pod_state(pod, &nats.name_any()).started);
     let is_older = |time: Option<&KubernetesTime>| {
@@ -134,7 +139,7 @@ impl Observed {
     }
 }
 
-impl Live {
+impl LiveObjects {
     fn cached(caches: &Caches) -> Self {
         Self {
             secret: caches.secret.get(),

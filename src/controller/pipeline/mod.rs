@@ -14,24 +14,24 @@ pub(super) mod finalizer;
 use crate::controller::{
     apply::{Applied, Owner, apply},
     context::{Context, Memory, ReconcileError},
-    decide::{Decision, Subject, decide},
+    decide::{Planned, Subject, decide},
     execute::{Tools, execute},
     observe::{Observed, failed_create, now, observe},
     poll::{Polled, targets},
     resources::{SystemAccount, build},
-    status::{AppliedCounts, Facts, Reconciled, ZonesUsed},
+    status::{AppliedCounts, Reconciled, StatusFacts, ZonesUsed},
 };
 
 /// Why a spec could not be carried out.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CarryOutError {
+pub(super) enum PipelineError {
     #[error(transparent)]
     InvalidSpec(#[from] nats_manager_api::InvalidSpec),
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
 
-impl CarryOutError {
+impl PipelineError {
     pub(super) fn outcome(&self) -> Reconciled<'static> {
         let stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
         Reconciled::Failed { stateful_set, cause: self.to_string() }
@@ -44,7 +44,7 @@ pub(super) async fn carry_out(
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
-) -> Result<Carried, CarryOutError> {
+) -> Result<PipelineOutput, PipelineError> {
     if !finalizer::is_on(nats) {
         *nats = finalizer::put_on(nats, context).await?;
     }
@@ -67,13 +67,13 @@ pub(super) async fn carry_out(
     }
     let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &decision).await;
     let pods_not_created = pods_not_created(context, memory, id, &observed).await;
-    let Decision { plan, polled } = decision;
+    let Planned { plan, polled } = decision;
     let is_settled = plan.is_settled;
     let last_plan = memory.carried_out(plan);
     let counts = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
     let counted_servers = memory.count_servers(counts);
     applied.destination_rule.map_err(ReconcileError::from)?;
-    Ok(Carried {
+    Ok(PipelineOutput {
         failure,
         counted_servers,
         missing_streams: memory.missing_streams.clone(),
@@ -90,7 +90,7 @@ pub(super) async fn carry_out(
 }
 
 /// What a reconcile did, and what it was made from.
-pub(super) struct Carried {
+pub(super) struct PipelineOutput {
     /// The plan; the one before where the caches disagreed.
     pub(super) plan: Plan,
     pub(super) is_settled: bool,
@@ -107,7 +107,7 @@ pub(super) struct Carried {
     pods_not_created: Option<String>,
 }
 
-impl Carried {
+impl PipelineOutput {
     /// Returns the zones that the servers run in.
     pub(super) fn zones(&self) -> ZonesUsed {
         let zone = |node: &str| self.observed.node_zones.get(node).map(Option::as_deref);
@@ -119,8 +119,8 @@ impl Carried {
         id: &'a NamespacedName,
         nats: &Nats,
         observation: &'a Observation<'a>,
-    ) -> Facts<'a> {
-        Facts {
+    ) -> StatusFacts<'a> {
+        StatusFacts {
             id,
             size: self.size,
             applied: self.applied,
@@ -203,7 +203,7 @@ async fn check_reloads(
     observed: &Observed,
     cluster: &ResolvedCluster,
     account: Option<&SystemAccount>,
-    decision: &Decision,
+    decision: &Planned,
 ) -> Option<String> {
     let plan = &decision.plan;
     let is_calm = plan.operation.is_none() && plan.is_settled && memory.polls.is_healthy() && context.polls.is_on();

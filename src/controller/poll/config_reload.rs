@@ -10,8 +10,8 @@ use std::{
 };
 
 use nats_manager_api::ResolvedCluster;
-use nats_manager_jetstream::{Credentials, Target, config_digests};
-use nats_manager_planner::{actual::Kind, plan::Plan, snapshot::Unreachable};
+use nats_manager_jetstream::{Credentials, MonitoringEndpoint, config_digests};
+use nats_manager_planner::{actual::ServerMode, plan::Plan, snapshot::Unreachable};
 
 use crate::controller::resources::{Layout, config_digest};
 
@@ -28,7 +28,7 @@ pub(crate) struct ConfigReloads {
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum ReloadCheck {
     /// Every server has it, or was asked a moment ago.
     Nothing,
     /// Ask the servers.
@@ -37,7 +37,7 @@ enum Next {
 
 /// What the servers' answers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Late {
+pub(crate) struct LateServers {
     /// Servers that are to be told to reload now.
     pub(crate) nudge: Vec<String>,
     /// What to tell the user, once it takes too long.
@@ -59,36 +59,36 @@ impl ConfigReloads {
         cluster: &ResolvedCluster,
         plan: &Plan,
         credentials: &Credentials,
-        targets: &[Target],
+        targets: &[MonitoringEndpoint],
         now: Instant,
-    ) -> Late {
-        let routes = if plan.variant.kind == Kind::Clustered { plan.routes } else { 0 };
+    ) -> LateServers {
+        let routes = if plan.variant.kind == ServerMode::Clustered { plan.routes } else { 0 };
         let layout = Layout { routes, memory_store: plan.memory_store };
         let servers = (0..plan.replicas).map(|ordinal| cluster.id.server(ordinal));
         let wanted =
             servers.map(|server| (server.clone(), config_digest(cluster, layout, credentials, &server))).collect();
         match self.next(&wanted, now) {
-            Next::Nothing => Late::default(),
-            Next::Ask => self.answered(&config_digests(targets).await, now),
+            ReloadCheck::Nothing => LateServers::default(),
+            ReloadCheck::Ask => self.answered(&config_digests(targets).await, now),
         }
     }
 
     /// Whether to ask whether the servers have these digests.
-    fn next(&mut self, wanted: &BTreeMap<String, String>, now: Instant) -> Next {
+    fn next(&mut self, wanted: &BTreeMap<String, String>, now: Instant) -> ReloadCheck {
         let state = self;
         if state.wanted != *wanted {
             *state = Self { wanted: wanted.clone(), since: Some(now), ..Self::default() };
         }
         let was_asked = state.asked.is_some_and(|asked| now.duration_since(asked) < ASK_EVERY);
         if state.taken || was_asked {
-            return Next::Nothing;
+            return ReloadCheck::Nothing;
         }
         state.asked = Some(now);
-        Next::Ask
+        ReloadCheck::Ask
     }
 
     /// Takes the servers' answers. One that is silent is not late: something else is wrong with it.
-    fn answered(&mut self, answers: &BTreeMap<String, Result<String, Unreachable>>, now: Instant) -> Late {
+    fn answered(&mut self, answers: &BTreeMap<String, Result<String, Unreachable>>, now: Instant) -> LateServers {
         let state = self;
         let has =
             |server: &String, digest: &String| answers.get(server).is_some_and(|answer| answer.as_ref() == Ok(digest));
@@ -104,7 +104,7 @@ impl ConfigReloads {
         let waited = state.since.map_or(Duration::ZERO, |since| now.duration_since(since));
         let is_due = state.nudged.is_none_or(|nudged| now.duration_since(nudged) >= NUDGE_EVERY);
         if late.is_empty() || waited < NUDGE_AFTER {
-            return Late::default();
+            return LateServers::default();
         }
         if is_due {
             state.nudged = Some(now);
@@ -112,7 +112,7 @@ impl ConfigReloads {
         let notice = (waited >= TELL_AFTER).then(|| {
             format!("{} did not load the changed configuration; see its log: kubectl logs POD -c nats", late.join(", "))
         });
-        Late { nudge: if is_due { late } else { Vec::new() }, notice }
+        LateServers { nudge: if is_due { late } else { Vec::new() }, notice }
     }
 }
 
@@ -136,13 +136,13 @@ mod tests {
     fn servers_are_asked_until_they_have_it_and_not_again() {
         let (mut reloads, start) = (ConfigReloads::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(reloads.next(&digests("a"), at(0)), Next::Ask);
-        assert_eq!(reloads.answered(&answers(["a", "old"]), at(0)), Late::default());
-        assert_eq!(reloads.next(&digests("a"), at(1)), Next::Nothing);
-        assert_eq!(reloads.next(&digests("a"), at(6)), Next::Ask);
-        assert_eq!(reloads.answered(&answers(["a", "a"]), at(6)), Late::default());
-        assert_eq!(reloads.next(&digests("a"), at(60)), Next::Nothing);
-        assert_eq!(reloads.next(&digests("b"), at(61)), Next::Ask);
+        assert_eq!(reloads.next(&digests("a"), at(0)), ReloadCheck::Ask);
+        assert_eq!(reloads.answered(&answers(["a", "old"]), at(0)), LateServers::default());
+        assert_eq!(reloads.next(&digests("a"), at(1)), ReloadCheck::Nothing);
+        assert_eq!(reloads.next(&digests("a"), at(6)), ReloadCheck::Ask);
+        assert_eq!(reloads.answered(&answers(["a", "a"]), at(6)), LateServers::default());
+        assert_eq!(reloads.next(&digests("a"), at(60)), ReloadCheck::Nothing);
+        assert_eq!(reloads.next(&digests("b"), at(61)), ReloadCheck::Ask);
     }
 
     #[test]
@@ -151,8 +151,8 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         reloads.next(&digests("a"), at(0));
         let mut late = |seconds| reloads.answered(&answers(["a", "old"]), at(seconds));
-        let nudged = Late { nudge: vec!["n-1".to_owned()], notice: None };
-        assert_eq!((late(80), late(90), late(95)), (Late::default(), nudged.clone(), Late::default()));
+        let nudged = LateServers { nudge: vec!["n-1".to_owned()], notice: None };
+        assert_eq!((late(80), late(90), late(95)), (LateServers::default(), nudged.clone(), LateServers::default()));
         assert_eq!(late(120), nudged);
         assert!(late(151).notice.is_some_and(|notice| notice.starts_with("n-1 did not load")));
     }

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use nats_manager_jetstream::{Poller, Target};
+use nats_manager_jetstream::{MonitoringEndpoint, Poller};
 use nats_manager_planner::{
     Time, actual::ActualState, health::Assessment, plan::Observation, snapshot::JetStreamSnapshot,
 };
@@ -136,16 +136,16 @@ impl PollMemory {
 }
 
 /// Returns the monitoring ports of all Pods that have an address.
-pub(super) fn targets(observed: &Observed) -> Vec<Target> {
+pub(super) fn targets(observed: &Observed) -> Vec<MonitoringEndpoint> {
     let pods = observed.actual.pods.iter();
     pods.filter_map(|pod| {
         let address = SocketAddr::new(*observed.addresses.get(&pod.name)?, MONITOR_PORT);
-        Some(Target { name: pod.name.clone(), address, stopping: pod.terminating.is_some() })
+        Some(MonitoringEndpoint { name: pod.name.clone(), address, stopping: pod.terminating.is_some() })
     })
     .collect()
 }
 
-fn is_of(snapshot: &JetStreamSnapshot, targets: &[Target]) -> bool {
+fn is_of(snapshot: &JetStreamSnapshot, targets: &[MonitoringEndpoint]) -> bool {
     snapshot.servers.len() == targets.len() && targets.iter().all(|target| snapshot.servers.contains_key(&target.name))
 }
 

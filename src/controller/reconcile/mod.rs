@@ -11,10 +11,10 @@ pub use run::{Controller, run};
 
 use crate::{
     controller::{
-        context::{Context, Done, Memory, ReconcileError, predecessor},
+        context::{Context, Memory, ReconcileDone, ReconcileError, predecessor},
         deletion::tear_down,
         observe::{now, observe},
-        pipeline::{Carried, CarryOutError, carry_out, finalizer, record_start},
+        pipeline::{PipelineError, PipelineOutput, carry_out, finalizer, record_start},
         status::Reconciled,
     },
     telemetry,
@@ -32,11 +32,11 @@ const UNPOLLED: Duration = Duration::from_secs(10);
 const BLOCKED: Duration = Duration::from_secs(5);
 
 /// Reconciles a resource, unless the predecessor still writes.
-pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<Done, ReconcileError> {
+pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let running = predecessor::running(context.caches.predecessors.state().iter().map(AsRef::as_ref));
     context.predecessors.note(running.as_deref());
     if running.is_some() {
-        return Ok(Done { outcome: telemetry::Outcome::Held, ..Done::finished() });
+        return Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Held, ..ReconcileDone::finished() });
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
@@ -44,7 +44,7 @@ pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<D
     }
 }
 
-async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, ReconcileError> {
+async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let nats = context.status.freshest(nats);
     let id = NamespacedName::new(nats.namespace().unwrap_or_default(), nats.name_any());
     let is_deleted = nats.meta().deletion_timestamp.is_some();
@@ -59,25 +59,25 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<Done, Reco
             let mut memory = context.memory.lock().await;
             tear_down(nats, &id, context, &mut memory).await
         }
-        (true, true) => Ok(Done::finished()),
+        (true, true) => Ok(ReconcileDone::finished()),
         (false, false) => forbid(&nats, context).await,
         // Nothing was created for it, so nothing is to be kept; the finalizer is the predecessor's.
-        (false, true) => finalizer::take_off(&nats, context).await.map(|()| Done::finished()),
+        (false, true) => finalizer::take_off(&nats, context).await.map(|()| ReconcileDone::finished()),
     }
 }
 
 /// Reports that a resource cannot be read; others are reconciled.
-async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Done, ReconcileError> {
+async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.status.unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::finished() })
+    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Refused, ..ReconcileDone::finished() })
 }
 
-async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<Done, ReconcileError> {
+async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let outcome = Reconciled::Forbidden { allowed: context.scope.allowed.clone() };
     context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
-    Ok(Done { outcome: telemetry::Outcome::Refused, ..Done::finished() })
+    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Refused, ..ReconcileDone::finished() })
 }
 
 async fn deploy(
@@ -85,7 +85,7 @@ async fn deploy(
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
-) -> Result<Done, ReconcileError> {
+) -> Result<ReconcileDone, ReconcileError> {
     let carried = match carry_out(&mut nats, id, context, memory).await {
         Ok(carried) => carried,
         Err(error) => {
@@ -94,11 +94,11 @@ async fn deploy(
             record_start(&mut nats, context, &observed).await?;
             return match error {
                 // Only a change of the spec, or of the cluster, can help.
-                CarryOutError::InvalidSpec(_) => {
+                PipelineError::InvalidSpec(_) => {
                     context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
-                    Ok(Done::after(RESYNC, telemetry::Outcome::Refused))
+                    Ok(ReconcileDone::after(RESYNC, telemetry::ReconcileOutcome::Refused))
                 }
-                CarryOutError::Reconcile(error) => {
+                PipelineError::Reconcile(error) => {
                     context.report_error(&error, &nats, &outcome).await;
                     Err(error)
                 }
@@ -111,12 +111,12 @@ async fn deploy(
     let facts = Reconciled::Deployed(Box::new(carried.facts(id, &nats, &observation)));
     context.status.write(&nats, &facts).await.map_err(ReconcileError::status)?;
     let is_blocked = !carried.plan.blocked.is_empty();
-    let counted = if is_blocked { telemetry::Outcome::Held } else { telemetry::Outcome::Success };
-    Ok(Done::after(pause(context, memory, &carried), counted))
+    let counted = if is_blocked { telemetry::ReconcileOutcome::Held } else { telemetry::ReconcileOutcome::Success };
+    Ok(ReconcileDone::after(pause(context, memory, &carried), counted))
 }
 
 /// Returns when to reconcile again: the servers send no events.
-fn pause(context: &Context, memory: &Memory, carried: &Carried) -> Duration {
+fn pause(context: &Context, memory: &Memory, carried: &PipelineOutput) -> Duration {
     let plan = &carried.plan;
     let until = plan.until.map_or(RESYNC, |until| until.since(now()) + Duration::from_secs(1));
     let is_busy = plan.operation.is_some() || !carried.is_settled;

@@ -26,12 +26,12 @@ use tracing::Instrument;
 use super::reconcile;
 use crate::{
     controller::{
-        context::{Backoff, Context, Done, Memory, ReconcileError, predecessor::PredecessorLog},
+        context::{Backoff, Context, Memory, ReconcileDone, ReconcileError, predecessor::PredecessorLog},
         poll::Polls,
         status::StatusWriter,
     },
     settings::Images,
-    telemetry::{Metrics, Outcome},
+    telemetry::{Metrics, ReconcileOutcome},
     watch::{Caches, GuardedNats, Scope, Trigger},
 };
 
@@ -149,7 +149,7 @@ fn one(
         let context = &runner.context;
         let timer = context.metrics.reconcile_started();
         let result = Box::pin(caught(reconcile(&nats, context))).await;
-        timer.finish(result.as_ref().map_or(Outcome::Error, |done| done.outcome));
+        timer.finish(result.as_ref().map_or(ReconcileOutcome::Error, |done| done.outcome));
         if result.is_ok() {
             context.backoff.reset(&key(&nats));
         }
@@ -176,7 +176,9 @@ fn key(nats: &GuardedNats) -> String {
 }
 
 /// One resource that hits a mistake in the code does not take the others down.
-async fn caught(work: impl Future<Output = Result<Done, ReconcileError>>) -> Result<Done, ReconcileError> {
+async fn caught(
+    work: impl Future<Output = Result<ReconcileDone, ReconcileError>>,
+) -> Result<ReconcileDone, ReconcileError> {
     let panicked = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

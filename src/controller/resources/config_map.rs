@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use nats_manager_api::ResolvedCluster;
 use nats_manager_planner::{
-    actual::{ConfigKey, Kind},
+    actual::{ConfigKey, ServerMode},
     plan::Plan,
 };
 
@@ -14,7 +14,7 @@ use super::{metadata, nats_conf};
 /// Builds the ConfigMap: the key that fresh clusters read, and the one of a cluster that was formed from a standalone
 /// server.
 pub(super) fn build(cluster: &ResolvedCluster, plan: &Plan) -> ConfigMap {
-    let main_routes = if plan.main_kind == Kind::Clustered { plan.routes } else { 0 };
+    let main_routes = if plan.main_kind == ServerMode::Clustered { plan.routes } else { 0 };
     let mut keys = BTreeMap::from([(nats_conf::file(ConfigKey::Main).to_owned(), text(cluster, plan, main_routes))]);
     if plan.variant.key == ConfigKey::Clustered {
         keys.insert(nats_conf::file(ConfigKey::Clustered).to_owned(), text(cluster, plan, plan.routes));

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use nats_manager_api::{Bytes, FileStore, ResolvedCluster, naming};
 use nats_manager_planner::{
-    actual::Kind,
+    actual::ServerMode,
     plan::{Plan, Variant},
 };
 
@@ -100,7 +100,7 @@ pub(super) fn store_volume(cluster: &ResolvedCluster) -> String {
 
 fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
     // The number of routes is no part of what needs a restart.
-    let routes = u32::from(variant.kind == Kind::Clustered);
+    let routes = u32::from(variant.kind == ServerMode::Clustered);
     let layout = nats_conf::Layout { routes, memory_store };
     let mut annotations = metadata::annotations(
         cluster,

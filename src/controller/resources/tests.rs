@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{PodSpec, Volume};
 use nats_manager_api::{
     Bytes, DeployedMemoryStore, FileStore, Nats, NatsSpec, Spread, naming, resolve, rules::ClusterFacts,
 };
-use nats_manager_planner::{Time, actual::Kind, plan::Variant, snapshot::PeerId};
+use nats_manager_planner::{Time, actual::ServerMode, plan::Variant, snapshot::PeerId};
 use serde_json::json;
 
 use super::*;
@@ -222,7 +222,7 @@ fn the_digest_is_known_only_where_the_system_account_is_all_that_the_servers_rea
 fn cluster_that_is_formed_has_a_key_of_its_own() {
     let three = cluster(json!({}));
     let plan =
-        Plan { variant: Variant::FORMED, main_kind: Kind::Standalone, members: 1, partition: 1, ..fresh(&three) };
+        Plan { variant: Variant::FORMED, main_kind: ServerMode::Standalone, members: 1, partition: 1, ..fresh(&three) };
     let children = built_with(&three, &plan);
     let keys = children.config_map.data.as_ref().unwrap();
     assert!(!keys["nats.conf"].contains("cluster {") && keys["nats-cluster.conf"].contains("cluster {"), "{keys:?}");
@@ -233,7 +233,7 @@ fn cluster_that_is_formed_has_a_key_of_its_own() {
     assert_eq!((spec.replicas, partition), (Some(3), Some(1)));
     assert_eq!(children.stateful_set.metadata.annotations.as_ref().unwrap()[naming::SIZE], "1");
 
-    let formed = built_with(&three, &Plan { main_kind: Kind::Clustered, ..plan });
+    let formed = built_with(&three, &Plan { main_kind: ServerMode::Clustered, ..plan });
     assert!(formed.config_map.data.unwrap()["nats.conf"].contains("cluster {"));
     assert_eq!(built(&three).config_map.data.unwrap().len(), 1, "a fresh cluster has no other key");
 }

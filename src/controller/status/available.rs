@@ -4,10 +4,10 @@
 use nats_manager_api::{ConditionType, Reason};
 
 use super::{
-    Facts,
+    StatusFacts,
     message::{quorum_lost, unreachable},
     serving::Serving,
-    update::{Truth, Update},
+    update::{ConditionStatus, Update},
 };
 
 /// The contract's text of a cluster that cannot be used yet.
@@ -15,25 +15,27 @@ pub(super) const NOT_YET: &str = "NATS is being deployed, waiting for StatefulSe
 
 impl Update<'_> {
     /// Sets the condition. Returns whether clients can use NATS again.
-    pub(super) fn available(&mut self, facts: &Facts<'_>) -> bool {
+    pub(super) fn available(&mut self, facts: &StatusFacts<'_>) -> bool {
         let kind = ConditionType::Available;
         let was_away = self.was(kind, Reason::QuorumLost) || self.was(kind, Reason::ServersUnreachable);
         match Serving::of(facts, self.now) {
             Serving::No => {
                 self.warn();
-                self.set(kind, Truth::False, Reason::QuorumLost, &quorum_lost(facts, self.now));
+                self.set(kind, ConditionStatus::False, Reason::QuorumLost, &quorum_lost(facts, self.now));
                 false
             }
             Serving::Unknown => {
                 self.warn();
-                self.set(kind, Truth::Unknown, Reason::ServersUnreachable, &unreachable(facts));
+                self.set(kind, ConditionStatus::Unknown, Reason::ServersUnreachable, &unreachable(facts));
                 false
             }
             Serving::Undecided if was_away => {
                 self.warn();
                 false
             }
-            Serving::Yes | Serving::Undecided => self.set(kind, Truth::True, Reason::Deployed, "NATS is deployed"),
+            Serving::Yes | Serving::Undecided => {
+                self.set(kind, ConditionStatus::True, Reason::Deployed, "NATS is deployed")
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The condition `Deleted`. A deletion is tried again and again, and each try may fail with the same cause in other
 //! words: it is reported once.
 
-use nats_manager_api::{ConditionType, Reason, State};
+use nats_manager_api::{ConditionType, ModuleState, Reason};
 
 use super::{
     text,
-    update::{Truth, Update},
+    update::{ConditionStatus, Update},
 };
 
 const KIND: ConditionType = ConditionType::Deleted;
@@ -17,13 +17,13 @@ impl Update<'_> {
             return;
         }
         self.begin_deletion();
-        self.state(State::Deleting);
+        self.state(ModuleState::Deleting);
         let message = "The StatefulSet and its volumes are being deleted.";
-        self.set(KIND, Truth::True, Reason::Deleting, message);
+        self.set(KIND, ConditionStatus::True, Reason::Deleting, message);
         self.status.operation = None;
-        self.set(ConditionType::Reconciling, Truth::True, Reason::Deleting, message);
+        self.set(ConditionType::Reconciling, ConditionStatus::True, Reason::Deleting, message);
         self.not_stalled();
-        self.set(ConditionType::Ready, Truth::False, Reason::Deleting, message);
+        self.set(ConditionType::Ready, ConditionStatus::False, Reason::Deleting, message);
     }
 
     /// The data must stay.
@@ -38,18 +38,18 @@ impl Update<'_> {
 
     fn obstacle(&mut self, obstacle: &str, is_decided: bool) {
         self.begin_deletion();
-        self.state(State::Warning);
+        self.state(ModuleState::Warning);
         let old = self.old_message(KIND, Reason::DeletionError);
         let same = old.filter(|old| text::without_cause(old) == text::without_cause(obstacle));
         let message = same.unwrap_or(obstacle);
-        if self.set(KIND, Truth::of(is_decided), Reason::DeletionError, message) {
+        if self.set(KIND, ConditionStatus::of(is_decided), Reason::DeletionError, message) {
             self.announce(true, Reason::DeletionError, message);
         }
         self.not_reconciling();
-        self.set(ConditionType::Stalled, Truth::True, Reason::DeletionError, message);
+        self.set(ConditionType::Stalled, ConditionStatus::True, Reason::DeletionError, message);
         self.set(
             ConditionType::Ready,
-            Truth::False,
+            ConditionStatus::False,
             Reason::Deleting,
             "The deletion waits: see the condition Deleted.",
         );
@@ -60,7 +60,7 @@ impl Update<'_> {
     }
 
     fn begin_deletion(&mut self) {
-        if self.old.state != State::Deleting.to_string() && self.old.condition(KIND).is_none() {
+        if self.old.state != ModuleState::Deleting.to_string() && self.old.condition(KIND).is_none() {
             self.announce(false, Reason::Deleting, "Deleting the NATS cluster.");
         }
     }

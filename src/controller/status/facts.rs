@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use nats_manager_api::{NamespacedName, rules::Violation};
 use nats_manager_planner::{
-    actual::{ActualState, Kind},
+    actual::{ActualState, ServerMode},
     health::{Assessment, MissingStreams},
     plan::{Observation, OperationKind, Plan},
 };
@@ -14,7 +14,7 @@ use nats_manager_planner::{
 #[derive(Clone, Debug)]
 pub(crate) enum Reconciled<'a> {
     /// The objects are applied.
-    Deployed(Box<Facts<'a>>),
+    Deployed(Box<StatusFacts<'a>>),
     /// The resource is not the one that may exist.
     Forbidden {
         /// The one that may.
@@ -43,7 +43,7 @@ pub(crate) enum Reconciled<'a> {
 
 /// A deployed cluster.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct StatusFacts<'a> {
     /// The resource's name and namespace.
     pub id: &'a NamespacedName,
     /// The desired number of servers.
@@ -123,7 +123,7 @@ impl ZonesUsed {
     }
 }
 
-impl Facts<'_> {
+impl StatusFacts<'_> {
     /// Returns the last poll and what follows from it, if servers ever answered.
     pub(super) fn assessment(&self) -> Option<&Assessment> {
         match self.observation {
@@ -134,16 +134,17 @@ impl Facts<'_> {
 
     /// Returns the servers that form one cluster. While a cluster is being formed that is the standalone server alone.
     pub(super) fn members(&self) -> Vec<String> {
-        match Kind::of(self.plan.members) {
-            Kind::Standalone => (0..self.plan.members).map(|ordinal| self.actual.server(ordinal)).collect(),
-            Kind::Clustered => self.actual.expected_servers(),
+        match ServerMode::of(self.plan.members) {
+            ServerMode::Standalone => (0..self.plan.members).map(|ordinal| self.actual.server(ordinal)).collect(),
+            ServerMode::Clustered => self.actual.expected_servers(),
         }
     }
 
     /// Returns whether the standalone server is about to restart as a member of a cluster: what is stored on it from
     /// now on does not last.
     pub(super) fn is_forming(&self) -> bool {
-        self.operation() == Some(OperationKind::FormCluster) && Kind::of(self.plan.members) == Kind::Standalone
+        self.operation() == Some(OperationKind::FormCluster)
+            && ServerMode::of(self.plan.members) == ServerMode::Standalone
     }
 
     /// Returns the kind of the change in progress.

@@ -4,26 +4,26 @@ use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::health::Assessment;
 
 use super::{
-    Facts,
+    StatusFacts,
+    diagnosis::{Diagnoser, Diagnosis},
     message::unreachable,
     serving::Serving,
-    severity::Patience,
-    trouble::{Search, Trouble},
-    update::{Truth, Unobserved, Update},
+    severity::ReportDelay,
+    update::{ConditionStatus, Unobserved, Update},
 };
 
 const KIND: ConditionType = ConditionType::JetStream;
 const HEALTHY: &str = "JetStream is healthy: every server, the meta leader, and every replica of every stream.";
 
 impl Update<'_> {
-    pub(super) fn jetstream(&mut self, facts: &Facts<'_>) {
-        let troubles = Search::new(self, facts, self.patience(facts)).run();
-        if let Some((reason, message)) = joined(&troubles) {
+    pub(super) fn jetstream(&mut self, facts: &StatusFacts<'_>) {
+        let diagnoses = Diagnoser::new(self, facts, self.patience(facts)).run();
+        if let Some((reason, message)) = joined(&diagnoses) {
             self.troubled(reason, &message);
         } else if Serving::of(facts, self.now) == Serving::Unknown {
             self.warn();
             let (reason, message) = (Reason::ServersUnreachable, unreachable(facts));
-            if self.set(KIND, Truth::Unknown, reason, &message) {
+            if self.set(KIND, ConditionStatus::Unknown, reason, &message) {
                 self.announce(true, reason, &message);
             }
         } else if facts.assessment().is_some_and(Assessment::is_healthy) {
@@ -36,14 +36,14 @@ impl Update<'_> {
     }
 
     /// A server that is away belongs to a change in progress, and to the first deployment, for a while.
-    fn patience(&self, facts: &Facts<'_>) -> Patience {
+    fn patience(&self, facts: &StatusFacts<'_>) -> ReportDelay {
         let is_busy = facts.operation().is_some() || !self.was_ready();
-        if is_busy { Patience::InProgress } else { Patience::AtRest }
+        if is_busy { ReportDelay::InProgress } else { ReportDelay::AtRest }
     }
 
     fn troubled(&mut self, reason: Reason, message: &str) {
         self.warn();
-        if self.set(KIND, Truth::False, reason, message) {
+        if self.set(KIND, ConditionStatus::False, reason, message) {
             self.announce(true, reason, message);
         }
     }
@@ -52,7 +52,7 @@ impl Update<'_> {
         let was_healthy = self.old.condition(KIND).is_none_or(|known| {
             known.status == "True" || (known.status == "Unknown" && known.reason == Reason::Unknown.to_string())
         });
-        self.set(KIND, Truth::True, Reason::Healthy, HEALTHY);
+        self.set(KIND, ConditionStatus::True, Reason::Healthy, HEALTHY);
         if !was_healthy {
             self.announce(false, Reason::Healthy, HEALTHY);
         }
@@ -62,7 +62,7 @@ impl Update<'_> {
     fn unobserved(&mut self, unobserved: &Unobserved) {
         let was_troubled = self.old.condition(KIND).is_some_and(|known| known.status == "False");
         if was_troubled && !unobserved.passes {
-            self.set(KIND, Truth::Unknown, Reason::Unknown, &unobserved.message());
+            self.set(KIND, ConditionStatus::Unknown, Reason::Unknown, &unobserved.message());
         } else {
             self.set_unknown(KIND, unobserved);
         }
@@ -70,25 +70,25 @@ impl Update<'_> {
 
     /// Nothing has lasted, and nothing is healthy yet. What was wrong before stays as long as it is one of the present
     /// issues.
-    fn still_troubled(&mut self, facts: &Facts<'_>) {
+    fn still_troubled(&mut self, facts: &StatusFacts<'_>) {
         let Some(old) = self.old.condition(KIND) else { return };
         let was_unreachable = self.was(KIND, Reason::ServersUnreachable);
         if old.status != "False" && !was_unreachable {
             return;
         }
         self.warn();
-        let present = Search::new(self, facts, Patience::None).run();
-        if present.iter().any(|trouble| trouble.reason.to_string() == old.reason) {
+        let present = Diagnoser::new(self, facts, ReportDelay::None).run();
+        if present.iter().any(|diagnosis| diagnosis.reason.to_string() == old.reason) {
             return;
         }
         if let Some((reason, message)) = joined(&present) {
-            self.set(KIND, Truth::False, reason, &message);
+            self.set(KIND, ConditionStatus::False, reason, &message);
         }
     }
 }
 
-/// Returns the reason of the worst trouble, and the messages of all.
-fn joined(troubles: &[Trouble]) -> Option<(Reason, String)> {
-    let all: Vec<&str> = troubles.iter().map(|trouble| trouble.message.as_str()).collect();
-    troubles.first().map(|worst| (worst.reason, all.join(" ")))
+/// Returns the reason of the worst diagnosis, and the messages of all.
+fn joined(diagnoses: &[Diagnosis]) -> Option<(Reason, String)> {
+    let all: Vec<&str> = diagnoses.iter().map(|diagnosis| diagnosis.message.as_str()).collect();
+    diagnoses.first().map(|worst| (worst.reason, all.join(" ")))
 }

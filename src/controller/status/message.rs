@@ -1,4 +1,4 @@
-//! The messages of troubles, each with the way out.
+//! The messages of diagnoses, each with the way out.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,9 +9,9 @@ use nats_manager_planner::{
     snapshot::StreamId,
 };
 
-use super::{Facts, severity::LASTING, text};
+use super::{StatusFacts, severity::LASTING, text};
 
-/// The servers and streams of one trouble.
+/// The servers and streams of one diagnosis.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     pub(super) servers: Vec<String>,
@@ -25,9 +25,9 @@ const STUCK_AFTER: Duration = Duration::from_mins(3);
 /// A memory store counts as full from this share of its limit on, in percent.
 const FULL: u64 = 90;
 
-impl Facts<'_> {
-    /// Returns the message of a trouble.
-    pub(super) fn trouble(&self, reason: Reason, subjects: &Subjects) -> String {
+impl StatusFacts<'_> {
+    /// Returns the message of a diagnosis.
+    pub(super) fn diagnosis(&self, reason: Reason, subjects: &Subjects) -> String {
         let (id, servers, texts) = (self.id, subjects.servers.join(", "), subjects.texts.join("; "));
         let streams = text::streams(&subjects.streams);
         match reason {
@@ -104,7 +104,7 @@ fn full_memory_stores(assessment: &Assessment, streams: &[String]) -> Vec<String
 }
 
 /// Returns the message of a lost quorum.
-pub(super) fn quorum_lost(facts: &Facts<'_>, now: Time) -> String {
+pub(super) fn quorum_lost(facts: &StatusFacts<'_>, now: Time) -> String {
     let away = away(facts, now);
     let way_out = match stuck(facts, now) {
         Some((_, message)) => message,
@@ -115,7 +115,7 @@ pub(super) fn quorum_lost(facts: &Facts<'_>, now: Time) -> String {
 }
 
 /// Returns the message of servers that cannot be reached.
-pub(super) fn unreachable(facts: &Facts<'_>) -> String {
+pub(super) fn unreachable(facts: &StatusFacts<'_>) -> String {
     format!(
         "NATS Manager cannot reach the servers at their monitoring port (8222), though Pods are ready. Clients may be \
          served. Allow traffic from the Pods of NATS Manager to those of NATS in namespace {}.",
@@ -124,7 +124,7 @@ pub(super) fn unreachable(facts: &Facts<'_>) -> String {
 }
 
 /// Returns the members that have been away for long, and are missing for a quorum.
-pub(super) fn away(facts: &Facts<'_>, now: Time) -> Vec<String> {
+pub(super) fn away(facts: &StatusFacts<'_>, now: Time) -> Vec<String> {
     let members = facts.members();
     let issues = facts.assessment().map(|assessment| assessment.issues.as_slice()).unwrap_or_default();
     let away = issues.iter().filter(|issue| now.since(issue.since) >= LASTING).filter_map(|issue| match &issue.kind {
@@ -136,7 +136,7 @@ pub(super) fn away(facts: &Facts<'_>, now: Time) -> Vec<String> {
 }
 
 /// Returns a server whose Pod does not stop, with the way out.
-pub(super) fn stuck(facts: &Facts<'_>, now: Time) -> Option<(String, String)> {
+pub(super) fn stuck(facts: &StatusFacts<'_>, now: Time) -> Option<(String, String)> {
     let is_stuck = |since: Time| now.since(since) > STUCK_AFTER;
     let pod = facts.actual.pods.iter().find(|pod| pod.terminating.is_some_and(is_stuck))?;
     let (name, node) = (&pod.name, pod.node.as_deref().unwrap_or("its node"));

@@ -10,13 +10,14 @@
 //! | `update` | the status that is being written, and its difference to the old one |
 //! | `phase` | ready, rolling or deploying, as clients see it |
 //! | `available`, `stateful_set`, `zones`, `reconciling`, `stalled`, `storage`, `jetstream`, `ready` | a condition each |
-//! | `trouble`, `severity`, `message` | what is wrong with JetStream, the worst first, with the way out |
+//! | `diagnosis`, `severity`, `message` | what is wrong with JetStream, the worst first, with the way out |
 //! | `summary` | what admission needs to know |
 //! | `deletion`, `failure` | the other outcomes of a reconcile |
 //! | `text` | texts that stay the same |
 
 mod available;
 mod deletion;
+mod diagnosis;
 mod facts;
 mod failure;
 mod jetstream;
@@ -31,7 +32,6 @@ mod stateful_set;
 mod storage;
 mod summary;
 mod text;
-mod trouble;
 mod update;
 mod writer;
 mod zones;
@@ -42,7 +42,7 @@ mod tests;
 use nats_manager_api::{NatsStatus, Reason};
 use nats_manager_planner::Time;
 
-pub(crate) use facts::{AppliedCounts, Facts, Reconciled, ZonesUsed};
+pub(crate) use facts::{AppliedCounts, Reconciled, StatusFacts, ZonesUsed};
 pub(crate) use update::Announcement;
 pub(super) use writer::StatusWriter;
 
@@ -68,7 +68,7 @@ pub(crate) fn next(
 }
 
 impl Update<'_> {
-    fn deployed(&mut self, facts: &Facts<'_>) {
+    fn deployed(&mut self, facts: &StatusFacts<'_>) {
         self.greet();
         self.drop_deleted();
         self.counts(facts);
@@ -83,7 +83,7 @@ impl Update<'_> {
         self.ready();
     }
 
-    fn counts(&mut self, facts: &Facts<'_>) {
+    fn counts(&mut self, facts: &StatusFacts<'_>) {
         self.status.servers_started = facts.actual.servers_started;
         self.status.ready_servers = facts.applied.ready;
         if facts.plan.may_build {
@@ -92,7 +92,7 @@ impl Update<'_> {
     }
 
     /// Once a generation: the spec was stored before the rule existed.
-    fn policy(&mut self, facts: &Facts<'_>) {
+    fn policy(&mut self, facts: &StatusFacts<'_>) {
         if self.old.observed_generation != Some(self.generation) && !facts.policy.is_empty() {
             let all: Vec<String> = facts.policy.iter().map(ToString::to_string).collect();
             self.announce(true, Reason::PolicyViolated, &all.join("; "));

@@ -1,20 +1,20 @@
 //! How far a cluster is, as clients see it.
 
-use nats_manager_api::{ConditionType, Reason, State};
+use nats_manager_api::{ConditionType, ModuleState, Reason};
 use nats_manager_planner::{
     health::{IssueKind, Quorum, quorum},
     plan::Observation,
 };
 
 use super::{
-    Facts,
+    StatusFacts,
     available::NOT_YET,
-    update::{Truth, Update},
+    update::{ConditionStatus, Update},
 };
 
 /// How far a cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum DeploymentPhase {
     /// Everything is as desired.
     Ready,
     /// Servers restart or are added, and JetStream continues: no outage.
@@ -23,10 +23,10 @@ pub(super) enum Phase {
     Deploying,
 }
 
-impl Phase {
+impl DeploymentPhase {
     /// `was_ready`: clients could use it once. Until then its servers also have to form a meta group. Later one poll
     /// that fails changes nothing.
-    pub(super) fn of(facts: &Facts<'_>, was_ready: bool) -> Self {
+    pub(super) fn of(facts: &StatusFacts<'_>, was_ready: bool) -> Self {
         if facts.applied.is_complete && (was_ready || is_joined(facts)) && !facts.is_forming() {
             Self::Ready
         } else if was_ready && has_quorum(facts) {
@@ -38,13 +38,13 @@ impl Phase {
 }
 
 /// Returns whether the servers have found each other, or nothing is known of it.
-fn is_joined(facts: &Facts<'_>) -> bool {
+fn is_joined(facts: &StatusFacts<'_>) -> bool {
     let issues = facts.assessment().map(|assessment| assessment.issues.as_slice()).unwrap_or_default();
     !issues.iter().any(|issue| matches!(issue.kind, IssueKind::NoMetaLeader | IssueKind::NotInMetaGroup { .. }))
 }
 
 /// Returns whether JetStream continues: its answers prove it, or enough Pods are ready.
-fn has_quorum(facts: &Facts<'_>) -> bool {
+fn has_quorum(facts: &StatusFacts<'_>) -> bool {
     if facts.is_forming() {
         return false;
     }
@@ -60,27 +60,27 @@ fn has_quorum(facts: &Facts<'_>) -> bool {
 
 impl Update<'_> {
     /// Sets the state, and the conditions that follow from the phase.
-    pub(super) fn phase(&mut self, facts: &Facts<'_>) {
-        let phase = Phase::of(facts, self.was_ready());
+    pub(super) fn phase(&mut self, facts: &StatusFacts<'_>) {
+        let phase = DeploymentPhase::of(facts, self.was_ready());
         self.stateful_set(facts, phase);
         match phase {
-            Phase::Ready => {
-                self.state(State::Ready);
+            DeploymentPhase::Ready => {
+                self.state(ModuleState::Ready);
                 self.status.url = facts.id.url();
                 self.zones(facts);
                 if self.available(facts) {
                     self.announce(false, Reason::Deployed, "StatefulSet is ready and NATS is deployed.");
                 }
             }
-            Phase::Rolling => {
-                self.state(State::Ready);
+            DeploymentPhase::Rolling => {
+                self.state(ModuleState::Ready);
                 self.keep_zones();
                 self.available(facts);
             }
-            Phase::Deploying => {
-                self.state(State::Processing);
+            DeploymentPhase::Deploying => {
+                self.state(ModuleState::Processing);
                 self.no_zones();
-                if self.set(ConditionType::Available, Truth::False, Reason::Deploying, NOT_YET) {
+                if self.set(ConditionType::Available, ConditionStatus::False, Reason::Deploying, NOT_YET) {
                     self.announce(false, Reason::Deploying, NOT_YET);
                 }
             }

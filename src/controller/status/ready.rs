@@ -3,7 +3,7 @@
 
 use nats_manager_api::ConditionType;
 
-use super::update::{Truth, Update};
+use super::update::{ConditionStatus, Update};
 
 const TRUE: &str = "NATS serves clients, and the newest spec is carried out.";
 
@@ -23,7 +23,8 @@ impl Update<'_> {
         });
         match found {
             Some((Available, available)) => {
-                let truth = if available.status == "Unknown" { Truth::Unknown } else { Truth::False };
+                let truth =
+                    if available.status == "Unknown" { ConditionStatus::Unknown } else { ConditionStatus::False };
                 self.write(Ready, truth, &available.reason, &available.message);
             }
             Some((kind, condition)) => {
@@ -33,9 +34,9 @@ impl Update<'_> {
                     JetStream => "JetStream is not healthy: see the condition JetStream.",
                     _ => "Servers are not ready: see the condition StatefulSet.",
                 };
-                self.write(Ready, Truth::False, &condition.reason, message);
+                self.write(Ready, ConditionStatus::False, &condition.reason, message);
             }
-            None => _ = self.write(Ready, Truth::True, "Ready", TRUE),
+            None => _ = self.write(Ready, ConditionStatus::True, "Ready", TRUE),
         }
     }
 }

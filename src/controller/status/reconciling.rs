@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use nats_manager_api::{ConditionType, OperationStatus, Reason, naming};
-use nats_manager_planner::plan::{Operation, OperationKind, Step};
+use nats_manager_planner::plan::{Operation, OperationKind, OperationStep};
 
 use super::{
-    Facts, text,
-    update::{Truth, Update, time, timestamp},
+    StatusFacts, text,
+    update::{ConditionStatus, Update, time, timestamp},
 };
 
 /// The first deployment names no single server before: its servers become ready one after the other.
@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(30);
 const KIND: ConditionType = ConditionType::Reconciling;
 
 impl Update<'_> {
-    pub(super) fn reconciling(&mut self, facts: &Facts<'_>) {
+    pub(super) fn reconciling(&mut self, facts: &StatusFacts<'_>) {
         let shown = |operation| (operation, self.operation(operation, facts.action_failure));
         let operation = facts.plan.operation.as_ref().map(shown);
         // Without an operation that may be since the watch caches disagree for a moment.
@@ -34,7 +34,7 @@ impl Update<'_> {
 
     fn not_created(&mut self, sentence: &str) {
         let message = text::steady(self.old_message(KIND, Reason::FailedCreate), "", sentence);
-        if self.set(KIND, Truth::True, Reason::FailedCreate, &message) {
+        if self.set(KIND, ConditionStatus::True, Reason::FailedCreate, &message) {
             self.announce(true, Reason::FailedCreate, &message);
         }
     }
@@ -43,18 +43,18 @@ impl Update<'_> {
     fn processing(&mut self) {
         let is_observed = self.old.observed_generation == Some(self.generation);
         if !is_observed || self.old.condition(KIND).is_none() || self.was(KIND, Reason::FailedCreate) {
-            self.set(KIND, Truth::True, Reason::Processing, "The newest spec is being processed.");
+            self.set(KIND, ConditionStatus::True, Reason::Processing, "The newest spec is being processed.");
         }
     }
 
-    fn at_rest(&mut self, facts: &Facts<'_>) {
+    fn at_rest(&mut self, facts: &StatusFacts<'_>) {
         if let Some(notice) = facts.reload_notice {
-            if self.set(KIND, Truth::True, Reason::ReloadPending, notice) {
+            if self.set(KIND, ConditionStatus::True, Reason::ReloadPending, notice) {
                 self.announce(false, Reason::ReloadPending, notice);
             }
         } else if facts.force_rollout {
             let message = forgotten_force(facts);
-            if self.set(KIND, Truth::False, Reason::RolloutForced, &message) {
+            if self.set(KIND, ConditionStatus::False, Reason::RolloutForced, &message) {
                 self.announce(true, Reason::RolloutForced, &message);
             }
         } else {
@@ -64,11 +64,11 @@ impl Update<'_> {
 
     pub(super) fn not_reconciling(&mut self) {
         self.status.operation = None;
-        self.set(KIND, Truth::False, Reason::Idle, "No change is in progress.");
+        self.set(KIND, ConditionStatus::False, Reason::Idle, "No change is in progress.");
     }
 
-    fn in_progress(&mut self, kind: OperationKind, step: Step, operation: &OperationStatus) {
-        self.set(KIND, Truth::True, reason(kind), &message(kind, step, operation));
+    fn in_progress(&mut self, kind: OperationKind, step: OperationStep, operation: &OperationStatus) {
+        self.set(KIND, ConditionStatus::True, reason(kind), &message(kind, step, operation));
     }
 
     /// The operation as the status shows it, with the error of its action. What it waits for stays the same as long as
@@ -109,7 +109,7 @@ fn reason(kind: OperationKind) -> Reason {
 }
 
 /// "Rolling update: waiting to restart n-1: replica of stream sap on n-2 is not in sync".
-fn message(kind: OperationKind, step: Step, operation: &OperationStatus) -> String {
+fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus) -> String {
     let change = match kind {
         OperationKind::Deployment => "First deployment",
         OperationKind::RollingUpdate => "Rolling update",
@@ -120,24 +120,24 @@ fn message(kind: OperationKind, step: Step, operation: &OperationStatus) -> Stri
     };
     let server = operation.server.as_deref().unwrap_or("servers");
     let step = match (step, &operation.waiting_for) {
-        (Step::Wait, _) => match &operation.server {
+        (OperationStep::Wait, _) => match &operation.server {
             Some(server) => format!("waiting before {server} is next"),
             None => "waiting".to_owned(),
         },
-        (Step::Create, None) => format!("creating {server}"),
-        (Step::Create, Some(_)) => format!("waiting for {server}"),
-        (Step::Restart, None) => format!("restarting {server}"),
-        (Step::Restart, Some(_)) => format!("waiting to restart {server}"),
-        (Step::Evacuate, None) => format!("moving replicas off {server}"),
-        (Step::Evacuate, Some(_)) => format!("waiting to move replicas off {server}"),
-        (Step::Stop, None) => format!("stopping {server}"),
-        (Step::Stop, Some(_)) => format!("waiting to stop {server}"),
-        (Step::RemovePeer, None) => format!("removing {server} from the meta group"),
-        (Step::RemovePeer, Some(_)) => format!("waiting to remove {server} from the meta group"),
-        (Step::DeletePvc, None) => format!("deleting the PVC of {server}"),
-        (Step::DeletePvc, Some(_)) => format!("waiting to delete the PVC of {server}"),
-        (Step::Reload, None) => format!("reloading the configuration of {server}"),
-        (Step::Reload, Some(_)) => format!("waiting to reload the configuration of {server}"),
+        (OperationStep::Create, None) => format!("creating {server}"),
+        (OperationStep::Create, Some(_)) => format!("waiting for {server}"),
+        (OperationStep::Restart, None) => format!("restarting {server}"),
+        (OperationStep::Restart, Some(_)) => format!("waiting to restart {server}"),
+        (OperationStep::Evacuate, None) => format!("moving replicas off {server}"),
+        (OperationStep::Evacuate, Some(_)) => format!("waiting to move replicas off {server}"),
+        (OperationStep::Stop, None) => format!("stopping {server}"),
+        (OperationStep::Stop, Some(_)) => format!("waiting to stop {server}"),
+        (OperationStep::RemovePeer, None) => format!("removing {server} from the meta group"),
+        (OperationStep::RemovePeer, Some(_)) => format!("waiting to remove {server} from the meta group"),
+        (OperationStep::DeletePvc, None) => format!("deleting the PVC of {server}"),
+        (OperationStep::DeletePvc, Some(_)) => format!("waiting to delete the PVC of {server}"),
+        (OperationStep::Reload, None) => format!("reloading the configuration of {server}"),
+        (OperationStep::Reload, Some(_)) => format!("waiting to reload the configuration of {server}"),
     };
     match &operation.waiting_for {
         Some(cause) => format!("{change}: {step}: {cause}"),
@@ -145,7 +145,7 @@ fn message(kind: OperationKind, step: Step, operation: &OperationStatus) -> Stri
     }
 }
 
-fn forgotten_force(facts: &Facts<'_>) -> String {
+fn forgotten_force(facts: &StatusFacts<'_>) -> String {
     format!(
         "No change is in progress, and the annotation {0} is still set: the next rolling update would not wait for \
          JetStream. Remove it: kubectl annotate nats {1} -n {2} {0}-",

@@ -5,7 +5,7 @@ use nats_manager_planner::{
     plan::Observation,
 };
 
-use super::{Facts, severity::LASTING};
+use super::{StatusFacts, severity::LASTING};
 
 /// What is known of the quorum, with what passes by itself left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Serving {
 }
 
 impl Serving {
-    pub(super) fn of(facts: &Facts<'_>, now: nats_manager_planner::Time) -> Self {
+    pub(super) fn of(facts: &StatusFacts<'_>, now: nats_manager_planner::Time) -> Self {
         let assessment = match facts.observation {
             Observation::Seen(assessment) => assessment,
             // A manager that has just started has to poll first.

@@ -61,7 +61,7 @@ pub(super) fn reason(issue: &IssueKind) -> Reason {
 
 /// When issues are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum ReportDelay {
     /// At once.
     None,
     /// When they have lasted, with nothing in progress.
@@ -70,7 +70,7 @@ pub(super) enum Patience {
     InProgress,
 }
 
-impl Patience {
+impl ReportDelay {
     /// Returns how long an issue with this reason has to last.
     pub(super) fn with(self, reason: Reason) -> Duration {
         match (self, reason) {

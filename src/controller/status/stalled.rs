@@ -4,12 +4,12 @@ use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::plan::BlockedReason;
 
 use super::{
-    Facts,
-    update::{Truth, Update},
+    StatusFacts,
+    update::{ConditionStatus, Update},
 };
 
 impl Update<'_> {
-    pub(super) fn stalled(&mut self, facts: &Facts<'_>) {
+    pub(super) fn stalled(&mut self, facts: &StatusFacts<'_>) {
         let kind = ConditionType::Stalled;
         let plan = facts.plan;
         if !plan.is_settled && plan.blocked.is_empty() && self.old.condition(kind).is_some() {
@@ -26,13 +26,13 @@ impl Update<'_> {
         let all: Vec<&str> = plan.blocked.iter().map(|blocked| blocked.message.as_str()).collect();
         self.warn();
         let (reason, message) = (reason(first.reason), all.join(". "));
-        if self.set(kind, Truth::True, reason, &message) {
+        if self.set(kind, ConditionStatus::True, reason, &message) {
             self.announce(true, reason, &message);
         }
     }
 
     pub(super) fn not_stalled(&mut self) {
-        self.set(ConditionType::Stalled, Truth::False, Reason::NotBlocked, "No change is blocked.");
+        self.set(ConditionType::Stalled, ConditionStatus::False, Reason::NotBlocked, "No change is blocked.");
     }
 }
 

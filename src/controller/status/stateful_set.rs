@@ -4,34 +4,34 @@ use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::actual::{PodState, StatefulSetState};
 
 use super::{
-    Facts,
-    phase::Phase,
+    StatusFacts,
+    phase::DeploymentPhase,
     text,
-    update::{Truth, Update},
+    update::{ConditionStatus, Update},
 };
 
 impl Update<'_> {
-    pub(super) fn stateful_set(&mut self, facts: &Facts<'_>, phase: Phase) {
+    pub(super) fn stateful_set(&mut self, facts: &StatusFacts<'_>, phase: DeploymentPhase) {
         let kind = ConditionType::StatefulSet;
         if facts.applied.is_complete {
-            self.set(kind, Truth::True, Reason::Available, "StatefulSet is ready");
+            self.set(kind, ConditionStatus::True, Reason::Available, "StatefulSet is ready");
             return;
         }
         let old = self.old_message(kind, Reason::Pending);
         let message = match (facts.pods_not_created, pending(facts)) {
             (Some(sentence), _) => text::steady(old, "", sentence),
             // The first deployment: its servers become ready one after the other.
-            _ if phase == Phase::Deploying && !self.was_ready() => "StatefulSet is not ready".to_owned(),
+            _ if phase == DeploymentPhase::Deploying && !self.was_ready() => "StatefulSet is not ready".to_owned(),
             (None, Some(message)) => message,
             // Pods and counts are of different moments.
             (None, None) => old.unwrap_or("StatefulSet is not ready").to_owned(),
         };
-        self.set(kind, Truth::False, Reason::Pending, &message);
+        self.set(kind, ConditionStatus::False, Reason::Pending, &message);
     }
 }
 
 /// Names the servers that are not as desired; `None` if the Pods do not explain the counts.
-fn pending(facts: &Facts<'_>) -> Option<String> {
+fn pending(facts: &StatusFacts<'_>) -> Option<String> {
     let set = facts.actual.stateful_set.as_ref()?;
     let servers = || (0..facts.applied.desired).map(|ordinal| facts.actual.server(ordinal));
     let not_ready: Vec<String> = servers().filter(|server| !facts.is_serving(server)).collect();
@@ -47,7 +47,7 @@ fn pending(facts: &Facts<'_>) -> Option<String> {
     (!outdated.is_empty()).then(|| format!("not restarted with the newest template yet: {}", outdated.join(", ")))
 }
 
-fn pod<'a>(facts: &'a Facts<'_>, server: &str) -> Option<&'a PodState> {
+fn pod<'a>(facts: &'a StatusFacts<'_>, server: &str) -> Option<&'a PodState> {
     facts.actual.pods.iter().find(|pod| pod.name == server)
 }
 

@@ -10,8 +10,8 @@ use nats_manager_planner::{
 };
 
 use super::{
-    Facts,
-    update::{Truth, Unobserved, Update},
+    StatusFacts,
+    update::{ConditionStatus, Unobserved, Update},
 };
 
 /// The level of the fullest server.
@@ -146,7 +146,7 @@ impl Fill {
 
 impl Update<'_> {
     /// Sets the condition at a crossing.
-    pub(super) fn storage(&mut self, facts: &Facts<'_>) {
+    pub(super) fn storage(&mut self, facts: &StatusFacts<'_>) {
         let old = self.old.condition(KIND).and_then(|old| Level::parse(&old.reason));
         let members = facts.members();
         match facts.assessment().map(|assessment| (assessment, Fill::fullest(&assessment.snapshot, &members))) {
@@ -166,7 +166,7 @@ impl Update<'_> {
         let is_healthy = level == Level::Healthy;
         if old != Some(level) {
             let message = fill.message(level);
-            self.set(KIND, Truth::of(is_healthy), level.reason(), &message);
+            self.set(KIND, ConditionStatus::of(is_healthy), level.reason(), &message);
             if !is_healthy || old.is_some() {
                 self.announce(!is_healthy, level.reason(), &message);
             }
@@ -180,7 +180,7 @@ impl Update<'_> {
     fn no_level(&mut self, old: Option<Level>, assessment: &Assessment) {
         if has_lasted(blind_since(assessment), self.now, UNKNOWN_AFTER) {
             let message = "How full the servers are is unknown: no server answers at its monitoring port (8222).";
-            self.set(KIND, Truth::Unknown, Reason::Unknown, message);
+            self.set(KIND, ConditionStatus::Unknown, Reason::Unknown, message);
         } else {
             self.keep_level(old);
         }

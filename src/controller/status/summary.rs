@@ -3,14 +3,14 @@
 use nats_manager_api::{Bytes, ConditionType, JetStreamStatus, RawQuantity};
 use nats_manager_planner::health::Inventory;
 
-use super::{Facts, update::Update};
+use super::{StatusFacts, update::Update};
 
 /// The least level of the memory store, in bytes.
 const LEAST_LEVEL: u64 = 1 << 20;
 
 impl Update<'_> {
     /// Writes the summary, if every server shows what it holds. Else the old one stays.
-    pub(super) fn summary(&mut self, facts: &Facts<'_>) {
+    pub(super) fn summary(&mut self, facts: &StatusFacts<'_>) {
         let members = facts.members();
         let inventory = facts.assessment().map(|assessment| Inventory::of(&assessment.snapshot, &members));
         if let Some(inventory) = inventory.filter(|inventory| inventory.gap.is_none() && !members.is_empty()) {

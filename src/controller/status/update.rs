@@ -7,7 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{self as meta, Condition},
     jiff::Timestamp,
 };
-use nats_manager_api::{ConditionType, NatsStatus, OperationStatus, Reason, State};
+use nats_manager_api::{ConditionType, ModuleState, NatsStatus, OperationStatus, Reason};
 use nats_manager_planner::{Time, plan::Observation};
 
 use super::severity::LASTING;
@@ -36,7 +36,7 @@ pub(super) struct Unobserved {
 
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Truth {
+pub(super) enum ConditionStatus {
     True,
     False,
     Unknown,
@@ -47,7 +47,7 @@ pub(super) struct Update<'a> {
     pub(super) status: NatsStatus,
     pub(super) generation: i64,
     pub(super) now: Time,
-    state: Option<State>,
+    state: Option<ModuleState>,
     is_warned: bool,
     events: Vec<Announcement>,
 }
@@ -67,7 +67,7 @@ const ALWAYS: [ConditionType; 8] = [
     ConditionType::JetStream,
 ];
 
-impl Truth {
+impl ConditionStatus {
     pub(super) fn of(holds: bool) -> Self {
         if holds { Self::True } else { Self::False }
     }
@@ -115,7 +115,7 @@ impl<'a> Update<'a> {
     pub(super) fn finish(mut self) -> (NatsStatus, Vec<Announcement>) {
         for kind in ALWAYS {
             if self.status.condition(kind).is_none() {
-                self.set(kind, Truth::Unknown, Reason::Unknown, "This is not known yet.");
+                self.set(kind, ConditionStatus::Unknown, Reason::Unknown, "This is not known yet.");
             }
         }
         for condition in &mut self.status.conditions {
@@ -124,7 +124,7 @@ impl<'a> Update<'a> {
             }
         }
         let state = match self.state {
-            Some(State::Ready) if self.is_warned => Some(State::Warning),
+            Some(ModuleState::Ready) if self.is_warned => Some(ModuleState::Warning),
             state => state,
         };
         if let Some(state) = state {
@@ -147,7 +147,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    pub(super) fn state(&mut self, state: State) {
+    pub(super) fn state(&mut self, state: ModuleState) {
         self.state = Some(state);
     }
 
@@ -174,12 +174,12 @@ impl<'a> Update<'a> {
 
     /// Sets a condition. The transition time is that of the last change of its status. Returns whether it differs from
     /// the old one.
-    pub(super) fn set(&mut self, kind: ConditionType, truth: Truth, reason: Reason, message: &str) -> bool {
+    pub(super) fn set(&mut self, kind: ConditionType, truth: ConditionStatus, reason: Reason, message: &str) -> bool {
         self.write(kind, truth, &reason.to_string(), message)
     }
 
     /// Sets a condition with a reason that is copied from another one; see [`Update::set`].
-    pub(super) fn write(&mut self, kind: ConditionType, truth: Truth, reason: &str, message: &str) -> bool {
+    pub(super) fn write(&mut self, kind: ConditionType, truth: ConditionStatus, reason: &str, message: &str) -> bool {
         let before = self.old.condition(kind);
         let status = truth.as_str();
         let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
@@ -207,7 +207,7 @@ impl<'a> Update<'a> {
         let was_known = old.is_some_and(|old| old.status != "Unknown" || old.reason != Reason::Unknown.to_string());
         let is_same = old.is_some_and(|old| unobserved.passes || old.message.starts_with(&unobserved.head));
         if !was_known && !is_same {
-            self.set(kind, Truth::Unknown, Reason::Unknown, &unobserved.message());
+            self.set(kind, ConditionStatus::Unknown, Reason::Unknown, &unobserved.message());
         }
     }
 

@@ -1,10 +1,10 @@
 //! The condition `AvailabilityZones`: the servers run in enough zones.
 
-use nats_manager_api::{ConditionType, Reason, State};
+use nats_manager_api::{ConditionType, ModuleState, Reason};
 
 use super::{
-    Facts,
-    update::{Truth, Update},
+    StatusFacts,
+    update::{ConditionStatus, Update},
 };
 
 /// The zones with which a cluster of three or more servers survives the loss of one.
@@ -13,28 +13,33 @@ const ENOUGH_ZONES: u32 = 3;
 const KIND: ConditionType = ConditionType::AvailabilityZones;
 
 impl Update<'_> {
-    pub(super) fn zones(&mut self, facts: &Facts<'_>) {
+    pub(super) fn zones(&mut self, facts: &StatusFacts<'_>) {
         let used = facts.zones.count;
         self.status.availability_zones_used = i64::try_from(used).unwrap_or(i64::MAX);
         let enough = facts.size.min(ENOUGH_ZONES) as usize;
         if let Some(node) = &facts.zones.unlabelled_node {
             // An unknown zone leaves the state as it was.
-            if self.old.state == State::Warning.to_string() {
+            if self.old.state == ModuleState::Warning.to_string() {
                 self.warn();
             }
             let cause = format!("node {node} has no label topology.kubernetes.io/zone");
-            self.set(KIND, Truth::False, Reason::FailedProcessing, &cause);
+            self.set(KIND, ConditionStatus::False, Reason::FailedProcessing, &cause);
         } else if facts.size < ENOUGH_ZONES {
             let message = "NATS is not configured to run in cluster mode (i.e. spec.cluster.size < 3).";
-            self.set(KIND, Truth::False, Reason::NotConfigured, message);
+            self.set(KIND, ConditionStatus::False, Reason::NotConfigured, message);
         } else if used >= enough {
-            self.set(KIND, Truth::True, Reason::Deployed, "NATS is deployed in different availability zones.");
+            self.set(
+                KIND,
+                ConditionStatus::True,
+                Reason::Deployed,
+                "NATS is deployed in different availability zones.",
+            );
         } else {
             self.warn();
             let message = format!(
                 "NATS is not currently using enough availability zones (Recommended: {ENOUGH_ZONES}, current: {used})."
             );
-            self.set(KIND, Truth::False, Reason::Unknown, &message);
+            self.set(KIND, ConditionStatus::False, Reason::Unknown, &message);
         }
     }
 
@@ -50,6 +55,6 @@ impl Update<'_> {
     pub(super) fn no_zones(&mut self) {
         self.status.availability_zones_used = 0;
         let message = "Availability zones are counted when the StatefulSet is ready.";
-        self.set(KIND, Truth::False, Reason::Pending, message);
+        self.set(KIND, ConditionStatus::False, Reason::Pending, message);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nats_manager_api::State;
+use nats_manager_api::ModuleState;
 use nats_manager_planner::health::Assessment;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -40,7 +40,7 @@ struct Inner {
 
 /// How a reconcile ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReconcileOutcome {
     /// Everything is as wanted, or on its way without us.
     Success,
     /// Something is held back on purpose, such as a deletion that would lose data.
@@ -101,7 +101,7 @@ impl Metrics {
             jetstream: JetStreamMetrics::default(),
         };
         // Prometheus sees no increase where a series begins at one.
-        for outcome in Outcome::ALL {
+        for outcome in ReconcileOutcome::ALL {
             drop(metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }));
         }
         metrics.register();
@@ -128,7 +128,7 @@ impl Metrics {
             self.0.state.clear();
             return;
         };
-        for known in State::ALL.map(|known| known.to_string()) {
+        for known in ModuleState::ALL.map(|known| known.to_string()) {
             let is_it = known == state;
             self.0.state.get_or_create(&StateLabels { state: known }).set(is_it.into());
         }
@@ -240,7 +240,7 @@ impl Inner {
     }
 }
 
-impl Outcome {
+impl ReconcileOutcome {
     const ALL: [Self; 4] = [Self::Success, Self::Held, Self::Refused, Self::Error];
 
     fn label(self) -> &'static str {
@@ -255,7 +255,7 @@ impl Outcome {
 
 impl ReconcileTimer {
     /// The reconcile ended; counts it and how long it took.
-    pub fn finish(self, outcome: Outcome) {
+    pub fn finish(self, outcome: ReconcileOutcome) {
         let metrics = &self.metrics.0;
         metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }).inc();
         metrics.reconcile_duration.observe(self.started.elapsed().as_secs_f64());

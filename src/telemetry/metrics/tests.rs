@@ -14,7 +14,7 @@ fn names_and_values() {
     metrics.set_leader(true);
     metrics.watch_restarted("statefulsets");
     metrics.request_answered(&RequestLabels { verb: "apply", resource: "secrets".into(), code: "200".into() });
-    metrics.reconcile_started().finish(Outcome::Success);
+    metrics.reconcile_started().finish(ReconcileOutcome::Success);
     let failing = metrics.reconcile_started();
     let expected = [
         "nats_manager_availability_zones_used_count 3",
@@ -36,7 +36,7 @@ fn names_and_values() {
     assert!(text.iter().any(|line| line.starts_with("nats_manager_build_info{version=\"")), "{text:#?}");
     assert_eq!(text.last().map(String::as_str), Some("# EOF"));
 
-    failing.finish(Outcome::Error);
+    failing.finish(ReconcileOutcome::Error);
     drop(metrics.reconcile_started());
     let text = lines(&metrics);
     assert!(text.contains(&"nats_manager_reconciles_total{outcome=\"error\"} 1".to_owned()));

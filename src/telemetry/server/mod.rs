@@ -19,7 +19,7 @@ use super::{BindAddress, Metrics, Readiness};
 
 /// The servers, listening but not yet answering.
 #[derive(Debug)]
-pub struct Servers {
+pub struct TelemetryServers {
     metrics: Option<Listening>,
     probes: Option<Listening>,
 }
@@ -69,7 +69,7 @@ const HEAD_LIMIT: Duration = Duration::from_mins(1);
 /// For requests under way at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
-impl Servers {
+impl TelemetryServers {
     /// Listens on both addresses; an address that is disabled serves nothing.
     ///
     /// # Errors

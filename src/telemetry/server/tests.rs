@@ -17,7 +17,7 @@ async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
 async fn probes_and_metrics_until_stopped() {
     let (local, metrics, readiness) = ("127.0.0.1:0".parse().unwrap(), Metrics::new(), Readiness::new());
     let check = readiness.check("crd", "waiting for the CustomResourceDefinition");
-    let servers = Servers::bind((&local, &metrics), (&local, &readiness)).await.unwrap();
+    let servers = TelemetryServers::bind((&local, &metrics), (&local, &readiness)).await.unwrap();
     let (metrics, probes) = (servers.metrics_address().unwrap(), servers.probes_address().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let asking = async {
@@ -60,8 +60,8 @@ async fn a_taken_address_is_named() {
     let address: BindAddress = listener.local_addr().unwrap().to_string().parse().unwrap();
     let off = BindAddress::Disabled;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
-    let error = Servers::bind((&off, &metrics), (&address, &readiness)).await.unwrap_err().to_string();
+    let error = TelemetryServers::bind((&off, &metrics), (&address, &readiness)).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {address} for probes: ")), "{error}");
-    let servers = Servers::bind((&off, &metrics), (&off, &readiness)).await.unwrap();
+    let servers = TelemetryServers::bind((&off, &metrics), (&off, &readiness)).await.unwrap();
     servers.serve(std::future::ready(())).await.unwrap();
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nats_manager_certs::{
-    Announced, Authority, Store,
+    Announced, Authority, CaStore,
     secret::{self, Data},
 };
 use nats_manager_harness::{Seen, eventually};
@@ -39,7 +39,7 @@ pub async fn put_secret(world: &World, data: &Data) {
 }
 
 /// Waits until the Secret holds a store as wanted.
-pub async fn store_becomes(world: &World, what: &str, wanted: impl Fn(&Store) -> bool) -> Store {
+pub async fn store_becomes(world: &World, what: &str, wanted: impl Fn(&CaStore) -> bool) -> CaStore {
     eventually(what, SOON, || async {
         Ok::<_, String>(match secret::decode(&secret_data(world).await) {
             Ok(Some(store)) if wanted(&store) => Seen::Done(store),
@@ -135,7 +135,7 @@ async fn a_clock_that_jumped_is_recovered_from() {
     let world = World::new().await;
     let now = Timestamp::now();
     let made = |hours: i64| Authority::generate(now.checked_add(SignedDuration::from_hours(hours)).unwrap()).unwrap();
-    let store = |authority: Authority, published_at| Store {
+    let store = |authority: Authority, published_at| CaStore {
         current: Announced { authority, published_at },
         next: None,
         retired: Vec::new(),

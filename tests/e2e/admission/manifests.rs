@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
-use nats_manager::admission::{Reached, configuration::Published};
+use nats_manager::admission::{WebhookAddress, configuration::PublishedWebhook};
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
@@ -18,8 +18,8 @@ fn manifest(file: &str) -> Value {
 
 #[test]
 fn manifests_are_what_the_manager_makes_but_for_the_bundle_and_the_owner() {
-    let published = Published {
-        reached: Reached::Service { namespace: "kyma-system".to_owned() },
+    let published = PublishedWebhook {
+        reached: WebhookAddress::Service { namespace: "kyma-system".to_owned() },
         bundle: String::new(),
         definition_uid: String::new(),
         own_user: SERVICE_ACCOUNT.to_owned(),

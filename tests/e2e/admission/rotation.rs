@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use nats_manager_certs::{
-    Announced, Authority, Store,
+    Announced, Authority, CaStore,
     authority::{AUTHORITY_LIFETIME, BACKDATED},
     secret,
 };
@@ -31,7 +31,7 @@ async fn no_review_is_lost_while_the_ca_and_then_every_replica_changes() {
     let age = (AUTHORITY_LIFETIME + BACKDATED) * 2 / 3 - BACKDATED - until_due;
     let old = Authority::generate(Timestamp::now().checked_sub(age).unwrap()).unwrap();
     let store =
-        Store { current: Announced { authority: old.clone(), published_at: None }, next: None, retired: Vec::new() };
+        CaStore { current: Announced { authority: old.clone(), published_at: None }, next: None, retired: Vec::new() };
     put_secret(&world, &secret::encode(&store)).await;
     let mut pair = Pair::start(&world).await;
     world.is_guarded().await;

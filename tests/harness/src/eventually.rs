@@ -18,7 +18,7 @@ pub enum Seen<T = ()> {
 
 /// What a probe may return: `bool`, `Option<T>`, [`Seen<T>`], or a `Result` of one of them. An error counts as "not
 /// yet", since what is being waited for is often what makes it go away.
-pub trait Outcome {
+pub trait Attempt {
     /// What [`eventually`] returns.
     type Value;
 
@@ -26,7 +26,7 @@ pub trait Outcome {
     fn seen(self) -> Seen<Self::Value>;
 }
 
-impl Outcome for bool {
+impl Attempt for bool {
     type Value = ();
 
     fn seen(self) -> Seen {
@@ -34,7 +34,7 @@ impl Outcome for bool {
     }
 }
 
-impl<T> Outcome for Option<T> {
+impl<T> Attempt for Option<T> {
     type Value = T;
 
     fn seen(self) -> Seen<T> {
@@ -42,7 +42,7 @@ impl<T> Outcome for Option<T> {
     }
 }
 
-impl<T> Outcome for Seen<T> {
+impl<T> Attempt for Seen<T> {
     type Value = T;
 
     fn seen(self) -> Seen<T> {
@@ -50,7 +50,7 @@ impl<T> Outcome for Seen<T> {
     }
 }
 
-impl<O: Outcome, E: Display> Outcome for Result<O, E> {
+impl<O: Attempt, E: Display> Attempt for Result<O, E> {
     type Value = O::Value;
 
     fn seen(self) -> Seen<O::Value> {
@@ -68,7 +68,7 @@ impl<O: Outcome, E: Display> Outcome for Result<O, E> {
 #[track_caller]
 pub fn eventually<O, F, P>(what: &str, timeout: Duration, mut probe: P) -> impl Future<Output = O::Value>
 where
-    O: Outcome,
+    O: Attempt,
     F: Future<Output = O>,
     P: FnMut() -> F,
 {
@@ -77,7 +77,7 @@ where
         let started = Instant::now();
         let mut last = "nothing: the first probe did not come back".to_owned();
         while let Some(left) = timeout.checked_sub(started.elapsed()) {
-            match tokio::time::timeout(left, probe()).await.map(Outcome::seen) {
+            match tokio::time::timeout(left, probe()).await.map(Attempt::seen) {
                 Ok(Seen::Done(value)) => return value,
                 Ok(Seen::NotYet(seen)) => last = seen,
                 Err(_) => break,

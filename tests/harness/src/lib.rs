@@ -19,7 +19,7 @@ mod version;
 pub use audit::{AuditEvent, AuditEvents, AuditLog, AuditMark};
 pub use cluster::{ClusterOptions, Lease, LocalCluster};
 pub use error::{Error, Result};
-pub use eventually::{Outcome, Seen, eventually};
+pub use eventually::{Attempt, Seen, eventually};
 pub use hold::held;
 pub use nats::{NatsOptions, NatsServer};
 pub use real::RealCluster;

@@ -13,7 +13,7 @@ use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{Options, Phase, activity::Activity, timed::Timed, tls::rejection};
+use super::{Phase, ServerOptions, activity::Activity, timed::Timed, tls::rejection};
 use crate::{Observer, Rejection};
 
 /// Room for the header of a request, and what is read of a body at a time.
@@ -25,7 +25,7 @@ pub(super) struct Common {
     pub(super) tls: TlsAcceptor,
     pub(super) router: Router,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) options: Options,
+    pub(super) options: ServerOptions,
     pub(super) phase: watch::Receiver<Phase>,
 }
 

@@ -6,7 +6,7 @@
 
 mod activity;
 mod connection;
-mod crowd;
+mod connection_limiter;
 mod timed;
 mod tls;
 
@@ -21,14 +21,14 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use self::{activity::Activity, connection::Common, crowd::Crowd};
+use self::{activity::Activity, connection::Common, connection_limiter::ConnectionLimiter};
 use crate::Observer;
 
 pub use self::tls::tls_config;
 
 /// How the server goes about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct ServerOptions {
     /// How long a TLS handshake may take.
     pub handshake: Duration,
     /// How long an exchange may take, from the first byte of a request to the last of its answer.
@@ -45,7 +45,7 @@ pub struct Options {
     pub drain: Duration,
 }
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(4),
@@ -90,38 +90,43 @@ pub async fn serve(
     resolver: Arc<dyn ResolvesServerCert>,
     router: Router,
     observer: Arc<dyn Observer>,
-    options: Options,
+    options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let tls: Arc<ServerConfig> = Arc::new(tls_config(resolver)?);
     let (phase, watched) = watch::channel(Phase::Open);
     let common = Common { tls: TlsAcceptor::from(tls), router, observer, options, phase: watched };
-    let mut crowd = Crowd::new(options.connections);
+    let mut connection_limiter = ConnectionLimiter::new(options.connections);
     let closing = async {
         stop.await;
         phase.send_replace(Phase::LameDuck);
         sleep(options.lame_duck).await;
     };
-    accept(&listener, &mut crowd, &common, closing).await;
+    accept(&listener, &mut connection_limiter, &common, closing).await;
     // What is in the listener's queue came before the port closed.
-    accept(&listener, &mut crowd, &common, sleep(LAST_CALL)).await;
+    accept(&listener, &mut connection_limiter, &common, sleep(LAST_CALL)).await;
     drop(listener);
     phase.send_replace(Phase::Closing);
-    crowd.leave(options.drain).await;
+    connection_limiter.leave(options.drain).await;
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, crowd: &mut Crowd, common: &Common, end: impl Future<Output = ()>) {
+async fn accept(
+    listener: &TcpListener,
+    connection_limiter: &mut ConnectionLimiter,
+    common: &Common,
+    end: impl Future<Output = ()>,
+) {
     let mut end = pin!(end);
     loop {
-        let has_room = crowd.has_room();
+        let has_room = connection_limiter.has_room();
         tokio::select! {
             biased;
             () = &mut end => return,
-            () = crowd.ended() => {}
+            () = connection_limiter.ended() => {}
             stream = next(listener), if has_room => {
                 let activity = Arc::new(Activity::new());
-                crowd.add(Arc::clone(&activity), common.clone().serve(stream, activity));
+                connection_limiter.add(Arc::clone(&activity), common.clone().serve(stream, activity));
             }
             () = sleep(ROOM_PAUSE), if !has_room => {}
         }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use nats_manager_certs::{Authority, Names, Resolver};
-use nats_manager_webhook::{Limits, Options, router, serve};
+use nats_manager_certs::{Authority, DnsNames, Resolver};
+use nats_manager_webhook::{RequestTimeouts, ServerOptions, router, serve};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -45,7 +45,7 @@ pub struct Server {
 
 impl Server {
     /// A server with short limits, so that tests do not take long.
-    pub async fn start(options: Options, limits: Limits) -> Self {
+    pub async fn start(options: ServerOptions, limits: RequestTimeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let authority = Authority::generate(Timestamp::now()).unwrap();
@@ -64,7 +64,7 @@ impl Server {
 
     /// Serves a new leaf.
     pub fn renew(&self) {
-        let names = Names { dns: vec![NAME.to_owned()], addresses: Vec::new() };
+        let names = DnsNames { dns: vec![NAME.to_owned()], addresses: Vec::new() };
         self.resolver.swap(self.authority.issue(&names, Timestamp::now()).unwrap());
     }
 

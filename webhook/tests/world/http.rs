@@ -8,7 +8,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use k8s_openapi::ByteString;
-use nats_manager_webhook::{Limits, Webhook, router};
+use nats_manager_webhook::{RequestTimeouts, WebhookKind, router};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -22,7 +22,7 @@ pub struct Server {
 impl Server {
     pub fn new(cluster: Cluster) -> Self {
         let counts = Counts::new();
-        Self { router: router(Arc::new(cluster), counts.clone(), Limits::default()), counts }
+        Self { router: router(Arc::new(cluster), counts.clone(), RequestTimeouts::default()), counts }
     }
 
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
@@ -32,13 +32,13 @@ impl Server {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    pub async fn post(&self, webhook: Webhook, body: impl Into<Body>) -> (StatusCode, String) {
+    pub async fn post(&self, webhook: WebhookKind, body: impl Into<Body>) -> (StatusCode, String) {
         let request = Request::post(webhook.path()).header("content-type", "application/json");
         self.send(request.body(body.into()).unwrap()).await
     }
 
     /// The response to a review that is answered.
-    pub async fn ask(&self, webhook: Webhook, review: &Value) -> Value {
+    pub async fn ask(&self, webhook: WebhookKind, review: &Value) -> Value {
         let (status, body) = self.post(webhook, review.to_string()).await;
         assert_eq!(status, 200, "{body}");
         let mut answer: Value = serde_json::from_str(&body).unwrap();
@@ -52,12 +52,12 @@ impl Server {
     }
 
     pub async fn validate(&self, review: &Value) -> Value {
-        self.ask(Webhook::Validate, review).await
+        self.ask(WebhookKind::Validate, review).await
     }
 
     /// The patch as JSON, none where there is no patch.
     pub async fn patch(&self, review: &Value) -> Option<Value> {
-        let response = self.ask(Webhook::Mutate, review).await;
+        let response = self.ask(WebhookKind::Mutate, review).await;
         assert_eq!(response["allowed"], true);
         let patch = response.get("patch").cloned()?;
         let ByteString(patch) = serde_json::from_value(patch).unwrap();

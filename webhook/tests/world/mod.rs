@@ -10,7 +10,7 @@ use std::{
 };
 
 use nats_manager_api::{NamespacedName, rules::ClusterFacts};
-use nats_manager_webhook::{Facts, Observer, Rejection, Verdict, Webhook};
+use nats_manager_webhook::{FactSource, Observer, Rejection, ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
 
 pub const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
@@ -22,7 +22,7 @@ pub struct Cluster {
     pub allowed: Option<NamespacedName>,
 }
 
-impl Facts for Cluster {
+impl FactSource for Cluster {
     fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
         assert_ne!(id.name, "bomb", "a test asks for a panic");
         self.cluster_facts.clone()
@@ -36,7 +36,7 @@ impl Facts for Cluster {
 /// Keeps what it is told.
 #[derive(Default)]
 pub struct Counts {
-    pub reviews: Mutex<Vec<(Webhook, Verdict)>>,
+    pub reviews: Mutex<Vec<(WebhookKind, ReviewOutcome)>>,
     pub rejections: Mutex<Vec<Rejection>>,
 }
 
@@ -45,13 +45,13 @@ impl Counts {
         Arc::default()
     }
 
-    pub fn last_review(&self) -> Option<(Webhook, Verdict)> {
+    pub fn last_review(&self) -> Option<(WebhookKind, ReviewOutcome)> {
         self.reviews.lock().unwrap().last().copied()
     }
 }
 
 impl Observer for Counts {
-    fn reviewed(&self, webhook: Webhook, verdict: Verdict, _: Duration) {
+    fn reviewed(&self, webhook: WebhookKind, verdict: ReviewOutcome, _: Duration) {
         self.reviews.lock().unwrap().push((webhook, verdict));
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Measure {
 
 /// Whether that is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum MeasureResult {
     Good,
     /// Worse than the goal, as a busy machine may make it.
     Slow,
@@ -38,13 +38,13 @@ impl Measure {
         Self { what, value, unit: "", goal: f64::from(goal), tolerance: 1.0, reference }
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> MeasureResult {
         if self.value <= self.goal {
-            Verdict::Good
+            MeasureResult::Good
         } else if self.value <= self.goal * self.tolerance {
-            Verdict::Slow
+            MeasureResult::Slow
         } else {
-            Verdict::Beyond
+            MeasureResult::Beyond
         }
     }
 }
@@ -59,9 +59,9 @@ pub(super) fn print(measures: &[Measure]) {
         let ratio =
             if measure.goal > 0.0 { format!("{:.0} %", 100.0 * measure.value / measure.goal) } else { String::new() };
         let verdict = match measure.verdict() {
-            Verdict::Good => style("good").green(),
-            Verdict::Slow => style("above the goal, within what a busy machine may cost").yellow(),
-            Verdict::Beyond => style("BEYOND").red().bold(),
+            MeasureResult::Good => style("good").green(),
+            MeasureResult::Slow => style("above the goal, within what a busy machine may cost").yellow(),
+            MeasureResult::Beyond => style("BEYOND").red().bold(),
         };
         let reference = measure.reference.map(number).unwrap_or_default();
         let cells = [number(measure.value), number(measure.goal), ratio, reference, verdict.to_string()];
@@ -77,10 +77,10 @@ mod tests {
     #[test]
     fn limits() {
         let time = |value| Measure { what: "time", value, unit: "ms", goal: 150.0, tolerance: 3.0, reference: None };
-        assert_eq!(time(150.0).verdict(), Verdict::Good);
-        assert_eq!(time(450.0).verdict(), Verdict::Slow);
-        assert_eq!(time(451.0).verdict(), Verdict::Beyond);
-        assert_eq!(Measure::count("requests", 0, 0, None).verdict(), Verdict::Good);
-        assert_eq!(Measure::count("requests", 1, 0, None).verdict(), Verdict::Beyond);
+        assert_eq!(time(150.0).verdict(), MeasureResult::Good);
+        assert_eq!(time(450.0).verdict(), MeasureResult::Slow);
+        assert_eq!(time(451.0).verdict(), MeasureResult::Beyond);
+        assert_eq!(Measure::count("requests", 0, 0, None).verdict(), MeasureResult::Good);
+        assert_eq!(Measure::count("requests", 1, 0, None).verdict(), MeasureResult::Beyond);
     }
 }

@@ -13,11 +13,11 @@ use crate::{
     local::{self, BuildError, Local, LocalError, Profile},
     terminal::{heading, note},
 };
-use measure::{Measure, Verdict};
+use measure::{Measure, MeasureResult};
 
 /// How long to measure.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     /// How long the steady cluster is watched
     #[arg(long, value_name = "N", default_value_t = MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
@@ -64,14 +64,14 @@ pub(crate) enum BenchError {
 
 const MINUTES: u64 = 1;
 
-impl Default for Options {
+impl Default for BenchOptions {
     fn default() -> Self {
         Self { minutes: MINUTES }
     }
 }
 
 /// Takes all measures, prints them, and fails when one is beyond its limit.
-pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
     heading("building the manager for release");
     let program = local::build(Profile::Release)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     judge(&result?)
 }
 
-async fn take(local: &mut Local, program: &Path, options: &Options) -> Result<Vec<Measure>, BenchError> {
+async fn take(local: &mut Local, program: &Path, options: &BenchOptions) -> Result<Vec<Measure>, BenchError> {
     if local.is_existing() {
         return Err(BenchError::Existing);
     }
@@ -118,7 +118,10 @@ async fn take(local: &mut Local, program: &Path, options: &Options) -> Result<Ve
 
 fn judge(measures: &[Measure]) -> Result<(), BenchError> {
     measure::print(measures);
-    let beyond: Vec<_> =
-        measures.iter().filter(|measure| measure.verdict() == Verdict::Beyond).map(|measure| measure.what).collect();
+    let beyond: Vec<_> = measures
+        .iter()
+        .filter(|measure| measure.verdict() == MeasureResult::Beyond)
+        .map(|measure| measure.what)
+        .collect();
     if beyond.is_empty() { Ok(()) } else { Err(BenchError::Beyond(beyond)) }
 }

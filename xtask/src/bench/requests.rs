@@ -7,7 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_api::{NamespacedName, Nats, NatsSpec, State};
+use nats_manager_api::{ModuleState, NamespacedName, Nats, NatsSpec};
 use nats_manager_harness::{AuditEvent, AuditEvents};
 use serde_json::json;
 use tokio::time::sleep;
@@ -73,7 +73,7 @@ async fn wait_until_ready(api: &Api<Nats>) -> Result<(), BenchError> {
     let started = Instant::now();
     loop {
         let status = api.get(NAME).await?.status.unwrap_or_default();
-        if status.state == State::Ready.to_string() {
+        if status.state == ModuleState::Ready.to_string() {
             return Ok(());
         }
         if started.elapsed() > READY_LIMIT {

@@ -19,7 +19,7 @@ use walk::Walk;
 
 /// How the demo goes.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct DemoOptions {
     /// End after the walk; exit code 1 when a step does not happen
     #[arg(long)]
     once: bool,
@@ -88,7 +88,7 @@ pub(crate) enum DemoError {
 }
 
 /// Shows the manager at work.
-pub(crate) fn run(options: &Options) -> Result<(), DemoError> {
+pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let samples = samples(options.sample.as_deref())?;
     heading("building the manager");
     // As it is for development: the release build takes minutes, and nobody sees the difference here.

@@ -8,7 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
-use nats_manager_api::{ConditionType, NamespacedName, Nats, NatsStatus, State};
+use nats_manager_api::{ConditionType, ModuleState, NamespacedName, Nats, NatsStatus};
 
 use crate::{
     local::{NAME, NAMESPACE},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Looks at the cluster.
-pub(super) struct Eyes {
+pub(super) struct SnapshotSource {
     nats: Api<Nats>,
     pods: Api<Pod>,
     zones: BTreeMap<String, String>,
@@ -26,12 +26,12 @@ pub(super) struct Eyes {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
     nats: Option<Nats>,
-    pods: Vec<Place>,
+    pods: Vec<PodPlacement>,
 }
 
 /// A pod and where it runs.
 #[derive(Debug, Clone)]
-struct Place {
+struct PodPlacement {
     name: String,
     phase: String,
     ready: bool,
@@ -41,7 +41,7 @@ struct Place {
 
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
-impl Eyes {
+impl SnapshotSource {
     /// Learns where the nodes are.
     pub(super) async fn open(client: Client) -> kube::Result<Self> {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
@@ -61,7 +61,7 @@ impl Eyes {
         Ok(Snapshot { nats, pods: pods.into_iter().map(|pod| self.place(&pod)).collect() })
     }
 
-    fn place(&self, pod: &Pod) -> Place {
+    fn place(&self, pod: &Pod) -> PodPlacement {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         let status = pod.status.clone().unwrap_or_default();
         let is_ready = |condition: &k8s_openapi::api::core::v1::PodCondition| {
@@ -69,7 +69,7 @@ impl Eyes {
         };
         let phase =
             if pod.metadata.deletion_timestamp.is_some() { Some("Terminating".to_owned()) } else { status.phase };
-        Place {
+        PodPlacement {
             name: pod.name_any(),
             phase: phase.unwrap_or_default(),
             ready: status.conditions.iter().flatten().any(is_ready),
@@ -90,8 +90,8 @@ impl Snapshot {
         let Some(nats) = &self.nats else { return false };
         let status = self.status();
         let is_true = |kind| status.condition(kind).is_some_and(|condition| condition.status == "True");
-        let is_good = |state: State| status.state == state.to_string();
-        (is_good(State::Ready) || or_warning && is_good(State::Warning))
+        let is_good = |state: ModuleState| status.state == state.to_string();
+        (is_good(ModuleState::Ready) || or_warning && is_good(ModuleState::Warning))
             && status.observed_generation == nats.metadata.generation
             && is_true(ConditionType::Available)
             && is_true(ConditionType::StatefulSet)

@@ -8,7 +8,7 @@ use kube::{
 
 /// Whether a class is there, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum StorageClassState {
     There,
     /// It was made, like the default class.
     Made,
@@ -18,15 +18,15 @@ pub(super) enum Class {
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// Looks for a class; one that is missing is made if it may be.
-pub(super) async fn provide(client: Client, name: &str, may_make: bool) -> kube::Result<Class> {
+pub(super) async fn provide(client: Client, name: &str, may_make: bool) -> kube::Result<StorageClassState> {
     let api: Api<StorageClass> = Api::all(client);
     let classes = api.list(&ListParams::default()).await?;
     if classes.iter().any(|class| class.name_any() == name) {
-        return Ok(Class::There);
+        return Ok(StorageClassState::There);
     }
     let default = classes.into_iter().find(|class| class.annotations().contains_key(DEFAULT_CLASS));
-    let Some(default) = default.filter(|_| may_make) else { return Ok(Class::Missing) };
+    let Some(default) = default.filter(|_| may_make) else { return Ok(StorageClassState::Missing) };
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     api.create(&PostParams::default(), &StorageClass { metadata, ..default }).await?;
-    Ok(Class::Made)
+    Ok(StorageClassState::Made)
 }

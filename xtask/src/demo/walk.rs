@@ -13,8 +13,8 @@ use super::{
     DemoError,
     live::Live,
     samples::Sample,
-    snapshot::{Eyes, Snapshot},
-    storage::{self, Class},
+    snapshot::{Snapshot, SnapshotSource},
+    storage::{self, StorageClassState},
 };
 use crate::{
     local::{Answer, Local, LocalError, Manager, NAME, NAMESPACE},
@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct Walk<'a> {
     pub(super) local: &'a Local,
     pub(super) manager: &'a mut Manager,
-    eyes: Eyes,
+    eyes: SnapshotSource,
 }
 
 /// Generous: a machine may be busy.
@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
         let manager = slot.insert(local.start_manager(program).await?);
         let time = manager.ready(START_LIMIT).await.map_err(LocalError::from)?;
         done(format!("ready {} ms after its start", time.as_millis()));
-        Ok(Self { eyes: Eyes::open(local.client()).await?, local, manager })
+        Ok(Self { eyes: SnapshotSource::open(local.client()).await?, local, manager })
     }
 
     /// The whole walk.
@@ -82,11 +82,13 @@ impl<'a> Walk<'a> {
         let Some(class) = &sample.storage_class else { return Ok(true) };
         let provided = storage::provide(self.local.client(), class, !self.local.is_existing()).await?;
         match provided {
-            Class::There => {}
-            Class::Made => note(format!("It asks for the StorageClass {class}, which this cluster now has too.")),
-            Class::Missing => note(format!("Left out: this cluster has no StorageClass {class}.")),
+            StorageClassState::There => {}
+            StorageClassState::Made => {
+                note(format!("It asks for the StorageClass {class}, which this cluster now has too."));
+            }
+            StorageClassState::Missing => note(format!("Left out: this cluster has no StorageClass {class}.")),
         }
-        Ok(provided != Class::Missing)
+        Ok(provided != StorageClassState::Missing)
     }
 
     async fn look_around(&mut self) -> Result<(), DemoError> {

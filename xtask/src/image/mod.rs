@@ -17,7 +17,7 @@ use archive::Image;
 
 /// Build the container image as an OCI archive.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct ImageOptions {
     /// Name and tag of the image
     #[arg(long, value_name = "IMAGE", default_value = NAME)]
     name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     output: PathBuf,
 }
 
-impl Default for Options {
+impl Default for ImageOptions {
     fn default() -> Self {
         Self { name: NAME.to_owned(), output: PathBuf::from(OUTPUT) }
     }
@@ -45,7 +45,7 @@ pub(crate) enum ImageError {
 }
 
 /// Builds the program and packs it.
-pub(crate) fn run(options: &Options) -> Result<(), ImageError> {
+pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
     let program = build(Profile::Static)?;
     let image = Image {
         name: &options.name,

@@ -7,14 +7,14 @@ use tokio::process::Command;
 
 /// A cluster of this machine, or an existing one.
 #[derive(Debug)]
-pub(crate) enum Cluster {
+pub(crate) enum DemoCluster {
     /// Pods are placed, and run nothing.
     Simulated(LocalCluster),
     /// Pods run.
     Real(RealCluster),
 }
 
-impl Cluster {
+impl DemoCluster {
     /// The real one, if it is that.
     pub(crate) fn real(&self) -> Option<&RealCluster> {
         match self {
@@ -39,7 +39,7 @@ impl Cluster {
     }
 }
 
-impl Deref for Cluster {
+impl Deref for DemoCluster {
     type Target = LocalCluster;
 
     fn deref(&self) -> &LocalCluster {

@@ -13,7 +13,7 @@ use nats_manager_harness::real::IMAGES;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 
-use super::{Cluster, NAMESPACE, probe};
+use super::{DemoCluster, NAMESPACE, probe};
 use crate::workspace;
 
 /// A running manager. It is killed when it is dropped.
@@ -41,7 +41,7 @@ pub(crate) struct Memory {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     /// Has a folder for its log, and a network that it may have to be in.
-    pub(super) cluster: &'a Cluster,
+    pub(super) cluster: &'a DemoCluster,
     pub(super) kubeconfig: &'a Path,
     /// Where NATS is, when that is not in the cluster.
     pub(super) nats_url: Option<&'a str>,

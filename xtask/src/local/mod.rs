@@ -17,7 +17,7 @@ use kube::Client;
 use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer, RealCluster};
 
 pub(crate) use build::{BuildError, Profile, build, revision};
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::{Answer, Kubectl};
 use manager::Surroundings;
@@ -61,7 +61,7 @@ pub(crate) enum LocalError {
 
 /// A control plane with the manager installed, but not running.
 pub(crate) struct Local {
-    cluster: Cluster,
+    cluster: DemoCluster,
     client: Client,
     /// Answers in the place of pods that run nothing.
     nats: Option<NatsServer>,
@@ -75,13 +75,13 @@ impl Local {
         let cluster = LocalCluster::start(ClusterOptions { keep: keep || default.keep, ..default }).await?;
         let nats = NatsServer::start(NatsOptions::default()).await?;
         let client = cluster.client(AGENT).await?;
-        Ok(Self { cluster: Cluster::Simulated(cluster), client, nats: Some(nats), installed: false })
+        Ok(Self { cluster: DemoCluster::Simulated(cluster), client, nats: Some(nats), installed: false })
     }
 
     /// On real nodes, in whose network this thread is.
     pub(crate) async fn start_on(cluster: RealCluster) -> Result<Self, LocalError> {
         let client = cluster.client(AGENT).await?;
-        Ok(Self { cluster: Cluster::Real(cluster), client, nats: None, installed: false })
+        Ok(Self { cluster: DemoCluster::Real(cluster), client, nats: None, installed: false })
     }
 
     /// Installs everything but the Deployment, telling each command as one would type it.
@@ -108,7 +108,7 @@ impl Local {
     }
 
     /// The control plane.
-    pub(crate) fn cluster(&self) -> &Cluster {
+    pub(crate) fn cluster(&self) -> &DemoCluster {
         &self.cluster
     }
 

@@ -13,21 +13,21 @@ use crate::{
     table::Table,
     terminal::{self, heading},
 };
-use needs::Missing;
-use steps::{Outcome, STEPS, Step, StepError};
+use needs::MissingPackages;
+use steps::{STEPS, StepError, StepOutcome, TestStep};
 
 /// Which checks to run.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct TestOptions {
     /// Go on after a step that failed
     #[arg(long)]
     keep_going: bool,
     /// Run only this step (repeatable)
     #[arg(long, value_name = "STEP", value_parser = steps::parse)]
-    only: Vec<&'static Step>,
+    only: Vec<&'static TestStep>,
     /// Leave this step out (repeatable)
     #[arg(long, value_name = "STEP", value_parser = steps::parse)]
-    skip: Vec<&'static Step>,
+    skip: Vec<&'static TestStep>,
     /// Print the steps and run nothing
     #[arg(long)]
     list: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Options {
 pub(crate) enum TestError {
     /// Something that the steps need is not there.
     #[error(transparent)]
-    Missing(#[from] Missing),
+    Missing(#[from] MissingPackages),
     /// Steps failed.
     #[error("failed: {}; again with: cargo xtask test{}", .0.join(", "), again(.0))]
     Failed(Vec<&'static str>),
@@ -56,8 +56,8 @@ enum Result {
 }
 
 /// Runs the steps and prints a summary.
-pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
-    let chosen: Vec<&Step> = STEPS.iter().filter(|step| options.chooses(step)).collect();
+pub(crate) fn run(options: &TestOptions) -> std::result::Result<(), TestError> {
+    let chosen: Vec<&TestStep> = STEPS.iter().filter(|step| options.chooses(step)).collect();
     if options.list {
         list(&STEPS.iter().collect::<Vec<_>>());
         return Ok(());
@@ -77,8 +77,8 @@ pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
         let outcome = (step.run)(options.keep_going);
         let time = started.elapsed();
         results.push(match outcome {
-            Ok(Outcome::Passed) => Result::Passed(time),
-            Ok(Outcome::LeftOut) => Result::LeftOut,
+            Ok(StepOutcome::Passed) => Result::Passed(time),
+            Ok(StepOutcome::LeftOut) => Result::LeftOut,
             Err(error) => {
                 report(step, &error);
                 failed.push(step.name);
@@ -90,15 +90,15 @@ pub(crate) fn run(options: &Options) -> std::result::Result<(), TestError> {
     if failed.is_empty() { Ok(()) } else { Err(TestError::Failed(failed)) }
 }
 
-impl Options {
-    fn chooses(&self, step: &Step) -> bool {
-        let names = |list: &[&Step]| list.iter().any(|listed| listed.name == step.name);
+impl TestOptions {
+    fn chooses(&self, step: &TestStep) -> bool {
+        let names = |list: &[&TestStep]| list.iter().any(|listed| listed.name == step.name);
         let wanted = if self.only.is_empty() { step.usual } else { names(&self.only) };
         wanted && !names(&self.skip)
     }
 }
 
-fn list(steps: &[&Step]) {
+fn list(steps: &[&TestStep]) {
     let mut table = Table::new(&["STEP", "WHAT"]);
     for step in steps {
         table.row([step.name.to_owned(), step.what.to_owned()]);
@@ -106,11 +106,11 @@ fn list(steps: &[&Step]) {
     table.print();
 }
 
-fn report(step: &Step, error: &StepError) {
+fn report(step: &TestStep, error: &StepError) {
     eprintln!("{} {}: {error}", style("FAILED").red().bold(), step.name);
 }
 
-fn summarize(steps: &[&Step], results: &[Result]) {
+fn summarize(steps: &[&TestStep], results: &[Result]) {
     heading("summary");
     let mut table = Table::new(&["STEP", "RESULT", "TIME"]);
     let mut total = Duration::ZERO;

@@ -15,7 +15,7 @@ pub(super) enum Need {
 /// It is not installed, or too old.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}; mend it with: {mend}")]
-pub(crate) struct Missing {
+pub(crate) struct MissingPackages {
     what: String,
     mend: &'static str,
 }
@@ -25,12 +25,12 @@ const GO_MINOR: u32 = 26;
 const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.26 or newer)";
 
 /// Fails at the first that is missing.
-pub(super) fn check(needs: &[Need]) -> Result<(), Missing> {
+pub(super) fn check(needs: &[Need]) -> Result<(), MissingPackages> {
     needs.iter().try_for_each(|need| need.check())
 }
 
 impl Need {
-    fn check(self) -> Result<(), Missing> {
+    fn check(self) -> Result<(), MissingPackages> {
         match self {
             Self::Rustfmt => component("fmt", "rustfmt is not installed", "rustup component add rustfmt"),
             Self::Clippy => component("clippy", "clippy is not installed", "rustup component add clippy"),
@@ -39,15 +39,15 @@ impl Need {
     }
 }
 
-fn component(subcommand: &str, what: &str, mend: &'static str) -> Result<(), Missing> {
+fn component(subcommand: &str, what: &str, mend: &'static str) -> Result<(), MissingPackages> {
     match says(workspace::cargo().args([subcommand, "--version"])) {
         Some(_) => Ok(()),
-        None => Err(Missing { what: what.to_owned(), mend }),
+        None => Err(MissingPackages { what: what.to_owned(), mend }),
     }
 }
 
-fn go() -> Result<(), Missing> {
-    let missing = |what: String| Missing { what, mend: INSTALL_GO };
+fn go() -> Result<(), MissingPackages> {
+    let missing = |what: String| MissingPackages { what, mend: INSTALL_GO };
     let version =
         says(Command::new("go").args(["env", "GOVERSION"])).ok_or_else(|| missing("go is not in PATH".to_owned()))?;
     match minor(&version) {

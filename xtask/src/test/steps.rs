@@ -7,7 +7,7 @@ use nats_manager_harness::{KubernetesVersion, NatsVersion, RealCluster, Tool, re
 use super::{
     go,
     needs::Need,
-    targets::{self, Kind},
+    targets::{self, TargetKind},
 };
 use crate::{
     generate,
@@ -18,7 +18,7 @@ use crate::{
 
 /// A check.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct TestStep {
     /// What it is called on the command line.
     pub(super) name: &'static str,
     /// What it checks.
@@ -28,12 +28,12 @@ pub(super) struct Step {
     /// Whether it runs unasked.
     pub(super) usual: bool,
     /// Runs it; told whether to go on after a failure.
-    pub(super) run: fn(bool) -> Result<Outcome, StepError>,
+    pub(super) run: fn(bool) -> Result<StepOutcome, StepError>,
 }
 
 /// A step did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum StepOutcome {
     /// It checked what it checks.
     Passed,
     /// It could not be run here, and said why.
@@ -56,24 +56,24 @@ pub(super) enum StepError {
 }
 
 /// What fails fast comes first; nothing builds while something else does.
-pub(super) const STEPS: &[Step] = &[
-    Step::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
-    Step::new("clippy", "no lint has anything to say", &[Need::Clippy], clippy),
-    Step::new("generated", "generated files are what the code says", &[], generated),
-    Step::new("unit", "tests beside the code", &[], unit),
-    Step::new("docs", "the documentation builds, its examples pass", &[], docs),
-    Step::new("integration", "tests that need no cluster", &[], |on| tests(Kind::Integration, on)),
-    Step::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
-    Step::new("go", "the control plane's sources", &[Need::Go], go_checks),
-    Step::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(Kind::EndToEnd, on)),
-    Step::new("e2e-1.37", "rollout, scaling and repair on Kubernetes 1.37", &[Need::Go], end_to_end_on_1_37),
-    Step::new("demo", "the demo of the README", &[Need::Go], demo),
-    Step::new("image", "the container image", &[], |_| image()),
-    Step::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
-    Step::new("harness", "the control plane itself", &[Need::Go], |on| tests(Kind::Harness, on)),
-    Step {
+pub(super) const STEPS: &[TestStep] = &[
+    TestStep::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
+    TestStep::new("clippy", "no lint has anything to say", &[Need::Clippy], clippy),
+    TestStep::new("generated", "generated files are what the code says", &[], generated),
+    TestStep::new("unit", "tests beside the code", &[], unit),
+    TestStep::new("docs", "the documentation builds, its examples pass", &[], docs),
+    TestStep::new("integration", "tests that need no cluster", &[], |on| tests(TargetKind::Integration, on)),
+    TestStep::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
+    TestStep::new("go", "the control plane's sources", &[Need::Go], go_checks),
+    TestStep::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(TargetKind::EndToEnd, on)),
+    TestStep::new("e2e-1.37", "rollout, scaling and repair on Kubernetes 1.37", &[Need::Go], end_to_end_on_1_37),
+    TestStep::new("demo", "the demo of the README", &[Need::Go], demo),
+    TestStep::new("image", "the container image", &[], |_| image()),
+    TestStep::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
+    TestStep::new("harness", "the control plane itself", &[Need::Go], |on| tests(TargetKind::Harness, on)),
+    TestStep {
         usual: false,
-        ..Step::new("real-all", "real, with its long tests; only when asked for", &[Need::Go], |on| {
+        ..TestStep::new("real-all", "real, with its long tests; only when asked for", &[Need::Go], |on| {
             real(&["--include-ignored"], on)
         })
     },
@@ -82,24 +82,24 @@ pub(super) const STEPS: &[Step] = &[
 /// Name filters of the end-to-end tests that depend on the StatefulSet controller.
 const ROLLOUT_TESTS: [&str; 4] = ["rolling::", "rollout::", "scaling::", "repair::"];
 
-impl Step {
+impl TestStep {
     const fn new(
         name: &'static str,
         what: &'static str,
         needs: &'static [Need],
-        run: fn(bool) -> Result<Outcome, StepError>,
+        run: fn(bool) -> Result<StepOutcome, StepError>,
     ) -> Self {
         Self { name, what, needs, usual: true, run }
     }
 }
 
 /// The step of a name.
-pub(super) fn parse(name: &str) -> Result<&'static Step, String> {
+pub(super) fn parse(name: &str) -> Result<&'static TestStep, String> {
     let names = || STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ");
     STEPS.iter().find(|step| step.name == name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
-fn format(_: bool) -> Result<Outcome, StepError> {
+fn format(_: bool) -> Result<StepOutcome, StepError> {
     pass(workspace::cargo().args(["fmt", "--all", "--check"]))?;
     let mut gofmt = go::unformatted();
     let failed = |cause: String| StepError::Failed { command: terminal::words(&go::unformatted()), cause };
@@ -109,28 +109,28 @@ fn format(_: bool) -> Result<Outcome, StepError> {
     }
     let files = String::from_utf8_lossy(&output.stdout);
     let files = files.split_whitespace().collect::<Vec<_>>().join(" ");
-    if files.is_empty() { Ok(Outcome::Passed) } else { Err(StepError::Unformatted { files }) }
+    if files.is_empty() { Ok(StepOutcome::Passed) } else { Err(StepError::Unformatted { files }) }
 }
 
-fn clippy(_: bool) -> Result<Outcome, StepError> {
+fn clippy(_: bool) -> Result<StepOutcome, StepError> {
     pass(workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-fn generated(_: bool) -> Result<Outcome, StepError> {
+fn generated(_: bool) -> Result<StepOutcome, StepError> {
     generate::check()?;
-    Ok(Outcome::Passed)
+    Ok(StepOutcome::Passed)
 }
 
-fn unit(keep_going: bool) -> Result<Outcome, StepError> {
+fn unit(keep_going: bool) -> Result<StepOutcome, StepError> {
     pass(cargo_test(keep_going).args(["--lib", "--bins"]))
 }
 
-fn docs(keep_going: bool) -> Result<Outcome, StepError> {
+fn docs(keep_going: bool) -> Result<StepOutcome, StepError> {
     pass(workspace::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     pass(cargo_test(keep_going).arg("--doc"))
 }
 
-fn tools(_: bool) -> Result<Outcome, StepError> {
+fn tools(_: bool) -> Result<StepOutcome, StepError> {
     let mut tools: Vec<Tool> = KubernetesVersion::ALL.map(Tool::Cluster).into();
     tools.push(Tool::Kwok);
     if RealCluster::available().is_ok() {
@@ -143,66 +143,66 @@ fn tools(_: bool) -> Result<Outcome, StepError> {
         let path = tool.path_blocking()?;
         terminal::note(path.display());
     }
-    Ok(Outcome::Passed)
+    Ok(StepOutcome::Passed)
 }
 
-fn go_checks(_: bool) -> Result<Outcome, StepError> {
+fn go_checks(_: bool) -> Result<StepOutcome, StepError> {
     pass(&mut go::vet())?;
     pass(&mut go::test())
 }
 
 /// As README.md shows it, but for the end.
-fn demo(_: bool) -> Result<Outcome, StepError> {
+fn demo(_: bool) -> Result<StepOutcome, StepError> {
     pass(workspace::cargo().args(["xtask", "demo", "--once"]))?;
     if RealCluster::available().is_ok() {
         pass(workspace::cargo().args(["xtask", "demo", "--real", "--once", "--sample", "default"]))?;
     }
-    Ok(Outcome::Passed)
+    Ok(StepOutcome::Passed)
 }
 
 /// Before the tests that run it, so that its minutes are its own.
-fn image() -> Result<Outcome, StepError> {
-    match image::run(&image::Options::default()) {
+fn image() -> Result<StepOutcome, StepError> {
+    match image::run(&image::ImageOptions::default()) {
         Err(ImageError::Build(unfit @ BuildError::NotStatic(_))) => {
             terminal::note(format!("left out: {unfit}"));
-            Ok(Outcome::LeftOut)
+            Ok(StepOutcome::LeftOut)
         }
-        built => Ok(built.map(|()| Outcome::Passed)?),
+        built => Ok(built.map(|()| StepOutcome::Passed)?),
     }
 }
 
-fn tests(kind: Kind, keep_going: bool) -> Result<Outcome, StepError> {
+fn tests(kind: TargetKind, keep_going: bool) -> Result<StepOutcome, StepError> {
     tests_with(kind, &[], keep_going)
 }
 
 /// Says why where there can be no real pods; where they are required, the tests themselves fail.
-fn real(arguments: &[&str], keep_going: bool) -> Result<Outcome, StepError> {
+fn real(arguments: &[&str], keep_going: bool) -> Result<StepOutcome, StepError> {
     match RealCluster::available() {
         Err(unavailable) if !is_required() => {
             terminal::note(format!("left out: {unavailable}"));
-            Ok(Outcome::LeftOut)
+            Ok(StepOutcome::LeftOut)
         }
-        _ => tests_with(Kind::Real, arguments, keep_going),
+        _ => tests_with(TargetKind::Real, arguments, keep_going),
     }
 }
 
 /// Runs the tests of what the StatefulSet controller of 1.37 does differently: it honours `maxUnavailable`.
-fn end_to_end_on_1_37(keep_going: bool) -> Result<Outcome, StepError> {
-    let Some(mut test) = test_command(Kind::EndToEnd, &ROLLOUT_TESTS, keep_going)? else {
-        return Ok(Outcome::LeftOut);
+fn end_to_end_on_1_37(keep_going: bool) -> Result<StepOutcome, StepError> {
+    let Some(mut test) = test_command(TargetKind::EndToEnd, &ROLLOUT_TESTS, keep_going)? else {
+        return Ok(StepOutcome::LeftOut);
     };
     pass(test.env(KubernetesVersion::variable(), KubernetesVersion::V1_37_2.number()))
 }
 
-fn tests_with(kind: Kind, arguments: &[&str], keep_going: bool) -> Result<Outcome, StepError> {
+fn tests_with(kind: TargetKind, arguments: &[&str], keep_going: bool) -> Result<StepOutcome, StepError> {
     match test_command(kind, arguments, keep_going)? {
         Some(mut test) => pass(&mut test),
-        None => Ok(Outcome::LeftOut),
+        None => Ok(StepOutcome::LeftOut),
     }
 }
 
 /// Returns the command that runs the tests of a kind; none if there are no such tests.
-fn test_command(kind: Kind, arguments: &[&str], keep_going: bool) -> Result<Option<Command>, StepError> {
+fn test_command(kind: TargetKind, arguments: &[&str], keep_going: bool) -> Result<Option<Command>, StepError> {
     let names = targets::of_kind(kind)?;
     if names.is_empty() {
         terminal::note("there is none");
@@ -224,11 +224,11 @@ fn cargo_test(keep_going: bool) -> Command {
 }
 
 /// Runs a command; what it prints goes straight to the reader.
-fn pass(command: &mut Command) -> Result<Outcome, StepError> {
+fn pass(command: &mut Command) -> Result<StepOutcome, StepError> {
     terminal::typed(terminal::words(command));
     let failed = |command: &Command, cause: String| StepError::Failed { command: terminal::words(command), cause };
     match command.status() {
-        Ok(status) if status.success() => Ok(Outcome::Passed),
+        Ok(status) if status.success() => Ok(StepOutcome::Passed),
         Ok(status) => Err(failed(command, status.to_string())),
         Err(error) => Err(failed(command, error.to_string())),
     }

@@ -9,7 +9,7 @@ use crate::{terminal, workspace};
 
 /// What a test needs to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TargetKind {
     /// Nothing.
     Integration,
     /// The manager on a control plane.
@@ -28,7 +28,7 @@ const END_TO_END: &str = "e2e";
 const REAL: &str = "real";
 
 /// The names of all tests of a kind.
-pub(super) fn of_kind(kind: Kind) -> Result<BTreeSet<String>, StepError> {
+pub(super) fn of_kind(kind: TargetKind) -> Result<BTreeSet<String>, StepError> {
     let mut cargo = workspace::cargo();
     cargo.args(["metadata", "--no-deps", "--format-version=1"]);
     let failed = |cause: String| StepError::Failed { command: terminal::words(&cargo), cause };
@@ -40,7 +40,7 @@ pub(super) fn of_kind(kind: Kind) -> Result<BTreeSet<String>, StepError> {
     Ok(names(&metadata, kind))
 }
 
-fn names(metadata: &Value, kind: Kind) -> BTreeSet<String> {
+fn names(metadata: &Value, kind: TargetKind) -> BTreeSet<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| {
         package["targets"].as_array().into_iter().flatten().map(move |target| (&package["name"], target))
@@ -53,12 +53,12 @@ fn names(metadata: &Value, kind: Kind) -> BTreeSet<String> {
         .collect()
 }
 
-fn kind_of(package: &str, name: &str) -> Kind {
+fn kind_of(package: &str, name: &str) -> TargetKind {
     match (package, name) {
-        (HARNESS, _) => Kind::Harness,
-        (_, END_TO_END) => Kind::EndToEnd,
-        (_, REAL) => Kind::Real,
-        _ => Kind::Integration,
+        (HARNESS, _) => TargetKind::Harness,
+        (_, END_TO_END) => TargetKind::EndToEnd,
+        (_, REAL) => TargetKind::Real,
+        _ => TargetKind::Integration,
     }
 }
 
@@ -77,9 +77,9 @@ mod tests {
         let is = |kind, expected: &[&str]| {
             assert_eq!(names(&metadata, kind).iter().map(String::as_str).collect::<Vec<_>>(), expected);
         };
-        is(Kind::Integration, &["rules"]);
-        is(Kind::EndToEnd, &["e2e"]);
-        is(Kind::Real, &["real"]);
-        is(Kind::Harness, &["cluster"]);
+        is(TargetKind::Integration, &["rules"]);
+        is(TargetKind::EndToEnd, &["e2e"]);
+        is(TargetKind::Real, &["real"]);
+        is(TargetKind::Harness, &["cluster"]);
     }
 }

@@ -10,7 +10,7 @@ const MOST_PEERS: usize = 256;
 
 /// The group of the meta leader or of a stream (`MetaClusterInfo`, `ClusterInfo`).
 #[derive(Deserialize)]
-pub(super) struct Cluster {
+pub(super) struct RaftGroupInfo {
     #[serde(default)]
     leader: String,
     /// Left out where there is no Raft node: the server then names itself as leader, whoever leads.
@@ -19,14 +19,14 @@ pub(super) struct Cluster {
     #[serde(rename = "cluster_size")]
     size: Option<u32>,
     #[serde(default)]
-    replicas: AtMost<MOST_PEERS, Replica>,
+    replicas: AtMost<MOST_PEERS, RaftReplica>,
     /// A move that was requested (2.14.7 and later).
     desired: Option<IgnoredAny>,
 }
 
 /// A peer (`PeerInfo`).
 #[derive(Debug, Deserialize)]
-struct Replica {
+struct RaftReplica {
     name: String,
     #[serde(default)]
     current: bool,
@@ -40,7 +40,7 @@ struct Replica {
     pending: bool,
 }
 
-impl Cluster {
+impl RaftGroupInfo {
     /// Returns whether a Raft node of the group runs on the server.
     pub(super) fn has_node(&self) -> bool {
         !self.raft_group.is_empty()
@@ -52,8 +52,8 @@ impl Cluster {
     }
 }
 
-impl From<Cluster> for RaftGroup {
-    fn from(cluster: Cluster) -> Self {
+impl From<RaftGroupInfo> for RaftGroup {
+    fn from(cluster: RaftGroupInfo) -> Self {
         Self {
             leader: Some(cluster.leader).filter(|leader| !leader.is_empty()),
             size: cluster.size,
@@ -62,8 +62,8 @@ impl From<Cluster> for RaftGroup {
     }
 }
 
-impl From<Replica> for Peer {
-    fn from(replica: Replica) -> Self {
+impl From<RaftReplica> for Peer {
+    fn from(replica: RaftReplica) -> Self {
         let id = if replica.peer.is_empty() { id_in(&replica.name).unwrap_or_default() } else { &replica.peer };
         Self {
             id: PeerId(id.to_owned()),

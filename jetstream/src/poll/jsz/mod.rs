@@ -17,9 +17,9 @@ use serde::{
 use super::{
     chunks::{Budget, Budgeted},
     error::PollError,
-    object::{Array, Elements, Fields, Object},
+    object::{Array, Elements, Fields, JsonObject},
 };
-use group::Cluster;
+use group::RaftGroupInfo;
 use stream::Detail;
 
 /// The longest element (a stream without its consumers, a consumer), in bytes. A stream has some 2 KB; a create request
@@ -32,18 +32,18 @@ const MOST_STREAMS: usize = 20_000;
 pub(super) fn parse(body: impl Read) -> Result<ServerSnapshot, PollError> {
     let budget = Budget::new(LONGEST_ELEMENT);
     let mut deserializer = serde_json::Deserializer::from_reader(Budgeted::new(body, budget.clone()));
-    let mut answer = Answer::new(budget);
-    Object(&mut answer).deserialize(&mut deserializer)?;
+    let mut answer = JszAnswer::new(budget);
+    JsonObject(&mut answer).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(answer.into_snapshot())
 }
 
 /// The part of an answer that is kept.
-struct Answer {
+struct JszAnswer {
     budget: Budget,
     id: Option<String>,
     disabled: bool,
-    config: Config,
+    config: StoreConfig,
     memory: u64,
     reserved_memory: u64,
     storage: u64,
@@ -65,7 +65,7 @@ struct Counted {
 /// The limits of the stores. -1 is no limit.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Config {
+struct StoreConfig {
     max_memory: i64,
     max_storage: i64,
 }
@@ -88,13 +88,13 @@ enum AnswerKey {
     Other,
 }
 
-impl Answer {
+impl JszAnswer {
     fn new(budget: Budget) -> Self {
         Self {
             budget,
             id: None,
             disabled: false,
-            config: Config::default(),
+            config: StoreConfig::default(),
             memory: 0,
             reserved_memory: 0,
             storage: 0,
@@ -138,7 +138,7 @@ impl Answer {
     }
 }
 
-impl Fields for &mut Answer {
+impl Fields for &mut JszAnswer {
     type Key = AnswerKey;
 
     fn field<'de, M: MapAccess<'de>>(&mut self, key: AnswerKey, map: &mut M) -> Result<(), M::Error> {
@@ -150,7 +150,7 @@ impl Fields for &mut Answer {
             AnswerKey::ReservedMemory => self.reserved_memory = map.next_value()?,
             AnswerKey::Storage => self.storage = map.next_value()?,
             AnswerKey::ReservedStorage => self.reserved_storage = map.next_value()?,
-            AnswerKey::MetaCluster => self.meta = map.next_value::<Option<Cluster>>()?.map(RaftGroup::from),
+            AnswerKey::MetaCluster => self.meta = map.next_value::<Option<RaftGroupInfo>>()?.map(RaftGroup::from),
             AnswerKey::Streams => self.counted.streams = map.next_value()?,
             AnswerKey::Total => self.counted.accounts = map.next_value()?,
             AnswerKey::AccountDetails => map.next_value_seed(Array(Accounts(self)))?,
@@ -169,19 +169,19 @@ impl Fields for &mut Answer {
     }
 }
 
-struct Accounts<'a>(&'a mut Answer);
+struct Accounts<'a>(&'a mut JszAnswer);
 
 impl Elements for Accounts<'_> {
     fn element<'de, S: SeqAccess<'de>>(&mut self, seq: &mut S) -> Result<bool, S::Error> {
         self.0.budget.renew();
         let account = Account { first: self.0.streams.len(), answer: &mut *self.0, name: None, id: None };
-        Ok(seq.next_element_seed(Object(account))?.is_some())
+        Ok(seq.next_element_seed(JsonObject(account))?.is_some())
     }
 }
 
 /// An account. Its streams are those from `first` on.
 struct Account<'a> {
-    answer: &'a mut Answer,
+    answer: &'a mut JszAnswer,
     first: usize,
     name: Option<String>,
     id: Option<String>,
@@ -204,7 +204,7 @@ impl Fields for Account<'_> {
         match key {
             AccountKey::Name => self.name = Some(map.next_value()?),
             AccountKey::Id => self.id = Some(map.next_value()?),
-            AccountKey::StreamDetail => map.next_value_seed(Array(Streams(self.answer)))?,
+            AccountKey::StreamDetail => map.next_value_seed(Array(StreamList(self.answer)))?,
             AccountKey::Other => _ = map.next_value::<IgnoredAny>()?,
         }
         Ok(())
@@ -221,14 +221,14 @@ impl Fields for Account<'_> {
     }
 }
 
-struct Streams<'a>(&'a mut Answer);
+struct StreamList<'a>(&'a mut JszAnswer);
 
-impl Elements for Streams<'_> {
+impl Elements for StreamList<'_> {
     fn element<'de, S: SeqAccess<'de>>(&mut self, seq: &mut S) -> Result<bool, S::Error> {
         self.0.budget.renew();
         let mut replica = None;
         let detail = Detail::new(&self.0.budget, &mut replica);
-        if seq.next_element_seed(Object(detail))?.is_none() {
+        if seq.next_element_seed(JsonObject(detail))?.is_none() {
             return Ok(false);
         }
         if self.0.streams.len() == MOST_STREAMS {

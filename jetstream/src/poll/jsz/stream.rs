@@ -11,16 +11,16 @@ use super::{
         chunks::Budget,
         object::{Array, Elements, Fields},
     },
-    group::Cluster,
+    group::RaftGroupInfo,
 };
 
 /// A stream that is being read.
 pub(super) struct Detail<'a> {
     budget: &'a Budget,
     name: Option<String>,
-    cluster: Option<Cluster>,
-    config: Option<Config>,
-    state: State,
+    cluster: Option<RaftGroupInfo>,
+    config: Option<StreamConfig>,
+    state: StreamState,
     /// The result. Its account is set when the account's object ends.
     replica: &'a mut Option<StreamReplica>,
 }
@@ -38,7 +38,7 @@ pub(super) enum Key {
 }
 
 #[derive(Deserialize)]
-struct Config {
+struct StreamConfig {
     #[serde(default)]
     storage: String,
     #[serde(default)]
@@ -47,7 +47,7 @@ struct Config {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct State {
+struct StreamState {
     bytes: u64,
     last_seq: u64,
     consumer_count: u64,
@@ -55,7 +55,7 @@ struct State {
 
 impl<'a> Detail<'a> {
     pub(super) fn new(budget: &'a Budget, replica: &'a mut Option<StreamReplica>) -> Self {
-        Self { budget, name: None, cluster: None, config: None, state: State::default(), replica }
+        Self { budget, name: None, cluster: None, config: None, state: StreamState::default(), replica }
     }
 }
 
@@ -78,7 +78,7 @@ impl Fields for Detail<'_> {
         let name = self.name.filter(|name| !name.is_empty()).ok_or_else(|| E::missing_field("name"))?;
         let config = self.config.ok_or_else(|| E::missing_field("config"))?;
         let replicas = config.num_replicas.max(1);
-        let moving = self.cluster.as_ref().is_some_and(Cluster::is_moving);
+        let moving = self.cluster.as_ref().is_some_and(RaftGroupInfo::is_moving);
         // A stream with one replica has no Raft node, and is led by its server. With several replicas the node is not
         // started yet.
         let group = self.cluster.filter(|cluster| cluster.has_node() || replicas == 1).map(RaftGroup::from);

@@ -1,6 +1,6 @@
 //! Invariant 5: once faults end, the actual state reaches the desired one, or the plan names what blocks it.
 
-use nats_manager_planner::actual::Kind;
+use nats_manager_planner::actual::ServerMode;
 
 use crate::{
     kubernetes::objects::Node,
@@ -50,7 +50,7 @@ pub fn difference(world: &World) -> Option<String> {
 
 fn nats_difference(world: &World, size: usize) -> Option<String> {
     let resource = &world.kubernetes.resource;
-    let is_clustered = Kind::of(resource.size) == Kind::Clustered;
+    let is_clustered = ServerMode::of(resource.size) == ServerMode::Clustered;
     let expected: Group = (0..size).collect();
     if is_clustered && world.nats.peers() != expected {
         return Some(format!("peers are {:?}", world.nats.peers()));

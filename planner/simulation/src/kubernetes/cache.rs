@@ -2,7 +2,7 @@
 
 use nats_manager_planner::{
     Time,
-    actual::{ActualState, Counts, LiveConfig, PodState, PvcState, StatefulSetState},
+    actual::{ActualState, LiveConfig, PodState, PvcState, ReplicaCounts, StatefulSetState},
 };
 
 use super::{
@@ -116,7 +116,7 @@ impl Caches {
             is_observed: set.status.observed >= set.generation,
             current_revision: (set.status.observed > 0).then(|| set.status.current.revision()),
             update_revision: (set.status.observed > 0).then(|| set.status.update.revision()),
-            counts: Counts { present: set.status.present, updated: set.status.updated, ready: set.status.ready },
+            counts: ReplicaCounts { present: set.status.present, updated: set.status.updated, ready: set.status.ready },
         });
     }
 

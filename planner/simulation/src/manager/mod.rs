@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use nats_manager_planner::{
     actual::ConfigKey,
     health::Assessment,
-    plan::{self, Desired, History, Input, Observation, Plan, Variant},
+    plan::{self, Desired, History, Observation, Plan, PlanInput, Variant},
 };
 
 use crate::{
@@ -148,10 +148,10 @@ impl Manager {
         streams
     }
 
-    fn plan(&self, world: &World, plan: impl Fn(&Input<'_>) -> Plan, streams: Option<&Streams>) -> Plan {
+    fn plan(&self, world: &World, plan: impl Fn(&PlanInput<'_>) -> Plan, streams: Option<&Streams>) -> Plan {
         let resource = &self.caches.resource;
         let live = self.caches.set.as_ref();
-        plan(&Input {
+        plan(&PlanInput {
             now: time(world.now),
             desired: &self.desired,
             template: &|variant: Variant, memory| template(resource, live, variant.key, memory).hash(),

@@ -1,7 +1,7 @@
 //! The writes of a reconcile, in a fixed order, each with its precondition.
 
 use nats_manager_planner::{
-    actual::{ConfigKey, Kind},
+    actual::{ConfigKey, ServerMode},
     plan::Plan,
 };
 
@@ -93,7 +93,7 @@ impl Manager {
     }
 
     fn write_config(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
-        let routes = |kind| if kind == Kind::Clustered { plan.routes } else { 0 };
+        let routes = |kind| if kind == ServerMode::Clustered { plan.routes } else { 0 };
         if !plan.may_build {
             return Ok(false);
         }

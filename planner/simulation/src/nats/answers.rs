@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nats_manager_planner::{
     Time, Version,
-    actual::Kind,
+    actual::ServerMode,
     snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StoreUsage, StreamReplica, Unreachable},
 };
 
@@ -41,7 +41,7 @@ impl Nats {
             },
             file: StoreUsage { used: used(false), reserved: 0, limit: self.stores[server].limit },
             memory: StoreUsage { used: used(true), reserved: 0, limit: process.memory },
-            meta: (process.kind == Kind::Clustered).then(|| self.meta_answer(server, process, now)),
+            meta: (process.kind == ServerMode::Clustered).then(|| self.meta_answer(server, process, now)),
             streams: self.stream_answers(server, process, now),
         })
     }
@@ -102,7 +102,7 @@ impl Nats {
         if now < process.restored {
             return Some("JetStream is still recovering meta layer".to_owned());
         }
-        if process.kind == Kind::Clustered && self.knows_leader(server, now).is_none() {
+        if process.kind == ServerMode::Clustered && self.knows_leader(server, now).is_none() {
             return Some("JetStream has not established contact with a meta leader".to_owned());
         }
         let up = self.up;
@@ -139,7 +139,7 @@ impl Nats {
             return Vec::new();
         }
         let is_shown = |stream: &&Stream| {
-            stream.is_standalone == (process.kind == Kind::Standalone)
+            stream.is_standalone == (process.kind == ServerMode::Standalone)
                 && stream.data[server].is_some()
                 && (stream.is_standalone || (stream.peers.contains(server) && self.peers().contains(server)))
         };

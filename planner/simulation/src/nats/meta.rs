@@ -1,6 +1,6 @@
 //! The meta group: peers by id, votes, forgotten names.
 
-use nats_manager_planner::actual::Kind;
+use nats_manager_planner::actual::ServerMode;
 
 use super::Nats;
 use crate::{
@@ -35,7 +35,7 @@ impl Nats {
     fn voters(&self, now: u64) -> Group {
         let votes = |server: &ServerId| {
             self.processes[*server].is_some_and(|process| {
-                process.kind == Kind::Clustered && process.disabled.is_none() && now >= process.started + CONTACT
+                process.kind == ServerMode::Clustered && process.disabled.is_none() && now >= process.started + CONTACT
             })
         };
         (0..SERVERS).filter(votes).collect()

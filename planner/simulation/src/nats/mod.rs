@@ -9,7 +9,7 @@ pub mod process;
 pub mod requests;
 pub mod stream;
 
-use nats_manager_planner::{Version, actual::Kind};
+use nats_manager_planner::{Version, actual::ServerMode};
 
 use crate::{
     kubernetes::objects::Actor,
@@ -66,7 +66,7 @@ pub struct Process {
     /// Its version.
     pub version: Version,
     /// Whether it has a cluster block.
-    pub kind: Kind,
+    pub kind: ServerMode,
     /// The servers that it has routes to.
     pub routes: u32,
     /// `max_memory_store`.
@@ -87,7 +87,7 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     /// The kind of server that wrote it; `None` is empty.
-    pub kind: Option<Kind>,
+    pub kind: Option<ServerMode>,
     /// The version of the last server that wrote it.
     pub version: Option<Version>,
     /// It has the meta group's log.
@@ -138,7 +138,7 @@ impl Nats {
         let peers = self.peers();
         let serves = |server: &ServerId| {
             let Some(process) = self.processes[*server] else { return false };
-            let is_in_group = process.kind == Kind::Standalone || peers.contains(*server);
+            let is_in_group = process.kind == ServerMode::Standalone || peers.contains(*server);
             is_in_group && process.is_enabled() && now >= process.restored
         };
         self.up = (0..SERVERS).filter(serves).collect();
@@ -156,7 +156,7 @@ impl Nats {
 
     /// Returns whether the standalone server is up.
     pub fn standalone(&self) -> bool {
-        self.up.contains(0) && self.processes[0].is_some_and(|process| process.kind == Kind::Standalone)
+        self.up.contains(0) && self.processes[0].is_some_and(|process| process.kind == ServerMode::Standalone)
     }
 
     /// Returns the meta leader.

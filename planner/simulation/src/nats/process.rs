@@ -1,6 +1,6 @@
 //! Servers start, stop, restart and reload.
 
-use nats_manager_planner::{Version, actual::Kind};
+use nats_manager_planner::{Version, actual::ServerMode};
 
 use super::{Nats, Process};
 use crate::{kubernetes::objects::Actor, servers::ServerId};
@@ -23,17 +23,17 @@ pub struct Start {
 impl Nats {
     /// Starts a server. Returns whether it runs: a clustered one exits on a full disk.
     pub fn start(&mut self, server: ServerId, start: Start, now: u64) -> bool {
-        let kind = if start.routes == 0 { Kind::Standalone } else { Kind::Clustered };
-        if self.stores[server].full && kind == Kind::Clustered {
+        let kind = if start.routes == 0 { ServerMode::Standalone } else { ServerMode::Clustered };
+        if self.stores[server].full && kind == ServerMode::Clustered {
             return false;
         }
         let mut unreadable = false;
         match (self.stores[server].kind, kind) {
-            (Some(Kind::Standalone), Kind::Clustered) => {
+            (Some(ServerMode::Standalone), ServerMode::Clustered) => {
                 self.start_clustered(server, start, now);
                 self.stores[server].kind = Some(kind);
             }
-            (Some(Kind::Clustered), Kind::Standalone) => {
+            (Some(ServerMode::Clustered), ServerMode::Standalone) => {
                 unreadable = self.streams.iter().any(|stream| stream.data[server].is_some());
             }
             _ => self.stores[server].kind = Some(kind),
@@ -104,7 +104,7 @@ impl Nats {
         let is_full = self.stores[server].full;
         let restore = self.restore;
         let Some(process) = &mut self.processes[server] else { return };
-        let is_switched = (process.kind == Kind::Standalone) != (routes == 0);
+        let is_switched = (process.kind == ServerMode::Standalone) != (routes == 0);
         if memory < process.memory || is_switched {
             return;
         }
@@ -114,7 +114,7 @@ impl Nats {
             }
         }
         (process.memory, process.routes) = (memory, routes);
-        if process.disabled.is_some() && !is_full && process.kind == Kind::Clustered {
+        if process.disabled.is_some() && !is_full && process.kind == ServerMode::Clustered {
             process.disabled = None;
             process.restored = now + restore;
         }
@@ -124,7 +124,7 @@ impl Nats {
     pub fn fill(&mut self, server: ServerId, now: u64) {
         self.stores[server].full = true;
         self.disturbed[server] = now;
-        if let Some(process) = self.processes[server].as_mut().filter(|process| process.kind == Kind::Clustered) {
+        if let Some(process) = self.processes[server].as_mut().filter(|process| process.kind == ServerMode::Clustered) {
             process.disabled = process.disabled.or(Some(now));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nats_manager_planner::actual::Kind;
+use nats_manager_planner::actual::ServerMode;
 
 use super::{
     Nats,
@@ -165,7 +165,8 @@ impl Nats {
         if self.meta_leader().is_none() || self.processes[FOREIGN].is_some() {
             return;
         }
-        let Some(other) = self.processes.iter().flatten().find(|process| process.kind == Kind::Clustered).copied()
+        let Some(other) =
+            self.processes.iter().flatten().find(|process| process.kind == ServerMode::Clustered).copied()
         else {
             return;
         };

@@ -59,7 +59,7 @@ pub enum End {
 
 /// The result of a run.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// How it ended.
     pub end: End,
     /// Seconds that it simulated.
@@ -242,7 +242,7 @@ impl Simulation {
 }
 
 /// Runs a scenario.
-pub fn run(scenario: &Scenario, is_recorded: bool) -> Outcome {
+pub fn run(scenario: &Scenario, is_recorded: bool) -> RunOutcome {
     let mut simulation = Simulation::new(scenario);
     if is_recorded {
         simulation.record();
@@ -268,7 +268,7 @@ pub fn run(scenario: &Scenario, is_recorded: bool) -> Outcome {
     let end = simulation.settle();
     let end = if simulation.holds() { end } else { End::Failed };
     let world = simulation.world;
-    Outcome {
+    RunOutcome {
         end,
         steps: world.now,
         violations: world.ledger.violations,

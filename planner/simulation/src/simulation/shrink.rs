@@ -1,10 +1,10 @@
 //! Shrinks a failure to the events and streams that it needs.
 
-use super::{Outcome, run};
+use super::{RunOutcome, run};
 use crate::scenario::Scenario;
 
 /// Returns the smallest scenario found that violates the same invariant, and its outcome with the story.
-pub fn shrink(scenario: &Scenario) -> (Scenario, Outcome) {
+pub fn shrink(scenario: &Scenario) -> (Scenario, RunOutcome) {
     let invariant = first_invariant(&run(scenario, false));
     let fails = |scenario: &Scenario| first_invariant(&run(scenario, false)) == invariant;
     let mut smallest = scenario.clone();
@@ -21,7 +21,7 @@ pub fn shrink(scenario: &Scenario) -> (Scenario, Outcome) {
     (smallest, outcome)
 }
 
-fn first_invariant(outcome: &Outcome) -> Option<u8> {
+fn first_invariant(outcome: &RunOutcome) -> Option<u8> {
     outcome.violations.first().map(|violation| violation.invariant)
 }
 

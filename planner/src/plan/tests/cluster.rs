@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::super::{Action, Desired, History, Input, Observation, Plan, Variant, confirm, plan};
+use super::super::{Action, Desired, History, Observation, Plan, PlanInput, Variant, confirm, plan};
 use crate::{
-    actual::{ActualState, ConfigKey, Counts, Kind, LiveConfig, PodState, PvcState, StatefulSetState},
+    actual::{ActualState, ConfigKey, LiveConfig, PodState, PvcState, ReplicaCounts, ServerMode, StatefulSetState},
     health::Assessment,
     snapshot::{
         DEFAULT_ACCOUNT, Healthz, JetStreamSnapshot, Peer, PeerId, RaftGroup, ServerSnapshot, StoreUsage, StreamId,
@@ -69,7 +69,7 @@ fn pod(ordinal: u32) -> PodState {
 
 /// A healthy cluster at rest with so many servers.
 pub(super) fn cluster(replicas: u32) -> Cluster {
-    let kind = Kind::of(replicas);
+    let kind = ServerMode::of(replicas);
     let set = StatefulSetState {
         resource_version: Some("7".to_owned()),
         replicas,
@@ -80,9 +80,9 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
         is_observed: true,
         current_revision: Some("new".to_owned()),
         update_revision: Some("new".to_owned()),
-        counts: Counts { present: replicas, updated: replicas, ready: replicas },
+        counts: ReplicaCounts { present: replicas, updated: replicas, ready: replicas },
     };
-    let routes = if kind == Kind::Clustered { replicas } else { 0 };
+    let routes = if kind == ServerMode::Clustered { replicas } else { 0 };
     let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, terminating: false };
     Cluster {
         desired: Desired {
@@ -185,11 +185,11 @@ impl Cluster {
     fn with_streams(
         &self,
         streams: Option<&Result<BTreeSet<String>, String>>,
-        make: impl FnOnce(&Input<'_>) -> Plan,
+        make: impl FnOnce(&PlanInput<'_>) -> Plan,
     ) -> Plan {
         let first = Assessment::next(None, self.snapshot(Time::from_millis(0)), &self.actual);
         let second = Assessment::next(Some(&first), self.snapshot(Time::from_millis(3000)), &self.actual);
-        make(&Input {
+        make(&PlanInput {
             now: NOW,
             desired: &self.desired,
             template: &template,

@@ -11,7 +11,7 @@ use nats_manager_api::{Amount, NamespacedName, ResolvedCluster};
 use nats_manager_jetstream::Credentials;
 use serde::Serialize;
 
-use super::{Config, Layout, Setting};
+use super::{Layout, NatsConf, Setting};
 
 /// A value of the configuration.
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ enum Value {
 /// The digest of the configuration that a server of `cluster` is to have, where the system account's
 /// user is the only one.
 pub(crate) fn of(cluster: &ResolvedCluster, layout: Layout, credentials: &Credentials, server: &str) -> String {
-    let config = Config::of(cluster, layout);
+    let config = NatsConf::of(cluster, layout);
     let block = |settings: &[Setting]| -> BTreeMap<String, Value> {
         settings.iter().map(|setting| (setting.key.to_owned(), value(&setting.value, &cluster.id, server))).collect()
     };

@@ -77,7 +77,7 @@ pub(crate) fn routes_in(config: &str) -> u32 {
 }
 
 /// The whole configuration of a server.
-struct Config {
+struct NatsConf {
     top: Vec<Setting>,
     jet_stream: Vec<Setting>,
     /// Only where servers form a cluster: a single one with this block never finds a leader.
@@ -88,19 +88,19 @@ struct Setting {
     key: &'static str,
     /// As it is written.
     value: String,
-    change: Change,
+    change: ChangeEffect,
 }
 
 /// What it takes to change a setting of a running server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum ChangeEffect {
     Reload,
     Restart,
 }
 
 /// The configuration that the servers of `cluster` read.
 pub(super) fn text(cluster: &ResolvedCluster, layout: Layout) -> String {
-    let config = Config::of(cluster, layout);
+    let config = NatsConf::of(cluster, layout);
     let mut text = format!("# Made by nats-manager from the NATS resource {}; edits are undone.\n", cluster.id);
     write_settings(&mut text, "", &config.top);
     write_block(&mut text, "jetstream", &config.jet_stream);
@@ -114,19 +114,19 @@ pub(super) fn text(cluster: &ResolvedCluster, layout: Layout) -> String {
 
 /// The hash over what only a restart can change.
 pub(super) fn restart_hash(cluster: &ResolvedCluster, layout: Layout) -> String {
-    let config = Config::of(cluster, layout);
+    let config = NatsConf::of(cluster, layout);
     let blocks =
         [("", Some(&config.top)), ("jetstream.", Some(&config.jet_stream)), ("cluster.", config.cluster.as_ref())];
     let mut lines = String::new();
     for (block, settings) in blocks {
-        for Setting { key, value, .. } in settings.into_iter().flatten().filter(|s| s.change == Change::Restart) {
+        for Setting { key, value, .. } in settings.into_iter().flatten().filter(|s| s.change == ChangeEffect::Restart) {
             let _ = writeln!(lines, "{block}{key}={value}");
         }
     }
     metadata::hash(lines.as_bytes())
 }
 
-impl Config {
+impl NatsConf {
     fn of(cluster: &ResolvedCluster, layout: Layout) -> Self {
         Self {
             top: top(cluster),
@@ -185,11 +185,11 @@ fn quoted(text: &str) -> String {
 }
 
 fn restart(key: &'static str, value: impl Display) -> Setting {
-    Setting { key, value: format!("{value}"), change: Change::Restart }
+    Setting { key, value: format!("{value}"), change: ChangeEffect::Restart }
 }
 
 fn reload(key: &'static str, value: impl Display) -> Setting {
-    Setting { key, value: format!("{value}"), change: Change::Reload }
+    Setting { key, value: format!("{value}"), change: ChangeEffect::Reload }
 }
 
 fn write_block(text: &mut String, name: &str, settings: &[Setting]) {

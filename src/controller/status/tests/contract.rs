@@ -3,9 +3,9 @@
 use nats_manager_api::{
     ConditionType::{self, AvailabilityZones, Available, JetStream, Ready, Reconciling, Stalled, StatefulSet, Storage},
     NamespacedName, NatsStatus,
-    rules::{Class, Violation},
+    rules::{Violation, ViolationClass},
 };
-use nats_manager_planner::plan::{Operation, OperationKind, Step};
+use nats_manager_planner::plan::{Operation, OperationKind, OperationStep};
 
 use super::*;
 
@@ -18,7 +18,8 @@ fn expect(truth: &str, reason: &str, message: &str) -> (String, String, String) 
 /// A cluster whose first servers are starting.
 fn deploying() -> World {
     let world = World { seen: Seen::Starting, ..World::healthy(3) };
-    let first = Operation::new(OperationKind::Deployment, Step::Create).at("n-0").waiting_for("n-0 is not ready");
+    let first =
+        Operation::new(OperationKind::Deployment, OperationStep::Create).at("n-0").waiting_for("n-0 is not ready");
     world.not_ready(&[0, 1, 2], 95).operation(first)
 }
 
@@ -55,7 +56,8 @@ fn first_deployment_is_written_once() {
     let (first, _) = fresh.after(&NatsStatus::default(), 100);
     let mut later = World { seen: Seen::Pending, ..deploying() };
     later.applied.ready = 2;
-    later.plan.operation = Some(Operation::new(OperationKind::Deployment, Step::Create).at("n-2").waiting_for("x"));
+    later.plan.operation =
+        Some(Operation::new(OperationKind::Deployment, OperationStep::Create).at("n-2").waiting_for("x"));
     let (same, events) = later.after(&first, 110);
     assert_eq!((&same, events.len()), (&first, 0));
     let (late, _) = later.after(&same, 131);
@@ -158,7 +160,7 @@ fn added_servers_are_no_outage() {
         let applied = AppliedCounts { desired: 7, ready: 3, is_complete: false };
         let mut world = World { applied, counted_servers, seen, ..World::healthy(3) };
         world.plan.members = 7;
-        world.operation(Operation::new(OperationKind::ScaleUp, Step::Create)).after(&ready(), 110).0
+        world.operation(Operation::new(OperationKind::ScaleUp, OperationStep::Create)).after(&ready(), 110).0
     };
     for (what, counted, seen, state) in [
         ("JetStream proves its quorum", 7, Seen::Polls(polls(80, 100, 3, |_| ())), "Ready"),
@@ -174,7 +176,7 @@ fn added_servers_are_no_outage() {
 fn standalone_server_that_is_about_to_join_a_cluster_is_not_available() {
     let old = World::healthy(1).after(&NatsStatus::default(), 100).0;
     for (members, state, available) in [(1, "Processing", "False Deploying"), (3, "Ready", "True Deployed")] {
-        let mut world = World::healthy(3).operation(Operation::new(OperationKind::FormCluster, Step::Create));
+        let mut world = World::healthy(3).operation(Operation::new(OperationKind::FormCluster, OperationStep::Create));
         world.plan.members = members;
         let (status, _) = world.after(&old, 110);
         assert_eq!((status.state.as_str(), brief(&status, Available).as_str()), (state, available));
@@ -192,7 +194,7 @@ fn membership_is_recorded_only_where_it_is_known() {
 
 #[test]
 fn stored_policy_violation_is_announced_once_a_generation() {
-    let policy = || vec![Violation::invalid("spec.a", Class::Policy, 1, "no")];
+    let policy = || vec![Violation::invalid("spec.a", ViolationClass::Policy, 1, "no")];
     let world = World { policy: policy(), generation: 2, ..World::healthy(3) };
     let (status, events) = world.after(&ready(), 110);
     assert_eq!((status.state.as_str(), events), ("Ready", vec!["PolicyViolated".to_owned()]));

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, rules::Violation};
 use nats_manager_planner::{
     Time,
-    actual::{ActualState, Kind, PodState, StatefulSetState},
+    actual::{ActualState, PodState, ServerMode, StatefulSetState},
     health::{Assessment, MissingStreams},
-    plan::{Observation, Operation, OperationKind, Plan, Step},
+    plan::{Observation, Operation, OperationKind, OperationStep, Plan},
     snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StreamId, StreamReplica, Unreachable},
 };
 
-use super::{Announcement, AppliedCounts, Facts, Reconciled, ZonesUsed, next};
+use super::{Announcement, AppliedCounts, Reconciled, StatusFacts, ZonesUsed, next};
 
 const URL: &str = "nats://n.kyma-system.svc.cluster.local:4222";
 
@@ -60,7 +60,7 @@ fn poll(second: i64, servers: u32) -> JetStreamSnapshot {
         let peer = |other| Peer { name: name(other), current: true, ..Peer::default() };
         let peers = || (0..servers).filter(|other| ordinal == 0 && *other != 0).map(peer).collect();
         let group = || RaftGroup { leader: Some(name(0)), size: Some(servers), peers: peers() };
-        let clustered = Kind::of(servers) == Kind::Clustered;
+        let clustered = ServerMode::of(servers) == ServerMode::Clustered;
         let stream = StreamReplica {
             stream: StreamId::new("$G", "sap"),
             replicas: servers,
@@ -190,7 +190,7 @@ impl World {
             (Seen::Unobservable(cause), _) => Observation::Unobservable { cause: (*cause).to_owned() },
             (Seen::Off | Seen::Polls(_), None) => Observation::Off,
         };
-        let facts = Facts {
+        let facts = StatusFacts {
             id: &self.id,
             size: self.size,
             applied: self.applied,
@@ -250,7 +250,7 @@ fn message(status: &NatsStatus, kind: ConditionType) -> String {
 type Fault = fn(&mut JetStreamSnapshot);
 
 fn busy(world: World) -> World {
-    world.operation(Operation::new(OperationKind::RollingUpdate, Step::Restart).at("n-2"))
+    world.operation(Operation::new(OperationKind::RollingUpdate, OperationStep::Restart).at("n-2"))
 }
 
 /// A cluster with a fault since second 200, at second `until`.

@@ -1,12 +1,12 @@
 //! Changes in progress, and changes that are blocked.
 
 use nats_manager_api::ConditionType::{Ready, Reconciling, Stalled, StatefulSet};
-use nats_manager_planner::plan::{Blocked, BlockedReason, Operation, OperationKind, Step};
+use nats_manager_planner::plan::{Blocked, BlockedReason, Operation, OperationKind, OperationStep};
 
 use super::*;
 
 fn rolling(server: &str, cause: Option<&str>) -> World {
-    let operation = Operation::new(OperationKind::RollingUpdate, Step::Restart).at(server);
+    let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart).at(server);
     World::healthy(3).operation(match cause {
         Some(cause) => operation.waiting_for(cause),
         None => operation,
@@ -18,27 +18,31 @@ fn operation_names_the_change_its_step_and_the_obstacle() {
     use OperationKind::{Deployment, FormCluster, Repair, RollingUpdate, ScaleDown, ScaleUp};
     let of = Operation::new;
     for (operation, expected) in [
-        (of(RollingUpdate, Step::Restart).at("n-2"), "Rolling update: restarting n-2"),
+        (of(RollingUpdate, OperationStep::Restart).at("n-2"), "Rolling update: restarting n-2"),
         (
-            of(RollingUpdate, Step::Restart).at("n-1").waiting_for("replica of stream sap on n-2 is not in sync"),
+            of(RollingUpdate, OperationStep::Restart)
+                .at("n-1")
+                .waiting_for("replica of stream sap on n-2 is not in sync"),
             "Rolling update: waiting to restart n-1: replica of stream sap on n-2 is not in sync",
         ),
-        (of(RollingUpdate, Step::Wait), "Rolling update: waiting"),
-        (of(ScaleUp, Step::Create), "Scale-up: creating servers"),
+        (of(RollingUpdate, OperationStep::Wait), "Rolling update: waiting"),
+        (of(ScaleUp, OperationStep::Create), "Scale-up: creating servers"),
         (
-            of(ScaleUp, Step::Create).at("n-3").waiting_for("n-3 cannot run: container nats cannot pull its image"),
+            of(ScaleUp, OperationStep::Create)
+                .at("n-3")
+                .waiting_for("n-3 cannot run: container nats cannot pull its image"),
             "Scale-up: waiting for n-3: n-3 cannot run: container nats cannot pull its image",
         ),
-        (of(ScaleDown, Step::Evacuate).at("n-4"), "Scale-down: moving replicas off n-4"),
-        (of(ScaleDown, Step::Stop).at("n-4"), "Scale-down: stopping n-4"),
+        (of(ScaleDown, OperationStep::Evacuate).at("n-4"), "Scale-down: moving replicas off n-4"),
+        (of(ScaleDown, OperationStep::Stop).at("n-4"), "Scale-down: stopping n-4"),
         (
-            of(ScaleDown, Step::RemovePeer).at("n-4").waiting_for("n-4 is terminating"),
+            of(ScaleDown, OperationStep::RemovePeer).at("n-4").waiting_for("n-4 is terminating"),
             "Scale-down: waiting to remove n-4 from the meta group: n-4 is terminating",
         ),
-        (of(ScaleDown, Step::DeletePvc).at("n-4"), "Scale-down: deleting the PVC of n-4"),
-        (of(FormCluster, Step::Restart).at("n-0"), "Change from one server to a cluster: restarting n-0"),
-        (of(Repair, Step::Reload).at("n-0"), "Repair: reloading the configuration of n-0"),
-        (of(Deployment, Step::Create), "First deployment: creating servers"),
+        (of(ScaleDown, OperationStep::DeletePvc).at("n-4"), "Scale-down: deleting the PVC of n-4"),
+        (of(FormCluster, OperationStep::Restart).at("n-0"), "Change from one server to a cluster: restarting n-0"),
+        (of(Repair, OperationStep::Reload).at("n-0"), "Repair: reloading the configuration of n-0"),
+        (of(Deployment, OperationStep::Create), "First deployment: creating servers"),
     ] {
         let (status, events) = World::healthy(3).operation(operation.clone()).after(&ready(), 110);
         let (truth, reason, message) = condition(&status, Reconciling);
@@ -60,7 +64,7 @@ fn operation_is_as_old_as_its_change() {
     assert_eq!(second.operation.as_ref().unwrap().since, first.operation.as_ref().unwrap().since);
     assert_eq!(message(&second, Ready), message(&first, Ready));
     let (other, _) =
-        World::healthy(3).operation(Operation::new(OperationKind::Repair, Step::Reload)).after(&second, 160);
+        World::healthy(3).operation(Operation::new(OperationKind::Repair, OperationStep::Reload)).after(&second, 160);
     assert_ne!(other.operation.unwrap().since, first.operation.unwrap().since);
     let (ended, _) = World::healthy(3).after(&second, 170);
     assert_eq!((ended.operation.as_ref(), brief(&ended, Reconciling).as_str()), (None, "False Idle"));
@@ -93,7 +97,8 @@ fn failed_action_is_what_the_step_waits_for() {
 
 #[test]
 fn long_first_deployment_names_its_obstacle() {
-    let waiting = Operation::new(OperationKind::Deployment, Step::Create).at("n-0").waiting_for("n-0 cannot run: x");
+    let waiting =
+        Operation::new(OperationKind::Deployment, OperationStep::Create).at("n-0").waiting_for("n-0 cannot run: x");
     let deploying = World { seen: Seen::Starting, ..World::healthy(3) }.not_ready(&[0, 1, 2], 95).operation(waiting);
     let (first, _) = deploying.after(&NatsStatus::default(), 100);
     assert_eq!(message(&first, Reconciling), "First deployment: creating servers");

@@ -10,12 +10,12 @@ const FREE: u32 = 20;
 const COMES_BACK: Duration = Duration::from_secs(10);
 
 /// How many writes go without a pause now.
-pub(super) struct Pace {
+pub(super) struct WriteThrottle {
     free: u32,
     since: Instant,
 }
 
-impl Pace {
+impl WriteThrottle {
     pub(super) fn new() -> Self {
         Self { free: FREE, since: Instant::now() }
     }
@@ -39,17 +39,17 @@ mod tests {
     #[test]
     fn slows_down_in_a_fight_and_recovers_after_it() {
         let mut now = Instant::now();
-        let mut pace = Pace { free: FREE, since: now };
+        let mut write_throttle = WriteThrottle { free: FREE, since: now };
         for write in 1..FREE {
-            assert_eq!(pace.after_a_write(now), Duration::ZERO, "write {write}");
+            assert_eq!(write_throttle.after_a_write(now), Duration::ZERO, "write {write}");
         }
         for _ in 0..3 {
-            assert_eq!(pace.after_a_write(now), COMES_BACK);
+            assert_eq!(write_throttle.after_a_write(now), COMES_BACK);
             now += COMES_BACK;
         }
         now += COMES_BACK * 5;
         for _ in 0..4 {
-            assert_eq!(pace.after_a_write(now), Duration::ZERO);
+            assert_eq!(write_throttle.after_a_write(now), Duration::ZERO);
         }
     }
 }

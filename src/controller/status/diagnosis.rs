@@ -11,39 +11,39 @@ use nats_manager_planner::{
 };
 
 use super::{
-    Facts,
+    StatusFacts,
     message::{Subjects, away, quorum_lost, stuck},
     serving::Serving,
-    severity::{Patience, WHATEVER_IS_IN_PROGRESS, rank, reason},
+    severity::{ReportDelay, WHATEVER_IS_IN_PROGRESS, rank, reason},
     text,
     update::{Update, time},
 };
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct Diagnosis {
     /// Its kind.
     pub(super) reason: Reason,
     /// What it is, and the way out.
     pub(super) message: String,
 }
 
-/// The search for troubles.
-pub(super) struct Search<'a> {
-    facts: &'a Facts<'a>,
+/// The search for diagnoses.
+pub(super) struct Diagnoser<'a> {
+    facts: &'a StatusFacts<'a>,
     now: Time,
-    patience: Patience,
+    patience: ReportDelay,
     /// The old message of the condition: texts of servers stay as they stand there.
     old: Option<&'a str>,
     /// The condition `StatefulSet` has been False since then.
     pending_since: Option<Time>,
     found: BTreeMap<usize, (Reason, Subjects)>,
-    /// Servers that a worse trouble names.
+    /// Servers that a worse diagnosis names.
     named: BTreeSet<String>,
 }
 
-impl<'a> Search<'a> {
-    pub(super) fn new(update: &Update<'a>, facts: &'a Facts<'a>, patience: Patience) -> Self {
+impl<'a> Diagnoser<'a> {
+    pub(super) fn new(update: &Update<'a>, facts: &'a StatusFacts<'a>, patience: ReportDelay) -> Self {
         let old = update.old.condition(ConditionType::JetStream).filter(|known| known.status == "False");
         let pending = update.old.condition(ConditionType::StatefulSet).filter(|known| known.status == "False");
         Self {
@@ -57,24 +57,26 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns the troubles, the worst first.
-    pub(super) fn run(mut self) -> Vec<Trouble> {
+    /// Returns the diagnoses, the worst first.
+    pub(super) fn run(mut self) -> Vec<Diagnosis> {
         let mut all = Vec::new();
         let serving = Serving::of(self.facts, self.now);
         if serving == Serving::No {
             // Those with a cause of their own are reported with it, too.
             let away = away(self.facts, self.now).into_iter();
             self.named = away.filter(|server| self.cause(server).is_none() && !self.is_answering(server)).collect();
-            all.push(Trouble { reason: Reason::QuorumLost, message: quorum_lost(self.facts, self.now) });
+            all.push(Diagnosis { reason: Reason::QuorumLost, message: quorum_lost(self.facts, self.now) });
         } else if let Some((server, message)) = stuck(self.facts, self.now) {
             self.named.insert(server);
-            all.push(Trouble { reason: Reason::ServerStuck, message });
+            all.push(Diagnosis { reason: Reason::ServerStuck, message });
         }
         self.not_ready();
         self.issues(serving);
         self.missing();
         let found = std::mem::take(&mut self.found).into_values();
-        all.extend(found.map(|(reason, subjects)| Trouble { reason, message: self.facts.trouble(reason, &subjects) }));
+        all.extend(
+            found.map(|(reason, subjects)| Diagnosis { reason, message: self.facts.diagnosis(reason, &subjects) }),
+        );
         all.extend(self.terminating());
         all
     }
@@ -196,7 +198,7 @@ impl<'a> Search<'a> {
     }
 
     /// PVCs of servers that stay, and that are being deleted.
-    fn terminating(&self) -> Option<Trouble> {
+    fn terminating(&self) -> Option<Diagnosis> {
         let pvcs = self.facts.actual.pvcs.iter();
         let mut leaving = pvcs.filter(|pvc| pvc.terminating && pvc.ordinal < self.facts.applied.desired);
         let pvc = leaving.next()?;
@@ -206,6 +208,6 @@ impl<'a> Search<'a> {
              their only replica there more (nats stream edit STREAM --replicas 3). When all are in sync, have it \
              replaced: kubectl delete pod {server} -n {namespace}"
         );
-        Some(Trouble { reason: Reason::PvcTerminating, message })
+        Some(Diagnosis { reason: Reason::PvcTerminating, message })
     }
 }

@@ -10,13 +10,13 @@ use tokio::{
 use super::activity::Activity;
 
 /// Connections, at most so many.
-pub(super) struct Crowd {
+pub(super) struct ConnectionLimiter {
     most: usize,
     tasks: JoinSet<()>,
     members: HashMap<Id, (AbortHandle, Arc<Activity>)>,
 }
 
-impl Crowd {
+impl ConnectionLimiter {
     pub(super) fn new(most: usize) -> Self {
         Self { most: most.max(1), tasks: JoinSet::new(), members: HashMap::new() }
     }
