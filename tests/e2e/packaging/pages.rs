@@ -63,7 +63,7 @@ fn every_condition_and_reason_is_documented() {
     let page = read("docs/user/troubleshooting.md");
     let source = read("api/src/status/mod.rs");
     let mut found = 0;
-    for of in ["State", "ConditionType", "Reason"] {
+    for of in ["ModuleState", "ConditionType", "Reason"] {
         let (_, rest) = source.split_once(&format!("pub enum {of} {{\n")).unwrap();
         let (body, _) = rest.split_once("\n}").unwrap();
         for name in body.lines().filter_map(|line| line.trim().strip_suffix(',')) {
