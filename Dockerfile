@@ -1,6 +1,8 @@
 # The image of NATS Manager: one static program, run as nobody in particular. `cargo xtask image` makes the same
 # without Docker.
 # The version is that of rust-toolchain.toml, which is not copied: it would have rustup fetch what only developers need.
+# The base image is pinned by tag, not by digest. This command prints the digest to pin, as IMAGE@sha256:DIGEST:
+#   docker buildx imagetools inspect rust:1.95.0-slim-bookworm --format '{{.Manifest.Digest}}'
 FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
 COPY . .
