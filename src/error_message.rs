@@ -1,8 +1,8 @@
-//! Errors in words for people: kube's own carry the whole answer of the apiserver.
+//! Error messages for users: kube's own errors contain the whole response of the apiserver.
 
 use std::error::Error;
 
-/// What the apiserver said, or why it said nothing.
+/// Returns the message of the apiserver, or the reason for which there is no response.
 pub(crate) fn summary(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
@@ -11,7 +11,7 @@ pub(crate) fn summary(error: &kube::Error) -> String {
     }
 }
 
-/// The text of an error with those of its causes that it does not hold already.
+/// Returns the text of an error with the texts of those causes that it does not contain already.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,7 +1,7 @@
 //! NATS Manager: a controller that runs NATS JetStream, and the process around it.
 //!
-//! [`run`] joins the long-lived parts; [`controller`] turns a NATS resource into a cluster;
-//! [`admission`] is the webhook; [`offline`] works without a cluster.
+//! [`run`] joins the long-lived parts. [`controller`] turns a NATS resource into a cluster. [`admission`] is the
+//! webhook. [`offline`] works without a cluster.
 
 #![allow(rustdoc::private_intra_doc_links, reason = "only the binary and the tests use this library")]
 

@@ -1,4 +1,4 @@
-//! The `nats-manager` binary.
+//! Binary `nats-manager`.
 
 use std::env;
 use std::error::Error;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match start(cli.options, settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "ending");
+            tracing::error!(%error, "exiting after a failure");
             ExitCode::FAILURE
         }
     }
@@ -31,9 +31,9 @@ fn main() -> ExitCode {
 
 fn start(options: RunOptions, settings: Settings) -> Result<(), Box<dyn Error>> {
     telemetry::init_logging(settings.log_level)?;
-    // The same provider everywhere; an error only says that there is one already.
+    // One provider for the whole process. An error only means that there is one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // One thread: the work is mostly waiting, and each further thread costs memory for its heap.
+    // One thread: the work is mostly waiting, and each further thread needs memory for its heap.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     runtime.block_on(async { Ok(Box::pin(run::run(options, settings, run::stop_signal()?)).await?) })
 }

@@ -9,35 +9,36 @@ use kube::CustomResourceExt;
 
 use crate::resource::{Nats, NatsSpec, message};
 
-/// The name of the definition.
+/// Name of the CustomResourceDefinition object.
 pub const NAME: &str = "nats.operator.kyma-project.io";
 
-/// The definition to install.
+/// Builds the CustomResourceDefinition to install.
 pub fn definition() -> CustomResourceDefinition {
     let mut crd = Nats::crd();
     for version in &mut crd.spec.versions {
         if let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             complete_root(root);
-            each_schema(root, &mut unfold);
+            each_schema(root, &mut clean_up);
         }
     }
     crd
 }
 
-/// A resource without a spec gets the defaults too.
+/// Completes the root schema: a resource without a spec gets the defaults, no field of the spec accepts `null`, and the
+/// rule that needs the status is added.
 fn complete_root(root: &mut JSONSchemaProps) {
     root.required = None;
-    root.x_kubernetes_validations = Some(vec![not_back_to_one()]);
+    root.x_kubernetes_validations = Some(vec![scale_down_to_one_rule()]);
     if let Some(spec) = root.properties.as_mut().and_then(|fields| fields.get_mut("spec")) {
         spec.default = serde_json::to_value(NatsSpec::default()).ok().map(JSON);
-        each_schema(spec, &mut refuse_null);
+        each_schema(spec, &mut forbid_null);
     }
 }
 
-/// Builds the rule against a change from a cluster to a single server. It is at the root, which sees the status: a
-/// change from one server to several can be taken back until the servers' configuration is built for several
-/// (`status.members`). Only the manager can write the status.
-fn not_back_to_one() -> ValidationRule {
+/// Builds the rule against a change from a cluster to a single server. It is part of the root schema, because only
+/// there a rule can read the status: a change from one server to several can be taken back until the servers'
+/// configuration is built for several (`status.members`). Only the manager can write the status.
+fn scale_down_to_one_rule() -> ValidationRule {
     let is_standalone = "has(self.status) && has(self.status.members) && self.status.members == 1";
     ValidationRule {
         rule: format!("!(oldSelf.spec.cluster.size > 1 && self.spec.cluster.size == 1) || ({is_standalone})"),
@@ -47,9 +48,9 @@ fn not_back_to_one() -> ValidationRule {
     }
 }
 
-/// Comments are folded for who reads the sources; `kubectl explain` folds for its terminal, and keeps what
-/// is folded already. A schema's title is its Rust type, which is nobody's business.
-fn unfold(schema: &mut JSONSchemaProps) {
+/// Joins the lines of each paragraph of a description, and drops the title. `kubectl explain` wraps text for its
+/// terminal and keeps existing line breaks. A title is the name of a Rust type, which means nothing to users.
+fn clean_up(schema: &mut JSONSchemaProps) {
     schema.title = None;
     if let Some(description) = &mut schema.description {
         let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
@@ -57,13 +58,14 @@ fn unfold(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// kube makes int-or-string fields nullable. Where a field is not, the apiserver takes `null` for
-/// absent and fills in the default; where it is, `null` would be stored, and CEL fails on it.
-fn refuse_null(schema: &mut JSONSchemaProps) {
+/// Makes a field not nullable. kube makes int-or-string fields nullable. For a field that is not nullable, the
+/// apiserver treats `null` as absent and fills in the default. For a nullable field, `null` would be stored, and CEL
+/// fails on it.
+fn forbid_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
 }
 
-/// Changes a schema and every one in it.
+/// Applies `change` to a schema and to every schema inside it.
 fn each_schema(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
     change(schema);
     for field in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {

@@ -1,53 +1,52 @@
-//! What is deployed already for a NATS resource, as far as it limits what can be deployed next.
+//! Deployed state of a NATS resource, as far as it limits the next deployment.
 
 use crate::quantity::Bytes;
 
-/// The fewest servers that form a cluster: a majority is left when one is lost. Fewer must not have a cluster block, or
-/// they would never elect a leader.
+/// Minimum number of servers of a cluster: a majority remains if one server is lost. Fewer servers must have no cluster
+/// block in their configuration, or they would never elect a leader.
 pub const SMALLEST_CLUSTER: u32 = 3;
 
-/// A NATS cluster as it stands.
+/// Actual state of a deployed NATS cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedCluster {
-    /// The number of servers: the replicas of the StatefulSet, or (while that is missing) the
-    /// number of servers that the volumes were made for.
+    /// Number of servers: the replicas of the StatefulSet or, while it is missing, the number of servers that the
+    /// volumes were created for.
     pub size: u32,
-    /// Where its servers keep files. Immutable in a StatefulSet.
+    /// File store of each server. Immutable in a StatefulSet.
     pub file_store: FileStore,
-    /// How its pods are spread. Kept: claims pin pods to zones.
+    /// Spread of the Pods. It never changes, because PVCs pin Pods to zones.
     pub spread: Spread,
-    /// The memory store that its servers were last told, if that is known.
+    /// Memory store in the latest configuration of the servers; `None` if unknown.
     pub memory_store: Option<Bytes>,
-    /// The memory store that its pods were last restarted for, if they ever were.
+    /// Memory store that the Pods were last restarted for; `None` if they never were.
     pub restarted_for_memory_store: Option<Bytes>,
 }
 
-/// Where a server keeps files.
+/// File store of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileStore {
-    /// On a volume of this size, from this class (the cluster's default if none).
+    /// Volume of a given size and StorageClass.
     Volume {
         /// Size of each server's volume.
         size: Bytes,
-        /// The StorageClass; none is the cluster's default.
+        /// Name of the StorageClass; `None` is the cluster's default.
         class: Option<String>,
     },
-    /// Nowhere: JetStream keeps streams in memory, and its own records in a directory that goes
-    /// with the pod.
+    /// No volume: JetStream keeps streams in memory, and its own records in a directory that is removed with the Pod.
     MemoryOnly,
 }
 
-/// How strictly pods are spread over zones and nodes.
+/// Strictness of the topology spread of Pods over zones and nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// A pod that cannot be spread stays pending.
+    /// Required: a Pod that cannot be spread stays pending.
     Hard,
-    /// Spread where possible.
+    /// Preferred: Pods are spread where possible.
     Soft,
 }
 
 impl Spread {
-    /// The word for it in the annotation [`crate::naming::SPREAD`].
+    /// Returns the value for the annotation [`crate::naming::SPREAD`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hard => "hard",
@@ -55,8 +54,9 @@ impl Spread {
         }
     }
 
-    /// The spread by its word; whatever else it says is soft, which never leaves a pod pending.
-    pub fn parse(word: Option<&str>) -> Self {
-        if word == Some("hard") { Self::Hard } else { Self::Soft }
+    /// Parses the value of that annotation. Any value other than `hard` means [`Soft`](Self::Soft), which never leaves
+    /// a Pod pending.
+    pub fn parse(value: Option<&str>) -> Self {
+        if value == Some("hard") { Self::Hard } else { Self::Soft }
     }
 }

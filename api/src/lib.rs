@@ -1,7 +1,7 @@
-//! The NATS resource: its types and CRD, its defaults, the rules it keeps, and the resolved cluster.
+//! The NATS resource: its types, its CRD, its defaults, its rules, and the resolved cluster.
 //!
-//! Everything here is a function of values: no Kubernetes client, no HTTP, no clock. The webhook,
-//! the controller and the command line ask the same [`rules`] and [`resolve()`].
+//! All functions depend only on their arguments: there is no Kubernetes client, no HTTP and no clock. The webhook, the
+//! controller and the command line call the same [`rules`] and [`resolve()`].
 #![deny(missing_docs)]
 
 pub mod crd;

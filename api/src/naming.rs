@@ -1,67 +1,67 @@
-//! Names and labels of everything that belongs to a NATS resource. They are the contract's: other
-//! components select on them, and most cannot change in a running cluster.
+//! Names, labels and annotations of all objects of a NATS resource. They are part of the contract: other components
+//! select on them, and most cannot change in a running cluster.
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::rules::MAX_SIZE;
 
-/// The finalizer that keeps a resource until its data is dealt with.
+/// Finalizer that keeps a deleted resource until the handling of its data is complete.
 pub const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
-/// Who owns the fields that we apply.
+/// Field manager of all fields that the operator applies.
 pub const FIELD_MANAGER: &str = "nats-manager";
-/// Annotation, value `"true"`: delete even where streams exist or JetStream cannot be asked.
+/// Annotation on a NATS resource: `"true"` permits a deletion even if streams exist or JetStream is unreachable.
 pub const FORCE_DELETION: &str = "nats.operator.kyma-project.io/force-deletion";
-/// Annotation on every child: a hash of what we applied, since a comparison of the wanted with the
-/// live object does not see what was removed.
+/// Annotation on every child: a hash of the applied object. A comparison of the desired object with the live one does
+/// not detect fields that were removed.
 pub const APPLIED_HASH: &str = "nats.operator.kyma-project.io/applied-hash";
-/// Annotation on the StatefulSet: whether its topology spread is `hard` or `soft`.
+/// Annotation on the StatefulSet: the strictness of its topology spread, `hard` or `soft`.
 pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
 /// Annotation on the StatefulSet: the recorded membership, which is the number of servers that the configuration was
-/// built for. The replicas do not show it: users may scale a StatefulSet.
+/// built for. The replicas of the StatefulSet may differ, because users can scale it.
 pub const SIZE: &str = "nats.operator.kyma-project.io/size";
-/// Annotation on the StatefulSet: the memory store that its servers were last told, in bytes.
+/// Annotation on the StatefulSet: the memory store in the latest configuration of its servers, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
-/// Annotation on the StatefulSet: a hash of its pod template as it was applied: whether a change
-/// restarts the pods.
+/// Annotation on the StatefulSet: a hash of its applied Pod template. A different hash means that a change restarts the
+/// Pods.
 pub const TEMPLATE_HASH: &str = "nats.operator.kyma-project.io/template-hash";
-/// Annotation on a NATS resource: `"true"` lets a rolling update go on without JetStream being whole.
+/// Annotation on a NATS resource: `"true"` continues a rolling update although JetStream is not healthy.
 pub const FORCE_ROLLOUT: &str = "nats.operator.kyma-project.io/force-rollout";
 /// Annotation on the StatefulSet: peers that were removed from the meta group, as `ID=SECONDS` since 1970, separated by
-/// commas. Their names cannot rejoin for five minutes.
+/// commas. Servers with their names cannot rejoin for five minutes.
 pub const REMOVED_PEERS: &str = "nats.operator.kyma-project.io/removed-peers";
-/// Annotation of earlier versions on the StatefulSet: when servers were last removed, in seconds since 1970. Read, and no
-/// longer written.
+/// Annotation of earlier versions on the StatefulSet: the time of the last removal of servers, in seconds since 1970.
+/// It is read, but no longer written.
 pub const SERVERS_REMOVED_AT: &str = "nats.operator.kyma-project.io/servers-removed-at";
-/// Annotation on the pod template: a hash of the configuration that a reload cannot apply.
+/// Annotation on the Pod template: a hash of the part of the configuration that a reload cannot apply.
 pub const CONFIG_HASH: &str = "nats.operator.kyma-project.io/config-hash";
-/// Annotation on the pod template: the memory store (bytes) that the servers had to restart for,
-/// since a reload cannot lower it.
+/// Annotation on the Pod template: the memory store (bytes) that the servers had to restart for, because a reload
+/// cannot lower it.
 pub const RESTARTED_FOR_MEMORY_STORE: &str = "nats.operator.kyma-project.io/restarted-for-memory-store";
 
-/// The label that tells the NATS clusters of a namespace apart.
+/// Label that distinguishes the NATS clusters of a namespace.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
-/// A name in a namespace.
+/// Name and namespace of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespacedName {
-    /// The namespace.
+    /// Namespace of the object.
     pub namespace: String,
-    /// The name in it.
+    /// Name of the object within its namespace.
     pub name: String,
 }
 
 impl NamespacedName {
-    /// `name` in `namespace`.
+    /// Combines a namespace and a name.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
-    /// The Secret with the system account.
+    /// Returns the name of the Secret with the system account.
     pub fn secret(&self) -> String {
         format!("{}-secret", self.name)
     }
 
-    /// The ConfigMap with `nats.conf`.
+    /// Returns the name of the ConfigMap with `nats.conf`.
     pub fn config_map(&self) -> String {
         format!("{}-config", self.name)
     }
@@ -79,31 +79,31 @@ impl NamespacedName {
     /// Returns the ordinal of the server that the PVC of this name belongs to; `None` for any other name.
     pub fn pvc_ordinal(&self, pvc: &str) -> Option<u32> {
         let ordinal = pvc.strip_prefix(&format!("{}-{}-", self.pvc_template(), self.name))?.parse().ok()?;
-        // `+1` and `01` are numbers too, and no server's.
+        // `+1` and `01` parse as numbers, but no PVC of a server has them in its name.
         (i64::from(ordinal) < MAX_SIZE && pvc == self.pvc(ordinal)).then_some(ordinal)
     }
 
-    /// The server, and pod, of this ordinal.
+    /// Returns the name of the server, and of its Pod, with this ordinal.
     pub fn server(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)
     }
 
-    /// The host of the Service inside the cluster.
+    /// Returns the host name of the Service inside the cluster.
     pub fn host(&self) -> String {
         format!("{}.{}.svc.cluster.local", self.name, self.namespace)
     }
 
-    /// The address that clients use.
+    /// Returns the URL for clients inside the cluster.
     pub fn url(&self) -> String {
         format!("nats://{}:4222", self.host())
     }
 
-    /// The value of [`INSTANCE_LABEL`]: the module's own CR goes by the name of its user.
+    /// Returns the value of [`INSTANCE_LABEL`]. For the module's own CR it is the name of the component that uses it.
     pub fn instance(&self) -> &str {
         if self.name == "eventing-nats" { "eventing" } else { &self.name }
     }
 
-    /// What the Service, the StatefulSet and the PodDisruptionBudget select by: immutable.
+    /// Returns the immutable selector of the Service, the StatefulSet and the PodDisruptionBudget.
     pub fn selector(&self) -> BTreeMap<String, String> {
         labels([
             ("app.kubernetes.io/name", "nats"),
@@ -112,7 +112,7 @@ impl NamespacedName {
         ])
     }
 
-    /// The labels of all objects, save those of the user.
+    /// Returns the labels of all objects, without the user's labels.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut all = self.pod_labels();
         all.remove("nats_cluster");
@@ -120,7 +120,7 @@ impl NamespacedName {
         all
     }
 
-    /// The labels of the pods, save those of the user.
+    /// Returns the labels of the Pods, without the user's labels.
     pub fn pod_labels(&self) -> BTreeMap<String, String> {
         let mut all = self.selector();
         all.extend(labels([
@@ -134,7 +134,7 @@ impl NamespacedName {
         all
     }
 
-    /// A label selector, as the apiserver's list and watch take it, for pods and claims.
+    /// Builds the label selector of Pods and PVCs for list and watch requests.
     pub fn label_query(&self) -> String {
         let pairs: Vec<String> = self.selector().iter().map(|(key, value)| format!("{key}={value}")).collect();
         pairs.join(",")
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pvc_belongs_to_a_server_only_by_its_exact_name() {
+    fn pvc_ordinal_requires_exact_name() {
         let id = NamespacedName::new("kyma-system", "eventing-nats");
         for (name, expected) in [
             ("eventing-nats-js-pvc-eventing-nats-4", Some(4)),

@@ -1,19 +1,19 @@
-//! The cloud provider of the cluster, as Gardener tells it in ConfigMap `kube-system/shoot-info`.
+//! Cloud provider of the cluster, from the ConfigMap `kube-system/shoot-info` of Gardener.
 
 use crate::quantity::Bytes;
 
-/// What of the provider matters to NATS: the volumes it offers.
+/// Cloud provider, as far as it determines the sizes of volumes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Provider {
     /// Alibaba Cloud, whose smallest volume is 20Gi.
     AliCloud,
-    /// Any other, or none known.
+    /// Any other provider, or an unknown one.
     #[default]
     Other,
 }
 
 impl Provider {
-    /// The provider by the value of the key `provider`.
+    /// Parses the value of the key `provider`. Any value other than `alicloud` means [`Other`](Self::Other).
     pub fn parse(name: &str) -> Self {
         match name {
             "alicloud" => Self::AliCloud,
@@ -21,7 +21,7 @@ impl Provider {
         }
     }
 
-    /// The size of a volume where the user gives none.
+    /// Returns the size of a volume if the user sets none.
     pub fn default_file_size(self) -> Bytes {
         match self {
             Self::AliCloud => Bytes::gibi(20),
@@ -29,7 +29,7 @@ impl Provider {
         }
     }
 
-    /// The smallest volume that can be had.
+    /// Returns the smallest size of a volume that the provider offers; `None` if there is no minimum.
     pub fn minimum_file_size(self) -> Option<Bytes> {
         match self {
             Self::AliCloud => Some(Bytes::gibi(20)),

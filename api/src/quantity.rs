@@ -1,38 +1,49 @@
 //! Kubernetes quantities as exact values.
 //!
-//! The string is kept as the user wrote it; its value is read exactly, as Kubernetes reads it
-//! (`k8s.io/apimachinery/pkg/api/resource`): no floating point, so `0.1` and `9007199254740993`
-//! mean what they say.
+//! The text is kept as the user wrote it. Its value is parsed exactly, as Kubernetes does
+//! (`k8s.io/apimachinery/pkg/api/resource`): without floating point, so that `0.1` and `9007199254740993` are not
+//! rounded.
+//!
+//! ```
+//! use nats_manager_api::{Amount, RawQuantity, quantity::NotAQuantity};
+//!
+//! let stored = RawQuantity::from("2048Mi");
+//! assert_ne!(stored, RawQuantity::from("2Gi"), "another notation");
+//! assert_eq!(stored.parse()?, Amount::parse("2Gi")?, "the same value");
+//! assert!(Amount::parse("500m")? < Amount::parse("1")?);
+//! assert_eq!(Amount::parse("2 GB"), Err(NotAQuantity));
+//! # Ok::<(), NotAQuantity>(())
+//! ```
 
 use std::{borrow::Cow, collections::VecDeque, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The pattern that Kubernetes puts on quantities in an OpenAPI schema.
+/// Pattern of quantities in the OpenAPI schemas of Kubernetes.
 pub const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
-/// Longest text read as a quantity. The largest value has 19 digits; the rest is room for zeros.
+/// Maximum length of a quantity, in bytes. The largest value has 19 digits. The rest is room for zeros.
 const MAX_LENGTH: usize = 64;
 
-/// A quantity as it is stored in a NATS resource: text, or an integer which reads the same.
+/// Quantity as stored in a NATS resource: text, or an integer that is kept as its text.
 ///
-/// It may be unreadable; [`RawQuantity::parse`] tells. Two raw quantities are equal when their
-/// texts are: compare parsed ones to compare values.
+/// The text may be invalid, which [`RawQuantity::parse`] reports. Raw quantities are equal if their texts are equal. To
+/// compare values, compare parsed quantities.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RawQuantity(pub String);
 
-/// The exact value of a quantity, in billionths (Kubernetes' smallest step).
+/// Exact value of a quantity, in billionths (the smallest step of Kubernetes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount {
     nanos: i128,
 }
 
-/// A whole, non-negative number of bytes.
+/// Number of bytes: an integer that is not negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(u64);
 
-/// Why a text is not a quantity.
+/// Error for a text that is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be a quantity: a number with an optional unit (Ki, Mi, Gi, Ti, Pi, Ei, n, u, m, k, M, G, T, P, E), such as 1Gi or 500m"
@@ -42,8 +53,8 @@ pub struct NotAQuantity;
 const NANOS: i128 = 1_000_000_000;
 
 impl RawQuantity {
-    /// Reads the value. Anything finer than a billionth is rounded away from zero, as the apiserver
-    /// does. Values beyond ±(2⁶³-1), which it caps with some suffixes only, are capped always.
+    /// Parses the value. Anything finer than a billionth is rounded away from zero, as by the apiserver. Values beyond
+    /// ±(2⁶³-1) are always capped, whereas the apiserver caps them only with some suffixes.
     pub fn parse(&self) -> Result<Amount, NotAQuantity> {
         Amount::parse(&self.0)
     }
@@ -62,10 +73,10 @@ impl fmt::Display for RawQuantity {
 }
 
 impl Amount {
-    /// Nothing at all.
+    /// Value 0, in any unit.
     pub const ZERO: Self = Self { nanos: 0 };
 
-    /// The value of `text`; see [`RawQuantity::parse`].
+    /// Parses `text`. For rounding and limits, see [`RawQuantity::parse`].
     pub fn parse(text: &str) -> Result<Self, NotAQuantity> {
         if text.len() > MAX_LENGTH {
             return Err(NotAQuantity);
@@ -77,28 +88,28 @@ impl Amount {
         };
         let digits_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(digits_end);
-        let (digits, decimals) = read_number(number)?;
+        let (digits, decimals) = parse_number(number)?;
         let magnitude = Scale::parse(suffix)?.apply(digits, decimals);
         Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
     }
 
-    /// Less than nothing.
+    /// Returns whether the value is less than 0.
     pub fn is_negative(self) -> bool {
         self.nanos < 0
     }
 
-    /// Exactly nothing, however it was written (`0`, `0Gi`, `0e3`).
+    /// Returns whether the value is exactly 0, in any notation (`0`, `0Gi`, `0e3`).
     pub fn is_zero(self) -> bool {
         self.nanos == 0
     }
 
-    /// The number of bytes with a fraction taken for a whole one, if it is not negative.
+    /// Returns the number of bytes, with a fraction of a byte counted as a byte; `None` if the value is negative.
     pub fn bytes_rounded_up(self) -> Option<Bytes> {
         let whole = u128::try_from(self.nanos).ok()?.div_ceil(NANOS.unsigned_abs());
         u64::try_from(whole).ok().map(Bytes)
     }
 
-    /// The number of bytes, if it is whole and not negative.
+    /// Returns the number of bytes; `None` if the value is negative or has a fraction of a byte.
     pub fn bytes(self) -> Option<Bytes> {
         if self.nanos % NANOS != 0 {
             return None;
@@ -108,27 +119,27 @@ impl Amount {
 }
 
 impl Bytes {
-    /// So many bytes.
+    /// Creates a value of `bytes` bytes.
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// So many times 2³⁰ bytes.
+    /// Creates a value of `count` GiB (2³⁰ bytes each).
     pub const fn gibi(count: u64) -> Self {
         Self(count << 30)
     }
 
-    /// So many times 2²⁰ bytes.
+    /// Creates a value of `count` MiB (2²⁰ bytes each).
     pub const fn mebi(count: u64) -> Self {
         Self(count << 20)
     }
 
-    /// The number.
+    /// Returns the number of bytes.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// `percent` hundredths of this, rounded down.
+    /// Returns `percent` hundredths of the value, rounded down.
     #[must_use]
     pub fn percent(self, percent: u64) -> Self {
         let share = u128::from(self.0) * u128::from(percent) / 100;
@@ -142,8 +153,8 @@ impl From<Bytes> for Amount {
     }
 }
 
-/// The largest binary unit that divides it evenly (`1Gi`, `1536Mi`), which both Kubernetes and
-/// `nats.conf` read.
+/// Writes the value in the largest binary unit that divides it evenly (`1Gi`, `1536Mi`), a notation that both
+/// Kubernetes and `nats.conf` accept.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)]
@@ -156,7 +167,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// What a suffix multiplies by.
+/// Multiplier of a suffix.
 enum Scale {
     Binary { kibis: u32 },
     Decimal { exponent: i32 },
@@ -191,11 +202,11 @@ impl Scale {
         }
     }
 
-    /// The digits, `decimals` of them behind the point, in billionths: rounded up, and capped at
-    /// 2⁶³-1 units.
+    /// Returns the number in billionths, rounded up and capped at 2⁶³-1 units. `decimals` of its digits follow the
+    /// decimal point.
     fn apply(&self, mut digits: VecDeque<u8>, decimals: i64) -> i128 {
         const CAP: i128 = i64::MAX as i128 * NANOS;
-        /// How many digits the cap has.
+        /// Number of digits of the cap.
         const CAP_DIGITS: i64 = 28;
         let exponent = match *self {
             Self::Binary { kibis } => {
@@ -210,7 +221,7 @@ impl Scale {
         if digits.is_empty() {
             return 0;
         }
-        // What stands left of the billionths' point.
+        // Number of digits before the decimal point, once the number is expressed in billionths.
         let Ok(length) = i64::try_from(digits.len()) else { return CAP };
         let whole = length + exponent + 9 - decimals;
         if whole > CAP_DIGITS {
@@ -237,8 +248,8 @@ fn multiply_by_1024(digits: &mut VecDeque<u8>) {
     }
 }
 
-/// Digits with at most one point: all of them, and how many are behind it.
-fn read_number(text: &str) -> Result<(VecDeque<u8>, i64), NotAQuantity> {
+/// Parses digits with at most one decimal point. Returns all digits, and how many of them follow the point.
+fn parse_number(text: &str) -> Result<(VecDeque<u8>, i64), NotAQuantity> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
         return Err(NotAQuantity);
@@ -296,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_kubernetes_reads() {
+    fn quantities_parse_as_in_kubernetes() {
         let cap = i128::from(i64::MAX) * NANOS;
         for (text, units) in [
             ("0", 0),
@@ -339,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_kubernetes_refuses() {
+    fn rejects_invalid_quantities() {
         let long = "1".repeat(65);
         for text in [
             "", " 1", "1 ", "Gi", ".", "-", "+-1", "1..2", "1.2.3", "1gi", "1GI", "1e", "1e1.5x", "inf", "NaN", "0x10",
@@ -350,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_whole_and_not_negative() {
+    fn bytes_rejects_fractions_and_negative_values() {
         for (text, bytes) in
             [("1.5Gi", Some(3 << 29)), ("1024", Some(1024)), ("500m", None), ("-1", None), ("0.5Ki", Some(512))]
         {
@@ -360,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_written_in_the_largest_unit_that_fits() {
+    fn bytes_display_uses_largest_even_unit() {
         for (bytes, text) in [
             (0, "0"),
             (1, "1"),
@@ -375,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_strings_deserialize_alike() {
+    fn raw_quantity_accepts_integers_and_strings() {
         let read = |json| serde_json::from_str::<RawQuantity>(json).map(|raw| raw.0).ok();
         assert_eq!(read("5"), Some("5".into()));
         assert_eq!(read("-5"), Some("-5".into()));

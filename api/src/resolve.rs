@@ -1,4 +1,4 @@
-//! From a spec to a cluster that can be deployed: every default resolved, every quantity read.
+//! Resolution of a spec into a cluster that can be deployed: with every default filled in and every quantity parsed.
 
 use std::collections::BTreeMap;
 
@@ -10,62 +10,73 @@ use crate::{
     rules::{self, ClusterFacts, Violation, ViolationClass, metadata},
 };
 
-/// A NATS cluster that can be deployed. Whoever has one parses nothing any more.
+/// NATS cluster that can be deployed: validated, with defaults filled in and quantities parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedCluster {
-    /// The resource's name and namespace, which name all objects.
+    /// Name and namespace of the resource, from which the names of all objects are derived.
     pub id: NamespacedName,
-    /// The resource's uid, for the owner references.
+    /// UID of the resource, for owner references.
     pub uid: String,
-    /// The number of servers, 1 to 99.
+    /// Number of servers, 1 to 99.
     pub size: u32,
-    /// The memory store of each server; none is off.
+    /// Memory store of each server; `None` if it is disabled.
     pub memory_store: Option<Bytes>,
-    /// The file store of each server.
+    /// File store of each server.
     pub file_store: FileStore,
-    /// What the servers log.
+    /// Logging of the servers.
     pub logging: Logging,
-    /// Limits of each server, by resource; cpu and memory are there.
+    /// Limits of each server, by resource. Always contains cpu and memory.
     pub limits: BTreeMap<String, RawQuantity>,
-    /// Requests of each server, by resource; cpu and memory are there.
+    /// Requests of each server, by resource. Always contains cpu and memory.
     pub requests: BTreeMap<String, RawQuantity>,
-    /// The memory limit, in bytes.
+    /// Memory limit of each server, in bytes.
     pub memory_limit: Bytes,
-    /// The user's labels, without those that are ours.
+    /// Labels of the user, without those that the operator sets.
     pub labels: BTreeMap<String, String>,
-    /// The user's annotations, without those that are ours.
+    /// Annotations of the user, without those that the operator sets.
     pub annotations: BTreeMap<String, String>,
-    /// How strictly the pods are spread.
+    /// Topology spread of the Pods.
     pub spread: Spread,
-    /// The memory store that exists, as far as it decides on a restart.
+    /// Memory store of the existing servers, as far as it decides on a restart.
     pub deployed_memory_store: DeployedMemoryStore,
-    /// Violations of policies. They are accepted where they are stored already.
+    /// Policy violations, which are accepted in a resource that is already stored.
     pub policy_violations: Vec<Violation>,
 }
 
-/// The memory store of servers that exist; all `None` for a fresh cluster.
+/// Memory store of existing servers; all `None` for a new cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeployedMemoryStore {
-    /// The memory store that the servers were last configured with.
+    /// Memory store in the latest configuration of the servers.
     pub configured: Option<Bytes>,
-    /// The memory store that the Pods were last restarted for.
+    /// Memory store that the Pods were last restarted for.
     pub restarted_for: Option<Bytes>,
 }
 
-/// Why a resource cannot be deployed.
+/// Error for a resource that cannot be deployed, with all violations of [`ViolationClass::Invalid`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(.0))]
 pub struct InvalidSpec(pub Vec<Violation>);
 
 impl ResolvedCluster {
-    /// Whether the servers form a cluster.
+    /// Returns whether the servers form a cluster. Otherwise they are standalone.
     pub fn is_clustered(&self) -> bool {
         self.size >= SMALLEST_CLUSTER
     }
 }
 
-/// Resolves a resource with the cluster facts around it. `new_spread` is how a cluster that does not exist
-/// yet is to be spread; one that exists keeps what it has.
+/// Resolves a resource with the facts of its cluster. `new_spread` is the topology spread of a cluster that does not
+/// exist yet. An existing one keeps its spread.
+///
+/// ```
+/// use nats_manager_api::{Bytes, InvalidSpec, Nats, NatsSpec, Spread, resolve, rules::ClusterFacts};
+///
+/// let nats = Nats::new("eventing-nats", NatsSpec::default());
+/// let cluster = resolve(&nats, &ClusterFacts::default(), Spread::Soft)?;
+/// assert_eq!(cluster.size, 3);
+/// assert_eq!(cluster.memory_store, Some(Bytes::gibi(1)));
+/// assert_eq!(cluster.memory_limit, Bytes::gibi(1));
+/// # Ok::<(), InvalidSpec>(())
+/// ```
 pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
     let spec = &nats.spec;
     let violations = rules::check(spec, cluster_facts);
@@ -90,7 +101,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         uid: nats.metadata.uid.clone().unwrap_or_default(),
         size: size(spec).map_err(one)?,
         memory_store,
-        file_store: rules::deployed_or_wanted_file_store(&spec.jet_stream.file_storage, cluster_facts).map_err(one)?,
+        file_store: rules::deployed_or_desired_file_store(&spec.jet_stream.file_storage, cluster_facts).map_err(one)?,
         logging: spec.logging.clone(),
         limits,
         requests: resources.requests.unwrap_or_default(),
@@ -124,7 +135,7 @@ fn size(spec: &NatsSpec) -> Result<u32, Violation> {
     })
 }
 
-/// A limit with a fraction of a byte is what the kubelet rounds up too.
+/// Returns a limit in bytes. A fraction of a byte is rounded up, as by the kubelet.
 fn bytes_rounded_up(raw: &RawQuantity) -> Option<Bytes> {
     raw.parse().ok().and_then(crate::Amount::bytes_rounded_up)
 }

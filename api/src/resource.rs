@@ -1,6 +1,6 @@
 //! The NATS resource as it is stored.
 //!
-//! The comments on the fields are what `kubectl explain nats.spec` prints.
+//! `kubectl explain nats.spec` prints the comments on the fields.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{quantity::RawQuantity, resources::ResourceRequirements, status::NatsStatus};
 
-/// The wanted state of a NATS JetStream cluster.
+/// Desired state of a NATS JetStream cluster.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "operator.kyma-project.io",
@@ -25,7 +25,7 @@ use crate::{quantity::RawQuantity, resources::ResourceRequirements, status::Nats
     category = "kyma-nats",
     status = "NatsStatus",
     derive = "PartialEq",
-    doc = "A NATS JetStream cluster, which NATS Manager deploys and keeps as described.",
+    doc = "NATS JetStream cluster that NATS Manager deploys and reconciles.",
     label("kyma-project.io/module", "nats"),
     printcolumn(
         name = "State",
@@ -64,30 +64,29 @@ use crate::{quantity::RawQuantity, resources::ResourceRequirements, status::Nats
 #[serde(rename_all = "camelCase", default, remote = "Self")]
 #[expect(clippy::duplicated_attributes, reason = "each print column has a type and a priority")]
 pub struct NatsSpec {
-    /// The cluster of NATS servers.
+    /// Cluster of NATS servers.
     pub cluster: ClusterSpec,
-    /// Where JetStream keeps messages: on volumes, in memory or both. At least one must be enabled.
+    /// Storage of JetStream messages: on volumes, in memory, or both. At least one of them must be enabled.
     pub jet_stream: JetStream,
-    /// What the NATS servers log.
+    /// Logging of the NATS servers.
     pub logging: Logging,
-    /// CPU (cores, such as 500m) and memory (bytes, such as 1Gi) of each NATS server. Where one is
-    /// left out, a limit becomes the larger of its default and the request, a request the smaller
-    /// of its default and the limit.
+    /// CPU (cores, such as 500m) and memory (bytes, such as 1Gi) of each NATS server. An omitted limit becomes the
+    /// larger of its default and the request. An omitted request becomes the smaller of its default and the limit.
     pub resources: ResourceRequirements,
-    /// Annotations to add to the StatefulSet, its pods, the Service, the ConfigMap, the Secret
-    /// and the DestinationRule: at most 1000, and 252 KiB together. Those that NATS Manager sets
-    /// itself are refused: nats.operator.kyma-project.io/*, prometheus.io/scrape,
-    /// prometheus.io/port, sidecar.istio.io/inject. Default: none.
+    /// Annotations to add to the StatefulSet, its Pods, the Service, the ConfigMap, the Secret, and the
+    /// DestinationRule: at most 1000, with a total size of at most 252 KiB. Annotations that NATS Manager sets itself
+    /// are rejected: nats.operator.kyma-project.io/*, prometheus.io/scrape, prometheus.io/port,
+    /// sidecar.istio.io/inject. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Labels to add to all objects of the NATS cluster: at most 1000. Those that NATS Manager sets
-    /// itself are refused, such as app.kubernetes.io/name. Default: none.
+    /// Labels to add to all objects of the NATS cluster: at most 1000. Labels that NATS Manager sets itself are
+    /// rejected, such as app.kubernetes.io/name. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
-/// `null` is absent at every level, and so is no spec at all: the apiserver sees to that for what
-/// is stored, nobody does for a file.
+/// Treats `null` at every level, and a missing spec, as absent. For a stored resource, the apiserver has already
+/// removed `null`. A resource that is read from a file may still contain it.
 impl<'de> Deserialize<'de> for NatsSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // An absent field is read as `None` too.
@@ -97,7 +96,7 @@ impl<'de> Deserialize<'de> for NatsSpec {
     }
 }
 
-/// The other half of `remote = "Self"`.
+/// Counterpart of [`Deserialize`], which `remote = "Self"` requires.
 impl Serialize for NatsSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Self::serialize(self, serializer)
@@ -111,100 +110,97 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// The number of NATS servers.
+/// Cluster of NATS servers.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterSpec {
-    /// How many NATS servers run: an odd number, 1 to 99. 1 has no redundancy, 3 survive the loss
-    /// of one, 5 of two. From 1 it grows only while there are no streams, and it cannot go back to
-    /// 1. Default: 3.
+    /// Number of NATS servers: an odd number from 1 to 99. 1 provides no redundancy, 3 tolerate the loss of one server,
+    /// 5 of two. Scaling up from 1 is possible only while there are no streams. Scaling down to 1 is not possible,
+    /// except to revert a change from 1 that is not carried out yet. Default: 3.
     #[schemars(range(min = 1, max = 99), extend("x-kubernetes-validations" = [
         cel("self % 2 != 0", message::ODD_SIZE),
     ]))]
     pub size: i64,
 }
 
-/// Where JetStream keeps messages: on volumes, in memory or both. At least one must be enabled.
+/// Storage of JetStream messages: on volumes, in memory, or both. At least one of them must be enabled.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
     cel("self.fileStorage.enabled || self.memStorage.enabled", message::NO_STORE),
 ]))]
 pub struct JetStream {
-    /// Messages kept in memory.
+    /// Storage of messages in memory.
     pub mem_storage: MemStorage,
-    /// Messages kept on a volume. It cannot be changed once it was set.
+    /// Storage of messages on volumes. Immutable once set.
     pub file_storage: FileStorage,
 }
 
-/// Messages kept in memory.
+/// Storage of messages in memory.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[schemars(extend("x-kubernetes-validations" = [
     cel("!self.enabled || !isQuantity(string(self.size)) || quantity(string(self.size)).compareTo(quantity('0')) != 0", message::EMPTY_STORE),
 ]))]
 pub struct MemStorage {
-    /// Whether streams may be kept in memory. Default: true.
+    /// Allow streams to be stored in memory. Default: true.
     pub enabled: bool,
-    /// How much memory of each server streams may take, in bytes, such as 256Mi: more than 0 while
-    /// enabled, at most the memory limit in `spec.resources`, and better below 80% of it. Default:
-    /// 1Gi.
+    /// Memory of each server that streams may use, in bytes, such as 256Mi: more than 0 while enabled, and at most the
+    /// memory limit in `spec.resources`. Recommended: less than 80% of this limit. Default: 1Gi.
     pub size: RawQuantity,
 }
 
-/// Messages kept on a volume.
+/// Storage of messages on volumes.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [cel(FILE_STORAGE_IMMUTABLE, message::IMMUTABLE)]))]
 pub struct FileStorage {
-    /// Whether streams may be kept on volumes. Without it nothing outlives a pod. It cannot be
-    /// changed later. Default: true.
+    /// Allow streams to be stored on volumes. Without volumes, no data outlives its Pod. Immutable after creation.
+    /// Default: true.
     pub enabled: bool,
-    /// The StorageClass of the volumes; `default`, or nothing, stands for the cluster's default
-    /// class. It cannot be changed later. Default: default.
+    /// StorageClass of the volumes. `default` or an empty string selects the default StorageClass of the Kubernetes
+    /// cluster. Immutable after creation. Default: default.
     pub storage_class_name: String,
-    /// The size of each server's volume, in bytes, such as 20Gi; 0 means not set. It cannot be
-    /// changed later. Default: 1Gi, or 20Gi where the cloud provider is alicloud, which is also the
-    /// smallest size there.
+    /// Size of each server's volume, in bytes, such as 20Gi. 0 means not set. Immutable once set. Default: 1Gi, or 20Gi
+    /// if the cloud provider is alicloud, which is also the minimum size there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawQuantity", extend("default" = null))]
     pub size: Option<RawQuantity>,
 }
 
-/// What the NATS servers log.
+/// Logging of the NATS servers.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Logging {
-    /// Whether debug messages are logged. They are many: turn it off after use. Default: false.
+    /// Log debug messages. They are numerous: disable them after use. Default: false.
     pub debug: bool,
-    /// Whether every protocol message is logged, which slows the servers down: for hunting an error
-    /// only. Default: false.
+    /// Log every protocol message, which slows down the servers: use it only for troubleshooting. Default: false.
     pub trace: bool,
 }
 
-/// What the rules say, in the schema as in [`crate::rules`]: the contract's words, and others that
-/// must agree.
+/// Messages of the rules that both the schema and [`crate::rules`] check. Both must use the same text, and some texts
+/// are part of the contract.
 pub mod message {
-    /// An even size has no majority in a split.
+    /// Message for an even size, which has no majority in a split.
     pub const ODD_SIZE: &str = "size only accepts odd numbers";
-    /// A clustered store cannot be read by a single server.
+    /// Message for a change from a cluster to a single server, which cannot read a clustered store.
     pub const NOT_BACK_TO_ONE: &str = "cannot be set to 1 if size was greater than 1";
-    /// A memory store that holds nothing.
+    /// Message for an enabled memory store of size 0.
     pub const EMPTY_STORE: &str = "can only be enabled if size is not 0";
-    /// Volumes are made once.
+    /// Message for a changed file store. Its volumes are created only once.
     pub const IMMUTABLE: &str = "fileStorage is immutable once it was set";
-    /// JetStream needs somewhere to keep messages.
+    /// Message for a spec without any storage for messages.
     pub const NO_STORE: &str = "at least one of fileStorage and memStorage must be enabled";
 }
 
-/// One entry of `x-kubernetes-validations`.
+/// Builds one entry of `x-kubernetes-validations`.
 fn cel(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
-/// `"0"` and absent both mean "not set" (a CR that the Go manager stored has `"0"`), and what was
-/// not set may be set. Sizes are compared by value. What the schema's pattern lets through but is
-/// no quantity (`1e1.5`) may be mended: an error in this rule would block every update.
+/// CEL rule that makes the file store immutable. `"0"` and absent both mean "not set" (a CR that the predecessor stored
+/// has `"0"`), and a size that was not set may be set. Sizes are compared by value. A size that matches the pattern of
+/// the schema without being a quantity (`1e1.5`) may be corrected: an error in this rule would block every update.
 const FILE_STORAGE_IMMUTABLE: &str = "self.enabled == oldSelf.enabled \
     && self.storageClassName == oldSelf.storageClassName \
     && (!has(oldSelf.size) || !isQuantity(string(oldSelf.size)) \
@@ -231,13 +227,13 @@ impl Default for FileStorage {
 }
 
 impl Nats {
-    /// Returns whether an annotation has the value `"true"`, as `force-deletion` and `force-rollout` need it.
+    /// Returns whether an annotation has the value `"true"`, which `force-deletion` and `force-rollout` require.
     pub fn has_flag(&self, annotation: &str) -> bool {
         self.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
     }
 }
 
 impl FileStorage {
-    /// The class name that stands for the cluster's default StorageClass.
+    /// Class name that selects the default StorageClass of the Kubernetes cluster.
     pub const DEFAULT_CLASS: &str = "default";
 }

@@ -1,4 +1,4 @@
-//! CPU and memory of a NATS server, as the user gives them.
+//! CPU and memory of a NATS server, as specified by the user.
 
 use std::collections::BTreeMap;
 
@@ -7,37 +7,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::RawQuantity;
 
-/// `core/v1` `ResourceRequirements`, with quantities kept as they were written.
+/// `core/v1` `ResourceRequirements`, with quantities in the notation of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceRequirements {
-    /// The most that a server may use, by resource (cpu, memory, ...). Default: cpu 500m, memory
-    /// 1Gi.
+    /// Maximum amount of each resource (cpu, memory, ...) that a server may use. Default: cpu 500m, memory 1Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, RawQuantity>", extend("default" = null))]
     pub limits: Option<BTreeMap<String, RawQuantity>>,
-    /// What a server is sure to get, by resource: at most the limit. Default: cpu 40m, memory 64Mi.
+    /// Guaranteed amount of each resource for a server, at most its limit. Default: cpu 40m, memory 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, RawQuantity>", extend("default" = null))]
     pub requests: Option<BTreeMap<String, RawQuantity>>,
-    /// Not supported: the pods have no resource claims that a container could refer to.
+    /// Not supported: the Pods have no `resourceClaims` that a container could refer to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<ResourceClaim>,
 }
 
-/// A reference to a resource claim of the pod.
+/// Reference to an entry in the Pod's `resourceClaims`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceClaim {
-    /// The name of an entry in the pod's `resourceClaims`.
+    /// Name of an entry in the Pod's `resourceClaims`.
     pub name: String,
-    /// The name of a request in the claim.
+    /// Name of a request in this entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("default" = null))]
     pub request: Option<String>,
 }
 
-/// The default limits: cpu (cores) and memory (bytes).
+/// Default limits: cpu (cores) and memory (bytes).
 pub const DEFAULT_LIMITS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
-/// The default requests: cpu (cores) and memory (bytes).
+/// Default requests: cpu (cores) and memory (bytes).
 pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "40m"), ("memory", "64Mi")];
 
 impl Default for ResourceRequirements {
@@ -50,9 +49,9 @@ impl Default for ResourceRequirements {
 }
 
 impl ResourceRequirements {
-    /// The limits and requests with what is missing for cpu and memory filled in: an absent limit
-    /// becomes the larger of default and request, an absent request the smaller of default and
-    /// limit. What was set stays; with an unreadable counterpart the default is taken.
+    /// Fills in missing limits and requests of cpu and memory: an absent limit becomes the larger of its default and
+    /// the request, an absent request the smaller of its default and the limit. Values that are set stay. If the
+    /// counterpart is not a quantity, the default applies.
     #[must_use]
     pub fn completed(&self) -> Self {
         let mut limits = self.limits.clone().unwrap_or_default();
@@ -71,16 +70,16 @@ impl ResourceRequirements {
     }
 }
 
-/// `given` where it compares with the default as wanted, else the default.
+/// Returns `given` if it wins against the default, otherwise the default.
 fn choose(
     default: &str,
     given: Option<&RawQuantity>,
     wins: impl Fn(crate::Amount, crate::Amount) -> bool,
 ) -> RawQuantity {
     let default = RawQuantity::from(default);
-    // A negative one is refused for itself; it must not make another that is.
-    let sound = |given: &RawQuantity| given.parse().ok().filter(|amount| !amount.is_negative());
-    match (default.parse(), given.and_then(|given| Some((given, sound(given)?)))) {
+    // A negative amount is rejected on its own. It must not cause a second invalid amount.
+    let valid_amount = |given: &RawQuantity| given.parse().ok().filter(|amount| !amount.is_negative());
+    match (default.parse(), given.and_then(|given| Some((given, valid_amount(given)?)))) {
         (Ok(standard), Some((given, amount))) if wins(standard, amount) => given.clone(),
         _ => default,
     }
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fills_in_what_is_missing_for_cpu_and_memory() {
+    fn completed_fills_in_missing_cpu_and_memory() {
         let read = |json| serde_json::from_value::<ResourceRequirements>(json).unwrap();
         for (given, limits, requests) in [
             (json!({}), json!({"cpu": "500m", "memory": "1Gi"}), json!({"cpu": "40m", "memory": "64Mi"})),

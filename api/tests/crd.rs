@@ -1,4 +1,4 @@
-//! The definition of the NATS resource, and its CEL beside the rules.
+//! The CustomResourceDefinition of the NATS resource, and a comparison of its CEL with the rules.
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
@@ -17,7 +17,7 @@ fn version() -> Value {
     definition()["spec"]["versions"][0].clone()
 }
 
-/// The schema of `spec`, or of a field below it: `jetStream/memStorage`.
+/// Returns the schema of `spec`, or of a field below it: `jetStream/memStorage`.
 fn schema(path: &str) -> Value {
     let mut schema = version()["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
     for field in path.split('/').filter(|field| !field.is_empty()) {
@@ -27,13 +27,13 @@ fn schema(path: &str) -> Value {
 }
 
 #[test]
-fn it_goes_by_the_names_of_the_contract() {
+fn crd_names_match_contract() {
     let crd = definition();
     assert_eq!(crd["metadata"]["name"], crd::NAME);
     assert_eq!(crd["metadata"]["labels"], json!({"kyma-project.io/module": "nats"}));
     assert_eq!(crd["spec"]["group"], "operator.kyma-project.io");
     assert_eq!(crd["spec"]["scope"], "Namespaced");
-    // The list kind is not set: the apiserver makes it NATSList.
+    // The list kind is not set: the apiserver sets it to NATSList.
     assert_eq!(
         crd["spec"]["names"],
         json!({"kind": "NATS", "plural": "nats", "singular": "nats", "categories": ["kyma-modules", "kyma-nats"]})
@@ -46,7 +46,7 @@ fn it_goes_by_the_names_of_the_contract() {
 }
 
 #[test]
-fn kubectl_prints_state_and_age_and_with_wide_size_zones_and_url() {
+fn printer_columns_match_contract() {
     let columns: Vec<Value> = version()["additionalPrinterColumns"]
         .as_array()
         .unwrap()
@@ -66,7 +66,7 @@ fn kubectl_prints_state_and_age_and_with_wide_size_zones_and_url() {
 }
 
 #[test]
-fn defaults_fill_in_every_level() {
+fn schema_defaults_fill_in_every_level() {
     let mem = json!({"enabled": true, "size": "1Gi"});
     let file = json!({"enabled": true, "storageClassName": "default"});
     let jet_stream = json!({"memStorage": mem, "fileStorage": file});
@@ -104,7 +104,7 @@ fn defaults_fill_in_every_level() {
 }
 
 #[test]
-fn nothing_has_to_be_said() {
+fn spec_is_optional() {
     let root = &version()["schema"]["openAPIV3Schema"];
     assert_eq!(root["required"], Value::Null);
     let spec: NatsSpec = serde_json::from_value(root["properties"]["spec"]["default"].clone()).unwrap();
@@ -112,7 +112,7 @@ fn nothing_has_to_be_said() {
 }
 
 #[test]
-fn quantities_are_numbers_or_strings() {
+fn quantities_are_integers_or_strings() {
     for quantity in [
         &schema("jetStream/memStorage/size"),
         &schema("jetStream/fileStorage/size"),
@@ -127,14 +127,14 @@ fn quantities_are_numbers_or_strings() {
     }
 }
 
-/// The apiserver takes `null` for absent only where it is not allowed.
+/// The apiserver treats `null` as absent only if the field is not nullable.
 #[test]
-fn no_field_of_the_spec_can_be_null() {
+fn spec_fields_are_not_nullable() {
     assert!(!schema("").to_string().contains(r#""nullable":true"#));
 }
 
 #[test]
-fn descriptions_are_left_to_the_terminal_to_fold() {
+fn descriptions_have_no_line_breaks() {
     fn folded(schema: &Value, found: &mut Vec<String>) {
         match schema {
             Value::Object(fields) => {
@@ -155,7 +155,7 @@ fn descriptions_are_left_to_the_terminal_to_fold() {
 }
 
 #[test]
-fn each_rule_of_the_floor_has_its_message() {
+fn cel_rules_have_expected_messages() {
     for (path, messages) in [
         ("cluster/size", vec![message::ODD_SIZE]),
         ("jetStream", vec![message::NO_STORE]),
@@ -178,7 +178,7 @@ fn each_rule_of_the_floor_has_its_message() {
     assert_eq!((&schema("cluster/size")["minimum"], &schema("cluster/size")["maximum"]), (&json!(1.0), &json!(99.0)));
 }
 
-/// A case of `cases.yaml`, where the fields are explained.
+/// Case of `cases.yaml`, which explains the fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Case {
@@ -214,7 +214,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn the_rules_refuse_what_the_table_says() {
+fn rules_match_case_table() {
     let spec = |value: &Value| serde_json::from_value::<NatsSpec>(value.clone()).unwrap();
     for case in cases() {
         let cluster_facts = ClusterFacts { jet_stream: case.holds, members: case.members, ..ClusterFacts::default() };
@@ -224,14 +224,15 @@ fn the_rules_refuse_what_the_table_says() {
         };
         let found = &findings.violations;
         assert_eq!(found.len(), case.refused.len(), "{}: {found:?}", case.name);
-        for wanted in &case.refused {
-            let says_so = found.iter().any(|it| it.field == wanted.field && it.message.contains(&wanted.message));
-            assert!(says_so, "{}: {wanted:?} is not in {found:?}", case.name);
+        for expected in &case.refused {
+            let is_reported =
+                found.iter().any(|it| it.field == expected.field && it.message.contains(&expected.message));
+            assert!(is_reported, "{}: {expected:?} is not in {found:?}", case.name);
         }
     }
 }
 
-/// As the apiserver prunes them, before it asks any rule.
+/// Removes `null`, as the apiserver does before it evaluates any rule.
 fn without_nulls(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, field| !field.is_null());
@@ -241,7 +242,7 @@ fn without_nulls(mut value: Value) -> Value {
 }
 
 #[test]
-fn the_floor_agrees_with_the_rules() {
+fn cel_agrees_with_rules() {
     let schema = version()["schema"]["openAPIV3Schema"].clone();
     for case in cases() {
         let object = |spec: &Value| {
@@ -254,23 +255,23 @@ fn the_floor_agrees_with_the_rules() {
         let validator = kube::core::cel::Validator::new();
         let old = case.old.as_ref().map(object);
         if let Some(old) = &old {
-            let is_refused = validator.validate(&schema, old, None).is_err();
-            assert!(!is_refused || case.stored.is_some(), "{}: the old one is refused", case.name);
+            let is_rejected = validator.validate(&schema, old, None).is_err();
+            assert!(!is_rejected || case.stored.is_some(), "{}: the old spec is rejected", case.name);
         }
         let found = match validator.validate(&schema, &object(&case.new), old.as_ref()) {
             Ok(()) => Vec::new(),
-            // The apiserver does not ask again of what an update leaves as it was; the library does.
+            // The apiserver does not validate unmodified fields again; the library does.
             Err(_) if case.stored.is_some() && case.refused.is_empty() => Vec::new(),
             Err(errors) => errors.into_vec(),
         };
-        let wanted: Vec<&Refusal> = case.refused.iter().filter(|it| it.floor == Some(Floor::Cel)).collect();
-        assert_eq!(found.len(), wanted.len(), "{}: {found:?}", case.name);
-        for wanted in wanted {
-            // The library takes the path of a rule at the root as it stands.
-            let says_so = found.iter().any(|it| {
-                it.message == wanted.message && wanted.field.starts_with(it.field_path.trim_start_matches('.'))
+        let expected: Vec<&Refusal> = case.refused.iter().filter(|it| it.floor == Some(Floor::Cel)).collect();
+        assert_eq!(found.len(), expected.len(), "{}: {found:?}", case.name);
+        for expected in expected {
+            // The library reports the path of a rule on the root without a change.
+            let is_reported = found.iter().any(|it| {
+                it.message == expected.message && expected.field.starts_with(it.field_path.trim_start_matches('.'))
             });
-            assert!(says_so, "{}: {wanted:?} is not in {found:?}", case.name);
+            assert!(is_reported, "{}: {expected:?} is not in {found:?}", case.name);
         }
     }
 }
@@ -278,7 +279,7 @@ fn the_floor_agrees_with_the_rules() {
 #[test]
 fn change_from_one_server_can_be_taken_back_until_it_is_carried_out() {
     let schema = version()["schema"]["openAPIV3Schema"].clone();
-    for (what, status, may_go_back) in [
+    for (case, status, may_go_back) in [
         ("standalone", json!({"members": 1}), true),
         ("clustered", json!({"members": 3}), false),
         ("unknown members", json!({"state": "Processing"}), false),
@@ -294,7 +295,7 @@ fn change_from_one_server_can_be_taken_back_until_it_is_carried_out() {
         let change = |from: i64, to: i64| {
             kube::core::cel::Validator::new().validate(&schema, &object(to), Some(&object(from))).is_ok()
         };
-        assert_eq!(change(3, 1), may_go_back, "{what}");
-        assert!(change(1, 1) && change(3, 5) && change(3, 3) && change(1, 3), "{what}");
+        assert_eq!(change(3, 1), may_go_back, "{case}");
+        assert!(change(1, 1) && change(3, 5) && change(3, 3) && change(1, 3), "{case}");
     }
 }

@@ -1,4 +1,4 @@
-//! From a spec to a cluster that can be deployed.
+//! Resolution of a spec into a cluster that can be deployed.
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
@@ -7,7 +7,7 @@ use nats_manager_api::{
 };
 use serde::de::DeserializeOwned;
 
-/// By way of JSON, as objects come from the apiserver: reading YAML straight into a type takes numbers for text.
+/// Reads YAML by way of JSON, the format of the apiserver. A direct conversion of YAML would accept numbers as text.
 fn read<T: DeserializeOwned>(yaml: &str) -> serde_json::Result<T> {
     serde_json::from_value(serde_saphyr::from_str(yaml).unwrap())
 }
@@ -36,12 +36,12 @@ fn deployed(file_store: FileStore) -> DeployedCluster {
     DeployedCluster { size: 3, file_store, spread: Spread::Soft, memory_store: None, restarted_for_memory_store: None }
 }
 
-fn beside(deployed: DeployedCluster) -> ClusterFacts {
+fn facts_with(deployed: DeployedCluster) -> ClusterFacts {
     ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
 }
 
 #[test]
-fn an_empty_spec_is_the_default_cluster() {
+fn empty_spec_resolves_to_default_cluster() {
     let cluster = resolved("{}");
     assert_eq!(cluster.id.to_string(), "kyma-system/eventing-nats");
     assert_eq!(cluster.uid, "42");
@@ -57,7 +57,7 @@ fn an_empty_spec_is_the_default_cluster() {
 }
 
 #[test]
-fn a_file_store_without_a_size_gets_that_of_the_provider() {
+fn file_store_without_size_gets_provider_default() {
     let alicloud = ClusterFacts { provider: Provider::AliCloud, ..ClusterFacts::default() };
     for spec in ["{}", "{jetStream: {fileStorage: {size: '0'}}}", "{jetStream: {fileStorage: {size: 0Gi}}}"] {
         assert_eq!(resolved(spec).file_store, volume(Bytes::gibi(1), None), "{spec}");
@@ -66,7 +66,7 @@ fn a_file_store_without_a_size_gets_that_of_the_provider() {
 }
 
 #[test]
-fn a_file_store_is_as_the_spec_says_where_nothing_is_deployed() {
+fn new_file_store_follows_spec() {
     let spec = "{jetStream: {fileStorage: {size: 2Gi, storageClassName: fast}}}";
     assert_eq!(resolved(spec).file_store, volume(Bytes::gibi(2), Some("fast")));
     assert_eq!(resolved("{jetStream: {fileStorage: {storageClassName: ''}}}").file_store, volume(Bytes::gibi(1), None));
@@ -74,23 +74,23 @@ fn a_file_store_is_as_the_spec_says_where_nothing_is_deployed() {
 }
 
 #[test]
-fn what_is_deployed_wins_over_the_provider_and_the_spec() {
-    let kept = volume(Bytes::gibi(5), Some("old"));
-    let cluster_facts = ClusterFacts { provider: Provider::AliCloud, ..beside(deployed(kept.clone())) };
+fn deployed_file_store_overrides_provider_and_spec() {
+    let existing = volume(Bytes::gibi(5), Some("old"));
+    let cluster_facts = ClusterFacts { provider: Provider::AliCloud, ..facts_with(deployed(existing.clone())) };
     for spec in [
         "{}",
         "{jetStream: {fileStorage: {size: '0'}}}",
         "{jetStream: {fileStorage: {size: 7Gi, storageClassName: new}}}",
         "{jetStream: {fileStorage: {enabled: false}}}",
     ] {
-        assert_eq!(resolved_in(&cluster_facts, spec).file_store, kept, "{spec}");
+        assert_eq!(resolved_in(&cluster_facts, spec).file_store, existing, "{spec}");
     }
-    let in_memory = beside(deployed(FileStore::MemoryOnly));
+    let in_memory = facts_with(deployed(FileStore::MemoryOnly));
     assert_eq!(resolved_in(&in_memory, "{}").file_store, FileStore::MemoryOnly);
 }
 
 #[test]
-fn the_memory_store_is_off_when_disabled_or_empty() {
+fn memory_store_is_off_when_disabled_or_empty() {
     for (spec, size) in [
         ("{size: 512Mi}", Some(Bytes::mebi(512))),
         ("{size: 1048576}", Some(Bytes::mebi(1))),
@@ -98,7 +98,7 @@ fn the_memory_store_is_off_when_disabled_or_empty() {
         ("{enabled: false, size: '0'}", None),
         ("{enabled: false, size: '-1'}", None),
         ("{enabled: true, size: '0'}", None),
-        // Only a policy: what is stored is deployed, with the fraction taken for a byte.
+        // Only a policy violation: a stored resource is deployed, with the fraction counted as a byte.
         ("{size: 1024500m}", Some(Bytes::new(1025))),
         ("{size: 3Gi}", Some(Bytes::gibi(3))),
     ] {
@@ -107,7 +107,7 @@ fn the_memory_store_is_off_when_disabled_or_empty() {
 }
 
 #[test]
-fn what_the_resources_leave_out_is_filled_in() {
+fn missing_resources_are_filled_in() {
     let cluster = resolved("{resources: {limits: {cpu: 20m}, requests: {memory: 2Gi}}}");
     assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("20m", "2Gi"));
     assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("20m", "2Gi"));
@@ -115,7 +115,7 @@ fn what_the_resources_leave_out_is_filled_in() {
 }
 
 #[test]
-fn labels_and_annotations_of_the_operator_are_not_the_users_to_set() {
+fn reserved_labels_and_annotations_are_dropped() {
     let cluster = resolved(
         "{labels: {a: b, app.kubernetes.io/name: mine, nats_cluster: mine, helm.sh/chart: mine},
           annotations: {c: d, prometheus.io/port: '1', nats.operator.kyma-project.io/applied-hash: x}}",
@@ -125,11 +125,11 @@ fn labels_and_annotations_of_the_operator_are_not_the_users_to_set() {
 }
 
 #[test]
-fn a_cluster_keeps_the_spread_that_it_was_made_with() {
+fn existing_cluster_keeps_its_spread() {
     let new = resolve(&nats("{}"), &ClusterFacts::default(), Spread::Hard).unwrap();
     assert_eq!(new.spread, Spread::Hard);
     for spread in [Spread::Hard, Spread::Soft] {
-        let old = beside(DeployedCluster { spread, ..deployed(volume(Bytes::gibi(1), None)) });
+        let old = facts_with(DeployedCluster { spread, ..deployed(volume(Bytes::gibi(1), None)) });
         for offered in [Spread::Hard, Spread::Soft] {
             assert_eq!(resolve(&nats("{}"), &old, offered).unwrap().spread, spread);
         }
@@ -137,11 +137,11 @@ fn a_cluster_keeps_the_spread_that_it_was_made_with() {
 }
 
 #[test]
-fn servers_restart_for_a_smaller_memory_store_only() {
+fn servers_restart_only_for_smaller_memory_store() {
     let gibi = |count| Some(Bytes::gibi(count));
     let off = Some(Bytes::new(0));
-    for (told, restarted_for, wanted, then) in [
-        // Nothing is known of a cluster that the reference made.
+    for (configured, restarted_for, desired, expected) in [
+        // The memory store of a cluster of the predecessor is unknown.
         (None, None, "1Gi", None),
         (None, gibi(2), "1Gi", gibi(2)),
         (gibi(1), None, "1Gi", None),
@@ -153,24 +153,25 @@ fn servers_restart_for_a_smaller_memory_store_only() {
         (gibi(1), None, "0", off),
         (off, off, "1Gi", off),
     ] {
-        let cluster_facts = beside(DeployedCluster {
-            memory_store: told,
+        let cluster_facts = facts_with(DeployedCluster {
+            memory_store: configured,
             restarted_for_memory_store: restarted_for,
             ..deployed(volume(Bytes::gibi(1), None))
         });
-        let spec = format!("{{resources: {{limits: {{memory: 8Gi}}}}, jetStream: {{memStorage: {{size: {wanted}}}}}}}");
+        let spec =
+            format!("{{resources: {{limits: {{memory: 8Gi}}}}, jetStream: {{memStorage: {{size: {desired}}}}}}}");
         let cluster = resolved_in(&cluster_facts, &spec);
         let restarted = cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default());
-        assert_eq!(restarted, then, "{told:?}, {restarted_for:?} to {wanted}");
+        assert_eq!(restarted, expected, "{configured:?}, {restarted_for:?} to {desired}");
     }
 }
 
 #[test]
-fn what_cannot_be_deployed_is_listed_whole() {
+fn invalid_spec_lists_all_violations() {
     let spec = "{cluster: {size: 0}, jetStream: {fileStorage: {size: '-1'}}, labels: {a b: c},
                  resources: {limits: {cpu: 1, memory: much}, requests: {cpu: 2}}}";
     let Err(InvalidSpec(violations)) = resolve(&nats(spec), &ClusterFacts::default(), Spread::Soft) else {
-        panic!("it resolves");
+        panic!("the spec resolves");
     };
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(
@@ -183,26 +184,26 @@ fn what_cannot_be_deployed_is_listed_whole() {
             "spec.labels[a b]",
         ]
     );
-    // An even size is a policy.
+    // An even size violates only a policy.
     assert!(violations.iter().all(|violation| violation.class == ViolationClass::Invalid));
     let text = InvalidSpec(violations).to_string();
     assert!(text.starts_with("spec.cluster.size: Invalid value: 0: should be greater than or equal to 1; "), "{text}");
 }
 
 #[test]
-fn a_broken_policy_is_deployed() {
+fn policy_violation_is_deployed() {
     let spec = "{cluster: {size: 4}, jetStream: {memStorage: {size: 2Gi}}, resources: {limits: {memory: 1500m}}}";
     let cluster = resolved(spec);
     assert_eq!((cluster.size, cluster.memory_store, cluster.memory_limit.get()), (4, Some(Bytes::gibi(2)), 2));
-    // Volumes that exist are large enough for the provider, whatever the spec says.
-    let small = ClusterFacts { provider: Provider::AliCloud, ..beside(deployed(volume(Bytes::gibi(20), None))) };
+    // Existing volumes are large enough for the provider, independently of the spec.
+    let small = ClusterFacts { provider: Provider::AliCloud, ..facts_with(deployed(volume(Bytes::gibi(20), None))) };
     assert_eq!(
         resolved_in(&small, "{jetStream: {fileStorage: {size: 1Gi}}}").file_store,
         volume(Bytes::gibi(20), None)
     );
 }
 
-/// As the Go manager leaves a CR without a file size, with fields of a schema of tomorrow.
+/// CR without a file size as stored by the predecessor, with unknown fields of a later schema.
 const STORED: &str = r#"
 apiVersion: operator.kyma-project.io/v1alpha1
 kind: NATS
@@ -229,16 +230,16 @@ status:
 "#;
 
 #[test]
-fn a_resource_as_the_reference_stored_it_resolves() {
+fn resource_stored_by_predecessor_resolves() {
     let stored: Nats = read(STORED).unwrap();
-    let cluster_facts = beside(deployed(volume(Bytes::gibi(20), None)));
+    let cluster_facts = facts_with(deployed(volume(Bytes::gibi(20), None)));
     let cluster = resolve(&stored, &cluster_facts, Spread::Hard).unwrap();
     assert_eq!(cluster, resolved_in(&cluster_facts, "{}"));
     assert_eq!(stored.status.unwrap().state, "Processing");
 }
 
 #[test]
-fn null_is_absent_and_so_is_no_spec_at_all() {
+fn null_and_missing_spec_are_absent() {
     let head = "apiVersion: operator.kyma-project.io/v1alpha1\nkind: NATS\nmetadata: {name: eventing-nats}\n";
     for spec in [
         "",
@@ -260,7 +261,7 @@ fn null_is_absent_and_so_is_no_spec_at_all() {
 }
 
 #[test]
-fn what_was_read_is_written_as_it_was() {
+fn quantities_keep_their_notation() {
     let json = serde_json::to_value(nats("{jetStream: {fileStorage: {size: 2048Mi}}}").spec).unwrap();
     assert_eq!(json["jetStream"]["fileStorage"]["size"], "2048Mi");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! One X.509 certificate, read once: what the rest of the crate asks about it is in the type.
+//! X.509 certificate that is parsed once. The type contains all facts that the rest of the crate needs.
 
 use std::fmt;
 
@@ -8,40 +8,40 @@ use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, par
 
 use crate::Validity;
 
-/// A certificate that parsed as X.509. Equal when every byte is equal.
+/// Parsed X.509 certificate. Certificates are equal if all their bytes are equal.
 #[derive(Clone)]
 pub struct Certificate {
     der: CertificateDer<'static>,
     validity: Validity,
-    authority: bool,
+    is_authority: bool,
     key_id: Option<Vec<u8>>,
     public_key: Vec<u8>,
 }
 
-/// Why bytes are not the certificates they should be.
+/// Error for bytes that are not the expected certificates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// Not one `CERTIFICATE` section.
+    /// There is no `CERTIFICATE` section.
     #[error("no PEM section CERTIFICATE")]
     Missing,
-    /// Broken PEM; `fault` says how.
+    /// The PEM is malformed.
     #[error("certificate {position}: {fault}")]
     Pem {
-        /// Counted from 1.
+        /// Position of the certificate in the text, from 1.
         position: usize,
-        /// What is broken.
+        /// Description of the fault.
         fault: &'static str,
     },
-    /// Whole as PEM, but not an X.509 certificate.
+    /// The PEM is valid, but its content is not an X.509 certificate.
     #[error("certificate {position}: not an X.509 certificate")]
     X509 {
-        /// Counted from 1.
+        /// Position of the certificate in the text, from 1.
         position: usize,
     },
 }
 
 impl Certificate {
-    /// Reads one certificate; `None` when it is not X.509, has bytes to spare or impossible times.
+    /// Parses one certificate; `None` if it is not X.509, is followed by other bytes, or has impossible times.
     pub fn parse(der: CertificateDer<'_>) -> Option<Self> {
         let (rest, x509) = parse_x509_certificate(&der).ok()?;
         if !rest.is_empty() {
@@ -51,14 +51,14 @@ impl Certificate {
             not_before: timestamp(x509.validity().not_before)?,
             not_after: timestamp(x509.validity().not_after)?,
         };
-        let authority = may_sign_certificates(&x509);
+        let is_authority = may_sign_certificates(&x509);
         let key_id = subject_key_id(&x509);
         let public_key = x509.public_key().raw.to_vec();
-        Some(Self { der: der.into_owned(), validity, authority, key_id, public_key })
+        Some(Self { der: der.into_owned(), validity, is_authority, key_id, public_key })
     }
 
-    /// All certificates of a PEM text, in its order. Text around the sections and sections of
-    /// other kinds are skipped.
+    /// Parses all certificates of a PEM text, in their order. Text around the sections, and sections of other kinds,
+    /// are skipped.
     pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, CertificateError> {
         let all: Vec<Self> = CertificateDer::pem_slice_iter(pem)
             .zip(1..)
@@ -70,30 +70,30 @@ impl Certificate {
         if all.is_empty() { Err(CertificateError::Missing) } else { Ok(all) }
     }
 
-    /// The certificate as a PEM section that ends with a newline.
+    /// Encodes the certificate as a PEM section that ends with a newline.
     pub fn to_pem(&self) -> String {
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
         pem::encode_config(&pem::Pem::new("CERTIFICATE", self.der.as_ref()), config)
     }
 
-    /// The certificate as DER.
+    /// Returns the certificate as DER.
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
-    /// From when until when it holds.
+    /// Returns the validity of the certificate.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// Whether it may sign certificates: basic constraints say CA, and the key usage, where there
-    /// is one, says keyCertSign.
+    /// Returns whether the certificate may sign others: its basic constraints contain CA, and its key usage, if
+    /// present, contains keyCertSign.
     pub fn is_authority(&self) -> bool {
-        self.authority
+        self.is_authority
     }
 
-    /// The subject key identifier in hexadecimal, by which issuers of the same name are told
-    /// apart. Empty when the certificate has none.
+    /// Returns the subject key identifier in hexadecimal, which distinguishes issuers of the same name. Empty if the
+    /// certificate has none.
     pub fn key_id(&self) -> String {
         use fmt::Write as _;
         self.key_id.iter().flatten().fold(String::new(), |mut hex, byte| {
@@ -103,7 +103,7 @@ impl Certificate {
         })
     }
 
-    /// The `SubjectPublicKeyInfo` as DER.
+    /// Returns the `SubjectPublicKeyInfo` as DER.
     pub fn public_key(&self) -> &[u8] {
         &self.public_key
     }
@@ -126,7 +126,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// What is broken, without quoting the text: it may be next to a private key.
+/// Describes a fault without a quotation of the text, which may be next to a private key.
 pub(crate) fn pem_fault(error: &rustls::pki_types::pem::Error) -> &'static str {
     use rustls::pki_types::pem::Error;
     match error {
@@ -143,11 +143,11 @@ fn timestamp(time: ASN1Time) -> Option<Timestamp> {
 
 fn may_sign_certificates(x509: &X509Certificate<'_>) -> bool {
     let is_ca = matches!(x509.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca);
-    let signs = match x509.key_usage() {
+    let has_signing_usage = match x509.key_usage() {
         Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
         Err(_) => false,
     };
-    is_ca && signs
+    is_ca && has_signing_usage
 }
 
 fn subject_key_id(x509: &X509Certificate<'_>) -> Option<Vec<u8>> {
@@ -163,7 +163,7 @@ mod tests {
     use crate::Authority;
 
     #[test]
-    fn faults_are_named() {
+    fn pem_faults_have_specific_messages() {
         let good = Authority::generate(Timestamp::UNIX_EPOCH).unwrap().certificate().to_pem();
         let begin = "-----BEGIN CERTIFICATE-----";
         let end = "-----END CERTIFICATE-----";
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_certificate_are_refused() {
+    fn rejects_bytes_after_certificate() {
         let good = Authority::generate(Timestamp::UNIX_EPOCH).unwrap();
         let mut der = good.certificate().der().to_vec();
         der.push(0);

@@ -1,4 +1,4 @@
-//! Private keys in PEM. Nothing in here ever quotes what it read.
+//! Private keys in PEM. Errors never contain parts of the text.
 
 use rustls::pki_types::{
     PrivateKeyDer,
@@ -8,27 +8,27 @@ use zeroize::Zeroizing;
 
 use crate::certificate::pem_fault;
 
-/// Why bytes are not the private key they should be.
+/// Error for bytes that are not the expected private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No section with a private key in it.
+    /// There is no section with a private key.
     #[error("no PEM section PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY")]
     Missing,
     /// The key is protected by a passphrase.
     #[error("the private key is encrypted; it has to be stored without a passphrase")]
     Encrypted,
-    /// Broken PEM; the text says how.
+    /// The PEM is malformed, as described.
     #[error("private key: {0}")]
     Pem(&'static str),
-    /// Whole as PEM, but not a key of a supported kind and size.
+    /// The PEM is valid, but its content is not a key of a supported kind and size.
     #[error("the private key is not ECDSA (P-256, P-384, P-521), RSA of 2048 to 8192 bits, or Ed25519")]
     Unsupported,
-    /// The key of another certificate.
+    /// The key belongs to another certificate.
     #[error("the private key does not belong to the certificate")]
     Mismatch,
 }
 
-/// The first private key of a PEM text: PKCS#8, SEC1 or PKCS#1.
+/// Parses the first private key of a PEM text: PKCS#8, SEC1 or PKCS#1.
 pub(crate) fn from_pem(text: &[u8]) -> Result<Zeroizing<PrivateKeyDer<'static>>, KeyError> {
     PrivateKeyDer::from_pem_slice(text).map(Zeroizing::new).map_err(|error| match error {
         pem::Error::NoItemsFound if is_encrypted(text) => KeyError::Encrypted,
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_named() {
+    fn key_faults_have_specific_errors() {
         let cases = [
             ("", KeyError::Missing),
             ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", KeyError::Missing),

@@ -1,4 +1,4 @@
-//! What a TLS server presents: a certificate chain and the key of its first certificate.
+//! Leaf: the certificate chain that a TLS server presents, and the key of its first certificate.
 
 use std::{fmt, sync::Arc};
 
@@ -11,21 +11,21 @@ use rustls::{
 
 use crate::{Certificate, CertificateError, KeyError, Validity, key};
 
-/// A certificate ready to be served, its own or mounted. Cheap to clone; the key is in no `Debug`
-/// output.
+/// Certificate that is ready to be served, either issued by an [`Authority`](crate::Authority) or mounted. Cheap to
+/// clone. The key appears in no `Debug` output.
 #[derive(Clone)]
 pub struct Leaf {
     certified_key: Arc<CertifiedKey>,
     certificate: Certificate,
 }
 
-/// Why a chain and a key are nothing to serve. Which file it was is the caller's to add.
+/// Error for a chain and a key that cannot be served. The caller adds the name of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeafError {
-    /// The chain cannot be read.
+    /// The chain cannot be parsed.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The key cannot be read or belongs to no certificate of the chain.
+    /// The key cannot be parsed, or belongs to no certificate of the chain.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The key belongs to a later certificate of the chain.
@@ -34,10 +34,10 @@ pub enum LeafError {
 }
 
 impl Leaf {
-    /// Reads a chain, the server's own certificate first, and its key in PKCS#8, SEC1 or PKCS#1.
+    /// Parses a chain, with the server's own certificate first, and its key in PKCS#8, SEC1 or PKCS#1.
     ///
-    /// Whether the chain holds at some time, or leads anywhere, is not asked here: see
-    /// [`validity`](Self::validity) and [`TrustBundle::verify`](crate::TrustBundle::verify).
+    /// The validity of the chain and the trust in it are not checked: see [`validity`](Self::validity) and
+    /// [`TrustBundle::verify`](crate::TrustBundle::verify).
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, LeafError> {
         Self::new(&Certificate::all_from_pem(chain)?, &*key::from_pem(key)?)
     }
@@ -57,28 +57,27 @@ impl Leaf {
         Ok(Self { certified_key: Arc::new(CertifiedKey::new(chain, key)), certificate })
     }
 
-    /// What rustls presents.
+    /// Returns the chain and the key in the type of rustls.
     pub fn certified_key(&self) -> &Arc<CertifiedKey> {
         &self.certified_key
     }
 
-    /// The server's own certificate.
+    /// Returns the server's own certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// The certificates between the server's own and the CA.
+    /// Returns the certificates between the server's own and the CA.
     pub fn intermediates(&self) -> &[CertificateDer<'static>] {
         self.certified_key.cert.get(1..).unwrap_or_default()
     }
 
-    /// From when until when the server's own certificate holds.
+    /// Returns the validity of the server's own certificate.
     pub fn validity(&self) -> Validity {
         self.certificate.validity()
     }
 
-    /// Whether a client that calls the server by this DNS name or IP address finds it in the
-    /// certificate.
+    /// Returns whether the certificate contains this DNS name or IP address, under which a client calls the server.
     pub fn is_for(&self, name: &str) -> bool {
         let (Ok(name), Ok(certificate)) =
             (ServerName::try_from(name), ParsedCertificate::try_from(self.certificate.der()))
@@ -110,7 +109,7 @@ mod tests {
         (params.self_signed(&key).unwrap().pem(), key)
     }
 
-    /// The key inside of PKCS#8, which is SEC1 or PKCS#1.
+    /// Extracts the key inside of PKCS#8, which is SEC1 or PKCS#1.
     fn traditional(key: &KeyPair, tag: &str) -> String {
         let der = key.serialize_der();
         let (_, sequence) = parse_der(&der).unwrap();
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn all_kinds_of_keys() {
+    fn leaf_accepts_all_supported_keys() {
         let kinds = [
             (&rcgen::PKCS_ECDSA_P256_SHA256, Some("EC PRIVATE KEY")),
             (&rcgen::PKCS_ECDSA_P384_SHA384, Some("EC PRIVATE KEY")),
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_keep_their_order() {
+    fn chain_starts_with_certificate_of_server() {
         let now = Timestamp::UNIX_EPOCH;
         let ca = Authority::generate(now).unwrap();
         let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };

@@ -1,19 +1,19 @@
-//! The certificates of an admission webhook, from the authority to the handshake.
+//! Certificates of an admission webhook, from the certificate authority (CA) to the handshake.
 //!
-//! Functions of values: the clock is an argument, and what is stored, published or mounted comes
-//! in as bytes. Whoever calls does the reading, writing and waiting.
+//! All functions depend only on their arguments: the time is an argument, and stored or published data are passed as
+//! bytes. The caller reads, writes and waits. Only [`files`] reads from the file system.
 //!
-//! | module | question it answers |
+//! | module | content |
 //! |---|---|
-//! | [`authority`] | how are a CA and the leaves it signs made? |
-//! | [`leaf`] | is this certificate with this key something a TLS server can present? |
-//! | [`trust`] | would a client with this bundle accept that leaf? |
-//! | [`renewal`] | when is a certificate to be replaced, and when to look again? |
-//! | [`store`], [`secret`] | what do all replicas share, and how is it laid out in a Secret? |
-//! | [`rotation`] | what is the next step in the life of the CA? |
-//! | [`serving`] | does this replica need another leaf? |
-//! | [`resolver`] | which certificate does this handshake get? |
-//! | [`files`] | what do certificates mounted by others say now? |
+//! | [`authority`] | creation of a CA and of the leaves that it signs |
+//! | [`leaf`] | certificate chain and key that a TLS server can present |
+//! | [`trust`] | bundle of CA certificates, and the verification of leaves by clients that trust it |
+//! | [`renewal`] | time at which a certificate is replaced, and time of the next check |
+//! | [`store`], [`secret`] | state that all replicas share, and its encoding as a Secret |
+//! | [`rotation`] | plan of the next step in the lifecycle of the CA |
+//! | [`serving`] | decision of a replica to keep its leaf or to issue another |
+//! | [`resolver`] | selection of the certificate of a handshake |
+//! | [`files`] | reload of mounted certificates |
 
 #![deny(missing_docs)]
 

@@ -1,6 +1,6 @@
-//! When a certificate is to be replaced: a plan made anew at each look, from the certificate and
-//! the clock alone. There is no timer to trust, so a clock that jumped or slept is noticed at the
-//! next look, at most [`MAX_CHECK_INTERVAL`] away.
+//! Renewal of certificates, decided anew at each check, only from the certificate and the clock. No timer is involved,
+//! so that a clock that jumped, or a machine that slept, is detected at the next check, at most [`MAX_CHECK_INTERVAL`]
+//! later.
 
 use std::time::Duration;
 
@@ -8,40 +8,40 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{Validity, validity::after};
 
-/// The longest time until somebody looks again. Timers stop while a machine sleeps; a minute is
-/// short beside the third of a life (two days for a leaf) that is left for a renewal.
+/// Maximum time until the next check. Timers stop while a machine sleeps. A minute is short compared with the third of
+/// a lifetime (two days for a leaf) that remains for a renewal.
 pub const MAX_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The shortest time until somebody looks again, so that nothing spins.
+/// Minimum time until the next check, which prevents a busy loop.
 pub const MIN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether a certificate is to be replaced.
+/// Decision on the renewal of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
-    /// Not before this time.
+    /// Renewal is due at this time.
     At(Timestamp),
-    /// Now.
+    /// Renewal is due now.
     Due(RenewalCause),
 }
 
-/// Why a certificate is to be replaced now.
+/// Cause of a renewal that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RenewalCause {
-    /// Two thirds of its life are over.
+    /// Two thirds of the lifetime have passed.
     Age,
-    /// It is over, which a slept or jumped clock explains.
+    /// The certificate has expired, because the machine slept or the clock jumped.
     Expired,
-    /// Its life has not begun: it was made by a clock that was ahead.
+    /// The validity has not started: the certificate was created while the clock was ahead.
     NotYetValid,
 }
 
 impl Renewal {
-    /// Whether a certificate with this validity is to be replaced at `now`.
+    /// Decides on the renewal of a certificate with this validity at `now`.
     pub fn of(validity: Validity, now: Timestamp) -> Self {
         let at = renew_at(validity);
         if now < validity.not_before {
             Self::Due(RenewalCause::NotYetValid)
-        } else if validity.is_over(now) {
+        } else if validity.is_expired(now) {
             Self::Due(RenewalCause::Expired)
         } else if now >= at {
             Self::Due(RenewalCause::Age)
@@ -50,22 +50,22 @@ impl Renewal {
         }
     }
 
-    /// Whether it is to be replaced now.
+    /// Returns whether the renewal is due now.
     pub fn is_due(self) -> bool {
         matches!(self, Self::Due(_))
     }
 }
 
-/// Two thirds into the life of a certificate with this validity.
+/// Returns the time of renewal: two thirds into the lifetime of a certificate with this validity.
 pub fn renew_at(validity: Validity) -> Timestamp {
-    let life = validity.not_after.duration_since(validity.not_before);
-    after(validity.not_before, SignedDuration::from_secs(life.as_secs() / 3 * 2))
+    let lifetime = validity.not_after.duration_since(validity.not_before);
+    after(validity.not_before, SignedDuration::from_secs(lifetime.as_secs() / 3 * 2))
 }
 
-/// How long to wait at `now` for something planned `at` a time: until then, but always within
-/// [`MIN_CHECK_INTERVAL`] and [`MAX_CHECK_INTERVAL`].
+/// Returns the time to wait at `now` for an action that is planned `at` a time, limited to at least
+/// [`MIN_CHECK_INTERVAL`] and at most [`MAX_CHECK_INTERVAL`].
 pub fn next_check(at: Timestamp, now: Timestamp) -> Duration {
-    // A time that has passed is a negative duration, which is no `Duration`.
+    // A time that has passed is a negative duration, which `Duration` cannot represent.
     Duration::try_from(at.duration_since(now))
         .unwrap_or(MIN_CHECK_INTERVAL)
         .clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL)
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn due_at_two_thirds() {
+    fn renewal_is_due_at_two_thirds_of_lifetime() {
         let validity = Validity { not_before: at(300), not_after: at(600) };
         let cases = [
             (i64::from(i32::MIN), Renewal::Due(RenewalCause::NotYetValid)),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_lives_are_due_or_not_but_never_a_panic() {
+    fn renewal_of_extreme_lifetimes_never_panics() {
         let forever = Validity { not_before: Timestamp::MIN, not_after: Timestamp::MAX };
         let backwards = Validity { not_before: Timestamp::MAX, not_after: Timestamp::MIN };
         let (before, behind) = (Renewal::of(forever, at(0)), Renewal::of(backwards, at(0)));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_look_is_soon() {
+    fn next_check_is_within_bounds() {
         let cases = [
             (at(1_000_000), MAX_CHECK_INTERVAL),
             (at(30), Duration::from_secs(30)),

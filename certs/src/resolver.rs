@@ -1,4 +1,4 @@
-//! The certificate of the next handshake, exchanged without stopping anything.
+//! Certificate of the next handshake, which is replaced without an interruption.
 
 use std::sync::Arc;
 
@@ -11,32 +11,32 @@ use rustls::{
 
 use crate::Leaf;
 
-/// Gives each handshake the leaf that is current when it begins. Connections that stand keep
-/// theirs. Reading takes no lock, so neither handshakes nor swaps wait.
+/// Resolver that gives each handshake the leaf that is current at its start. Established connections keep theirs. A
+/// read takes no lock, so that neither handshakes nor swaps wait.
 ///
-/// Before the first leaf a handshake fails with a TLS alert.
+/// Before the first leaf, a handshake fails with a TLS alert.
 #[derive(Debug, Default)]
 pub struct Resolver {
     leaf: ArcSwapOption<Leaf>,
 }
 
 impl Resolver {
-    /// A resolver without a leaf.
+    /// Creates a resolver without a leaf.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Serves `leaf` from the next handshake on; gives back the one served until now.
+    /// Serves `leaf` from the next handshake on. Returns the previous leaf.
     pub fn swap(&self, leaf: Leaf) -> Option<Arc<Leaf>> {
         self.leaf.swap(Some(Arc::new(leaf)))
     }
 
-    /// The leaf that is served.
+    /// Returns the leaf that is served.
     pub fn leaf(&self) -> Option<Arc<Leaf>> {
         self.leaf.load_full()
     }
 
-    /// When the leaf that is served expires.
+    /// Returns the time at which the served leaf expires.
     pub fn not_after(&self) -> Option<Timestamp> {
         self.leaf().map(|leaf| leaf.validity().not_after)
     }

@@ -1,16 +1,16 @@
-//! The [`CaStore`] as the data of a Secret.
+//! Encoding of the [`CaStore`] as the data of a Secret.
 //!
 //! | key | content |
 //! |---|---|
 //! | `tls.crt`, `tls.key` | the current CA, as in every Secret of type `kubernetes.io/tls` |
-//! | `published-at` | since when every configuration has carried it (RFC 3339); absent before |
-//! | `ca.crt` | the bundle to publish: current, next, retired. Where cert-manager's cainjector and people look for it |
-//! | `next.crt`, `next.key`, `next.published-at` | the CA to come, while one is prepared |
-//! | `retired.crt` | CAs whose leaves may be in use, the ones to stay longest first |
-//! | `retired.until` | a line for each of them: when it goes (RFC 3339) |
+//! | `published-at` | the time since which every configuration contains the current CA (RFC 3339); absent before |
+//! | `ca.crt` | the bundle to publish: current, next, retired; the key that cert-manager's cainjector reads |
+//! | `next.crt`, `next.key`, `next.published-at` | the next CA, while one is prepared |
+//! | `retired.crt` | CAs whose leaves may be in use, in descending order of their time of removal |
+//! | `retired.until` | their times of removal, one a line (RFC 3339) |
 //!
-//! A Secret with none of these, or blank ones, is empty: so the manifest ships it. `ca.crt` is
-//! checked against the rest: a CA exchanged by hand is noticed and published before it signs.
+//! A Secret in which all of these keys are missing or blank is empty, as shipped in the manifest. `ca.crt` is compared
+//! with the other keys, so that a CA that was replaced manually is detected, and is published before it signs.
 
 use std::{collections::BTreeMap, str};
 
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::{Announced, Authority, AuthorityError, CaStore, Certificate, CertificateError, Retired, TrustBundle};
 
-/// The data of a Secret.
+/// Data of a Secret, by key.
 pub type Data = BTreeMap<String, Vec<u8>>;
 
 const CURRENT: [&str; 3] = ["tls.crt", "tls.key", "published-at"];
@@ -27,47 +27,47 @@ const BUNDLE: &str = "ca.crt";
 const RETIRED: &str = "retired.crt";
 const RETIRED_UNTIL: &str = "retired.until";
 
-/// Content that is not what [`encode`] writes, and what is left of it.
+/// Error for data that [`encode`] has not written, with the parts that are intact.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored CA is damaged: {fault}")]
 pub struct Corrupt {
-    /// What is wrong.
+    /// Fault in the data.
     pub fault: SecretFault,
-    /// The current CA, where the damage is elsewhere.
+    /// Current CA, if the damage is elsewhere.
     pub current: Option<Announced>,
-    /// Every certificate that can still be read: leaves signed under them may be in use.
+    /// All readable certificates, because leaves that they signed may be in use.
     pub readable: TrustBundle,
 }
 
-/// What is wrong with stored content. Never quotes it.
+/// Fault in stored data. Its message never contains parts of the data.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
-    /// The current CA.
+    /// The current CA is invalid.
     #[error("tls.crt, tls.key: {0}")]
     Current(#[source] AuthorityError),
-    /// The CA to come.
+    /// The next CA is invalid.
     #[error("next.crt, next.key: {0}")]
     Next(#[source] AuthorityError),
-    /// The retired CAs.
+    /// The retired CAs are invalid.
     #[error("retired.crt: {0}")]
     Retired(#[source] CertificateError),
-    /// Not a moment for each retired CA.
+    /// The numbers of retired CAs and of their times differ.
     #[error("retired.until: {times} times for {certificates} certificates in retired.crt")]
     RetiredUntil {
-        /// How many moments.
+        /// Number of times.
         times: usize,
-        /// How many certificates.
+        /// Number of certificates.
         certificates: usize,
     },
-    /// Not a moment in RFC 3339.
+    /// The value of this key is not a time in RFC 3339.
     #[error("{0}: not a time such as 2026-01-31T12:00:00Z")]
     Time(&'static str),
-    /// The bundle cannot be read, or is not that of the CAs beside it.
+    /// The bundle cannot be parsed, or is not that of the stored CAs.
     #[error("ca.crt: not the certificates of tls.crt, next.crt and retired.crt")]
     Bundle,
 }
 
-/// Lays the store out as a Secret's data. Keys not in here are to be removed from the Secret.
+/// Encodes the store as a Secret's data. All other keys are to be removed from the Secret.
 pub fn encode(store: &CaStore) -> Data {
     let mut data = Data::new();
     let mut put = |key: &str, text: String| data.insert(key.to_owned(), text.into_bytes());
@@ -89,7 +89,7 @@ pub fn encode(store: &CaStore) -> Data {
     data
 }
 
-/// Reads a Secret's data: `None` when it is empty.
+/// Decodes a Secret's data; `None` if it is empty. Damaged data is an error that contains the intact parts.
 pub fn decode(data: &Data) -> Result<Option<CaStore>, Box<Corrupt>> {
     let keys = CURRENT.iter().chain(&NEXT).chain([&BUNDLE, &RETIRED, &RETIRED_UNTIL]);
     if keys.clone().all(|key| text(data, key).is_empty()) {
@@ -104,10 +104,10 @@ pub fn decode(data: &Data) -> Result<Option<CaStore>, Box<Corrupt>> {
     })
 }
 
-/// Reads all parts; leaves the current CA in `intact` even where a later part is damaged.
+/// Parses all parts. Stores the current CA in `intact`, even if a later part is damaged.
 fn read(data: &Data, bundle: &TrustBundle, intact: &mut Option<Announced>) -> Result<CaStore, SecretFault> {
     let mut current = announced(data, CURRENT, SecretFault::Current)?;
-    // A CA that the bundle beside it lacks was not published, whatever the time says.
+    // A CA that is missing in the stored bundle was not published, even if a time is stored.
     current.published_at = current.published_at.filter(|_| bundle.contains(current.authority.certificate()));
     *intact = Some(current.clone());
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn round_trips() {
+    fn encoded_store_is_decoded_again() {
         let now: Timestamp = "2026-02-03T04:05:06.123456789Z".parse().unwrap();
         for store in [CaStore::first(now).unwrap(), full(now)] {
             let data = encode(&store);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_is_empty() {
+    fn blank_secret_is_empty() {
         let blank = |key: &str| (key.to_owned(), b" \n".to_vec());
         let cases = [Data::new(), Data::from(["tls.crt", "tls.key", "ca.crt"].map(blank)), {
             Data::from([("unknown".to_owned(), b"x".to_vec())])
@@ -189,48 +189,48 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_and_what_is_whole_survives() {
+    fn fault_is_reported_and_intact_parts_are_kept() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
         let store = full(now);
         let good = encode(&store);
-        let stranger = Authority::generate(now).unwrap();
-        let (its_key, its_pem) = (stranger.key_pem(), stranger.certificate().to_pem());
+        let foreign = Authority::generate(now).unwrap();
+        let (foreign_key, foreign_pem) = (foreign.key_pem(), foreign.certificate().to_pem());
         let mismatch = "tls.crt, tls.key: CA key: the private key does not belong to the certificate";
-        // key, its content, the fault, whether the current CA survives, how many are readable of 4
+        // key, its content, the fault, whether the current CA is intact, number of readable certificates (4 are stored)
         let cases = [
-            ("tls.key", its_key, mismatch, false, 4),
+            ("tls.key", foreign_key, mismatch, false, 4),
             ("tls.key", "", "tls.crt, tls.key: CA key: no PEM section", false, 4),
             ("tls.crt", "", "tls.crt, tls.key: CA certificate: no PEM section", false, 4),
-            ("tls.crt", &its_pem, mismatch, false, 5),
+            ("tls.crt", &foreign_pem, mismatch, false, 5),
             ("published-at", "soon", "published-at: not a time", false, 4),
-            ("next.key", its_key, "next.crt, next.key: CA key: the private key does not", true, 4),
+            ("next.key", foreign_key, "next.crt, next.key: CA key: the private key does not", true, 4),
             ("next.crt", "", "next.crt, next.key: CA certificate", true, 4),
             ("retired.crt", "", "retired.until: 2 times for 0 cert", true, 4),
             ("retired.until", "2026-01-01", "retired.until: not a time", true, 4),
             ("retired.until", "", "retired.until: 0 times for 2", true, 4),
             ("ca.crt", "", "ca.crt: not the certificates", true, 4),
-            ("ca.crt", &its_pem, "ca.crt: not the certificates", true, 5),
+            ("ca.crt", &foreign_pem, "ca.crt: not the certificates", true, 5),
         ];
-        for (key, content, text, survives, readable) in cases {
+        for (key, content, text, is_current_intact, readable) in cases {
             let mut data = good.clone();
             data.insert(key.to_owned(), content.as_bytes().to_vec());
             let corrupt = decode(&data).unwrap_err();
             let shown = corrupt.fault.to_string();
             assert!(shown.starts_with(text), "{key}: {shown}");
-            assert_eq!(corrupt.current.is_some(), survives, "{key}");
+            assert_eq!(corrupt.current.is_some(), is_current_intact, "{key}");
             assert_eq!(corrupt.readable.certificates().len(), readable, "{key}: {shown}");
             assert!(!format!("{corrupt:?} {corrupt}").contains("PRIVATE KEY-----"), "{key}");
         }
     }
 
     #[test]
-    fn a_ca_exchanged_by_hand_is_not_taken_for_published() {
+    fn manually_replaced_ca_is_not_published() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
         let mut data = encode(&full(now));
-        let stranger = Authority::generate(now).unwrap();
-        data.insert("tls.crt".into(), stranger.certificate().to_pem().into());
-        data.insert("tls.key".into(), stranger.key_pem().into());
+        let foreign = Authority::generate(now).unwrap();
+        data.insert("tls.crt".into(), foreign.certificate().to_pem().into());
+        data.insert("tls.key".into(), foreign.key_pem().into());
         let current = decode(&data).unwrap_err().current.unwrap();
-        assert_eq!(current, Announced { authority: stranger, published_at: None });
+        assert_eq!(current, Announced { authority: foreign, published_at: None });
     }
 }

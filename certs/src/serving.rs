@@ -1,4 +1,4 @@
-//! Whether a replica needs another leaf: asked at every look at the Secret and at the clock.
+//! Decision of a replica to keep its leaf or to issue another, at each check of the Secret and the clock.
 
 use std::time::Duration;
 
@@ -9,51 +9,50 @@ use crate::{
     renewal::{MAX_CHECK_INTERVAL, next_check},
 };
 
-/// What a replica does about the leaf it serves.
+/// Decision on the leaf that a replica serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serve {
-    /// It goes on with it.
+    /// Keep the leaf.
     Keep {
-        /// How long at most until the next look.
+        /// Maximum time until the next check.
         check_in: Duration,
     },
-    /// It has the current CA issue another and serves that.
+    /// Issue another leaf with the current CA, and serve it.
     Issue(LeafReason),
 }
 
-/// Why a replica needs another leaf.
+/// Reason for another leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeafReason {
-    /// It has none.
+    /// The replica has no leaf.
     First,
-    /// The current CA signed it, but it is to be renewed.
+    /// The current CA signed the leaf, and its renewal is due.
     Due(RenewalCause),
-    /// Another CA signed it, and the current one has been published long enough to be trusted.
+    /// Another CA signed the leaf, and the current CA has been published long enough for clients to trust it.
     NewAuthority,
-    /// No CA in the bundle vouches for it any more.
+    /// No CA in the bundle verifies the leaf.
     Untrusted,
 }
 
 impl Serve {
     /// Decides for a replica that reads `store` and serves `leaf`.
     ///
-    /// A leaf that clients trust is given up only for one that they trust as well: right after a
-    /// CA was replaced in need, its publication has not settled, and the leaf stays. With nothing
-    /// to lose, the current CA signs at once.
+    /// A leaf that clients trust is replaced only by another that they trust: while a CA that replaced an invalid one
+    /// is not propagated yet, the leaf stays. If clients do not trust the present leaf, the current CA signs at once.
     pub fn decide(store: &CaStore, leaf: Option<&Leaf>, now: Timestamp) -> Self {
         let Some(leaf) = leaf else {
             return Self::Issue(LeafReason::First);
         };
         let keep = |at| Self::Keep { check_in: next_check(at, now) };
         let current = &store.current;
-        if current.authority.signed(leaf) {
+        if current.authority.has_signed(leaf) {
             return match Renewal::of(leaf.validity(), now) {
                 Renewal::At(at) => keep(at),
-                // The CA itself begins later, by this clock: another leaf would be no younger.
+                // By this clock, the validity of the CA itself starts later, as would that of another leaf.
                 Renewal::Due(RenewalCause::NotYetValid) if now < current.authority.validity().not_before => {
                     Self::Keep { check_in: MAX_CHECK_INTERVAL }
                 }
-                // It holds as long as its CA, and so would another leaf: it is the CA that is to go.
+                // The leaf expires with its CA, as would another leaf. The CA is due for renewal.
                 Renewal::Due(RenewalCause::Age)
                     if current.authority.validity().not_after <= leaf.validity().not_after =>
                 {
@@ -65,7 +64,7 @@ impl Serve {
         if store.bundle().verify(leaf, now).is_err() {
             return Self::Issue(LeafReason::Untrusted);
         }
-        match current.settles_at() {
+        match current.propagated_at() {
             Some(at) if at <= now => Self::Issue(LeafReason::NewAuthority),
             Some(at) => keep(at.min(leaf.validity().not_after)),
             None => keep(leaf.validity().not_after),
@@ -81,7 +80,7 @@ mod tests {
     use crate::{Announced, DnsNames, authority::AUTHORITY_LIFETIME, validity::after};
 
     #[test]
-    fn gives_up_a_trusted_leaf_only_for_a_trusted_one() {
+    fn trusted_leaf_is_replaced_only_by_trusted_leaf() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
         let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
         let first = CaStore::first(now).unwrap();
@@ -89,10 +88,10 @@ mod tests {
         let fresh = Announced::generate(now).unwrap();
         let published = Announced { published_at: Some(now), ..fresh.clone() };
         let replaced = first.clone().succeeded_by(fresh, now);
-        let settling = first.clone().succeeded_by(published, now);
+        let propagating = first.clone().succeeded_by(published, now);
         let emptied = CaStore { retired: Vec::new(), ..replaced.clone() };
         let behind = CaStore::first(after(now, SignedDuration::from_hours(100))).unwrap();
-        // A CA in its last minutes, whose leaves are old from the start.
+        // A CA in its last minutes, whose leaves are due for renewal from the start.
         let ending = CaStore::first(after(now, SignedDuration::from_mins(4) - AUTHORITY_LIFETIME)).unwrap();
         let last = ending.current.authority.issue(&names, now).unwrap();
         let early = behind.current.authority.issue(&names, now).unwrap();
@@ -109,16 +108,16 @@ mod tests {
             ("set back further", &first, Some(&leaf), -15, None),
             ("unpublished", &replaced, Some(&leaf), 60, None),
             ("unpublished, leaf over", &replaced, Some(&leaf), 8 * day, Some(LeafReason::Untrusted)),
-            ("settling", &settling, Some(&leaf), 0, None),
-            ("settled", &settling, Some(&leaf), 1, Some(LeafReason::NewAuthority)),
-            ("old CA gone", &emptied, Some(&leaf), 0, Some(LeafReason::Untrusted)),
+            ("propagating", &propagating, Some(&leaf), 0, None),
+            ("propagated", &propagating, Some(&leaf), 1, Some(LeafReason::NewAuthority)),
+            ("old CA removed", &emptied, Some(&leaf), 0, Some(LeafReason::Untrusted)),
             ("ends with its CA", &ending, Some(&last), 0, None),
             ("ended with its CA", &ending, Some(&last), 5, Some(LeafReason::Due(RenewalCause::Expired))),
             ("this clock is behind", &behind, Some(&early), 0, None),
         ];
         for (case, store, leaf, minute, expected) in cases {
             let decided = match Serve::decide(store, leaf, after(now, minutes(minute))) {
-                Serve::Issue(why) => Some(why),
+                Serve::Issue(reason) => Some(reason),
                 Serve::Keep { check_in } => {
                     assert!(check_in <= MAX_CHECK_INTERVAL, "{case}");
                     None

@@ -1,82 +1,82 @@
-//! What all replicas share about the CA, as a value.
+//! State of the CA that all replicas share.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{Authority, AuthorityError, Certificate, TrustBundle, authority::LEAF_LIFETIME, validity::after};
 
-/// How long a CA has to stand in every published bundle before it signs what others depend on:
-/// one minute. Apiservers read configurations from caches that lag.
-pub const SETTLING_TIME: SignedDuration = SignedDuration::from_mins(1);
+/// Minimum time for which every published bundle contains a CA before clients depend on its leaves: one minute.
+/// Apiservers read configurations from caches with a delay.
+pub const PROPAGATION_TIME: SignedDuration = SignedDuration::from_mins(1);
 
-/// How long a retired CA stays in the bundle: the life of a leaf, and an hour for a replica that
-/// learns of the change late and signs once more.
+/// Time for which a retired CA stays in the bundle: the lifetime of a leaf, plus an hour for a replica that detects the
+/// change late and signs once more.
 pub const RETIREMENT: SignedDuration = SignedDuration::from_secs(LEAF_LIFETIME.as_secs() + 60 * 60);
 
-/// How many retired CAs a bundle keeps. More than one is there only after damage or a clock that
-/// jumped; the ones to go first are dropped, so that nothing grows for ever.
+/// Maximum number of retired CAs in a bundle. More than one exists only after damage or a jump of the clock. Those with
+/// the earliest time of removal are dropped, so that the bundle stays bounded.
 pub const MAX_RETIRED: usize = 4;
 
-/// A CA, and since when clients have known it.
+/// CA, and the time of its publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// The CA.
+    /// Certificate and key of the CA.
     pub authority: Authority,
-    /// When it was first seen in every published bundle; `None` before.
+    /// Time at which every published bundle contained the CA for the first time; `None` before.
     pub published_at: Option<Timestamp>,
 }
 
-/// A CA that signs no more but whose leaves may be in use. Its key is gone.
+/// CA that no longer signs, but whose leaves may be in use. Its key is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retired {
-    /// Its certificate.
+    /// Certificate of the CA.
     pub certificate: Certificate,
-    /// From when on no leaf of it can be in use.
+    /// Time from which on no leaf of the CA can be in use.
     pub until: Timestamp,
 }
 
-/// The CAs of an installation. [`secret`](crate::secret) lays them out in a Secret,
-/// [`rotation`](crate::rotation) leads them through their lives.
+/// CAs of an installation. [`secret`](crate::secret) encodes them as a Secret, and [`rotation`](crate::rotation) plans
+/// their lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaStore {
-    /// The CA that signs.
+    /// CA that signs.
     pub current: Announced,
-    /// The CA that will sign once its publication has settled.
+    /// CA that signs once its publication has propagated.
     pub next: Option<Announced>,
-    /// CAs that signed before, the ones to stay longest first; at most [`MAX_RETIRED`].
+    /// CAs that signed before, in descending order of their time of removal; at most [`MAX_RETIRED`].
     pub retired: Vec<Retired>,
 }
 
 impl Announced {
-    /// A new CA that nobody knows yet.
+    /// Generates a CA that is not published yet.
     pub fn generate(now: Timestamp) -> Result<Self, AuthorityError> {
         Ok(Self { authority: Authority::generate(now)?, published_at: None })
     }
 
-    /// When leaves of this CA may be depended on; `None` while it is not published.
-    pub fn settles_at(&self) -> Option<Timestamp> {
-        self.published_at.map(|at| after(at, SETTLING_TIME))
+    /// Returns the time from which on clients trust leaves of this CA; `None` while the CA is not published.
+    pub fn propagated_at(&self) -> Option<Timestamp> {
+        self.published_at.map(|at| after(at, PROPAGATION_TIME))
     }
 
-    /// Whether its publication has settled at `now`.
-    pub fn is_settled(&self, now: Timestamp) -> bool {
-        self.settles_at().is_some_and(|at| at <= now)
+    /// Returns whether the publication of the CA has propagated at `now`.
+    pub fn is_propagated(&self, now: Timestamp) -> bool {
+        self.propagated_at().is_some_and(|at| at <= now)
     }
 }
 
 impl CaStore {
-    /// The first CA of an installation.
+    /// Generates the first CA of an installation.
     pub fn first(now: Timestamp) -> Result<Self, AuthorityError> {
         Ok(Self { current: Announced::generate(now)?, next: None, retired: Vec::new() })
     }
 
-    /// What to publish: the current CA first, then the next, then the retired.
+    /// Returns the bundle to publish: the current CA first, then the next one, then the retired ones.
     pub fn bundle(&self) -> TrustBundle {
         let signing = [Some(&self.current), self.next.as_ref()];
         let signing = signing.into_iter().flatten().map(|ca| ca.authority.certificate());
         signing.chain(self.retired.iter().map(|ca| &ca.certificate)).cloned().collect()
     }
 
-    /// The same with `successor` as the current CA; the one before is retired at `now`.
+    /// Makes `successor` the current CA, and retires the previous one at `now`.
     pub(crate) fn succeeded_by(self, successor: Announced, now: Timestamp) -> Self {
         let certificate = self.current.authority.certificate().clone();
         let last = Retired { certificate, until: after(now, RETIREMENT) };
@@ -85,7 +85,7 @@ impl CaStore {
         store
     }
 
-    /// Adds to the retired, each once and none that still signs.
+    /// Adds retired CAs: each only once, and none that still signs.
     pub(crate) fn retire(&mut self, more: impl IntoIterator<Item = Retired>) {
         for retired in more {
             if !self.bundle().contains(&retired.certificate) {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retired_are_bounded_and_unique() {
+    fn retired_cas_are_bounded_and_unique() {
         let now = Timestamp::UNIX_EPOCH;
         let mut store = CaStore::first(now).unwrap();
         let first = store.current.authority.certificate().clone();

@@ -1,4 +1,4 @@
-//! What clients trust: a list of CA certificates, and the question whether it covers a leaf.
+//! Bundle of CA certificates that clients trust, and the verification of leaves with it.
 
 use jiff::Timestamp;
 use rustls::{
@@ -11,26 +11,26 @@ use rustls::{
 
 use crate::{Certificate, CertificateError, Leaf};
 
-/// Certificates that clients trust, each once, in the order in which they came.
+/// Certificates that clients trust, without duplicates, in the order of their addition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustBundle(Vec<Certificate>);
 
-/// Why a leaf is not trusted.
+/// Error for a leaf that is not trusted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrustError {
-    /// No CA in the bundle holds at the time asked about.
+    /// No CA in the bundle is valid at this time.
     #[error("no certificate in the trust bundle is a CA that is valid at {0}")]
     NoAuthority(Timestamp),
-    /// The leaf is of no CA in the bundle, over, not yet valid, or not for servers.
+    /// The leaf is not signed by a CA in the bundle, has expired, is not valid yet, or is not for servers.
     #[error("the served certificate is not trusted: {0}")]
     Refused(#[from] rustls::Error),
-    /// A time before 1970 cannot be asked about.
+    /// The time is before 1970, which the verification does not support.
     #[error("{0} is before 1970")]
     Time(Timestamp),
 }
 
 impl TrustBundle {
-    /// Reads a bundle. Blank text is an empty bundle, as is a `caBundle` nobody filled yet.
+    /// Parses a bundle. Blank text is an empty bundle, because a `caBundle` is blank before its first publication.
     pub fn from_pem(pem: &[u8]) -> Result<Self, CertificateError> {
         if pem.trim_ascii().is_empty() {
             return Ok(Self::default());
@@ -38,13 +38,13 @@ impl TrustBundle {
         Ok(Certificate::all_from_pem(pem)?.into_iter().collect())
     }
 
-    /// What can be read of a bundle that may be damaged.
+    /// Parses all readable certificates of a bundle that may be damaged.
     pub fn readable(pem: &[u8]) -> Self {
         CertificateDer::pem_slice_iter(pem).flatten().filter_map(Certificate::parse).collect()
     }
 
-    /// What all of these bundles carry, in the order of the first: with several configurations,
-    /// what is trusted whichever of them is asked. Nothing, when there are none.
+    /// Returns the certificates that all of these bundles contain, in the order of the first. With several
+    /// configurations, they are trusted through each of them. Without any bundle, the result is empty.
     pub fn common(bundles: &[Self]) -> Self {
         let Some((first, rest)) = bundles.split_first() else {
             return Self::default();
@@ -53,39 +53,39 @@ impl TrustBundle {
         first.0.iter().filter(everywhere).cloned().collect()
     }
 
-    /// The bundle as PEM, for `caBundle` or `ca.crt`.
+    /// Encodes the bundle as PEM, for `caBundle` or `ca.crt`.
     pub fn to_pem(&self) -> String {
         self.0.iter().map(Certificate::to_pem).collect()
     }
 
-    /// The certificates.
+    /// Returns all certificates of the bundle.
     pub fn certificates(&self) -> &[Certificate] {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Returns whether the bundle contains no certificate.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this very certificate is in the bundle.
+    /// Returns whether the bundle contains exactly this certificate.
     pub fn contains(&self, certificate: &Certificate) -> bool {
         self.0.contains(certificate)
     }
 
-    /// Whether a client that trusts this bundle accepts the leaf at `now`. Whether it is also
-    /// called by the right name is [`Leaf::is_for`].
+    /// Verifies that a client that trusts this bundle accepts the leaf at `now`. The name of the server is not
+    /// verified: see [`Leaf::is_for`].
     ///
-    /// As strict as Go's `crypto/x509`, on which the apiserver stands: the CA has to be a CA and
-    /// within its own time, which rustls would not ask of a trust anchor. As lenient: a leaf that
-    /// is itself in the bundle is trusted without a CA.
+    /// The verification is as strict as that of Go's `crypto/x509`, which the apiserver uses: the CA must be a CA and
+    /// valid at `now`, which rustls does not require of a trust anchor. It is also as lenient: a leaf that is itself in
+    /// the bundle is trusted without a CA.
     pub fn verify(&self, leaf: &Leaf, now: Timestamp) -> Result<(), TrustError> {
         if self.contains(leaf.certificate()) && leaf.validity().contains(now) {
             return Ok(());
         }
         let mut roots = RootCertStore::empty();
-        let holds = |ca: &&Certificate| ca.is_authority() && ca.validity().contains(now);
-        for authority in self.0.iter().filter(holds) {
+        let is_valid_authority = |ca: &&Certificate| ca.is_authority() && ca.validity().contains(now);
+        for authority in self.0.iter().filter(is_valid_authority) {
             roots.add(authority.der().clone())?;
         }
         if roots.is_empty() {
@@ -123,7 +123,7 @@ mod tests {
     use crate::{Authority, DnsNames, authority::LEAF_LIFETIME, validity::after};
 
     #[test]
-    fn two_cas_of_one_name_side_by_side() {
+    fn cas_of_same_name_are_distinguished() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
         let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
         let [old, new, foreign] = [(); 3].map(|()| Authority::generate(now).unwrap());
@@ -144,15 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn like_the_apiserver() {
+    fn verification_matches_apiserver() {
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
         let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };
         let ca = Authority::generate(now).unwrap();
         let leaf = ca.issue(&names, now).unwrap();
-        let alone: TrustBundle = [leaf.certificate().clone()].into_iter().collect();
-        assert_eq!(alone.verify(&leaf, now), Ok(()), "a leaf may stand for itself");
+        let own_bundle: TrustBundle = [leaf.certificate().clone()].into_iter().collect();
+        assert_eq!(own_bundle.verify(&leaf, now), Ok(()), "a leaf may stand for itself");
         let other = ca.issue(&names, now).unwrap();
-        assert_eq!(alone.verify(&other, now), Err(TrustError::NoAuthority(now)), "but is no CA");
+        assert_eq!(own_bundle.verify(&other, now), Err(TrustError::NoAuthority(now)), "but is no CA");
         let empty = TrustBundle::from_pem(b" \n").unwrap();
         assert_eq!(empty.verify(&leaf, now), Err(TrustError::NoAuthority(now)));
         let ended = after(ca.validity().not_after, SignedDuration::from_secs(1));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_costs_only_itself() {
+    fn readable_skips_only_damaged_sections() {
         let now = Timestamp::UNIX_EPOCH;
         let [one, two] = [(); 2].map(|()| Authority::generate(now).unwrap().certificate().clone());
         let damaged = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";

@@ -1,5 +1,5 @@
-//! A whole rotation under a clock that the test turns: a leader, two replicas that see the Secret
-//! late, and clients that trust what was published a minute ago and do real TLS handshakes.
+//! Complete rotation with a simulated clock: a leader, two replicas of which one reads the Secret with a delay, and
+//! clients that trust the bundle of a minute ago and perform real TLS handshakes.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
@@ -23,31 +23,31 @@ fn january() -> Timestamp {
 }
 
 #[test]
-fn two_years_without_a_refused_handshake() {
+fn handshakes_succeed_for_two_years() {
     let mut world = World::start(january());
     world.run_until(january() + AUTHORITY_LIFETIME + AUTHORITY_LIFETIME);
     let rotation = ["Prepared", "Published", "Switched", "Dropped"];
     assert_eq!(world.changes[2..], [rotation, rotation].concat());
-    // A leaf each 4.7 days, and one at each change of the CA.
+    // One leaf every 4.7 days, and one at each change of the CA.
     for replica in &world.replicas {
         assert!((150..170).contains(&replica.issued), "{}", replica.issued);
     }
 }
 
 #[test]
-fn configurations_that_cannot_be_written_stop_the_rotation_not_the_service() {
+fn unwritable_configurations_stop_only_the_rotation() {
     let mut world = World::start(january());
     let due = renew_at(stored(&world.data()).current.authority.validity());
-    world.publishing = false;
+    world.is_publishing = false;
     world.run_until(due + LEAF_LIFETIME * 4);
     assert_eq!(world.changes[2..], ["Prepared"]);
-    world.publishing = true;
+    world.is_publishing = true;
     world.run_until(world.now + LEAF_LIFETIME * 2);
     assert_eq!(world.changes[2..], ["Prepared", "Published", "Switched", "Dropped"]);
 }
 
 #[test]
-fn a_damaged_or_emptied_secret_goes_unnoticed_by_clients() {
+fn damaged_secret_is_repaired_without_failed_handshakes() {
     for damage in ["tls.key", "tls.crt", "next.key", "ca.crt", "all"] {
         let mut world = World::start(january());
         world.now += SignedDuration::from_hours(40);
@@ -56,7 +56,7 @@ fn a_damaged_or_emptied_secret_goes_unnoticed_by_clients() {
             "all" => data.clear(),
             key => drop(data.insert(key.into(), b"nonsense".to_vec())),
         }
-        // The leader is the first to see it: a replica keeps its leaf over what it cannot read.
+        // The leader repairs the Secret first: a replica keeps its leaf while it cannot decode the Secret.
         let published = world.bundles.at(world.now).cloned().unwrap();
         let RotationStep::Write { store, .. } = plan(&data, &published, world.now).unwrap() else {
             panic!("{damage}");
@@ -68,10 +68,10 @@ fn a_damaged_or_emptied_secret_goes_unnoticed_by_clients() {
 }
 
 #[test]
-fn after_a_year_of_sleep_all_is_well_within_a_minute_or_two() {
+fn handshakes_succeed_soon_after_a_year_of_sleep() {
     let mut world = World::start(january());
     world.now += AUTHORITY_LIFETIME + SignedDuration::from_hours(1);
-    // The second replica is five minutes behind, which here is how long it sleeps on.
+    // The second replica reads the Secret with a delay of five minutes.
     for _ in 0..45 {
         world.tick(SignedDuration::from_secs(10));
     }
@@ -81,7 +81,7 @@ fn after_a_year_of_sleep_all_is_well_within_a_minute_or_two() {
 }
 
 #[test]
-fn a_clock_set_back_a_year_is_survived() {
+fn handshakes_succeed_after_clock_is_set_back_a_year() {
     let mut world = World::start(january());
     let set_back = world.now - AUTHORITY_LIFETIME;
     let (data, bundle) = (world.data(), world.bundles.at(world.now).cloned().unwrap());
@@ -96,7 +96,7 @@ fn a_clock_set_back_a_year_is_survived() {
 }
 
 #[test]
-fn a_handshake_before_the_first_leaf_fails_cleanly() {
+fn handshake_before_first_leaf_fails_with_error() {
     let resolver = Arc::new(Resolver::new());
     assert_eq!(resolver.not_after(), None);
     let now = january();

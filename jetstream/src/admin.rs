@@ -1,4 +1,4 @@
-//! JetStream API of the system account.
+//! Client of the JetStream API of the system account.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use tokio::time::timeout;
 
 use crate::credentials::Credentials;
 
-/// A connection with the system account.
+/// A connection to a NATS server with the system account.
 #[derive(Debug)]
 pub struct Admin(async_nats::Client);
 
-/// A request with the system account failed.
+/// Errors of connections and requests with the system account.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The Secret of the system account does not exist or cannot be parsed.
     #[error("the Secret of the system account has no user and password")]
     NoCredentials,
-    /// No connection to a server.
+    /// The server did not accept the connection.
     #[error("cannot connect to {address} with the system account: {cause}")]
     Connect {
-        /// The address.
+        /// Host and port of the server.
         address: String,
-        /// The cause.
+        /// Error of the client or of the server.
         cause: ConnectCause,
     },
-    /// A request failed.
+    /// The server rejected a request, or did not answer it.
     #[error("failed to {task}: {cause}")]
     Request {
-        /// The request: an infinitive with its object.
+        /// The request as an infinitive with its object, for the message.
         task: String,
-        /// The cause.
+        /// Error of the client or of the server.
         cause: RequestCause,
     },
 }
@@ -41,7 +41,7 @@ pub enum AdminError {
 /// The cause of a failed connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectCause {
-    /// The client's error.
+    /// The NATS client reported an error.
     #[error(transparent)]
     Client(#[from] async_nats::ConnectError),
     /// The connection took too long.
@@ -68,13 +68,13 @@ pub enum RequestCause {
     },
 }
 
-/// The longest time for a connection or a request.
+/// Time limit of a connection or a request.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// `JSClusterServerNotMemberErr`: removed already, or never a member.
+/// Error code `JSClusterServerNotMemberErr`: the server was removed already, or never was a member.
 const NOT_A_MEMBER: u32 = 10044;
 
-/// An answer of the API: with an error, or without.
+/// An answer of the JetStream API, with an error or without.
 #[derive(Deserialize)]
 struct Answer {
     error: Option<ApiError>,
@@ -90,6 +90,10 @@ struct ApiError {
 
 impl Admin {
     /// Connects to a server of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// Fails without credentials, and if the server rejects the connection or does not answer within 5 s.
     pub async fn connect(address: &ServerAddr, credentials: Option<&Credentials>) -> Result<Self, AdminError> {
         let credentials = credentials.ok_or(AdminError::NoCredentials)?;
         let (user, password) = (credentials.user().to_owned(), credentials.password().to_owned());
@@ -105,17 +109,25 @@ impl Admin {
         client.map(Self).map_err(|cause| AdminError::Connect { address, cause })
     }
 
-    /// Moves the replica of a stream off a server, consumers included. A replica is made elsewhere before this one goes;
-    /// JetStream chooses where (measured with NATS 2.14.2, for one replica and for three).
+    /// Moves the replica of a stream off a server, with its consumers. JetStream chooses the new server and creates the
+    /// new replica before it removes this one (measured with NATS 2.14.2, for one replica and for three).
+    ///
+    /// # Errors
+    ///
+    /// Fails if JetStream rejects the request or does not answer within 5 s.
     pub async fn move_stream(&self, stream: &StreamId, off_server: &str) -> Result<(), AdminError> {
         let subject = format!("$JS.API.ACCOUNT.STREAM.MOVE.{}.{}", stream.account, stream.name);
         let moved = self.request(subject, &json!({ "server": off_server })).await;
         moved.map_err(|cause| failed(format!("move stream {stream} off {off_server}"), cause))
     }
 
-    /// Removes a peer that stopped from the meta group: by its id, or by its name where the id is empty. Streams with
-    /// several replicas make new ones elsewhere. The name cannot rejoin for five minutes. A peer that is not a member
+    /// Removes a stopped peer from the meta group: by its id, or by its name where the id is empty. Streams with
+    /// several replicas create new ones elsewhere. The name cannot rejoin for five minutes. A peer that is not a member
     /// counts as removed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if JetStream rejects the request or does not answer within 5 s.
     pub async fn remove_peer(&self, peer: &PeerRef) -> Result<(), AdminError> {
         match self.request("$JS.API.SERVER.REMOVE".to_owned(), &removal(peer)).await {
             Ok(()) | Err(RequestCause::Rejected { code: NOT_A_MEMBER, .. }) => Ok(()),
@@ -123,8 +135,12 @@ impl Admin {
         }
     }
 
-    /// Has a server read its configuration again. In a cluster that also enables a JetStream that a full volume had
-    /// disabled.
+    /// Reloads the configuration of the server with this id (`server_id`). In a cluster the reload also enables a
+    /// JetStream that was disabled because of a full volume.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server rejects the request or does not answer within 5 s.
     pub async fn reload(&self, server_id: &str) -> Result<(), AdminError> {
         let reloaded = self.request(format!("$SYS.REQ.SERVER.{server_id}.RELOAD"), &json!({})).await;
         reloaded.map_err(|cause| failed(format!("reload the configuration of server {server_id}"), cause))

@@ -1,4 +1,4 @@
-//! JetStream API of the account of clients without credentials.
+//! Client of the JetStream API of the default account, which clients without credentials use.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,22 +11,23 @@ use nats_manager_planner::snapshot::{DEFAULT_ACCOUNT, StreamId};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// The stream of Kyma Eventing. Without consumers it holds no data of users.
+/// Name of the stream of Kyma Eventing. Without consumers it has no data of users.
 pub const EVENTING_STREAM: &str = "sap";
 
-/// The longest time for one call, connection included.
+/// Time limit of one call, including the connection.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of a connection or of one request of a call.
 const REQUEST_LIMIT: Duration = Duration::from_secs(4);
 
-/// Further names are counted only.
+/// Number of names in an inventory. Further streams are only counted.
 const NAMES_KEPT: usize = 10;
 
-/// Streams and consumers that exist.
+/// Inventory of the streams and consumers of the default account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountInventory {
-    /// The number of streams.
+    /// Number of all streams.
     pub streams: usize,
-    /// The first names, for messages.
+    /// Names of the first ten streams, for messages.
     pub names: Vec<String>,
     /// A stream other than [`EVENTING_STREAM`] exists.
     pub customer_stream: bool,
@@ -34,34 +35,34 @@ pub struct AccountInventory {
     pub consumer: bool,
 }
 
-/// The JetStream API did not answer, or refused. Anything may exist.
+/// Errors of the JetStream API. Any streams may exist.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No connection to a server.
+    /// The server did not accept the connection.
     #[error("cannot connect to {address}: {cause}")]
     Connect {
-        /// The address.
+        /// Host and port of the server.
         address: String,
-        /// The cause.
+        /// Error of the NATS client.
         cause: async_nats::ConnectError,
     },
-    /// The names of streams were not returned.
+    /// The names of streams cannot be listed.
     #[error("failed to list streams: {0}")]
     ListStreams(String),
-    /// A stream was not returned.
+    /// A stream cannot be read.
     #[error("failed to get stream {stream}: {cause}")]
     GetStream {
-        /// The stream.
+        /// Name of the stream.
         stream: &'static str,
-        /// The cause.
+        /// Error of the client or of the server.
         cause: String,
     },
     /// A leader did not step down.
     #[error("failed to step down the leader of stream {stream}: {cause}")]
     StepDown {
-        /// The stream.
+        /// Identity of the stream.
         stream: StreamId,
-        /// The cause.
+        /// Error of the client or of the server.
         cause: String,
     },
     /// The call took too long.
@@ -85,12 +86,20 @@ impl AccountInventory {
     }
 }
 
-/// Returns the names of all streams, as the meta leader has them.
+/// Lists the names of all streams, as the meta leader reports them.
+///
+/// # Errors
+///
+/// Fails if no server accepts the connection, or the JetStream API does not answer within 10 s.
 pub async fn stream_names(address: &ServerAddr) -> Result<BTreeSet<String>, ClientError> {
     with_client(address, list).await
 }
 
-/// Returns the inventory, as the meta leader has it.
+/// Lists streams and consumers, as the meta leader reports them.
+///
+/// # Errors
+///
+/// Fails if no server accepts the connection, or the JetStream API does not answer within 10 s.
 pub async fn inventory(address: &ServerAddr) -> Result<AccountInventory, ClientError> {
     with_client(address, async |context| {
         let inventory = AccountInventory::of(list(context).await?);
@@ -100,8 +109,11 @@ pub async fn inventory(address: &ServerAddr) -> Result<AccountInventory, ClientE
     .await
 }
 
-/// Has streams of [`DEFAULT_ACCOUNT`] elect another leader among the replicas that are in sync. Requests all of them and
-/// returns the first error.
+/// Makes the leaders of streams of [`DEFAULT_ACCOUNT`] step down: another replica that is in sync is elected.
+///
+/// # Errors
+///
+/// Requests all step-downs and returns the first error.
 pub async fn step_down(address: &ServerAddr, streams: &[StreamId]) -> Result<(), ClientError> {
     with_client(address, async |context| {
         let mut result = Ok(());
@@ -132,7 +144,7 @@ async fn with_client<T>(
     let answer = async {
         let client = connect(address).await?;
         let answer = call(&jetstream::new(client.clone())).await;
-        // The connection ends with its last handle; draining only speeds that up.
+        // The connection ends with its last handle. Draining only makes that faster.
         let _ = client.drain().await;
         answer
     };

@@ -1,18 +1,31 @@
-//! User and password of the system account, from the file that the servers include.
+//! Credentials of the system account, from the file that the servers include.
 //!
-//! The file is never rewritten and may define further accounts. Of the format of NATS only words, quoted texts and
-//! brackets are parsed.
+//! The file is never rewritten and may define further accounts. The parser reads words, quoted texts and brackets of
+//! the NATS configuration format, and no other syntax.
 
 use std::{fmt, iter};
 
-/// User and password of the system account.
+/// User and password of the system account. The debug output contains no password.
+///
+/// # Examples
+///
+/// ```
+/// use nats_manager_jetstream::Credentials;
+///
+/// let content = br#"accounts: { "$SYS": { users: [ { user: "admin", password: "secret" } ] } }"#;
+/// let credentials = Credentials::from_resolver_conf(content).expect("the file has a system account");
+///
+/// assert_eq!((credentials.user(), credentials.password()), ("admin", "secret"));
+/// assert!(!format!("{credentials:?}").contains("secret"));
+/// assert!(Credentials::from_resolver_conf(b"accounts: {}").is_none());
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     user: String,
     password: String,
 }
 
-/// The name of the system account unless the file has `system_account`.
+/// Name of the system account, unless the file has `system_account`.
 const SYSTEM_ACCOUNT: &str = "$SYS";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +42,13 @@ enum TokenKind {
     Close,
 }
 
-/// The file has an escape sequence or an open quote.
+/// The file has an escape sequence, an open quote, or text that is not UTF-8.
 #[derive(Debug)]
 struct Unsupported;
 
 impl Credentials {
-    /// Returns user and password from the text that the servers include (the Secret's `resolver.conf`). `None` if they
-    /// are not in it.
+    /// Parses the text that the servers include (the Secret's `resolver.conf`). Returns `None` if the text has no user
+    /// and password of the system account, or cannot be parsed.
     pub fn from_resolver_conf(content: &[u8]) -> Option<Self> {
         let tokens = tokens(content).ok()?;
         // Between two brackets are keys and values.
@@ -43,25 +56,26 @@ impl Credentials {
         parts.find_map(|part| Some(Self { user: value(part, "user")?, password: value(part, "password")? }))
     }
 
-    /// Returns the user.
+    /// Returns the user of the system account.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// Returns the password. It must not reach any output.
+    /// Returns the password of the system account. It must not be part of any output.
     pub fn password(&self) -> &str {
         &self.password
     }
 }
 
-/// Leaves out the password.
+/// Formats the user without the password.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
-/// Returns whether two texts are the same configuration for a server, whatever their layout.
+/// Returns whether two texts are the same configuration for a server, apart from their layout. False if one of them
+/// cannot be parsed.
 pub fn is_equivalent_config(one: &[u8], other: &[u8]) -> bool {
     let (Ok(one), Ok(other)) = (tokens(one), tokens(other)) else { return false };
     let is_same =
@@ -79,7 +93,7 @@ impl Token<'_> {
     }
 }
 
-/// Returns the block of the system account.
+/// Finds the block of the system account.
 fn system_account<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     let named = tokens.windows(2).find(|pair| pair[0].is_text("system_account"));
     let name = named.map_or(SYSTEM_ACCOUNT, |pair| pair[1].text);
@@ -97,7 +111,7 @@ fn system_account<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     block.get(..end)
 }
 
-/// Returns the quoted value of a key.
+/// Finds the quoted value of a key.
 fn value(part: &[Token<'_>], key: &str) -> Option<String> {
     let pair = part.chunks_exact(2).find(|pair| pair[0].is_text(key))?;
     (pair[1].kind == TokenKind::Quoted && !pair[1].text.is_empty()).then(|| pair[1].text.to_owned())
@@ -108,7 +122,7 @@ fn tokens(content: &[u8]) -> Result<Vec<Token<'_>>, Unsupported> {
     iter::from_fn(|| next(&mut rest).transpose()).collect()
 }
 
-/// Returns the next token; `None` at the end.
+/// Parses the next token; `None` at the end.
 fn next<'a>(rest: &mut &'a str) -> Result<Option<Token<'a>>, Unsupported> {
     let is_separator = |c: char| c.is_whitespace() || [':', '=', ',', ';'].contains(&c);
     let is_bracket = |c: char| ['{', '}', '[', ']'].contains(&c);

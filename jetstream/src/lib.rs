@@ -1,6 +1,6 @@
-//! Requests to NATS servers, and their answers as values of [`nats_manager_planner::snapshot`].
+//! Client of NATS servers. It returns their answers as values of [`nats_manager_planner::snapshot`].
 //!
-//! | module | edge |
+//! | module | interface |
 //! |---|---|
 //! | `poll` | monitoring ports: one snapshot of all servers |
 //! | `client` | JetStream API of the account of clients without credentials |

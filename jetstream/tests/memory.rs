@@ -1,4 +1,4 @@
-//! Memory of a poll: bounded, whatever the size of the answers.
+//! Memory of a poll: it is bounded whatever the size of the answers is.
 #![allow(clippy::unwrap_used)]
 
 use std::{fmt::Write, io, net::SocketAddr, time::Duration};
@@ -16,11 +16,11 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const STREAMS: usize = 50;
 const CONSUMERS: usize = 400;
-/// Peak of a poll of two servers at a time, in bytes. Most of it are buffers of connections.
+/// Highest peak of a poll of two servers at a time, in bytes. Most of it are buffers of connections.
 const PEAK: usize = 1 << 20;
 const LONG_ANSWER: usize = 25_000_000;
 
-/// A consumer as servers list it: 1.2 KB.
+/// Builds a consumer as servers list it: 1.2 KB.
 fn consumer(stream: usize, index: usize) -> String {
     format!(
         r#"{{"stream_name": "stream-{stream}", "name": "consumer-{index}", "created": "2026-11-26T14:05:42.273035294Z",
@@ -87,7 +87,7 @@ async fn server(consumers: usize) -> (SocketAddr, tokio::task::JoinHandle<usize>
 
 #[tokio::test]
 async fn poll_of_long_answers_has_bounded_memory() {
-    // Threads and other things that are made once.
+    // The first poll allocates threads and other memory once.
     peak(0).await;
     let (peak, length) = peak(CONSUMERS).await;
     println!("peak of two answers of {length} bytes: {peak} bytes");
@@ -95,7 +95,7 @@ async fn poll_of_long_answers_has_bounded_memory() {
     assert!(peak < PEAK, "{peak}");
 }
 
-/// Returns the peak of a poll of two servers in bytes, and the length of an answer.
+/// Measures a poll of two servers. Returns its peak of memory and the length of an answer, both in bytes.
 async fn peak(consumers: usize) -> (usize, usize) {
     let servers = [server(consumers).await, server(consumers).await];
     let target = |(index, (address, _)): (usize, &(SocketAddr, _))| MonitoringEndpoint {

@@ -1,4 +1,4 @@
-//! Servers that misbehave: each gives a cause within the time limit.
+//! Polls of misbehaving servers: each has a cause within the time limit.
 #![allow(clippy::unwrap_used)]
 
 mod loopback;
@@ -9,7 +9,7 @@ use std::{
 };
 
 use loopback::{
-    Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, Silent, Truncated},
+    Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, NoResponse, Truncated},
     JSZ, Server, VARZ, ok,
 };
 use nats_manager_jetstream::{MonitoringEndpoint, PollLimits, Poller, config_digests};
@@ -20,7 +20,7 @@ use nats_manager_planner::{
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const LIMIT: Duration = Duration::from_millis(300);
-/// Three requests, and what a busy machine adds.
+/// Time for three requests, and delays of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn poll(address: SocketAddr) -> Result<ServerSnapshot, String> {
@@ -51,7 +51,7 @@ async fn unusable_jsz_makes_a_server_unreachable_with_the_cause() {
         ),
         ("connection to the monitoring port failed: connection closed before message completed", Hangup),
         ("connection to the monitoring port failed: invalid HTTP version parsed", NoHttp),
-        ("no answer within 0.3 s", Silent),
+        ("no answer within 0.3 s", NoResponse),
         ("no complete answer within 0.3 s", Drip),
         (
             "no usable answer: HTTP status 500 Internal Server Error",
@@ -108,8 +108,8 @@ async fn answer_of_another_server_is_not_used() {
 }
 
 #[tokio::test]
-async fn unusable_varz_leaves_the_version_open() {
-    for varz in [Silent, Hangup, ok("{}"), ok("no JSON"), Answer("500 Internal Server Error", String::new())] {
+async fn unusable_varz_leaves_the_version_unknown() {
+    for varz in [NoResponse, Hangup, ok("{}"), ok("no JSON"), Answer("500 Internal Server Error", String::new())] {
         let address = Server { varz: varz.clone(), ..Server::default() }.start().await;
         let server = poll(address).await.unwrap();
         assert_eq!((server.version, server.healthz), (None, Healthz::Ok), "{varz:?}");
@@ -128,7 +128,7 @@ async fn healthz_is_reported_with_its_text() {
         ),
         (failing("HTTP status 503 Service Unavailable"), unavailable("no JSON")),
         (failing("HTTP status 503 Service Unavailable"), unavailable(r#"{"status": "unavailable"}"#)),
-        (Healthz::Unknown, Silent),
+        (Healthz::Unknown, NoResponse),
         (Healthz::Unknown, Drip),
         (Healthz::Unknown, Truncated),
         (Healthz::Unknown, Endless("{\"error\": \"", "x")),
@@ -139,7 +139,7 @@ async fn healthz_is_reported_with_its_text() {
 }
 
 #[tokio::test]
-async fn stopping_server_is_not_taken_for_one_whose_volume_is_full() {
+async fn stopping_server_is_unreachable_instead_of_disabled() {
     let stopping = |address| MonitoringEndpoint { stopping: true, ..target(address) };
     let disabled = ok(r#"{"server_id": "NA", "disabled": true, "total": 0}"#);
     let address = Server { jsz: disabled, ..Server::default() }.start().await;
@@ -150,9 +150,9 @@ async fn stopping_server_is_not_taken_for_one_whose_volume_is_full() {
 }
 
 #[tokio::test]
-async fn slow_servers_do_not_hold_up_the_others_answers() {
+async fn slow_servers_do_not_delay_answers_of_others() {
     let mut targets = Vec::new();
-    for (index, jsz) in [Drip, ok(JSZ), Silent, ok(&JSZ.replace("NA", "NB"))].into_iter().enumerate() {
+    for (index, jsz) in [Drip, ok(JSZ), NoResponse, ok(&JSZ.replace("NA", "NB"))].into_iter().enumerate() {
         let name = format!("n-{index}");
         let id = if index == 3 { "NB" } else { "NA" };
         let varz = ok(&VARZ.replace("n-0", &name).replace("NA", id));

@@ -1,19 +1,19 @@
-//! The actual state: what exists in Kubernetes, as the watch caches have it.
+//! Actual state in Kubernetes, as the watch caches have it.
 
 use crate::{time::Time, version::Version};
 
-/// Everything that exists of one NATS cluster in Kubernetes.
+/// Kubernetes objects of one NATS cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActualState {
-    /// Name of the StatefulSet; servers are called by it, a dash and their ordinal.
+    /// Name of the StatefulSet. A server's name is this, a dash and its ordinal.
     pub name: String,
-    /// The StatefulSet.
+    /// The StatefulSet; `None` if it does not exist.
     pub stateful_set: Option<StatefulSetState>,
     /// Pods with the servers' labels, also foreign ones (`ordinal` is `None` then).
     pub pods: Vec<PodState>,
     /// PVCs with exactly the names of servers' PVCs, whatever their labels.
     pub pvcs: Vec<PvcState>,
-    /// The configuration in the live ConfigMap.
+    /// The configuration in the live ConfigMap; `None` if the ConfigMap does not exist.
     pub config: Option<LiveConfig>,
     /// The number of servers that the configuration was built for, as recorded before it took effect (status, or an
     /// annotation of an earlier version). 1 and 2 are standalone.
@@ -25,9 +25,9 @@ pub struct ActualState {
 /// The StatefulSet's spec and status, as far as decisions depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatefulSetState {
-    /// Sent as a precondition with every change that was computed from this state.
+    /// `metadata.resourceVersion`; the precondition of every change that was computed from this state.
     pub resource_version: Option<String>,
-    /// `spec.replicas`. Anybody may have set it.
+    /// `spec.replicas`. Users can set it by hand.
     pub replicas: u32,
     /// Pods with this ordinal and above get the new template. For `OnDelete` it equals `replicas`.
     pub partition: u32,
@@ -37,7 +37,7 @@ pub struct StatefulSetState {
     pub config_key: ConfigKey,
     /// The memory store that the servers were last configured with, in bytes, where it is known; 0 is off.
     pub memory_store: Option<u64>,
-    /// Status is of the present spec (`observedGeneration >= generation`).
+    /// The status belongs to the present spec (`observedGeneration >= generation`).
     pub is_observed: bool,
     /// `status.currentRevision`.
     pub current_revision: Option<String>,
@@ -47,14 +47,14 @@ pub struct StatefulSetState {
     pub counts: ReplicaCounts,
 }
 
-/// Pods as the StatefulSet controller counted them.
+/// Numbers of Pods, as the StatefulSet controller counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplicaCounts {
-    /// Pods that exist.
+    /// Number of Pods that exist.
     pub present: u32,
-    /// Pods at the update revision.
+    /// Number of Pods at the update revision.
     pub updated: u32,
-    /// Pods that are ready.
+    /// Number of Pods whose condition `Ready` is true.
     pub ready: u32,
 }
 
@@ -69,12 +69,12 @@ pub enum ConfigKey {
     Clustered,
 }
 
-/// Whether servers form a cluster.
+/// Mode of the servers: standalone, or members of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServerMode {
-    /// Without a cluster block.
+    /// Servers without a cluster block in their configuration.
     Standalone,
-    /// With a cluster block.
+    /// Servers with a cluster block in their configuration.
     Clustered,
 }
 
@@ -83,13 +83,13 @@ pub enum ServerMode {
 pub const SMALLEST_CLUSTER: u32 = 3;
 
 impl ServerMode {
-    /// Returns the kind of a cluster with so many servers.
+    /// Returns the mode of so many servers: clustered from [`SMALLEST_CLUSTER`] on.
     pub const fn of(servers: u32) -> Self {
         if servers >= SMALLEST_CLUSTER { Self::Clustered } else { Self::Standalone }
     }
 }
 
-/// What the live ConfigMap says about the servers' configuration.
+/// The servers' configuration in the live ConfigMap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LiveConfig {
     /// Routes of the key [`ConfigKey::Main`]; 0 without a cluster block; `None` without the key.
@@ -98,79 +98,79 @@ pub struct LiveConfig {
     pub clustered_routes: Option<u32>,
 }
 
-/// A Pod.
+/// A Pod of a server, as far as decisions depend on it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a condition that Kubernetes reports on its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodState {
-    /// Its name, which is its server's.
+    /// Name of the Pod and of its server.
     pub name: String,
-    /// Its uid: deletions are for exactly this Pod.
+    /// `metadata.uid`: a deletion is for exactly this Pod.
     pub uid: String,
-    /// Its place in the StatefulSet; `None` if its name is not one of the StatefulSet's.
+    /// Ordinal in the StatefulSet; `None` if the name is not one of the StatefulSet's.
     pub ordinal: Option<u32>,
-    /// The node that it is bound to.
+    /// The node that the Pod is bound to.
     pub node: Option<String>,
-    /// The revision of the template that it was created from.
+    /// The revision of the template that the Pod was created from.
     pub revision: Option<String>,
-    /// The version of its NATS image, if the tag has one.
+    /// The version of the Pod's NATS image, if the tag has one.
     pub version: Option<Version>,
     /// The NATS container has started at least once.
     pub started: bool,
     /// The NATS container runs, and its startup probe has passed.
     pub running: bool,
-    /// The Pod is ready.
+    /// The condition `Ready` is true.
     pub ready: bool,
     /// The last change of the condition `Ready`.
     pub ready_changed: Option<Time>,
     /// The deletion timestamp, less the grace period: since when it is terminating.
     pub terminating: Option<Time>,
-    /// Why it cannot run as it is: its template has to change, or what it depends on.
+    /// The cause for which the Pod cannot run as it is: its template has to change, or what it depends on.
     pub broken: Option<String>,
-    /// It cannot be scheduled for another reason than missing resources.
+    /// The Pod cannot be scheduled for another reason than missing resources.
     pub stranded: bool,
 }
 
 /// A PVC of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PvcState {
-    /// The server's ordinal.
+    /// Ordinal of the server that the PVC belongs to.
     pub ordinal: u32,
-    /// Its uid: deletions are for exactly this PVC.
+    /// `metadata.uid`: a deletion is for exactly this PVC.
     pub uid: String,
-    /// Its size in bytes.
+    /// Size of the volume in bytes.
     pub size: u64,
-    /// It has a deletion timestamp.
+    /// The PVC has a deletion timestamp.
     pub terminating: bool,
 }
 
 impl ActualState {
-    /// Returns the name of the server with this ordinal.
+    /// Builds the name of the server with this ordinal.
     pub fn server(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)
     }
 
-    /// Returns the Pod of this ordinal.
+    /// Returns the Pod of this ordinal; `None` if it does not exist.
     pub fn pod(&self, ordinal: u32) -> Option<&PodState> {
         self.pods.iter().find(|pod| pod.ordinal == Some(ordinal))
     }
 
-    /// Returns the PVC of this ordinal.
+    /// Returns the PVC of this ordinal; `None` if it does not exist.
     pub fn pvc(&self, ordinal: u32) -> Option<&PvcState> {
         self.pvcs.iter().find(|pvc| pvc.ordinal == ordinal)
     }
 
-    /// Returns the names of the servers that the StatefulSet should have.
+    /// Returns the names of the servers that the StatefulSet should have, by ordinal; at most [`MAX_SERVERS`].
     pub fn expected_servers(&self) -> Vec<String> {
         let replicas = self.stateful_set.as_ref().map_or(0, |set| set.replicas);
         (0..replicas.min(MAX_SERVERS)).map(|ordinal| self.server(ordinal)).collect()
     }
 }
 
-/// The most servers: each one has a route to every other.
+/// The largest number of servers: each one has a route to every other.
 pub const MAX_SERVERS: u32 = 99;
 
 impl PodState {
-    /// Returns whether it is ready and stays.
+    /// Returns whether the Pod is ready and not terminating.
     pub fn is_serving(&self) -> bool {
         self.ready && self.terminating.is_none()
     }

@@ -1,6 +1,7 @@
-//! Decides what to do next with NATS servers and their data.
+//! Plans the next change of NATS servers and their data.
 //!
-//! Functions of values: no Kubernetes client, no HTTP, no clock (time is an argument).
+//! Pure functions of values: no Kubernetes client, no HTTP, no clock (time is an argument). The entry point is
+//! [`plan::plan`].
 #![deny(missing_docs)]
 
 pub mod actual;

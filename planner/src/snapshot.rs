@@ -1,7 +1,7 @@
 //! Answers of all servers to one poll of their monitoring ports, as values.
 //!
-//! Of a Raft group only the leader knows how far the others are, and only the meta leader lists the meta
-//! group's peers. A dead leader's name stays for up to 10 s (measured with NATS 2.14.2).
+//! Only the leader of a Raft group reports the progress of the other members, and only the meta leader lists the peers
+//! of the meta group. A dead leader's name stays for up to 10 s (measured with NATS 2.14.2).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,34 +12,34 @@ use crate::{time::Time, version::Version};
 /// The account of clients without credentials.
 pub const DEFAULT_ACCOUNT: &str = "$G";
 
-/// One poll of all servers.
+/// The result of one poll of all servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JetStreamSnapshot {
     /// The time at which the poll began. Everything in it is at least as recent.
     pub taken_at: Time,
-    /// The answer of each server, by its name (which is its Pod's), or why there is none.
+    /// The answer of each server, or the cause of its absence, by the name of the server and its Pod.
     pub servers: BTreeMap<String, Result<ServerSnapshot, Unreachable>>,
 }
 
-/// A server gave no usable answer, with the cause. It may hold anything.
+/// The cause for which a server gave no usable answer. Such a server may hold any streams.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreachable(pub String);
 
-/// The answer of one server.
+/// The answer of one server to all requests of a poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSnapshot {
     /// The server's identity until it restarts (`server_id`); the system account addresses it by this.
     pub id: String,
     /// The version that runs, where it was asked for.
     pub version: Option<Version>,
-    /// JetStream was switched off by the server itself, mostly after its volume was full.
+    /// The server has disabled JetStream by itself, mostly because its volume was full.
     pub disabled: bool,
-    /// The full `/healthz`.
+    /// The answer to the full `/healthz`.
     pub healthz: Healthz,
-    /// The file store.
+    /// Usage of the file store.
     pub file: StoreUsage,
-    /// The memory store.
+    /// Usage of the memory store.
     pub memory: StoreUsage,
     /// The meta group as this server sees it; `None` for a standalone server.
     pub meta: Option<RaftGroup>,
@@ -50,9 +50,9 @@ pub struct ServerSnapshot {
 /// The answer to `/healthz` without parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Healthz {
-    /// Status 200.
+    /// HTTP status 200.
     Ok,
-    /// Status 503, with the text of the error.
+    /// HTTP status 503, with the text of the error.
     Failing(String),
     /// Not asked, or no usable answer, with the cause. Counts as failing.
     #[default]
@@ -62,39 +62,39 @@ pub enum Healthz {
 /// Usage of one store of a server, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreUsage {
-    /// Live messages.
+    /// Bytes of live messages.
     pub used: u64,
-    /// Reserved by streams with `max_bytes`.
+    /// Bytes that streams with `max_bytes` reserve.
     pub reserved: u64,
-    /// The limit; 0 is off.
+    /// The limit in bytes; 0 is off.
     pub limit: u64,
 }
 
 /// A Raft group as one of its members sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RaftGroup {
-    /// The leader's name, if this member knows one.
+    /// The leader's name, if this member reports one.
     pub leader: Option<String>,
     /// The number of members; reported for the meta group only.
     pub size: Option<u32>,
-    /// The other members; to be believed from the leader only.
+    /// The other members. Only the leader's list is reliable.
     pub peers: Vec<Peer>,
 }
 
 /// Another member of a Raft group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
-    /// The server's name; a placeholder text when the meta leader has forgotten it.
+    /// The server's name; a placeholder text when the meta leader does not have it.
     pub name: String,
     /// The stable identity; empty where the answer has none.
     pub id: PeerId,
-    /// The log is persisted up to the leader's. Says nothing about messages.
+    /// The log is persisted up to the leader's. The messages of a stream may still be missing.
     pub current: bool,
     /// The server announced its shutdown; one that died did not.
     pub offline: bool,
-    /// Raft entries that are missing.
+    /// Number of Raft entries that are missing.
     pub lag: u64,
-    /// The replica is to come or to go (NATS 2.15 and later).
+    /// The replica is about to be added or removed (NATS 2.15 and later).
     pub pending: bool,
 }
 
@@ -105,35 +105,35 @@ pub struct PeerId(pub String);
 /// A server's replica of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamReplica {
-    /// Account and name.
+    /// Identity of the stream.
     pub stream: StreamId,
     /// The configured number of replicas.
     pub replicas: u32,
     /// The messages are kept in memory.
     pub in_memory: bool,
-    /// Bytes of this replica.
+    /// Size of this replica in bytes.
     pub bytes: u64,
     /// Sequence of the last message that this replica has.
     pub last_seq: u64,
-    /// Number of consumers of the stream, as this server knows it.
+    /// Number of consumers of the stream, as this server reports it.
     pub consumers: u64,
-    /// The Raft group; `None` for a standalone server, and while the group is not started.
+    /// The stream's Raft group; `None` for a standalone server, and while the group is not started.
     pub group: Option<RaftGroup>,
     /// A move was requested and is not complete (NATS 2.15 and later, `cluster.desired`).
     pub moving: bool,
 }
 
-/// A stream of an account.
+/// Identity of a stream: its account and its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     /// The account; [`DEFAULT_ACCOUNT`] is that of clients without credentials.
     pub account: String,
-    /// The stream's name.
+    /// Name of the stream, unique in its account.
     pub name: String,
 }
 
 impl StreamId {
-    /// Builds the identity of a stream.
+    /// Builds the identity of the stream `name` in `account`.
     pub fn new(account: impl Into<String>, name: impl Into<String>) -> Self {
         Self { account: account.into(), name: name.into() }
     }
@@ -150,7 +150,7 @@ impl fmt::Display for StreamId {
 }
 
 impl PeerId {
-    /// Returns the id of the server with this name (`getHash` in `server/accounts.go` of NATS 2.14).
+    /// Computes the id of the server with this name (`getHash` in `server/accounts.go` of NATS 2.14).
     pub fn of(server: &str) -> Self {
         const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         const LENGTH: usize = 8;
@@ -160,14 +160,14 @@ impl PeerId {
 }
 
 impl Peer {
-    /// Returns whether this is the server with this name. A forgotten name is recognised by the id.
+    /// Returns whether this peer is the server with this name. A placeholder name is ignored where the id matches.
     pub fn is(&self, server: &str) -> bool {
         self.name == server || (!self.id.0.is_empty() && self.id == PeerId::of(server))
     }
 }
 
 impl StoreUsage {
-    /// Returns the share of the limit that is used, in percent; 0 without a limit.
+    /// Computes the share of the limit that is used, in percent; 0 without a limit.
     pub fn percent(&self) -> u64 {
         let (used, limit) = (u128::from(self.used), u128::from(self.limit));
         (used * 100).checked_div(limit).and_then(|percent| u64::try_from(percent).ok()).unwrap_or(0)
@@ -180,7 +180,7 @@ impl JetStreamSnapshot {
         self.servers.iter().filter_map(|(name, answer)| Some((name.as_str(), answer.as_ref().ok()?)))
     }
 
-    /// Returns the answer of a server.
+    /// Returns the answer of a server; `None` if it is unreachable or was not polled.
     pub fn answer(&self, server: &str) -> Option<&ServerSnapshot> {
         self.servers.get(server)?.as_ref().ok()
     }
@@ -190,8 +190,8 @@ impl JetStreamSnapshot {
         self.answers().flat_map(|(name, server)| server.streams.iter().map(move |replica| (name, replica)))
     }
 
-    /// Returns the meta leader and the meta group as it sees it. Of several servers that name themselves leader
-    /// (an old one does for up to 10 s) the one with most peers in sync.
+    /// Returns the meta leader and the meta group that it reports. If several servers name themselves leader (an old
+    /// leader does for up to 10 s), the one with most peers in sync is returned.
     pub fn meta_group(&self) -> Option<(&str, &RaftGroup)> {
         let leaders = self.answers().filter_map(|(name, server)| {
             let meta = server.meta.as_ref().filter(|meta| meta.leader.as_deref() == Some(name))?;
@@ -214,9 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn forgotten_peer_is_recognised_by_its_id() {
+    fn peer_without_name_is_recognised_by_its_id() {
         let name = "Server name unknown at this time (peerID: L2hpLS7X)".to_owned();
-        let forgotten = Peer { id: PeerId("L2hpLS7X".to_owned()), name, ..Peer::default() };
-        assert!(forgotten.is("n-2") && !forgotten.is("n-3"));
+        let unnamed = Peer { id: PeerId("L2hpLS7X".to_owned()), name, ..Peer::default() };
+        assert!(unnamed.is("n-2") && !unnamed.is("n-3"));
     }
 }

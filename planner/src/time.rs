@@ -12,7 +12,7 @@ impl Time {
         Self(milliseconds)
     }
 
-    /// Returns the milliseconds since the Unix epoch.
+    /// Converts to milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> i64 {
         self.0
     }

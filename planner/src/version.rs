@@ -5,11 +5,11 @@ use std::fmt;
 /// A version of the NATS server, `major.minor.patch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// Incompatible changes.
+    /// First number: incompatible changes.
     pub major: u32,
-    /// New features.
+    /// Second number: new features.
     pub minor: u32,
-    /// Fixes.
+    /// Third number: fixes.
     pub patch: u32,
 }
 
@@ -48,12 +48,13 @@ impl Version {
         Self::parse(name.split_once(':')?.1)
     }
 
-    /// Returns whether this version must not be used at all.
+    /// Returns whether this version must not be used at all, because it can delete a running store.
     pub fn is_harmful(self) -> bool {
         self == HARMFUL
     }
 
-    /// Returns why servers of version `self` must not be replaced by servers of version `to`.
+    /// Returns the reason why servers of version `self` must not be replaced by servers of version `to`; `None` if they
+    /// may be.
     pub fn blocks_change(self, to: Self) -> Option<String> {
         if to == HARMFUL && self != to {
             return Some(format!("NATS {to} can delete a running store; use 2.15.1 or later"));

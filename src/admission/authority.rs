@@ -1,4 +1,4 @@
-//! The leader's part in the certificates: the CA, and the bundle that the apiserver trusts.
+//! Certificates, the leader's part: the CA, and the bundle that the apiserver trusts.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     CA_SECRET, Certificates, WebhookSettings,
     configuration::{PublishedWebhook, labels},
-    mounted::{LOOK_AT_FILES, MountedBundle},
+    mounted::{FILE_POLL_INTERVAL, MountedBundle},
     publish::{publish, published_bundle},
     watch::WebhookCaches,
     write_throttle::WriteThrottle,
@@ -27,27 +27,25 @@ use crate::{
     telemetry::{Check, Metrics},
 };
 
-/// The ServiceAccount that the manager runs under.
+/// ServiceAccount of the manager's Pods.
 const SERVICE_ACCOUNT: &str = "nats-manager";
 
-/// What the leader needs for it.
+/// Controller of the CA and the webhook configurations, which runs on the leader.
 #[derive(Clone)]
 pub(crate) struct CaController {
-    /// For the Secret and the configurations.
+    /// Client for the Secret and the configurations.
     pub client: Client,
-    /// What is there.
+    /// Caches of the Secret, the configurations and the CRD.
     pub webhook_caches: Arc<WebhookCaches>,
-    /// How the webhook is run.
     pub settings: WebhookSettings,
-    /// The manager's own namespace.
+    /// Namespace of the manager itself, which contains the Secret.
     pub own_namespace: String,
-    /// Told what stands in the way, for as long as this replica never served a trusted certificate.
+    /// Readiness check that reports the last error, as long as this replica has never served a trusted certificate.
     pub trusted: Check,
-    /// Where renewals are counted.
     pub metrics: Metrics,
 }
 
-/// The CA or the configurations could not be brought up to date.
+/// Failure to bring the CA or the configurations up to date.
 #[derive(Debug, thiserror::Error)]
 enum CaError {
     #[error("cannot make a CA: {0}")]
@@ -60,13 +58,14 @@ enum CaError {
     Mounted(String),
 }
 
+/// Delay after the first failure, doubled after each further one up to [`MAX_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// Changes come in bursts.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+const MAX_RETRY: Duration = Duration::from_secs(30);
+/// Delay after a change, because changes come in bursts.
+const DEBOUNCE: Duration = Duration::from_millis(500);
 
 impl CaController {
-    /// Keeps the CA and the configurations, for as long as it is polled: run it while leading.
+    /// Reconciles the CA and the configurations for as long as it is polled. Run it only while leading.
     pub(crate) async fn run(self) {
         self.webhook_caches.filled().await;
         let mut changes = self.webhook_caches.subscribe();
@@ -75,7 +74,7 @@ impl CaController {
         let mut write_throttle = WriteThrottle::new();
         let mut last_error = None;
         loop {
-            let (pause, wrote) = match self.step(&mut mounted).await {
+            let (delay, has_written) = match self.reconcile(&mut mounted).await {
                 Ok(done) => {
                     retry = FIRST_RETRY;
                     last_error = None;
@@ -83,32 +82,32 @@ impl CaController {
                 }
                 Err(error) => {
                     if error.is_conflict() {
-                        tracing::debug!(%error, "somebody else was first, looking again");
+                        tracing::debug!(%error, "lost a write conflict, trying again");
                     } else {
                         self.failed(error.to_string(), &mut last_error);
                     }
-                    // What changes meanwhile may be what is missing.
+                    // A change in the meantime may remove the cause.
                     let _ = timeout(retry, changes.next()).await;
-                    sleep(BETWEEN_LOOKS).await;
-                    retry = (retry * 2).min(LONGEST_RETRY);
+                    sleep(DEBOUNCE).await;
+                    retry = (retry * 2).min(MAX_RETRY);
                     continue;
                 }
             };
-            if wrote {
-                sleep(write_throttle.after_a_write(Instant::now())).await;
+            if has_written {
+                sleep(write_throttle.delay_after_write(Instant::now())).await;
             }
             tokio::select! {
-                () = sleep(pause) => {}
-                () = changes.next() => sleep(BETWEEN_LOOKS).await,
+                () = sleep(delay) => {}
+                () = changes.next() => sleep(DEBOUNCE).await,
             }
         }
     }
 
-    /// One write at most of the Secret, then the publication; how long until the next look, and
-    /// whether a configuration was written.
-    async fn step(&self, mounted: &mut MountedBundle) -> Result<(Duration, bool), CaError> {
+    /// Writes the Secret at most once, then publishes. Returns the delay until the next call, and whether a
+    /// configuration was written.
+    async fn reconcile(&self, mounted: &mut MountedBundle) -> Result<(Duration, bool), CaError> {
         if let Certificates::Mounted(directory) = &self.settings.certificates {
-            return Ok((LOOK_AT_FILES, self.publish_mounted(directory, mounted).await?));
+            return Ok((FILE_POLL_INTERVAL, self.publish_mounted(directory, mounted).await?));
         }
         let Some(live) = self.webhook_caches.ca.get() else {
             self.create().await.map_err(CaError::Secret)?;
@@ -118,13 +117,13 @@ impl CaController {
         let published = if self.settings.managed {
             published_bundle(&self.webhook_caches)
         } else {
-            // Somebody else publishes; that it is done cannot be seen.
+            // Others publish the bundle, and that is not observable: the stored bundle counts as published.
             decode(&data).ok().flatten().map(|store| store.bundle()).unwrap_or_default()
         };
         match plan(&data, &published, Timestamp::now())? {
             RotationStep::Write { store, change } => {
                 self.write(&live, &store).await.map_err(CaError::Secret)?;
-                tracing::info!(%change, "the webhook's CA");
+                tracing::info!(%change, "updated the webhook's CA");
                 if !matches!(
                     change,
                     StoreChange::ClockWentBack
@@ -145,21 +144,22 @@ impl CaController {
         }
     }
 
-    /// Logged once, not at each attempt.
+    /// Records a failure. The same error is logged once, not at each attempt.
     fn failed(&self, error: String, last_error: &mut Option<String>) {
         self.metrics.certificate_failed();
         self.trusted.still_waiting(error.clone());
         if last_error.as_ref() != Some(&error) {
-            tracing::warn!(error, "cannot keep the webhook's certificates and configurations, trying again");
+            tracing::warn!(error, "failed to reconcile the webhook's certificates and configurations, trying again");
             *last_error = Some(error);
         }
     }
 
+    /// Reports the expiry of the current CA as a metric.
     fn observe(&self, store: &CaStore) {
         self.metrics.set_certificate_expiry("ca", store.current.authority.validity().not_after.as_second());
     }
 
-    /// With the resourceVersion that we read: of two writers one loses, and reads again.
+    /// Replaces the Secret at the `resourceVersion` that was read. Of two writers one gets a conflict and reads again.
     async fn write(&self, live: &Secret, store: &CaStore) -> Result<(), kube::Error> {
         let data: BTreeMap<String, ByteString> =
             encode(store).into_iter().map(|(key, value)| (key, ByteString(value))).collect();
@@ -169,8 +169,8 @@ impl CaController {
         Ok(())
     }
 
-    /// The Secret, empty as the manifest ships it: that takes nothing away where somebody made one
-    /// meanwhile. An apply can be allowed by name, a plain creation only for every name.
+    /// Creates the Secret without data, as the manifest ships it. An apply removes nothing from a Secret that was
+    /// created in the meantime. RBAC can allow an apply by name, but a create only for every name.
     async fn create(&self) -> Result<(), kube::Error> {
         let mut secret = Secret::default();
         secret.metadata.name = Some(CA_SECRET.to_owned());
@@ -188,19 +188,20 @@ impl CaController {
         if !self.settings.managed {
             return Ok(false);
         }
-        let bundle = mounted.look(directory, std::time::Instant::now()).map_err(CaError::Mounted)?;
+        let bundle = mounted.read(directory, std::time::Instant::now()).map_err(CaError::Mounted)?;
         self.publish(&bundle).await
     }
 
-    /// Nothing is published before the definition is there, which owns the configurations.
+    /// Publishes the bundle, and returns whether anything was written. Nothing is published before the CRD exists,
+    /// which owns the configurations.
     async fn publish(&self, bundle: &TrustBundle) -> Result<bool, CaError> {
-        let Some(definition) = self.webhook_caches.definition.get().filter(|_| self.settings.managed) else {
+        let Some(crd) = self.webhook_caches.crd.get().filter(|_| self.settings.managed) else {
             return Ok(false);
         };
         let published = PublishedWebhook {
             reached: self.settings.reached.clone(),
             bundle: bundle.to_pem(),
-            definition_uid: definition.metadata.uid.clone().unwrap_or_default(),
+            definition_uid: crd.metadata.uid.clone().unwrap_or_default(),
             own_user: format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", self.own_namespace),
         };
         publish(&self.client, &self.webhook_caches, &published).await.map_err(CaError::Configuration)
@@ -216,7 +217,7 @@ impl CaError {
     }
 }
 
-/// The data of the Secret, as the plan reads it.
+/// Returns the data of the Secret in the form that [`plan`] reads.
 pub(super) fn data_of(secret: &Secret) -> Data {
     let data = secret.data.iter().flatten();
     data.map(|(key, value)| (key.clone(), value.0.clone())).collect()

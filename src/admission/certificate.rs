@@ -1,4 +1,4 @@
-//! Every replica's part in the certificates: one that is served, and whether it is trusted.
+//! Certificates, every replica's part: the serving certificate, and whether the apiserver trusts it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,49 +6,47 @@ use k8s_openapi::jiff::Timestamp;
 use nats_manager_certs::{Leaf, LoadOutcome, MountedCertificate, Resolver, Serve, reload, secret::decode};
 
 use super::{
-    Certificates, WebhookSettings, authority::data_of, mounted::LOOK_AT_FILES, publish::published_bundle,
+    Certificates, WebhookSettings, authority::data_of, mounted::FILE_POLL_INTERVAL, publish::published_bundle,
     watch::WebhookCaches,
 };
 use crate::telemetry::{Check, Metrics};
 
-/// Keeps the serving certificate of this replica.
+/// Controller of this replica's serving certificate.
 pub(crate) struct ServingCertificate {
-    /// What is there.
+    /// Caches of the Secret and the configurations.
     pub webhook_caches: Arc<WebhookCaches>,
-    /// How the webhook is run.
     pub settings: WebhookSettings,
-    /// Serves it.
+    /// Resolver through which the server presents the certificate.
     pub resolver: Arc<Resolver>,
-    /// Passed once a certificate is served that the apiserver trusts.
+    /// Readiness check that passes once the apiserver trusts the served certificate.
     pub trusted: Check,
-    /// Where renewals are counted.
     pub metrics: Metrics,
 }
 
-/// Clocks jump and machines sleep, so a look is never far away.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// Longest delay until the next check, because clocks jump and machines are suspended.
+const RECHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 impl ServingCertificate {
-    /// Runs for as long as it is polled.
+    /// Keeps a valid certificate served for as long as it is polled.
     pub(crate) async fn run(self) {
         self.webhook_caches.filled().await;
         let mut changes = self.webhook_caches.subscribe();
         let mut mounted = None;
         let mut last_fault = None;
         loop {
-            let pause = match self.settings.certificates.clone() {
+            let delay = match self.settings.certificates.clone() {
                 Certificates::Own => self.own(&mut last_fault),
                 Certificates::Mounted(directory) => self.mounted(&directory, &mut mounted, &mut last_fault),
             };
             self.report_trust();
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(delay) => {}
                 () = changes.next() => {}
             }
         }
     }
 
-    /// A certificate from the CA in the Secret.
+    /// Serves a certificate of the CA in the Secret. Returns the delay until the next check.
     fn own(&self, last_fault: &mut Option<String>) -> Duration {
         let now = Timestamp::now();
         let data = self.webhook_caches.ca.get().as_deref().map(data_of).unwrap_or_default();
@@ -59,38 +57,38 @@ impl ServingCertificate {
             }
             Ok(None) => {
                 self.trusted.still_waiting("waiting for the leader to make the CA");
-                return LOOK_AGAIN;
+                return RECHECK_INTERVAL;
             }
             Err(corrupt) => {
                 self.fault(corrupt.to_string(), last_fault);
-                return LOOK_AGAIN;
+                return RECHECK_INTERVAL;
             }
         };
-        let why = match Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
+        let reason = match Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
             Serve::Keep { check_in } => return check_in,
-            Serve::Issue(why) => why,
+            Serve::Issue(reason) => reason,
         };
         match store.current.authority.issue(&self.settings.reached.names(), now) {
             Ok(leaf) => {
-                tracing::info!(?why, "serving a new certificate");
+                tracing::info!(?reason, "serving a new certificate");
                 self.serve(leaf);
             }
             Err(error) => {
                 self.fault(error.to_string(), last_fault);
-                return LOOK_AGAIN;
+                return RECHECK_INTERVAL;
             }
         }
         match Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
             Serve::Keep { check_in } => check_in,
-            Serve::Issue(why) => {
-                // A CA that somebody put there, and that may not sign for this name.
-                self.fault(format!("a new certificate of the CA cannot be used: {why:?}"), last_fault);
-                LOOK_AGAIN
+            Serve::Issue(reason) => {
+                // The CA in the Secret comes from elsewhere, and may not sign for this name.
+                self.fault(format!("a new certificate of the CA cannot be used: {reason:?}"), last_fault);
+                RECHECK_INTERVAL
             }
         }
     }
 
-    /// The certificate that somebody else mounts.
+    /// Serves the certificate in the mounted directory. Returns the delay until the next check.
     fn mounted(
         &self,
         directory: &std::path::Path,
@@ -99,8 +97,8 @@ impl ServingCertificate {
     ) -> Duration {
         match reload(mounted.as_ref(), directory, Timestamp::now()) {
             LoadOutcome::Unchanged => *last_fault = None,
-            LoadOutcome::Swapped(new) if !self.is_welcome(&new.leaf) => {
-                tracing::debug!("the mounted certificate waits until the webhook configurations trust it");
+            LoadOutcome::Swapped(new) if !self.is_preferred(&new.leaf) => {
+                tracing::debug!("waiting until the webhook configurations trust the mounted certificate");
             }
             LoadOutcome::Swapped(new) => {
                 tracing::info!(directory = %directory.display(), "serving the mounted certificate");
@@ -110,11 +108,11 @@ impl ServingCertificate {
             }
             LoadOutcome::KeptLastGood(error) => self.fault(error.to_string(), last_fault),
         }
-        LOOK_AT_FILES
+        FILE_POLL_INTERVAL
     }
 
-    /// Whether to serve this leaf now: one that is trusted is not given up for one that is not.
-    fn is_welcome(&self, leaf: &Leaf) -> bool {
+    /// Returns whether to serve this leaf now. An untrusted one does not replace a trusted one.
+    fn is_preferred(&self, leaf: &Leaf) -> bool {
         let now = Timestamp::now();
         let published = published_bundle(&self.webhook_caches);
         let served = self.resolver.leaf();
@@ -123,22 +121,24 @@ impl ServingCertificate {
             || served.is_none_or(|served| published.verify(&served, now).is_err())
     }
 
+    /// Presents a leaf from the next handshake on.
     fn serve(&self, leaf: Leaf) {
         self.metrics.certificate_renewed("leaf");
         self.metrics.set_certificate_expiry("leaf", leaf.validity().not_after.as_second());
         self.resolver.swap(leaf);
     }
 
-    /// Said once, not at each look.
+    /// Records a fault. The same fault is logged and counted once, not at each check.
     fn fault(&self, fault: String, last_fault: &mut Option<String>) {
         self.trusted.still_waiting(fault.clone());
         if last_fault.as_ref() != Some(&fault) {
-            tracing::warn!(fault, "cannot use the webhook's certificate; keeping the last good one");
+            tracing::warn!(fault, "failed to load the webhook's certificate, keeping the last good one");
             self.metrics.certificate_failed();
             *last_fault = Some(fault);
         }
     }
 
+    /// Passes the readiness check, or updates its reason.
     fn report_trust(&self) {
         let Some(leaf) = self.resolver.leaf() else { return };
         let name = self.settings.reached.server_name();
@@ -146,7 +146,7 @@ impl ServingCertificate {
             return self.trusted.still_waiting(format!("the certificate is not for {name}"));
         }
         if !self.settings.managed {
-            // Who owns the configurations sees to their bundles.
+            // The owner of the configurations is responsible for their bundles.
             return self.trusted.pass();
         }
         match published_bundle(&self.webhook_caches).verify(&leaf, Timestamp::now()) {

@@ -1,7 +1,6 @@
-//! The two webhook configurations, as values.
+//! Webhook configurations, as values.
 //!
-//! Every field is written out, those with defaults too, so that an exact comparison shows what
-//! somebody else changed.
+//! Every field is set, also those with defaults, so that an exact comparison detects changes by others.
 
 use std::collections::BTreeMap;
 
@@ -18,31 +17,31 @@ use nats_manager_webhook::WebhookKind;
 
 use super::{SERVICE, WebhookAddress};
 
-/// The name of both configurations.
+/// Name of both configurations.
 pub const CONFIGURATION: &str = "nats-manager";
 
-/// What goes into the configurations.
+/// Inputs of the webhook configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedWebhook {
-    /// How the apiserver reaches the webhook.
+    /// Address at which the apiserver reaches the webhook.
     pub reached: WebhookAddress,
-    /// The certificates that the apiserver is to trust, PEM.
+    /// Certificates that the apiserver trusts, as PEM.
     pub bundle: String,
-    /// The uid of the definition of NATS: the configurations go with it.
+    /// Uid of the CRD of NATS, which owns the configurations.
     pub definition_uid: String,
-    /// The manager's own user, which is not asked.
+    /// User of the manager itself, whose requests are not reviewed.
     pub own_user: String,
 }
 
-/// How long the apiserver waits, in seconds; every limit of the server is below it.
+/// `timeoutSeconds` of the webhooks. Every limit of the server is below it.
 const TIMEOUT: i32 = 5;
-/// No warning is worth a longer wait.
+/// `timeoutSeconds` of the deletion webhook: a warning does not justify a longer wait.
 const DELETE_TIMEOUT: i32 = 2;
 const PORT: i32 = 443;
 
 impl PublishedWebhook {
-    /// Fills in what the schema cannot. Without it the schema's defaults and the validation still
-    /// stand, so its failure is ignored.
+    /// Builds the configuration of the defaulting webhook. Without it the schema's defaults and the validating webhook
+    /// still apply, so its failure is ignored.
     pub fn mutating(&self) -> MutatingWebhookConfiguration {
         MutatingWebhookConfiguration {
             metadata: self.metadata(),
@@ -63,8 +62,8 @@ impl PublishedWebhook {
         }
     }
 
-    /// Refuses what breaks a rule; without an answer nothing is let in. Warns of a deletion that
-    /// will wait; without an answer it goes on.
+    /// Builds the configuration of the other two webhooks. The validating one rejects what breaks a rule, and fails
+    /// closed. The other one warns of a deletion that will be blocked, and fails open.
     pub fn validating(&self) -> ValidatingWebhookConfiguration {
         let validate = ValidatingWebhook {
             name: "validate.nats.operator.kyma-project.io".to_owned(),
@@ -93,8 +92,8 @@ impl PublishedWebhook {
 
     fn metadata(&self) -> ObjectMeta {
         let mut labels = labels();
-        // AKS would add selectors of its own and have them added again for ever
-        // (https://learn.microsoft.com/azure/aks/faq, admission controllers).
+        // AKS would add selectors of its own, and again after each repair (https://learn.microsoft.com/azure/aks/faq,
+        // admission controllers).
         labels.insert("admissions.enforcer/disabled".to_owned(), "true".to_owned());
         ObjectMeta {
             name: Some(CONFIGURATION.to_owned()),
@@ -128,8 +127,9 @@ impl PublishedWebhook {
         WebhookClientConfig { ca_bundle: Some(ByteString(self.bundle.clone().into_bytes())), service, url }
     }
 
-    /// A webhook that is down must never hold up our own writes, finalizers included, or a
-    /// deletion. An error in a condition counts as a refusal, so both hold for every object.
+    /// Builds the conditions for creations and updates. A webhook that is down must not block the manager's own writes,
+    /// finalizers included, or a deletion. An error in a condition counts as a rejection, so both conditions evaluate
+    /// for every object.
     fn match_conditions(&self) -> Vec<MatchCondition> {
         vec![
             self.not_by_us(),
@@ -140,8 +140,8 @@ impl PublishedWebhook {
         ]
     }
 
-    /// There is no new object. Only where there is something to warn of does a deletion come to us
-    /// at all.
+    /// Builds the conditions for deletions, which have no new object. Only a deletion that needs a warning reaches the
+    /// webhook.
     fn delete_conditions(&self) -> Vec<MatchCondition> {
         vec![
             self.not_by_us(),
@@ -157,6 +157,7 @@ impl PublishedWebhook {
         ]
     }
 
+    /// Builds the condition that excludes requests of the manager itself.
     fn not_by_us(&self) -> MatchCondition {
         condition(
             "not-by-nats-manager",
@@ -169,13 +170,13 @@ fn condition(name: &str, expression: &str) -> MatchCondition {
     MatchCondition { name: name.to_owned(), expression: expression.to_owned() }
 }
 
-/// The labels of what belongs to the webhook.
+/// Returns the labels of all objects of the webhook.
 pub(super) fn labels() -> BTreeMap<String, String> {
     let all = [("name", "nats-manager"), ("component", "webhook"), ("part-of", "nats-manager")];
     all.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned())).into()
 }
 
-/// Specs only: status is written by the manager alone.
+/// Builds the rule for these operations, without the subresource `status`: only the manager writes it.
 fn rule(operations: &[&str]) -> RuleWithOperations {
     let one = |text: &str| Some(vec![text.to_owned()]);
     RuleWithOperations {

@@ -1,4 +1,4 @@
-//! What the rules ask about the cluster, answered from caches.
+//! Cluster facts for the rules, from caches.
 
 use std::sync::Arc;
 
@@ -11,14 +11,13 @@ use crate::{
     watch::{Caches, Scope},
 };
 
-/// The facts of this cluster.
+/// Cluster facts from the caches of the manager.
 #[derive(Debug)]
 pub(crate) struct CachedFacts {
-    /// Where things are.
     pub scope: Scope,
-    /// The controller's caches.
+    /// Caches that the controller reconciles from.
     pub caches: Arc<Caches>,
-    /// The webhook's own.
+    /// Caches that only the webhook uses.
     pub webhook_caches: Arc<WebhookCaches>,
 }
 

@@ -1,16 +1,16 @@
-//! The admission webhook as part of the manager.
+//! Admission webhook as a part of the manager.
 //!
-//! The server itself is in the crate `nats-manager-webhook`, the certificates are in
-//! `nats-manager-certs`: values in, values out. Here they meet the cluster:
+//! The server itself is in the crate `nats-manager-webhook`, and the certificates are in `nats-manager-certs`: values
+//! in, values out. This module connects them to the cluster:
 //!
 //! | part | runs in | does |
 //! |---|---|---|
 //! | [`watch`] | every replica | caches the CA Secret, the configurations, StorageClasses |
-//! | [`facts`] | every replica | what the rules ask about the cluster, from caches |
-//! | [`certificate`] | every replica | keeps a serving certificate, and says when it is trusted |
+//! | [`facts`] | every replica | supplies cluster facts to the rules, from caches |
+//! | [`certificate`] | every replica | keeps a serving certificate, and reports whether it is trusted |
 //! | [`authority`] | the leader | makes and renews the CA, publishes its bundle |
-//! | [`configuration`] | the leader | the two webhook configurations, whole |
-//! | [`serve`] | every replica | the TLS server |
+//! | [`configuration`] | the leader | builds the two webhook configurations |
+//! | [`serve`] | every replica | runs the TLS server |
 
 pub(crate) mod authority;
 pub(crate) mod certificate;
@@ -28,52 +28,49 @@ use nats_manager_certs::DnsNames;
 
 use crate::telemetry::BindAddress;
 
-/// The Service in front of the replicas.
+/// Service in front of the replicas.
 pub const SERVICE: &str = "nats-manager-webhook";
-/// The Secret with the CA; the manifest ships it empty.
+/// Secret with the CA, which the manifest ships without data.
 pub const CA_SECRET: &str = "nats-manager-webhook-ca";
 
-/// How the webhook is run.
+/// Settings of the webhook, from the command line.
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
-    /// Where it listens; off turns the webhook off.
+    /// Address that the server listens on. The webhook is off if it is disabled.
     pub bind: BindAddress,
-    /// How the apiserver reaches it.
+    /// Address at which the apiserver reaches the webhook.
     pub reached: WebhookAddress,
-    /// Who owns the webhook configurations.
+    /// True if the manager owns the webhook configurations.
     pub managed: bool,
-    /// Where the serving certificate comes from.
+    /// Source of the serving certificate.
     pub certificates: Certificates,
 }
 
-/// How the apiserver reaches the webhook.
+/// Address at which the apiserver reaches the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookAddress {
-    /// Through the Service in the manager's own namespace.
-    Service {
-        /// That namespace.
-        namespace: String,
-    },
-    /// At this address, such as `https://127.0.0.1:9443`: outside the cluster.
+    /// Service in the manager's own namespace.
+    Service { namespace: String },
+    /// URL such as `https://127.0.0.1:9443`, for a manager outside the cluster.
     Url {
-        /// The address without a path.
+        /// URL without a path, as given on the command line.
         base: String,
-        /// Its host.
+        /// Host of the URL, without brackets.
         host: String,
     },
 }
 
-/// Where the serving certificate comes from.
+/// Source of the serving certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Certificates {
-    /// From a CA of our own.
+    /// CA that the manager generates and renews.
     Own,
-    /// From this directory, where somebody else puts `tls.crt` and `tls.key`.
+    /// Directory into which others mount `tls.crt` and `tls.key`.
     Mounted(PathBuf),
 }
 
 impl WebhookAddress {
-    /// What a serving certificate must be valid for.
+    /// Returns the names and addresses that a serving certificate must be valid for.
     pub fn names(&self) -> DnsNames {
         match self {
             Self::Service { namespace } => {
@@ -87,7 +84,7 @@ impl WebhookAddress {
         }
     }
 
-    /// The name that the apiserver looks for in the certificate.
+    /// Returns the name that the apiserver expects in the certificate.
     pub fn server_name(&self) -> String {
         match self {
             Self::Service { namespace } => format!("{SERVICE}.{namespace}.svc"),

@@ -1,4 +1,4 @@
-//! What to publish where somebody else mounts the certificates: their `ca.crt`.
+//! Bundle to publish if certificates are mounted: the `ca.crt` next to them.
 
 use std::{
     io, mem,
@@ -8,16 +8,16 @@ use std::{
 
 use nats_manager_certs::TrustBundle;
 
-/// The kubelet swaps mounted files within a minute; a look at them is cheap.
-pub(super) const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+/// Interval between reads of mounted files. The kubelet replaces them within a minute, and a read is cheap.
+pub(super) const FILE_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The file with the certificates that the apiserver is to trust.
+/// File with the certificates that the apiserver trusts.
 const BUNDLE: &str = "ca.crt";
-/// How long the certificates before a change stay published: the kubelet shows a new Secret to each
-/// replica at another time, within about two minutes.
+/// Time for which replaced certificates stay published. The kubelet updates the files of each replica at another time,
+/// within about two minutes.
 const OVERLAP: Duration = Duration::from_mins(5);
 
-/// The last good content, and what was there before it.
+/// Last good bundle, and the one before it.
 #[derive(Debug, Default)]
 pub(super) struct MountedBundle {
     current: TrustBundle,
@@ -25,8 +25,9 @@ pub(super) struct MountedBundle {
 }
 
 impl MountedBundle {
-    /// What to publish now. A file that cannot be read, or holds none, changes nothing.
-    pub(super) fn look(&mut self, directory: &Path, now: Instant) -> Result<TrustBundle, String> {
+    /// Returns the bundle to publish now. A file that is unreadable or without a certificate changes nothing, and is an
+    /// error only if there is no earlier bundle.
+    pub(super) fn read(&mut self, directory: &Path, now: Instant) -> Result<TrustBundle, String> {
         let path = directory.join(BUNDLE);
         let read = match std::fs::read(&path) {
             Ok(pem) => TrustBundle::from_pem(&pem).map_err(|error| error.to_string()),
@@ -56,7 +57,7 @@ mod tests {
     use nats_manager_certs::{Authority, Certificate};
 
     #[test]
-    fn keeps_the_last_good_bundle_and_for_a_while_the_one_before() {
+    fn last_good_bundle_is_kept_and_overlaps_with_next() {
         let folder = tempfile::tempdir().unwrap();
         let made = || Authority::generate(jiff::Timestamp::now()).unwrap().certificate().clone();
         let [old, new] = [made(), made()];
@@ -81,8 +82,8 @@ mod tests {
                 Some(content) => std::fs::write(path, content).unwrap(),
                 None => drop(std::fs::remove_file(path)),
             }
-            let looked = mounted.look(folder.path(), begun + Duration::from_secs(second));
-            assert_eq!(looked.ok(), expected, "{step}");
+            let published = mounted.read(folder.path(), begun + Duration::from_secs(second));
+            assert_eq!(published.ok(), expected, "{step}");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Makes the configurations what they should be: created where there is none, replaced whole where
-//! anything differs.
+//! Publication of the webhook configurations: created if missing, replaced as a whole if anything differs.
 
 use k8s_openapi::{
     api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::watch::CachedObject;
 
-/// Publishes both configurations; requests only what differs, and says whether anything did.
+/// Publishes both configurations. Sends a request only for one that differs, and returns whether anything was written.
 pub(super) async fn publish(
     client: &Client,
     webhook_caches: &WebhookCaches,
@@ -27,17 +26,18 @@ pub(super) async fn publish(
 ) -> Result<bool, kube::Error> {
     let api = Api::all(client.clone());
     let mutating =
-        make(&api, &webhook_caches.mutating, published.mutating(), |live, wanted| live.webhooks == wanted.webhooks)
+        ensure(&api, &webhook_caches.mutating, published.mutating(), |live, desired| live.webhooks == desired.webhooks)
             .await?;
     let api = Api::all(client.clone());
-    let validating =
-        make(&api, &webhook_caches.validating, published.validating(), |live, wanted| live.webhooks == wanted.webhooks)
-            .await?;
+    let validating = ensure(&api, &webhook_caches.validating, published.validating(), |live, desired| {
+        live.webhooks == desired.webhooks
+    })
+    .await?;
     Ok(mutating || validating)
 }
 
-/// What the apiserver trusts now: what the bundles of the first webhook in each have in common.
-/// Without an answer to the other, which warns of deletions, everything goes on.
+/// Returns the certificates that the apiserver trusts now: those that the first webhooks of the two configurations have
+/// in common. The other webhook, which warns of deletions, fails open and does not count.
 pub(super) fn published_bundle(webhook_caches: &WebhookCaches) -> TrustBundle {
     let bundle = |pem: Option<Vec<u8>>| pem.map_or_else(TrustBundle::default, |pem| TrustBundle::readable(&pem));
     TrustBundle::common(&[bundle(mutating_bundle(webhook_caches)), bundle(validating_bundle(webhook_caches))])
@@ -53,47 +53,52 @@ fn validating_bundle(webhook_caches: &WebhookCaches) -> Option<Vec<u8>> {
     Some(live.webhooks.as_ref()?.first()?.client_config.ca_bundle.as_ref()?.0.clone())
 }
 
-async fn make<K>(
+/// Creates or replaces a configuration, and returns whether it was written. `has_same_webhooks` compares all but
+/// metadata.
+async fn ensure<K>(
     api: &Api<K>,
     slot: &CachedObject<K>,
-    mut wanted: K,
-    same_webhooks: impl Fn(&K, &K) -> bool,
+    mut desired: K,
+    has_same_webhooks: impl Fn(&K, &K) -> bool,
 ) -> Result<bool, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
 {
     let kind = K::kind(&());
     let written = match slot.get() {
-        Some(live) if same_webhooks(&live, &wanted) && same_metadata(live.as_ref(), &wanted) => return Ok(false),
+        Some(live) if has_same_webhooks(&live, &desired) && has_same_metadata(live.as_ref(), &desired) => {
+            return Ok(false);
+        }
         Some(live) => {
-            tracing::info!(%kind, "mending the webhook configuration");
-            // Whole, so that what somebody added to the webhooks goes as well.
-            *wanted.meta_mut() = mended(live.meta(), wanted.meta());
-            api.replace(CONFIGURATION, &parameters(), &wanted).await?
+            tracing::info!(%kind, "repairing the webhook configuration");
+            // As a whole, so that additions by others to the webhooks are removed as well.
+            *desired.meta_mut() = merged_metadata(live.meta(), desired.meta());
+            api.replace(CONFIGURATION, &parameters(), &desired).await?
         }
         None => {
             tracing::info!(%kind, "creating the webhook configuration");
-            // An apply is allowed by name, a plain creation only for every name.
+            // RBAC allows an apply by name, but a create only for every name.
             let apply = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(CONFIGURATION, &apply, &Patch::Apply(&wanted)).await?
+            api.patch(CONFIGURATION, &apply, &Patch::Apply(&desired)).await?
         }
     };
     slot.written(written);
     Ok(true)
 }
 
-/// What others put beside the webhooks stays; so does the version, against a write in between.
-fn mended(live: &ObjectMeta, wanted: &ObjectMeta) -> ObjectMeta {
+/// Merges the desired metadata into the live metadata. Additions by others stay, and so does the `resourceVersion`,
+/// with which a concurrent write causes a conflict.
+fn merged_metadata(live: &ObjectMeta, desired: &ObjectMeta) -> ObjectMeta {
     let mut meta = live.clone();
-    meta.labels.get_or_insert_default().extend(wanted.labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-    meta.owner_references.clone_from(&wanted.owner_references);
+    meta.labels.get_or_insert_default().extend(desired.labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+    meta.owner_references.clone_from(&desired.owner_references);
     meta
 }
 
-/// Labels of others are theirs; ours, and the owner, must be there.
-fn same_metadata<K: Resource>(live: &K, wanted: &K) -> bool {
-    wanted.labels().iter().all(|(key, value)| live.labels().get(key) == Some(value))
-        && live.owner_references() == wanted.owner_references()
+/// Returns whether the desired labels and the owner are there. Labels by others do not count.
+fn has_same_metadata<K: Resource>(live: &K, desired: &K) -> bool {
+    desired.labels().iter().all(|(key, value)| live.labels().get(key) == Some(value))
+        && live.owner_references() == desired.owner_references()
 }
 
 fn parameters() -> PostParams {

@@ -1,4 +1,4 @@
-//! The TLS server of this replica, and the futures that keep it supplied.
+//! TLS server of this replica, and the futures that supply it.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,27 +16,27 @@ use crate::{
     watch::{Caches, Scope, WatchTasks},
 };
 
-/// The webhook of this replica, listening but not yet answering.
+/// Webhook of this replica, listening but not yet serving.
 pub(crate) struct WebhookServer {
     listener: TcpListener,
     facts: CachedFacts,
     certificate: ServingCertificate,
     watch_tasks: WatchTasks,
-    keeper: CaController,
+    ca_controller: CaController,
     metrics: Metrics,
 }
 
-/// The futures of the webhook; join them all.
+/// Futures of the webhook, all of which must be polled.
 pub(crate) struct WebhookTasks {
-    /// Caches and the serving certificate: never ends.
+    /// Caches and the serving certificate, a future that never ends.
     pub supply: BoxFuture<'static, ()>,
-    /// The server: ends after the drain that follows `stop`.
+    /// Server, a future that ends after the drain that follows `stop`.
     pub server: BoxFuture<'static, Result<(), ServeError>>,
-    /// What the leader does for all replicas: never ends.
-    pub keeper: CaController,
+    /// Controller that the leader runs for all replicas, and that never ends.
+    pub ca_controller: CaController,
 }
 
-/// The webhook cannot listen.
+/// Failure to listen for the webhook.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for the webhook: {cause}")]
 pub struct ListenError {
@@ -44,11 +44,11 @@ pub struct ListenError {
     cause: io::Error,
 }
 
-/// Until the endpoints of the Service no longer name this pod, everywhere.
+/// Time until the endpoints of the Service exclude this Pod on every node.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
 impl WebhookServer {
-    /// Listens, and prepares the watches; none where the webhook is turned off.
+    /// Listens, and prepares the watches. Returns `None` if the webhook is disabled.
     pub(crate) async fn bind(
         client: &Client,
         scope: &Scope,
@@ -68,7 +68,7 @@ impl WebhookServer {
             trusted: readiness.check("webhook-certificate", "waiting for the serving certificate"),
             metrics: metrics.clone(),
         };
-        let keeper = CaController {
+        let ca_controller = CaController {
             client: client.clone(),
             webhook_caches: webhook_caches.clone(),
             settings,
@@ -77,12 +77,12 @@ impl WebhookServer {
             metrics: metrics.clone(),
         };
         let facts = CachedFacts { scope: scope.clone(), caches: caches.clone(), webhook_caches };
-        Ok(Some(Self { listener, facts, certificate, watch_tasks, keeper, metrics: metrics.clone() }))
+        Ok(Some(Self { listener, facts, certificate, watch_tasks, ca_controller, metrics: metrics.clone() }))
     }
 
-    /// Serves until `stop`, and drains then.
+    /// Serves until `stop`, then drains.
     pub(crate) fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> WebhookTasks {
-        let Self { listener, facts, certificate, watch_tasks, keeper, metrics } = self;
+        let Self { listener, facts, certificate, watch_tasks, ca_controller, metrics } = self;
         let resolver = certificate.resolver.clone();
         let observer: Arc<dyn Observer> = Arc::new(metrics);
         let router = router(Arc::new(facts), observer.clone(), RequestTimeouts::default());
@@ -93,7 +93,7 @@ impl WebhookServer {
         WebhookTasks {
             supply: supply.boxed(),
             server: serve(listener, resolver, router, observer, options, stop).boxed(),
-            keeper,
+            ca_controller,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The caches that only the webhook needs.
+//! Caches that only the webhook uses.
 
 use std::{
     collections::BTreeMap,
@@ -28,26 +28,24 @@ use crate::{
     watch::{CachedObject, Trigger, WatchGroup, WatchTask, WatchTasks, by_name, events, without_managed_fields},
 };
 
-/// What the webhook has cached.
+/// Caches of the webhook, each filled by a watch.
 #[derive(Debug)]
 pub(crate) struct WebhookCaches {
-    /// The Secret with the CA.
+    /// Secret with the CA, if the manager issues the certificates.
     pub ca: CachedObject<Secret>,
-    /// The mutating configuration.
     pub mutating: CachedObject<MutatingWebhookConfiguration>,
-    /// The validating configuration.
     pub validating: CachedObject<ValidatingWebhookConfiguration>,
-    /// The definition of NATS, which owns the configurations.
-    pub definition: CachedObject<PartialObjectMeta<CustomResourceDefinition>>,
+    /// CRD of NATS, which owns the configurations.
+    pub crd: CachedObject<PartialObjectMeta<CustomResourceDefinition>>,
     storage_classes: Mutex<BTreeMap<String, bool>>,
     group: WatchGroup,
 }
 
-/// Marks the default class
+/// Annotation of the default StorageClass
 /// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>).
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
-/// Starts the watches; poll the future. Only what the settings call for is watched.
+/// Prepares the watches that the settings require. Nothing is cached until the future is polled.
 pub(crate) fn watch_all(
     client: &Client,
     own_namespace: &str,
@@ -56,12 +54,12 @@ pub(crate) fn watch_all(
     readiness: &Readiness,
 ) -> (Arc<WebhookCaches>, WatchTasks) {
     let group = WatchGroup::new();
-    let task = |resource, cache| group.task((resource, cache), metrics, readiness);
+    let task = |resource, cache| group.task(resource, cache, metrics, readiness);
     let webhook_caches = Arc::new(WebhookCaches {
         ca: CachedObject::default(),
         mutating: CachedObject::default(),
         validating: CachedObject::default(),
-        definition: CachedObject::default(),
+        crd: CachedObject::default(),
         storage_classes: Mutex::default(),
         group: group.clone(),
     });
@@ -81,7 +79,7 @@ pub(crate) fn watch_all(
         }));
         let of = task("customresourcedefinitions", "definition");
         let metadata = without_managed_fields(watcher::watcher(Api::all(client.clone()), by_name(crd::NAME)));
-        all.push(named(of, metadata, &webhook_caches, |all| &all.definition));
+        all.push(named(of, metadata, &webhook_caches, |all| &all.crd));
     }
     let api = Api::<PartialObjectMeta<StorageClass>>::all(client.clone());
     let classes = task("storageclasses", "storage-classes");
@@ -108,12 +106,12 @@ impl WebhookCaches {
         self.group.filled().await;
     }
 
-    /// Tells of changes from now on.
+    /// Subscribes to changes from now on.
     pub(crate) fn subscribe(&self) -> Changes {
         Changes(self.group.subscribe())
     }
 
-    /// The `StorageClasses`.
+    /// Returns the names of the StorageClasses, and which of them is the default.
     pub(crate) fn storage_classes(&self) -> StorageClasses {
         let classes = self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner);
         StorageClasses {
@@ -127,12 +125,12 @@ impl WebhookCaches {
     }
 }
 
-/// Changes of what is cached.
+/// Subscription to changes of the caches.
 #[derive(Debug)]
 pub(crate) struct Changes(broadcast::Receiver<Trigger>);
 
 impl Changes {
-    /// Resolves at the next change; never, once the caches are gone.
+    /// Resolves at the next change. Never resolves after the caches are gone.
     pub(crate) async fn next(&mut self) {
         if let Err(broadcast::error::RecvError::Closed) = self.0.recv().await {
             std::future::pending::<()>().await;
@@ -156,7 +154,7 @@ async fn watch_classes(task: WatchTask, api: Api<PartialObjectMeta<StorageClass>
             Event::InitApply(class) => listed.extend([entry(&class)]),
             Event::InitDone => webhook_caches.change_classes(|classes| *classes = std::mem::take(&mut listed)),
         }
-        // Nothing follows from them but the next review.
+        // StorageClasses affect only the next review.
         None
     })
     .await;

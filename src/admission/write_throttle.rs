@@ -1,34 +1,34 @@
-//! How fast configurations are mended, against somebody who changes them each time that we do.
+//! Write throttle for the webhook configurations, in case another client reverts every write.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many writes go without a pause: more than a mishap and the life of a CA take together.
-const FREE: u32 = 20;
-/// After this time there is one more.
-const COMES_BACK: Duration = Duration::from_secs(10);
+/// Writes without a delay: more than a mishap and the lifetime of a CA require together.
+const BURST: u32 = 20;
+/// Interval at which one token comes back.
+const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How many writes go without a pause now.
+/// Token bucket of writes.
 pub(super) struct WriteThrottle {
-    free: u32,
+    tokens: u32,
     since: Instant,
 }
 
 impl WriteThrottle {
     pub(super) fn new() -> Self {
-        Self { free: FREE, since: Instant::now() }
+        Self { tokens: BURST, since: Instant::now() }
     }
 
-    /// How long to wait after a write, before the next.
-    pub(super) fn after_a_write(&mut self, now: Instant) -> Duration {
-        let back = now.duration_since(self.since).as_secs() / COMES_BACK.as_secs();
-        if back > 0 {
-            self.free = FREE.min(self.free.saturating_add(u32::try_from(back).unwrap_or(FREE)));
+    /// Takes one token for a write. Returns the delay until the next write.
+    pub(super) fn delay_after_write(&mut self, now: Instant) -> Duration {
+        let refilled = now.duration_since(self.since).as_secs() / REFILL_INTERVAL.as_secs();
+        if refilled > 0 {
+            self.tokens = BURST.min(self.tokens.saturating_add(u32::try_from(refilled).unwrap_or(BURST)));
             self.since = now;
         }
-        self.free = self.free.saturating_sub(1);
-        if self.free == 0 { COMES_BACK } else { Duration::ZERO }
+        self.tokens = self.tokens.saturating_sub(1);
+        if self.tokens == 0 { REFILL_INTERVAL } else { Duration::ZERO }
     }
 }
 
@@ -37,19 +37,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slows_down_in_a_fight_and_recovers_after_it() {
+    fn throttle_slows_repeated_writes_and_recovers() {
         let mut now = Instant::now();
-        let mut write_throttle = WriteThrottle { free: FREE, since: now };
-        for write in 1..FREE {
-            assert_eq!(write_throttle.after_a_write(now), Duration::ZERO, "write {write}");
+        let mut write_throttle = WriteThrottle { tokens: BURST, since: now };
+        for write in 1..BURST {
+            assert_eq!(write_throttle.delay_after_write(now), Duration::ZERO, "write {write}");
         }
         for _ in 0..3 {
-            assert_eq!(write_throttle.after_a_write(now), COMES_BACK);
-            now += COMES_BACK;
+            assert_eq!(write_throttle.delay_after_write(now), REFILL_INTERVAL);
+            now += REFILL_INTERVAL;
         }
-        now += COMES_BACK * 5;
+        now += REFILL_INTERVAL * 5;
         for _ in 0..4 {
-            assert_eq!(write_throttle.after_a_write(now), Duration::ZERO);
+            assert_eq!(write_throttle.delay_after_write(now), Duration::ZERO);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: `nats-manager` runs the manager; `crd`, `validate` and `render` work offline.
+//! Command line: `nats-manager` runs the manager; `crd`, `validate` and `render` work offline.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -38,7 +38,7 @@ Environment:
 
 Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or environment.";
 
-/// What was asked for on the command line.
+/// Parsed command line.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "nats-manager",
@@ -48,21 +48,21 @@ Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or en
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
-    /// Flags of the manager itself; at their defaults with a subcommand.
+    /// Flags of the manager itself, at their defaults with a subcommand.
     #[command(flatten)]
     pub options: RunOptions,
-    /// An offline command; `None` runs the manager.
+    /// Offline command, or `None` to run the manager.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// How the manager runs.
+/// Flags of the manager itself, without a subcommand.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
-    /// Where /metrics is served: `:8080` is all interfaces, `0` turns it off
+    /// Address of /metrics: `:8080` is all interfaces, `0` turns it off
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     pub metrics_bind_address: BindAddress,
-    /// Where /healthz and /readyz are served: `:8081` is all interfaces, `0` turns them off
+    /// Address of /healthz and /readyz: `:8081` is all interfaces, `0` turns them off
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     pub health_probe_bind_address: BindAddress,
     /// Reconcile only while holding the lease, so that several replicas can run
@@ -81,15 +81,14 @@ pub struct RunOptions {
     /// running outside the cluster (with `kubectl port-forward`)
     #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true, value_parser = parse_nats_url)]
     pub nats_url: Option<ServerAddr>,
-    /// The admission webhook.
     #[command(flatten, next_help_heading = "Admission webhook")]
     pub webhook: WebhookOptions,
 }
 
-/// How the admission webhook runs.
+/// Flags of the admission webhook.
 #[derive(Debug, Clone, Args)]
 pub struct WebhookOptions {
-    /// Where the admission webhook is served: `:9443` is all interfaces, `0` turns it off
+    /// Address of the admission webhook: `:9443` is all interfaces, `0` turns it off
     #[arg(long, value_name = "ADDRESS", default_value = ":9443")]
     pub webhook_bind_address: BindAddress,
     /// Make the two webhook configurations and keep them; `false` leaves them to others, such as
@@ -115,12 +114,12 @@ pub struct WebhookOptions {
     pub webhook_url: Option<WebhookUrl>,
 }
 
-/// An address such as `https://127.0.0.1:9443`, without a path.
+/// URL such as `https://127.0.0.1:9443`, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookUrl {
-    /// The address as given.
+    /// URL exactly as it was given.
     pub base: String,
-    /// The host in it.
+    /// Host of the URL, without brackets.
     pub host: String,
 }
 
@@ -144,12 +143,11 @@ pub enum Command {
     },
 }
 
-/// Where an offline command reads from.
+/// Input of an offline command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// `-`
+    /// Standard input, given as `-`.
     Stdin,
-    /// A path as given.
     File(PathBuf),
 }
 
@@ -173,15 +171,15 @@ impl fmt::Display for Source {
     }
 }
 
-/// Parses a command line, its first item being the program's name.
+/// Parses a command line whose first item is the program's name.
 ///
 /// # Errors
-/// The exit code to end with; what there is to say is printed: help and version (code 0) on
-/// stdout, a mistake (code 2) as one line on stderr.
+/// The exit code of the process. Help and version (code 0) are printed on stdout, a mistake (code 2) as one line on
+/// stderr.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
     Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A closed pipe is no reason to fail: `nats-manager --help | head -1`.
+            // A closed pipe is no failure: `nats-manager --help | head -1`.
             let _ = error.print();
             ExitCode::SUCCESS
         }
@@ -189,20 +187,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitC
     })
 }
 
-/// Says on stderr, in one line, what is wrong with the command line or the environment; the exit
-/// code to end with.
+/// Prints an error of the command line or the environment as one line on stderr. Returns the exit code of the process.
 pub fn usage_error(error: &dyn fmt::Display) -> ExitCode {
     eprintln!("nats-manager: {error} (see --help)");
     ExitCode::from(2)
 }
 
-/// The message of a usage error without the usage text that clap puts behind it.
+/// Returns the message of a usage error without the usage text that clap appends.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let message = text.split("\n\nUsage:").next().unwrap_or_default();
     let message = message.split("\n\nFor more information").next().unwrap_or_default();
-    let words: Vec<&str> = message.split_whitespace().collect();
-    let message = words.join(" ");
+    let parts: Vec<&str> = message.split_whitespace().collect();
+    let message = parts.join(" ");
     message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 

@@ -5,7 +5,7 @@ fn parsed(arguments: &[&str]) -> Result<Cli, String> {
 }
 
 #[test]
-fn flags_keep_the_go_spelling() {
+fn flags_accept_go_spellings() {
     let cases: &[(&[&str], bool)] = &[
         (&[], false),
         (&["--leader-elect"], true),
@@ -27,7 +27,7 @@ fn flags_keep_the_go_spelling() {
 }
 
 #[test]
-fn offline_commands() {
+fn offline_commands_are_parsed() {
     let cases: &[(&[&str], Command)] = &[
         (&["crd"], Command::Crd),
         (&["validate", "-f", "a.yaml"], Command::Validate { file: Source::File("a.yaml".into()) }),
@@ -40,7 +40,7 @@ fn offline_commands() {
 }
 
 #[test]
-fn a_mistake_is_one_line_that_names_it() {
+fn usage_error_is_one_line() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["--metric-bind-address=:1"], &["--metric-bind-address", "--metrics-bind-address"]),
         (&["--metrics-bind-address=8080"], &["--metrics-bind-address", "'8080'", ":8080"]),
@@ -59,7 +59,7 @@ fn a_mistake_is_one_line_that_names_it() {
 }
 
 #[test]
-fn help_names_every_variable_of_the_environment() {
+fn help_contains_environment_variables() {
     use clap::CommandFactory;
     let help = Cli::command().render_long_help().to_string();
     for name in ["LOG_LEVEL", "NATS_CR_NAME", "NATS_IMAGE_FIPS", "KYMA_FIPS_MODE_ENABLED", "NATS_URL", "POD_NAME"] {

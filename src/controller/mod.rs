@@ -1,4 +1,4 @@
-//! The controller: reconciles the NATS resource, and reports the result in its status and in events.
+//! The controller: reconciles the NATS resource and reports the result in its status and in events.
 //!
 //! A reconcile is a pipeline with a folder per stage. `docs/contributor/architecture.md` describes the stages.
 

@@ -1,4 +1,4 @@
-//! Taking the lease, and keeping it.
+//! Acquisition and renewal of the lease.
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -13,23 +13,23 @@ use tracing::{debug, warn};
 use super::Election;
 use super::lease_watch::LeaseWatch;
 
-/// Between attempts to renew.
+/// Delay between attempts to renew.
 const RETRY: Duration = Duration::from_secs(1);
-/// Added at random, so that replicas do not retry in step. Milliseconds.
+/// Upper bound of a random addition in milliseconds, so that replicas do not retry at the same time.
 const JITTER: u64 = 1000;
 
-/// Waits until the lease is ours.
+/// Waits until this replica holds the lease.
 pub(super) async fn lock(
     election: &Election,
     client: &Client,
-    leases: &mut LeaseWatch,
+    holder_watch: &mut LeaseWatch,
 ) -> Result<LeaseManager, LeaseManagerError> {
     loop {
         let manager = election.manager(client.clone()).await?;
         tokio::select! {
             locked = wait(&manager) => return locked.map(|()| manager),
-            // The library sleeps until the lease it saw runs out; a new manager looks again.
-            () = leases.freed() => debug!("the lease was given up"),
+            // The library sleeps until the lease that it read expires. A new manager reads it again.
+            () = holder_watch.released() => debug!("the lease was released"),
         }
     }
 }
@@ -39,20 +39,20 @@ async fn wait(manager: &LeaseManager) -> Result<(), LeaseManagerError> {
     Ok(())
 }
 
-/// Renews the lease until the library says that another holds it.
+/// Renews the lease until the library reports another holder.
 pub(super) async fn renew(manager: &LeaseManager, renewed: &watch::Receiver<Instant>) {
-    let mut complained = None;
+    let mut warned_for = None;
     loop {
         match manager.changed().await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                // Once for each row of failures.
+                // One warning for each series of failures.
                 let last = *renewed.borrow();
-                if complained.replace(last) == Some(last) {
-                    debug!(%error, "cannot renew the lease");
+                if warned_for.replace(last) == Some(last) {
+                    debug!(%error, "still failing to renew the lease");
                 } else {
-                    warn!(%error, "cannot renew the lease; trying again");
+                    warn!(%error, "failed to renew the lease, trying again");
                 }
                 sleep(RETRY).await;
             }
@@ -75,6 +75,7 @@ pub(super) async fn expired(mut renewed: watch::Receiver<Instant>, validity: Dur
     }
 }
 
+/// Returns a random delay of less than [`JITTER`] milliseconds.
 pub(super) fn jitter() -> Duration {
     Duration::from_millis(RandomState::new().hash_one(0) % JITTER)
 }

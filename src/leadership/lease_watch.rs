@@ -1,4 +1,4 @@
-//! Who holds the lease, as the apiserver tells it.
+//! Watch of the lease's holder.
 
 use std::fmt;
 
@@ -9,38 +9,38 @@ use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use tracing::warn;
 
-/// A watch of one lease, renewed for ever.
+/// Watch of one lease, restarted forever.
 pub(super) struct LeaseWatch {
     events: BoxStream<'static, watcher::Result<Option<Lease>>>,
-    /// As of the last event.
+    /// Holder as of the last event.
     holder: Option<String>,
-    failing: bool,
+    is_failing: bool,
 }
 
 impl LeaseWatch {
-    /// Caches a lease by name; nothing is sent before one of the methods is polled.
+    /// Builds the watch of a lease. Nothing is sent before one of the other methods is polled.
     pub(super) fn new(api: Api<Lease>, name: &str) -> Self {
         let events = watcher::watch_object(api, name).default_backoff().boxed();
-        Self { events, holder: None, failing: false }
+        Self { events, holder: None, is_failing: false }
     }
 
-    /// Resolves when a holder gives the lease up.
-    pub(super) async fn freed(&mut self) {
+    /// Resolves when a holder releases the lease.
+    pub(super) async fn released(&mut self) {
         while self.changed().await.is_none() || self.holder.is_some() {}
     }
 
-    /// Resolves when `identity` is followed by another holder, or none. Events from before
-    /// `identity` took the lease, which may still be on their way, do not count.
+    /// Resolves when the holder changes from `identity` to another, or to none. Events from before `identity` took the
+    /// lease, which may arrive late, do not count.
     pub(super) async fn taken_from(&mut self, identity: &str) {
         while self.changed().await.as_deref() != Some(identity) {}
     }
 
-    /// Waits until the holder is another, and returns the one before.
+    /// Waits until the holder changes, and returns the previous one.
     async fn changed(&mut self) -> Option<String> {
         loop {
             match self.events.next().await {
                 Some(Ok(lease)) => {
-                    self.failing = false;
+                    self.is_failing = false;
                     let holder = lease.and_then(|lease| lease.spec?.holder_identity);
                     let holder = holder.filter(|holder| !holder.is_empty());
                     if holder != self.holder {
@@ -48,11 +48,11 @@ impl LeaseWatch {
                     }
                 }
                 Some(Err(error)) => {
-                    if !std::mem::replace(&mut self.failing, true) {
-                        warn!(%error, "cannot watch the lease; trying again");
+                    if !std::mem::replace(&mut self.is_failing, true) {
+                        warn!(%error, "failed to watch the lease, trying again");
                     }
                 }
-                // It does not end; if it did, the lease library would still ask by itself.
+                // The watch does not end. If it did, the lease library would still poll the lease.
                 None => std::future::pending().await,
             }
         }

@@ -1,10 +1,9 @@
-//! Who of the replicas reconciles: the one that holds the lease `nats-manager`.
+//! Leader election: only the replica that holds the lease `nats-manager` reconciles.
 //!
-//! kube-lease-manager takes and renews the lease. It is silent while its renewals fail, looks at
-//! a lease of others only when that runs out, and clears a lease that ran out without looking
-//! again. So there is more here: a clock that ends leadership before the lease runs out, and a
-//! watch of the lease, by which a replica that waits takes over at once when the lease is given
-//! up, and one that leads stops at once when the lease is not its own any more.
+//! kube-lease-manager takes and renews the lease. It does not report failed renewals, reads a lease of others only when
+//! that expires, and clears an expired lease without another read. So this module adds a clock that ends leadership
+//! before the lease expires, and a watch of the lease. With the watch, a waiting replica takes over as soon as the
+//! lease is released, and a leader stops as soon as the lease has another holder.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -27,56 +26,56 @@ mod lease;
 mod lease_client;
 mod lease_watch;
 
-/// Name of the Lease. It is taken as it is when the manifest brought it, else created.
+/// Name of the Lease, which is created if the manifest did not ship it.
 pub(crate) const LEASE_NAME: &str = "nats-manager";
 
-/// Seconds after its last renewal at which others may take the lease.
+/// Seconds after the last renewal at which others may take the lease.
 const DURATION: u64 = 20;
-/// Seconds before that at which it is renewed: two requests every 10 s.
+/// Seconds before the end of `DURATION` at which the lease is renewed: two requests every 10 s.
 const GRACE: u64 = 10;
-/// After the last renewal that succeeded; what is left to `DURATION` is for work to stop.
+/// Duration of leadership after the last successful renewal. The rest of `DURATION` is for work to stop.
 const VALIDITY: Duration = Duration::from_secs(17);
-/// Between attempts to stand for leadership while the apiserver fails, doubled up to `MAX_PAUSE`.
-const PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(16);
+/// Delay between attempts to acquire leadership while the apiserver fails, doubled up to `MAX_BACKOFF`.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(16);
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A replica that stands for leadership.
+/// Candidate for leadership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Election {
     namespace: String,
     identity: String,
 }
 
-/// Leadership, held until [`Leadership::lost`] says otherwise or it is released.
+/// Leadership, valid until [`Leadership::lost`] resolves or it is released.
 pub(crate) struct Leadership {
-    /// `None` where nobody else can lead, and after the loss.
-    held: Option<Held>,
-    elected: bool,
+    /// Lease of this replica. `None` without an election, and after the loss.
+    lease: Option<HeldLease>,
+    is_elected: bool,
 }
 
-/// Why leadership is gone.
+/// Reason for the loss of leadership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
-    /// The lease is held by another, or by nobody, or is gone.
+    /// Lease that has another holder or none, or was deleted.
     Taken,
-    /// The lease could not be renewed in time; another may take it.
+    /// Lease that was not renewed in time, so that another replica may take it.
     NotRenewed,
 }
 
-struct Held {
+struct HeldLease {
     manager: LeaseManager,
-    leases: LeaseWatch,
+    holder_watch: LeaseWatch,
     identity: String,
     renewed: watch::Receiver<Instant>,
 }
 
 impl Election {
-    /// An election among the replicas that use the lease in `namespace`. The holder's name is
-    /// `name` with a random suffix: a process never takes the lease of its predecessor for its own.
+    /// Joins the election among the replicas that use the lease in `namespace`. The holder's name is `name` with a
+    /// random suffix: a process never mistakes the lease of an earlier process for its own.
     pub(crate) fn new(namespace: impl Into<String>, name: Option<&str>) -> Self {
         let random = RandomState::new().hash_one(std::process::id());
-        // The name and what the apiserver puts around it must fit a field manager's 128 bytes.
+        // The name with the additions of the apiserver must fit a field manager's 128 bytes.
         let name: String = name.unwrap_or("nats-manager").chars().take(63).collect();
         Self { namespace: namespace.into(), identity: format!("{name}_{random:016x}") }
     }
@@ -94,68 +93,68 @@ impl Election {
 }
 
 impl Leadership {
-    /// Waits until this replica leads: at once without an election. An apiserver that fails is
-    /// asked again for ever. May be dropped at any time.
+    /// Waits until this replica leads, at once without an election. Retries forever while the apiserver fails. May be
+    /// dropped at any time.
     pub(crate) async fn acquire(client: &Client, election: Option<&Election>) -> Self {
         let Some(election) = election else {
-            return Self { held: None, elected: false };
+            return Self { lease: None, is_elected: false };
         };
         let (client, renewed) = lease_client(client.clone(), &election.namespace);
         let api = Api::<Lease>::namespaced(client.clone(), &election.namespace);
-        let mut leases = LeaseWatch::new(api, LEASE_NAME);
+        let mut holder_watch = LeaseWatch::new(api, LEASE_NAME);
         info!(lease = LEASE_NAME, identity = election.identity, "waiting for the lease");
-        let mut pause = PAUSE;
+        let mut backoff = MIN_BACKOFF;
         let manager = loop {
-            match lock(election, &client, &mut leases).await {
+            match lock(election, &client, &mut holder_watch).await {
                 Ok(manager) => break manager,
-                Err(error) if pause > PAUSE => debug!(%error, "cannot take the lease"),
-                Err(error) => warn!(%error, "cannot take the lease; trying again"),
+                Err(error) if backoff > MIN_BACKOFF => debug!(%error, "still failing to acquire the lease"),
+                Err(error) => warn!(%error, "failed to acquire the lease, trying again"),
             }
-            sleep(pause + jitter()).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(backoff + jitter()).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         };
-        info!(lease = LEASE_NAME, identity = election.identity, "leading");
-        let held = Held { manager, leases, identity: election.identity.clone(), renewed };
-        Self { held: Some(held), elected: true }
+        info!(lease = LEASE_NAME, identity = election.identity, "acquired the lease, leading");
+        let lease = HeldLease { manager, holder_watch, identity: election.identity.clone(), renewed };
+        Self { lease: Some(lease), is_elected: true }
     }
 
-    /// Keeps the lease, and resolves when it is lost; never without an election. Leadership lasts
-    /// only while this is polled. Stop all writes when it resolves: another may lead 3 s later.
+    /// Keeps the lease, and resolves when it is lost. Never resolves without an election. Leadership lasts only while
+    /// this is polled. Stop all writes when it resolves: another replica may lead 3 s later.
     pub(crate) async fn lost(&mut self) -> Lost {
-        let Some(held) = &mut self.held else {
-            return if self.elected { Lost::Taken } else { std::future::pending().await };
+        let Some(lease) = &mut self.lease else {
+            return if self.is_elected { Lost::Taken } else { std::future::pending().await };
         };
         let lost = tokio::select! {
-            () = renew(&held.manager, &held.renewed) => Lost::Taken,
-            () = held.leases.taken_from(&held.identity) => Lost::Taken,
-            () = expired(held.renewed.clone(), VALIDITY) => Lost::NotRenewed,
+            () = renew(&lease.manager, &lease.renewed) => Lost::Taken,
+            () = lease.holder_watch.taken_from(&lease.identity) => Lost::Taken,
+            () = expired(lease.renewed.clone(), VALIDITY) => Lost::NotRenewed,
         };
         if lost == Lost::Taken {
-            // Releasing from what the library remembers would take it from whoever has it now.
-            self.held = None;
+            // A release from the state that the library cached would take the lease from its new holder.
+            self.lease = None;
         }
         lost
     }
 
-    /// Gives the lease up, so that another replica takes over at once. Call it when the work has
-    /// stopped. Takes 5 s at most; if it fails the lease runs out.
+    /// Releases the lease, so that another replica takes over at once. Call it after the work has stopped. Takes 5 s at
+    /// most. If it fails, the lease expires.
     pub(crate) async fn release(self) {
-        let Some(held) = self.held else {
+        let Some(lease) = self.lease else {
             return;
         };
         // The library panics when the apiserver answers this with a conflict.
-        let released = AssertUnwindSafe(held.manager.release()).catch_unwind();
+        let released = AssertUnwindSafe(lease.manager.release()).catch_unwind();
         match timeout(RELEASE_LIMIT, released).await {
-            Ok(Ok(Ok(()))) => info!(lease = LEASE_NAME, "gave the lease up"),
-            Ok(Ok(Err(error))) => warn!(%error, "cannot give the lease up; it runs out"),
-            Ok(Err(_)) | Err(_) => warn!("cannot give the lease up in time; it runs out"),
+            Ok(Ok(Ok(()))) => info!(lease = LEASE_NAME, "released the lease"),
+            Ok(Ok(Err(error))) => warn!(%error, "failed to release the lease, it expires by itself"),
+            Ok(Err(_)) | Err(_) => warn!("failed to release the lease in time, it expires by itself"),
         }
     }
 }
 
 impl fmt::Debug for Leadership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let identity = self.held.as_ref().map(|held| held.identity.as_str());
+        let identity = self.lease.as_ref().map(|lease| lease.identity.as_str());
         f.debug_struct("Leadership").field("identity", &identity).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// An apiserver that holds one Lease.
+/// Fake apiserver with one Lease.
 #[derive(Clone)]
 struct Apiserver {
     state: Arc<Mutex<State>>,
@@ -20,7 +20,7 @@ struct Apiserver {
 #[derive(Default)]
 struct State {
     lease: Option<Value>,
-    /// The field manager that applied the holder.
+    /// Field manager that applied the holder.
     owner: Option<String>,
     mode: Mode,
     writes: usize,
@@ -29,7 +29,7 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum Mode {
     #[default]
-    Well,
+    Healthy,
     Failing,
     Hanging,
 }
@@ -37,7 +37,7 @@ enum Mode {
 impl Apiserver {
     fn with(spec: Option<&Value>) -> Self {
         let lease = spec.map(lease);
-        let state = State { lease, owner: Some("someone".into()), ..State::default() };
+        let state = State { lease, owner: Some("other-manager".into()), ..State::default() };
         Self { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(1) }
     }
 
@@ -84,12 +84,12 @@ fn refusal(code: u16, reason: &str) -> Response<AnswerBody> {
 async fn answer(apiserver: Apiserver, request: Request<Body>) -> Result<Response<AnswerBody>, BoxError> {
     let mode = apiserver.state().mode;
     match mode {
-        Mode::Well => {}
+        Mode::Healthy => {}
         Mode::Failing => return Ok(refusal(503, "ServiceUnavailable")),
         Mode::Hanging => std::future::pending().await,
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let named = request.uri().path().ends_with(LEASE_NAME);
+    let is_named = request.uri().path().ends_with(LEASE_NAME);
     if query.contains("watch=true") {
         let version = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
         let seen: u64 = version.unwrap().parse().unwrap();
@@ -106,8 +106,8 @@ async fn answer(apiserver: Apiserver, request: Request<Body>) -> Result<Response
     }
     let found = apiserver.state().lease.clone();
     match (request.method().clone(), found) {
-        (Method::GET, Some(lease)) if named => Ok(reply(200, lease.to_string())),
-        (Method::GET, None) if named => Ok(refusal(404, "NotFound")),
+        (Method::GET, Some(lease)) if is_named => Ok(reply(200, lease.to_string())),
+        (Method::GET, None) if is_named => Ok(refusal(404, "NotFound")),
         (Method::GET, found) => {
             let items: Vec<Value> = found.into_iter().collect();
             let metadata = json!({"resourceVersion": apiserver.changes.borrow().to_string()});
@@ -119,13 +119,13 @@ async fn answer(apiserver: Apiserver, request: Request<Body>) -> Result<Response
             Ok(reply(201, lease(&json!({})).to_string()))
         }
         (Method::PATCH, Some(mut found)) => {
-            let applies = request.headers()["content-type"] == "application/apply-patch+yaml";
+            let is_apply = request.headers()["content-type"] == "application/apply-patch+yaml";
             let manager = query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")).map(str::to_owned);
             let bytes = request.into_body().collect_bytes().await?;
             let patch: Value = serde_json::from_slice(&bytes)?;
             {
                 let mut state = apiserver.state();
-                if applies && found["spec"]["holderIdentity"].is_string() && state.owner != manager {
+                if is_apply && found["spec"]["holderIdentity"].is_string() && state.owner != manager {
                     return Ok(refusal(409, "Conflict"));
                 }
                 state.owner = manager;
@@ -153,13 +153,13 @@ async fn lead(apiserver: &Apiserver, name: &str) -> (Leadership, Election) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_taken_when_nobody_holds_it() {
+async fn free_lease_is_taken() {
     let cases = [
         ("missing", None),
         ("empty", Some(json!({}))),
         ("null", Some(Value::Null)),
-        ("given up", Some(json!({"leaseTransitions": 4}))),
-        ("run out", Some(held_by("other", "2020-01-01T00:00:00.000000Z"))),
+        ("released", Some(json!({"leaseTransitions": 4}))),
+        ("expired", Some(held_by("other", "2020-01-01T00:00:00.000000Z"))),
     ];
     for (case, spec) in cases {
         let apiserver = Apiserver::with(spec.as_ref());
@@ -169,7 +169,7 @@ async fn a_lease_is_taken_when_nobody_holds_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_kept_with_a_write_every_ten_seconds() {
+async fn lease_is_renewed_every_ten_seconds() {
     let apiserver = Apiserver::with(Some(&json!({})));
     let (mut leadership, _) = lead(&apiserver, "pod-1").await;
     let before = apiserver.state().writes;
@@ -179,7 +179,7 @@ async fn it_is_kept_with_a_write_every_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leadership_ends_before_a_lease_that_cannot_be_renewed_runs_out() {
+async fn leadership_ends_before_unrenewed_lease_expires() {
     for mode in [Mode::Failing, Mode::Hanging] {
         let apiserver = Apiserver::with(Some(&json!({})));
         let (mut leadership, _) = lead(&apiserver, "pod-1").await;
@@ -191,26 +191,26 @@ async fn leadership_ends_before_a_lease_that_cannot_be_renewed_runs_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_holder_or_none_ends_leadership_at_once() {
+async fn change_of_holder_ends_leadership_at_once() {
     let now = jiff::Timestamp::now().to_string();
     for other in [Some(lease(&held_by("other", &now))), Some(lease(&json!({}))), None] {
         let apiserver = Apiserver::with(Some(&json!({})));
         let (mut leadership, _) = lead(&apiserver, "pod-1").await;
-        // The watch has to see us first.
+        // The watch has to deliver this holder first.
         assert!(timeout(Duration::from_secs(1), leadership.lost()).await.is_err());
         apiserver.change(other.clone());
         let start = Instant::now();
         assert_eq!(leadership.lost().await, Lost::Taken);
         assert!(start.elapsed() < Duration::from_secs(1));
         assert_eq!(leadership.lost().await, Lost::Taken);
-        // What another holds is left alone.
+        // The release does not change the lease of another holder.
         leadership.release().await;
         assert_eq!(apiserver.state().lease, other);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_takes_over_at_once_when_it_is_given_up() {
+async fn waiting_replica_takes_over_released_lease_at_once() {
     let apiserver = Apiserver::with(Some(&json!({})));
     let (leadership, first) = lead(&apiserver, "pod-1").await;
     let second = Election::new("a", Some("pod-2"));
@@ -227,20 +227,20 @@ async fn the_next_takes_over_at_once_when_it_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_apiserver_that_is_away_is_waited_for() {
+async fn acquire_waits_for_failing_apiserver() {
     let apiserver = Apiserver::with(Some(&json!({})));
     apiserver.set(Mode::Failing);
     let waiting = lead(&apiserver, "pod-1");
     let coming = async {
         sleep(Duration::from_secs(90)).await;
-        apiserver.set(Mode::Well);
+        apiserver.set(Mode::Healthy);
     };
     let ((_, election), ()) = tokio::join!(waiting, coming);
     assert_eq!(apiserver.holder().as_deref(), Some(election.identity.as_str()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_election_it_leads_at_once_for_ever() {
+async fn leadership_without_election_is_immediate_and_permanent() {
     let apiserver = Apiserver::with(None);
     let mut leadership = Leadership::acquire(&apiserver.client(), None).await;
     assert!(timeout(Duration::from_hours(1), leadership.lost()).await.is_err());
@@ -249,7 +249,7 @@ async fn without_an_election_it_leads_at_once_for_ever() {
 }
 
 #[test]
-fn identities_differ_for_each_process_and_fit() {
+fn identity_is_unique_and_fits_field_manager() {
     let one = Election::new("a", Some("pod-1"));
     assert!(one.identity.starts_with("pod-1_"));
     assert_ne!(one.identity, Election::new("a", Some("pod-1")).identity);

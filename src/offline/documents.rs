@@ -1,20 +1,20 @@
-//! The documents of a YAML stream, each read on its own: a broken one does not hide the others.
+//! Documents of a YAML stream, each parsed separately, so that a malformed one does not hide the others.
 
 use serde_json::Value;
 use serde_saphyr::{budget, options, render_options};
 
-/// Text of a document once its aliases are filled in, in bytes. Nothing else makes it longer than the input.
+/// Upper bound in bytes for the text of a document after alias expansion. Nothing else makes it longer than the input.
 const LONGEST_DOCUMENT: usize = 16 << 20;
 
-/// A document that says something.
+/// Document that is neither blank nor comments only.
 pub(super) struct Document {
-    /// Counted from 1, as a person counts.
+    /// Position in the stream, counted from 1.
     pub(super) number: usize,
-    /// Or what is wrong with it, in one line, with the line of the stream.
+    /// Content, or a one-line error with the line of the stream.
     pub(super) content: Result<Value, String>,
 }
 
-/// Reads all documents.
+/// Parses all documents of a stream.
 pub(super) fn read(input: &str) -> Vec<Document> {
     split(input)
         .into_iter()
@@ -23,8 +23,8 @@ pub(super) fn read(input: &str) -> Vec<Document> {
         .collect()
 }
 
-/// The text of each document, with the number of lines before it. As kubectl does, at lines that
-/// start with `---`; what is blank, or only comments, is none.
+/// Splits a stream as kubectl does, at lines that start with `---`. Returns each text with the number of lines before
+/// it, except for those that are blank or only comments.
 fn split(input: &str) -> Vec<(usize, &str)> {
     let mut documents = Vec::new();
     let (mut start, mut start_line, mut position) = (0, 0, 0);
@@ -36,7 +36,7 @@ fn split(input: &str) -> Vec<(usize, &str)> {
         position += text.len();
     }
     documents.push((start_line, &input[start..]));
-    documents.retain(|(_, text)| says_something(text));
+    documents.retain(|(_, text)| has_content(text));
     documents
 }
 
@@ -44,7 +44,7 @@ fn is_separator(line: &str) -> bool {
     line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
-fn says_something(text: &str) -> bool {
+fn has_content(text: &str) -> bool {
     text.lines().any(|line| {
         let line = line.strip_prefix("---").unwrap_or(line).trim();
         !(line.is_empty() || line.starts_with(['#', '%', '\u{feff}']) || line == "...")
@@ -54,10 +54,10 @@ fn says_something(text: &str) -> bool {
 fn parse(lines_before: usize, text: &str) -> Result<Value, String> {
     let options = options! {
         budget: budget! { max_total_scalar_bytes: LONGEST_DOCUMENT },
-        // As kubectl reads it, which is YAML 1.1.
+        // kubectl parses YAML 1.1.
         legacy_octal_numbers: true,
         reject_unsupported_tags: true,
-        // Or else more than a few lines of them under a key are refused.
+        // With it, more than a few lines of comments under a key are an error.
         emit_comments: false,
         // A finding is one line.
         with_snippet: false,

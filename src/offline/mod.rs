@@ -1,7 +1,7 @@
 //! Commands that need no cluster: `crd`, `validate` and `render`.
 //!
-//! [`crd`], [`validate()`] and [`render()`] are functions of values; [`run`] reads, prints, and
-//! says how it went by the exit code.
+//! [`crd`], [`validate()`] and [`render()`] are functions of values. [`run`] reads the input, prints the result, and
+//! reports success by the exit code.
 
 mod documents;
 mod print;
@@ -30,53 +30,44 @@ pub use render::{Rendered, render};
 pub use report::{Finding, Severity, ValidationReport};
 pub use validate::validate;
 
-/// The most that is read, in bytes.
+/// Upper bound for the input, in bytes.
 pub const LONGEST_INPUT: u64 = 8 << 20;
 
-/// The namespace of a resource that names none, and of the one resource that is served.
+/// Namespace of a resource that names none, and of the default resource that is served.
 pub const DEFAULT_NAMESPACE: &str = "kyma-system";
 const DEFAULT_NAME: &str = "eventing-nats";
 
-/// The images that stand for those of the installation where its variables are not set: offline
-/// nobody need know them.
+/// Images for variables that are not set, because offline commands do not require the images of an installation.
 const UPSTREAM_IMAGES: [(&str, &str); 3] = [
     ("NATS_IMAGE", "nats:2.14.2-scratch"),
     ("NATS_SERVER_CONFIG_RELOADER_IMAGE", "natsio/nats-server-config-reloader:0.23.0"),
     ("PROMETHEUS_NATS_EXPORTER_IMAGE", "natsio/prometheus-nats-exporter:0.20.1"),
 ];
 
-/// Why a command could not be carried out.
+/// Failure of an offline command.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
-    /// The input cannot be read, or is no UTF-8.
+    /// Input that is unreadable or not UTF-8.
     #[error("cannot read {input}: {cause}")]
-    Read {
-        /// Where from.
-        input: String,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// The input is longer than [`LONGEST_INPUT`].
+    Read { input: String, cause: io::Error },
+    /// Input longer than [`LONGEST_INPUT`].
     #[error("{input} is longer than {} MiB", LONGEST_INPUT >> 20)]
-    TooLong {
-        /// Where from.
-        input: String,
-    },
-    /// The definition cannot be written as YAML.
+    TooLong { input: String },
+    /// CRD that cannot be written as YAML.
     #[error("cannot write the CustomResourceDefinition as YAML: {0}")]
     Yaml(#[from] serde_saphyr::SerializeError),
-    /// The output cannot be written.
+    /// Output that cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
 }
 
-/// The CustomResourceDefinition as YAML.
+/// Returns the CRD as YAML.
 pub fn crd() -> Result<String, OfflineError> {
     Ok(serde_saphyr::to_string(&nats_manager_api::crd::definition())?)
 }
 
-/// Carries out a command; `lookup` reads the environment. 0 is done, 1 failed or found an error,
-/// 2 a wrong environment.
+/// Runs a command. `lookup` reads the environment. The exit code is 0 for success, 1 for a failure or a finding that is
+/// an error, and 2 for a wrong environment.
 pub fn run(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> ExitCode {
     let done = match command {
         Command::Crd => crd().and_then(|text| write(&text)).map(|()| true),
@@ -89,7 +80,7 @@ pub fn run(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> ExitCo
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Who reads has seen enough: `nats-manager crd | head`.
+        // The reader closed the pipe, as in `nats-manager crd | head`.
         Err(OfflineError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             print::failure(&error);
@@ -117,7 +108,7 @@ fn image_or_upstream(variable: &str, lookup: impl Fn(&str) -> Option<String>) ->
 
 fn run_render(file: &Source, images: &Images) -> Result<bool, OfflineError> {
     let Rendered { yaml, report } = render(&read(file)?, images);
-    print::findings_aside(&report);
+    print::findings_to_stderr(&report);
     if report.has_errors() {
         return Ok(false);
     }

@@ -1,4 +1,4 @@
-//! Reports on a terminal, in colour, or in a log, without.
+//! Output of reports, coloured on a terminal.
 
 use std::{
     fmt::Display,
@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::report::{Finding, Severity, ValidationReport};
 
-/// Findings and summary, on stdout: they are what was asked for.
+/// Prints findings and summary on stdout: they are the requested output.
 pub(super) fn report(report: &ValidationReport) -> io::Result<()> {
     let mut output = anstream::stdout().lock();
     for finding in &report.findings {
@@ -19,11 +19,11 @@ pub(super) fn report(report: &ValidationReport) -> io::Result<()> {
     output.flush()
 }
 
-/// Findings on stderr: something else was asked for.
-pub(super) fn findings_aside(report: &ValidationReport) {
+/// Prints findings on stderr, because stdout has the requested output.
+pub(super) fn findings_to_stderr(report: &ValidationReport) {
     let mut output = anstream::stderr().lock();
     for finding in &report.findings {
-        // Without a stderr there is nobody to tell.
+        // A failure to write to stderr cannot be reported.
         let _ = line(&mut output, finding);
     }
 }

@@ -1,4 +1,4 @@
-//! `nats-manager render`: the objects that a NATS resource leads to, without a cluster.
+//! `nats-manager render`: the objects of a NATS resource, without a cluster.
 
 use std::fmt::Write;
 
@@ -17,20 +17,19 @@ use crate::{
     settings::Images,
 };
 
-/// Stands for the uid of a resource that nobody stored.
+/// Placeholder for the uid of a resource that was never stored.
 const UID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What became of some input.
+/// Result of rendering some input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// The objects of every resource that can be deployed.
+    /// Objects of every resource that can be deployed.
     pub yaml: String,
-    /// What was found. With an error the YAML is not all there is.
+    /// Findings. With an error among them, the YAML is incomplete.
     pub report: ValidationReport,
 }
 
-/// The objects of every NATS resource in some YAML. The same input gives the same output, and
-/// nothing in it is secret.
+/// Renders the objects of every NATS resource in some YAML. The output is deterministic and contains no secret.
 pub fn render(input: &str, images: &Images) -> Rendered {
     let resource::ReadResources { resources, report } = resource::read(input);
     let mut rendered = Rendered { yaml: String::new(), report };
@@ -55,7 +54,7 @@ pub fn render(input: &str, images: &Images) -> Rendered {
     rendered
 }
 
-/// In the order in which a person reads them.
+/// Writes the objects in the order of importance for readers.
 fn write_children(text: &mut String, nats: &Nats, children: &Children) {
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
     let name = nats.metadata.name.as_deref().unwrap_or_default();
@@ -68,7 +67,7 @@ fn write_children(text: &mut String, nats: &Nats, children: &Children) {
          # the topology spread is hard for a cluster that is made where nodes are in three zones.\n"
     );
     write_object(text, "", config_map);
-    // With the content a copy that is applied would give NATS a password that everybody knows.
+    // With its data, an applied copy would give NATS a well-known password.
     let secret = Secret { data: None, ..secret.clone() };
     write_object(
         text,

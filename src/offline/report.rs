@@ -1,45 +1,44 @@
-//! What was found in some input.
+//! Report of the checks on some input.
 
 use std::fmt;
 
-/// What was found in some input.
+/// Findings on some input, and the number of resources in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ValidationReport {
-    /// In the order of the input.
+    /// Findings in the order of the input.
     pub findings: Vec<Finding>,
-    /// How many NATS resources were looked at.
+    /// Number of NATS resources that were checked.
     pub resources: usize,
 }
 
-/// One thing to tell, in one line.
+/// Finding, printed as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
     pub severity: Severity,
-    /// Which document of several: `document 2 (eventing-nats)`.
+    /// Document among several, such as `document 2 (eventing-nats)`.
     pub subject: Option<String>,
-    /// A field path, where there is one, and what is the matter with it.
+    /// Field path, if there is one, and the problem.
     pub message: String,
 }
 
-/// How bad a finding is.
+/// Severity of a finding, by the effect at admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// It would be refused.
+    /// Resource that would be rejected.
     Error,
-    /// It would be accepted; somebody should look.
+    /// Resource that would be accepted, but needs attention.
     Warning,
-    /// It was not looked at.
+    /// Document that was not checked.
     Note,
 }
 
 impl ValidationReport {
-    /// Whether anything would be refused.
+    /// Returns whether any resource would be rejected.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
 
-    /// `2 resources, 1 error, 3 warnings`.
+    /// Returns a summary such as `2 NATS resources, 1 error, 3 warnings`.
     pub fn summary(&self) -> String {
         let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let mut parts = vec![counted(self.resources, "NATS resource")];
@@ -59,7 +58,8 @@ impl ValidationReport {
 }
 
 impl Finding {
-    /// What follows the severity. Control characters of the input do not reach a terminal.
+    /// Returns subject and message, the text after the severity. Control characters of the input are escaped for the
+    /// terminal.
     pub fn text(&self) -> String {
         let subject = self.subject.as_ref().map(|subject| format!("{subject}: ")).unwrap_or_default();
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! A document as a NATS resource.
+//! NATS resources in the documents of a stream.
 
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps,
@@ -14,20 +14,20 @@ use super::{
     schema::{self, SchemaErrors},
 };
 
-/// The resources of some input, and what hindered reading others.
+/// Resources of some input, and the findings on what could not be read.
 pub(super) struct ReadResources {
-    /// Each with the subject of its findings.
+    /// Resources, each with the subject of its findings.
     pub(super) resources: Vec<(Option<String>, Nats)>,
     pub(super) report: ValidationReport,
 }
 
-/// Reads all NATS resources, those in lists too.
+/// Reads all NATS resources, also those in lists.
 pub(super) fn read(input: &str) -> ReadResources {
     let documents = documents::read(input);
-    let several = documents.len() > 1;
+    let has_several = documents.len() > 1;
     let mut reader = ResourceReader {
         spec_schema: spec_schema(),
-        several,
+        has_several,
         input: ReadResources { resources: Vec::new(), report: ValidationReport::default() },
     };
     for Document { number, content } in documents {
@@ -47,7 +47,7 @@ pub(super) fn read(input: &str) -> ReadResources {
 
 struct ResourceReader {
     spec_schema: JSONSchemaProps,
-    several: bool,
+    has_several: bool,
     input: ReadResources,
 }
 
@@ -61,7 +61,7 @@ impl ResourceReader {
         if kind.ends_with("List")
             && let Some(Value::Array(items)) = fields.remove("items")
         {
-            self.several = true;
+            self.has_several = true;
             for (index, item) in items.into_iter().enumerate() {
                 self.object(&format!("{place}, item {}", index + 1), item);
             }
@@ -85,9 +85,9 @@ impl ResourceReader {
         let errors_before = self.errors();
         let mut metadata = fields.remove("metadata").unwrap_or_default();
         let name = metadata.get("name").and_then(Value::as_str).map(str::to_owned);
-        let wanted = Nats::api_version(&());
-        if api_version != wanted {
-            let message = format!("apiVersion: Invalid value: \"{api_version}\": must be {wanted}");
+        let expected = Nats::api_version(&());
+        if api_version != expected {
+            let message = format!("apiVersion: Invalid value: \"{api_version}\": must be {expected}");
             self.find(Severity::Error, place, name.as_deref(), message);
         }
         if metadata.is_null() {
@@ -95,17 +95,17 @@ impl ResourceReader {
         }
         let metadata = self.metadata(place, name.as_deref(), metadata);
         let mut spec = fields.remove("spec").filter(|spec| !spec.is_null()).unwrap_or_else(|| json!({}));
-        let mut misfits = SchemaErrors::default();
-        schema::check(&mut spec, &self.spec_schema, "spec", &mut misfits);
-        // What the cluster says of it is no input.
+        let mut schema_errors = SchemaErrors::default();
+        schema::check(&mut spec, &self.spec_schema, "spec", &mut schema_errors);
+        // The status comes from the cluster and is no input.
         for key in ["apiVersion", "kind", "status"] {
             fields.remove(key);
         }
-        misfits.unknown.extend(fields.into_iter().map(|(key, _)| key));
-        for field in misfits.unknown {
+        schema_errors.unknown.extend(fields.into_iter().map(|(key, _)| key));
+        for field in schema_errors.unknown {
             self.find(Severity::Warning, place, name.as_deref(), unknown(&field));
         }
-        for problem in misfits.types {
+        for problem in schema_errors.types {
             self.find(Severity::Error, place, name.as_deref(), problem);
         }
         if self.errors() > errors_before {
@@ -150,9 +150,9 @@ impl ResourceReader {
         self.input.report.findings.push(Finding { severity, subject, message });
     }
 
-    /// Where there is one document only, there is no need to say which.
+    /// Returns the subject of a finding, or `None` if there is only one document.
     fn subject(&self, place: &str, name: Option<&str>) -> Option<String> {
-        self.several.then(|| name.map_or_else(|| place.to_owned(), |name| format!("{place} ({name})")))
+        self.has_several.then(|| name.map_or_else(|| place.to_owned(), |name| format!("{place} ({name})")))
     }
 
     fn errors(&self) -> usize {
@@ -164,7 +164,7 @@ fn unknown(field: &str) -> String {
     format!("{field}: unknown field, which would be dropped")
 }
 
-/// The schema of `spec`; any value fits where the CRD has none.
+/// Returns the schema of `spec`, or one for any value if the CRD has none.
 fn spec_schema() -> JSONSchemaProps {
     let version = crd::definition().spec.versions.into_iter().next();
     let root = version.and_then(|version| version.schema).and_then(|schema| schema.open_api_v3_schema);

@@ -18,7 +18,7 @@ fn check(input: &str) -> ValidationReport {
     validate(input, &NamespacedName::new(DEFAULT_NAMESPACE, DEFAULT_NAME))
 }
 
-/// The findings on one resource with this spec.
+/// Returns the findings on one resource with this spec.
 fn lines(spec: &str) -> Vec<String> {
     check(&format!("{HEAD}{spec}")).findings.iter().map(ToString::to_string).collect()
 }
@@ -28,7 +28,7 @@ fn images() -> Images {
 }
 
 #[test]
-fn the_samples_are_valid_and_can_be_rendered() {
+fn samples_are_valid_and_can_be_rendered() {
     for (name, text) in SAMPLES {
         let report = check(text);
         assert!(!report.has_errors() && report.resources == 1, "{name}: {report:?}");
@@ -39,14 +39,14 @@ fn the_samples_are_valid_and_can_be_rendered() {
 }
 
 #[test]
-fn no_spec_is_the_default_one() {
+fn absent_spec_is_default() {
     for spec in ["", "spec:\n", "spec: {}\n", "spec: {cluster: null, jetStream: {memStorage: {size: null}}}\n"] {
         assert_eq!(lines(spec), [""; 0], "{spec}");
     }
 }
 
 #[test]
-fn a_finding_is_a_line_with_its_field_path() {
+fn finding_is_one_line_with_field_path() {
     let cases: &[(&str, &[&str])] = &[
         ("spec: {cluster: {size: 4}}", &["error: spec.cluster.size: Invalid value: 4: size only accepts odd numbers"]),
         (
@@ -81,7 +81,7 @@ fn a_finding_is_a_line_with_its_field_path() {
 }
 
 #[test]
-fn the_head_of_a_resource_is_checked() {
+fn type_and_metadata_are_checked() {
     let cases: &[(&str, &[&str])] = &[
         (
             "apiVersion: operator.kyma-project.io/v1\nkind: NATS\nmetadata: {name: eventing-nats}",
@@ -122,7 +122,7 @@ fn the_head_of_a_resource_is_checked() {
 }
 
 #[test]
-fn each_document_is_read_on_its_own() {
+fn documents_are_parsed_separately() {
     let input = format!(
         "# first\n---\nkind: Secret\napiVersion: v1\n--- # broken\na: [1,\n---\n{HEAD}---\nkind: List\napiVersion: v1\nitems:\n- {{kind: NATS, apiVersion: x}}\n"
     );
@@ -136,7 +136,7 @@ fn each_document_is_read_on_its_own() {
 }
 
 #[test]
-fn values_mean_what_they_mean_to_kubectl() {
+fn values_are_parsed_as_by_kubectl() {
     let cases = [
         ("[yes, off, y, 'yes', ~, '']", json!([true, false, true, "yes", null, ""])),
         ("[012, 1_000, 0x1f, -1, '1', !!str 1]", json!([10, 1000, 31, -1, "1", "1"])),
@@ -152,7 +152,7 @@ fn values_mean_what_they_mean_to_kubectl() {
 }
 
 #[test]
-fn hostile_input_is_refused_and_not_suffered() {
+fn hostile_input_is_rejected_within_bounds() {
     let mut aliases = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for i in 1..12 {
         let items = format!("*a{},", i - 1).repeat(9);
@@ -181,7 +181,7 @@ fn hostile_input_is_refused_and_not_suffered() {
 }
 
 #[test]
-fn rendering_is_stable_and_holds_no_secret() {
+fn rendering_is_deterministic_without_secrets() {
     let input = format!("{HEAD}spec: {{labels: {{a: 'yes', b: '1_000', c: '012', d: '1e3'}}}}");
     let rendered = render(&input, &images());
     assert_eq!(rendered, render(&input, &images()));
@@ -190,7 +190,7 @@ fn rendering_is_stable_and_holds_no_secret() {
     let expected = ["ConfigMap", "Secret", "Service", "StatefulSet", "PodDisruptionBudget", "DestinationRule"];
     assert_eq!(kinds, expected);
     assert_eq!(objects[1].get("data"), None);
-    // Older readers, such as kubectl, take them for something else without quotes.
+    // Without quotes, YAML 1.1 parsers such as kubectl's read them as other types.
     for quoted in ["a: \"yes\"", "b: \"1_000\"", "c: \"012\"", "d: \"1e3\""] {
         assert!(rendered.yaml.contains(quoted), "{quoted}: {}", rendered.yaml);
     }
@@ -201,7 +201,7 @@ fn rendering_is_stable_and_holds_no_secret() {
 }
 
 #[test]
-fn what_cannot_be_deployed_is_not_rendered() {
+fn invalid_resource_is_not_rendered() {
     let rendered = render(&format!("{HEAD}spec: {{cluster: {{size: 0}}}}"), &images());
     let found: Vec<_> = rendered.report.findings.iter().map(ToString::to_string).collect();
     assert_eq!(found, ["error: spec.cluster.size: Invalid value: 0: should be greater than or equal to 1"]);
@@ -209,7 +209,7 @@ fn what_cannot_be_deployed_is_not_rendered() {
 }
 
 #[test]
-fn the_definition_is_yaml() {
+fn crd_is_yaml() {
     let definition: Value = serde_saphyr::from_str(&crd().unwrap()).unwrap();
     assert_eq!(definition["metadata"]["name"], nats_manager_api::crd::NAME);
 }

@@ -1,4 +1,4 @@
-//! `nats-manager validate`: what admission would say, without a cluster.
+//! `nats-manager validate`: the checks of admission, without a cluster.
 
 use nats_manager_api::{NamespacedName, Nats, rules};
 
@@ -7,8 +7,8 @@ use super::{
     resource,
 };
 
-/// Checks every NATS resource in some YAML; what depends on the cluster is left out. `served` is
-/// the one resource that an installation serves, by default.
+/// Checks every NATS resource in some YAML, except for rules that depend on the cluster. `served` is the one resource
+/// that an installation serves by default.
 pub fn validate(input: &str, served: &NamespacedName) -> ValidationReport {
     let resource::ReadResources { resources, mut report } = resource::read(input);
     for (subject, nats) in resources {
@@ -29,7 +29,7 @@ pub fn validate(input: &str, served: &NamespacedName) -> ValidationReport {
     report
 }
 
-/// Where a file has no namespace, kubectl fills one in.
+/// Returns whether the resource is the served one. kubectl fills in a namespace that is missing.
 fn is_served(nats: &Nats, served: &NamespacedName) -> bool {
     nats.metadata.name.as_ref() == Some(&served.name)
         && nats.metadata.namespace.as_ref().is_none_or(|namespace| *namespace == served.namespace)

@@ -1,4 +1,4 @@
-//! What the leading replica does, for as long as it leads.
+//! Work of the leading replica.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::RunError;
 use crate::controller::{self, Controller};
 use crate::leadership::{Election, Leadership};
 
-/// How long reconciles under way may take to end.
+/// Limit for reconciles in progress to finish.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Works while this replica leads, until `shutdown`; gives leadership up when the work has stopped.
-/// `aside` is what only the leader does beside reconciling, and never ends.
+/// Acquires leadership and reconciles until `shutdown` or the loss of leadership, then releases it. `leader_task` runs
+/// next to the controller while leading, and never ends.
 pub(super) async fn lead(
     client: &Client,
     election: Option<&Election>,
     controller: Controller,
-    aside: BoxFuture<'static, ()>,
+    leader_task: BoxFuture<'static, ()>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let metrics = controller.metrics.clone();
@@ -36,10 +36,10 @@ pub(super) async fn lead(
     let (stop, stopped) = oneshot::channel::<()>();
     let mut work = pin!(controller::run(controller, stopped.map(|_| ())));
     let result = tokio::select! {
-        // Another replica may lead at once: what is under way is dropped, not finished.
+        // Another replica may lead at once: work in progress is dropped, not finished.
         lost = leadership.lost() => Err(RunError::Lost(lost)),
         () = &mut work => Err(RunError::Ended("controller")),
-        () = aside => Err(RunError::Ended("certificate keeper")),
+        () = leader_task => Err(RunError::Ended("certificate keeper")),
         () = &mut shutdown => Ok(()),
     };
     if result.is_ok() {
@@ -47,7 +47,7 @@ pub(super) async fn lead(
         tokio::select! {
             () = work => {}
             _ = leadership.lost() => {}
-            () = sleep(DRAIN_LIMIT) => warn!("a reconcile did not end in time"),
+            () = sleep(DRAIN_LIMIT) => warn!("timed out waiting for a reconcile to finish"),
         }
     }
     metrics.set_leader(false);

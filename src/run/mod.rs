@@ -1,7 +1,7 @@
-//! The wiring: starts every long-lived part and joins them.
+//! Wiring of the process: starts every long-lived part and joins them.
 //!
-//! Every replica serves the webhook, probes and metrics; the one that leads also reconciles and
-//! keeps the webhook's CA. A part that cannot go on ends the process, with a reason, after a drain.
+//! Every replica serves the webhook, probes and metrics. The leader also reconciles and maintains the webhook's CA. A
+//! part that fails ends the process, with a reason, after a drain.
 
 mod lead;
 
@@ -27,28 +27,28 @@ use crate::settings::Settings;
 use crate::telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers};
 use crate::watch::{Scope, watch_all};
 
-/// Why the manager ended although nobody told it to.
+/// Reason for which the manager ended without a signal to stop.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// No cluster is configured, or not in a way that can be used.
+    /// Cluster configuration that is missing or unusable.
     #[error("no cluster to work on: {0}")]
     Config(#[from] kube::config::InferConfigError),
-    /// Credentials or certificates cannot be used.
+    /// Credentials or certificates that are unusable.
     #[error("cannot use the cluster's credentials: {0}")]
     Client(#[from] kube::Error),
-    /// Probes or metrics cannot be served.
+    /// Failure to serve probes or metrics.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// The webhook cannot listen.
+    /// Failure to listen for the webhook.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The webhook cannot be served.
+    /// Failure of the webhook's server.
     #[error("the webhook ended: {0}")]
     Webhook(#[from] ServeError),
-    /// Another replica leads.
+    /// Loss of leadership, maybe to another replica.
     #[error("stopped leading: {0}")]
     Lost(Lost),
-    /// A part ended which never should.
+    /// Part that ended although it never should.
     #[error("the {0} ended")]
     Ended(&'static str),
 }
@@ -56,16 +56,14 @@ pub enum RunError {
 /// Runs the manager until `shutdown`.
 ///
 /// # Errors
-/// When a part cannot start or cannot go on.
+/// When a part cannot start, or fails later.
 pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let readiness = Readiness::new();
     let running = readiness.check("running", "starting");
-    let servers = TelemetryServers::bind(
-        (&options.metrics_bind_address, &metrics),
-        (&options.health_probe_bind_address, &readiness),
-    )
-    .await?;
+    let servers =
+        TelemetryServers::bind(&options.metrics_bind_address, &metrics, &options.health_probe_bind_address, &readiness)
+            .await?;
     let client = telemetry::client(Config::infer().await?, &metrics)?;
     let scope = Scope {
         allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
@@ -78,7 +76,7 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     running.pass();
 
     let (stop, stopping) = watch::channel(false);
-    let (supply, server, aside) = parts(webhook, &stopping);
+    let (supply, server, leader_task) = parts(webhook, &stopping);
     let controller = Controller {
         client: client.clone(),
         caches,
@@ -94,13 +92,13 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     };
     let shutdown = async {
         shutdown.await;
-        // At once: reconciles that finish must not hold up the news that this replica goes.
+        // At once: reconciles that finish must not delay the signal that this replica stops.
         close();
     };
     let election = options.leader_elect.then(|| Election::new(&*settings.pod_namespace, settings.pod_name.as_deref()));
     let work = async {
-        let result = lead(&client, election.as_ref(), controller, aside, shutdown).await;
-        // Whatever the reason.
+        let result = lead(&client, election.as_ref(), controller, leader_task, shutdown).await;
+        // The servers stop whatever the result.
         close();
         result
     };
@@ -122,18 +120,18 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
 
 type Tasks = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, BoxFuture<'static, ()>);
 
-/// The parts of the webhook: what supplies it, its server, and what the leader does for it. Where
-/// it is turned off, parts that do nothing.
+/// Splits the webhook into its supply, its server, and the task of the leader. If the webhook is disabled, the parts do
+/// nothing.
 fn parts(webhook: Option<WebhookServer>, stopping: &watch::Receiver<bool>) -> Tasks {
     let mut stopping = stopping.clone();
     let stop = async move {
-        // Without a sender there is nobody left to serve for.
+        // Without a sender, the process ends.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
     match webhook {
         Some(webhook) => {
             let parts = webhook.start(stop);
-            (parts.supply, parts.server, parts.keeper.run().boxed())
+            (parts.supply, parts.server, parts.ca_controller.run().boxed())
         }
         None => (pending().boxed(), stop.map(Ok).boxed(), pending().boxed()),
     }
@@ -151,8 +149,8 @@ fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::
     }
 }
 
-/// Resolves at SIGTERM or SIGINT. Call it inside the runtime; from then on these signals do not
-/// end the process by themselves.
+/// Installs handlers, and returns a future that resolves at SIGTERM or SIGINT. Call it inside the runtime. From then on
+/// these signals do not end the process by themselves.
 ///
 /// # Errors
 /// When the system refuses a handler.

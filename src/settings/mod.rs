@@ -1,58 +1,44 @@
-//! The environment, parsed once at the start.
+//! Settings from the environment, parsed once at the start.
 
 use thiserror::Error;
 use tracing::Level;
 
-/// What the environment says about this installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `LOG_LEVEL`: what our own code logs; default info.
+    /// `LOG_LEVEL`: level of the manager's own logs, default info.
     pub log_level: Level,
-    /// `NATS_CR_NAME`: the one NATS resource that is served, a DNS subdomain.
+    /// `NATS_CR_NAME`: name of the one NATS resource that is served, a DNS subdomain.
     pub cr_name: String,
-    /// `NATS_CR_NAMESPACE`: its namespace, a DNS label.
+    /// `NATS_CR_NAMESPACE`: namespace of that resource, a DNS label.
     pub cr_namespace: String,
-    /// The images in force.
     pub images: Images,
-    /// `POD_NAMESPACE`: the manager's own namespace; default `cr_namespace`.
+    /// `POD_NAMESPACE`: namespace of the manager itself, default `cr_namespace`.
     pub pod_namespace: String,
-    /// `POD_NAME`, else `HOSTNAME`: who this process is among the replicas. Not unique over
-    /// restarts.
+    /// `POD_NAME`, else `HOSTNAME`: identity of this process among the replicas. Not unique across restarts.
     pub pod_name: Option<String>,
 }
 
-/// The three container images of a NATS pod; never empty.
+/// Container images of a NATS Pod, never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    /// `NATS_IMAGE`: nats-server.
+    /// `NATS_IMAGE`: image of nats-server.
     pub nats: String,
-    /// `NATS_SERVER_CONFIG_RELOADER_IMAGE`: signals nats-server when its configuration changes.
+    /// `NATS_SERVER_CONFIG_RELOADER_IMAGE`: image of the container that signals nats-server when its configuration
+    /// changes.
     pub config_reloader: String,
-    /// `PROMETHEUS_NATS_EXPORTER_IMAGE`: metrics of nats-server.
+    /// `PROMETHEUS_NATS_EXPORTER_IMAGE`: image of the container that exports metrics of nats-server.
     pub exporter: String,
 }
 
-/// A variable that is missing or cannot be used. One line that names it and what is expected.
+/// Variable that is missing or unusable. The message is one line with the name and the expected value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SettingsError {
-    /// A variable without a default is missing or empty.
+    /// Variable without a default that is not set or empty.
     #[error("{variable} is not set: expected {expected}")]
-    Missing {
-        /// Its name.
-        variable: &'static str,
-        /// What it should hold.
-        expected: &'static str,
-    },
-    /// A variable holds something else than it should.
+    Missing { variable: &'static str, expected: &'static str },
+    /// Variable with a value that is not the expected one.
     #[error("{variable} is {value:?}: expected {expected}")]
-    Invalid {
-        /// Its name.
-        variable: &'static str,
-        /// What it holds.
-        value: String,
-        /// What it should hold.
-        expected: &'static str,
-    },
+    Invalid { variable: &'static str, value: String, expected: &'static str },
 }
 
 const IMAGE: &str = "an image reference such as registry.example/nats:2.14.2";
@@ -62,10 +48,10 @@ const LOG_LEVELS: &str = "debug, info, warn, error or trace";
 const BOOLEAN: &str = "true or false";
 
 impl Settings {
-    /// Reads all variables through `lookup`; an empty value counts as not set.
+    /// Reads all variables through `lookup`. An empty value counts as not set.
     ///
     /// # Errors
-    /// The first variable that cannot be used.
+    /// The first variable that is missing or unusable.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let log_level = match read(&lookup, "LOG_LEVEL") {
             None => Level::INFO,
@@ -82,11 +68,10 @@ impl Settings {
 }
 
 impl Images {
-    /// Reads the image variables; those that end in `_FIPS` when `KYMA_FIPS_MODE_ENABLED` is true.
+    /// Reads the image variables, those that end in `_FIPS` if `KYMA_FIPS_MODE_ENABLED` is true.
     ///
     /// # Errors
-    /// A variable in force that is missing, empty or no image reference, or a mode that is no
-    /// boolean.
+    /// A required variable that is missing, empty or no image reference, or a mode that is no boolean.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         const FIPS_MODE: &str = "KYMA_FIPS_MODE_ENABLED";
         let fips = match read(&lookup, FIPS_MODE) {
@@ -112,7 +97,7 @@ impl Images {
 /// Parses a boolean in the spellings of Go's `strconv.ParseBool`.
 ///
 /// # Errors
-/// What is expected, for a message.
+/// The expected spelling, for a message.
 pub fn parse_bool(text: &str) -> Result<bool, &'static str> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),

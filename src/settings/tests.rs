@@ -6,7 +6,7 @@ const PLAIN: [(&str, &str); 3] = [
     ("PROMETHEUS_NATS_EXPORTER_IMAGE", "exporter:1"),
 ];
 
-/// The plain images, overlaid with `extra`.
+/// Reads settings from the plain images, overlaid with `extra`.
 fn with(extra: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let find = |variable: &str| {
         let all = extra.iter().chain(&PLAIN);
@@ -16,7 +16,7 @@ fn with(extra: &[(&str, &str)]) -> Result<Settings, SettingsError> {
 }
 
 #[test]
-fn defaults() {
+fn unset_variables_get_defaults() {
     let settings = with(&[("LOG_LEVEL", ""), ("POD_NAME", " ")]).unwrap();
     let images = Images { nats: "nats:1".into(), config_reloader: "reloader:1".into(), exporter: "exporter:1".into() };
     let expected = Settings {
@@ -35,7 +35,7 @@ fn defaults() {
 }
 
 #[test]
-fn levels() {
+fn log_level_is_parsed() {
     let cases = [
         ("debug", Level::DEBUG),
         ("INFO", Level::INFO),
@@ -65,7 +65,7 @@ fn fips_images_are_used_in_fips_mode_only() {
 }
 
 #[test]
-fn a_bad_variable_is_named_with_what_is_expected() {
+fn invalid_variable_is_named_with_expected_value() {
     let label = "a".repeat(64);
     let cases = [
         ("LOG_LEVEL", "verbose", r#"LOG_LEVEL is "verbose": expected debug, info"#),

@@ -1,4 +1,4 @@
-//! Addresses to listen on, in the spelling of Go's `net.Listen`.
+//! Listen addresses in the spelling of Go's `net.Listen`.
 
 use std::fmt;
 use std::io;
@@ -8,34 +8,34 @@ use std::str::FromStr;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-/// Where a server listens.
+/// Address that a server listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BindAddress {
-    /// `0` or nothing: not at all.
+    /// `0` or an empty text: no listener.
     Disabled,
-    /// `:8080`: every interface, IPv6 and IPv4; port 0 takes any free one.
+    /// `:8080`: every interface, IPv6 and IPv4. Port 0 takes any free one.
     All(u16),
-    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`.
+    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`: the interface of one host.
     Host(String, u16),
 }
 
-/// The text is no address to listen on.
+/// Text that is no listen address.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("expected `:8080`, `127.0.0.1:8080` or `[::1]:8080`, or `0` for off")]
 pub struct AddressError;
 
 impl BindAddress {
-    /// Starts to listen; `None` when disabled.
+    /// Starts to listen. Returns `None` if disabled.
     ///
     /// # Errors
-    /// As the system gives them; the address is not in them.
+    /// The error of the system, without the address.
     pub async fn listen(&self) -> io::Result<Option<TcpListener>> {
         match self {
             Self::Disabled => Ok(None),
             Self::Host(host, port) => TcpListener::bind((host.as_str(), *port)).await.map(Some),
             Self::All(port) => {
                 match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
-                    // Where IPv6 is switched off the system refuses the address or the family.
+                    // With IPv6 switched off, the system refuses the address or the family.
                     Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                         TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
                     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn go_spellings() {
+    fn go_spellings_are_parsed() {
         let host = |host: &str, port| Ok(BindAddress::Host(host.into(), port));
         let cases = [
             ("", Ok(BindAddress::Disabled)),

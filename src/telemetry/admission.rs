@@ -1,4 +1,4 @@
-//! The metrics of the admission webhook and its certificates.
+//! Metrics of the admission webhook and its certificates.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Metrics;
 
-/// The part of [`Metrics`] that is about admission.
+/// Part of [`Metrics`] that is about admission.
 #[derive(Debug)]
 pub(super) struct AdmissionMetrics {
     reviews: Family<ReviewLabels, Counter>,
@@ -39,11 +39,11 @@ struct CertificateLabels {
     certificate: &'static str,
 }
 
-/// Seconds; a review takes well under a millisecond.
+/// Bounds of the buckets in seconds. A review takes well under a millisecond.
 const REVIEW_BUCKETS: [f64; 8] = [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0];
 
 impl AdmissionMetrics {
-    /// All counters at zero: Prometheus sees no increase where a series begins at one.
+    /// Creates all counters at zero: Prometheus detects no increase in a series that begins at one.
     pub(super) fn new() -> Self {
         let metrics = Self {
             reviews: Family::default(),
@@ -53,10 +53,10 @@ impl AdmissionMetrics {
             renewals: Family::default(),
             failures: Counter::default(),
         };
-        for (webhook, verdict) in
-            WebhookKind::ALL.into_iter().flat_map(|webhook| ReviewOutcome::ALL.map(|verdict| (webhook, verdict)))
+        for (webhook, outcome) in
+            WebhookKind::ALL.into_iter().flat_map(|webhook| ReviewOutcome::ALL.map(|outcome| (webhook, outcome)))
         {
-            drop(metrics.reviews.get_or_create(&ReviewLabels::of(webhook, verdict)));
+            drop(metrics.reviews.get_or_create(&ReviewLabels::of(webhook, outcome)));
         }
         for reason in Rejection::ALL {
             drop(metrics.rejected_handshakes.get_or_create(&HandshakeLabels { reason: reason.as_str() }));
@@ -101,15 +101,15 @@ impl AdmissionMetrics {
 }
 
 impl ReviewLabels {
-    fn of(webhook: WebhookKind, verdict: ReviewOutcome) -> Self {
-        Self { webhook: webhook.as_str(), verdict: verdict.as_str() }
+    fn of(webhook: WebhookKind, outcome: ReviewOutcome) -> Self {
+        Self { webhook: webhook.as_str(), verdict: outcome.as_str() }
     }
 }
 
 impl Observer for Metrics {
-    fn reviewed(&self, webhook: WebhookKind, verdict: ReviewOutcome, took: Duration) {
+    fn reviewed(&self, webhook: WebhookKind, outcome: ReviewOutcome, took: Duration) {
         let metrics = self.admission();
-        metrics.reviews.get_or_create(&ReviewLabels::of(webhook, verdict)).inc();
+        metrics.reviews.get_or_create(&ReviewLabels::of(webhook, outcome)).inc();
         metrics.review_duration.observe(took.as_secs_f64());
     }
 
@@ -119,17 +119,17 @@ impl Observer for Metrics {
 }
 
 impl Metrics {
-    /// A certificate, `ca` or `leaf`, was replaced.
+    /// Counts the replacement of a certificate, `ca` or `leaf`.
     pub fn certificate_renewed(&self, certificate: &'static str) {
         self.admission().renewals.get_or_create(&CertificateLabels { certificate }).inc();
     }
 
-    /// A certificate could not be made, read or published.
+    /// Counts a certificate that could not be made, read or published.
     pub fn certificate_failed(&self) {
         self.admission().failures.inc();
     }
 
-    /// When a certificate, `ca` or `leaf`, ends, in seconds of Unix time.
+    /// Sets the end of a certificate, `ca` or `leaf`, in seconds of Unix time.
     pub fn set_certificate_expiry(&self, certificate: &'static str, at: i64) {
         self.admission().expiry.get_or_create(&CertificateLabels { certificate }).set(at);
     }

@@ -1,4 +1,4 @@
-//! The client of the apiserver: says who it is, counts its requests, and never waits for ever.
+//! Client of the apiserver, with a user agent, metrics of its requests, and a time limit.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,19 +16,19 @@ use tower::{Layer, Service};
 use super::requests::is_watch;
 use super::{Metrics, RequestLabels};
 
-/// The apiserver did not answer in time.
+/// Request without a response in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the apiserver did not answer within {} s", .0.as_secs())]
 pub struct RequestTimeout(Duration);
 
-/// A layer that counts requests and limits the time of all but watches.
+/// Layer that counts requests and limits the time of all but watches.
 #[derive(Debug, Clone)]
 pub struct Metered {
     metrics: Metrics,
     limit: Duration,
 }
 
-/// A service whose requests are counted.
+/// Service whose requests are counted.
 #[derive(Debug, Clone)]
 pub struct CountedRequests<S> {
     inner: S,
@@ -36,21 +36,20 @@ pub struct CountedRequests<S> {
     limit: Duration,
 }
 
-/// From the request to the end of the answer's body. Beyond it a person would think it hangs.
+/// Limit from the request to the end of the response body. Users would assume that a longer request hangs.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A client for `config` under the user agent `nats-manager/<version>`, with every request in
-/// `metrics` and none but watches taking longer than 30 s (watches are renewed by kube's watcher
-/// when nothing comes for five minutes).
+/// Builds a client for `config` with the user agent `nats-manager/<version>`. It counts every request in `metrics`, and
+/// limits all but watches to 30 s. kube's watcher renews a watch that is without events for five minutes.
 ///
 /// # Errors
-/// When `config` holds credentials or certificates that cannot be used.
+/// When `config` has credentials or certificates that cannot be used.
 pub fn client(mut config: Config, metrics: &Metrics) -> kube::Result<Client> {
     let agent = HeaderValue::from_static(concat!("nats-manager/", env!("CARGO_PKG_VERSION")));
     config.headers.push((header::USER_AGENT, agent));
     config.connect_timeout = Some(CONNECT_LIMIT);
-    // kube would retry 429, 503 and 504 up to 15 times unseen; we count, log and back off ourselves.
+    // kube would retry 429, 503 and 504 up to 15 times unseen. The manager counts, logs and backs off itself.
     config.default_retry = false;
     let layer = Metered { metrics: metrics.clone(), limit: REQUEST_LIMIT };
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
@@ -82,12 +81,12 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let labels = RequestLabels::of(&request);
-        // The head of a watch comes at once; only its body goes on.
-        let whole = !is_watch(&request);
+        // The head of a watch arrives at once. Only its body does not end.
+        let with_body = !is_watch(&request);
         let answer = self.inner.call(request);
         let (metrics, limit) = (self.metrics.clone(), self.limit);
         Box::pin(async move {
-            let result = timeout(limit, read(answer, whole)).await;
+            let result = timeout(limit, read(answer, with_body)).await;
             metrics.request_answered(&match &result {
                 Ok(Ok(response)) => labels.answered(response.status()),
                 Ok(Err(_)) => labels,
@@ -98,10 +97,10 @@ where
     }
 }
 
-/// Waits for the head of an answer, or with `whole` for its body too, since a body can hang as well.
+/// Waits for the head of a response, and `with_body` for its body too, since a body can hang as well.
 async fn read<B, E>(
     answer: impl Future<Output = Result<Response<B>, E>>,
-    whole: bool,
+    with_body: bool,
 ) -> Result<Response<AnswerBody>, BoxError>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -109,7 +108,7 @@ where
     E: Into<BoxError>,
 {
     let response = answer.await.map_err(Into::into)?.map(AnswerBody::new);
-    if !whole {
+    if !with_body {
         return Ok(response);
     }
     let (head, body) = response.into_parts();
@@ -131,10 +130,11 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(5);
 
-    /// An apiserver that hangs: before the head for names that end in `silent`, else in the body.
+    /// Builds the client of an apiserver that hangs: before the head for names that end in `no-head`, otherwise in the
+    /// body.
     fn hanging(metrics: &Metrics) -> Client {
         let apiserver = tower::service_fn(|request: Request<Body>| async move {
-            if request.uri().path().ends_with("silent") {
+            if request.uri().path().ends_with("no-head") {
                 std::future::pending::<()>().await;
             }
             let endless = stream::pending::<Result<Bytes, Infallible>>();
@@ -145,10 +145,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hanging_apiserver_is_an_error_in_time() {
+    async fn hanging_apiserver_causes_timeout() {
         let metrics = Metrics::new();
         let api: Api<Secret> = Api::namespaced(hanging(&metrics), "a");
-        for name in ["silent", "stalling"] {
+        for name in ["no-head", "no-body"] {
             let error = timeout(LIMIT * 2, api.get(name)).await.unwrap().unwrap_err();
             assert!(error.to_string().contains("did not answer within 5 s"), "{error}");
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_may_stay_silent() {
+    async fn watch_without_events_has_no_timeout() {
         let metrics = Metrics::new();
         let api: Api<Secret> = Api::namespaced(hanging(&metrics), "a");
         let version = api.watch(&kube::api::WatchParams::default(), "1").await;

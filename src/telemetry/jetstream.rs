@@ -1,5 +1,5 @@
-//! The metrics of JetStream, as the servers report it. The label `server` has as many values as there
-//! are servers: 99 at most.
+//! Metrics of JetStream, as the servers report it. The label `server` has as many values as there are servers, at most
+//! 99.
 
 use nats_manager_planner::{
     health::Assessment,
@@ -66,9 +66,9 @@ impl JetStreamMetrics {
         bytes("nats_manager_jetstream_store_limit", "Limit of a server's store (file, memory)", &self.limits);
     }
 
-    /// Shows an assessment; servers that are gone are removed.
+    /// Sets the metrics from an assessment, and removes servers that are gone.
     pub(super) fn show(&self, assessment: &Assessment) {
-        self.forget();
+        self.clear();
         self.healthy.set(assessment.issues.is_empty().into());
         for (name, answer) in &assessment.snapshot.servers {
             let is_up = answer.as_ref().is_ok_and(|server| !server.disabled);
@@ -83,8 +83,8 @@ impl JetStreamMetrics {
         }
     }
 
-    /// Removes everything: no server is left, or this replica leads no longer.
-    pub(super) fn forget(&self) {
+    /// Removes all series: no server is left, or this replica no longer leads.
+    pub(super) fn clear(&self) {
         self.up.clear();
         self.server_healthy.clear();
         self.healthy.set(0);

@@ -1,4 +1,4 @@
-//! JSON lines on stderr, one object a line.
+//! Logs on stderr as JSON lines, one object per line.
 
 use std::panic;
 
@@ -9,17 +9,17 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// Logging was set up before.
+/// Second setup of logging in a process.
 #[derive(Debug, Error)]
 #[error("logging is set up already: {0}")]
 pub struct LoggingError(#[from] TryInitError);
 
-/// Targets of this project; all else is a dependency.
+/// Log targets of this project. Every other target is a dependency.
 const OURS: [&str; 4] = ["nats_manager", "nats_manager_api", "nats_manager_certs", "nats_manager_webhook"];
 
-/// Starts to log what our own code says at `level` and above to stderr, as JSON lines with an RFC
-/// 3339 timestamp and the fields of the current span under `span`; panics are logged the same way.
-/// Dependencies are held at warnings, unless `level` is debug or trace.
+/// Starts to log events of the project's own code at `level` and above to stderr, as JSON lines with an RFC 3339
+/// timestamp and the fields of the current span under `span`. Panics are logged in the same way. Dependencies are
+/// limited to warnings, unless `level` is debug or trace.
 ///
 /// # Errors
 /// When called twice in a process.
@@ -53,7 +53,7 @@ fn filter(level: Level) -> Targets {
     }
     Targets::new()
         .with_default(Level::min(level, Level::WARN))
-        // It logs each failed request as an error; the caller gets the same error and decides.
+        // This target logs each failed request as an error. The caller gets the same error and decides.
         .with_target("kube_client::client::builder", LevelFilter::OFF)
         .with_targets(ours)
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_fields_of_event_and_span() {
+    fn line_contains_fields_of_event_and_span() {
         let lines = logged(Level::INFO, || {
             let span = tracing::info_span!(target: "nats_manager", "reconcile", nats = "kyma-system/eventing-nats", reconcile_id = 7);
             let _entered = span.enter();

@@ -1,5 +1,4 @@
-//! What the process tells about itself: logs, metrics, probes; and the client that counts its
-//! requests to the apiserver.
+//! Telemetry of the process: logs, metrics, probes, and the client that counts its requests to the apiserver.
 
 mod address;
 mod admission;

@@ -1,18 +1,18 @@
-//! What the process waits for before it is ready, and the answers of `/healthz` and `/readyz`.
+//! Readiness checks of the process, and the responses of `/healthz` and `/readyz`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The named checks of the process; a clone is the same checks. Without checks it is ready.
+/// Named checks of the process. Clones share them. Without checks the process is ready.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<Checks>>);
 
-/// By name; what a check waits for, `None` when it is passed.
+/// Reason for which a check has not passed, by its name. `None` for a check that has passed.
 type Checks = BTreeMap<&'static str, Option<Cow<'static, str>>>;
 
-/// The handle of whoever passes or fails one check; from any thread, never blocking for long.
+/// Handle that passes or fails one check, from any thread, without blocking for long.
 #[derive(Debug, Clone)]
 pub struct Check {
     name: &'static str,
@@ -20,25 +20,25 @@ pub struct Check {
 }
 
 impl Readiness {
-    /// No checks yet.
+    /// Creates an empty set of checks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a check that is not passed yet, for the reason given. Add all before serving probes,
-    /// else the process looks ready in between.
+    /// Adds a check that has not passed yet, for the reason given. Add all checks before probes are served, otherwise
+    /// the process reports ready in between.
     pub fn check(&self, name: &'static str, reason: impl Into<Cow<'static, str>>) -> Check {
         let check = Check { name, readiness: self.clone() };
         check.waiting(reason);
         check
     }
 
-    /// Whether all checks are passed.
+    /// Returns whether all checks have passed.
     pub fn is_ready(&self) -> bool {
         self.checks().values().all(Option::is_none)
     }
 
-    /// The text for `/readyz`, a line per check that is not passed, or with `verbose` for each.
+    /// Returns the text for `/readyz`: a line per check that has not passed, or with `verbose` for each check.
     pub fn report(&self, verbose: bool) -> String {
         let checks = self.checks();
         let mut text = String::new();
@@ -65,18 +65,18 @@ impl Readiness {
 }
 
 impl Check {
-    /// The check is passed.
+    /// Marks the check as passed.
     pub fn pass(&self) {
         self.readiness.checks().insert(self.name, None);
     }
 
-    /// The check is not passed, with what it waits for, such as `waiting for the
-    /// CustomResourceDefinition nats.operator.kyma-project.io`.
+    /// Marks the check as not passed, with a reason such as `waiting for the CustomResourceDefinition
+    /// nats.operator.kyma-project.io`.
     pub fn waiting(&self, reason: impl Into<Cow<'static, str>>) {
         self.readiness.checks().insert(self.name, Some(reason.into()));
     }
 
-    /// As [`Check::waiting`], unless the check was passed once: then it stays passed.
+    /// Updates the reason as [`Check::waiting`] does, unless the check has passed once. It stays passed then.
     pub fn still_waiting(&self, reason: impl Into<Cow<'static, str>>) {
         if let Some(Some(waiting)) = self.readiness.checks().get_mut(self.name) {
             *waiting = reason.into();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_for_each_check_that_waits() {
+    fn report_has_line_per_waiting_check() {
         let readiness = Readiness::new();
         assert!(readiness.is_ready());
         assert_eq!(readiness.report(false), "ok");

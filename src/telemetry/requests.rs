@@ -1,30 +1,29 @@
-//! Names a request to the apiserver in three labels with few values.
+//! Labels of a request to the apiserver, each with few values.
 
 use std::borrow::Cow;
 
 use axum::http::{Method, Request, StatusCode, header};
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// The labels of a counted request.
+/// Labels of a counted request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// As the apiserver names it: get, list, watch, create, update, patch, apply, delete,
-    /// deletecollection; for a method beyond those: other.
+    /// Verb in the apiserver's terms: get, list, watch, create, update, patch, apply, delete, deletecollection. Other
+    /// for any other method.
     pub verb: &'static str,
-    /// The plural such as `statefulsets`, subresources counted with it; `none` outside of
-    /// resources.
+    /// Plural such as `statefulsets`, also for subresources. `none` for a path outside of resources.
     pub resource: Cow<'static, str>,
-    /// The status code; `timeout` or `error` when there was no answer.
+    /// Status code, or `timeout` or `error` without a response.
     pub code: Cow<'static, str>,
 }
 
 impl RequestLabels {
-    /// Names a request that has no answer yet; `code` is `error`.
+    /// Returns the labels of a request without a response yet, with `error` as the code.
     pub fn of<B>(request: &Request<B>) -> Self {
-        let (resource, named) = resource(request.uri().path());
+        let (resource, is_named) = resource(request.uri().path());
         let method = request.method();
         let verb = if *method == Method::GET {
-            match (is_watch(request), named) {
+            match (is_watch(request), is_named) {
                 (true, _) => "watch",
                 (false, true) => "get",
                 (false, false) => "list",
@@ -37,7 +36,7 @@ impl RequestLabels {
         } else if *method == Method::PUT {
             "update"
         } else if *method == Method::DELETE {
-            if named { "delete" } else { "deletecollection" }
+            if is_named { "delete" } else { "deletecollection" }
         } else {
             "other"
         };
@@ -48,26 +47,26 @@ impl RequestLabels {
         }
     }
 
-    /// With the code of an answer.
+    /// Sets the code of a response.
     #[must_use]
     pub fn answered(self, status: StatusCode) -> Self {
         Self { code: status.as_str().to_owned().into(), ..self }
     }
 
-    /// With no answer within the limit.
+    /// Sets the code of a request without a response within the limit.
     #[must_use]
     pub fn timed_out(self) -> Self {
         Self { code: "timeout".into(), ..self }
     }
 }
 
-/// Whether the answer is a stream without an end.
+/// Returns whether the response is a stream without an end.
 pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
     let query = request.uri().query().unwrap_or_default();
     query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
 }
 
-/// The plural in a path, and whether the path names one object.
+/// Returns the plural in a path, and whether the path names one object.
 fn resource(path: &str) -> (Option<&str>, bool) {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let rest: Vec<&str> = match segments.next() {
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verb_and_resource() {
+    fn request_has_verb_and_resource() {
         let nats = "/apis/operator.kyma-project.io/v1alpha1";
         let cases = [
             ("GET", "/api/v1/namespaces/a/secrets/b".to_owned(), "get", "secrets"),

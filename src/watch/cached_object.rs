@@ -1,72 +1,73 @@
-//! What a watch says of one object, ahead of the watch by what we wrote ourselves.
+//! Read-your-writes cache of one object: the last own write until the watch has caught up with it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::{Resource, ResourceExt};
 
-/// The last known state of one object with a fixed name.
+/// Last known state of one object with a fixed name.
 #[derive(Debug)]
 pub struct CachedObject<K>(Mutex<Entry<K>>);
 
 #[derive(Debug)]
 struct Entry<K> {
     object: Option<Arc<K>>,
-    /// The object is an answer to a write of ours that the watch has not caught up with. Until it
-    /// has, older news is ignored, or the next reconcile would write the same again.
-    ahead: bool,
+    /// True if the object is the response to an own write that the watch has not caught up with. Until then older
+    /// events are ignored. Otherwise the next reconcile would write the same again.
+    is_ahead: bool,
 }
 
 impl<K> Default for CachedObject<K> {
     fn default() -> Self {
-        Self(Mutex::new(Entry { object: None, ahead: false }))
+        Self(Mutex::new(Entry { object: None, is_ahead: false }))
     }
 }
 
 impl<K: Resource> CachedObject<K> {
-    /// The object, if it exists.
+    /// Returns the object, if it exists.
     pub fn get(&self) -> Option<Arc<K>> {
         self.slot().object.clone()
     }
 
-    /// The watch shows this object.
+    /// Stores an object from the watch, unless it is older than an own write.
     pub fn observed(&self, object: K) {
         let mut slot = self.slot();
-        if slot.ahead && slot.object.as_ref().is_some_and(|written| is_older(&object, written)) {
+        if slot.is_ahead && slot.object.as_ref().is_some_and(|written| is_older(&object, written)) {
             return;
         }
-        *slot = Entry { object: Some(Arc::new(object)), ahead: false };
+        *slot = Entry { object: Some(Arc::new(object)), is_ahead: false };
     }
 
-    /// The watch reports the deletion of this object. One that was created since under its name stays.
+    /// Removes the object after the watch reported its deletion. An object that was created since under the same name
+    /// stays.
     pub fn deleted(&self, object: &K) {
         let mut slot = self.slot();
-        if slot.ahead && slot.object.as_ref().is_some_and(|written| written.uid() != object.uid()) {
+        if slot.is_ahead && slot.object.as_ref().is_some_and(|written| written.uid() != object.uid()) {
             return;
         }
-        *slot = Entry { object: None, ahead: false };
+        *slot = Entry { object: None, is_ahead: false };
     }
 
-    /// The watch shows that there is none.
+    /// Removes the object: the list of the watch is empty.
     pub fn gone(&self) {
-        *self.slot() = Entry { object: None, ahead: false };
+        *self.slot() = Entry { object: None, is_ahead: false };
     }
 
-    /// The apiserver answered a write of ours with this object.
+    /// Stores the response of the apiserver to an own write.
     pub fn written(&self, object: K) {
         let mut slot = self.slot();
         if slot.object.as_ref().is_none_or(|known| !is_older(&object, known)) {
-            *slot = Entry { object: Some(Arc::new(object)), ahead: true };
+            *slot = Entry { object: Some(Arc::new(object)), is_ahead: true };
         }
     }
 
     fn slot(&self) -> MutexGuard<'_, Entry<K>> {
-        // A slot is replaced whole, so it is sound even after a panic elsewhere.
+        // A slot is replaced as a whole, so it is consistent even after a panic elsewhere.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether `this` is an older version of the same object than `that`. Versions that are not numbers
-/// cannot be compared, and an object made anew is never older.
+/// Returns whether `this` is an older version of the same object than `that`. Versions that are not numbers cannot be
+/// compared, and an object that was recreated is never older.
 pub(crate) fn is_older<K: Resource>(this: &K, that: &K) -> bool {
     let version = |object: &K| object.resource_version().and_then(|version| version.parse::<u64>().ok());
     this.uid() == that.uid() && version(this).zip(version(that)).is_some_and(|(this, that)| this < that)
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_not_undone_by_older_news() {
+    fn own_write_survives_older_event() {
         let named = CachedObject::default();
         named.observed(object("a", "5"));
         named.written(object("a", "9"));
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn late_deletion_keeps_a_newer_write() {
+    fn late_deletion_keeps_newer_write() {
         let named = CachedObject::default();
         named.observed(object("a", "5"));
         named.written(object("b", "9"));
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_was_restored_is_believed() {
+    fn older_version_after_etcd_restore_is_accepted() {
         let named = CachedObject::default();
         named.observed(object("a", "50"));
         named.observed(object("a", "5"));
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_made_anew_replaces_a_written_one() {
+    fn recreated_object_replaces_own_write() {
         let named = CachedObject::default();
         named.written(object("a", "9"));
         named.observed(object("b", "3"));

@@ -1,4 +1,4 @@
-//! What around a NATS resource matters: zones of nodes, and whether Istio is there.
+//! Cluster facts from watches: zones of the nodes, and presence of Istio.
 
 use std::{
     collections::BTreeMap,
@@ -26,22 +26,22 @@ use super::{
 pub(super) const SHOOT_INFO: &str = "shoot-info";
 pub(super) const SHOOT_INFO_NAMESPACE: &str = "kube-system";
 
-/// The well-known label (<https://kubernetes.io/docs/reference/labels-annotations-taints/>).
+/// Well-known label of a node's zone (<https://kubernetes.io/docs/reference/labels-annotations-taints/>).
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 const DESTINATION_RULES: &str = "destinationrules.networking.istio.io";
 
-/// The zone of each node; `None` for a node without the label.
+/// Zone of each node, `None` for a node without the label.
 #[derive(Debug, Default)]
 pub struct Zones(Mutex<BTreeMap<String, Option<String>>>);
 
 impl Zones {
-    /// The zones as they are now.
+    /// Returns a copy of the current zones.
     pub fn snapshot(&self) -> BTreeMap<String, Option<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the map, and tells whether that made a difference: nodes report every few minutes,
-    /// and their zones hardly ever change.
+    /// Changes the zones, and returns whether they differ: nodes report every few minutes, and their zones hardly ever
+    /// change.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Option<String>>)) -> bool {
         let mut zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = zones.clone();
@@ -78,11 +78,11 @@ pub(super) async fn watch_nodes(task: WatchTask, client: Client, caches: Arc<Cac
     .await;
 }
 
-/// Istio's DestinationRules: whether the cluster knows them, and the one of our resource.
+/// Istio's DestinationRules: presence of their CRD, and the one of the served resource.
 #[derive(Debug)]
 pub struct Istio {
     installed: watch::Sender<bool>,
-    /// The DestinationRule, where the cluster knows them.
+    /// DestinationRule of the served resource, if the CRD exists.
     pub destination_rule: CachedObject<DynamicObject>,
 }
 
@@ -93,22 +93,21 @@ impl Default for Istio {
 }
 
 impl Istio {
-    /// The kind.
+    /// Returns group, version and kind of DestinationRules.
     pub fn resource() -> ApiResource {
         ApiResource::from_gvk(&GroupVersionKind::gvk("networking.istio.io", "v1beta1", "DestinationRule"))
     }
 
-    /// Whether the cluster has DestinationRules.
+    /// Returns whether the cluster has the CRD of DestinationRules.
     pub fn is_installed(&self) -> bool {
         *self.installed.borrow()
     }
 }
 
-/// Caches for the definition, which may come and go while we run, and while it is there for the
-/// object.
+/// Watches the CRD, which may come and go at runtime, and the object while the CRD exists.
 pub(super) async fn watch_istio(task: WatchTask, client: Client, allowed: NamespacedName, caches: Arc<Caches>) {
     let objects = WatchTask { resource: "destinationrules", ..task.clone() };
-    let definition = async {
+    let crd = async {
         let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client.clone());
         let events = without_managed_fields(watcher::watcher(api, by_name(DESTINATION_RULES)));
         let mut listed = false;
@@ -120,11 +119,10 @@ pub(super) async fn watch_istio(task: WatchTask, client: Client, allowed: Namesp
                 }
                 Event::InitDone if listed => return None,
                 Event::InitDone | Event::Delete(_) => false,
-                // One that is on its way out still lets its objects be applied, and waits for
-                // them to be gone.
-                Event::Apply(definition) | Event::InitApply(definition) => {
+                // A CRD in deletion still accepts objects, and stays until they are gone.
+                Event::Apply(crd) | Event::InitApply(crd) => {
                     listed = true;
-                    definition.metadata.deletion_timestamp.is_none()
+                    crd.metadata.deletion_timestamp.is_none()
                 }
             };
             let changed = caches.istio.installed.send_if_modified(|known| {
@@ -139,7 +137,7 @@ pub(super) async fn watch_istio(task: WatchTask, client: Client, allowed: Namesp
     let rule = async {
         let mut installed = caches.istio.installed.subscribe();
         loop {
-            // The sender lives in `watches`, so these never fail.
+            // The sender lives in `caches`, so these never fail.
             let _ = installed.wait_for(|installed| *installed).await;
             let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &allowed.namespace, &Istio::resource());
             let events = without_managed_fields(watcher::watcher(api, by_name(&allowed.name)));
@@ -150,7 +148,7 @@ pub(super) async fn watch_istio(task: WatchTask, client: Client, allowed: Namesp
             caches.istio.destination_rule.gone();
         }
     };
-    match select(pin!(definition), pin!(rule)).await {
+    match select(pin!(crd), pin!(rule)).await {
         Either::Left(((), _)) | Either::Right(((), _)) => {}
     }
 }

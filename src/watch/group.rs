@@ -1,4 +1,4 @@
-//! What a group of watches has in common.
+//! State that a group of watches shares.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use tokio::sync::{broadcast, watch};
 use super::{Trigger, task::WatchTask};
 use crate::telemetry::{Metrics, Readiness};
 
-/// Whom the watches of a group wake, and which of them have not delivered their first list.
+/// Channel of the triggers of a group of watches, and the watches without their first list.
 #[derive(Clone, Debug)]
 pub(crate) struct WatchGroup {
     wake: broadcast::Sender<Trigger>,
     unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
 
-/// Enough for a burst; whoever falls behind looks at everything.
+/// Capacity of the channel, enough for a burst. A receiver that falls behind reconciles everything.
 const WAKES: usize = 256;
 
 impl WatchGroup {
@@ -22,10 +22,11 @@ impl WatchGroup {
         Self { wake: broadcast::Sender::new(WAKES), unfilled: watch::Sender::default() }
     }
 
-    /// A watch of this group, with a check in `readiness` that passes with its first list.
+    /// Adds a watch to this group, with a check in `readiness` that passes with its first list.
     pub(crate) fn task(
         &self,
-        (resource, cache): (&'static str, &'static str),
+        resource: &'static str,
+        cache: &'static str,
         metrics: &Metrics,
         readiness: &Readiness,
     ) -> WatchTask {
@@ -42,7 +43,7 @@ impl WatchGroup {
         }
     }
 
-    /// Whom events concern from now on.
+    /// Subscribes to the triggers from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Trigger> {
         self.wake.subscribe()
     }

@@ -1,8 +1,7 @@
-//! What the apiserver tells us by itself: every fact that a reconcile needs is in memory before it.
+//! Watches of the apiserver: every fact that a reconcile needs is in memory before it.
 //!
-//! Caches are narrow. A NATS resource has children with fixed names, so each is watched by its
-//! name: that needs the least permission, and shows a child too that lost its labels or was made by
-//! somebody else.
+//! Watches are narrow. The children of a NATS resource have fixed names, so each is watched by its name. That requires
+//! the least permission, and covers a child that lost its labels or was created by others.
 
 mod cached_object;
 mod cluster_facts;
@@ -45,64 +44,59 @@ pub(crate) use self::{
 };
 use crate::telemetry::{Metrics, Readiness};
 
-/// A NATS resource, readable or not: one that is not must not hide the others.
+/// NATS resource, readable or not: an unreadable one must not hide the others.
 pub(crate) type GuardedNats = DeserializeGuard<Nats>;
 
-/// Whom an event concerns.
+/// Resources that an event concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// One NATS resource.
     One(ObjectRef<GuardedNats>),
-    /// Every NATS resource: a child, a node, or anything else around them changed.
+    /// Every NATS resource, after a change of a child, a node, or any other cluster fact.
     All,
 }
 
-/// Where things are.
+/// Scope of the manager in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The one NATS resource that is deployed.
     pub allowed: NamespacedName,
-    /// The manager's own namespace.
+    /// Namespace of the manager itself.
     pub own_namespace: String,
 }
 
-/// The caches, each filled by a watch.
+/// Caches, each filled by a watch.
 #[derive(Debug)]
 pub struct Caches {
-    /// Every NATS resource of the cluster.
+    /// NATS resources of the whole cluster.
     pub nats: Store<GuardedNats>,
-    /// The Secret with the system account.
+    /// Secret with the system account.
     pub secret: CachedObject<Secret>,
-    /// The ConfigMap with `nats.conf`.
+    /// ConfigMap with `nats.conf`.
     pub config_map: CachedObject<ConfigMap>,
-    /// The headless Service.
+    /// Headless Service of the servers.
     pub service: CachedObject<Service>,
-    /// The servers.
     pub stateful_set: CachedObject<StatefulSet>,
-    /// Their disruption budget.
     pub pod_disruption_budget: CachedObject<PodDisruptionBudget>,
-    /// The pods of the servers.
+    /// Pods of the servers, by their labels.
     pub pods: Store<Pod>,
-    /// The PVCs of the servers, by their exact names.
+    /// PVCs of the servers, by their exact names.
     pub pvcs: Store<PersistentVolumeClaim>,
-    /// The zones of the nodes.
     pub zones: Zones,
     /// Gardener's `shoot-info`, which names the cloud provider.
     pub shoot_info: CachedObject<ConfigMap>,
-    /// Istio, as far as it is installed.
+    /// Istio's DestinationRules, if Istio is installed.
     pub istio: Istio,
     /// Pods of the predecessor.
     pub predecessors: Store<Pod>,
-    /// What we wrote into a status last.
     pub own_status_writes: OwnStatusWrites,
     group: WatchGroup,
 }
 
-/// A future that never ends by itself: all watches.
+/// Future of all watches, which never ends by itself.
 pub(crate) type WatchTasks = BoxFuture<'static, ()>;
 
-/// Starts all watches. Poll the future, or nothing is ever cached. Each watch adds a check to
-/// `readiness` that passes with its first list.
+/// Prepares all watches. Nothing is cached until the future is polled. Each watch adds a check to `readiness` that
+/// passes with its first list.
 pub(crate) fn watch_all(
     client: &Client,
     scope: &Scope,
@@ -110,7 +104,7 @@ pub(crate) fn watch_all(
     readiness: &Readiness,
 ) -> (Arc<Caches>, WatchTasks) {
     let group = WatchGroup::new();
-    let task = |resource, cache| group.task((resource, cache), metrics, readiness);
+    let task = |resource, cache| group.task(resource, cache, metrics, readiness);
     let (nats, nats_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
     let (pvcs, pvcs_writer) = reflector::store();
@@ -169,7 +163,7 @@ pub(crate) fn watch_all(
 }
 
 impl Caches {
-    /// Whom events concern from now on.
+    /// Subscribes to the triggers from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Trigger> {
         self.group.subscribe()
     }
@@ -207,7 +201,7 @@ async fn watch_nats(
     task.run(events, move |event| {
         let is_own_write = matches!(&event, Event::Apply(nats) if {
             let before = caches.nats.get(&ObjectRef::from_obj(nats));
-            caches.own_status_writes.explain(nats, before.as_deref())
+            caches.own_status_writes.is_own_write(nats, before.as_deref())
         });
         writer.apply_watcher_event(&event);
         match event {

@@ -1,5 +1,5 @@
-//! What we write into a status comes back as an event, which is no news. Without this a failure
-//! whose text differs each time (it names a port, say) would wake its own next attempt.
+//! Filter for watch events of own status writes. Without it a failure whose message differs each time, for example by a
+//! port, would trigger its own next attempt.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,39 +8,40 @@ use nats_manager_api::{Nats, NatsStatus};
 
 use super::GuardedNats;
 
-/// The status that was written last.
+/// Last status that this process wrote.
 #[derive(Debug, Default)]
-pub struct OwnStatusWrites(Mutex<Option<Words>>);
+pub struct OwnStatusWrites(Mutex<Option<StatusWrite>>);
 
 #[derive(Debug)]
-struct Words {
+struct StatusWrite {
     uid: Option<String>,
     status: serde_json::Value,
 }
 
 impl OwnStatusWrites {
-    /// This status is about to be written: the event may come before the answer.
+    /// Records a status that is about to be written: the event may arrive before the response.
     pub fn record(&self, nats: &Nats, status: &NatsStatus) {
-        let words = Words { uid: nats.uid(), status: as_stored(status) };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        let write = StatusWrite { uid: nats.uid(), status: as_stored(status) };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(write);
     }
 
-    /// Whether `now` differs from `before` in nothing but what we said.
-    pub(super) fn explain(&self, now: &GuardedNats, before: Option<&GuardedNats>) -> bool {
+    /// Returns whether `now` differs from `before` only by an own status write.
+    pub(super) fn is_own_write(&self, now: &GuardedNats, before: Option<&GuardedNats>) -> bool {
         let (Ok(now), Some(Ok(before))) = (&now.0, before.map(|before| &before.0)) else { return false };
-        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = words.as_ref().is_some_and(|words| {
-            words.uid == now.uid() && now.status.as_ref().is_some_and(|status| as_stored(status) == words.status)
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_written = last.as_ref().is_some_and(|last| {
+            last.uid == now.uid() && now.status.as_ref().is_some_and(|status| as_stored(status) == last.status)
         });
-        said && now.spec == before.spec && unversioned(now) == unversioned(before)
+        is_written && now.spec == before.spec && unversioned(now) == unversioned(before)
     }
 }
 
-/// Times are stored by the second.
+/// Returns the status as the apiserver stores it, with times in whole seconds.
 fn as_stored(status: &NatsStatus) -> serde_json::Value {
     serde_json::to_value(status).unwrap_or_default()
 }
 
+/// Returns metadata without the fields that every write changes.
 fn unversioned(nats: &Nats) -> kube::api::ObjectMeta {
     let mut meta = nats.meta().clone();
     meta.resource_version = None;
@@ -66,17 +67,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_we_said_ourselves_is_no_news() {
-        let words = OwnStatusWrites::default();
+    fn only_own_status_write_is_filtered() {
+        let writes = OwnStatusWrites::default();
         let before = nats("1", "x", 3, "Ready");
         let error = nats("2", "x", 3, "Error");
-        assert!(!words.explain(&error, Some(&before)), "nothing was said");
-        let Ok(said) = &error.0 else { unreachable!() };
-        words.record(said, said.status.as_ref().unwrap());
-        assert!(words.explain(&error, Some(&before)));
-        assert!(!words.explain(&error, None));
-        for news in [nats("2", "y", 3, "Error"), nats("2", "x", 5, "Error"), nats("2", "x", 3, "Warning")] {
-            assert!(!words.explain(&news, Some(&before)), "{news:?}");
+        assert!(!writes.is_own_write(&error, Some(&before)), "nothing was written");
+        let Ok(written) = &error.0 else { unreachable!() };
+        writes.record(written, written.status.as_ref().unwrap());
+        assert!(writes.is_own_write(&error, Some(&before)));
+        assert!(!writes.is_own_write(&error, None));
+        for other in [nats("2", "y", 3, "Error"), nats("2", "x", 5, "Error"), nats("2", "x", 3, "Warning")] {
+            assert!(!writes.is_own_write(&other, Some(&before)), "{other:?}");
         }
     }
 }

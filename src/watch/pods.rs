@@ -1,4 +1,4 @@
-//! Pods: of a server, where it runs, of which revision it is, and how it does.
+//! Watch of Pods: node, revision and state of each server.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -20,7 +20,7 @@ pub(super) async fn watch_pods(
     config: Config,
     mut writer: reflector::store::Writer<Pod>,
 ) {
-    let events = events(api, config).modify(keep_what_matters);
+    let events = events(api, config).modify(keep_needed_fields);
     task.run(events, move |event| {
         writer.apply_watcher_event(&event);
         matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Trigger::All)
@@ -28,9 +28,9 @@ pub(super) async fn watch_pods(
     .await;
 }
 
-/// Of a pod: its labels (one is the revision), where it runs, and its status, which says why it does
-/// not. The rest is most of its size.
-fn keep_what_matters(pod: &mut Pod) {
+/// Keeps the labels of a Pod (one is the revision), its node, and its status, which has the reason for which it does
+/// not run. The rest is most of its size.
+fn keep_needed_fields(pod: &mut Pod) {
     pod.annotations_mut().clear();
     if let Some(spec) = &mut pod.spec {
         let node_name = spec.node_name.take();

@@ -1,4 +1,4 @@
-//! PVCs of the servers: by their exact names, whatever their labels.
+//! Watch of the servers' PVCs: by their exact names, whatever their labels.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
@@ -21,7 +21,7 @@ pub(super) async fn watch_pvcs(
     id: NamespacedName,
     mut writer: reflector::store::Writer<PersistentVolumeClaim>,
 ) {
-    let events = events(api, Config::default()).modify(keep_what_matters);
+    let events = events(api, Config::default()).modify(keep_needed_fields);
     task.run(events, move |event| {
         let is_foreign = |pvc: &PersistentVolumeClaim| id.pvc_ordinal(&pvc.name_any()).is_none();
         match &event {
@@ -33,8 +33,8 @@ pub(super) async fn watch_pvcs(
     .await;
 }
 
-/// Of a PVC its identity, age and size matter.
-fn keep_what_matters(pvc: &mut PersistentVolumeClaim) {
+/// Keeps identity, age and size of a PVC.
+fn keep_needed_fields(pvc: &mut PersistentVolumeClaim) {
     pvc.annotations_mut().clear();
     pvc.labels_mut().clear();
     pvc.status = None;

@@ -1,4 +1,4 @@
-//! One watch: it never ends, backs off while it fails, and says once why.
+//! One watch, which never ends, backs off while it fails, and logs the reason once.
 
 use std::{
     collections::BTreeSet,
@@ -23,28 +23,28 @@ use crate::{
     telemetry::{Check, Metrics},
 };
 
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
-/// After so long without a failure the next one is a new one.
-const CALM: Duration = Duration::from_mins(1);
+/// Longest delay between two attempts.
+const MAX_DELAY: Duration = Duration::from_secs(10);
+const MIN_DELAY: Duration = Duration::from_millis(200);
+/// Time without a failure after which the backoff starts again.
+const RESET_AFTER: Duration = Duration::from_mins(1);
 
-/// What all watches share, and what one is called.
+/// State that all watches of a group share, and the name of one.
 #[derive(Clone, Debug)]
 pub(crate) struct WatchTask {
-    /// The plural of what is watched.
+    /// Plural of the watched resource, for metrics and messages.
     pub(crate) resource: &'static str,
-    /// The name of the cache, which no other has.
+    /// Name of the cache, unique in the process.
     pub(crate) cache: &'static str,
-    /// What it takes to be ready: passed when the first list is in.
+    /// Readiness check that passes with the first list.
     pub(crate) check: Check,
     pub(crate) metrics: Metrics,
     pub(crate) wake: broadcast::Sender<Trigger>,
-    /// The caches that still wait for their first list.
+    /// Caches that still wait for their first list.
     pub(crate) unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
 
-/// The events of a watch, without the fields that nobody here reads.
+/// Returns the events of a watch with backoff, without `managedFields`.
 pub(crate) fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
@@ -52,27 +52,27 @@ where
     without_managed_fields(watcher::watcher(api, config))
 }
 
-/// As [`events`], for a stream of any kind of watch.
+/// Adds backoff to a stream of any kind of watch, and removes `managedFields`, as [`events`] does.
 pub(crate) fn without_managed_fields<K: Resource>(
     stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
     stream.backoff(WatchBackoff::new()).modify(|object| object.meta_mut().managed_fields = None)
 }
 
-/// Ever longer pauses between failures, with jitter.
+/// Exponential backoff between failures, with jitter.
 struct WatchBackoff {
-    pauses: ExponentialBackoff,
+    delays: ExponentialBackoff,
     last_failure: Option<Instant>,
 }
 
 impl WatchBackoff {
     fn new() -> Self {
-        let pauses = backon::ExponentialBuilder::default()
-            .with_min_delay(SHORTEST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
+        let delays = backon::ExponentialBuilder::default()
+            .with_min_delay(MIN_DELAY)
+            .with_max_delay(MAX_DELAY)
             .without_max_times()
             .with_jitter();
-        Self { pauses: pauses.into(), last_failure: None }
+        Self { delays: delays.into(), last_failure: None }
     }
 }
 
@@ -80,25 +80,25 @@ impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        if self.last_failure.replace(Instant::now()).is_some_and(|last| last.elapsed() > CALM) {
-            self.pauses.reset();
+        if self.last_failure.replace(Instant::now()).is_some_and(|last| last.elapsed() > RESET_AFTER) {
+            self.delays.reset();
         }
-        self.pauses.next()
+        self.delays.next()
     }
 }
 
 impl Backoff for WatchBackoff {
-    /// Not at every event: the first one of each attempt only says that a list begins.
+    /// Does nothing, because the first event of each attempt only marks the beginning of a list.
     fn reset(&mut self) {}
 }
 
-/// Only the object of this name.
+/// Selects the object of this name.
 pub(crate) fn by_name(name: &str) -> Config {
     Config::default().fields(&format!("metadata.name={name}"))
 }
 
 impl WatchTask {
-    /// Follows a watch for ever; `take` says whom an event concerns.
+    /// Follows a watch forever. `take` applies an event, and returns the resources that it concerns.
     pub(crate) async fn run<K>(
         self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
@@ -114,7 +114,7 @@ impl WatchTask {
                     }
                     let listed = matches!(event, Event::InitDone);
                     if let Some(wake) = take(event) {
-                        // Nobody listens while another replica leads.
+                        // There is no receiver while another replica leads.
                         let _ = self.wake.send(wake);
                     }
                     if listed {
@@ -126,7 +126,7 @@ impl WatchTask {
         }
     }
 
-    /// Follows the watch of one object.
+    /// Follows the watch of one object into its cache.
     pub(crate) async fn watch_named<K: Resource>(
         self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
@@ -158,10 +158,10 @@ impl WatchTask {
         self.unfilled.send_if_modified(|unfilled| unfilled.remove(self.cache));
     }
 
-    /// A watch that fails is no reason to become unready later: what is cached still serves.
+    /// Records a failure. A check that passed before stays passed, because the cache is still usable.
     fn failed(&self, error: &watcher::Error, last_error: &mut Option<String>) {
         self.metrics.watch_restarted(self.resource);
-        let reason = explain(self.resource, error);
+        let reason = failure_reason(self.resource, error);
         self.check.still_waiting(reason.clone());
         if last_error.as_ref() == Some(&reason) {
             tracing::debug!(resource = self.resource, reason, "still cannot watch");
@@ -172,8 +172,8 @@ impl WatchTask {
     }
 }
 
-/// What stands in the way, with the permission or the definition that is missing.
-fn explain(resource: &str, error: &watcher::Error) -> String {
+/// Returns the reason of a failure, with the permission or the CRD that is missing.
+fn failure_reason(resource: &str, error: &watcher::Error) -> String {
     let (watcher::Error::InitialListFailed(kube::Error::Api(status))
     | watcher::Error::WatchStartFailed(kube::Error::Api(status))
     | watcher::Error::WatchError(status)

@@ -8,10 +8,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// serviceRange is the addresses of services, apart from those kwok gives to pods.
+// serviceRange is the range of service addresses, disjoint from the pod addresses of kwok.
 const serviceRange = "10.96.0.0/16"
 
-// auditPolicy records each request once it is answered, without bodies: enough to count who wrote what.
+// auditPolicy logs each request after its response, without bodies: enough to count writes by user.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -19,7 +19,7 @@ rules:
 - level: Metadata
 `
 
-// startAPIServer runs kube-apiserver, writes the kubeconfigs for it, and waits until it says that it is ready.
+// startAPIServer runs kube-apiserver, writes its kubeconfigs, and waits until its readiness endpoint reports success.
 func (c *controlPlane) startAPIServer(ctx context.Context) error {
 	if err := os.WriteFile(c.home.file("audit-policy.yaml"), []byte(auditPolicy), 0o600); err != nil {
 		return err
@@ -55,18 +55,19 @@ func (c *controlPlane) apiserverFlags() []string {
 		"--service-account-key-file="+c.serviceAccountKey(),
 		"--audit-policy-file="+c.home.file("audit-policy.yaml"),
 		"--audit-log-path="+c.auditLog(),
-		"--audit-log-mode=blocking", // what was answered is in the log
+		"--audit-log-mode=blocking", // requests with a response are in the log
 		"--audit-log-maxsize=1000000",
 	)
 }
 
-// addressFlags say where it is reached, and by whom: on loopback only, or by pods and kubelets as well.
+// addressFlags are the flags of addresses and authorization: reachable on loopback only, or by pods and kubelets as
+// well.
 func (c *controlPlane) addressFlags() []string {
 	if !c.options.real {
 		return []string{
 			"--bind-address=127.0.0.1",
 			"--advertise-address=127.0.0.1",
-			// The endpoints of the `kubernetes` service may not be loopback addresses, so there are none.
+			// Loopback addresses are invalid endpoints of the `kubernetes` service, so it has none.
 			"--endpoint-reconciler-type=none",
 			"--authorization-mode=RBAC",
 		}
@@ -78,8 +79,8 @@ func (c *controlPlane) addressFlags() []string {
 		"--enable-admission-plugins=NodeRestriction",
 		"--kubelet-client-certificate=" + c.home.file("pki", "kubelet-client.crt"),
 		"--kubelet-client-key=" + c.home.file("pki", "kubelet-client.key"),
-		"--kubelet-preferred-address-types=InternalIP", // names of nodes resolve nowhere
-		// Pods leave a node that failed within seconds, as tests wait for it.
+		"--kubelet-preferred-address-types=InternalIP", // names of nodes do not resolve
+		// Pods are evicted from a failed node after 30 s instead of 5 minutes, since tests wait for it.
 		"--default-not-ready-toleration-seconds=30",
 		"--default-unreachable-toleration-seconds=30",
 	}

@@ -11,16 +11,16 @@ import (
 
 const (
 	cgroupMount = "/sys/fs/cgroup"
-	// cgroupParent is the parent of every cgroup that real nodes make, in every hierarchy.
+	// cgroupParent is the parent of all cgroups of real nodes, in every hierarchy.
 	cgroupParent = "nats-manager-cluster"
 )
 
-// cgroupOf is the cgroup of the containers of a node; without a node, that of all.
+// cgroupOf returns the cgroup of the containers of a node, or of all nodes if node is empty.
 func cgroupOf(initPID int, node string) string {
 	return filepath.Join("/", cgroupParent, strconv.Itoa(initPID), node)
 }
 
-// cgroupHierarchies are where cgroups are mounted: one place with version 2, one for each controller with version 1.
+// cgroupHierarchies returns the mount points of cgroups: one with version 2, one for each controller with version 1.
 func cgroupHierarchies() []string {
 	if _, err := os.Stat(filepath.Join(cgroupMount, "cgroup.controllers")); err == nil {
 		return []string{cgroupMount}
@@ -29,7 +29,7 @@ func cgroupHierarchies() []string {
 	return hierarchies
 }
 
-// createCgroup makes a cgroup in every hierarchy.
+// createCgroup creates a cgroup in every hierarchy.
 func createCgroup(cgroup string) error {
 	for _, hierarchy := range cgroupHierarchies() {
 		if err := os.MkdirAll(filepath.Join(hierarchy, cgroup), 0o755); err != nil {
@@ -39,7 +39,7 @@ func createCgroup(cgroup string) error {
 	return nil
 }
 
-// removeStaleCgroups removes what supervisors left that were killed.
+// removeStaleCgroups removes the cgroups of supervisors that were killed.
 func removeStaleCgroups() {
 	for _, hierarchy := range cgroupHierarchies() {
 		entries, _ := os.ReadDir(filepath.Join(hierarchy, cgroupParent))
@@ -51,8 +51,9 @@ func removeStaleCgroups() {
 	}
 }
 
-// hasOwnNetwork says whether a process is in another network than this one. What is gone or about to be has none; who
-// got the number of a dead one later is likely to be in ours.
+// hasOwnNetwork reports whether a process is in another network namespace than this one. It is false for a process that
+// has ended or is about to. A process that reuses the ID of a dead supervisor is likely to be in the network of this
+// one.
 func hasOwnNetwork(pid int) bool {
 	theirs, err := os.Readlink(networkNamespace(pid))
 	if err != nil {
@@ -76,11 +77,11 @@ func removeCgroups(initPID int) {
 		for i := len(found) - 1; i >= 0; i-- { // children first
 			_ = syscall.Rmdir(found[i])
 		}
-		_ = syscall.Rmdir(filepath.Dir(top)) // succeeds when it was the last
+		_ = syscall.Rmdir(filepath.Dir(top)) // succeeds if it was the last one
 	}
 }
 
-// killCgroup kills every process below a cgroup, and says whether there was one.
+// killCgroup kills every process below a cgroup, and reports whether there was one.
 func killCgroup(cgroup string) bool {
 	found := false
 	for _, hierarchy := range cgroupHierarchies() {

@@ -14,7 +14,8 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
-// components are what this binary can be, by the name of the real one. Each takes argv and returns the exit code.
+// components are the main functions of the components in this binary, by the name of the real binary. Each takes argv
+// and returns the exit code.
 var components = map[string]func(args []string) int{
 	"etcd": func(args []string) int {
 		etcdmain.Main(args)

@@ -10,7 +10,7 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-// The components of real nodes. A build with the tag simulated_nodes has none of them.
+// init adds the components of real nodes. A build with the tag simulated_nodes has none of them.
 func init() {
 	components["kube-proxy"] = func([]string) int { return cli.Run(proxy.NewProxyCommand()) }
 	components["kubelet"] = func([]string) int { return cli.Run(kubelet.NewKubeletCommand(context.Background())) }

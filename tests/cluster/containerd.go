@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 )
 
-// cniPlugins is where Debian's containernetworking-plugins has them.
+// cniPlugins is the folder of the CNI plugins in Debian's package containernetworking-plugins.
 const cniPlugins = "/usr/lib/cni"
 
-// containerdConfig: CAP_SYS_RESOURCE may be missing, hence restrict_oom_score_adj. Each node has everything for itself.
+// containerdConfig is the configuration of a node's own containerd. CAP_SYS_RESOURCE may be missing, hence
+// restrict_oom_score_adj.
 const containerdConfig = `version = 2
 root = %[1]q
 state = %[2]q
@@ -69,7 +70,7 @@ func (n *node) startContainerd(ctx context.Context) error {
 	if err := os.MkdirAll(n.state(), 0o711); err != nil {
 		return err
 	}
-	_ = os.Remove(n.socket()) // of an earlier life
+	_ = os.Remove(n.socket()) // of an earlier containerd of this node
 	p, err := startProcess(n.plane.home, n.name+"-containerd", "containerd", []string{"--config", n.file("containerd.toml")})
 	if err != nil {
 		return fmt.Errorf("%w; install it with: apt-get install containerd runc", err)
@@ -84,7 +85,7 @@ func (n *node) startContainerd(ctx context.Context) error {
 	})
 }
 
-// importImages gives the node the images, as nothing here pulls any.
+// importImages loads the images of an archive into the node, since nodes pull no images.
 func (n *node) importImages(ctx context.Context, archive string) error {
 	output, err := exec.CommandContext(ctx, "ctr", "--address", n.socket(), "--namespace", "k8s.io",
 		"images", "import", archive).CombinedOutput()
@@ -96,7 +97,7 @@ func (n *node) importImages(ctx context.Context, archive string) error {
 
 func (n *node) socket() string { return n.state("containerd.sock") }
 
-// state is a place that goes with the mounts; its path is short, as those of sockets have to be.
+// state returns a path below a folder that is removed with the mounts. It is short, as paths of sockets must be.
 func (n *node) state(elements ...string) string {
 	return filepath.Join(append([]string{"/run", n.name}, elements...)...)
 }

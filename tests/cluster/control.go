@@ -18,17 +18,17 @@ const (
 	imageTimeout     = time.Minute
 )
 
-// request is a line on the control socket: what to do with which node or file.
+// request is a line on the control socket: an operation and the node or file that it applies to.
 type request struct {
 	verb, object string
 	answer       chan error
 }
 
-// listenForControl takes requests on a socket in the directory, one line each, answered by `ok` or `error: ...`:
+// listenForControl accepts requests on a socket in the directory, one line each. The response is `ok` or `error: ...`:
 //   - `stop-node NODE`, `start-node NODE`
-//   - `load-image ARCHIVE`, into every node that runs
-//   - `load-nats-server VERSION PATH`, the image of a NATS server into every node that runs
-//   - `limit-link NODE BYTES_PER_SECOND`, for what its pods receive; 0 ends the limit
+//   - `load-image ARCHIVE`, into every running node
+//   - `load-nats-server VERSION PATH`, the image of a NATS server into every running node
+//   - `limit-link NODE BYTES_PER_SECOND`, for the traffic that its pods receive; 0 removes the limit
 func (c *controlPlane) listenForControl() error {
 	listener, err := net.Listen("unix", c.controlSocket())
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *controlPlane) converse(connection net.Conn) {
 	}
 }
 
-// obey does what was asked. Call it from the main thread only, as it starts processes.
+// obey carries out a request. Call it from the main thread only, as it starts processes.
 func (c *controlPlane) obey(ctx context.Context, asked request) error {
 	object, argument, _ := strings.Cut(asked.object, " ")
 	switch asked.verb {
@@ -82,7 +82,7 @@ func (c *controlPlane) obey(ctx context.Context, asked request) error {
 		if n.running() {
 			return n.kill()
 		}
-		return nil // it is so already
+		return nil // already stopped
 	case "start-node":
 		if n.running() {
 			return nil
@@ -100,7 +100,7 @@ func (c *controlPlane) obey(ctx context.Context, asked request) error {
 	return fmt.Errorf("unknown: %s; there are stop-node, start-node, load-image, load-nats-server and limit-link", asked.verb)
 }
 
-// loadNatsServer makes the image of a NATS server and loads it.
+// loadNatsServer builds the image of a NATS server and loads it into every running node.
 func (c *controlPlane) loadNatsServer(ctx context.Context, version, binary string) error {
 	archive := c.home.file("nats-server-" + version + ".tar")
 	if err := writeImages(archive, natsImages(map[string]string{version: binary})); err != nil {

@@ -1,7 +1,7 @@
 package main
 
-// startControllers runs what acts on objects: the controllers and the scheduler. Each is the only one of its kind, so
-// none elects a leader, and none serves, so none needs a port.
+// startControllers runs kube-controller-manager and kube-scheduler. Each has one replica, so leader election is off.
+// Their servers are off as well, so they need no port.
 func (c *controlPlane) startControllers() error {
 	flags := []string{
 		"--kubeconfig=" + c.kubeconfig("kube-controller-manager"),
@@ -10,7 +10,7 @@ func (c *controlPlane) startControllers() error {
 		"--use-service-account-credentials",
 		"--root-ca-file=" + c.caFile(),
 		"--service-account-private-key-file=" + c.serviceAccountKey(),
-		// The defaults are for clusters that share their apiserver with many.
+		// The defaults are for apiservers that many clients share.
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 	}
@@ -28,7 +28,7 @@ func (c *controlPlane) startControllers() error {
 	return err
 }
 
-// startKwok runs kwok in the place of kubelets.
+// startKwok runs kwok, which simulates kubelets.
 func (c *controlPlane) startKwok() error {
 	_, err := c.spawn("kwok", c.options.kwok, []string{
 		"--kubeconfig=" + c.kubeconfig("kwok"),

@@ -15,11 +15,11 @@ import (
 const (
 	startTimeout = 2 * time.Minute
 	portAttempts = 5
-	// stopGrace is how long a component may take to end when its data is kept.
+	// stopGrace is the time that a component has for its end if its data is kept.
 	stopGrace = 5 * time.Second
 )
 
-// controlPlane is everything `cluster up` runs, in the order of its start.
+// controlPlane contains the processes of `cluster up`, in the order of their start.
 type controlPlane struct {
 	options   options
 	home      *directory
@@ -27,15 +27,15 @@ type controlPlane struct {
 	etcdPort  int
 	apiPort   int
 	processes []*process
-	// nodes are the real ones, each with processes of its own.
+	// nodes are the real nodes, each with processes of its own.
 	nodes []*node
-	// requests are about nodes; the main thread answers them.
+	// requests are those of the control socket, which the main thread carries out.
 	requests chan request
-	// stopControllers ends the supervisor's own controllers.
+	// stopControllers ends the controllers that run in the supervisor itself.
 	stopControllers context.CancelFunc
 }
 
-// start brings everything up and returns once pods can be scheduled.
+// start starts all components and returns once pods can be scheduled.
 func (c *controlPlane) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
 	defer cancel()
@@ -78,7 +78,7 @@ func (c *controlPlane) start(ctx context.Context) error {
 	return c.untilUsable(ctx, client)
 }
 
-// startNodes runs kubelets, or what plays them.
+// startNodes runs real nodes, or kwok, which simulates them.
 func (c *controlPlane) startNodes(ctx context.Context, client kubernetes.Interface) error {
 	if c.options.real {
 		return c.startRealNodes(ctx)
@@ -89,7 +89,7 @@ func (c *controlPlane) startNodes(ctx context.Context, client kubernetes.Interfa
 	return createNodes(ctx, client, c.options.nodes, c.options.zones)
 }
 
-// wait stays until ctx ends, which is a clean end, or a component dies, which is not.
+// wait returns nil when ctx ends, or an error when a component dies.
 func (c *controlPlane) wait(ctx context.Context) error {
 	for {
 		processes := c.processes
@@ -120,19 +120,19 @@ func (c *controlPlane) wait(ctx context.Context) error {
 	}
 }
 
-// stop ends everything, the last started first.
+// stop ends all components in reverse order of their start.
 func (c *controlPlane) stop() {
 	if c.stopControllers != nil {
 		c.stopControllers()
 	}
-	grace := time.Duration(0) // nothing to write down when the directory goes as well
+	grace := time.Duration(0) // no data to write if the directory is removed as well
 	if c.options.keep {
 		grace = stopGrace
 	}
 	for i := len(c.processes) - 1; i >= 0; i-- {
 		c.processes[i].stop(grace)
 	}
-	// Real nodes end with their namespaces.
+	// The kernel ends the processes of real nodes with their namespaces.
 }
 
 // run starts a component of this binary.
@@ -152,7 +152,7 @@ func (c *controlPlane) spawn(name, binary string, args []string) (*process, erro
 	return p, err
 }
 
-// runOnFreePort starts a server and waits until it is ready, on another port when somebody else took the first.
+// runOnFreePort starts a server and waits until it is ready. It tries another port if another process took the first.
 func (c *controlPlane) runOnFreePort(
 	ctx context.Context, start func(port int) (*process, error), ready func(context.Context) bool,
 ) error {

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// corefile answers names of the cluster, and no others. What it says is not kept for long: pods move in tests.
+// corefile is the CoreDNS configuration: only names of the cluster, with a short TTL since pods move in tests.
 const corefile = `.:53 {
 	bind %s
 	errors
@@ -16,7 +16,7 @@ const corefile = `.:53 {
 }
 `
 
-// startCoreDNS runs CoreDNS beside the nodes, so that names resolve whichever node is stopped.
+// startCoreDNS runs CoreDNS outside of the nodes, so that names resolve whichever node is stopped.
 func (c *controlPlane) startCoreDNS() error {
 	path := c.home.file("Corefile")
 	content := fmt.Sprintf(corefile, dnsAddress, clusterDomain, c.kubeconfig("coredns"))
@@ -31,5 +31,5 @@ func (c *controlPlane) startCoreDNS() error {
 	return err
 }
 
-// resolvConf is for processes that enter the network: /etc/resolv.conf, for them.
+// resolvConf returns the file that is /etc/resolv.conf for processes that enter the network.
 func (c *controlPlane) resolvConf() string { return c.home.file("resolv.conf") }

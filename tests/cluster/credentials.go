@@ -7,8 +7,8 @@ import (
 
 const mastersGroup = "system:masters"
 
-// users are the identities of the control plane by the name of their kubeconfig. Each has a name of its own, so that
-// the audit log tells them apart.
+// users are the identities of the control plane by the name of their kubeconfig. Each has a name of its own,
+// which identifies it in the audit log.
 var users = map[string]struct{ name, group string }{
 	"admin":                   {"kubernetes-admin", mastersGroup},
 	"supervisor":              {"cluster-supervisor", mastersGroup},
@@ -19,7 +19,7 @@ var users = map[string]struct{ name, group string }{
 	"coredns":                 {"coredns", mastersGroup},
 }
 
-// writeCredentials makes what the apiserver needs to serve and to sign.
+// writeCredentials creates the certificates and the signing key of the apiserver.
 func (c *controlPlane) writeCredentials() error {
 	authority, err := newAuthority()
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *controlPlane) writeCredentials() error {
 	return writeSigningKey(c.serviceAccountKey())
 }
 
-// writeKubeconfigs gives each user a kubeconfig for the address the apiserver has now.
+// writeKubeconfigs writes a kubeconfig for each user, with the current address of the apiserver.
 func (c *controlPlane) writeKubeconfigs() error {
 	for file, user := range users {
 		var groups []string

@@ -8,18 +8,18 @@ import (
 	"syscall"
 )
 
-// lockName is the file whose lock says that a directory's supervisor lives. The kernel drops the lock with the
-// process, however that ended.
+// lockName is the file whose lock shows that the supervisor of a directory runs. The kernel releases the lock with the
+// process, however that ends.
 const lockName = "supervisor.lock"
 
-// directory is what one supervisor keeps on disk.
+// directory contains the files of one supervisor.
 type directory struct {
 	path string
 	lock *os.File
 }
 
-// claimDirectory removes what dead supervisors left beside path, then makes path and locks it.
-func claimDirectory(path string) (*directory, error) {
+// lockDirectory removes the directories of dead supervisors beside path, then creates path and locks it.
+func lockDirectory(path string) (*directory, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func claimDirectory(path string) (*directory, error) {
 	return d, nil
 }
 
-// lockNew gives the lock file its name only once it is locked, so that nobody takes a new directory for a stale one.
+// lockNew renames the lock file to lockName only once it is locked, so that a new directory never appears stale.
 func lockNew(path string) (*os.File, error) {
 	lock, err := os.CreateTemp(path, "lock-*")
 	if err != nil {
@@ -82,10 +82,10 @@ func (d *directory) file(elements ...string) string {
 	return filepath.Join(append([]string{d.path}, elements...)...)
 }
 
-// release removes the directory. What is to be kept loses only its lock file, so that nobody takes it for stale.
+// release removes the directory. With keep it removes only the lock file, so that the directory never appears stale.
 func (d *directory) release(keep bool) {
 	if d.lock == nil {
-		return // somebody else's to release
+		return // another process releases it
 	}
 	if keep {
 		_ = os.Remove(d.file(lockName))

@@ -20,14 +20,14 @@ func TestOnlyDirectoriesOfDeadSupervisorsAreRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	living, err := claimDirectory(filepath.Join(parent, "living"))
+	living, err := lockDirectory(filepath.Join(parent, "living"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := claimDirectory(living.path); err == nil {
+	if _, err := lockDirectory(living.path); err == nil {
 		t.Error("a directory in use was given away")
 	}
-	if _, err := claimDirectory(filepath.Join(parent, "next")); err != nil {
+	if _, err := lockDirectory(filepath.Join(parent, "next")); err != nil {
 		t.Fatal(err)
 	}
 	for path, there := range map[string]bool{stale: false, foreign: true, living.path: true} {

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// startEtcd runs the store and waits until it answers. Durability is no concern for data that goes with the run.
+// startEtcd runs etcd and waits until it responds. Data of one run does not have to be durable.
 func (c *controlPlane) startEtcd(ctx context.Context) error {
 	return c.runOnFreePort(ctx, func(port int) (*process, error) {
 		c.etcdPort = port
 		return c.run("etcd",
 			"--name="+etcdName(),
-			"--initial-cluster="+etcdName()+"=http://localhost:2380", // etcd's default address, which nobody dials
+			"--initial-cluster="+etcdName()+"=http://localhost:2380", // etcd's default address, which no client uses
 			"--data-dir="+c.home.file("etcd"),
 			"--listen-client-urls="+c.etcdURL(),
 			"--advertise-client-urls="+c.etcdURL(),
@@ -27,7 +27,7 @@ func (c *controlPlane) startEtcd(ctx context.Context) error {
 	}, c.etcdAnswers)
 }
 
-// etcdAnswers says whether our etcd serves, and not the one of another control plane that was quicker to take the port.
+// etcdAnswers reports whether the etcd of this control plane serves, rather than that of another one on the same port.
 func (c *controlPlane) etcdAnswers(ctx context.Context) bool {
 	request, err := http.NewRequestWithContext(
 		ctx, http.MethodPost, c.etcdURL()+"/v3/cluster/member/list", strings.NewReader("{}"))

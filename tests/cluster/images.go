@@ -14,18 +14,18 @@ import (
 	"slices"
 )
 
-// pauseImage is what holds the namespaces of a pod.
+// pauseImage is the image of the container that keeps the namespaces of a pod.
 const pauseImage = "nats-server.example/pause:stand-in"
 
-// image is a container image with one program in it.
+// image is a container image that contains one program.
 type image struct {
 	name    string
-	program string // what it is called in the image, below /
-	binary  string // where it is here
+	program string // name in the image, below /
+	binary  string // path on this machine
 }
 
-// images are those that every node has from its start. NATS is the real one; what cannot be had here is played by
-// tests/cluster/standin.
+// images returns the images that every node has from its start. The NATS server is the real one, the other programs are
+// stand-ins from tests/cluster/standin.
 func (o options) images() []image {
 	return append([]image{
 		{pauseImage, "pause", o.standIn},
@@ -34,7 +34,7 @@ func (o options) images() []image {
 	}, natsImages(o.natsServers)...)
 }
 
-// natsImages are the images of NATS servers, given by version, in the order of their versions.
+// natsImages returns the images of NATS servers, sorted by version.
 func natsImages(servers map[string]string) []image {
 	var images []image
 	for _, version := range slices.Sorted(maps.Keys(servers)) {

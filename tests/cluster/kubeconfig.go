@@ -8,7 +8,7 @@ import (
 
 const contextName = "nats-manager-cluster"
 
-// writeKubeconfig stores a kubeconfig that carries its credentials in itself.
+// writeKubeconfig writes a kubeconfig with embedded credentials.
 func writeKubeconfig(path, server string, ca []byte, client keyPair) error {
 	config := api.NewConfig()
 	config.Clusters[contextName] = &api.Cluster{Server: server, CertificateAuthorityData: ca}
@@ -21,7 +21,7 @@ func writeKubeconfig(path, server string, ca []byte, client keyPair) error {
 	return clientcmd.WriteToFile(*config, path)
 }
 
-// loadKubeconfig makes the supervisor's own client settings; the user agent tells its requests apart in the audit log.
+// loadKubeconfig returns client settings of the supervisor. The user agent identifies its requests in the audit log.
 func loadKubeconfig(path, userAgent string) (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {

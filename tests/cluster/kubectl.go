@@ -9,8 +9,8 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 )
 
-// runKubectl does what kubectl's own main does: verbosity first, since plugins and settings are read while the command
-// is put together, and errors printed as kubectl prints them.
+// runKubectl runs kubectl like its own main function: it sets the verbosity first, since the construction of the
+// command reads plugins and settings, and prints errors as kubectl does.
 func runKubectl([]string) int {
 	_, _ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

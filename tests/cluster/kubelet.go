@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// kubeletConfig: cgroups of pods are below one of the node, by which all of them are killed; nothing is evicted or
-// collected to make room; a failure shows within seconds; its own OOM score stays, as lowering it may not be allowed.
+// kubeletConfig is the configuration of a kubelet. The cgroups of pods are below a cgroup of the node, which kills all
+// of them. Evictions and garbage collection for disk space are off. A failed node is detected within seconds. The
+// kubelet keeps its OOM score, since a lower one may not be allowed.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: %[1]s
@@ -53,7 +54,7 @@ func (n *node) startKubelet() error {
 	if err := writeKubeconfig(kubeconfig, n.plane.server(), n.plane.authority.pem(), client); err != nil {
 		return err
 	}
-	// Pods are to see the names of the cluster only.
+	// Pods resolve names of the cluster only.
 	if err := n.write("resolv.conf", "nameserver "+dnsAddress+"\n"); err != nil {
 		return err
 	}
@@ -88,8 +89,9 @@ func (n *node) startKubelet() error {
 	return nil
 }
 
-// restartKubelet starts a kubelet again that came off worst against another one, and says whether that was why it died:
-// each has the socket of device plugins at the same fixed path, and removes what is there before it listens.
+// restartKubelet restarts a kubelet that died because of another kubelet, and reports whether that was the cause. All
+// kubelets use the same fixed path for the socket of device plugins, and each removes an existing one before it
+// listens.
 func (c *controlPlane) restartKubelet(p *process) (bool, error) {
 	if !bytes.Contains(p.died().tail, []byte("device-plugins/kubelet.sock: bind: address already in use")) {
 		return false, nil

@@ -1,7 +1,7 @@
 package main
 
-// startKubeProxy makes services reachable, for all nodes at once: they share one network namespace. Connection tracking
-// keeps the host's limits, which a namespace cannot change.
+// startKubeProxy runs one kube-proxy for all nodes, since they share one network namespace. Connection tracking keeps
+// the limits of the host, which a namespace cannot change.
 func (c *controlPlane) startKubeProxy() error {
 	binary, prefix, err := c.nodeComponentCommand("kube-proxy")
 	if err != nil {

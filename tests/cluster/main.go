@@ -16,7 +16,7 @@ const usage = `usage:
 `
 
 func main() {
-	// Called by a component's name (a link to this binary), the whole command line is the component's own.
+	// If the program name is that of a component (a link to this binary), the complete command line belongs to it.
 	if run, ok := components[filepath.Base(os.Args[0])]; ok {
 		os.Exit(run(os.Args))
 	}

@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// superviseApart runs the supervisor of real nodes in namespaces of its own. Whatever way this process ends, the first
-// process in there ends with it, and the kernel then takes every other one, their mounts and their network.
+// superviseApart runs the supervisor of real nodes in namespaces of its own. However this process ends, the first
+// process in the namespaces ends with it. The kernel then ends the other processes and removes their mounts and their
+// network.
 //
-// What such an end leaves behind, cgroups and the directory, can only be removed from out here.
+// Cgroups and the directory remain after such an end. They can only be removed from outside of the namespaces.
 func superviseApart(o options, args []string) error {
 	runtime.LockOSThread() // see supervise
 	if os.Geteuid() != 0 {
 		return errors.New("real nodes need root; run it with: sudo")
 	}
 	removeStaleCgroups()
-	home, err := claimDirectory(o.directory)
+	home, err := lockDirectory(o.directory)
 	if err != nil {
 		return err
 	}
@@ -59,13 +60,13 @@ func superviseApart(o options, args []string) error {
 	return nil
 }
 
-// initName is the command that is the first process in the namespaces.
+// initName is the command of the first process in the namespaces.
 const initName = "init"
 
-// runInit prepares the namespaces, starts the supervisor in them, reaps what is orphaned there, and ends with the
+// runInit prepares the namespaces, starts the supervisor in them, reaps orphaned processes, and ends with the
 // supervisor.
 func runInit(args []string) int {
-	// The /proc that is mounted still is that of the outside, where this process is known by another id.
+	// The mounted /proc is still that of the outside, where this process has another ID.
 	pid, err := os.Readlink("/proc/self")
 	if err == nil {
 		err = mountOwn()
@@ -106,7 +107,8 @@ func runInit(args []string) int {
 	}
 }
 
-// mountOwn keeps mounts of the nodes to themselves, and what containerd, CNI and kubelets write at fixed places.
+// mountOwn makes the mounts of the nodes private, and mounts own folders at the fixed paths that containerd, CNI and
+// kubelets write to.
 func mountOwn() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
@@ -125,7 +127,7 @@ func mountOwn() error {
 	return nil
 }
 
-// networkNamespace is how others enter the network of the nodes: the namespace of the first process in there.
+// networkNamespace returns the file of the network namespace of the nodes: that of the first process in it.
 func networkNamespace(initPID int) string {
 	return "/proc/" + strconv.Itoa(initPID) + "/ns/net"
 }

@@ -12,22 +12,22 @@ import (
 
 const (
 	bridgeName = "nodes"
-	// dnsAddress is CoreDNS', which belongs to no node, and so survives every one of them.
+	// dnsAddress is the address of CoreDNS. It belongs to no node, so a stopped node does not affect it.
 	dnsAddress    = "10.20.0.253"
 	clusterDomain = "cluster.local"
 	podRange      = "10.244.0.0/16"
 )
 
-// nodeAddress is the address of the i-th node.
+// nodeAddress returns the address of the i-th node.
 func nodeAddress(i int) string { return fmt.Sprintf("10.20.0.%d", i+1) }
 
-// podSubnet is the range of the pods of the i-th node.
+// podSubnet returns the range of pod addresses of the i-th node.
 func podSubnet(i int) string { return fmt.Sprintf("10.244.%d.0/24", i+1) }
 
-// podBridge is the bridge that the pods of a node are attached to.
+// podBridge returns the name of the bridge of the pods of a node.
 func podBridge(node string) string { return "pods-" + node }
 
-// createNetwork makes the network of the nodes in this network namespace: all of them on one bridge, one address each.
+// createNetwork creates the network of the nodes in this network namespace: one bridge with an address for each node.
 func createNetwork(nodes int) error {
 	loopback, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -53,7 +53,7 @@ func createNetwork(nodes int) error {
 	if err := netlink.LinkSetUp(bridge); err != nil {
 		return err
 	}
-	// It leads nowhere, but kubelets and services want one.
+	// The route leads nowhere, but kubelets and services require a default route.
 	route := &netlink.Route{LinkIndex: bridge.Attrs().Index, Scope: unix.RT_SCOPE_LINK, Dst: everywhere()}
 	if err := netlink.RouteAdd(route); err != nil {
 		return fmt.Errorf("default route: %w", err)
@@ -65,13 +65,13 @@ func everywhere() *net.IPNet {
 	return &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}
 }
 
-// cutPods takes the pods of a node off the network, or back on: of a machine without power nothing is heard, not even
-// the end of its connections.
+// cutPods disconnects the pods of a node from the network, or connects them again. A machine without power sends no
+// packets, not even for the end of its connections.
 func cutPods(node string, cut bool) error {
 	link, err := netlink.LinkByName(podBridge(node))
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
-		return nil // there was no pod yet
+		return nil // the node has not had a pod
 	}
 	if err != nil {
 		return err
@@ -83,14 +83,14 @@ func cutPods(node string, cut bool) error {
 }
 
 const (
-	// linkBurst is what passes at once at a limited link: more than the largest packet that the kernel does not split.
+	// linkBurst is the burst of a limited link in bytes: more than the largest packet that the kernel does not split.
 	linkBurst = 64 << 10
-	// linkQueue is what waits at a limited link; what does not fit is dropped, which slows the senders down.
+	// linkQueue is the queue of a limited link in bytes. Further packets are dropped, which slows the senders down.
 	linkQueue = 256 << 10
 )
 
-// limitPods limits what the pods of a node receive from other nodes, in bytes per second; 0 ends the limit. What they
-// send to each other on one node does not pass here.
+// limitPods limits the traffic that the pods of a node receive from other nodes, in bytes per second; 0 removes the
+// limit. Traffic between pods of one node is not limited.
 func limitPods(node string, rate uint64) error {
 	link, err := netlink.LinkByName(podBridge(node))
 	var missing netlink.LinkNotFoundError
@@ -112,7 +112,7 @@ func limitPods(node string, rate uint64) error {
 	}
 	err = netlink.QdiscDel(&netlink.Tbf{QdiscAttrs: root})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-		return nil // there was none
+		return nil // there was no limit
 	}
 	return err
 }

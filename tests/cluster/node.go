@@ -23,7 +23,7 @@ func newNodeProcesses(plane *controlPlane, index int) *node {
 	return &node{plane: plane, name: "node-" + letter(index), index: index}
 }
 
-// start brings the node up; the kubelet makes it known to the apiserver. Call it from the main thread only.
+// start starts the node. The kubelet registers it at the apiserver. Call it from the main thread only.
 func (n *node) start(ctx context.Context) error {
 	if err := cutPods(n.name, false); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (n *node) start(ctx context.Context) error {
 	return n.startKubelet()
 }
 
-// kill ends the node as a power cut does: off the network first, then everything at once.
+// kill ends the node as a power failure does: first its network, then all its processes at once.
 func (n *node) kill() error {
 	if err := cutPods(n.name, true); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (n *node) kill() error {
 	return nil
 }
 
-// killShims kills what stands between containerd and the containers of this node, and says whether there was one.
+// killShims kills the shims between containerd and the containers of this node, and reports whether there was one.
 func (n *node) killShims() bool {
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	found := false

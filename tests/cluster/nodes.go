@@ -13,7 +13,7 @@ import (
 const (
 	// maxNodes is the number of letters that node names end with.
 	maxNodes = 26
-	// kwokAnnotation marks the nodes that kwok plays.
+	// kwokAnnotation marks the nodes that kwok simulates.
 	kwokAnnotation = "kwok.x-k8s.io/node"
 )
 
@@ -26,7 +26,7 @@ func createNodes(ctx context.Context, client kubernetes.Interface, nodes, zones 
 	return nil
 }
 
-// newNode is the i-th node, in the zones by turns: node-a in zone-a, node-b in zone-b, ...
+// newNode returns the i-th node. Nodes are assigned to zones in turn: node-a to zone-a, node-b to zone-b, ...
 func newNode(i, zones int) *corev1.Node {
 	name := "node-" + letter(i)
 	resources := corev1.ResourceList{

@@ -17,13 +17,13 @@ import (
 
 const certificateLifetime = 365 * 24 * time.Hour
 
-// authority signs every certificate of the control plane, of servers and of clients. EC keys, for speed.
+// authority signs all certificates of the control plane, of servers and of clients. Its keys are EC keys, for speed.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// keyPair is a certificate and its key, in PEM.
+// keyPair contains a certificate and its key, in PEM.
 type keyPair struct {
 	certificate, key []byte
 }
@@ -62,7 +62,7 @@ func (a *authority) client(user string, groups ...string) (keyPair, error) {
 	return a.sign(template)
 }
 
-// server issues the apiserver's serving certificate, for loopback and for the names pods know it by.
+// server issues the serving certificate of the apiserver, for loopback and for the names that pods use.
 func (a *authority) server(addresses ...net.IP) (keyPair, error) {
 	template, err := newTemplate(pkix.Name{CommonName: "kube-apiserver"})
 	if err != nil {
@@ -98,12 +98,12 @@ func newTemplate(subject pkix.Name) (*x509.Certificate, error) {
 	return &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      subject,
-		NotBefore:    time.Now().Add(-time.Hour), // clocks may disagree a little
+		NotBefore:    time.Now().Add(-time.Hour), // clocks may differ
 		NotAfter:     time.Now().Add(certificateLifetime),
 	}, err
 }
 
-// write stores the pair as PATH.crt and PATH.key.
+// write writes the pair to PATH.crt and PATH.key.
 func (k keyPair) write(path string) error {
 	if err := os.WriteFile(path+".crt", k.certificate, 0o600); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (k keyPair) write(path string) error {
 	return os.WriteFile(path+".key", k.key, 0o600)
 }
 
-// writeSigningKey stores a new key that signs service account tokens.
+// writeSigningKey writes a new key that signs service account tokens.
 func writeSigningKey(path string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

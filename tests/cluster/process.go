@@ -21,7 +21,7 @@ type process struct {
 	exited  chan struct{}
 }
 
-// diedError is a component that ended although nobody asked it to.
+// diedError is the error of a component that ended without a request to stop.
 type diedError struct {
 	name, state string
 	tail        []byte
@@ -31,7 +31,7 @@ func (e *diedError) Error() string {
 	return fmt.Sprintf("%s died (%s); the end of its log:\n%s", e.name, e.state, e.tail)
 }
 
-// portTaken says whether somebody else was quicker to take the port that was free a moment before.
+// portTaken reports whether another process took the port that was free a moment before.
 func (e *diedError) portTaken() bool {
 	return bytes.Contains(e.tail, []byte("address already in use"))
 }
@@ -45,12 +45,12 @@ func startProcess(home *directory, name, binary string, args []string) (*process
 	defer log.Close()
 	command := exec.Command(binary, args...)
 	command.Dir = home.path
-	// A home of its own: settings of whoever runs this (kwok's, kubectl's) have no say here.
+	// A home of its own, so that settings of the user (of kwok, kubectl) have no effect.
 	command.Env = append(os.Environ(), "HOME="+home.path)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,
-		Setpgid:   true, // a Ctrl-C in the terminal is for the supervisor alone
+		Setpgid:   true, // a Ctrl-C in the terminal reaches only the supervisor
 	}
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("%s does not start: %w", name, err)
@@ -63,7 +63,7 @@ func startProcess(home *directory, name, binary string, args []string) (*process
 	return p, nil
 }
 
-// died describes the end of a process that has exited.
+// died returns the error that describes the end of the process.
 func (p *process) died() *diedError {
 	content, _ := os.ReadFile(p.log)
 	lines := bytes.Split(bytes.TrimSpace(content), []byte("\n"))
@@ -71,7 +71,7 @@ func (p *process) died() *diedError {
 	return &diedError{name: p.name, state: p.command.ProcessState.String(), tail: tail}
 }
 
-// until polls ready every few milliseconds, for as long as the process lives.
+// until polls ready every few milliseconds, as long as the process runs.
 func (p *process) until(ctx context.Context, ready func(context.Context) bool) error {
 	for {
 		if ready(ctx) {
@@ -87,7 +87,7 @@ func (p *process) until(ctx context.Context, ready func(context.Context) bool) e
 	}
 }
 
-// stop ends the process: at once, or with time to write its data to disk.
+// stop ends the process: immediately, or with a grace period for its data to be written to disk.
 func (p *process) stop(grace time.Duration) {
 	if grace > 0 {
 		_ = p.command.Process.Signal(syscall.SIGTERM)
@@ -100,7 +100,7 @@ func (p *process) stop(grace time.Duration) {
 	<-p.exited
 }
 
-// nodeComponentCommand is how to run a component of a node, which may be older than the control plane.
+// nodeComponentCommand returns the command of a node component, which may be older than the control plane.
 func (c *controlPlane) nodeComponentCommand(name string) (binary string, args []string, err error) {
 	if c.options.nodeBinary != "" {
 		return c.options.nodeBinary, []string{name}, nil
@@ -108,7 +108,7 @@ func (c *controlPlane) nodeComponentCommand(name string) (binary string, args []
 	return componentCommand(name)
 }
 
-// componentCommand is how to run a component: this binary itself, or the one in KUBEBUILDER_ASSETS.
+// componentCommand returns the command of a component: this binary itself, or the one in KUBEBUILDER_ASSETS.
 func componentCommand(name string) (binary string, args []string, err error) {
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
 		binary := filepath.Join(assets, name)

@@ -20,41 +20,41 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// provisioner makes a volume for each claim of its classes and deletes released ones, as an external provisioner
-// does beside a real cluster.
+// provisioner creates a volume for each PVC of its classes and deletes released volumes, as an external provisioner of
+// a real cluster does.
 type provisioner struct {
 	client  kubernetes.Interface
 	folders volumeFolders
-	claims  corelisters.PersistentVolumeClaimLister
+	pvcs    corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	nodes   corelisters.NodeLister
 	classes storagelisters.StorageClassLister
 	queue   workqueue.TypedRateLimitingInterface[item]
 }
 
-// item is a claim, or, without a namespace, a volume.
+// item is the name of a PVC, or of a volume if it has no namespace.
 type item = cache.ObjectName
 
 // startProvisioner runs a provisioner until ctx ends.
 func startProvisioner(ctx context.Context, client kubernetes.Interface, folders volumeFolders) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	core := factory.Core().V1()
-	claims, volumes, nodes := core.PersistentVolumeClaims(), core.PersistentVolumes(), core.Nodes()
+	pvcs, volumes, nodes := core.PersistentVolumeClaims(), core.PersistentVolumes(), core.Nodes()
 	classes := factory.Storage().V1().StorageClasses()
 	p := &provisioner{
 		client:  client,
 		folders: folders,
-		claims:  claims.Lister(),
+		pvcs:    pvcs.Lister(),
 		volumes: volumes.Lister(),
 		nodes:   nodes.Lister(),
 		classes: classes.Lister(),
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[item]()),
 	}
 	handlers := map[cache.SharedIndexInformer]func(object any){
-		claims.Informer():  p.enqueue,
+		pvcs.Informer():    p.enqueue,
 		volumes.Informer(): p.enqueue,
-		classes.Informer(): p.enqueueClaims,
-		nodes.Informer():   p.enqueueClaims,
+		classes.Informer(): p.enqueuePVCs,
+		nodes.Informer():   p.enqueuePVCs,
 	}
 	for informer, handle := range handlers {
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -84,11 +84,11 @@ func (p *provisioner) enqueue(object any) {
 	}
 }
 
-// enqueueClaims looks at all claims again: one of them may have waited for the class or the node that came.
-func (p *provisioner) enqueueClaims(any) {
-	claims, _ := p.claims.List(labels.Everything())
-	for _, claim := range claims {
-		p.enqueue(claim)
+// enqueuePVCs enqueues all PVCs: one of them may wait for a class or a node that was created.
+func (p *provisioner) enqueuePVCs(any) {
+	pvcs, _ := p.pvcs.List(labels.Everything())
+	for _, pvc := range pvcs {
+		p.enqueue(pvc)
 	}
 }
 
@@ -116,25 +116,25 @@ func (p *provisioner) sync(ctx context.Context, name item) error {
 		err = p.provision(ctx, name)
 	}
 	if apierrors.IsNotFound(err) {
-		return nil // gone, or not there yet: its next event tells
+		return nil // deleted, or not in the cache yet: the next event enqueues it
 	}
 	return err
 }
 
 func (p *provisioner) provision(ctx context.Context, name item) error {
-	claim, err := p.claims.PersistentVolumeClaims(name.Namespace).Get(name.Name)
-	if err != nil || claim.Spec.VolumeName != "" || claim.Spec.StorageClassName == nil || claim.DeletionTimestamp != nil {
+	pvc, err := p.pvcs.PersistentVolumeClaims(name.Namespace).Get(name.Name)
+	if err != nil || pvc.Spec.VolumeName != "" || pvc.Spec.StorageClassName == nil || pvc.DeletionTimestamp != nil {
 		return err
 	}
-	class, err := p.classes.Get(*claim.Spec.StorageClassName)
+	class, err := p.classes.Get(*pvc.Spec.StorageClassName)
 	if err != nil || class.Provisioner != provisionerName {
 		return err
 	}
-	node, err := p.place(claim, class)
+	node, err := p.place(pvc, class)
 	if err != nil || node == nil {
 		return err
 	}
-	volume := newVolume(claim, class, node, p.folders.root)
+	volume := newVolume(pvc, class, node, p.folders.root)
 	if err := p.folders.create(volume, class); err != nil {
 		return err
 	}
@@ -145,14 +145,14 @@ func (p *provisioner) provision(ctx context.Context, name item) error {
 	return err
 }
 
-// place is the node for the claim's volume, nil as long as the scheduler has not chosen one.
-func (p *provisioner) place(claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) (*corev1.Node, error) {
+// place returns the node for the volume of a PVC; nil until the scheduler has selected one.
+func (p *provisioner) place(pvc *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) (*corev1.Node, error) {
 	nodes, err := p.nodes.List(labels.Everything())
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
-	name := selectedNode(claim, class, nodes)
+	name := selectedNode(pvc, class, nodes)
 	if name == "" {
 		return nil, nil
 	}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// readinessClient asks quickly and often, so it has neither a rate limit nor patience.
+// readinessClient returns a client for frequent requests, without a rate limit and with a short timeout.
 func readinessClient(kubeconfig string) (rest.Interface, error) {
 	config, err := loadKubeconfig(kubeconfig, "nats-manager-cluster")
 	if err != nil {
@@ -26,8 +26,8 @@ func readinessClient(kubeconfig string) (rest.Interface, error) {
 	return client.Discovery().RESTClient(), nil
 }
 
-// untilUsable waits until a pod made now would be admitted and scheduled: its service account exists, and the nodes
-// are ready and free of taints.
+// untilUsable waits until a new pod would be admitted and scheduled: its service account exists, and the nodes are
+// ready and have no taints.
 func (c *controlPlane) untilUsable(ctx context.Context, client kubernetes.Interface) error {
 	for {
 		if hasServiceAccount(ctx, client) && haveReadyNodes(ctx, client, c.options.nodes) {

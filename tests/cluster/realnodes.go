@@ -7,13 +7,13 @@ import (
 	"os/exec"
 )
 
-// startRealNodes runs containerd and a kubelet for each node, and what all of them share.
+// startRealNodes runs containerd and a kubelet for each node, and the components that the nodes share.
 func (c *controlPlane) startRealNodes(ctx context.Context) error {
-	for program, mend := range map[string]string{
+	for program, debianPackage := range map[string]string{
 		"containerd": "containerd", "ctr": "containerd", "runc": "runc", "iptables": "iptables", "conntrack": "conntrack",
 	} {
 		if _, err := exec.LookPath(program); err != nil {
-			return fmt.Errorf("%s is not in PATH; install it with: apt-get install %s", program, mend)
+			return fmt.Errorf("%s is not in PATH; install it with: apt-get install %s", program, debianPackage)
 		}
 	}
 	archive := c.home.file("images.tar")

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// sizeParameter is the parameter of a class whose volumes are file systems of their own, of just that size.
+	// sizeParameter is the parameter of a class whose volumes are file systems of exactly that size.
 	sizeParameter = "size"
-	// Who a NATS pod runs as: fsGroup has no effect on hostPath volumes.
+	// User and group of a NATS pod, the owners of volumes: fsGroup has no effect on hostPath volumes.
 	volumeUser, volumeGroup = 1000, 10001
 )
 
-// volumeFolders are the places of volumes on this machine.
+// volumeFolders manages the folders of volumes on this machine.
 type volumeFolders struct {
 	root string
-	// real folders exist, with real contents; where pods do not run nobody looks.
+	// real creates the folders. Simulated pods do not use them.
 	real bool
 }
 
@@ -30,7 +30,7 @@ func (c *controlPlane) volumes() volumeFolders {
 	return volumeFolders{root: c.home.file("volumes"), real: c.options.real}
 }
 
-// create makes the folder of a volume, or the file system on it that its class asks for.
+// create creates the folder of a volume, with a file system of its own if the class has a size.
 func (f volumeFolders) create(volume *corev1.PersistentVolume, class *storagev1.StorageClass) error {
 	if !f.real {
 		return nil
@@ -58,13 +58,13 @@ func (f volumeFolders) delete(name string) error {
 		return nil
 	}
 	path := filepath.Join(f.root, name)
-	_ = unix.Unmount(path, unix.MNT_DETACH) // one that is no mount is none
+	_ = unix.Unmount(path, unix.MNT_DETACH) // fails if the folder is no mount
 	_ = os.Remove(imageOf(path))
 	return os.RemoveAll(path)
 }
 
-// mountSized mounts a file system that is as large as asked: ext4 on a loop device, which goes with the mount; where
-// there are no loop devices, tmpfs.
+// mountSized mounts a file system of this size: ext4 on a loop device, which is removed with the mount, or tmpfs on a
+// machine without loop devices.
 func mountSized(path, size string) error {
 	quantity, err := resource.ParseQuantity(size)
 	if err != nil {

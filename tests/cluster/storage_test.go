@@ -13,10 +13,10 @@ func TestARealVolumeIsThereUntilItIsDeleted(t *testing.T) {
 		t.Skip("volumes belong to another user, which takes root")
 	}
 	folders := volumeFolders{root: t.TempDir(), real: true}
-	claim := claimNamed("data-nats-0", nil)
-	claim.UID = "1234"
-	volume := newVolume(claim, &storagev1.StorageClass{}, newNode(0, 3), folders.root)
-	for range 2 { // trying again does no harm
+	pvc := pvcNamed("data-nats-0", nil)
+	pvc.UID = "1234"
+	volume := newVolume(pvc, &storagev1.StorageClass{}, newNode(0, 3), folders.root)
+	for range 2 { // a second attempt has no effect
 		if err := folders.create(volume, &storagev1.StorageClass{}); err != nil {
 			t.Fatal(err)
 		}

@@ -22,24 +22,24 @@ type options struct {
 	kwok          string
 	nodes, zones  int
 	apiserverArgs []string
-	// real nodes with containers, and what they need.
+	// real selects nodes that run containers. The others are paths of the programs that real nodes require.
 	real             bool
 	coreDNS, standIn string
-	// natsServers are the NATS servers by version; each becomes an image.
+	// natsServers are the paths of NATS servers by version. Each becomes an image.
 	natsServers map[string]string
-	// nodeBinary has the kubelet and kube-proxy of another version; empty for those of this binary.
+	// nodeBinary is a binary with kubelet and kube-proxy of another version; empty for those of this binary.
 	nodeBinary string
-	// initPID is the first process in the namespaces of real nodes, as it is known outside; 0 is outside of them.
+	// initPID is the process ID, outside of the namespaces, of the first process in them; 0 in a process outside of them.
 	initPID int
 }
 
-// announcement is the one line on stdout that says the control plane is ready, and where.
+// announcement is the line on stdout that reports a ready control plane and the paths of its files.
 type announcement struct {
 	Kubeconfig string `json:"kubeconfig"`
 	Server     string `json:"server"`
 	AuditLog   string `json:"auditLog"`
 	Directory  string `json:"dir"`
-	// With real nodes: their network namespace, the resolv.conf for processes in it, and where nodes are controlled.
+	// With real nodes: their network namespace, the resolv.conf for processes in it, and the control socket.
 	Network    string `json:"network,omitempty"`
 	ResolvConf string `json:"resolvConf,omitempty"`
 	Control    string `json:"control,omitempty"`
@@ -47,7 +47,7 @@ type announcement struct {
 
 var errStdinClosed = errors.New("stdin was closed")
 
-// up runs a control plane until it is told to stop, and returns the exit code.
+// up runs a control plane until it has to stop, and returns the exit code.
 func up(args []string) int {
 	options, err := parseOptions(args)
 	if errors.Is(err, pflag.ErrHelp) {
@@ -97,9 +97,9 @@ func parseOptions(args []string) (options, error) {
 	return o, nil
 }
 
-// supervise starts the control plane, announces it, and stays until it is told to stop or a component dies.
+// supervise starts the control plane, announces it, and waits until it has to stop or a component dies.
 func supervise(o options) error {
-	// Children are to die with this process, and the kernel counts the thread that started them as their parent.
+	// Children must end with this process, and the kernel regards the thread that started them as their parent.
 	runtime.LockOSThread()
 
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -142,10 +142,10 @@ func supervise(o options) error {
 	return plane.wait(ctx)
 }
 
-// home is the directory; that of real nodes is claimed already, outside of their namespaces.
+// home returns the directory. The directory of real nodes is already locked, outside of their namespaces.
 func (o options) home() (*directory, error) {
 	if o.initPID == 0 {
-		return claimDirectory(o.directory)
+		return lockDirectory(o.directory)
 	}
 	path, err := filepath.Abs(o.directory)
 	return &directory{path: path}, err

@@ -17,13 +17,13 @@ import (
 
 const (
 	provisionerName = "nats-manager.local/fake"
-	// The names below are the contract between claims, the scheduler and provisioners outside of Kubernetes.
+	// The annotations below are the interface between PVCs, the scheduler and external provisioners.
 	selectedNodeAnnotation  = "volume.kubernetes.io/selected-node"
 	provisionedByAnnotation = "pv.kubernetes.io/provisioned-by"
 	defaultClassAnnotation  = "storageclass.kubernetes.io/is-default-class"
 )
 
-// createStorageClasses makes the default class and, where volumes hold data, one of volumes that are soon full.
+// createStorageClasses creates the default class and, with real nodes, a class of small volumes, which fill up quickly.
 func createStorageClasses(ctx context.Context, client kubernetes.Interface, real bool) error {
 	classes := []*storagev1.StorageClass{newStorageClass("standard", nil)}
 	classes[0].Annotations = map[string]string{defaultClassAnnotation: "true"}
@@ -49,24 +49,25 @@ func newStorageClass(name string, parameters map[string]string) *storagev1.Stora
 	}
 }
 
-// selectedNode is where a claim's volume has to be: on the node of its first pod, or, when the class does not wait for
-// one, on any. It is empty as long as that is undecided.
-func selectedNode(claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, nodes []*corev1.Node) string {
+// selectedNode returns the node for the volume of a PVC: the node of its first pod, or any node if the class does not
+// wait for a pod. It is empty until the scheduler has selected a node.
+func selectedNode(pvc *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, nodes []*corev1.Node) string {
 	if ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) != storagev1.VolumeBindingImmediate {
-		return claim.Annotations[selectedNodeAnnotation]
+		return pvc.Annotations[selectedNodeAnnotation]
 	}
 	if len(nodes) == 0 {
 		return ""
 	}
-	return nodes[spread(claim.Name)%len(nodes)].Name
+	return nodes[spread(pvc.Name)%len(nodes)].Name
 }
 
-// spread puts the claims of one StatefulSet on successive nodes, as real provisioners do.
-func spread(claim string) int {
-	base, ordinal := claim, 0
-	if i := strings.LastIndexByte(claim, '-'); i >= 0 {
-		if n, err := strconv.ParseUint(claim[i+1:], 10, 16); err == nil {
-			base, ordinal = claim[:i], int(n)
+// spread returns the index of the node for a PVC: PVCs of one StatefulSet are on successive nodes, as with real
+// provisioners.
+func spread(pvc string) int {
+	base, ordinal := pvc, 0
+	if i := strings.LastIndexByte(pvc, '-'); i >= 0 {
+		if n, err := strconv.ParseUint(pvc[i+1:], 10, 16); err == nil {
+			base, ordinal = pvc[:i], int(n)
 		}
 	}
 	hash := fnv.New32a()
@@ -74,24 +75,24 @@ func spread(claim string) int {
 	return int(hash.Sum32()>>1) + ordinal
 }
 
-// newVolume is the volume for a claim: a folder below root, reachable in the zone of the node.
+// newVolume returns the volume for a PVC: a folder below root, reachable in the zone of the node.
 func newVolume(
-	claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, node *corev1.Node, root string,
+	pvc *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, node *corev1.Node, root string,
 ) *corev1.PersistentVolume {
-	name := fmt.Sprintf("pvc-%s", claim.UID)
+	name := fmt.Sprintf("pvc-%s", pvc.UID)
 	return &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
 			Annotations: map[string]string{provisionedByAnnotation: provisionerName},
 		},
 		Spec: corev1.PersistentVolumeSpec{
-			AccessModes: claim.Spec.AccessModes,
+			AccessModes: pvc.Spec.AccessModes,
 			Capacity: corev1.ResourceList{
-				corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage],
+				corev1.ResourceStorage: pvc.Spec.Resources.Requests[corev1.ResourceStorage],
 			},
 			ClaimRef: &corev1.ObjectReference{
 				APIVersion: "v1", Kind: "PersistentVolumeClaim",
-				Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID, ResourceVersion: claim.ResourceVersion,
+				Namespace: pvc.Namespace, Name: pvc.Name, UID: pvc.UID, ResourceVersion: pvc.ResourceVersion,
 			},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{
 				NodeSelectorTerms: []corev1.NodeSelectorTerm{{
@@ -104,7 +105,7 @@ func newVolume(
 			}},
 			PersistentVolumeReclaimPolicy: ptr.Deref(class.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete),
 			StorageClassName:              class.Name,
-			VolumeMode:                    claim.Spec.VolumeMode,
+			VolumeMode:                    pvc.Spec.VolumeMode,
 			PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{
 				Path: filepath.Join(root, name),
 				Type: ptr.To(corev1.HostPathDirectoryOrCreate),

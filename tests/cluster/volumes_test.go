@@ -9,18 +9,18 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-func claimNamed(name string, annotations map[string]string) *corev1.PersistentVolumeClaim {
+func pvcNamed(name string, annotations map[string]string) *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}}
 }
 
 func TestVolumeWaitsForTheScheduler(t *testing.T) {
 	class := &storagev1.StorageClass{VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer)}
 	nodes := []*corev1.Node{newNode(0, 3), newNode(1, 3), newNode(2, 3)}
-	if got := selectedNode(claimNamed("data-nats-0", nil), class, nodes); got != "" {
+	if got := selectedNode(pvcNamed("data-nats-0", nil), class, nodes); got != "" {
 		t.Errorf("placed on %s before the scheduler said so", got)
 	}
 	selected := map[string]string{selectedNodeAnnotation: "node-b"}
-	if got := selectedNode(claimNamed("data-nats-0", selected), class, nodes); got != "node-b" {
+	if got := selectedNode(pvcNamed("data-nats-0", selected), class, nodes); got != "node-b" {
 		t.Errorf("placed on %q instead of node-b", got)
 	}
 }
@@ -30,18 +30,18 @@ func TestImmediateVolumesOfAStatefulSetAreSpread(t *testing.T) {
 	nodes := []*corev1.Node{newNode(0, 3), newNode(1, 3), newNode(2, 3)}
 	zones := map[string]bool{}
 	for _, name := range []string{"data-nats-0", "data-nats-1", "data-nats-2"} {
-		zones[selectedNode(claimNamed(name, nil), class, nodes)] = true
+		zones[selectedNode(pvcNamed(name, nil), class, nodes)] = true
 	}
 	if len(zones) != 3 {
-		t.Errorf("three claims are in %d zones", len(zones))
+		t.Errorf("three PVCs are in %d zones", len(zones))
 	}
 }
 
-func TestVolumeIsBoundToItsClaimAndZone(t *testing.T) {
-	claim := claimNamed("data-nats-0", nil)
-	claim.Namespace, claim.UID = "default", "1234"
-	volume := newVolume(claim, &storagev1.StorageClass{}, newNode(4, 3), "/volumes")
-	if ref := volume.Spec.ClaimRef; ref.UID != claim.UID || ref.Namespace != "default" || ref.Name != "data-nats-0" {
+func TestVolumeIsBoundToItsPVCAndZone(t *testing.T) {
+	pvc := pvcNamed("data-nats-0", nil)
+	pvc.Namespace, pvc.UID = "default", "1234"
+	volume := newVolume(pvc, &storagev1.StorageClass{}, newNode(4, 3), "/volumes")
+	if ref := volume.Spec.ClaimRef; ref.UID != pvc.UID || ref.Namespace != "default" || ref.Name != "data-nats-0" {
 		t.Errorf("claimRef is %v", ref)
 	}
 	zone := volume.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Values[0]

@@ -1,4 +1,4 @@
-//! An apiserver that does not do as asked.
+//! Requests to the apiserver that fail, hang or lose their response.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use nats_manager_harness::eventually;
 use serde_json::json;
 
 use crate::{
-    manager::{Manager, Options},
+    manager::{ManagerOptions, ManagerProcess},
     objects::{BUDGET, CONFIG_MAP, SECRET, SERVICE, STATEFUL_SET},
     proxy::{Fault, Proxy},
-    world::{NAME, SOON, World, condition},
+    world::{NAME, TIMEOUT, World, condition},
 };
 
-/// How often a request is refused until it is enough.
-const ENOUGH: usize = 4;
+/// Number of failed requests after which a case continues.
+const MIN_FAILURES: usize = 4;
 
 #[tokio::test]
-async fn a_write_that_fails_is_tried_again_ever_less_often_and_the_status_says_why() {
+async fn failed_write_is_retried_with_backoff_and_reported_in_status() {
     let world = World::new().await;
-    let (proxy, _manager) = manager_behind_a_proxy(&world).await;
-    let mut exists = false;
+    let (proxy, _manager) = manager_behind_proxy(&world).await;
+    let mut is_deployed = false;
     for (fault, path_end, child) in [
-        (Fault::Refuse(503), "nats/eventing-nats", None),
-        (Fault::Refuse(409), "configmaps/eventing-nats-config", Some(CONFIG_MAP)),
-        (Fault::Refuse(429), "services/eventing-nats", Some(SERVICE)),
-        (Fault::Refuse(500), "statefulsets/eventing-nats", Some(STATEFUL_SET)),
+        (Fault::Reject(503), "nats/eventing-nats", None),
+        (Fault::Reject(409), "configmaps/eventing-nats-config", Some(CONFIG_MAP)),
+        (Fault::Reject(429), "services/eventing-nats", Some(SERVICE)),
+        (Fault::Reject(500), "statefulsets/eventing-nats", Some(STATEFUL_SET)),
         (Fault::Cut, "secrets/eventing-nats-secret", Some(SECRET)),
     ] {
         proxy.break_requests(Method::PATCH, path_end, fault);
@@ -37,90 +37,94 @@ async fn a_write_that_fails_is_tried_again_ever_less_often_and_the_status_says_w
             Some(child) => child.delete(&world).await,
             None => drop(world.create(json!({})).await),
         }
-        eventually(&format!("{path_end} failed often enough"), SOON, || async { proxy.met() >= ENOUGH }).await;
+        eventually(&format!("{path_end} failed often enough"), TIMEOUT, || async {
+            proxy.fault_count() >= MIN_FAILURES
+        })
+        .await;
         let status = world.state_becomes("Error").await;
         let (holds, reason, message) = condition(&status, "Available").unwrap();
         assert_eq!((holds.as_str(), reason.as_str()), ("False", "FailedProcessing"));
-        let cause = if fault == Fault::Cut { "Secret eventing-nats-secret" } else { "the line is bad" };
+        let cause = if fault == Fault::Cut { "Secret eventing-nats-secret" } else { "injected fault" };
         assert!(message.contains(cause), "{fault:?}: {message}");
-        assert!(!message.contains("Status {"), "not for people: {message}");
-        assert_eq!(!status.url.is_empty(), exists, "what was deployed before still is");
-        let pauses = proxy.pauses();
-        let least = Duration::from_millis(250 * ((1 << (ENOUGH - 1)) - 1));
-        let waited: Duration = pauses.iter().take(ENOUGH - 1).sum();
-        assert!(waited >= least, "{fault:?}: {pauses:?}");
+        assert!(!message.contains("Status {"), "debug output: {message}");
+        assert_eq!(!status.url.is_empty(), is_deployed, "the deployed URL stays");
+        let intervals = proxy.intervals();
+        let minimum = Duration::from_millis(250 * ((1 << (MIN_FAILURES - 1)) - 1));
+        let waited: Duration = intervals.iter().take(MIN_FAILURES - 1).sum();
+        assert!(waited >= minimum, "{fault:?}: {intervals:?}");
 
-        proxy.mend();
+        proxy.remove_faults();
         world.is_ready_for_the_newest_spec().await;
         for child in [SECRET, CONFIG_MAP, SERVICE, BUDGET, STATEFUL_SET] {
             child.get(&world).await;
         }
-        exists = true;
+        is_deployed = true;
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_not_missed() {
+async fn lost_response_causes_no_second_write() {
     let world = World::new().await;
-    let (proxy, _manager) = manager_behind_a_proxy(&world).await;
+    let (proxy, _manager) = manager_behind_proxy(&world).await;
     for path_end in ["configmaps/eventing-nats-config", "statefulsets/eventing-nats"] {
         proxy.break_requests(Method::PATCH, path_end, Fault::CutAfterwards);
     }
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    assert_eq!(proxy.met(), 2, "what was written is not written again");
+    assert_eq!(proxy.fault_count(), 2, "no second write");
 }
 
 #[tokio::test]
-async fn a_hanging_apiserver_is_given_up() {
+async fn hanging_request_times_out_and_is_reported() {
     let world = World::new().await;
-    let (proxy, manager) = manager_behind_a_proxy(&world).await;
+    let (proxy, manager) = manager_behind_proxy(&world).await;
     proxy.break_requests(Method::PATCH, "services/eventing-nats", Fault::Hang);
     world.create(json!({})).await;
     let status = world.state_becomes("Error").await;
     let (_, _, message) = condition(&status, "Available").unwrap();
     assert!(message.contains("cannot apply Service eventing-nats"), "{message}");
     assert!(message.contains("the apiserver did not answer within 30 s"), "{message}");
-    proxy.mend();
+    proxy.remove_faults();
     world.state_becomes("Ready").await;
-    assert_eq!(manager.terminate().await, Some(0));
+    assert_eq!(manager.terminate().await.unwrap(), Some(0));
 }
 
 #[tokio::test]
-async fn a_status_that_cannot_be_written_is_written_later() {
+async fn failed_status_write_is_retried() {
     let world = World::new().await;
-    let (proxy, manager) = manager_behind_a_proxy(&world).await;
-    proxy.break_requests(Method::PATCH, "nats/eventing-nats/status", Fault::Refuse(500));
+    let (proxy, manager) = manager_behind_proxy(&world).await;
+    proxy.break_requests(Method::PATCH, "nats/eventing-nats/status", Fault::Reject(500));
     world.create(json!({})).await;
-    eventually("the status failed often enough", SOON, || async { proxy.met() >= ENOUGH }).await;
-    assert!(manager.log().contains("cannot write the status: the line is bad"));
-    proxy.mend();
+    eventually("the status write failed often enough", TIMEOUT, || async { proxy.fault_count() >= MIN_FAILURES }).await;
+    assert!(manager.log().contains("cannot write the status: injected fault"));
+    proxy.remove_faults();
     world.state_becomes("Ready").await;
 }
 
 #[tokio::test]
-async fn what_happens_while_no_watch_works_is_seen_afterwards() {
+async fn changes_during_failed_watches_are_processed_afterwards() {
     let world = World::new().await;
-    let (proxy, manager) = manager_behind_a_proxy(&world).await;
+    let (proxy, manager) = manager_behind_proxy(&world).await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
     proxy.break_watches();
-    eventually("the watches have failed", SOON, || async { manager.log().contains("cannot watch, trying again") })
+    eventually("the watches have failed", TIMEOUT, || async { manager.log().contains("cannot watch, trying again") })
         .await;
     let uid = SERVICE.get(&world).await["metadata"]["uid"].clone();
     let services: Api<DynamicObject> = SERVICE.api(&world);
     services.delete(NAME, &DeleteParams::default()).await.unwrap();
     world.patch(json!({"spec": {"labels": {"team": "a"}}})).await.unwrap();
-    assert_eq!(manager.readyz().await.unwrap().0, 200, "what is cached still serves");
+    assert_eq!(manager.readyz().await.unwrap().0, 200, "the caches are still usable");
 
-    proxy.mend();
-    SERVICE.becomes(&world, "comes back", |now| now["metadata"]["uid"] != uid).await;
+    proxy.remove_faults();
+    SERVICE.becomes(&world, "is recreated", |now| now["metadata"]["uid"] != uid).await;
     CONFIG_MAP.becomes(&world, "has the label", |now| now["metadata"]["labels"]["team"] == "a").await;
     assert!(manager.metric("nats_manager_watch_restarts_total{resource=\"services\"}").await.unwrap() >= 1.0);
 }
 
-async fn manager_behind_a_proxy(world: &World) -> (Proxy, Manager) {
+/// Starts a proxy, and a manager that reaches the apiserver through it.
+async fn manager_behind_proxy(world: &World) -> (Proxy, ManagerProcess) {
     let proxy = Proxy::start(world).await;
-    let manager = Manager::spawn(proxy.kubeconfig(), world.cluster.folder(), &Options::default()).ready().await;
+    let manager = ManagerOptions::default().spawn(proxy.kubeconfig(), world.cluster.folder()).ready().await;
     (proxy, manager)
 }

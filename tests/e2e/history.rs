@@ -1,4 +1,4 @@
-//! Every state that an object had, as a watch shows it.
+//! History of an object's states, recorded by a watch.
 
 use std::{
     fmt::Debug,
@@ -13,26 +13,26 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
-/// The states of the objects of one API, oldest first. A state that repeats the one before is left out.
+/// States of the objects of one API, oldest first, without consecutive duplicates.
 pub struct History<T> {
     states: Arc<Mutex<Vec<T>>>,
     writer: JoinHandle<()>,
 }
 
 impl<T: Clone + PartialEq + Send + 'static> History<T> {
-    /// Records from now on what `state` returns of each version of an object.
+    /// Starts a watch, and records `state` of each version of an object that it reports.
     pub fn record<K>(api: Api<K>, state: impl Fn(K) -> Option<T> + Send + 'static) -> Self
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let states = Arc::<Mutex<Vec<T>>>::default();
-        let into = states.clone();
+        let recorded = states.clone();
         let writer = tokio::spawn(async move {
             let events = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
             let mut found = events.filter_map(|object| std::future::ready(object.ok())).boxed();
             while let Some(object) = found.next().await {
                 let Some(state) = state(object) else { continue };
-                let mut states = into.lock().unwrap();
+                let mut states = recorded.lock().unwrap();
                 if states.last() != Some(&state) {
                     states.push(state);
                 }
@@ -41,7 +41,7 @@ impl<T: Clone + PartialEq + Send + 'static> History<T> {
         Self { states, writer }
     }
 
-    /// Returns the states so far.
+    /// Returns the states recorded so far.
     pub fn states(&self) -> Vec<T> {
         self.states.lock().unwrap().clone()
     }

@@ -1,5 +1,5 @@
-//! The manager on a real control plane: under its shipped ServiceAccount and rules, with a real NATS
-//! server where streams matter. Pods run on simulated nodes.
+//! End-to-end tests: the manager on a real control plane, with its shipped ServiceAccount and roles, and with a real
+//! NATS server in tests that need streams. Pods run on simulated nodes.
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 #![allow(
@@ -11,6 +11,7 @@
 
 mod admission;
 mod children;
+mod cluster_facts;
 mod deletion;
 mod deploy;
 mod deployed_server;
@@ -22,10 +23,9 @@ mod objects;
 mod packaging;
 mod process;
 mod proxy;
-mod refusals;
+mod rejections;
 mod rolling;
 mod scaling;
 mod schema;
 mod status;
-mod surroundings;
 mod world;

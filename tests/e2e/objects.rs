@@ -1,4 +1,4 @@
-//! The objects of a NATS resource, any kind alike.
+//! Access to the objects of a NATS resource, independent of their kind.
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::{
@@ -9,9 +9,9 @@ use nats_manager_api::{Nats, NatsStatus};
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
-use crate::world::{NAME, NAMESPACE, SOON, World, condition};
+use crate::world::{NAME, NAMESPACE, TIMEOUT, World, condition};
 
-/// A child of the one NATS resource.
+/// Child object of the NATS resource, with its kind and name.
 #[derive(Clone, Copy)]
 pub struct Child {
     pub kind: &'static str,
@@ -19,7 +19,7 @@ pub struct Child {
     version: &'static str,
     plural: &'static str,
     pub name: &'static str,
-    /// Whether it carries the annotations of the spec.
+    /// The object has the annotations of the spec.
     pub annotated: bool,
 }
 
@@ -33,7 +33,7 @@ const fn child(
     Child { kind, group, version, plural, name, annotated: true }
 }
 
-/// All children. The last one takes Istio.
+/// All children. The last one exists only with Istio.
 pub const CHILDREN: [Child; 6] = [
     child("", "v1", "Secret", "secrets", "eventing-nats-secret"),
     child("", "v1", "ConfigMap", "configmaps", "eventing-nats-config"),
@@ -51,6 +51,7 @@ pub const STATEFUL_SET: Child = CHILDREN[4];
 pub const DESTINATION_RULE: Child = CHILDREN[5];
 
 impl Child {
+    /// Returns the API of the object's kind in the namespace of the installation.
     pub fn api(&self, world: &World) -> Api<DynamicObject> {
         let resource = ApiResource {
             group: self.group.to_owned(),
@@ -66,38 +67,40 @@ impl Child {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// Returns the object as JSON. Panics if it does not exist.
     pub async fn get(&self, world: &World) -> Value {
         serde_json::to_value(self.api(world).get(self.name).await.unwrap()).unwrap()
     }
 
-    /// Changes it as somebody else.
+    /// Patches the object as a foreign field manager.
     pub async fn change(&self, world: &World, patch: Value) {
-        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
-        // A list with names is changed by element where the kind is built in.
+        let parameters = PatchParams { field_manager: Some("other-manager".to_owned()), ..PatchParams::default() };
+        // Only built-in kinds support strategic merge patches, which change list elements by name.
         let patch = if self.group.contains('.') { Patch::Merge(patch) } else { Patch::Strategic(patch) };
         self.api(world).patch(self.name, &parameters, &patch).await.unwrap();
     }
 
-    /// Creates one that is not the manager's, whole.
-    pub async fn create(&self, world: &World, owner: &str, mut object: Value) {
+    /// Applies a complete object as another field manager.
+    pub async fn create(&self, world: &World, field_manager: &str, mut object: Value) {
         object["apiVersion"] = json!(self.api_version());
         object["kind"] = json!(self.kind);
         object["metadata"]["name"] = json!(self.name);
         let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let parameters = PatchParams::apply(owner).force();
+        let parameters = PatchParams::apply(field_manager).force();
         self.api(world).patch(self.name, &parameters, &Patch::Apply(&object)).await.unwrap();
     }
 
+    /// Deletes the object with background propagation.
     pub async fn delete(&self, world: &World) {
         self.api(world).delete(self.name, &DeleteParams::background()).await.unwrap();
     }
 
-    /// Waits until it is as wanted.
-    pub async fn becomes(&self, world: &World, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    /// Waits until the object meets the predicate, and returns it.
+    pub async fn becomes(&self, world: &World, what: &str, predicate: impl Fn(&Value) -> bool) -> Value {
         let api = self.api(world);
-        eventually(&format!("{}: {what}", self.kind), SOON, || async {
+        eventually(&format!("{}: {what}", self.kind), TIMEOUT, || async {
             let object = serde_json::to_value(api.get(self.name).await?).unwrap_or_default();
-            Ok::<_, kube::Error>(if wanted(&object) {
+            Ok::<_, kube::Error>(if predicate(&object) {
                 Seen::Done(object)
             } else {
                 Seen::NotYet(essence(&object).to_string())
@@ -106,19 +109,19 @@ impl Child {
         .await
     }
 
-    /// Deletes it, and waits for the next one.
+    /// Deletes the object, waits until the manager has created a new one, and returns that.
     pub async fn comes_back(&self, world: &World) -> Value {
-        let before = self.becomes(world, "is there", |_| true).await;
-        // Somebody else, such as a deletion in the foreground, may be ahead of us.
+        let before = self.becomes(world, "exists", |_| true).await;
+        // Another deletion, such as one with foreground propagation, may have been faster.
         match self.api(world).delete(self.name, &DeleteParams::background()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             answer => drop(answer.unwrap()),
         }
-        self.becomes(world, "comes back", |now| now["metadata"]["uid"] != before["metadata"]["uid"]).await
+        self.becomes(world, "is recreated", |now| now["metadata"]["uid"] != before["metadata"]["uid"]).await
     }
 }
 
-/// NATS resources of a namespace, readable or not.
+/// Returns the API of NATS resources in a namespace, untyped: their specs may be invalid.
 pub fn nats(world: &World, namespace: &str) -> Api<DynamicObject> {
     let resource = ApiResource {
         group: "operator.kyma-project.io".to_owned(),
@@ -130,14 +133,14 @@ pub fn nats(world: &World, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(world.client.clone(), namespace, &resource)
 }
 
-/// The file with the system account in a Secret, empty if there is none.
+/// Returns the file with the system account from a Secret; empty if there is none.
 pub fn system_account(secret: &Value) -> String {
     let secret: Secret = serde_json::from_value(secret.clone()).unwrap();
     let content = secret.data.unwrap_or_default().remove("resolver.conf").unwrap_or_default();
     String::from_utf8(content.0).unwrap()
 }
 
-/// An object without what the apiserver keeps books with.
+/// Returns an object without its status and without the metadata that the apiserver maintains.
 pub fn essence(object: &Value) -> Value {
     let mut essence = object.clone();
     let fields = essence.as_object_mut().unwrap();
@@ -150,20 +153,20 @@ pub fn essence(object: &Value) -> Value {
 }
 
 impl World {
-    /// Has the manager look at everything once more, and waits until it did: a disruption budget
-    /// that was deleted is the last object but one to come back.
-    pub async fn looked_again(&self) {
+    /// Triggers a reconcile and waits for it: deletes the PodDisruptionBudget, which is the last but one object that a
+    /// reconcile creates.
+    pub async fn reconcile_again(&self) {
         BUDGET.comes_back(self).await;
     }
 
-    /// Waits for so many events.
+    /// Waits until there are `count` events about the NATS resource.
     pub async fn events_are(&self, count: usize) {
-        eventually("the events are there", SOON, || async { self.events().await.len() == count }).await;
+        eventually("the events exist", TIMEOUT, || async { self.events().await.len() == count }).await;
     }
 
-    /// Waits for an event: type, reason, note.
-    pub async fn event_becomes(&self, (kind, reason, note): (&str, &str, &str)) {
-        eventually(&format!("event {reason} {note}"), SOON, || async {
+    /// Waits for an event with this type, reason and note.
+    pub async fn event_becomes(&self, kind: &str, reason: &str, note: &str) {
+        eventually(&format!("event {reason} {note}"), TIMEOUT, || async {
             let events = self.events().await;
             if events.iter().any(|event| (event.0.as_str(), event.1.as_str(), event.2.as_str()) == (kind, reason, note))
             {
@@ -175,7 +178,7 @@ impl World {
         .await;
     }
 
-    /// Waits until the newest spec is deployed, and the servers run it.
+    /// Waits until the newest spec is deployed and all servers run it.
     pub async fn is_ready_for_the_newest_spec(&self) -> NatsStatus {
         let generation = self.api::<Nats>().get(NAME).await.unwrap().metadata.generation;
         self.status_becomes("ready for the newest spec", |status| {
@@ -187,20 +190,20 @@ impl World {
         .await
     }
 
-    /// Returns the PVCs, by name.
+    /// Returns the PVCs, sorted by name.
     pub async fn pvcs(&self) -> Vec<PersistentVolumeClaim> {
         let mut pvcs = self.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
         pvcs.sort_by_key(ResourceExt::name_any);
         pvcs
     }
 
-    /// Changes a PVC as somebody else.
+    /// Patches a PVC as a user.
     pub async fn change_pvc(&self, name: &str, patch: Value) {
         let pvcs = self.api::<PersistentVolumeClaim>();
         pvcs.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// The pods, by name.
+    /// Returns the Pods, sorted by name.
     pub async fn pods(&self) -> Vec<Pod> {
         let mut pods = self.api::<Pod>().list(&ListParams::default()).await.unwrap().items;
         pods.sort_by_key(ResourceExt::name_any);

@@ -1,4 +1,4 @@
-//! A bad line between the manager and the apiserver.
+//! Proxy between the manager and the apiserver that injects faults.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,101 +20,102 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::world::World;
 
-/// What happens to a request.
+/// Fault that is injected into a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is answered with this code, and a message that never is the same twice.
-    Refuse(u16),
-    /// The connection breaks before there is an answer.
+    /// Response with this status code, and a message that differs each time.
+    Reject(u16),
+    /// Response that breaks off. The request is not forwarded.
     Cut,
-    /// There never is an answer.
+    /// No response, ever.
     Hang,
-    /// It is carried out, but the connection breaks before the answer is there.
+    /// Response that breaks off after the request was forwarded.
     CutAfterwards,
 }
 
-/// Passes requests on as the manager's own ServiceAccount, but for those that meet a fault.
+/// Proxy that forwards requests as the manager's ServiceAccount, except those that meet a fault.
 pub struct Proxy {
-    line: Line,
+    state: ProxyState,
     kubeconfig: PathBuf,
     server: JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct Line {
+struct ProxyState {
     apiserver: Client,
     faults: Arc<Mutex<Faults>>,
-    /// Changes when all watches break.
+    /// Counter that changes when all watches are broken off.
     breaks: watch::Sender<u32>,
 }
 
 #[derive(Default)]
 struct Faults {
-    /// Method, the end of the path, what happens.
-    bad: Vec<(Method, String, Fault)>,
+    /// Method, end of the path, fault.
+    broken_requests: Vec<(Method, String, Fault)>,
     no_watches: bool,
-    /// When each bad request came.
-    met: Vec<Instant>,
+    /// Times of the requests that met a fault.
+    met_at: Vec<Instant>,
 }
 
 impl Proxy {
+    /// Starts the proxy on loopback and writes a kubeconfig for it.
     pub async fn start(world: &World) -> Self {
-        let line = Line {
+        let state = ProxyState {
             apiserver: world.cluster.client_of(&world.kubeconfig, "proxy").await.unwrap(),
             faults: Arc::default(),
             breaks: watch::Sender::new(0),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let router = Router::new().fallback(pass_on).with_state(line.clone());
+        let router = Router::new().fallback(handle).with_state(state.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let kubeconfig = world.cluster.folder().join(format!("proxy-{port}.kubeconfig"));
         let content = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "proxy", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
-            "users": [{"name": "nobody", "user": {}}],
-            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
+            "users": [{"name": "anonymous", "user": {}}],
+            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "anonymous"}}],
             "current-context": "proxy",
         });
         std::fs::write(&kubeconfig, content.to_string()).unwrap();
-        Self { line, kubeconfig, server }
+        Self { state, kubeconfig, server }
     }
 
-    /// For the manager.
+    /// Returns the path of the kubeconfig that leads through the proxy.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// From now on these requests meet a fault.
+    /// Injects a fault into further requests with this method and end of the path, and resets the counter.
     pub fn break_requests(&self, method: Method, path_end: &str, fault: Fault) {
-        let mut faults = self.line.faults.lock().unwrap();
-        faults.met.clear();
-        faults.bad.push((method, path_end.to_owned(), fault));
+        let mut faults = self.state.faults.lock().unwrap();
+        faults.met_at.clear();
+        faults.broken_requests.push((method, path_end.to_owned(), fault));
     }
 
-    /// Breaks the watches there are, and lets none start.
+    /// Breaks off all watches and rejects new ones.
     pub fn break_watches(&self) {
-        self.line.faults.lock().unwrap().no_watches = true;
-        self.line.breaks.send_modify(|breaks| *breaks += 1);
+        self.state.faults.lock().unwrap().no_watches = true;
+        self.state.breaks.send_modify(|breaks| *breaks += 1);
     }
 
-    /// From now on all is well.
-    pub fn mend(&self) {
-        let mut faults = self.line.faults.lock().unwrap();
-        faults.bad.clear();
+    /// Removes all faults.
+    pub fn remove_faults(&self) {
+        let mut faults = self.state.faults.lock().unwrap();
+        faults.broken_requests.clear();
         faults.no_watches = false;
     }
 
-    /// How many requests met a fault.
-    pub fn met(&self) -> usize {
-        self.line.faults.lock().unwrap().met.len()
+    /// Returns the number of requests that met a fault.
+    pub fn fault_count(&self) -> usize {
+        self.state.faults.lock().unwrap().met_at.len()
     }
 
-    /// The pauses between requests that met a fault.
-    pub fn pauses(&self) -> Vec<Duration> {
-        let faults = self.line.faults.lock().unwrap();
-        faults.met.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    /// Returns the intervals between requests that met a fault.
+    pub fn intervals(&self) -> Vec<Duration> {
+        let faults = self.state.faults.lock().unwrap();
+        faults.met_at.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 }
 
@@ -124,17 +125,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass_on(State(line): State<Line>, request: Request) -> Response {
+async fn handle(State(state): State<ProxyState>, request: Request) -> Response {
     let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-    let fault = line.fault_for(&request, is_watch);
+    let fault = state.fault_for(&request, is_watch);
     match fault {
-        Some(Fault::Refuse(code)) => return refusal(code, line.faults.lock().unwrap().met.len()),
+        Some(Fault::Reject(code)) => return rejection(code, state.faults.lock().unwrap().met_at.len()),
         Some(Fault::Cut) => return cut(),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::CutAfterwards) | None => {}
     }
-    let mut breaks = line.breaks.subscribe();
-    let response = forward(&line.apiserver, request).await;
+    let mut breaks = state.breaks.subscribe();
+    let response = forward(&state.apiserver, request).await;
     if fault == Some(Fault::CutAfterwards) {
         return cut();
     }
@@ -143,22 +144,22 @@ async fn pass_on(State(line): State<Line>, request: Request) -> Response {
     }
     let (head, body) = response.into_parts();
     let broken = async move { drop(breaks.changed().await) };
-    let whole = body.into_data_stream().map(|part| part.map_err(std::io::Error::other)).take_until(broken);
+    let forwarded = body.into_data_stream().map(|part| part.map_err(std::io::Error::other)).take_until(broken);
     let end = stream::iter([Err(std::io::Error::other("cut"))]);
-    Response::from_parts(head, Body::from_stream(whole.chain(end)))
+    Response::from_parts(head, Body::from_stream(forwarded.chain(end)))
 }
 
-impl Line {
+impl ProxyState {
     fn fault_for(&self, request: &Request, is_watch: bool) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
         if is_watch && faults.no_watches {
-            return Some(Fault::Refuse(503));
+            return Some(Fault::Reject(503));
         }
-        let bad = faults.bad.iter().find(|(method, path_end, _)| {
+        let broken_requests = faults.broken_requests.iter().find(|(method, path_end, _)| {
             request.method() == *method && request.uri().path().ends_with(path_end.as_str()) && !is_watch
         });
-        let fault = bad.map(|(_, _, fault)| *fault)?;
-        faults.met.push(Instant::now());
+        let fault = broken_requests.map(|(_, _, fault)| *fault)?;
+        faults.met_at.push(Instant::now());
         Some(fault)
     }
 }
@@ -179,12 +180,12 @@ async fn forward(apiserver: &Client, request: Request) -> Response {
     }
 }
 
-fn refusal(code: u16, number: usize) -> Response {
+fn rejection(code: u16, number: usize) -> Response {
     let status = json!({
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",
-        "message": format!("the line is bad, number {number}"),
+        "message": format!("injected fault, number {number}"),
         "reason": "Bad",
         "code": code,
     });
@@ -192,7 +193,7 @@ fn refusal(code: u16, number: usize) -> Response {
     (StatusCode::from_u16(code).unwrap(), headers, status.to_string()).into_response()
 }
 
-/// An answer that breaks off.
+/// Returns a response whose body breaks off.
 fn cut() -> Response {
     let broken = stream::iter([Ok("{"), Err(std::io::Error::other("cut"))]);
     Response::new(Body::from_stream(broken))

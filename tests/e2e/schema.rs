@@ -1,4 +1,4 @@
-//! The definition, as a real apiserver takes it: schema, CEL, defaults, columns.
+//! The CRD on a real apiserver: schema, CEL rules, defaults, printer columns.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{
     objects::nats,
-    world::{NAMESPACE, SOON, World, kubectl},
+    world::{NAMESPACE, TIMEOUT, World},
 };
 
-/// See the head of the file.
+/// Case of `api/tests/cases.yaml`, whose head describes the fields.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -23,13 +23,13 @@ struct Case {
     members: Option<u32>,
     new: Value,
     #[serde(default)]
-    refused: Vec<Refusal>,
+    refused: Vec<Rejection>,
     stored: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Refusal {
+struct Rejection {
     field: String,
     message: String,
     floor: Option<String>,
@@ -37,21 +37,21 @@ struct Refusal {
 }
 
 #[tokio::test]
-async fn the_apiserver_agrees_with_the_rules() {
+async fn apiserver_agrees_with_rules() {
     let world = World::new().await;
     let api = nats(&world, "default");
     let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../../api/tests/cases.yaml")).unwrap();
-    let past_the_floor = |case: &Case| case.stored.is_some();
-    world.without_rules().await;
+    let bypasses_floor = |case: &Case| case.stored.is_some();
+    world.remove_crd_validation().await;
     let mut stored = Vec::new();
-    for (index, case) in cases.iter().enumerate().filter(|(_, case)| past_the_floor(case)) {
+    for (index, case) in cases.iter().enumerate().filter(|(_, case)| bypasses_floor(case)) {
         stored.push((index, store(&api, index, case.old.as_ref().unwrap()).await.unwrap()));
     }
-    world.with_rules().await;
+    world.restore_crd_validation().await;
 
     let mut disagreements = Vec::new();
     for (index, case) in cases.iter().enumerate() {
-        let answer = match (&case.old, stored.iter().find(|(stored, _)| *stored == index)) {
+        let response = match (&case.old, stored.iter().find(|(stored, _)| *stored == index)) {
             (None, _) => store(&api, index, &case.new).await,
             (Some(_), Some((_, old))) => change(&api, old, &case.new).await,
             (Some(old), None) => {
@@ -62,7 +62,7 @@ async fn the_apiserver_agrees_with_the_rules() {
                 change(&api, &old, &case.new).await
             }
         };
-        disagreements.extend(case.compare(answer).into_iter().map(|what| format!("{}: {what}", case.name)));
+        disagreements.extend(case.compare(response).into_iter().map(|what| format!("{}: {what}", case.name)));
     }
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     assert!(cases.len() > 60, "only {} cases", cases.len());
@@ -72,27 +72,27 @@ async fn the_apiserver_agrees_with_the_rules() {
 }
 
 impl Case {
-    /// What is not as the case says.
-    fn compare(&self, answer: kube::Result<DynamicObject>) -> Vec<String> {
-        let expected: Vec<&Refusal> = self.refused.iter().filter(|refusal| refusal.floor.is_some()).collect();
-        match answer {
+    /// Returns the deviations of a response from the case.
+    fn compare(&self, response: kube::Result<DynamicObject>) -> Vec<String> {
+        let expected: Vec<&Rejection> = self.refused.iter().filter(|rejection| rejection.floor.is_some()).collect();
+        match response {
             Ok(_) if expected.is_empty() => Vec::new(),
             Ok(_) => vec!["accepted".to_owned()],
             Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
                 let causes = status.details.map(|details| details.causes).unwrap_or_default();
-                let is_told = |refusal: &&&Refusal| {
-                    let message = refusal.floor_message.as_ref().unwrap_or(&refusal.message);
+                let is_reported = |rejection: &&&Rejection| {
+                    let message = rejection.floor_message.as_ref().unwrap_or(&rejection.message);
                     causes.iter().any(|cause| {
-                        let is_above = refusal
+                        let is_above = rejection
                             .field
                             .strip_prefix(&cause.field)
                             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
                         is_above && cause.message.contains(message.as_str())
                     })
                 };
-                let untold = expected.iter().filter(|refusal| !is_told(refusal));
-                untold
-                    .map(|refusal| format!("{}: {} is not among {causes:?}", refusal.field, refusal.message))
+                let missing = expected.iter().filter(|rejection| !is_reported(rejection));
+                missing
+                    .map(|rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message))
                     .collect()
             }
             Err(error) => vec![format!("refused: {error}")],
@@ -100,6 +100,7 @@ impl Case {
     }
 }
 
+/// Creates the NATS resource `case-{index}`.
 async fn store(api: &Api<DynamicObject>, index: usize, spec: &Value) -> kube::Result<DynamicObject> {
     let object = json!({
         "apiVersion": "operator.kyma-project.io/v1alpha1",
@@ -110,12 +111,14 @@ async fn store(api: &Api<DynamicObject>, index: usize, spec: &Value) -> kube::Re
     api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
 }
 
+/// Writes a status with the number of members.
 async fn record_members(api: &Api<DynamicObject>, nats: &DynamicObject, members: u32) -> DynamicObject {
     let status = json!({"state": "Ready", "url": "", "availabilityZonesUsed": 0, "conditions": [], "members": members});
     let patch = Patch::Merge(json!({"status": status}));
     api.patch_status(&nats.name_any(), &PatchParams::default(), &patch).await.unwrap()
 }
 
+/// Replaces the spec of a NATS resource.
 async fn change(api: &Api<DynamicObject>, old: &DynamicObject, spec: &Value) -> kube::Result<DynamicObject> {
     let mut changed = old.clone();
     changed.data["spec"] = spec.clone();
@@ -123,7 +126,7 @@ async fn change(api: &Api<DynamicObject>, old: &DynamicObject, spec: &Value) -> 
 }
 
 #[tokio::test]
-async fn whatever_is_left_out_gets_its_default() {
+async fn omitted_fields_get_defaults() {
     let world = World::new().await;
     let api = nats(&world, "default");
     let defaults = json!({
@@ -144,9 +147,9 @@ async fn whatever_is_left_out_gets_its_default() {
         (Some(json!({"jetStream": {"memStorage": {}, "fileStorage": {}}})), "", &defaults),
         (Some(json!({"jetStream": {"memStorage": {"enabled": false}}})), "/jetStream/memStorage/size", &json!("1Gi")),
         (Some(json!({"logging": {"debug": true}})), "/logging/trace", &json!(false)),
-        // Filled only as a whole.
+        // `resources` has a default only as a complete object.
         (Some(json!({"resources": {}})), "/resources", &none),
-        // Numbers and texts, as they were given.
+        // Quantities keep their spelling, as a number or a string.
         (
             Some(json!({"jetStream": {"fileStorage": {"size": 1_073_741_824}}})),
             "/jetStream/fileStorage/size",
@@ -168,10 +171,10 @@ async fn whatever_is_left_out_gets_its_default() {
 }
 
 #[tokio::test]
-async fn kubectl_explains_shows_and_takes_the_samples() {
+async fn kubectl_explains_crd_and_accepts_samples() {
     let world = World::new().await;
-    let explained = eventually("the schema is published", SOON, || async {
-        match kubectl(&world.cluster, &["explain", "nats.spec", "--recursive=false"]).await {
+    let explained = eventually("the schema is published", TIMEOUT, || async {
+        match world.kubectl(&["explain", "nats.spec", "--recursive=false"]).await {
             Ok(text) if text.contains("jetStream") => Seen::Done(text),
             other => Seen::NotYet(format!("{other:?}")),
         }
@@ -189,8 +192,8 @@ async fn kubectl_explains_shows_and_takes_the_samples() {
     let samples = files.iter().filter(|path| !path.ends_with("kustomization.yaml"));
     for sample in samples.clone() {
         let path = sample.to_str().unwrap();
-        let answer = kubectl(&world.cluster, &["apply", "--dry-run=server", "--validate=strict", "-f", path]).await;
-        answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let response = world.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", path]).await;
+        response.unwrap_or_else(|error| panic!("{path}: {error}"));
     }
     assert!(samples.count() > 0, "no samples");
 
@@ -202,14 +205,14 @@ async fn kubectl_explains_shows_and_takes_the_samples() {
             table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
         rows
     };
-    let short = columns(kubectl(&world.cluster, &["get", "nats", "-n", NAMESPACE]).await.unwrap());
+    let short = columns(world.kubectl(&["get", "nats", "-n", NAMESPACE]).await.unwrap());
     assert_eq!(short[0], ["NAME", "STATE", "AGE"]);
     assert_eq!(short[1][..2], ["eventing-nats", "Ready"]);
-    let wide = columns(kubectl(&world.cluster, &["get", "nats", "-n", NAMESPACE, "-o", "wide"]).await.unwrap());
+    let wide = columns(world.kubectl(&["get", "nats", "-n", NAMESPACE, "-o", "wide"]).await.unwrap());
     assert_eq!(wide[0], ["NAME", "STATE", "AGE", "SIZE", "ZONES", "URL"]);
     assert_eq!(wide[1][3..], ["3", "3", "nats://eventing-nats.kyma-system.svc.cluster.local:4222"]);
     for category in ["kyma-modules", "kyma-nats"] {
-        let found = kubectl(&world.cluster, &["get", category, "-A", "-o", "name"]).await.unwrap();
+        let found = world.kubectl(&["get", category, "-A", "-o", "name"]).await.unwrap();
         assert!(found.contains("nats.operator.kyma-project.io/eventing-nats"), "{category}: {found}");
     }
 }

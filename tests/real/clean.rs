@@ -1,4 +1,4 @@
-//! What one test leaves is gone before the next one.
+//! Removal of the objects of the previous test.
 
 use std::fmt::Debug;
 
@@ -25,18 +25,19 @@ use serde_json::json;
 use crate::world::{SOON, World};
 
 impl World<'_> {
-    /// Starts stopped nodes, and removes everything that belongs to NATS, with its data. There is no manager meanwhile.
+    /// Starts stopped nodes, and removes all objects of NATS with their data. No manager may run meanwhile.
     pub async fn clean(&self) {
         for node in RealCluster::NODES {
             self.cluster.start_node(node).await.unwrap();
             self.cluster.unlimit_link(node).await.unwrap();
         }
         self.remove_foreign_server().await;
-        // Of a manager that is gone, they would refuse what follows.
-        let gone = DeleteParams::default();
-        let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
-        let _ = Api::<ValidatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
-        // A resource just installed is served a moment later.
+        // Webhooks of a manager that has ended would reject the deletions below.
+        let parameters = DeleteParams::default();
+        let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &parameters).await;
+        let _ =
+            Api::<ValidatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &parameters).await;
+        // A CRD is served a moment after its installation.
         let resources = eventually("NATS resources are served", SOON, || async {
             self.api::<Nats>().list(&ListParams::default()).await.map(|list| Seen::Done(list.items))
         })
@@ -44,7 +45,7 @@ impl World<'_> {
         for nats in resources {
             let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
             let _ = self.api::<Nats>().patch(&nats.name_any(), &PatchParams::default(), &patch).await;
-            let _ = self.api::<Nats>().delete(&nats.name_any(), &gone).await;
+            let _ = self.api::<Nats>().delete(&nats.name_any(), &parameters).await;
         }
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
@@ -54,19 +55,19 @@ impl World<'_> {
         self.delete_all::<Lease>().await;
         self.delete_all::<Event>().await;
         for name in ["eventing-nats-secret", "nats-manager-webhook-ca"] {
-            let _ = self.api::<Secret>().delete(name, &gone).await;
+            let _ = self.api::<Secret>().delete(name, &parameters).await;
         }
-        let _ = self.api::<ConfigMap>().delete("eventing-nats-config", &gone).await;
+        let _ = self.api::<ConfigMap>().delete("eventing-nats-config", &parameters).await;
         eventually("everything is gone", SOON, || async {
             let all = ListParams::default();
             let pods = self.api::<Pod>().list(&all).await?.items.len();
-            let claims = self.api::<PersistentVolumeClaim>().list(&all).await?.items.len();
+            let pvcs = self.api::<PersistentVolumeClaim>().list(&all).await?.items.len();
             let resources = self.api::<Nats>().list(&all).await?.items.len();
             let volumes = Api::<PersistentVolume>::all(self.client.clone()).list(&all).await?.items.len();
-            Ok::<_, kube::Error>(if pods + claims + volumes + resources == 0 {
+            Ok::<_, kube::Error>(if pods + pvcs + volumes + resources == 0 {
                 Seen::Done(())
             } else {
-                Seen::NotYet(format!("{pods} pods, {claims} claims, {volumes} volumes, {resources} NATS resources"))
+                Seen::NotYet(format!("{pods} pods, {pvcs} PVCs, {volumes} volumes, {resources} NATS resources"))
             })
         })
         .await;
@@ -76,7 +77,7 @@ impl World<'_> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
-        // Not 0: a kubelet is to be asked, or containers would outlive their pods.
+        // Not 0: the kubelet must stop the containers first, or they would outlive their Pods.
         let now = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::background() };
         let _ = self.api::<K>().delete_collection(&now, &ListParams::default()).await;
     }

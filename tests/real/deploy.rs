@@ -1,11 +1,11 @@
-//! From a NATS resource to running servers.
+//! Creation of a NATS resource: time to Ready, URL, limits, images.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::{
-    manager::Options,
+    manager::ManagerOptions,
     servers::address,
     streams::{STREAM, SUBJECT},
     world::{World, real},
@@ -14,7 +14,7 @@ use crate::{
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
 #[test]
-fn the_default_sample_becomes_ready() {
+fn default_sample_becomes_ready() {
     real(async |world| {
         let _manager = world.manager().await;
         let created = Instant::now();
@@ -41,11 +41,11 @@ fn the_default_sample_becomes_ready() {
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_is_named_in_the_status() {
+fn image_that_cannot_be_pulled_is_named_in_the_status() {
     real(async |world| {
-        let mut wrong = Options::default();
-        wrong.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/none:1".to_owned());
-        let manager = world.manager_with(&wrong).await;
+        let mut options = ManagerOptions::default();
+        options.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/none:1".to_owned());
+        let manager = world.manager_with(&options).await;
         world.create(json!({"cluster": {"size": 1}})).await;
         world
             .status_becomes("the image is named", |status| {
@@ -57,7 +57,7 @@ fn an_image_that_cannot_be_pulled_is_named_in_the_status() {
                 })
             })
             .await;
-        manager.kill().await;
+        manager.kill().await.unwrap();
         let _manager = world.manager().await;
         world.state_becomes("Ready").await;
     });
@@ -100,7 +100,7 @@ fn servers_have_the_limits_of_the_resource() {
     });
 }
 
-/// The addresses of a name, as processes in the network see them.
+/// Resolves a name in the network of the nodes and returns its addresses, sorted.
 async fn resolved(world: &World<'_>, name: &str) -> Vec<String> {
     let mut command = tokio::process::Command::from(world.cluster.enter("getent"));
     let output = command.args(["ahostsv4", name]).output().await.unwrap();

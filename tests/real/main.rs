@@ -1,7 +1,7 @@
-//! The manager with real NATS pods: real kubelets, containers, volumes and network, on nodes that can be stopped.
+//! Tests of the manager on real NATS Pods: real kubelets, containers, volumes and network, with control of the nodes.
 //!
-//! The tests need root and a few packages. Where they cannot run they say so, and fail if `NATS_MANAGER_REAL=required`.
-//! They share one cluster and run one after another.
+//! The tests require root and a few packages. On other machines they print the reason and are skipped, or fail if
+//! `NATS_MANAGER_REAL=required`. They share one cluster and run one after another.
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 #![allow(
@@ -15,12 +15,11 @@ mod clean;
 mod deletion;
 mod deploy;
 mod faults;
-mod http;
 mod install;
-mod looks;
 mod manager;
 mod managers;
 mod placement;
+mod polls;
 mod publisher;
 mod rolling;
 mod scaling;

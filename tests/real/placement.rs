@@ -1,4 +1,4 @@
-//! Where servers run, and what a drain may take away.
+//! Placement of servers on nodes and zones, and drains.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn three_servers_are_on_three_nodes_in_three_zones_and_a_drain_takes_one_at_a_time() {
+fn three_servers_are_in_three_zones_and_a_drain_evicts_one_at_a_time() {
     real(async |world| {
         let _manager = world.manager().await;
         world.create(json!({"cluster": {"size": 3}})).await;
@@ -23,27 +23,27 @@ fn three_servers_are_on_three_nodes_in_three_zones_and_a_drain_takes_one_at_a_ti
 
         world.make_stream(3).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let nodes: Vec<String> = nodes.into_iter().collect();
-        // The server has no other node to go to: zones are spread hard, so it stays pending.
+        // No other node is in the zone of the server, and the spread over zones is hard, so its new Pod stays pending.
         drain(world, &nodes[0], "2m").await.unwrap();
-        let refused = drain(world, &nodes[1], "10s").await.unwrap_err();
-        assert!(refused.contains("disruption budget"), "{refused}");
+        let rejection = drain(world, &nodes[1], "10s").await.unwrap_err();
+        assert!(rejection.contains("disruption budget"), "{rejection}");
         assert_eq!(world.pods().await.iter().filter(|pod| is_ready(pod)).count(), 2);
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
 
         for node in &nodes[..2] {
             world.kubectl(&["uncordon", node]).await.unwrap();
         }
         world.servers_are_ready(3, &[]).await;
-        world.stream_is_current(3).await;
+        world.stream_is_in_sync(3).await;
         world.verify(&publisher.stop().await).await;
     });
 }
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn what_is_away_is_named_with_the_way_out() {
+fn unreachable_servers_and_lost_quorum_are_named() {
     real(async |world| {
         let _manager = world.manager().await;
         world.create(json!({"cluster": {"size": 3}})).await;
@@ -52,13 +52,13 @@ fn what_is_away_is_named_with_the_way_out() {
         let nodes: Vec<String> = world.pods().await.iter().filter_map(node).collect();
 
         world.cluster.stop_node(&nodes[2]).await.unwrap();
-        says(world, "JetStream False ServerUnreachable", "eventing-nats-2").await;
+        condition_becomes(world, "JetStream False ServerUnreachable", "eventing-nats-2").await;
         world.cluster.stop_node(&nodes[1]).await.unwrap();
-        says(world, "JetStream False QuorumLost", "JetStream accepts no messages").await;
+        condition_becomes(world, "JetStream False QuorumLost", "JetStream accepts no messages").await;
         for node in &nodes[1..] {
             world.cluster.start_node(node).await.unwrap();
         }
-        says(world, "JetStream True Healthy", "JetStream is healthy").await;
+        condition_becomes(world, "JetStream True Healthy", "JetStream is healthy").await;
         world.state_becomes("Ready").await;
     });
 }
@@ -67,23 +67,25 @@ fn node(pod: &Pod) -> Option<String> {
     pod.spec.as_ref()?.node_name.clone()
 }
 
-/// Takes the servers off a node as an administrator does.
+/// Drains the servers of a node as an administrator does. `timeout` is that of kubectl. Returns the output of kubectl,
+/// or its error output if the drain fails.
 pub async fn drain(world: &World<'_>, node: &str, timeout: &str) -> Result<String, String> {
     let selector = "--pod-selector=nats_cluster=eventing-nats";
     let timeout = format!("--timeout={timeout}");
     world.kubectl(&["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", selector, &timeout]).await
 }
 
-/// Waits until a condition says so.
-async fn says(world: &World<'_>, line: &str, words: &str) {
-    // The node is given up after 20 s, trouble is told when it has lasted for 30 s.
-    eventually(&format!("{line}: {words}"), SOON + Duration::from_mins(1), || async {
+/// Waits until a condition has this type, status and reason (`line`), and a message that contains `text`.
+async fn condition_becomes(world: &World<'_>, line: &str, text: &str) {
+    // Kubernetes reports the node as not ready after 20 s, and the manager reports a health issue after 30 s.
+    eventually(&format!("{line}: {text}"), SOON + Duration::from_mins(1), || async {
         let nats: nats_manager_api::Nats = world.api().get(crate::world::NAME).await?;
         let conditions = nats.status.unwrap_or_default().conditions;
-        let is_it = conditions.iter().any(|known| {
-            format!("{} {} {}", known.type_, known.status, known.reason) == line && known.message.contains(words)
+        let is_met = conditions.iter().any(|condition| {
+            format!("{} {} {}", condition.type_, condition.status, condition.reason) == line
+                && condition.message.contains(text)
         });
-        Ok::<_, kube::Error>(if is_it { Seen::Done(()) } else { Seen::NotYet(format!("{conditions:?}")) })
+        Ok::<_, kube::Error>(if is_met { Seen::Done(()) } else { Seen::NotYet(format!("{conditions:?}")) })
     })
     .await;
 }

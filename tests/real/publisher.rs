@@ -1,4 +1,4 @@
-//! Somebody who publishes all the time, and remembers what he was promised.
+//! Client that publishes continuously and records the acknowledged messages.
 
 use std::{
     sync::{
@@ -18,10 +18,10 @@ use crate::{
     world::{SOON, World},
 };
 
-/// Between two messages.
+/// Pause between two messages.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Publishes the numbers from 1 on, each once, until it is stopped.
+/// Publisher of the numbers from 1 on, each once, until stopped.
 pub struct Publisher {
     acknowledged: Arc<Mutex<Vec<u64>>>,
     stop: Arc<AtomicBool>,
@@ -29,7 +29,7 @@ pub struct Publisher {
 }
 
 impl World<'_> {
-    /// Begins to publish to the stream.
+    /// Starts to publish to the stream.
     pub fn publisher(&self) -> Publisher {
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -37,26 +37,26 @@ impl World<'_> {
         Publisher { acknowledged, stop, task }
     }
 
-    /// Fails unless every message that was acknowledged is in the stream, once and in order. Others may be there: an
-    /// acknowledgement can get lost on its way.
+    /// Checks that the stream has every acknowledged message once and in order. It may have others, since
+    /// acknowledgements can get lost.
     pub async fn verify(&self, acknowledged: &[u64]) {
         assert!(!acknowledged.is_empty(), "nothing was acknowledged");
         let mut found = self.messages().await;
         found.retain(|number| acknowledged.binary_search(number).is_ok());
         let lost: Vec<_> = acknowledged.iter().filter(|number| !found.contains(number)).collect();
         assert!(lost.is_empty(), "{} of {} messages are lost: {lost:?}", lost.len(), acknowledged.len());
-        assert_eq!(found, acknowledged, "messages are not in order, or there twice");
+        assert_eq!(found, acknowledged, "messages are out of order or duplicated");
     }
 }
 
 impl Publisher {
-    /// How many messages were acknowledged so far.
+    /// Returns the number of acknowledged messages so far.
     pub fn count(&self) -> usize {
         self.acknowledged.lock().unwrap().len()
     }
 
-    /// Waits until more messages are acknowledged than there are now.
-    pub async fn goes_on(&self) {
+    /// Waits until ten more messages are acknowledged.
+    pub async fn makes_progress(&self) {
         let before = self.count();
         eventually("messages are acknowledged", SOON, || async {
             if self.count() >= before + 10 { Seen::Done(()) } else { Seen::NotYet(format!("{} are", self.count())) }
@@ -64,7 +64,7 @@ impl Publisher {
         .await;
     }
 
-    /// Ends it; the messages that were acknowledged.
+    /// Stops the publisher and returns the acknowledged messages.
     pub async fn stop(self) -> Vec<u64> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap();
@@ -84,14 +84,14 @@ async fn publish(client: Client, acknowledged: Arc<Mutex<Vec<u64>>>, stop: Arc<A
             continue;
         };
         number += 1;
-        let answer = match connected.publish(SUBJECT, number.to_string().into()).await {
-            Ok(answer) => answer.await,
+        let result = match connected.publish(SUBJECT, number.to_string().into()).await {
+            Ok(acknowledgement) => acknowledgement.await,
             Err(error) => Err(error),
         };
-        if answer.is_ok() {
+        if result.is_ok() {
             acknowledged.lock().unwrap().push(number);
         } else {
-            // Its server may be gone for good, and others there.
+            // The servers may have changed: connect to those that are ready now.
             context = None;
         }
     }

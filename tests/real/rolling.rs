@@ -1,4 +1,4 @@
-//! Rolling updates: one server at a time, each when JetStream is whole, and none that cannot be mended.
+//! Rolling updates: one server at a time, each when JetStream is healthy, and repair of a broken one.
 
 use std::time::Instant;
 
@@ -12,18 +12,19 @@ use nats_manager_harness::{
 use serde_json::json;
 
 use crate::{
-    manager::{Manager, Options},
+    manager::{ManagerOptions, ManagerProcess},
     servers::is_ready,
     typed::User,
     world::{NAME, SOON, World, real},
 };
 
-/// A change of the pod template that harms nobody.
+/// Returns a patch of the CPU limit, a harmless change of the Pod template.
 fn more_cpu(limit: &str) -> serde_json::Value {
     json!({"spec": {"resources": {"limits": {"cpu": limit, "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}}}})
 }
 
-async fn running(world: &World<'_>, options: &Options) -> Manager {
+/// Starts a manager with these options and three servers with a stream of three replicas.
+async fn running(world: &World<'_>, options: &ManagerOptions) -> ManagerProcess {
     let manager = world.manager_with(options).await;
     world.create(json!({"cluster": {"size": 3}})).await;
     world.state_becomes("Ready").await;
@@ -35,43 +36,45 @@ fn partition(stateful_set: &StatefulSet) -> Option<i32> {
     stateful_set.spec.as_ref()?.update_strategy.as_ref()?.rolling_update.as_ref()?.partition
 }
 
-async fn partition_becomes(world: &World<'_>, wanted: i32) {
-    eventually(&format!("the partition is {wanted}"), SOON, || async {
+async fn partition_becomes(world: &World<'_>, expected: i32) {
+    eventually(&format!("the partition is {expected}"), SOON, || async {
         let found = partition(&world.api::<StatefulSet>().get(NAME).await?);
-        Ok::<_, kube::Error>(if found == Some(wanted) { Seen::Done(()) } else { Seen::NotYet(format!("{found:?}")) })
+        Ok::<_, kube::Error>(if found == Some(expected) { Seen::Done(()) } else { Seen::NotYet(format!("{found:?}")) })
     })
     .await;
 }
 
-/// Waits until all pods are of the newest template, and JetStream is whole.
-async fn rolled(world: &World<'_>, old: &[Pod]) {
+/// Waits until all Pods are ready with the newest template, the partition is closed and the stream is in sync.
+async fn rollout_completes(world: &World<'_>, old: &[Pod]) {
     world.servers_are_ready(3, old).await;
     // Closed at rest.
     partition_becomes(world, 3).await;
-    world.stream_is_current(3).await;
+    world.stream_is_in_sync(3).await;
 }
 
-/// What a rolling update waits for.
-fn waits(status: &nats_manager_api::NatsStatus) -> Option<String> {
-    let condition =
-        status.conditions.iter().find(|known| known.type_ == "Reconciling" && known.reason == "RollingUpdate");
-    condition.map(|known| known.message.clone()).filter(|message| message.contains("waiting to restart"))
+/// Returns the message that contains what a rolling update waits for; `None` if it does not wait.
+fn wait_message(status: &nats_manager_api::NatsStatus) -> Option<String> {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Reconciling" && condition.reason == "RollingUpdate");
+    condition.map(|condition| condition.message.clone()).filter(|message| message.contains("waiting to restart"))
 }
 
 #[test]
-fn a_roll_under_load_takes_one_server_at_a_time_and_loses_nothing() {
+fn rollout_under_load_restarts_one_server_at_a_time_and_loses_nothing() {
     real(async |world| {
-        let _manager = running(world, &Options::default()).await;
+        let _manager = running(world, &ManagerOptions::default()).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let (watch, old, begun) = (world.watch_servers(3), world.pods().await, Instant::now());
 
         world.patch(more_cpu("600m")).await.unwrap();
-        rolled(world, &old).await;
-        println!("gated roll of three servers: {:?}", begun.elapsed());
+        rollout_completes(world, &old).await;
+        println!("rollout of three servers: {:?}", begun.elapsed());
 
-        publisher.goes_on().await;
-        watch.server_down_at_most_one();
+        publisher.makes_progress().await;
+        watch.at_most_one_server_down();
         world.verify(&publisher.stop().await).await;
         let status = world.state_becomes("Ready").await;
         assert_eq!(status.operation, None, "{status:?}");
@@ -79,18 +82,18 @@ fn a_roll_under_load_takes_one_server_at_a_time_and_loses_nothing() {
 }
 
 #[test]
-fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
+fn broken_image_stops_at_the_first_server_and_can_be_repaired() {
     real(async |world| {
-        let manager = running(world, &Options::default()).await;
+        let manager = running(world, &ManagerOptions::default()).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let watch = world.watch_servers(3);
-        manager.kill().await;
+        manager.kill().await.unwrap();
 
-        let mut broken = Options::default();
+        let mut broken = ManagerOptions::default();
         broken.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/none:1".to_owned());
         let manager = world.manager_with(&broken).await;
-        eventually("the highest pod cannot pull its image", SOON, || async {
+        eventually("the Pod with the highest ordinal cannot pull its image", SOON, || async {
             let pods =
                 world.api::<Pod>().list(&ListParams::default().labels("nats_cluster=eventing-nats")).await?.items;
             let broken =
@@ -103,18 +106,18 @@ fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
         })
         .await;
         let status = world
-            .status_becomes("what the roll waits for is told", |status| {
-                waits(status).is_some_and(|message| message.contains("eventing-nats-2 cannot run: "))
+            .status_becomes("the reason of the wait is reported", |status| {
+                wait_message(status).is_some_and(|message| message.contains("eventing-nats-2 cannot run: "))
             })
             .await;
         assert_eq!(status.operation.map(|operation| operation.type_).as_deref(), Some("RollingUpdate"));
-        publisher.goes_on().await;
-        manager.kill().await;
+        publisher.makes_progress().await;
+        manager.kill().await.unwrap();
 
         let _manager = world.manager().await;
-        rolled(world, &[]).await;
-        publisher.goes_on().await;
-        watch.server_down_at_most_one();
+        rollout_completes(world, &[]).await;
+        publisher.makes_progress().await;
+        watch.at_most_one_server_down();
         world.verify(&publisher.stop().await).await;
         world.state_becomes("Ready").await;
     });
@@ -122,11 +125,11 @@ fn a_broken_image_stops_at_the_first_server_and_can_be_repaired() {
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
+fn rollout_that_waits_for_lost_server_can_be_forced() {
     real(async |world| {
-        let _manager = running(world, &Options::default()).await;
+        let _manager = running(world, &ManagerOptions::default()).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let old = world.pods().await;
         let node = world.pod(&World::server(0)).await.spec.unwrap().node_name.unwrap();
         world.cluster.stop_node(&node).await.unwrap();
@@ -137,21 +140,25 @@ fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
         .await;
 
         world.patch(more_cpu("800m")).await.unwrap();
-        let status = world.status_becomes("what the roll waits for is told", |status| waits(status).is_some()).await;
-        let told = waits(&status).unwrap();
-        assert!(told.starts_with("Rolling update: waiting to restart eventing-nats-2: eventing-nats-0 "), "{told}");
+        let status =
+            world.status_becomes("the reason of the wait is reported", |status| wait_message(status).is_some()).await;
+        let message = wait_message(&status).unwrap();
+        assert!(
+            message.starts_with("Rolling update: waiting to restart eventing-nats-2: eventing-nats-0 "),
+            "{message}"
+        );
         let mut user = User::new(world).await;
         let watch = documented::blocks("docs/user/upgrades.md", "run: watch");
         let mut printed = Vec::new();
         for command in watch.iter().flat_map(Block::commands) {
             printed.push(user.types(command).await);
         }
-        assert_eq!(printed, ["RollingUpdate".to_owned(), told]);
+        assert_eq!(printed, ["RollingUpdate".to_owned(), message]);
 
         let force = documented::blocks("docs/user/upgrades.md", "run: force");
-        let [force, take_back] = &force[..] else { panic!("{force:?}") };
+        let [force, revert] = &force[..] else { panic!("{force:?}") };
         user.types(&force.text).await;
-        eventually("the others are replaced", SOON, || async {
+        eventually("the other Pods are replaced", SOON, || async {
             let pods = world.pods().await;
             let is_new = |pod: &&Pod| old.iter().all(|old| old.uid() != pod.uid()) && is_ready(pod);
             let new: Vec<_> = pods.iter().filter(is_new).map(ResourceExt::name_any).collect();
@@ -162,40 +169,40 @@ fn a_roll_that_waits_for_a_server_that_is_gone_can_be_forced() {
             })
         })
         .await;
-        user.types(&take_back.text).await;
+        user.types(&revert.text).await;
         world.cluster.start_node(&node).await.unwrap();
-        rolled(world, &old).await;
-        publisher.goes_on().await;
+        rollout_completes(world, &old).await;
+        publisher.makes_progress().await;
         world.verify(&publisher.stop().await).await;
     });
 }
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn a_manager_that_dies_in_the_middle_of_a_roll_is_followed_by_one_that_finishes_it() {
+fn manager_killed_during_rollout_is_followed_by_one_that_completes_it() {
     real(async |world| {
-        let manager = running(world, &Options::default()).await;
+        let manager = running(world, &ManagerOptions::default()).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let (watch, old) = (world.watch_servers(3), world.pods().await);
 
         world.patch(more_cpu("700m")).await.unwrap();
         partition_becomes(world, 1).await;
-        manager.kill().await;
+        manager.kill().await.unwrap();
         let _manager = world.manager().await;
-        rolled(world, &old).await;
+        rollout_completes(world, &old).await;
 
-        publisher.goes_on().await;
-        watch.server_down_at_most_one();
+        publisher.makes_progress().await;
+        watch.at_most_one_server_down();
         world.verify(&publisher.stop().await).await;
     });
 }
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn a_change_that_a_reload_applies_restarts_nobody() {
+fn change_that_a_reload_applies_restarts_no_server() {
     real(async |world| {
-        let _manager = running(world, &Options::default()).await;
+        let _manager = running(world, &ManagerOptions::default()).await;
         let before: Vec<_> = world.pods().await.iter().map(ResourceExt::uid).collect();
         world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
         let pods = world.pods().await;

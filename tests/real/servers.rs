@@ -1,4 +1,4 @@
-//! The pods of the NATS servers.
+//! Pods of the NATS servers.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,47 +14,45 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams},
 };
-use nats_manager_harness::{Seen, eventually};
+use nats_manager_harness::{Seen, eventually, http_get};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::{
-    http,
-    world::{NAME, NAMESPACE, SOON, World},
-};
+use crate::world::{NAME, NAMESPACE, SOON, World};
 
 const SERVERS: &str = "nats_cluster=eventing-nats";
+/// Monitoring port of a server.
 pub const MONITOR_PORT: u16 = 8222;
 const POLL: Duration = Duration::from_millis(100);
 
-/// Notices how many servers are not ready at a time, for as long as it is not dropped.
+/// Background task that records how many servers are not ready at a time, until dropped.
 pub struct Watch {
     worst: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
 impl World<'_> {
-    /// The name of the server of an ordinal.
+    /// Returns the name of the server with an ordinal.
     pub fn server(ordinal: usize) -> String {
         format!("{NAME}-{ordinal}")
     }
 
-    /// The pods of the servers, by name.
+    /// Returns the Pods of the servers, sorted by name.
     pub async fn pods(&self) -> Vec<Pod> {
         servers(&self.client).await.unwrap()
     }
 
-    /// One pod.
+    /// Returns a Pod by its name.
     pub async fn pod(&self, name: &str) -> Pod {
         self.api::<Pod>().get(name).await.unwrap()
     }
 
-    /// Deletes a pod as an eviction does, not waiting.
+    /// Deletes a Pod as an eviction does, without waiting for its end.
     pub async fn delete_pod(&self, name: &str) {
         self.api::<Pod>().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Waits until there are so many servers, all ready, and none of them among the `old` ones.
+    /// Waits until there are `count` servers, all ready and none of them among the `old` Pods. Returns their Pods.
     pub async fn servers_are_ready(&self, count: usize, old: &[Pod]) -> Vec<Pod> {
         eventually(&format!("{count} servers are ready"), SOON, || async {
             let pods = servers(&self.client).await?;
@@ -70,14 +68,14 @@ impl World<'_> {
         .await
     }
 
-    /// What a server tells about itself at its monitoring port: /varz, /jsz, ...
+    /// Returns the JSON of a path of the monitoring port, such as `/varz` or `/jsz`.
     pub async fn monitor(&self, pod: &Pod, path: &str) -> Value {
-        let (status, body) = http::get(SocketAddr::new(address(pod).unwrap(), MONITOR_PORT), path).await.unwrap();
+        let (status, body) = http_get(SocketAddr::new(address(pod).unwrap(), MONITOR_PORT), path).await.unwrap();
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    /// Watches `count` servers from now on.
+    /// Starts to watch `count` servers.
     pub fn watch_servers(&self, count: usize) -> Watch {
         let worst = Arc::new(AtomicUsize::new(0));
         let (client, seen) = (self.client.clone(), Arc::clone(&worst));
@@ -95,13 +93,13 @@ impl World<'_> {
 }
 
 impl Watch {
-    /// The highest number of servers that were not ready at a time.
+    /// Returns the highest number of servers that were not ready at a time.
     pub fn worst(&self) -> usize {
         self.worst.load(Ordering::Relaxed)
     }
 
-    /// Fails when more than one server was down at a time.
-    pub fn server_down_at_most_one(&self) {
+    /// Checks that at most one server was down at a time.
+    pub fn at_most_one_server_down(&self) {
         let worst = self.worst();
         assert!(worst <= 1, "{worst} servers were down at a time");
     }
@@ -113,16 +111,17 @@ impl Drop for Watch {
     }
 }
 
-/// The addresses of the servers that are ready.
+/// Returns the addresses of the servers that are ready.
 pub async fn addresses(client: &Client) -> kube::Result<Vec<IpAddr>> {
     Ok(servers(client).await?.iter().filter(|pod| is_ready(pod)).filter_map(address).collect())
 }
 
+/// Returns the address of a Pod.
 pub fn address(pod: &Pod) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
-/// One that is on its way out is not.
+/// Returns whether a Pod is ready and not terminating.
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     pod.metadata.deletion_timestamp.is_none()

@@ -1,4 +1,4 @@
-//! How full the servers are: told before it is too late, and mended by itself when there is room.
+//! Usage of the file store: reported before it is full, and recovery when space is freed.
 
 use std::time::Duration;
 
@@ -14,30 +14,30 @@ use nats_manager_harness::{
 use serde_json::json;
 
 use crate::{
-    manager::Manager,
+    manager::ManagerProcess,
     scaling::nats,
     typed::User,
     world::{NAME, SOON, World, real},
 };
 
-/// A server that could not start on a full volume is restarted after up to five minutes.
+/// Timeout of a recovery: a server that could not start on a full volume is restarted after up to five minutes.
 const RECOVERED: Duration = Duration::from_mins(7);
 const MEBIBYTE: usize = 1 << 20;
 
-/// Three servers with so large a file store, and a stream for large messages.
-async fn running(world: &World<'_>, file_storage: serde_json::Value) -> Manager {
+/// Starts a manager and three servers with this file store, and creates the stream `orders` with three replicas.
+async fn running(world: &World<'_>, file_storage: serde_json::Value) -> ManagerProcess {
     let manager = world.manager().await;
     world.create(json!({"cluster": {"size": 3}, "jetStream": {"fileStorage": file_storage}})).await;
     world.state_becomes("Ready").await;
     let context = world.nats().await;
     let config =
         Config { name: "orders".to_owned(), subjects: vec!["orders".to_owned()], num_replicas: 3, ..Config::default() };
-    eventually("the stream is made", SOON, || async { context.create_stream(config.clone()).await.map(|_| true) })
+    eventually("the stream is created", SOON, || async { context.create_stream(config.clone()).await.map(|_| true) })
         .await;
     manager
 }
 
-/// Publishes so many messages of half a mebibyte; how many were acknowledged.
+/// Publishes up to `count` messages of half a mebibyte, until one is not acknowledged. Returns how many were.
 async fn publish(world: &World<'_>, count: usize) -> usize {
     let context = world.nats().await;
     let payload = bytes(MEBIBYTE / 2);
@@ -59,16 +59,17 @@ fn bytes(count: usize) -> Vec<u8> {
 async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String {
     let status = world
         .status_becomes(&format!("Storage {reason} and state {state}"), |status| {
-            let storage = status.conditions.iter().any(|known| known.type_ == "Storage" && known.reason == reason);
-            storage && status.state == state
+            let is_reported =
+                status.conditions.iter().any(|condition| condition.type_ == "Storage" && condition.reason == reason);
+            is_reported && status.state == state
         })
         .await;
-    assert_eq!(status.jet_stream.map(|held| held.storage).as_deref(), Some(reason));
-    status.conditions.into_iter().find(|known| known.type_ == "Storage").unwrap().message
+    assert_eq!(status.jet_stream.map(|jet_stream| jet_stream.storage).as_deref(), Some(reason));
+    status.conditions.into_iter().find(|condition| condition.type_ == "Storage").unwrap().message
 }
 
 #[test]
-fn a_file_store_that_fills_up_is_told_of_before_it_is_full() {
+fn file_store_is_reported_before_it_is_full() {
     real(async |world| {
         let _manager = running(world, json!({"size": "64Mi"})).await;
         storage_becomes(world, "Healthy", "Ready").await;
@@ -97,11 +98,11 @@ fn a_file_store_that_fills_up_is_told_of_before_it_is_full() {
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn servers_whose_volumes_were_full_come_back_when_there_is_room() {
+fn servers_with_full_volumes_recover_when_space_is_freed() {
     real(async |world| {
-        // The volume holds 64Mi, whatever it was asked for.
+        // The volume has 64Mi, whatever its PVC requests.
         let _manager = running(world, json!({"size": "512Mi", "storageClassName": "small"})).await;
-        // Something else takes half of it.
+        // Another file takes part of it.
         for ordinal in 0..3 {
             in_volume(world, ordinal, "head -c 25M /dev/zero > $0/filler").await;
         }
@@ -109,17 +110,22 @@ fn servers_whose_volumes_were_full_come_back_when_there_is_room() {
         assert!(acknowledged < 200, "the volume is not full");
         storage_becomes(world, "Full", "Warning").await;
         world
-            .status_becomes("what is wrong is told", |status| {
-                status.conditions.iter().any(|known| known.type_ == "JetStream" && known.status == "False")
+            .status_becomes("a health issue is reported", |status| {
+                status.conditions.iter().any(|condition| condition.type_ == "JetStream" && condition.status == "False")
             })
             .await;
         for ordinal in 0..3 {
             in_volume(world, ordinal, "rm $0/filler").await;
         }
-        eventually("JetStream is whole again", RECOVERED, || async {
+        eventually("JetStream is healthy again", RECOVERED, || async {
             let status = world.api::<Nats>().get(NAME).await?.status.unwrap_or_default();
-            let whole = status.conditions.iter().any(|known| known.type_ == "JetStream" && known.status == "True");
-            Ok::<_, kube::Error>(if whole { Seen::Done(()) } else { Seen::NotYet(format!("{:?}", status.conditions)) })
+            let is_healthy =
+                status.conditions.iter().any(|condition| condition.type_ == "JetStream" && condition.status == "True");
+            Ok::<_, kube::Error>(if is_healthy {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{:?}", status.conditions))
+            })
         })
         .await;
         let mut stream = world.nats().await.get_stream("orders").await.unwrap();
@@ -127,14 +133,14 @@ fn servers_whose_volumes_were_full_come_back_when_there_is_room() {
     });
 }
 
-/// Runs a shell with the folder of a server's volume as `$0`, as an administrator of its node would.
+/// Runs a shell script on the node of a server, with the folder of the server's volume as `$0`.
 pub async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) {
-    let claims: Api<PersistentVolumeClaim> = world.api();
-    let claim = claims.get(&format!("{NAME}-js-pvc-{}", World::server(ordinal))).await.unwrap();
+    let pvcs: Api<PersistentVolumeClaim> = world.api();
+    let pvc = pvcs.get(&format!("{NAME}-js-pvc-{}", World::server(ordinal))).await.unwrap();
     let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
-    let volume = volumes.get(&claim.spec.unwrap().volume_name.unwrap()).await.unwrap();
+    let volume = volumes.get(&pvc.spec.unwrap().volume_name.unwrap()).await.unwrap();
     let folder = volume.spec.unwrap().host_path.unwrap().path;
-    // The volumes are mounted where the nodes are.
+    // The volumes are mounted in the mount namespace of the nodes.
     let mounts = world.cluster.namespace().with_file_name("mnt");
     let mut command = tokio::process::Command::new("nsenter");
     command.arg(format!("--mount={}", mounts.display())).args(["sh", "-ec", script, &folder]);

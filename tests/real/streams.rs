@@ -1,4 +1,4 @@
-//! Streams in the running servers.
+//! Streams on the running servers.
 
 use std::time::Duration;
 
@@ -20,22 +20,24 @@ use crate::{
     world::{SOON, World},
 };
 
-/// The stream of Eventing.
+/// Name of the stream of Eventing.
 pub const STREAM: &str = "sap";
+/// Subject of the stream of Eventing.
 pub const SUBJECT: &str = "kyma.sap";
 
 const CLIENT_PORT: u16 = 4222;
-/// So short that a server that is gone is noticed before the next one is.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout of a request, short enough to detect an unreachable server before the next one stops.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl World<'_> {
-    /// `JetStream` of the servers that are ready now. Names of the cluster do not resolve in this process, so the client
-    /// knows these servers only: after a restart of all of them take a new one.
+    /// Returns a `JetStream` client of the servers that are ready now. Names of the cluster do not resolve in this
+    /// process, so the client uses the addresses of these servers only. Create another client after all of them have
+    /// restarted.
     pub async fn nats(&self) -> Context {
         eventually("a server accepts a client", SOON, || connect(&self.client)).await
     }
 
-    /// Makes the stream, on files.
+    /// Creates the stream of Eventing, with file storage.
     pub async fn make_stream(&self, replicas: usize) {
         let context = self.nats().await;
         let config = || Config {
@@ -45,11 +47,12 @@ impl World<'_> {
             num_replicas: replicas,
             ..Config::default()
         };
-        // Servers that just became ready may not have found each other.
-        eventually("the stream is made", SOON, || async { context.create_stream(config()).await.map(|_| true) }).await;
+        // Servers that have just become ready may not have formed a meta group yet.
+        eventually("the stream is created", SOON, || async { context.create_stream(config()).await.map(|_| true) })
+            .await;
     }
 
-    /// The payloads of the stream, the oldest first.
+    /// Returns the payloads of the stream, the oldest first.
     pub async fn messages(&self) -> Vec<u64> {
         eventually("the stream can be read", SOON, || async {
             let context = self.nats().await;
@@ -58,16 +61,16 @@ impl World<'_> {
         .await
     }
 
-    /// Waits until every replica of the stream has all of it.
-    pub async fn stream_is_current(&self, replicas: usize) {
-        eventually("every replica is current", SOON, || async {
+    /// Waits until the stream has a leader and `replicas` replicas in sync, the leader included.
+    pub async fn stream_is_in_sync(&self, replicas: usize) {
+        eventually("every replica is in sync", SOON, || async {
             let context = self.nats().await;
             let mut stream = context.get_stream(STREAM).await.map_err(|error| error.to_string())?;
             let cluster = stream.info().await.map_err(|error| error.to_string())?.cluster.clone();
             let Some(cluster) = cluster else { return Ok(Seen::NotYet("no cluster".to_owned())) };
-            let current = cluster.replicas.iter().filter(|peer| peer.current && !peer.offline).count();
+            let in_sync = cluster.replicas.iter().filter(|peer| peer.current && !peer.offline).count();
             // The leader is not among the replicas.
-            Ok::<_, String>(if cluster.leader.is_some() && current + 1 == replicas {
+            Ok::<_, String>(if cluster.leader.is_some() && in_sync + 1 == replicas {
                 Seen::Done(())
             } else {
                 Seen::NotYet(format!("{cluster:?}"))
@@ -77,17 +80,17 @@ impl World<'_> {
     }
 }
 
-/// A client of the servers that are ready.
+/// Connects to the servers that are ready.
 pub async fn connect(client: &Client) -> Result<Seen<Context>, String> {
     let addresses = servers::addresses(client).await.map_err(|error| error.to_string())?;
     if addresses.is_empty() {
         return Ok(Seen::NotYet("no server is ready".to_owned()));
     }
     let urls: Vec<String> = addresses.iter().map(|address| format!("nats://{address}:{CLIENT_PORT}")).collect();
-    let options = ConnectOptions::new().connection_timeout(ANSWER_TIMEOUT).ignore_discovered_servers();
+    let options = ConnectOptions::new().connection_timeout(REQUEST_TIMEOUT).ignore_discovered_servers();
     let nats = options.connect(urls).await.map_err(|error| error.to_string())?;
     let mut context = jetstream::new(nats);
-    context.set_timeout(ANSWER_TIMEOUT);
+    context.set_timeout(REQUEST_TIMEOUT);
     Ok(Seen::Done(context))
 }
 

@@ -1,4 +1,4 @@
-//! What servers lose, messages do not.
+//! Acknowledged messages after the loss of Pods and nodes.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -6,12 +6,12 @@ use nats_manager_harness::{Seen, eventually};
 use serde_json::json;
 
 use crate::{
-    manager::Manager,
+    manager::ManagerProcess,
     world::{SOON, World, real},
 };
 
-/// Three servers with a stream of three replicas.
-async fn running(world: &World<'_>) -> Manager {
+/// Starts a manager and three servers with a stream of three replicas.
+async fn running(world: &World<'_>) -> ManagerProcess {
     let manager = world.manager().await;
     world.create(json!({"cluster": {"size": 3}})).await;
     world.state_becomes("Ready").await;
@@ -24,7 +24,7 @@ fn messages_survive_the_deletion_of_a_pod() {
     real(async |world| {
         let _manager = running(world).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let watch = world.watch_servers(3);
 
         let name = World::server(1);
@@ -42,30 +42,30 @@ fn messages_survive_the_deletion_of_a_pod() {
         .await;
         world.servers_are_ready(3, &[old]).await;
 
-        world.stream_is_current(3).await;
-        publisher.goes_on().await;
-        watch.server_down_at_most_one();
+        world.stream_is_in_sync(3).await;
+        publisher.makes_progress().await;
+        watch.at_most_one_server_down();
         world.verify(&publisher.stop().await).await;
     });
 }
 
 #[test]
-fn messages_survive_a_node() {
+fn messages_survive_the_loss_of_a_node() {
     real(async |world| {
         let _manager = running(world).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
 
         let node = world.pod(&World::server(2)).await.spec.unwrap().node_name.unwrap();
         world.cluster.stop_node(&node).await.unwrap();
         node_becomes(world, &node, "Unknown").await;
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         world.cluster.start_node(&node).await.unwrap();
         node_becomes(world, &node, "True").await;
         world.servers_are_ready(3, &[]).await;
 
-        world.stream_is_current(3).await;
-        publisher.goes_on().await;
+        world.stream_is_in_sync(3).await;
+        publisher.makes_progress().await;
         world.verify(&publisher.stop().await).await;
     });
 }
@@ -75,7 +75,7 @@ fn messages_survive_the_restart_of_all_servers() {
     real(async |world| {
         let _manager = running(world).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
 
         let old = world.pods().await;
         for ordinal in 0..3 {
@@ -83,20 +83,20 @@ fn messages_survive_the_restart_of_all_servers() {
         }
         world.servers_are_ready(3, &old).await;
 
-        world.stream_is_current(3).await;
-        publisher.goes_on().await;
+        world.stream_is_in_sync(3).await;
+        publisher.makes_progress().await;
         world.verify(&publisher.stop().await).await;
     });
 }
 
-/// Waits until the condition Ready of a node is as wanted.
-async fn node_becomes(world: &World<'_>, name: &str, wanted: &str) {
+/// Waits until the condition Ready of a node has this status.
+async fn node_becomes(world: &World<'_>, name: &str, expected: &str) {
     let nodes: Api<Node> = Api::all(world.client.clone());
-    eventually(&format!("Ready of {name} is {wanted}"), SOON, || async {
+    eventually(&format!("Ready of {name} is {expected}"), SOON, || async {
         let conditions = nodes.get(name).await?.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.status);
         Ok::<_, kube::Error>(match ready {
-            Some(status) if status == wanted => Seen::Done(()),
+            Some(status) if status == expected => Seen::Done(()),
             other => Seen::NotYet(format!("{other:?}")),
         })
     })

@@ -1,13 +1,13 @@
-//! Commands of the documentation, as a user types them.
+//! Documented commands, run as a user types them.
 
 use nats_manager_harness::{Background, Shell, Tool, documented};
 
 use crate::world::World;
 
-/// At a shell that has kubectl and the NATS command line.
+/// User at a shell with kubectl and the NATS command line.
 pub struct User {
     shell: Shell,
-    /// One at a time: all are of one local port.
+    /// Current port-forward: only one at a time, since all of them use the same local port.
     forward: Option<Background>,
 }
 
@@ -18,7 +18,8 @@ impl User {
         Self { shell, forward: None }
     }
 
-    /// Types what must work, each line of it; what it printed. A port that is forwarded in the background stays so.
+    /// Runs commands, each of which must succeed, and returns their output. A port-forward in the background keeps
+    /// running.
     pub async fn types(&mut self, commands: &str) -> String {
         let (before, last) = commands.rsplit_once('\n').unwrap_or(("", commands));
         let Some(forward) = last.strip_suffix(" &") else {
@@ -30,7 +31,7 @@ impl User {
         printed
     }
 
-    /// Types the blocks of a page, one after the other.
+    /// Runs the blocks of a page that have the mark, in their order, and returns their output.
     pub async fn follows(&mut self, page: &str, mark: &str) -> String {
         let mut printed = String::new();
         for block in documented::blocks(page, mark) {

@@ -1,4 +1,4 @@
-//! Volumes hold what they hold, and no more.
+//! Volumes of the class `small`, which have a fixed capacity.
 
 use serde_json::json;
 
@@ -9,11 +9,11 @@ use crate::{
 
 const MEBIBYTE: usize = 1 << 20;
 const MESSAGE: usize = MEBIBYTE / 2;
-/// What a volume of the class `small` has, whatever its claim asks for.
+/// Capacity of a volume of the class `small` in bytes, whatever its PVC requests.
 const SMALL: usize = 64 * MEBIBYTE;
 
 #[test]
-fn a_small_volume_can_be_really_full() {
+fn small_volume_can_be_full() {
     real(async |world| {
         let _manager = world.manager().await;
         world
@@ -26,7 +26,7 @@ fn a_small_volume_can_be_really_full() {
         world.make_stream(1).await;
         let context = world.nats().await;
         let mut stored = 0;
-        // The server would take a gibibyte; its disk does not.
+        // The server would store a gibibyte, but its disk is smaller.
         while let Ok(ack) = context.publish(SUBJECT, vec![b'x'; MESSAGE].into()).await
             && ack.await.is_ok()
         {

@@ -1,54 +1,50 @@
-//! A cluster with the manager's installation, and what tests do with it.
+//! Cluster with CRD and RBAC of the manager, and the operations of tests on it.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::Write, ops::Deref, time::Duration};
 
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
-use kube::{
-    Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
-};
-use nats_manager_api::{Nats, NatsStatus};
 use nats_manager_harness::{
-    NatsVersion, RealCluster, Seen, Tool, eventually,
+    Installation, ManagerProcess, NatsVersion, RealCluster, Tool,
     real::{RealLease, is_required},
 };
-use serde_json::{Value, json};
 
-use crate::manager::{Manager, Options};
+use crate::manager::ManagerOptions;
 
-pub const NAMESPACE: &str = "kyma-system";
-pub const NAME: &str = "eventing-nats";
+pub use nats_manager_harness::installation::{NAME, NAMESPACE};
 
-/// How long something may take that containers have to start for: a server is ready 10 s after its start at the
-/// earliest, and machines are busy.
+/// Timeout of a step in which containers start. A server is ready 10 s after its start at the earliest, and machines
+/// can be busy.
 pub const SOON: Duration = Duration::from_mins(2);
 
-/// A clean cluster with CRD and RBAC installed, and no manager.
+/// Clean cluster with CRD and RBAC installed, without a manager.
 pub struct World<'a> {
     pub cluster: &'a RealCluster,
-    pub client: Client,
-    pub kubeconfig: PathBuf,
+    installation: Installation,
 }
 
-/// Runs a test in the network of a clean cluster, one after another. Where there can be no real nodes it says so.
+impl Deref for World<'_> {
+    type Target = Installation;
+
+    fn deref(&self) -> &Installation {
+        &self.installation
+    }
+}
+
+/// Runs a test in the network of a clean cluster, one test at a time. On a machine that cannot have real nodes it
+/// prints the reason and skips the test, or fails if `NATS_MANAGER_REAL=required`.
 pub fn real(test: impl AsyncFnOnce(&World<'_>) + Send) {
     real_with(&[], test);
 }
 
-/// Runs a test as [`real`] does, on nodes that have the images of these NATS servers too.
+/// Runs a test as [`real`] does, on nodes that also have the images of these NATS servers.
 pub fn real_with(versions: &[NatsVersion], test: impl AsyncFnOnce(&World<'_>) + Send) {
     if let Err(reason) = RealCluster::available()
         && !is_required()
     {
-        // Past the capture of test output: nobody is to take this for a test that ran.
+        // Written to stderr directly, since the capture of test output would hide that the test did not run.
         let _ = writeln!(std::io::stderr(), "LEFT OUT: {reason}");
         return;
     }
-    // From the cluster's network nothing can be downloaded.
+    // Downloads are not possible in the network of the cluster.
     let servers = versions.iter().copied().map(Tool::NatsServer);
     for tool in servers.chain([Tool::NatsCli]) {
         tool.path_blocking().unwrap();
@@ -66,129 +62,52 @@ pub fn real_with(versions: &[NatsVersion], test: impl AsyncFnOnce(&World<'_>) + 
 }
 
 impl<'a> World<'a> {
-    /// Installs what `config/` ships, and removes what an earlier test left.
+    /// Installs the manager without its Deployment, and removes what an earlier test left.
     async fn new(cluster: &'a RealCluster) -> Self {
-        let client = cluster.client("real").await.unwrap();
-        let namespace = json!({"metadata": {"name": NAMESPACE}});
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let _ = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await;
-        for path in ["config/crd", "config/rbac", "config/manager/priority_class.yaml"] {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-            let flag = if path.is_dir() { "-k" } else { "-f" };
-            kubectl(cluster, &["apply", "--server-side", "--force-conflicts", flag, &path.to_string_lossy()])
-                .await
-                .unwrap();
-        }
-        let kubeconfig = cluster.kubeconfig_for(NAMESPACE, "nats-manager").await.unwrap();
-        let world = Self { cluster, client, kubeconfig };
+        let installation = Installation::new(cluster, "real", SOON).await.unwrap();
+        let world = Self { cluster, installation };
         world.clean().await;
         world
     }
 
-    /// The manager with default options, ready.
-    pub async fn manager(&self) -> Manager {
-        self.manager_with(&Options::default()).await
+    /// Starts a manager with default options and waits until it is ready.
+    pub async fn manager(&self) -> ManagerProcess {
+        self.manager_with(&ManagerOptions::default()).await
     }
 
-    /// The manager, ready.
-    pub async fn manager_with(&self, options: &Options) -> Manager {
-        Manager::spawn(self.cluster, &self.kubeconfig, options).ready().await
+    /// Starts a manager and waits until it is ready.
+    pub async fn manager_with(&self, options: &ManagerOptions) -> ManagerProcess {
+        options.spawn(self.cluster, &self.kubeconfig).ready().await
     }
 
-    /// Objects of the installation's namespace.
-    pub fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(self.client.clone(), NAMESPACE)
-    }
-
-    /// Creates the one NATS resource.
-    pub async fn create(&self, spec: Value) -> Nats {
-        let nats = json!({
-            "apiVersion": "operator.kyma-project.io/v1alpha1",
-            "kind": "NATS",
-            "metadata": {"name": NAME},
-            "spec": spec,
-        });
-        let apply = PatchParams::apply("user").force();
-        self.api::<Nats>().patch(NAME, &apply, &Patch::Apply(&nats)).await.unwrap()
-    }
-
-    /// Creates the one NATS resource as a file in `config/samples` has it.
+    /// Applies the NATS resource of a file in `config/samples`.
     pub async fn create_sample(&self, name: &str) {
         let path = format!("{}/config/samples/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         self.kubectl(&["apply", "-f", &path]).await.unwrap();
     }
 
-    /// Merges into the one NATS resource.
-    pub async fn patch(&self, patch: Value) -> kube::Result<Nats> {
-        self.api::<Nats>().patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await
-    }
-
-    /// Deletes the one NATS resource, not waiting.
-    pub async fn delete(&self) {
-        self.api::<Nats>().delete(NAME, &DeleteParams::default()).await.unwrap();
-    }
-
-    /// Waits until the status is as wanted.
-    pub async fn status_becomes(&self, what: &str, wanted: impl Fn(&NatsStatus) -> bool) -> NatsStatus {
-        eventually(what, SOON, || async {
-            let status = self.api::<Nats>().get(NAME).await?.status.unwrap_or_default();
-            Ok::<_, kube::Error>(if wanted(&status) {
-                Seen::Done(status)
-            } else {
-                Seen::NotYet(serde_json::to_string(&status).unwrap_or_default())
-            })
-        })
-        .await
-    }
-
-    /// Waits until the state is as wanted.
-    pub async fn state_becomes(&self, state: &str) -> NatsStatus {
-        self.status_becomes(&format!("state {state}"), |status| status.state == state).await
-    }
-
-    /// Waits until the one NATS resource is gone.
-    pub async fn gone(&self) {
-        eventually("the NATS resource is gone", SOON, || async {
-            let nats = self.api::<Nats>().get_opt(NAME).await?;
-            Ok::<_, kube::Error>(match nats {
-                None => Seen::Done(()),
-                Some(nats) => Seen::NotYet(format!("{:?}", nats.status)),
-            })
-        })
-        .await;
-    }
-
-    /// kubectl as administrator: its output, or what it said.
+    /// Runs kubectl as administrator. Returns its standard output, or its standard error if it fails.
     pub async fn kubectl(&self, args: &[&str]) -> Result<String, String> {
-        kubectl(self.cluster, args).await
+        self.cluster.run_kubectl(args, "").await.unwrap().into_result()
     }
 
-    /// What kubectl prints as administrator, warnings included.
-    pub async fn kubectl_says(&self, args: &[&str]) -> String {
+    /// Runs kubectl as administrator. Returns standard error, which has the warnings, and standard output.
+    pub async fn kubectl_with_warnings(&self, args: &[&str]) -> String {
         let output = self.cluster.kubectl().args(args).output().await.unwrap();
         [output.stderr, output.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
     }
 }
 
-/// Who reads of a test that failed wants to know what there was.
+/// Prints nodes, Pods, PVCs, the NATS resource and events after a failed test.
 impl Drop for World<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for what in ["nodes", "pods,persistentvolumeclaims,nats", "events"] {
-                let args = ["get", what, "-n", NAMESPACE, "-o", "wide"];
+            for kinds in ["nodes", "pods,persistentvolumeclaims,nats", "events"] {
+                let args = ["get", kinds, "-n", NAMESPACE, "-o", "wide"];
                 let output = self.cluster.kubectl().into_std().args(args).output();
                 let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-                eprintln!("--- {what}\n{}", text.unwrap_or_default());
+                eprintln!("--- {kinds}\n{}", text.unwrap_or_default());
             }
         }
     }
-}
-
-async fn kubectl(cluster: &RealCluster, args: &[&str]) -> Result<String, String> {
-    let output = cluster.kubectl().args(args).output().await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

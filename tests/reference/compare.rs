@@ -1,18 +1,18 @@
-//! Two objects compared by meaning: where they differ, and how.
+//! Comparison of two objects by meaning.
 
 use std::{collections::BTreeSet, fmt};
 
 use nats_manager_api::Amount;
 use serde_json::{Map, Value, json};
 
-/// A place where two objects differ.
+/// Field in which two objects differ.
 #[derive(Debug)]
 pub(crate) struct Deviation {
-    /// `.spec.ports[0].name`; a key with a dot stands in brackets and quotes.
+    /// Path of the field, such as `.spec.ports[0].name`. A key with a dot is in brackets and quotes.
     pub(crate) path: String,
-    /// What we have there, if anything.
+    /// Value in our object; `None` if absent.
     pub(crate) ours: Option<Value>,
-    /// What the reference has there, if anything.
+    /// Value in the object of the reference; `None` if absent.
     pub(crate) theirs: Option<Value>,
 }
 
@@ -23,13 +23,14 @@ impl fmt::Display for Deviation {
     }
 }
 
+/// Returns the fields in which two objects differ.
 pub(crate) fn compare(ours: Option<&Value>, theirs: Option<&Value>) -> Vec<Deviation> {
     let mut found = Vec::new();
     walk(String::new(), ours, theirs, &mut found);
     found
 }
 
-/// Maps are compared key by key, an absent one as if it were empty; lists in their order.
+/// Compares two values: maps key by key, lists in their order. Absent labels and annotations equal empty ones.
 fn walk(path: String, ours: Option<&Value>, theirs: Option<&Value>, found: &mut Vec<Deviation>) {
     let none = Map::new();
     match (ours, theirs) {

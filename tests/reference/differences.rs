@@ -1,21 +1,21 @@
-//! What differs from the reference on purpose.
+//! Intended differences from the reference.
 
 use nats_manager_api::{Bytes, naming};
 use serde_json::{Value, json};
 
 use super::compare::Deviation;
 
-/// A difference.
+/// Intended difference of one field.
 pub(crate) struct Difference {
-    /// Why it is there.
+    /// Reason for the difference.
     pub(crate) reason: &'static str,
-    /// The kind of the object; empty: every one.
+    /// Kind of the object; empty for all kinds.
     pub(crate) kind: &'static str,
-    /// As in [`Deviation::path`], where `[*]` is any index.
+    /// Path as in [`Deviation::path`]; `[*]` matches any index.
     pub(crate) path: &'static str,
-    /// Returns whether ours is as it should be, by file.
+    /// Predicate of a file name and our value: whether the value is the intended one.
     pub(crate) ours: fn(&str, &Value) -> bool,
-    /// What the reference has in its place, as JSON; empty: nothing.
+    /// Value of the reference as JSON; empty if absent.
     pub(crate) theirs: &'static str,
 }
 
@@ -27,28 +27,28 @@ const NATS_MEMORY: fn(&str) -> Bytes = |file| match file {
 
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
-        reason: "A child that was changed by removing something looks like ours in every field; the hash of what was applied tells.",
+        reason: "A field that was removed from our object shows as a changed hash only.",
         kind: "",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/applied-hash"]"#,
         ours: |_, ours| is_hash(ours),
         theirs: "",
     },
     Difference {
-        reason: "How the pods were spread when the cluster was made is kept: claims pin them to zones.",
+        reason: "The topology spread of the creation is kept: PVCs pin pods to zones.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/topology-spread"]"#,
         ours: |_, ours| *ours == json!("soft"),
         theirs: "",
     },
     Difference {
-        reason: "The recorded membership: anybody may scale a StatefulSet.",
+        reason: "The recorded membership: a StatefulSet can be scaled by other clients.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/size"]"#,
         ours: |file, ours| *ours == json!(if file == "size-1" { "1" } else { "3" }),
         theirs: "",
     },
     Difference {
-        reason: "A reload raises the memory store but does not lower it: what the servers were told is kept.",
+        reason: "A reload raises the memory store but does not lower it: the size that the servers have is recorded.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/memory-store"]"#,
         ours: |file, ours| {
@@ -62,14 +62,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "",
     },
     Difference {
-        reason: "A change that restarts the pods is told from others, and held back by the partition in the same write.",
+        reason: "The hash identifies a change that restarts the pods; the partition blocks it in the same write.",
         kind: "StatefulSet",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/template-hash"]"#,
         ours: |_, ours| is_hash(ours),
         theirs: "",
     },
     Difference {
-        reason: "The partition is closed at rest: a change of the template by anybody restarts nothing by itself.",
+        reason: "The partition is closed at rest: a change of the template by another client restarts no pod.",
         kind: "StatefulSet",
         path: ".spec.updateStrategy",
         ours: |file, ours| {
@@ -86,7 +86,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "90",
     },
     Difference {
-        reason: "A change that a reload cannot apply rolls the pods; the reference leaves them as they are.",
+        reason: "A change that a reload cannot apply restarts the pods; the reference does not restart them.",
         kind: "StatefulSet",
         path: r#".spec.template.metadata.annotations["nats.operator.kyma-project.io/config-hash"]"#,
         ours: |_, ours| is_hash(ours),
@@ -119,7 +119,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "",
     },
     Difference {
-        reason: "An image that would run as root is refused by the kubelet.",
+        reason: "The kubelet rejects an image that would run as root.",
         kind: "StatefulSet",
         path: ".spec.template.spec.securityContext.runAsNonRoot",
         ours: |_, ours| *ours == json!(true),
@@ -133,7 +133,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "",
     },
     Difference {
-        reason: "The default is said, or another target that somebody gives it would stay.",
+        reason: "The default is explicit: otherwise a target port that another client sets would stay.",
         kind: "Service",
         path: ".spec.ports[*].targetPort",
         ours: |_, ours| ours.is_u64(),
@@ -156,17 +156,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 ];
 
 impl Difference {
+    /// Returns whether a deviation is this difference.
     pub(crate) fn covers(&self, file: &str, kind: &str, deviation: &Deviation) -> bool {
         let Some(ours) = &deviation.ours else { return false };
         (self.kind.is_empty() || self.kind == kind)
-            && any_index(&deviation.path, self.path)
+            && matches(&deviation.path, self.path)
             && deviation.theirs.as_ref().map_or(String::new(), Value::to_string) == self.theirs
             && (self.ours)(file, ours)
     }
 }
 
-/// Whether a path is that of a pattern with at most one `[*]`.
-fn any_index(path: &str, pattern: &str) -> bool {
+/// Returns whether a path matches a pattern with at most one `[*]`.
+fn matches(path: &str, pattern: &str) -> bool {
     match pattern.split_once("[*]") {
         None => path == pattern,
         Some((before, after)) => path
@@ -182,7 +183,7 @@ fn is_hash(value: &Value) -> bool {
 }
 
 #[test]
-fn the_annotations_are_those_of_the_api() {
+fn annotations_are_those_of_the_api() {
     for name in [
         naming::APPLIED_HASH,
         naming::SPREAD,

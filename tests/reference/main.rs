@@ -1,7 +1,7 @@
-//! Our objects compared, by meaning, with those that the reference manager applies.
+//! Comparison of our objects, by meaning, with those that the reference manager applies.
 //!
-//! Each file holds a NATS resource as the reference leaves it stored, then every object that it
-//! applies for it. What differs on purpose stands in `differences.rs`; anything else fails.
+//! Each file contains a NATS resource as the reference stores it, and every object that the reference applies for it.
+//! `differences.rs` lists the intended differences. Any other difference fails.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
 mod compare;
@@ -33,7 +33,7 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn our_objects_are_those_of_the_reference() {
+fn objects_are_those_of_the_reference() {
     let mut unexpected = Vec::new();
     let mut used = BTreeSet::new();
     for (file, text) in FILES {
@@ -53,7 +53,7 @@ fn our_objects_are_those_of_the_reference() {
 }
 
 #[test]
-fn the_system_account_is_that_of_the_reference() {
+fn system_account_is_that_of_the_reference() {
     let (nats, _) = read(FILES[0].1);
     let account = |secret: &Secret| {
         let text = String::from_utf8(secret.data.as_ref().unwrap()[RESOLVER_KEY].0.clone()).unwrap();
@@ -71,11 +71,11 @@ fn the_system_account_is_that_of_the_reference() {
     assert_ne!(first, second);
 }
 
-/// The resource, and the other objects by kind.
+/// Parses a file. Returns the NATS resource, and the other objects by kind.
 fn read(text: &str) -> (Nats, BTreeMap<String, Value>) {
     let mut documents = serde_saphyr::from_multiple::<Value>(text).unwrap().into_iter();
     let mut stored = documents.next().unwrap();
-    // Its times are placeholders.
+    // Its timestamps are placeholders.
     stored.as_object_mut().unwrap().remove("status");
     let mut nats: Nats = serde_json::from_value(stored).unwrap();
     nats.metadata.uid = Some("<uid of the NATS CR>".to_owned());
@@ -95,7 +95,7 @@ fn children(nats: &Nats) -> Children {
 
 fn objects(children: &Children) -> BTreeMap<String, Value> {
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
-    // The account is compared by a rule of its own, since the file has none.
+    // Another test compares the account, since the file has none.
     let secret = Secret { data: None, ..secret.clone() };
     [
         json(&secret),
@@ -112,7 +112,7 @@ fn json(object: &impl Serialize) -> (String, Value) {
     by_kind(serde_json::to_value(object).unwrap())
 }
 
-/// The object by its kind, with its `nats.conf` by meaning.
+/// Returns the kind and the object, with its `nats.conf` parsed.
 fn by_kind(mut object: Value) -> (String, Value) {
     if let Some(text) = object.pointer_mut("/data/nats.conf") {
         let written = text.as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Reads as much of the NATS configuration format as our files use, into JSON.
+//! Parser of NATS configuration files into JSON, for the part of the format that our files use.
 //!
 //! <https://docs.nats.io/running-a-nats-service/configuration#configuration-syntax>
 
@@ -8,16 +8,16 @@ use serde_json::{Map, Value};
 
 #[derive(Debug, PartialEq)]
 enum Token {
-    /// One of `{}[]`.
+    /// Bracket: one of `{}[]`.
     Mark(char),
     Quoted(String),
     Bare(String),
 }
 
-/// The settings of a file by key; `include` is one of them.
+/// Returns the settings of a file by key. `include` counts as a key.
 ///
 /// # Panics
-/// With text that our files have no use for.
+/// For syntax that our files do not use.
 pub(crate) fn parse(text: &str) -> Value {
     let mut tokens = tokens(text).into_iter().peekable();
     let settings = map(&mut tokens);

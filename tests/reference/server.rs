@@ -1,4 +1,4 @@
-//! Our `nats.conf`, read by the server that it is for.
+//! Check of our `nats.conf` by the NATS server.
 
 use std::{fs, path::Path, process::Command};
 
@@ -8,22 +8,22 @@ use serde_json::json;
 use super::{FILES, children, read};
 
 #[test]
-fn a_server_takes_our_configuration() {
+fn server_accepts_our_configuration() {
     let server = Tool::NatsServer(NatsVersion::selected().unwrap()).path_blocking().unwrap();
     for (file, text) in FILES {
         check(&server, file, &read(text).0);
     }
     let mut nats = read(FILES[0].1).0;
-    for (what, stores) in [
+    for (case, stores) in [
         ("memory only", json!({"fileStorage": {"enabled": false}})),
         ("files only", json!({"memStorage": {"enabled": false}})),
     ] {
         nats.spec.jet_stream = serde_json::from_value(stores).unwrap();
-        check(&server, what, &nats);
+        check(&server, case, &nats);
     }
 }
 
-fn check(server: &Path, what: &str, nats: &nats_manager_api::Nats) {
+fn check(server: &Path, case: &str, nats: &nats_manager_api::Nats) {
     let folder = tempfile::tempdir().unwrap();
     let children = children(nats);
     let config = folder.path().join("nats.conf");
@@ -38,5 +38,5 @@ fn check(server: &Path, what: &str, nats: &nats_manager_api::Nats) {
         .env("CLUSTER_ADVERTISE", "eventing-nats-0.eventing-nats.kyma-system.svc.cluster.local")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{case}: {}", String::from_utf8_lossy(&output.stderr));
 }

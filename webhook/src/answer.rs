@@ -1,4 +1,4 @@
-//! The response side of an `AdmissionReview`.
+//! Response side of an `AdmissionReview`.
 
 use json_patch::Patch;
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::Status};
@@ -10,18 +10,18 @@ use crate::{
     text::limited,
 };
 
-/// What the apiserver leaves of a warning in any case, in characters
+/// Characters of a warning that the apiserver passes on in any case
 /// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
-const LONGEST_WARNING: usize = 256;
-/// What the apiserver passes on of all warnings together, in bytes.
-const MOST_WARNING_BYTES: usize = 4096;
+const MAX_WARNING_CHARS: usize = 256;
+/// Bytes of all warnings together that the apiserver passes on.
+const MAX_WARNING_BYTES: usize = 4096;
 
-/// What comes of a request.
+/// Result of one admission request, before it is serialized.
 #[derive(Debug)]
 pub(crate) enum AdmissionResult {
     Allowed(Vec<String>),
     Patched(Patch),
-    Refused(Box<Status>),
+    Rejected(Box<Status>),
     Ignored,
 }
 
@@ -49,30 +49,32 @@ struct AdmissionResponse<'a> {
 }
 
 impl AdmissionResult {
-    pub(crate) fn refused(status: Status) -> Self {
-        Self::Refused(Box::new(status))
+    /// Builds a rejection with the Status that clients print.
+    pub(crate) fn rejected(status: Status) -> Self {
+        Self::Rejected(Box::new(status))
     }
 
-    pub(crate) fn verdict(&self) -> ReviewOutcome {
+    /// Returns the outcome as metrics count it.
+    pub(crate) fn outcome(&self) -> ReviewOutcome {
         match self {
             Self::Allowed(_) => ReviewOutcome::Allowed,
             Self::Patched(_) => ReviewOutcome::Patched,
-            Self::Refused(_) => ReviewOutcome::Refused,
+            Self::Rejected(_) => ReviewOutcome::Rejected,
             Self::Ignored => ReviewOutcome::Ignored,
         }
     }
 
-    /// The body of the answer to the request with this uid.
+    /// Serializes the `AdmissionReview` that answers the request with this `uid`.
     pub(crate) fn to_body(&self, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut response =
             AdmissionResponse { uid, allowed: true, status: None, patch: None, patch_type: None, warnings: Vec::new() };
         match self {
-            Self::Allowed(warnings) => response.warnings = written(warnings),
+            Self::Allowed(warnings) => response.warnings = bounded_warnings(warnings),
             Self::Patched(patch) => {
                 response.patch = Some(ByteString(serde_json::to_vec(patch)?));
                 response.patch_type = Some("JSONPatch");
             }
-            Self::Refused(status) => {
+            Self::Rejected(status) => {
                 response.allowed = false;
                 response.status = Some(status);
             }
@@ -82,12 +84,12 @@ impl AdmissionResult {
     }
 }
 
-/// The warnings within their bounds; the last one tells of those that did not fit.
-fn written(warnings: &[String]) -> Vec<String> {
-    let mut left = MOST_WARNING_BYTES - LONGEST_WARNING;
+/// Truncates warnings to the apiserver's bounds. The last one counts those that were left out.
+fn bounded_warnings(warnings: &[String]) -> Vec<String> {
+    let mut left = MAX_WARNING_BYTES - MAX_WARNING_CHARS;
     let mut all = Vec::new();
     for warning in warnings {
-        let text = limited(warning, LONGEST_WARNING);
+        let text = limited(warning, MAX_WARNING_CHARS);
         let Some(rest) = left.checked_sub(text.len()) else {
             all.push(format!("and {} more warnings", warnings.len() - all.len()));
             break;
@@ -103,10 +105,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_are_short_and_few() {
-        assert_eq!(written(&["spec.a: b\nc".to_owned()]), ["spec.a: b c"]);
+    fn warnings_stay_within_apiserver_bounds() {
+        assert_eq!(bounded_warnings(&["spec.a: b\nc".to_owned()]), ["spec.a: b c"]);
         let many = vec!["ä".repeat(500); 50];
-        let all = written(&many);
+        let all = bounded_warnings(&many);
         assert!(all.iter().all(|text| text.chars().count() <= 256));
         assert!(all.iter().map(String::len).sum::<usize>() <= 4096);
         assert_eq!(all.last().unwrap(), &format!("and {} more warnings", 51 - all.len()));

@@ -1,4 +1,4 @@
-//! Reading the body of a request: of the right type, within limits of size and time.
+//! Request bodies, read within limits of type, size and time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,32 +13,33 @@ use tokio::{
     time::timeout,
 };
 
-/// The largest body: an object and an old object of what the apiserver takes at most, and room.
+/// Largest body that is accepted, in bytes: an object and an old object at the apiserver's own limit, with room for the
+/// envelope.
 pub const LARGEST_BODY: usize = 8 << 20;
-/// A larger body is read to this length before the answer, or a client that is still writing would
-/// see a broken connection instead of it.
+/// Bytes that are read of a body that is too large. A client that is still writing when the response arrives gets a
+/// broken connection instead of the response.
 const LARGEST_READ: usize = 4 * LARGEST_BODY;
-/// Up to here a body is an everyday one. Larger ones are let in a few at a time, or they would take
-/// all memory together.
-const SMALL: usize = 64 << 10;
-/// How many large bodies are in at a time.
-const LARGE_AT_A_TIME: usize = 2;
+/// Largest body of ordinary size, in bytes. At most [`MAX_LARGE_BODIES`] larger bodies are admitted at a time, because
+/// together they would take all memory.
+const SMALL_BODY: usize = 64 << 10;
+/// Upper bound for large bodies in memory at the same time.
+const MAX_LARGE_BODIES: usize = 2;
 
-/// Reads bodies.
+/// Reader of request bodies, shared by all connections.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     large: Arc<Semaphore>,
     limit: Duration,
 }
 
-/// A body that was read.
+/// Body of a request, completely read.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    /// Held as long as a large body, or what was made of it, is in memory.
+    /// Permit of a large body, to be kept while the body or anything parsed from it is in memory.
     pub(crate) large: Option<OwnedSemaphorePermit>,
 }
 
-/// Why there is no body.
+/// Reason for which a request has no usable body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the content type must be application/json")]
@@ -53,9 +54,10 @@ pub(crate) enum BodyError {
 
 impl BodyReader {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)), limit }
+        Self { large: Arc::new(Semaphore::new(MAX_LARGE_BODIES)), limit }
     }
 
+    /// Reads the body of a JSON request within the limits.
     pub(crate) async fn read(&self, parts: &Parts, body: Body) -> Result<Received, BodyError> {
         if !is_json(&parts.headers) {
             return Err(BodyError::ContentType);
@@ -67,7 +69,7 @@ impl BodyReader {
         let mut large = None;
         let mut length = 0;
         let announced = body.size_hint().exact().and_then(|exact| usize::try_from(exact).ok());
-        let mut all = Vec::with_capacity(announced.unwrap_or_default().min(SMALL));
+        let mut all = Vec::with_capacity(announced.unwrap_or_default().min(SMALL_BODY));
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
             length += data.len();
@@ -79,8 +81,8 @@ impl BodyReader {
                 large = None;
                 continue;
             }
-            if length > SMALL && large.is_none() {
-                // Never closed, so never an error.
+            if length > SMALL_BODY && large.is_none() {
+                // The semaphore is never closed, so this is never an error.
                 large = Arc::clone(&self.large).acquire_owned().await.ok();
             }
             all.extend_from_slice(&data);

@@ -1,5 +1,5 @@
-//! The defaults that the schema cannot give: those that depend on the cluster, or on what else is
-//! set. Nothing that is set is changed, not even its spelling.
+//! Defaults that the schema cannot express, because they depend on the cluster or on other fields. A field that is set
+//! keeps its value and its spelling.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 const SPEC: &str = "spec";
 
-/// A spec with its defaults, and the operations that fill them in; none where nothing is missing.
+/// Fills in the defaults of a spec. Returns the completed spec and the patch, which is empty if nothing is missing.
 /// `old` is the stored spec.
 pub(crate) fn complete(spec: Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> (Value, Patch) {
     let before = Value::Object(Map::from_iter([(SPEC.to_owned(), spec)]));
@@ -22,7 +22,7 @@ pub(crate) fn complete(spec: Value, old: Option<&Value>, cluster_facts: &Cluster
     (after.get_mut(SPEC).map(Value::take).unwrap_or_default(), patch)
 }
 
-/// The object with its spec completed. What cannot be read stays as it is: the schema refuses it.
+/// Returns the object with its spec completed. Fields of a wrong type stay unchanged: the schema rejects them.
 fn defaults(object: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
     let mut object = object.clone();
     if let Some(spec) = object.get_mut(SPEC) {
@@ -42,7 +42,7 @@ fn complete_file_size(spec: &mut Value, old: Option<&Value>, cluster_facts: &Clu
     if !is_on || !is_unset(storage.get("size")) {
         return;
     }
-    // Dropped: it stays as it was, to the letter, so that this is no change.
+    // A size that the update drops keeps its stored spelling, so that the update is no change.
     let before = old.and_then(|spec| spec.pointer("/jetStream/fileStorage/size")).filter(|size| is_size(size));
     let size = before.cloned().unwrap_or_else(|| {
         let deployed = cluster_facts.deployed.as_ref().map(|deployed| &deployed.file_store);
@@ -55,7 +55,7 @@ fn complete_file_size(spec: &mut Value, old: Option<&Value>, cluster_facts: &Clu
     storage.insert("size".to_owned(), size);
 }
 
-/// The object in this field, made where there is none; none where something else is there.
+/// Returns the object in a field, and creates it if the field is absent or null. `None` if the field has another type.
 fn descend<'a>(parent: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
     let field = parent.entry(name).or_insert(Value::Null);
     if field.is_null() {
@@ -64,7 +64,7 @@ fn descend<'a>(parent: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut
     field.as_object_mut()
 }
 
-/// Absent, or 0 in whatever spelling: the Go manager stored `"0"` where nothing was set.
+/// Returns whether a size is absent, or 0 in any spelling: the Go manager stored `"0"` for a size that was not set.
 fn is_unset(size: Option<&Value>) -> bool {
     match size {
         None | Some(Value::Null) => true,
@@ -88,7 +88,7 @@ fn raw(value: &Value) -> Option<RawQuantity> {
     }
 }
 
-/// Where resources are absent as a whole, the schema fills them in.
+/// Completes resources that are set in part. Resources that are absent are completed by the schema.
 fn complete_resources(spec: &mut Value) {
     let Some(Value::Object(resources)) = spec.get_mut("resources") else { return };
     let (Some(limits), Some(requests)) = (quantities(resources.get("limits")), quantities(resources.get("requests")))
@@ -110,7 +110,8 @@ fn complete_resources(spec: &mut Value) {
     }
 }
 
-/// What is set, by resource. What is no quantity stands as one that cannot be read.
+/// Returns the quantities that are set, by resource. A value of another type becomes a quantity that does not parse.
+/// `None` if `amounts` is not an object.
 fn quantities(amounts: Option<&Value>) -> Option<BTreeMap<String, RawQuantity>> {
     match amounts {
         None | Some(Value::Null) => Some(BTreeMap::new()),
@@ -143,7 +144,8 @@ mod tests {
         ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
     }
 
-    /// The patch as JSON, after checking that it does what it says, and nothing the second time.
+    /// Returns the patch as JSON. Panics if it does not produce the completed spec, or if a second run changes
+    /// anything.
     fn patched(spec: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
         let (_, patch) = super::complete(spec.clone(), old, cluster_facts);
         let mut object = json!({"spec": spec});
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_size_is_filled_in() {
+    fn unset_file_size_is_filled_in() {
         let alicloud = ClusterFacts { provider: Provider::AliCloud, ..ClusterFacts::default() };
         let volume = deployed(FileStore::Volume { size: Bytes::gibi(5), class: None });
         let memory_only = deployed(FileStore::MemoryOnly);
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_or_cannot_be_read_stays() {
+    fn values_that_are_set_or_unreadable_stay() {
         for spec in [
             json!({"jetStream": {"fileStorage": {"size": "1Gi"}}}),
             json!({"jetStream": {"fileStorage": {"size": 5}}}),
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_given_in_part_are_completed() {
+    fn partial_resources_are_completed() {
         let add =
             |path: &str, value: &str| json!({"op": "add", "path": format!("/spec/resources/{path}"), "value": value});
         for (resources, expected) in [

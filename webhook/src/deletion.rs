@@ -1,16 +1,16 @@
-//! Deletions: always allowed. Whoever deletes data is told what becomes of it.
+//! Reviews of deletions, which are always allowed, with a warning about the data that they affect.
 
 use nats_manager_api::rules;
 
 use crate::{answer::AdmissionResult, envelope::Request, object::ReviewedObject};
 
-/// Allows a DELETE; warns from what is stored alone.
+/// Allows a DELETE. The warning depends only on the stored object.
 pub(crate) fn warn(request: &Request<'_>) -> AdmissionResult {
     let Some(stored) = request.old_object.and_then(|stored| ReviewedObject::read(stored).ok()) else {
         return AdmissionResult::Allowed(Vec::new());
     };
     let name = stored.id(request).name;
     let warning =
-        stored.jet_stream().and_then(|held| rules::deletion_warning(&name, &held, stored.is_deletion_forced()));
+        stored.jet_stream().and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
     AdmissionResult::Allowed(warning.into_iter().collect())
 }

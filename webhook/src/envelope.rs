@@ -1,29 +1,29 @@
-//! The request side of an `AdmissionReview`.
+//! Request side of an `AdmissionReview`.
 //!
-//! The envelope is read before what is in it: whatever is wrong further in, the answer carries the
-//! uid, without which the apiserver takes it for a failed call.
+//! The envelope is parsed before its contents, so that the response carries the uid even if the contents are malformed.
+//! The apiserver treats a response without the uid as a failed call.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::text::shortened;
 
-/// The API version of reviews.
+/// `apiVersion` of every review, read or written.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
-/// The kind of reviews.
+/// `kind` of every review, read or written.
 pub(crate) const KIND: &str = "AdmissionReview";
 
-/// The apiserver's are UUIDs.
+/// Upper bound for a uid, in bytes. The apiserver sends UUIDs.
 const LONGEST_UID: usize = 128;
 
-/// A review that can be answered.
+/// Review with a uid, so that a response is possible.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
     pub(crate) uid: String,
     pub(crate) request: Result<Request<'a>, Malformed>,
 }
 
-/// What is to be reviewed. The objects are not looked into yet.
+/// Request of a review. The objects in it are not parsed yet.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) kind: ReviewedKind,
@@ -53,7 +53,7 @@ pub(crate) enum ReviewOperation {
     Connect,
 }
 
-/// Why a body is no review that could be answered.
+/// Reason for which a body is not a review that can be answered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("the body is not UTF-8")]
@@ -68,7 +68,7 @@ pub(crate) enum Unreadable {
     NoUid,
 }
 
-/// A part of the request that is not what it should be.
+/// Field of a request with a wrong type or value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("request.{field}: {message}")]
 pub(crate) struct Malformed {
@@ -76,7 +76,7 @@ pub(crate) struct Malformed {
     message: String,
 }
 
-/// Every field takes anything, so that one of them cannot hide another.
+/// Review whose fields take any JSON, so that one malformed field cannot hide another.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawReview<'a> {
@@ -120,6 +120,7 @@ struct UserInfo {
 }
 
 impl<'a> Envelope<'a> {
+    /// Parses a review except for the objects in it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
         let review: RawReview<'_> = parse(text)?;
@@ -154,7 +155,7 @@ impl<'a> RawRequest<'a> {
     }
 }
 
-/// From JSON text that holds one object; serde would take an array for a struct as well.
+/// Parses JSON text that is one object. serde also accepts an array for a struct.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unreadable> {
     if !text.trim_ascii_start().starts_with('{') {
         return Err(Unreadable::NotJson("it does not begin with a brace".to_owned()));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_uid_is_read_whatever_else_is_wrong() {
+    fn uid_is_read_from_malformed_request() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for rest in [
             r#""operation": "EXPLODE""#,
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_not_looked_into() {
+    fn objects_are_not_parsed() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let body = body(&format!(r#"{{"uid": "u", "operation": "UPDATE", "object": {deep}, "oldObject": 1e999}}"#));
         let request = Envelope::read(body.as_bytes()).unwrap().request.unwrap();
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn says_why_a_body_is_no_review() {
+    fn body_without_review_yields_reason() {
         let long = "u".repeat(129);
         let no_uid = ["{}", r#"{"uid": ""}"#, r#"{"uid": 5}"#, r#"{"uid": null}"#, &format!(r#"{{"uid": "{long}"}}"#)];
         for request in no_uid {

@@ -1,12 +1,12 @@
-//! What the admission server asks about the cluster.
+//! Facts about the cluster that a review depends on.
 
 use nats_manager_api::{NamespacedName, rules::ClusterFacts};
 
-/// The cluster as it is known now. Both are asked for every review, so they answer from memory.
+/// Source of facts about the cluster. Every review calls both methods, so implementations return from memory.
 pub trait FactSource: Send + Sync + 'static {
-    /// What is around the resource of this name.
+    /// Returns the current facts around the resource of this name.
     fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts;
 
-    /// The only resource that may be created; none where any may.
+    /// Returns the only resource that may be created, or `None` if any may.
     fn allowed(&self) -> Option<NamespacedName>;
 }

@@ -1,21 +1,21 @@
-//! JSON of unknown origin, read within bounds.
+//! JSON from untrusted clients, parsed within bounds.
 
 use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Deserializer, Map, Number, Value, value::RawValue};
 
-/// The most values that are read. A value takes a hundred times the memory of its text, and the
-/// largest resource that keeps the rules has some four thousand of them.
-const MOST_VALUES: usize = 20_000;
+/// Upper bound for the values of one document. A value takes a hundred times the memory of its text, and the largest
+/// resource that keeps the rules has about 4,000 values.
+const MAX_VALUES: usize = 20_000;
 
-/// Reads a value. The depth is bounded by `serde_json`.
+/// Parses a value of at most [`MAX_VALUES`] values. `serde_json` bounds the depth.
 pub(crate) fn read(raw: &RawValue) -> Result<Value, serde_json::Error> {
-    let left = Cell::new(MOST_VALUES);
+    let left = Cell::new(MAX_VALUES);
     Bounded(&left).deserialize(&mut Deserializer::from_str(raw.get()))
 }
 
-/// Takes out what is `null`, which means absent at every level.
+/// Removes every field that is `null`, which means absent at every level.
 pub(crate) fn drop_nulls(value: &mut Value) {
     if let Value::Object(fields) = value {
         fields.retain(|_, field| !field.is_null());
@@ -23,6 +23,7 @@ pub(crate) fn drop_nulls(value: &mut Value) {
     }
 }
 
+/// Deserializer seed that counts down the values that may still be parsed.
 #[derive(Clone, Copy)]
 struct Bounded<'a>(&'a Cell<usize>);
 
@@ -32,7 +33,7 @@ impl<'de> DeserializeSeed<'de> for Bounded<'_> {
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         match self.0.get().checked_sub(1) {
             Some(left) => self.0.set(left),
-            None => return Err(D::Error::custom(format_args!("more than {MOST_VALUES} values"))),
+            None => return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values"))),
         }
         deserializer.deserialize_any(self)
     }
@@ -100,18 +101,18 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_serde_json_reads() {
+    fn parses_like_serde_json() {
         let text = r#"{"a": [1, -1, 1.5, "x\n", true, null, {}], "b": {"c": 18446744073709551615}, "b": 2}"#;
         assert_eq!(read_text(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
-    fn has_bounds() {
+    fn document_beyond_bounds_is_rejected() {
         let many = |count| format!("[{}0]", "0,".repeat(count));
-        assert!(read_text(&many(MOST_VALUES - 2)).is_ok());
+        assert!(read_text(&many(MAX_VALUES - 2)).is_ok());
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for (text, expected) in
-            [(many(MOST_VALUES - 1), "more than"), (deep, "recursion limit"), ("1e999".to_owned(), "out of range")]
+            [(many(MAX_VALUES - 1), "more than"), (deep, "recursion limit"), ("1e999".to_owned(), "out of range")]
         {
             let error = read_text(&text).unwrap_err();
             assert!(error.contains(expected), "{error}");
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent() {
+    fn null_fields_are_dropped() {
         let mut value = serde_json::json!({"a": null, "b": {"c": null, "d": [null]}});
         drop_nulls(&mut value);
         assert_eq!(value, serde_json::json!({"b": {"d": [null]}}));

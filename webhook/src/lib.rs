@@ -1,18 +1,17 @@
-//! The admission server: reviews of NATS resources in, defaults or a verdict out.
+//! Admission server of NATS Manager: reviews of NATS resources in, defaults or a decision out.
 //!
-//! | module | question it answers |
+//! | module | responsibility |
 //! |---|---|
-//! | `envelope` | what is asked, and with which uid does the answer go back? |
-//! | `object`, `json` | what does the resource inside say, whatever was sent? |
-//! | `defaulting` | what is missing that the schema cannot fill in? |
-//! | `deletion` | will a deletion wait? |
-//! | `validation`, `status` | may it be, and how does the apiserver put a refusal? |
+//! | `envelope` | uid, operation and raw objects of a review |
+//! | `object`, `json` | the NATS resource inside, parsed within bounds |
+//! | `defaulting` | defaults that the schema cannot express |
+//! | `deletion` | warning of a deletion that is blocked |
+//! | `validation`, `status` | checks of the rules, and rejections as the apiserver writes them |
 //! | `review`, `answer` | one review, from bytes to bytes |
-//! | `router`, `body` | the same over HTTP, within limits |
-//! | [`server`] | the same over TLS, with a drain |
+//! | `router`, `body` | the webhooks over HTTP, within limits |
+//! | [`server`] | the webhooks over TLS, with a drain |
 //!
-//! How facts about the cluster are gathered is not known here: they come from [`FactSource`]. Nothing
-//! is asked of anybody else while a client waits.
+//! [`FactSource`] supplies the facts about the cluster. The server sends no request to others while a client waits.
 
 #![deny(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The NATS resource inside a review.
+//! NATS resource inside a review.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     text::shortened,
 };
 
-/// What of a resource matters here. `managedFields`, most of its text, is skipped.
+/// Fields of a NATS resource that a review depends on. `managedFields`, most of the text, is skipped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReviewedObject<'a> {
@@ -34,7 +34,7 @@ pub(crate) struct Metadata<'a> {
     annotations: Option<&'a RawValue>,
 }
 
-/// A field that has not the type it should have.
+/// Field whose value has the wrong type.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub(crate) struct TypeError {
@@ -43,6 +43,7 @@ pub(crate) struct TypeError {
 }
 
 impl<'a> ReviewedObject<'a> {
+    /// Parses an object. Its spec and status stay raw JSON.
     pub(crate) fn read(raw: &'a RawValue) -> Result<Self, TypeError> {
         let text = raw.get();
         if !text.starts_with('{') {
@@ -52,14 +53,14 @@ impl<'a> ReviewedObject<'a> {
             .map_err(|error| TypeError::at(&error.path().to_string(), error.inner()))
     }
 
-    /// What an UPDATE replaces, if that can be read.
+    /// Returns the stored object of an UPDATE. `None` for other operations, and if the object is unreadable.
     pub(crate) fn old(request: &Request<'a>) -> Option<Self> {
         let is_update = request.operation == ReviewOperation::Update;
         request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
     }
 
-    /// Returns the summary of what JetStream holds, if the status has it. For stored objects only: a new object's
-    /// status may be anything.
+    /// Returns the JetStream summary from the status, if there is one. For stored objects only: the status of a new
+    /// object may be anything.
     pub(crate) fn jet_stream(&self) -> Option<JetStreamStatus> {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
@@ -80,30 +81,31 @@ impl<'a> ReviewedObject<'a> {
         self.status::<Status>()?.members
     }
 
-    /// Reads one field of the status alone, so that a field that cannot be read hides no other.
+    /// Reads one field of the status. Each is read separately, so that an unreadable field hides no other.
     fn status<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.status?.get()).ok()
     }
 
-    /// Whether its data goes with it unasked.
+    /// Returns whether the annotation [`naming::FORCE_DELETION`] is `true`: the deletion then removes the data without
+    /// a delay.
     pub(crate) fn is_deletion_forced(&self) -> bool {
         let all =
             self.metadata.annotations.and_then(|raw| serde_json::from_str::<BTreeMap<String, String>>(raw.get()).ok());
         all.is_some_and(|all| all.get(naming::FORCE_DELETION).is_some_and(|value| value == "true"))
     }
 
-    /// Whether it is on its way out: finalizers must come off, whatever the rules say.
+    /// Returns whether a deletion has begun. Finalizers must come off then, whatever the rules require.
     fn is_being_deleted(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// Whether the request is an update of something on its way out.
-    pub(crate) fn is_leaving(&self, request: &Request<'_>, old: Option<&Self>) -> bool {
+    /// Returns whether the request updates an object whose deletion has begun.
+    pub(crate) fn is_update_while_deleting(&self, request: &Request<'_>, old: Option<&Self>) -> bool {
         request.operation == ReviewOperation::Update
             && (self.is_being_deleted() || old.is_some_and(ReviewedObject::is_being_deleted))
     }
 
-    /// Its name. On CREATE the request has none where the apiserver is to make one up.
+    /// Returns namespace and name. The request of a CREATE has no name if the apiserver generates it.
     pub(crate) fn id(&self, request: &Request<'_>) -> NamespacedName {
         let choose = |requested: &str, own: &Option<String>| match requested {
             "" => own.clone().unwrap_or_default(),
@@ -115,7 +117,7 @@ impl<'a> ReviewedObject<'a> {
         )
     }
 
-    /// The spec as JSON, an empty one where there is none.
+    /// Returns the spec as JSON, an empty object if there is none.
     pub(crate) fn spec_json(&self) -> Result<Value, TypeError> {
         self.spec.map_or_else(
             || Ok(Value::Object(Map::new())),
@@ -123,20 +125,20 @@ impl<'a> ReviewedObject<'a> {
         )
     }
 
-    /// The spec, with the defaults of the schema where something is absent.
+    /// Returns the spec with the schema's defaults for absent fields.
     pub(crate) fn spec(&self) -> Result<NatsSpec, TypeError> {
         Self::typed(self.spec_json()?)
     }
 
-    /// A spec by its JSON; see [`ReviewedObject::spec`].
+    /// Converts JSON into a spec, as [`ReviewedObject::spec`] does.
     pub(crate) fn typed(mut json: Value) -> Result<NatsSpec, TypeError> {
         if !json.is_object() && !json.is_null() {
-            // serde would take an array for a struct.
+            // serde accepts an array for a struct.
             return Err(TypeError { field: "spec".to_owned(), message: "must be an object".to_owned() });
         }
         json::drop_nulls(&mut json);
         let mut track = serde_path_to_error::Track::new();
-        // Not the trait's method, which looks for nulls once more and loses the path.
+        // Not the trait's method, which searches for nulls once more and loses the path.
         NatsSpec::deserialize(serde_path_to_error::Deserializer::new(json, &mut track))
             .map_err(|error| TypeError::at(&format!("spec.{}", track.path()), &error))
     }
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_and_null_are_the_default() {
+    fn absent_and_null_fields_get_defaults() {
         for text in [
             r"{}",
             r#"{"spec": null}"#,
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_field_of_a_wrong_type() {
+    fn type_error_names_field() {
         for (text, field) in [
             (r#"{"spec": {"cluster": {"size": "three"}}}"#, "spec.cluster.size"),
             (r#"{"spec": {"jetStream": {"fileStorage": {"size": {}}}}}"#, "spec.jetStream.fileStorage.size"),

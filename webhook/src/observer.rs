@@ -1,64 +1,64 @@
-//! Who is told what the admission server does: for metrics.
+//! Events of the admission server, for metrics.
 
 use std::time::Duration;
 
-/// One of the webhooks.
+/// Kind of webhook, each with a path of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WebhookKind {
-    /// Fills in defaults.
+    /// Webhook that fills in defaults.
     Mutate,
-    /// Checks the rules.
+    /// Webhook that checks the rules.
     Validate,
-    /// Warns of a deletion that will wait.
+    /// Webhook that warns of a deletion that will be blocked.
     Delete,
 }
 
-/// How a request to a webhook ended.
+/// Outcome of a request to a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReviewOutcome {
-    /// Allowed as it is.
+    /// Request that was allowed without a change.
     Allowed,
-    /// Allowed with defaults filled in.
+    /// Request that was allowed with defaults filled in.
     Patched,
-    /// Refused.
-    Refused,
-    /// Allowed without a look: nothing that this webhook has a say in.
+    /// Request that breaks a rule or is malformed.
+    Rejected,
+    /// Request out of the webhook's scope, allowed without a check.
     Ignored,
-    /// No admission review, so an HTTP error.
+    /// Body without an admission review, answered with an HTTP error.
     Unreadable,
-    /// A fault of the server's own, so an HTTP error.
+    /// Fault of the server itself, answered with an HTTP error.
     Failed,
 }
 
-/// Why a TLS handshake came to nothing.
+/// Reason for which a TLS handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
-    /// It took too long.
+    /// Handshake that exceeded [`ServerOptions::handshake`](crate::ServerOptions::handshake).
     Timeout,
-    /// The client went away.
+    /// Client that closed the connection during the handshake.
     Closed,
-    /// The client does not trust the certificate: its bundle or the name is another.
+    /// Client that does not trust the certificate: its CA bundle or the expected name differs.
     Untrusted,
-    /// There is no certificate to present yet.
+    /// Server without a certificate to present yet.
     NoCertificate,
-    /// The client does not speak TLS, or none that the server speaks.
+    /// Client that does not speak TLS, or no version that the server supports.
     Protocol,
 }
 
-/// What happens in the admission server. Called while a client waits: it must not block.
+/// Receiver of the server's events. A client waits during each call, so implementations must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// A request to a webhook was answered; `took` counts from when it was there as a whole.
-    fn reviewed(&self, webhook: WebhookKind, verdict: ReviewOutcome, took: Duration);
+    /// Records the outcome of a request to a webhook. `took` starts when the body is complete.
+    fn reviewed(&self, webhook: WebhookKind, outcome: ReviewOutcome, took: Duration);
 
-    /// A TLS handshake failed.
+    /// Records a TLS handshake that failed.
     fn handshake_rejected(&self, reason: Rejection);
 }
 
 impl WebhookKind {
-    /// All of them.
+    /// Every kind of webhook, for routes and metrics.
     pub const ALL: [Self; 3] = [Self::Mutate, Self::Validate, Self::Delete];
 
-    /// The name, as a metric's label.
+    /// Returns the value of the metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mutate => "mutate",
@@ -67,7 +67,7 @@ impl WebhookKind {
         }
     }
 
-    /// The path at which it is served.
+    /// Returns the HTTP path of the webhook.
     pub fn path(self) -> &'static str {
         match self {
             Self::Mutate => "/mutate",
@@ -78,16 +78,16 @@ impl WebhookKind {
 }
 
 impl ReviewOutcome {
-    /// All of them.
+    /// Every outcome, for series that start at zero.
     pub const ALL: [Self; 6] =
-        [Self::Allowed, Self::Patched, Self::Refused, Self::Ignored, Self::Unreadable, Self::Failed];
+        [Self::Allowed, Self::Patched, Self::Rejected, Self::Ignored, Self::Unreadable, Self::Failed];
 
-    /// The name, as a metric's label.
+    /// Returns the value of the metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Patched => "patched",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
             Self::Ignored => "ignored",
             Self::Unreadable => "unreadable",
             Self::Failed => "failed",
@@ -96,10 +96,10 @@ impl ReviewOutcome {
 }
 
 impl Rejection {
-    /// All of them.
+    /// Every reason, for series that start at zero.
     pub const ALL: [Self; 5] = [Self::Timeout, Self::Closed, Self::Untrusted, Self::NoCertificate, Self::Protocol];
 
-    /// The name, as a metric's label.
+    /// Returns the value of the metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",

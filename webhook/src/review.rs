@@ -1,4 +1,4 @@
-//! One admission review, from the bytes of the request to those of the answer.
+//! One admission review, from the bytes of the request to those of the response.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::{
     validation,
 };
 
-/// Why a review has no answer.
+/// Reason for which a review has no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReviewError {
     #[error(transparent)]
@@ -22,45 +22,46 @@ pub(crate) enum ReviewError {
     Answer(#[from] serde_json::Error),
 }
 
-/// Answers the review in `body`.
+/// Reviews the request in `body`. Returns the outcome and the body of the response.
 pub(crate) fn review(
     webhook: WebhookKind,
     body: &[u8],
     facts: &dyn FactSource,
 ) -> Result<(ReviewOutcome, Vec<u8>), ReviewError> {
     let Envelope { uid, request } = Envelope::read(body)?;
-    let outcome = match request {
+    let result = match request {
         Ok(request) => {
-            let outcome = decide(webhook, &request, facts);
-            log(webhook, &request, &outcome);
-            outcome
+            let result = decide(webhook, &request, facts);
+            log(webhook, &request, &result);
+            result
         }
-        // Nothing stands in the way of a deletion.
+        // A deletion is allowed even if its request is malformed.
         Err(_) if webhook == WebhookKind::Delete => AdmissionResult::Ignored,
-        Err(malformed) => AdmissionResult::refused(status::bad_request(malformed.to_string())),
+        Err(malformed) => AdmissionResult::rejected(status::bad_request(malformed.to_string())),
     };
-    Ok((outcome.verdict(), outcome.to_body(&uid)?))
+    Ok((result.outcome(), result.to_body(&uid)?))
 }
 
+/// Passes a request in scope to the webhook that it was sent to.
 fn decide(webhook: WebhookKind, request: &Request<'_>, facts: &dyn FactSource) -> AdmissionResult {
-    if !is_ours(webhook, request) {
+    if !is_in_scope(webhook, request) {
         return AdmissionResult::Ignored;
     }
     match (webhook, request.object) {
         (WebhookKind::Delete, _) => deletion::warn(request),
-        (_, None) => AdmissionResult::refused(status::bad_request("request.object: is missing".to_owned())),
+        (_, None) => AdmissionResult::rejected(status::bad_request("request.object: is missing".to_owned())),
         (WebhookKind::Validate, Some(object)) => validation::validate(request, object, facts),
         (WebhookKind::Mutate, Some(object)) => match ReviewedObject::read(object) {
             Ok(object) => default(request, &object, facts),
-            // The schema and the validation still stand behind.
+            // The schema and the validating webhook check the object afterwards.
             Err(_) => AdmissionResult::Allowed(Vec::new()),
         },
     }
 }
 
-/// Whether it is for us to judge. A webhook configuration that sends more than it should must not
-/// stop what we know nothing of.
-fn is_ours(webhook: WebhookKind, request: &Request<'_>) -> bool {
+/// Returns whether the webhook decides on this request. A webhook configuration with rules that are too broad must not
+/// block other kinds of objects.
+fn is_in_scope(webhook: WebhookKind, request: &Request<'_>) -> bool {
     let operations: &[ReviewOperation] = match webhook {
         WebhookKind::Mutate | WebhookKind::Validate => &[ReviewOperation::Create, ReviewOperation::Update],
         WebhookKind::Delete => &[ReviewOperation::Delete],
@@ -71,9 +72,10 @@ fn is_ours(webhook: WebhookKind, request: &Request<'_>) -> bool {
         && request.kind.kind == status::KIND
 }
 
+/// Fills in defaults, and rejects a spec that breaks a rule.
 fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactSource) -> AdmissionResult {
     let old = ReviewedObject::old(request);
-    if object.is_leaving(request, old.as_ref()) {
+    if object.is_update_while_deleting(request, old.as_ref()) {
         return AdmissionResult::Ignored;
     }
     let Ok(spec) = object.spec_json() else { return AdmissionResult::Allowed(Vec::new()) };
@@ -81,27 +83,27 @@ fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactS
     let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
     let cluster_facts = validation::cluster_facts(&id, old.as_ref(), facts);
     let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &cluster_facts);
-    // The apiserver asks the schema next, and what that finds would hide all that the validation
-    // finds: so everything is said here already. A spec that cannot be read is the schema's.
+    // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
+    // the rules are checked here already. A spec that is unreadable is left to the schema.
     if let Ok(spec) = ReviewedObject::typed(spec)
-        && let refused @ AdmissionResult::Refused(_) =
-            validation::judge(request, &id, old, &spec, facts, &cluster_facts)
+        && let rejected @ AdmissionResult::Rejected(_) =
+            validation::check_spec(request, &id, old, &spec, facts, &cluster_facts)
     {
-        return refused;
+        return rejected;
     }
     if patch.0.is_empty() { AdmissionResult::Allowed(Vec::new()) } else { AdmissionResult::Patched(patch) }
 }
 
-fn log(webhook: WebhookKind, request: &Request<'_>, outcome: &AdmissionResult) {
-    if let AdmissionResult::Refused(status) = outcome {
+fn log(webhook: WebhookKind, request: &Request<'_>, result: &AdmissionResult) {
+    if let AdmissionResult::Rejected(status) = result {
         tracing::info!(
             webhook = webhook.as_str(),
             namespace = shortened(&request.namespace),
             name = shortened(&request.name),
             user = shortened(&request.username),
             dry_run = request.dry_run,
-            message = shortened(status.message.as_deref().unwrap_or_default()),
-            "refused"
+            reason = shortened(status.message.as_deref().unwrap_or_default()),
+            "rejected an admission request"
         );
     }
 }

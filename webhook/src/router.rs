@@ -1,4 +1,4 @@
-//! The HTTP side of the webhooks, without a socket.
+//! Webhooks over HTTP, independent of a socket.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,13 +25,13 @@ use crate::{
     review::{ReviewError, review},
 };
 
-/// How long the parts of a request may take. The apiserver gives up after the `timeoutSeconds` of
-/// the webhook configuration, 5 there.
+/// Time limits for the parts of a request, 3 s each by default. The apiserver times out after the `timeoutSeconds` of
+/// the webhook configuration, which is 5.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestTimeouts {
-    /// Until the body is there.
+    /// Limit for the body to arrive.
     pub body: Duration,
-    /// Until there is an answer to it.
+    /// Limit for the review, from the complete body to the response.
     pub handler: Duration,
 }
 
@@ -41,7 +41,74 @@ impl Default for RequestTimeouts {
     }
 }
 
-/// The webhooks at their [`WebhookKind::path`].
+/// Builds the router that serves each webhook at its [`WebhookKind::path`].
+///
+/// # Examples
+///
+/// The validating webhook rejects an even cluster size:
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+///
+/// use axum::{body::{Body, to_bytes}, http::{Request, StatusCode}};
+/// use nats_manager_api::{NamespacedName, rules::ClusterFacts};
+/// use nats_manager_webhook::{
+///     FactSource, Observer, Rejection, RequestTimeouts, ReviewOutcome, WebhookKind, router,
+/// };
+/// use serde_json::{Value, json};
+/// use tower::ServiceExt;
+///
+/// struct Facts;
+///
+/// impl FactSource for Facts {
+///     fn cluster_facts(&self, _: &NamespacedName) -> ClusterFacts {
+///         ClusterFacts::default()
+///     }
+///
+///     fn allowed(&self) -> Option<NamespacedName> {
+///         None
+///     }
+/// }
+///
+/// struct NoMetrics;
+///
+/// impl Observer for NoMetrics {
+///     fn reviewed(&self, _: WebhookKind, _: ReviewOutcome, _: Duration) {}
+///     fn handshake_rejected(&self, _: Rejection) {}
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let router = router(Arc::new(Facts), Arc::new(NoMetrics), RequestTimeouts::default());
+/// let review = json!({
+///     "apiVersion": "admission.k8s.io/v1",
+///     "kind": "AdmissionReview",
+///     "request": {
+///         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+///         "kind": {"group": "operator.kyma-project.io", "version": "v1alpha1", "kind": "NATS"},
+///         "operation": "CREATE",
+///         "namespace": "kyma-system",
+///         "name": "eventing-nats",
+///         "object": {
+///             "metadata": {"namespace": "kyma-system", "name": "eventing-nats"},
+///             "spec": {"cluster": {"size": 2}},
+///         },
+///     },
+/// });
+/// let request = Request::post(WebhookKind::Validate.path())
+///     .header("content-type", "application/json")
+///     .body(Body::from(review.to_string()))?;
+///
+/// let response = router.oneshot(request).await?;
+/// assert_eq!(response.status(), StatusCode::OK);
+/// let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1 << 20).await?)?;
+/// assert_eq!(body["response"]["allowed"], false);
+/// let cause = &body["response"]["status"]["details"]["causes"][0];
+/// assert_eq!(cause["field"], "spec.cluster.size");
+/// assert_eq!(cause["message"], "Invalid value: 2: size only accepts odd numbers");
+/// # Ok(())
+/// # }
+/// ```
 pub fn router(facts: Arc<dyn FactSource>, observer: Arc<dyn Observer>, limits: RequestTimeouts) -> Router {
     let server = Arc::new(Server { facts, observer, reader: BodyReader::new(limits.body), limit: limits.handler });
     let handler = |webhook| {
@@ -63,7 +130,7 @@ struct Server {
     limit: Duration,
 }
 
-/// Why a request has no answer.
+/// Reason for which a request gets an HTTP error.
 #[derive(Debug, thiserror::Error)]
 enum HandlerError {
     #[error(transparent)]
@@ -87,24 +154,24 @@ impl Server {
             }
             Err(error) => Err(error.into()),
         };
-        let (verdict, response) = match result {
-            Ok((verdict, answer)) => (verdict, ([(CONTENT_TYPE, "application/json")], answer).into_response()),
+        let (outcome, response) = match result {
+            Ok((outcome, answer)) => (outcome, ([(CONTENT_TYPE, "application/json")], answer).into_response()),
             Err(error) => {
-                let verdict = error.verdict();
-                if verdict == ReviewOutcome::Failed {
-                    tracing::error!(webhook = webhook.as_str(), %error, "no answer to an admission review");
+                let outcome = error.outcome();
+                if outcome == ReviewOutcome::Failed {
+                    tracing::error!(webhook = webhook.as_str(), %error, "failed to answer an admission review");
                 } else {
-                    tracing::debug!(webhook = webhook.as_str(), %error, "no admission review");
+                    tracing::debug!(webhook = webhook.as_str(), %error, "received no readable admission review");
                 }
-                (verdict, error.into_response())
+                (outcome, error.into_response())
             }
         };
-        self.observer.reviewed(webhook, verdict, begun.elapsed());
+        self.observer.reviewed(webhook, outcome, begun.elapsed());
         response
     }
 
-    /// An everyday body is answered in less time than it takes to hand it to another thread; a
-    /// large one, tens of milliseconds to read, would hold up everything else on this one.
+    /// Reviews a body. An ordinary one takes less time than its transfer to another thread. A large one takes tens of
+    /// milliseconds and would block all other requests on this thread, so another thread reviews it.
     async fn answer(
         self: &Arc<Self>,
         webhook: WebhookKind,
@@ -112,7 +179,7 @@ impl Server {
     ) -> Result<(ReviewOutcome, Vec<u8>), HandlerError> {
         let Received { bytes, large } = received;
         let Some(permit) = large else {
-            // A client that sends one request after the other without a pause gets one answer a turn.
+            // A client that sends requests without a pause gets one response per turn of the scheduler.
             yield_now().await;
             return self.review(webhook, &bytes);
         };
@@ -129,14 +196,14 @@ impl Server {
     }
 
     fn review(&self, webhook: WebhookKind, body: &Bytes) -> Result<(ReviewOutcome, Vec<u8>), HandlerError> {
-        // Nothing is changed halfway: a review only reads.
+        // A review only reads, so a panic leaves nothing half changed.
         let answer = catch_unwind(AssertUnwindSafe(|| review(webhook, body, &*self.facts)));
         Ok(answer.map_err(|_| HandlerError::Panic)??)
     }
 }
 
 impl HandlerError {
-    fn verdict(&self) -> ReviewOutcome {
+    fn outcome(&self) -> ReviewOutcome {
         match self {
             Self::Body(_) | Self::Review(ReviewError::Unreadable(_)) => ReviewOutcome::Unreadable,
             Self::Review(ReviewError::Answer(_)) | Self::Timeout | Self::Panic => ReviewOutcome::Failed,

@@ -1,5 +1,5 @@
-//! Refusals as the apiserver itself writes them (`k8s.io/apimachinery/pkg/api/errors`), so that
-//! clients print them as they print the errors of the schema.
+//! Rejections as the apiserver writes them (`k8s.io/apimachinery/pkg/api/errors`), so that clients print them like
+//! errors of the schema.
 //!
 //! The apiserver keeps code, reason and details of a webhook's Status and puts the webhook's name
 //! before the message. kubectl prints the causes of an invalid object, and the message otherwise.
@@ -15,25 +15,26 @@ pub(crate) const GROUP: &str = "operator.kyma-project.io";
 pub(crate) const KIND: &str = "NATS";
 const RESOURCE: &str = "nats";
 
-/// How many causes an answer names.
-const MOST_CAUSES: usize = 100;
-/// In characters. Rules keep their findings shorter; this is for what they quote.
-const LONGEST_CAUSE: usize = 1000;
+/// Upper bound for the causes in one response.
+const MAX_CAUSES: usize = 100;
+/// Upper bound for one cause, in characters. The rules keep their findings shorter. The bound is for the values that
+/// they quote.
+const MAX_CAUSE_CHARS: usize = 1000;
 
-/// 422: the object breaks rules.
+/// Builds a 422 for an object that breaks rules.
 pub(crate) fn invalid(name: &str, violations: &[Violation]) -> Status {
     let causes = violations
         .iter()
-        .take(MOST_CAUSES)
+        .take(MAX_CAUSES)
         .map(|violation| cause(violation.cause.reason(), &violation.field, &violation.detail()));
     let mut causes: Vec<StatusCause> = causes.collect();
-    if let Some(more) = violations.len().checked_sub(MOST_CAUSES).filter(|more| *more > 0) {
+    if let Some(more) = violations.len().checked_sub(MAX_CAUSES).filter(|more| *more > 0) {
         causes.push(cause("FieldValueInvalid", "spec", &format!("and {more} more findings")));
     }
     unprocessable(name, causes)
 }
 
-/// 422: the object cannot be read.
+/// Builds a 422 for an object that is unreadable.
 pub(crate) fn mistyped(name: &str, error: &TypeError) -> Status {
     unprocessable(
         name,
@@ -41,12 +42,12 @@ pub(crate) fn mistyped(name: &str, error: &TypeError) -> Status {
     )
 }
 
-/// 403: such an object may not be.
+/// Builds a 403 for an object that must not be created.
 pub(crate) fn forbidden(name: &str, message: String) -> Status {
     failure(403, "Forbidden", message, Some(details(RESOURCE, name)))
 }
 
-/// 400: the request makes no sense.
+/// Builds a 400 for a request that is malformed.
 pub(crate) fn bad_request(message: String) -> Status {
     failure(400, "BadRequest", message, None)
 }
@@ -56,7 +57,7 @@ fn unprocessable(name: &str, causes: Vec<StatusCause>) -> Status {
     failure(422, "Invalid", message, Some(StatusDetails { causes: Some(causes), ..details(KIND, name) }))
 }
 
-/// The list as Go's `Aggregate` prints it: each finding once, in brackets when there are several.
+/// Joins the causes as Go's `Aggregate` prints them: each finding once, in brackets if there are several.
 fn aggregate(causes: &[StatusCause]) -> String {
     let text = |cause: &StatusCause| {
         format!("{}: {}", cause.field.as_deref().unwrap_or_default(), cause.message.as_deref().unwrap_or_default())
@@ -73,7 +74,7 @@ fn cause(reason: &str, field: &str, message: &str) -> StatusCause {
     StatusCause {
         reason: Some(reason.to_owned()),
         field: Some(field.to_owned()),
-        message: Some(limited(message, LONGEST_CAUSE)),
+        message: Some(limited(message, MAX_CAUSE_CHARS)),
     }
 }
 
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn one_finding_stands_without_brackets() {
+    fn single_finding_has_no_brackets() {
         assert_eq!(
             serde_json::to_value(invalid("n", &[violation("spec.a", 2)])).unwrap(),
             json!({
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn several_findings_stand_in_brackets_each_once() {
+    fn several_findings_are_bracketed_without_duplicates() {
         let forbidden = Violation::forbidden("spec.b", ViolationClass::Policy, "remove it");
         let status = invalid("n", &[violation("spec.a", 2), forbidden, violation("spec.a", 2)]);
         let expected = r#"NATS.operator.kyma-project.io "n" is invalid: [spec.a: Invalid value: 2: no good, spec.b: Forbidden: remove it]"#;
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn many_findings_are_counted() {
+    fn findings_beyond_limit_are_counted() {
         let many = |count: i64| -> Vec<StatusCause> {
             let all: Vec<Violation> = (0..count).map(|n| violation("spec.a", n)).collect();
             invalid("n", &all).details.unwrap().causes.unwrap()

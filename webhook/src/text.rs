@@ -1,16 +1,16 @@
-//! Bounds on text that comes from outside and goes back into an answer.
+//! Bounds for text that comes from clients and goes back into a response.
 
-const LONGEST: usize = 250;
+const MAX_CHARS: usize = 250;
 
-/// On one line, and not too long.
+/// Returns the text on one line, truncated to [`MAX_CHARS`] characters.
 pub(crate) fn shortened(text: &str) -> String {
-    limited(text, LONGEST)
+    limited(text, MAX_CHARS)
 }
 
-/// On one line and of at most so many characters, the last of which tells when there were more.
-pub(crate) fn limited(text: &str, most: usize) -> String {
+/// Returns the text on one line, truncated to `max` characters. An ellipsis marks a truncated text.
+pub(crate) fn limited(text: &str, max: usize) -> String {
     let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut short: String = chars.by_ref().take(most).collect();
+    let mut short: String = chars.by_ref().take(max).collect();
     if chars.next().is_some() {
         short.pop();
         short.push('…');
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_to_the_limit() {
+    fn text_is_limited_to_one_line() {
         for (text, expected) in [("abc", "abc"), ("abcd", "ab…"), ("äöü", "äöü"), ("a\nb", "a b"), ("", "")] {
             assert_eq!(limited(text, 3), expected);
         }

@@ -1,4 +1,4 @@
-//! From a request to a verdict.
+//! Validation of creations and updates.
 
 use nats_manager_api::{
     NamespacedName, NatsSpec,
@@ -14,28 +14,28 @@ use crate::{
     status,
 };
 
-/// Judges a CREATE or UPDATE of a NATS resource. All findings stand in one answer.
+/// Validates a CREATE or UPDATE of a NATS resource. One response contains all findings.
 pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn FactSource) -> AdmissionResult {
     let new = match ReviewedObject::read(object) {
         Ok(new) => new,
-        Err(error) => return AdmissionResult::refused(status::mistyped(&request.name, &error)),
+        Err(error) => return AdmissionResult::rejected(status::mistyped(&request.name, &error)),
     };
     let old = ReviewedObject::old(request);
-    if new.is_leaving(request, old.as_ref()) {
+    if new.is_update_while_deleting(request, old.as_ref()) {
         return AdmissionResult::Ignored;
     }
     match new.spec() {
         Ok(spec) => {
             let id = new.id(request);
             let cluster_facts = cluster_facts(&id, old.as_ref(), facts);
-            judge(request, &id, old, &spec, facts, &cluster_facts)
+            check_spec(request, &id, old, &spec, facts, &cluster_facts)
         }
-        Err(error) if is_untouched(&new, old.as_ref()) => AdmissionResult::Allowed(vec![error.to_string()]),
-        Err(error) => AdmissionResult::refused(status::mistyped(&new.id(request).name, &error)),
+        Err(error) if is_unchanged(&new, old.as_ref()) => AdmissionResult::Allowed(vec![error.to_string()]),
+        Err(error) => AdmissionResult::rejected(status::mistyped(&new.id(request).name, &error)),
     }
 }
 
-/// What is around the resource of this name, of which `old` is stored.
+/// Returns the facts around the resource of this name. `old` is the stored object.
 pub(crate) fn cluster_facts(
     id: &NamespacedName,
     old: Option<&ReviewedObject<'_>>,
@@ -45,8 +45,8 @@ pub(crate) fn cluster_facts(
     ClusterFacts { jet_stream, members, ..facts.cluster_facts(id) }
 }
 
-/// Judges a spec that can be read, with its defaults filled in or not.
-pub(crate) fn judge(
+/// Checks a spec against the rules, with its defaults filled in or not.
+pub(crate) fn check_spec(
     request: &Request<'_>,
     id: &NamespacedName,
     old: Option<ReviewedObject<'_>>,
@@ -56,9 +56,9 @@ pub(crate) fn judge(
 ) -> AdmissionResult {
     let is_new = request.operation == ReviewOperation::Create;
     if let Some(allowed) = facts.allowed().filter(|allowed| is_new && allowed != id) {
-        return AdmissionResult::refused(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
+        return AdmissionResult::rejected(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
     }
-    // An old spec that cannot be read is none to compare with.
+    // An unreadable old spec is no basis for a comparison.
     let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
     let Findings { violations, warnings } = match before {
         Some(before) => rules::check_update(&before, spec, cluster_facts),
@@ -67,11 +67,11 @@ pub(crate) fn judge(
     if violations.is_empty() {
         AdmissionResult::Allowed(warnings.iter().map(ToString::to_string).collect())
     } else {
-        AdmissionResult::refused(status::invalid(&id.name, &violations))
+        AdmissionResult::rejected(status::invalid(&id.name, &violations))
     }
 }
 
-/// Whether the spec is to the letter what is stored: then it stays, whatever wrote it.
-fn is_untouched(new: &ReviewedObject<'_>, old: Option<&ReviewedObject<'_>>) -> bool {
+/// Returns whether the spec is byte for byte the stored one. Such a spec is allowed, whichever client wrote it.
+fn is_unchanged(new: &ReviewedObject<'_>, old: Option<&ReviewedObject<'_>>) -> bool {
     old.is_some_and(|old| old.spec.map(RawValue::get) == new.spec.map(RawValue::get))
 }

@@ -1,4 +1,4 @@
-//! What the stored status says of JetStream, in changes and deletions.
+//! Changes and deletions of resources whose stored status has a JetStream summary.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
@@ -10,7 +10,7 @@ use world::{Cluster, UID, http::Server, object, review, spec, with};
 
 const WAITS: &str = "NATS eventing-nats has streams or consumers of yours: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap";
 
-/// A stored resource of so many servers whose status says this.
+/// Builds a stored resource of `size` servers with this status.
 fn stored(size: i64, status: &Value) -> Value {
     let mut stored = object("eventing-nats", &with(&spec(), "/cluster/size", json!(size)));
     stored["status"] = status.clone();
@@ -18,12 +18,12 @@ fn stored(size: i64, status: &Value) -> Value {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "as json! takes it")]
-fn holds(jet_stream: Value) -> Value {
+fn status_with(jet_stream: Value) -> Value {
     json!({"state": "Ready", "conditions": [], "jetStream": jet_stream})
 }
 
 fn customer_data() -> Value {
-    holds(json!({"streams": true, "customerData": true, "highestReplicas": 3, "storage": "Healthy"}))
+    status_with(json!({"streams": true, "customerData": true, "highestReplicas": 3, "storage": "Healthy"}))
 }
 
 fn deletion(stored: &Value) -> Value {
@@ -33,9 +33,9 @@ fn deletion(stored: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_change_that_would_lose_data_is_refused_by_both() {
+async fn change_that_loses_data_is_rejected_by_both_webhooks() {
     let server = Server::new(Cluster::default());
-    let streams = holds(json!({"streams": true, "highestReplicas": 5}));
+    let streams = status_with(json!({"streams": true, "highestReplicas": 5}));
     for (from, to, message) in [
         (1, 3, "Invalid value: 3: cannot be set to 3 while there are streams"),
         (5, 3, "Invalid value: 3: is too small for a stream with 5 replicas"),
@@ -52,9 +52,10 @@ async fn a_change_that_would_lose_data_is_refused_by_both() {
 }
 
 #[tokio::test]
-async fn only_the_stored_status_counts() {
+async fn only_stored_status_counts() {
     let server = Server::new(Cluster::default());
-    let (streams, none) = (holds(json!({"streams": true, "highestReplicas": 5})), holds(json!({"streams": false})));
+    let (streams, none) =
+        (status_with(json!({"streams": true, "highestReplicas": 5})), status_with(json!({"streams": false})));
     let allowed = |old: Value, new: Value| {
         let change = review("UPDATE", &stored(3, &new), &stored(1, &old));
         let server = &server;
@@ -62,23 +63,23 @@ async fn only_the_stored_status_counts() {
     };
     assert!(!allowed(streams.clone(), none.clone()).await);
     assert!(allowed(none, streams.clone()).await);
-    // Nobody asked JetStream yet, or somebody wrote what nobody reads.
+    // No poll of JetStream yet, or a status that is unreadable.
     for status in [
         Value::Null,
         json!({}),
         json!([]),
         json!("x"),
-        holds(Value::Null),
-        holds(json!("x")),
-        holds(json!({"streams": "yes"})),
-        holds(json!({"streams": true, "highestReplicas": -1})),
+        status_with(Value::Null),
+        status_with(json!("x")),
+        status_with(json!({"streams": "yes"})),
+        status_with(json!({"streams": true, "highestReplicas": -1})),
     ] {
         assert!(allowed(status.clone(), streams.clone()).await, "{status}");
     }
 }
 
 #[tokio::test]
-async fn change_from_one_server_can_be_taken_back_by_the_stored_status_alone() {
+async fn change_from_one_server_is_revertible_by_stored_status() {
     let server = Server::new(Cluster::default());
     let members = |members: Value| json!({"members": members, "jetStream": "unreadable"});
     for (old, new, allowed) in [
@@ -95,7 +96,7 @@ async fn change_from_one_server_can_be_taken_back_by_the_stored_status_alone() {
 #[tokio::test]
 async fn memory_store_with_streams_in_memory_cannot_be_turned_off() {
     let server = Server::new(Cluster::default());
-    let status = holds(json!({"streams": true, "memoryStreams": true, "memoryUsed": "64Mi"}));
+    let status = status_with(json!({"streams": true, "memoryStreams": true, "memoryUsed": "64Mi"}));
     let mut off = stored(3, &status);
     off["spec"]["jetStream"]["memStorage"]["enabled"] = json!(false);
     let response = server.validate(&review("UPDATE", &off, &stored(3, &status))).await;
@@ -104,7 +105,7 @@ async fn memory_store_with_streams_in_memory_cannot_be_turned_off() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_waits_is_allowed_with_a_warning() {
+async fn blocked_deletion_is_allowed_with_warning() {
     let server = Server::new(Cluster::default());
     let response = server.ask(WebhookKind::Delete, &deletion(&stored(3, &customer_data()))).await;
     assert_eq!(response, json!({"uid": UID, "allowed": true, "warnings": [WAITS]}));
@@ -125,7 +126,7 @@ async fn every_deletion_is_allowed() {
     let mut malformed = deletion(&stored(3, &customer_data()));
     malformed["request"]["dryRun"] = json!("yes");
     for deletion in [
-        of(stored(3, &holds(json!({"streams": true, "customerData": false})))),
+        of(stored(3, &status_with(json!({"streams": true, "customerData": false})))),
         of(stored(3, &Value::Null)),
         of(stored(3, &json!([]))),
         of(stored(2, &json!({}))),
@@ -141,9 +142,9 @@ async fn every_deletion_is_allowed() {
     }
 }
 
-/// A warning is cut where the apiserver would cut it.
+/// Checks the apiserver's own limit, 256 characters.
 #[tokio::test]
-async fn a_warning_has_bounds() {
+async fn warning_is_truncated() {
     let server = Server::new(Cluster::default());
     let mut deletion = deletion(&stored(3, &customer_data()));
     deletion["request"]["name"] = json!("n".repeat(253));

@@ -1,4 +1,4 @@
-//! Whatever is sent, there is an answer.
+//! Malformed and hostile requests, each of which gets a response.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
@@ -27,20 +27,20 @@ async fn send(server: &Router, webhook: WebhookKind, content_type: &str, body: V
     (status, String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap())
 }
 
-/// A review whose object is this text.
+/// Builds a review with this text as its object.
 fn around(object: &str) -> String {
     let mut review = create(&spec());
     review["request"]["object"] = json!("OBJECT");
     review.to_string().replace("\"OBJECT\"", object)
 }
 
-/// `count` objects or arrays in one another.
+/// Nests `count` objects or arrays.
 fn nested(open: &str, close: &str, count: usize) -> String {
     format!("{}null{}", open.repeat(count), close.repeat(count))
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_a_clean_error_of_the_client() {
+async fn body_without_review_is_client_error() {
     let server = server();
     let good = create(&spec()).to_string();
     let body = good.as_bytes();
@@ -77,7 +77,7 @@ async fn what_is_no_review_is_a_clean_error_of_the_client() {
 }
 
 #[tokio::test]
-async fn content_types_come_with_parameters() {
+async fn content_type_may_have_parameters() {
     let server = server();
     for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
         let body = create(&spec()).to_string().into_bytes();
@@ -85,18 +85,18 @@ async fn content_types_come_with_parameters() {
     }
 }
 
-/// What an object is.
+/// Expected state of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Is {
     Fine,
-    /// Not of the types that it should have.
+    /// Object with fields of wrong types.
     Unreadable,
-    /// Readable, and against the rules.
+    /// Readable object that breaks rules.
     Broken,
 }
 
 #[tokio::test]
-async fn a_bad_object_is_answered_with_the_uid() {
+async fn response_to_malformed_object_has_uid() {
     let server = server();
     let many = format!("{{\"spec\": {{\"x\": [{}0]}}}}", "0,".repeat(2_000_000));
     let maps = format!("{{\"spec\": [{}{{}}]}}", "{\"\":0},".repeat(900_000));
@@ -129,7 +129,7 @@ async fn a_bad_object_is_answered_with_the_uid() {
             assert_eq!(status, 200, "{start}: {text}");
             let answer: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(answer["response"]["uid"], UID, "{start}");
-            // What cannot be read is the schema's and the validation's to refuse.
+            // The schema and the validating webhook reject what the mutating one cannot read.
             let left_to_others = webhook == WebhookKind::Mutate && is == Is::Unreadable && object != "null";
             let expected = is == Is::Fine || left_to_others;
             assert_eq!(answer["response"]["allowed"], expected, "{start}: {text}");
@@ -139,7 +139,7 @@ async fn a_bad_object_is_answered_with_the_uid() {
 }
 
 #[tokio::test]
-async fn many_findings_and_warnings_keep_an_answer_small() {
+async fn response_with_many_findings_is_bounded() {
     let server = server();
     let labels: serde_json::Map<_, _> = (0..1000).map(|n| (format!("-{n}"), json!("x".repeat(2000)))).collect();
     let bad = with(&spec(), "/labels", labels.into());
@@ -154,7 +154,7 @@ async fn many_findings_and_warnings_keep_an_answer_small() {
     }
 }
 
-/// A small generator of numbers that look random, so that a failure comes again.
+/// Generator of pseudo-random numbers, reproducible so that a failure repeats.
 struct Numbers(u64);
 
 impl Numbers {
@@ -166,7 +166,7 @@ impl Numbers {
     }
 }
 
-/// Tokens that JSON or the resource have a meaning for.
+/// Tokens with a meaning in JSON or in the resource.
 const TOKENS: [&str; 24] = [
     "{",
     "}",

@@ -1,4 +1,4 @@
-//! What clients that are slow, silent or many can do to the others.
+//! Effects of slow, idle and many clients on the others.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
@@ -20,14 +20,14 @@ fn ms(count: u64) -> Duration {
 }
 
 #[tokio::test]
-async fn who_dawdles_is_cut_off_while_others_are_served() {
+async fn slow_clients_are_cut_off_while_others_are_served() {
     let options = ServerOptions { handshake: ms(800), exchange: ms(1800), idle: ms(2500), ..ServerOptions::default() };
     let server = Server::start(options, RequestTimeouts { body: ms(800), handler: ms(800) }).await;
     let request = request();
     let header = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    // How much is sent at once, and then byte by byte.
     let begun = Instant::now();
     let mut handshake = TcpStream::connect(server.address).await.unwrap();
+    // The first `at` bytes are sent at once, the rest byte by byte.
     let drip = |at: usize| {
         let (server, request) = (&server, &request);
         async move {
@@ -43,21 +43,21 @@ async fn who_dawdles_is_cut_off_while_others_are_served() {
             panic!("the server waits for ever");
         }
     };
-    let silent = async {
+    let idle = async {
         let mut client = server.connect().await.unwrap();
         let begun = Instant::now();
         client.closed().await;
         begun.elapsed()
     };
-    // Asks and asks and never reads.
-    let deaf = async {
+    // Sends requests and never reads a response.
+    let unread = async {
         let labels: serde_json::Map<_, _> = (0..100).map(|n| (format!("-{n}"), "".into())).collect();
         let request = client::request_for(&world::create(&world::with(&world::spec(), "/labels", labels.into())));
         let mut client = server.connect().await.unwrap();
         let mut last = Instant::now();
         while timeout(LONG, client.send(&request)).await.expect("the server cuts it off").is_ok() {
             last = Instant::now();
-            // The test itself must not be what others wait for.
+            // The test itself must not delay the others.
             sleep(ms(2)).await;
         }
         last.elapsed()
@@ -75,20 +75,20 @@ async fn who_dawdles_is_cut_off_while_others_are_served() {
         let _ = timeout(LONG, handshake.read_to_end(&mut nothing)).await.unwrap();
         begun.elapsed()
     };
-    let (handshake, in_header, in_body, silent, deaf, ()) =
-        tokio::join!(handshake, drip(20), drip(header + 10), silent, deaf, others);
+    let (handshake, in_header, in_body, idle, unread, ()) =
+        tokio::join!(handshake, drip(20), drip(header + 10), idle, unread, others);
     let is_about = |took: Duration, limit: u64| took > ms(limit - 50) && took < ms(limit + 1500);
     assert!(is_about(handshake, 800), "{handshake:?}");
     assert!(in_header.0.is_none() && is_about(in_header.1, 1800), "{in_header:?}");
     assert!(in_body.0 == Some(408) && is_about(in_body.1, 800), "{in_body:?}");
-    assert!(is_about(silent, 2500), "{silent:?}");
-    // It goes on writing for a while after the server has stopped reading.
-    assert!(deaf < ms(1800 + 1500), "{deaf:?}");
+    assert!(is_about(idle, 2500), "{idle:?}");
+    // The client continues to write for a while after the server has stopped reading.
+    assert!(unread < ms(1800 + 1500), "{unread:?}");
     assert!(server.counts.rejections.lock().unwrap().contains(&Rejection::Timeout));
 }
 
 #[tokio::test]
-async fn idle_connections_outlive_the_limit_on_an_exchange() {
+async fn idle_connection_outlives_exchange_limit() {
     let options = ServerOptions { exchange: ms(200), ..ServerOptions::default() };
     let server = Server::start(options, RequestTimeouts::default()).await;
     let mut client = server.connect().await.unwrap();
@@ -99,7 +99,7 @@ async fn idle_connections_outlive_the_limit_on_an_exchange() {
 }
 
 #[tokio::test]
-async fn who_waits_longest_makes_room() {
+async fn longest_waiting_connection_is_replaced() {
     let options = ServerOptions { connections: 4, ..ServerOptions::default() };
     let server = Server::start(options, RequestTimeouts::default()).await;
     let mut bare = Vec::new();
@@ -108,7 +108,7 @@ async fn who_waits_longest_makes_room() {
     }
     let mut first = server.connect().await.unwrap();
     first.ask().await.unwrap();
-    // Those that never got further than to connect go first.
+    // Connections without a handshake are replaced first.
     let mut clients = Vec::new();
     for mut bare in bare {
         let mut client = server.connect().await.unwrap();
@@ -127,14 +127,14 @@ async fn who_waits_longest_makes_room() {
 }
 
 #[tokio::test]
-async fn a_flood_of_silent_connections_keeps_nobody_out() {
+async fn flood_of_idle_connections_excludes_no_client() {
     let options = ServerOptions { connections: 64, ..ServerOptions::default() };
     let server = Server::start(options, RequestTimeouts::default()).await;
     let address = server.address;
     let flood = tokio::spawn(async move {
-        let mut held = Vec::new();
+        let mut opened = Vec::new();
         loop {
-            held.extend(TcpStream::connect(address).await);
+            opened.extend(TcpStream::connect(address).await);
             sleep(ms(2)).await;
         }
     });

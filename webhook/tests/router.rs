@@ -1,4 +1,4 @@
-//! The webhooks over HTTP, without a socket.
+//! Webhooks over HTTP, without a socket.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
@@ -31,7 +31,7 @@ fn deployed(gibi: u64) -> ClusterFacts {
 const SIZE: &str = "/jetStream/fileStorage/size";
 
 #[tokio::test]
-async fn a_good_resource_arrives_complete_and_gets_in() {
+async fn valid_resource_is_completed_and_allowed() {
     let server = Server::new(Cluster::default());
     let review = create(&spec());
     let patch = server.patch(&review).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_good_resource_arrives_complete_and_gets_in() {
 }
 
 #[tokio::test]
-async fn a_dropped_size_comes_back() {
+async fn dropped_file_size_is_restored() {
     let server = Server::new(Cluster { cluster_facts: deployed(5), ..Cluster::default() });
     let unset = spec();
     let set = |size: Value| with(&unset, SIZE, size);
@@ -68,7 +68,7 @@ async fn a_dropped_size_comes_back() {
 }
 
 #[tokio::test]
-async fn every_finding_stands_in_one_answer() {
+async fn response_contains_every_finding() {
     let server = Server::new(Cluster::default());
     let mut bad = with(&spec(), "/cluster/size", json!(2));
     bad["resources"]["requests"]["memory"] = json!("2Gi");
@@ -89,13 +89,13 @@ async fn every_finding_stands_in_one_answer() {
         status["message"],
         r#"NATS.operator.kyma-project.io "eventing-nats" is invalid: [spec.cluster.size: Invalid value: 2: size only accepts odd numbers, spec.resources.requests.memory: Invalid value: "2Gi": must not be more than the limit 1Gi, spec.labels[app.kubernetes.io/name]: Forbidden: is set by NATS Manager itself; remove it]"#
     );
-    assert_eq!(server.counts.last_review(), Some((WebhookKind::Validate, ReviewOutcome::Refused)));
-    // Said before the schema is asked, whose one finding would hide the others.
+    assert_eq!(server.counts.last_review(), Some((WebhookKind::Validate, ReviewOutcome::Rejected)));
+    // Reported before the schema is checked, whose one finding would hide the others.
     assert_eq!(server.ask(WebhookKind::Mutate, &create(&bad)).await["status"], *status);
 }
 
 #[tokio::test]
-async fn what_is_stored_stays_editable() {
+async fn stored_invalid_spec_stays_editable() {
     let server = Server::new(Cluster { cluster_facts: deployed(1), ..Cluster::default() });
     let bad = with(&spec(), "/cluster/size", json!(2));
     let debugging = with(&bad, "/logging/debug", json!(true));
@@ -119,7 +119,7 @@ async fn what_is_stored_stays_editable() {
 }
 
 #[tokio::test]
-async fn facts_about_the_cluster_count() {
+async fn cluster_facts_affect_findings_and_warnings() {
     let alicloud = ClusterFacts { provider: Provider::AliCloud, zones: Some(1), ..ClusterFacts::default() };
     let classes = StorageClasses::default();
     let cluster_facts = ClusterFacts { storage_classes: Some(classes), ..alicloud };
@@ -134,7 +134,7 @@ async fn facts_about_the_cluster_count() {
 }
 
 #[tokio::test]
-async fn only_the_allowed_resource_may_be_created() {
+async fn only_allowed_resource_can_be_created() {
     let allowed = Some(NamespacedName::new("kyma-system", "eventing-nats"));
     let server = Server::new(Cluster { allowed, ..Cluster::default() });
     assert_eq!(server.validate(&create(&spec())).await["allowed"], true);
@@ -148,7 +148,7 @@ async fn only_the_allowed_resource_may_be_created() {
             status["message"],
             "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed to be created in a Kyma cluster."
         );
-        // One that got in before may change.
+        // A resource that exists already may change.
         assert_eq!(server.validate(&review("UPDATE", &object, &object)).await["allowed"], true);
     }
     let mut elsewhere = create(&spec());
@@ -157,7 +157,7 @@ async fn only_the_allowed_resource_may_be_created() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_to_judge_passes() {
+async fn requests_out_of_scope_are_allowed() {
     let server = Server::new(Cluster::default());
     let bad = with(&spec(), "/cluster/size", json!(2));
     let mut deleting = object("eventing-nats", &bad);
@@ -182,12 +182,12 @@ async fn what_is_not_ours_to_judge_passes() {
         assert_eq!(server.ask(WebhookKind::Delete, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
         assert_eq!(server.counts.last_review(), Some((WebhookKind::Delete, ReviewOutcome::Ignored)));
     }
-    // Nobody creates what is being deleted.
+    // A deletion timestamp exempts an update, not a creation.
     assert_eq!(server.validate(&review("CREATE", &deleting, &Value::Null)).await["allowed"], false);
 }
 
 #[tokio::test]
-async fn a_dry_run_gets_the_same_answer() {
+async fn dry_run_gets_same_response() {
     let server = Server::new(Cluster::default());
     for spec in [spec(), with(&spec(), "/cluster/size", json!(2))] {
         let review = create(&spec);
@@ -199,7 +199,7 @@ async fn a_dry_run_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused() {
+async fn other_paths_and_methods_are_rejected() {
     let server = Server::new(Cluster::default());
     for (method, path, expected) in
         [("GET", "/validate", 405), ("PUT", "/mutate", 405), ("GET", "/delete", 405), ("POST", "/", 404)]
@@ -210,7 +210,7 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_for_one_request_only() {
+async fn panic_fails_one_request_only() {
     let server = Server::new(Cluster::default());
     let bomb = review("CREATE", &object("bomb", &spec()), &Value::Null);
     for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {

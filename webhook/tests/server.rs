@@ -1,4 +1,4 @@
-//! The server on real sockets: connections, certificates, and the drain.
+//! Server on real sockets: connections, certificates, and the drain.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
@@ -27,7 +27,7 @@ fn ms(count: u64) -> Duration {
 }
 
 #[tokio::test]
-async fn a_connection_serves_many_reviews() {
+async fn connection_serves_many_reviews() {
     let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     let mut client = server.connect().await.unwrap();
     for _ in 0..100 {
@@ -48,7 +48,7 @@ async fn a_connection_serves_many_reviews() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_drops_no_connection() {
+async fn new_certificate_keeps_open_connections() {
     let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     let mut old = server.connect().await.unwrap();
     old.ask().await.unwrap();
@@ -61,7 +61,7 @@ async fn a_new_certificate_drops_no_connection() {
 }
 
 #[tokio::test]
-async fn a_large_body_gets_its_answer() {
+async fn large_body_gets_response() {
     let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
     for (length, expected) in [(1 << 20, 400), (9 << 20, 413)] {
         let mut client = server.connect().await.unwrap();
@@ -71,7 +71,7 @@ async fn a_large_body_gets_its_answer() {
     }
 }
 
-/// Clients that ask all the time, as the apiserver does: connections are kept until told to close.
+/// Sends reviews without a pause, as the apiserver does: a connection is kept until a response closes it.
 async fn hammer(server: Arc<Server>, until: Arc<AtomicBool>, asked: Arc<AtomicUsize>) {
     let mut kept: Option<Client> = None;
     while !until.load(Ordering::Relaxed) {
@@ -90,7 +90,7 @@ async fn hammer(server: Arc<Server>, until: Arc<AtomicBool>, asked: Arc<AtomicUs
 }
 
 #[tokio::test]
-async fn a_drain_fails_no_review() {
+async fn drain_fails_no_review() {
     let options = ServerOptions { lame_duck: ms(1500), ..ServerOptions::default() };
     let server = Arc::new(Server::start(options, RequestTimeouts::default()).await);
     let (quiet, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -104,7 +104,7 @@ async fn a_drain_fails_no_review() {
     server.stop();
     sleep(ms(100)).await;
     let before = asked.load(Ordering::Relaxed);
-    // An idle connection is not cut: its next request is answered, and told to close.
+    // An idle connection is not cut: its next request is answered with `Connection: close`.
     assert!(pausing.ask().await.unwrap().closes());
     pausing.closed().await;
     sleep(ms(600)).await;
@@ -113,7 +113,7 @@ async fn a_drain_fails_no_review() {
     for client in clients {
         client.await.unwrap();
     }
-    // Under way when the port closes.
+    // A request that is in progress when the port closes.
     let mut late = server.connect().await.unwrap();
     let request = request();
     late.send(&request[..100]).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_drain_fails_no_review() {
 }
 
 #[tokio::test]
-async fn a_drain_has_an_end() {
+async fn drain_ends_after_limit() {
     let options = ServerOptions { lame_duck: ms(0), drain: ms(300), ..ServerOptions::default() };
     let server = Server::start(options, RequestTimeouts::default()).await;
     let mut slow = server.connect().await.unwrap();
@@ -157,7 +157,7 @@ async fn failed_handshakes_are_counted() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_handshakes_fail() {
+async fn handshake_fails_without_certificate() {
     let counts = world::Counts::new();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,10 +1,11 @@
-//! `cargo xtask`: what developers of this repository run.
+//! `cargo xtask`: tasks for developers of this repository.
 
 mod bench;
 mod demo;
 mod deny;
 mod generate;
 mod image;
+mod language;
 mod local;
 mod release;
 mod simulate;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What developers of this repository run.
+/// Tasks for developers of this repository.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -27,17 +28,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Watch the manager at work on a local control plane
+    /// Show the manager on a local control plane
     Demo(demo::DemoOptions),
-    /// Check everything: format, lints, tests (unit first), measures
+    /// Run all checks: format, lints, tests (unit tests first)
     Test(test::TestOptions),
-    /// Measure what the manager costs, and fail beyond the limits
+    /// Measure requests, memory and start time of the manager, and fail beyond the limits
     Bench(bench::BenchOptions),
     /// Run the planner against a model of Kubernetes, NATS, users and faults
     Simulate(simulate::SimulateOptions),
     /// Check licences, advisories, bans and sources of the dependencies with cargo-deny
     Deny,
-    /// Write the files that are made from the code
+    /// Check the language of code and documentation: terms, figures of doc comments, spelling
+    Language,
+    /// Write the files that are generated from the code
     Generate(generate::GenerateOptions),
     /// Build the container image as an OCI archive, without Docker
     Image(image::ImageOptions),
@@ -57,6 +60,8 @@ enum Error {
     Simulate(#[from] simulate::SimulateError),
     #[error(transparent)]
     Deny(#[from] deny::DenyError),
+    #[error(transparent)]
+    Language(#[from] language::LanguageError),
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
     #[error(transparent)]
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<(), Error> {
     match task {
         Task::Demo(options) => demo::run(&options)?,
+        Task::Language => language::run()?,
         Task::Test(options) => test::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Simulate(options) => simulate::run(&options)?,

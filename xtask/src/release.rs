@@ -1,4 +1,4 @@
-//! `cargo xtask release-manifests`: what a release of the Kyma module consists of, beside the image.
+//! `cargo xtask release-manifests`: artifacts of a release of the Kyma module, other than the image.
 
 use std::{
     fs, io,
@@ -14,22 +14,22 @@ use crate::{terminal, workspace};
 /// Write the artifacts of a release.
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseOptions {
-    /// The manager's image; the module's pipeline wants the module's version for its tag
+    /// Image of the manager; the pipeline of the module requires the module's version as its tag
     #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
     image: String,
-    /// The folder that they go to
+    /// Folder to write the artifacts to
     #[arg(long, value_name = "FOLDER", default_value = "target/release-manifests")]
     output: PathBuf,
 }
 
-/// What `config/manager` says.
+/// Image in `config/manager`.
 const IMAGE: &str = concat!("europe-docker.pkg.dev/kyma-project/prod/nats-manager:", env!("CARGO_PKG_VERSION"));
 
-/// Each artifact, and where it comes from.
+/// Artifacts, each with the folder that it is built from.
 const ARTIFACTS: [(&str, &str); 2] =
     [("nats-manager.yaml", "config/default"), ("nats-default-cr.yaml", "config/samples")];
 
-/// An artifact could not be made.
+/// Failed build of an artifact.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReleaseError {
     #[error(transparent)]
@@ -58,6 +58,7 @@ pub(crate) fn run(options: &ReleaseOptions) -> Result<(), ReleaseError> {
     Ok(())
 }
 
+/// Builds a folder with kustomize.
 fn kustomize(folder: &'static str) -> Result<String, ReleaseError> {
     let failed = |cause: String| ReleaseError::Kustomize { folder, cause };
     let mut kubectl = Command::new(Tool::Cluster(KubernetesVersion::default()).path_blocking()?);
@@ -67,6 +68,7 @@ fn kustomize(folder: &'static str) -> Result<String, ReleaseError> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(failed(text(&output.stderr))) }
 }
 
+/// Replaces the image of the manager, which a manifest has to contain exactly once.
 fn with_image(manifest: &str, image: &str) -> Result<String, ReleaseError> {
     let line = |image: &str| format!("image: {image}\n");
     match manifest.matches(&line(IMAGE)).count() {
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_is_named_once() {
+    fn image_is_replaced_if_the_manifest_contains_it_once() {
         let manifest = format!("a:\n  image: {IMAGE}\n");
         assert_eq!(with_image(&manifest, "b.example/m:1").unwrap(), "a:\n  image: b.example/m:1\n");
         assert!(matches!(with_image(&manifest.repeat(2), "m:1"), Err(ReleaseError::Image(2))));

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: random scenarios against the planner, as long as asked.
+//! `cargo xtask simulate`: random scenarios against the planner, up to a number of steps.
 
 use std::time::Instant;
 
@@ -26,37 +26,37 @@ pub(crate) struct SimulateOptions {
     /// Run the scenario of the seed only, and print its story
     #[arg(long)]
     story: bool,
-    /// Go on after a failure, and list the seeds that failed
+    /// Continue after a failure, and list the seeds that failed
     #[arg(long, conflicts_with = "story")]
     keep_going: bool,
 }
 
 const STEPS: u64 = 1_000_000;
 
-/// An invariant does not hold.
+/// Violation of an invariant.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SimulateError {
-    /// A scenario failed.
+    /// Violation in a scenario.
     #[error("seed {seed} violates invariant {invariant}; replay it with: cargo xtask simulate --seed {seed} --story")]
     Violated {
-        /// The scenario's seed.
+        /// Seed of the scenario.
         seed: u64,
-        /// The invariant's number.
+        /// Number of the invariant.
         invariant: u8,
     },
-    /// Scenarios failed.
+    /// Violations in several scenarios.
     #[error(
         "{count} of {scenarios} scenarios violate an invariant; replay one with: cargo xtask simulate --seed SEED --story"
     )]
     Several {
-        /// The scenarios that failed.
+        /// Number of scenarios that failed.
         count: u64,
-        /// The scenarios that ran.
+        /// Number of scenarios that ran.
         scenarios: u64,
     },
 }
 
-/// What all scenarios did.
+/// Totals of all scenarios.
 #[derive(Debug, Default)]
 struct Summary {
     scenarios: u64,
@@ -67,10 +67,10 @@ struct Summary {
     coverage: Coverage,
 }
 
-/// Runs scenarios until the steps are done, or one fails.
+/// Runs scenarios until the steps are done or one fails.
 pub(crate) fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
     if options.story {
-        return tell(options.seed);
+        return print_story(options.seed);
     }
     let began = Instant::now();
     let mut summary = Summary::default();
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
     while summary.steps < options.steps {
         let outcome = simulation::run(&Scenario::random(seed), false);
         match outcome.violations.first() {
-            Some(_) if !options.keep_going => return tell(seed),
+            Some(_) if !options.keep_going => return print_story(seed),
             Some(violation) => {
                 summary.failed += 1;
                 note(format!("seed {seed} violates invariant {}: {}", violation.invariant, violation.text));
@@ -95,8 +95,8 @@ pub(crate) fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
     }
 }
 
-/// Prints the story of a seed, shrunk if it fails.
-fn tell(seed: u64) -> Result<(), SimulateError> {
+/// Prints the story of a seed, reduced if the scenario fails.
+fn print_story(seed: u64) -> Result<(), SimulateError> {
     let scenario = Scenario::random(seed);
     let outcome = simulation::run(&scenario, true);
     let (scenario, outcome) =
@@ -114,6 +114,7 @@ fn tell(seed: u64) -> Result<(), SimulateError> {
 }
 
 impl Summary {
+    /// Adds the outcome of a scenario.
     fn add(&mut self, seed: u64, outcome: &RunOutcome) {
         self.scenarios += 1;
         self.steps += outcome.steps;
@@ -125,13 +126,14 @@ impl Summary {
         }
     }
 
+    /// Prints rate, results and coverage.
     fn print(&self, first: u64, last: u64, began: Instant) {
         let Self { scenarios, steps, blocked, failed, coverage, .. } = self;
         let took = began.elapsed();
         let rate = u128::from(*steps) * 1000 / took.as_millis().max(1);
         heading(format!("{steps} steps in {}: {rate} steps/s", duration(took)));
-        let held = scenarios - failed;
-        note(format!("{scenarios} scenarios, seeds {first} to {last}; every invariant held in {held}"));
+        let passed = scenarios - failed;
+        note(format!("{scenarios} scenarios, seeds {first} to {last}; every invariant held in {passed}"));
         note(format!("{blocked} ended with a change that the plan names as blocked, others as desired"));
         if let Some((seconds, seed)) = self.slowest {
             note(format!("slowest convergence: {seconds} s after faults had ended (seed {seed})"));

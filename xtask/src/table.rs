@@ -1,8 +1,8 @@
-//! Columns of text. Widths are those that a terminal shows, so cells may be coloured.
+//! Tables of text. Column widths are those that a terminal shows, so cells may be coloured.
 
 use console::{Alignment, measure_text_width, pad_str, style};
 
-/// Rows under headers.
+/// Table with headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     headers: Vec<&'static str>,
@@ -12,17 +12,17 @@ pub(crate) struct Table {
 const GAP: &str = "   ";
 
 impl Table {
-    /// An empty table.
+    /// Returns an empty table.
     pub(crate) fn new(headers: &[&'static str]) -> Self {
         Self { headers: headers.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row; a cell that is missing stays empty.
+    /// Adds a row. Missing cells are empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The lines to print.
+    /// Returns the lines to print.
     pub(crate) fn lines(&self) -> Vec<String> {
         let widths: Vec<usize> = (0..self.headers.len()).map(|column| self.width(column)).collect();
         let headers = self.headers.iter().map(|header| style(header).dim().to_string()).collect();
@@ -36,13 +36,14 @@ impl Table {
         [headers].iter().chain(&self.rows).map(line).collect()
     }
 
-    /// Prints it.
+    /// Prints the table.
     pub(crate) fn print(&self) {
         for line in self.lines() {
             println!("   {line}");
         }
     }
 
+    /// Returns the displayed width of a column.
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().filter_map(|row| row.get(column));
         let header = self.headers.get(column).map_or(0, |header| measure_text_width(header));
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_is_seen() {
+    fn column_width_ignores_colour_codes() {
         let mut table = Table::new(&["A", "B"]);
         table.row(["\u{1b}[32mgreen\u{1b}[0m".to_owned(), "x".to_owned()]);
         table.row(["y".to_owned(), "z".to_owned()]);

@@ -1,42 +1,42 @@
-//! What a person reads: headings, notes, durations. Colours only on a terminal, which `console` sees to.
+//! Output for people: headings, notes, durations. `console` uses colours only on a terminal.
 
 use std::{fmt::Display, process::Command, time::Duration};
 
 use console::style;
 
-/// The beginning of a part.
+/// Prints a heading.
 pub(crate) fn heading(text: impl Display) {
     println!("\n{}", style(format!("== {text}")).bold().cyan());
 }
 
-/// A remark on what is going on.
+/// Prints a note.
 pub(crate) fn note(text: impl Display) {
     for line in text.to_string().lines() {
         println!("   {}", style(line).dim());
     }
 }
 
-/// Something that went as it should.
+/// Prints a success.
 pub(crate) fn done(text: impl Display) {
     println!("   {} {text}", style("ok").green());
 }
 
-/// A command line, as one would type it.
+/// Prints a command line.
 pub(crate) fn typed(text: impl Display) {
     println!("   {} {}", style("$").dim(), style(text).bold());
 }
 
-/// What a command printed.
+/// Prints the output of a command.
 pub(crate) fn output(text: &str) {
     for line in text.trim_end().lines() {
         println!("     {line}");
     }
 }
 
-/// A command's words, as one would type them.
+/// Formats a command as a command line.
 pub(crate) fn words(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
-    // The path of the toolchain's cargo says nothing here.
+    // The path of the toolchain's cargo is of no interest.
     let mut text = program.rsplit('/').next().unwrap_or_default().to_owned();
     for argument in command.get_args() {
         text.push(' ');
@@ -45,7 +45,7 @@ pub(crate) fn words(command: &Command) -> String {
     text
 }
 
-/// `0.4 s`, `12 s`, `4 min 05 s`.
+/// Formats a duration: `0.4 s`, `12 s`, `4 min 05 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_are_formatted_by_length() {
         let cases = [(420, "0.4 s"), (12_700, "12 s"), (99_000, "99 s"), (245_000, "4 min 05 s")];
         for (millis, text) in cases {
             assert_eq!(duration(Duration::from_millis(millis)), text);

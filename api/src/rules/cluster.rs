@@ -1,23 +1,23 @@
-//! Rules on the number of servers, and on what they log.
+//! Rules on the number of servers, and on their logging.
 
 use super::{ClusterFacts, Findings, Violation, ViolationClass};
 use crate::resource::{NatsSpec, message};
 
 pub(super) const SIZE: &str = "spec.cluster.size";
 
-/// The most servers: each one holds a route to every other.
+/// Maximum number of servers: each one keeps a route to every other.
 pub const MAX_SIZE: i64 = 99;
 
 pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let size = spec.cluster.size;
-    let mut refuse = |class, message: String| findings.refuse(Violation::invalid(SIZE, class, size, message));
+    let mut reject = |class, message: String| findings.reject(Violation::invalid(SIZE, class, size, message));
     if size < 1 {
-        refuse(ViolationClass::Invalid, "should be greater than or equal to 1".to_owned());
+        reject(ViolationClass::Invalid, "should be greater than or equal to 1".to_owned());
     } else if size > MAX_SIZE {
-        refuse(ViolationClass::Invalid, format!("should be less than or equal to {MAX_SIZE}"));
+        reject(ViolationClass::Invalid, format!("should be less than or equal to {MAX_SIZE}"));
     }
     if size % 2 == 0 {
-        refuse(ViolationClass::Policy, message::ODD_SIZE.to_owned());
+        reject(ViolationClass::Policy, message::ODD_SIZE.to_owned());
     }
     if size == 1 {
         findings.warn(SIZE, "a single server has no redundancy; use 3 for production");
@@ -29,12 +29,11 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
 }
 
 pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
-    // A change from one server that is not carried out yet can be taken back. The configuration is built for several
-    // servers only from the moment on when it cannot.
+    // A change from one server can be taken back until the configuration is built for several servers.
     let deployed = || cluster_facts.deployed.as_ref().map(|deployed| deployed.size);
     let is_standalone = cluster_facts.members.or_else(deployed) == Some(1);
     if old.cluster.size > 1 && new.cluster.size == 1 && !is_standalone {
-        findings.refuse(Violation::invalid(SIZE, ViolationClass::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
+        findings.reject(Violation::invalid(SIZE, ViolationClass::Policy, new.cluster.size, message::NOT_BACK_TO_ONE));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rules on what JetStream holds: a change that would lose data, or never come to an end, is rejected before it begins.
+//! Rules on JetStream data: a change that would lose data, or that would never complete, is rejected before it begins.
 
 use super::{
     ClusterFacts, Findings, Violation, ViolationClass,
@@ -15,20 +15,26 @@ use crate::{
 const CLUSTERED: i64 = SMALLEST_CLUSTER as i64;
 
 pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
-    let Some(held) = &cluster_facts.jet_stream else { return };
-    check_size(old.cluster.size, new.cluster.size, held, cluster_facts, findings);
-    check_memory(old, new, held, findings);
+    let Some(summary) = &cluster_facts.jet_stream else { return };
+    check_size(old.cluster.size, new.cluster.size, summary, cluster_facts, findings);
+    check_memory(old, new, summary, findings);
 }
 
-fn check_size(before: i64, after: i64, held: &JetStreamStatus, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+fn check_size(
+    before: i64,
+    after: i64,
+    summary: &JetStreamStatus,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     if after == before || after % 2 == 0 {
         return; // an even size has a violation of its own
     }
-    let mut refuse = |message| findings.refuse(Violation::invalid(SIZE, ViolationClass::Policy, after, message));
+    let mut reject = |message| findings.reject(Violation::invalid(SIZE, ViolationClass::Policy, after, message));
     let deployed = || cluster_facts.deployed.as_ref().map_or(before, |deployed| deployed.size.into());
     let existing = cluster_facts.members.map_or_else(|| before.max(deployed()), i64::from);
-    if existing < CLUSTERED && after >= CLUSTERED && held.streams {
-        refuse(format!(
+    if existing < CLUSTERED && after >= CLUSTERED && summary.streams {
+        reject(format!(
             "cannot be set to {after} while there are streams: a restart as a cluster destroys them; \
              back them up, delete them, change the size and restore them (docs/user/scaling.md)"
         ));
@@ -36,27 +42,27 @@ fn check_size(before: i64, after: i64, held: &JetStreamStatus, cluster_facts: &C
     if after > before || after < CLUSTERED {
         return;
     }
-    if after < held.highest_replicas.into() {
-        refuse(format!(
+    if after < summary.highest_replicas.into() {
+        reject(format!(
             "is too small for a stream with {} replicas; first: nats stream edit STREAM --replicas {after}",
-            held.highest_replicas
+            summary.highest_replicas
         ));
     }
-    if is_filling_up(held) {
+    if is_filling_up(summary) {
         findings.warn(SIZE, "the servers that stay take over the streams of the others, and are nearly full");
     }
 }
 
-/// A server that restarts without the memory store that its memory streams need never becomes ready again (measured
-/// with NATS 2.14.2).
-fn check_memory(old: &NatsSpec, new: &NatsSpec, held: &JetStreamStatus, findings: &mut Findings) {
+/// Rejects a memory store that is too small for the existing memory streams. A server that restarts without the memory
+/// store that they need never becomes ready again (measured with NATS 2.14.2).
+fn check_memory(old: &NatsSpec, new: &NatsSpec, summary: &JetStreamStatus, findings: &mut Findings) {
     let store = |spec: &NatsSpec| storage::memory_store(&spec.jet_stream.mem_storage);
     let (Ok(Some(before)), Ok(after)) = (store(old), store(new)) else { return };
-    match (after, held.memory_used()) {
-        (None, _) if held.memory_streams && !new.jet_stream.mem_storage.enabled => {
+    match (after, summary.memory_used()) {
+        (None, _) if summary.memory_streams && !new.jet_stream.mem_storage.enabled => {
             let message = "cannot be turned off while there are streams in memory: their servers would never be ready \
                 again; first delete them (nats stream rm STREAM)";
-            findings.refuse(Violation::invalid(MEMORY_ENABLED, ViolationClass::Policy, false, message));
+            findings.reject(Violation::invalid(MEMORY_ENABLED, ViolationClass::Policy, false, message));
         }
         (Some(after), Some(used)) if after < before && after < used => {
             let message = format!(
@@ -64,28 +70,28 @@ fn check_memory(old: &NatsSpec, new: &NatsSpec, held: &JetStreamStatus, findings
                  (nats stream purge STREAM)"
             );
             let value = new.jet_stream.mem_storage.size.0.clone();
-            findings.refuse(Violation::invalid(MEMORY_SIZE, ViolationClass::Policy, value, message));
+            findings.reject(Violation::invalid(MEMORY_SIZE, ViolationClass::Policy, value, message));
         }
         _ => {}
     }
 }
 
-fn is_filling_up(held: &JetStreamStatus) -> bool {
-    [Reason::NearlyFull, Reason::Full].iter().any(|reason| held.storage == reason.to_string())
+fn is_filling_up(summary: &JetStreamStatus) -> bool {
+    [Reason::NearlyFull, Reason::Full].iter().any(|reason| summary.storage == reason.to_string())
 }
 
-/// What to tell somebody who deletes the resource of this name; `forced`: by the annotation the
-/// data goes with it.
-pub fn deletion_warning(name: &str, held: &JetStreamStatus, forced: bool) -> Option<String> {
-    if !held.customer_data {
+/// Returns the warning about a deletion of the resource `name`; `None` if it has no data of the user. `forced` means
+/// that the annotation for a forced deletion is set, so that the data is deleted as well.
+pub fn deletion_warning(name: &str, summary: &JetStreamStatus, forced: bool) -> Option<String> {
+    if !summary.customer_data {
         return None;
     }
-    let what = format!("NATS {name} has streams or consumers of yours");
+    let subject = format!("NATS {name} has streams or consumers of yours");
     Some(if forced {
-        format!("{what}, which are deleted with it: it has the annotation {}", naming::FORCE_DELETION)
+        format!("{subject}, which are deleted with it: it has the annotation {}", naming::FORCE_DELETION)
     } else {
         format!(
-            "{what}: its deletion waits (state Warning) until they are deleted, \
+            "{subject}: its deletion waits (state Warning) until they are deleted, \
              see: nats stream ls; nats consumer ls sap"
         )
     })

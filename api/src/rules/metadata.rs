@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Violation, ViolationClass, short};
+use super::{Findings, Violation, ViolationClass, truncated};
 use crate::{naming::NamespacedName, resource::NatsSpec};
 
-/// What all annotations of an object may take together, in bytes
-/// (`k8s.io/apimachinery/pkg/api/validation`); some of it is left to our own.
+/// Maximum size of the user's annotations together, in bytes: the apiserver's limit for an object
+/// (`k8s.io/apimachinery/pkg/api/validation`) minus a reserve for the operator's own annotations.
 const ANNOTATIONS_SIZE: usize = 256 * 1024 - 4096;
 
 /// Annotations that the operator sets on the children.
@@ -27,7 +27,7 @@ pub(super) fn check(spec: &NatsSpec, findings: &mut Findings) {
 }
 
 fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
-    if findings.refuse_too_many("spec.labels", labels.len()) {
+    if findings.reject_too_many("spec.labels", labels.len()) {
         return;
     }
     let own = own_labels();
@@ -35,7 +35,7 @@ fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
         let field = entry("spec.labels", key);
         check_key(&field, key, is_qualified_name(key), findings);
         if !is_label_value(value) {
-            findings.refuse(Violation::invalid(
+            findings.reject(Violation::invalid(
                 &field,
                 ViolationClass::Invalid,
                 value.clone(),
@@ -43,26 +43,26 @@ fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
             ));
         }
         if own.contains_key(key) {
-            findings.refuse(taken(&field).on(value.clone()));
+            findings.reject(reserved(&field).with_value(value.clone()));
         }
     }
 }
 
 fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Findings) {
-    if findings.refuse_too_many("spec.annotations", annotations.len()) {
+    if findings.reject_too_many("spec.annotations", annotations.len()) {
         return;
     }
     for (key, value) in annotations {
         let field = entry("spec.annotations", key);
-        // The apiserver reads the keys of annotations, not those of labels, without regard to case.
+        // The apiserver validates keys of annotations in lower case, and keys of labels as they are.
         check_key(&field, key, is_qualified_name(&key.to_lowercase()), findings);
         if is_own_annotation(key) {
-            findings.refuse(taken(&field).on(value.clone()));
+            findings.reject(reserved(&field).with_value(value.clone()));
         }
     }
     let size = total_size(annotations);
     if size > ANNOTATIONS_SIZE {
-        findings.refuse(Violation::invalid(
+        findings.reject(Violation::invalid(
             "spec.annotations",
             ViolationClass::Invalid,
             size,
@@ -71,12 +71,12 @@ fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Find
     }
 }
 
-/// Whether the operator sets this annotation on a child, so that a user's value would be lost.
+/// Returns whether the operator sets this annotation on a child, where it would overwrite a user's value.
 pub(crate) fn is_own_annotation(key: &str) -> bool {
     OWN_ANNOTATIONS.contains(&key) || key.starts_with("nats.operator.kyma-project.io/")
 }
 
-/// The labels that the operator sets on the children; what they are set to is not for here.
+/// Returns the labels that the operator sets on the children. Only their keys are meaningful here, not their values.
 pub(crate) fn own_labels() -> BTreeMap<String, String> {
     let id = NamespacedName::new("", "");
     let mut own = id.labels();
@@ -84,7 +84,7 @@ pub(crate) fn own_labels() -> BTreeMap<String, String> {
     own
 }
 
-/// Whether it is a name with an optional domain before a slash.
+/// Returns whether `key` is a name, with an optional domain and a slash before it.
 pub(super) fn is_qualified_name(key: &str) -> bool {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -94,12 +94,12 @@ pub(super) fn is_qualified_name(key: &str) -> bool {
 }
 
 fn entry(map: &str, key: &str) -> String {
-    format!("{map}[{}]", short(key))
+    format!("{map}[{}]", truncated(key))
 }
 
 fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
     if !is_valid {
-        findings.refuse(Violation::invalid(
+        findings.reject(Violation::invalid(
             field,
             ViolationClass::Invalid,
             key,
@@ -108,29 +108,29 @@ fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
     }
 }
 
-fn taken(field: &str) -> Violation {
+fn reserved(field: &str) -> Violation {
     Violation::forbidden(field, ViolationClass::Policy, "is set by NATS Manager itself; remove it")
 }
 
 fn is_label_value(value: &str) -> bool {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = value.as_bytes();
     value.is_empty()
         || (bytes.len() <= 63
-            && alphanumeric(bytes.first())
-            && alphanumeric(bytes.last())
+            && is_alphanumeric(bytes.first())
+            && is_alphanumeric(bytes.last())
             && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)))
 }
 
 pub(super) fn is_subdomain(name: &str) -> bool {
-    let part = |part: &str| {
-        let bytes = part.as_bytes();
-        let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        edge(bytes.first())
-            && edge(bytes.last())
+    let is_dns_label = |label: &str| {
+        let bytes = label.as_bytes();
+        let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        is_edge(bytes.first())
+            && is_edge(bytes.last())
             && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
     };
-    name.len() <= 253 && name.split('.').all(part)
+    name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 
 fn total_size(annotations: &BTreeMap<String, String>) -> usize {
@@ -143,7 +143,7 @@ mod tests {
     use crate::naming;
 
     #[test]
-    fn knows_a_qualified_name() {
+    fn qualified_name_may_have_domain() {
         for good in ["a", "a.b-c_d", "example.com/a", "A", "1", "a/b"] {
             assert!(is_qualified_name(good), "{good}");
         }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_annotations_of_the_operator_are_its_own() {
+    fn own_annotations_are_recognized() {
         assert!(is_own_annotation(naming::APPLIED_HASH));
         assert!(is_own_annotation(naming::TEMPLATE_HASH));
         assert!(is_own_annotation("sidecar.istio.io/inject"));

@@ -1,7 +1,7 @@
-//! The rules that a NATS resource keeps.
+//! Validation rules of the NATS resource.
 //!
-//! One rule, one place: the webhook, the controller and the command line call [`check`] and
-//! [`check_update`]; the CEL in the CRD is the floor below them.
+//! Each rule is implemented here, once: the webhook, the controller and the command line call [`check`] and
+//! [`check_update`]. The CEL in the CRD repeats the rules that must be enforced without the webhook as well.
 
 mod cluster;
 mod data;
@@ -18,47 +18,47 @@ use crate::{
 
 pub use cluster::MAX_SIZE;
 pub use data::deletion_warning;
-pub(crate) use storage::{deployed_or_wanted_file_store, memory_store};
+pub(crate) use storage::{deployed_or_desired_file_store, memory_store};
 pub use violation::{CauseType, Violation, ViolationClass, Warning};
 
-/// What around the resource a rule may depend on. What is not known stays silent.
+/// Facts around the resource that rules depend on. A rule that depends on an unknown fact reports nothing.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterFacts {
-    /// The cloud provider.
+    /// Cloud provider of the Kubernetes cluster.
     pub provider: Provider,
-    /// What is deployed for this resource.
+    /// Cluster that is deployed for this resource.
     pub deployed: Option<DeployedCluster>,
-    /// In how many availability zones the cluster has nodes.
+    /// Number of availability zones in which the Kubernetes cluster has nodes.
     pub zones: Option<usize>,
-    /// The names of every StorageClass of the cluster, and the default one.
+    /// All StorageClasses of the Kubernetes cluster.
     pub storage_classes: Option<StorageClasses>,
-    /// Summary of what JetStream holds, from the status of the stored resource, which only the manager writes. Matters
-    /// to changes alone.
+    /// Summary of the JetStream data, from the status of the stored resource, which only the manager writes. Affects
+    /// only changes.
     pub jet_stream: Option<JetStreamStatus>,
-    /// The number of servers that the servers' configuration was built for, from the status of the stored resource.
-    /// Matters to changes alone.
+    /// Number of servers that the servers' configuration was built for, from the status of the stored resource. Affects
+    /// only changes.
     pub members: Option<u32>,
 }
 
-/// Each StorageClass of the cluster.
+/// All StorageClasses of the Kubernetes cluster.
 #[derive(Clone, Debug, Default)]
 pub struct StorageClasses {
-    /// All names.
+    /// Names of all StorageClasses.
     pub names: Vec<String>,
-    /// The one marked as default.
+    /// Name of the StorageClass that is marked as default.
     pub default: Option<String>,
 }
 
-/// What the rules say of a resource.
+/// Result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What admission refuses.
+    /// Violations, which cause a rejection at admission.
     pub violations: Vec<Violation>,
-    /// What a user should know of, short.
+    /// Warnings to the user, which do not cause a rejection.
     pub warnings: Vec<Warning>,
 }
 
-/// The message for a resource that is not the one that the cluster may have.
+/// Builds the message for a NATS resource other than the single one that the Kubernetes cluster may have.
 pub fn forbidden_message(allowed: &NamespacedName) -> String {
     format!(
         "Only a single NATS CR with name: {} and namespace: {} is allowed to be created in a Kyma cluster.",
@@ -67,6 +67,15 @@ pub fn forbidden_message(allowed: &NamespacedName) -> String {
 }
 
 /// Checks a spec on its own and against the cluster facts.
+///
+/// ```
+/// use nats_manager_api::{ClusterSpec, NatsSpec, rules::{self, ClusterFacts}};
+///
+/// let spec = NatsSpec { cluster: ClusterSpec { size: 4 }, ..NatsSpec::default() };
+/// let findings = rules::check(&spec, &ClusterFacts::default());
+/// let fields: Vec<&str> = findings.violations.iter().map(|violation| violation.field.as_str()).collect();
+/// assert_eq!(fields, ["spec.cluster.size"]);
+/// ```
 pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     let mut findings = Findings::default();
     cluster::check(spec, cluster_facts, &mut findings);
@@ -79,9 +88,20 @@ pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
 
 /// Checks a change of a spec.
 ///
-/// A violation that the old spec has word for word, on the same value, is not of this change's
-/// making: it becomes a warning, so that what is stored stays editable, whatever wrote it. So does
-/// one that the change eases.
+/// A violation that the old spec has as well, with the same message and value, is not caused by the change. It becomes
+/// a warning, so that every stored resource stays editable. A violation that the change eases becomes a warning, too.
+///
+/// ```
+/// use nats_manager_api::{ClusterSpec, NatsSpec, rules::{self, ClusterFacts}};
+///
+/// let sized = |size| NatsSpec { cluster: ClusterSpec { size }, ..NatsSpec::default() };
+/// let facts = ClusterFacts::default();
+/// let changed = rules::check_update(&sized(3), &sized(4), &facts);
+/// assert_eq!(changed.violations[0].field, "spec.cluster.size");
+/// let unmodified = rules::check_update(&sized(4), &sized(4), &facts);
+/// assert_eq!(unmodified.violations, []);
+/// assert_eq!(unmodified.warnings[0].field, "spec.cluster.size");
+/// ```
 pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     let mut findings = check(new, cluster_facts);
     let before: HashSet<Violation> = check(old, cluster_facts).violations.into_iter().collect();
@@ -97,26 +117,27 @@ pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts
     findings
 }
 
-/// More entries in a map are not looked at one by one: findings take more memory than the entries.
+/// Maximum number of entries in a map that are checked one by one: findings take more memory than the entries.
 const MOST_ENTRIES: usize = 1000;
 
-/// The start of a key of the user's, for a field path: an answer has bounds.
-fn short(key: &str) -> String {
+/// Returns the start of a user's key for a field path, so that responses stay bounded.
+fn truncated(key: &str) -> String {
     key.chars().take(80).collect()
 }
 
 impl Findings {
-    /// Whether a map has so many entries that this is all there is to say of it.
-    fn refuse_too_many(&mut self, field: &str, entries: usize) -> bool {
+    /// Rejects a map with more than [`MOST_ENTRIES`] entries. Returns whether it did: such a map is not checked
+    /// further.
+    fn reject_too_many(&mut self, field: &str, entries: usize) -> bool {
         let too_many = entries > MOST_ENTRIES;
         if too_many {
             let message = format!("must have at most {MOST_ENTRIES} entries");
-            self.refuse(Violation::invalid(field, ViolationClass::Invalid, entries, message));
+            self.reject(Violation::invalid(field, ViolationClass::Invalid, entries, message));
         }
         too_many
     }
 
-    fn refuse(&mut self, violation: Violation) {
+    fn reject(&mut self, violation: Violation) {
         self.violations.push(violation);
     }
 
@@ -124,12 +145,12 @@ impl Findings {
         self.warnings.push(Warning { field: field.into(), message: message.into() });
     }
 
-    /// The violations that make the resource impossible to deploy.
+    /// Returns the violations that make the resource impossible to deploy.
     pub fn invalid(&self) -> impl Iterator<Item = &Violation> {
         self.of(ViolationClass::Invalid)
     }
 
-    /// The violations that admission refuses but the controller deploys.
+    /// Returns the violations that admission rejects but the controller deploys.
     pub fn policy(&self) -> impl Iterator<Item = &Violation> {
         self.of(ViolationClass::Policy)
     }

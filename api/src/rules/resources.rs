@@ -1,8 +1,8 @@
-//! Rules on CPU and memory: what the apiserver would refuse in a pod, said before it does.
+//! Rules on CPU and memory: they reject what the apiserver would reject later, in a Pod.
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Violation, ViolationClass, metadata::is_qualified_name, short};
+use super::{Findings, Violation, ViolationClass, metadata::is_qualified_name, truncated};
 use crate::{
     quantity::{Amount, Bytes, RawQuantity},
     resources::ResourceRequirements,
@@ -10,7 +10,7 @@ use crate::{
 
 const RESOURCES: &str = "spec.resources";
 
-/// Resources of a container without a domain in their name
+/// Container resources without a domain in their name
 /// (<https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>).
 const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
@@ -18,14 +18,15 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     if !given.claims.is_empty() {
         let claims: Vec<&str> = given.claims.iter().map(|claim| claim.name.as_str()).collect();
         let message = "the pods have no resource claims to refer to; remove it";
-        findings
-            .refuse(Violation::forbidden(format!("{RESOURCES}.claims"), ViolationClass::Invalid, message).on(claims));
+        findings.reject(
+            Violation::forbidden(format!("{RESOURCES}.claims"), ViolationClass::Invalid, message).with_value(claims),
+        );
     }
-    let none = BTreeMap::new();
-    let limits = given.limits.as_ref().unwrap_or(&none);
-    let requests = given.requests.as_ref().unwrap_or(&none);
-    let too_many = findings.refuse_too_many(&format!("{RESOURCES}.limits"), limits.len());
-    if findings.refuse_too_many(&format!("{RESOURCES}.requests"), requests.len()) || too_many {
+    let empty = BTreeMap::new();
+    let limits = given.limits.as_ref().unwrap_or(&empty);
+    let requests = given.requests.as_ref().unwrap_or(&empty);
+    let too_many = findings.reject_too_many(&format!("{RESOURCES}.limits"), limits.len());
+    if findings.reject_too_many(&format!("{RESOURCES}.requests"), requests.len()) || too_many {
         return;
     }
     let mut amounts = |kind, given: &BTreeMap<String, RawQuantity>| -> BTreeMap<String, Amount> {
@@ -37,19 +38,19 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
         let field = field("requests", name);
         let value = requests[name].0.clone();
         match limit_amounts.get(name) {
-            Some(limit) if request > limit => findings.refuse(Violation::invalid(
+            Some(limit) if request > limit => findings.reject(Violation::invalid(
                 field,
                 ViolationClass::Invalid,
                 value,
                 format!("must not be more than the limit {}", limits[name]),
             )),
-            Some(limit) if request != limit && !NATIVE.contains(&name.as_str()) => findings.refuse(Violation::invalid(
+            Some(limit) if request != limit && !NATIVE.contains(&name.as_str()) => findings.reject(Violation::invalid(
                 field,
                 ViolationClass::Invalid,
                 value,
                 format!("must equal the limit {}: Kubernetes does not overcommit {name}", limits[name]),
             )),
-            None if !NATIVE.contains(&name.as_str()) => findings.refuse(Violation::invalid(
+            None if !NATIVE.contains(&name.as_str()) => findings.reject(Violation::invalid(
                 field,
                 ViolationClass::Invalid,
                 value,
@@ -60,13 +61,13 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     }
 }
 
-/// The amount of one resource, if it can be compared.
+/// Checks one resource. Returns its amount if that can be compared with others.
 fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) -> Option<Amount> {
     let field = field(kind, name);
-    let mut refuse =
-        |class, message: String| findings.refuse(Violation::invalid(&field, class, raw.0.clone(), message));
+    let mut reject =
+        |class, message: String| findings.reject(Violation::invalid(&field, class, raw.0.clone(), message));
     if !is_container_resource(name) {
-        refuse(
+        reject(
             ViolationClass::Invalid,
             "is no resource of a container: use cpu, memory, ephemeral-storage, hugepages-<size>, or a name with a domain".to_owned(),
         );
@@ -75,31 +76,31 @@ fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings)
     let amount = match raw.parse() {
         Ok(amount) => amount,
         Err(error) => {
-            refuse(ViolationClass::Invalid, error.to_string());
+            reject(ViolationClass::Invalid, error.to_string());
             return None;
         }
     };
     if amount.is_negative() {
-        refuse(ViolationClass::Invalid, "must not be negative".to_owned());
+        reject(ViolationClass::Invalid, "must not be negative".to_owned());
         return None;
     }
     if name != "cpu" && amount.bytes().is_none() {
-        // The apiserver takes fractions of a byte of what it knows to be bytes, with a warning.
+        // For native resources the apiserver accepts a fraction of a byte, with a warning.
         let class = if NATIVE.contains(&name) { ViolationClass::Policy } else { ViolationClass::Invalid };
         let unit = if NATIVE.contains(&name) || name.starts_with(HUGE_PAGES) { "number of bytes" } else { "number" };
-        refuse(class, format!("must be a whole {unit}"));
-    } else if let Some(page) = name.strip_prefix(HUGE_PAGES).filter(|page| !fits(amount, page)) {
-        refuse(ViolationClass::Invalid, format!("must be a multiple of {page}"));
+        reject(class, format!("must be a whole {unit}"));
+    } else if let Some(page) = name.strip_prefix(HUGE_PAGES).filter(|page| !is_multiple_of(amount, page)) {
+        reject(ViolationClass::Invalid, format!("must be a multiple of {page}"));
     }
     Some(amount)
 }
 
 fn field(kind: &str, name: &str) -> String {
-    format!("{RESOURCES}.{kind}.{}", short(name))
+    format!("{RESOURCES}.{kind}.{}", truncated(name))
 }
 
-/// Whether it is so many pages and no more.
-fn fits(amount: Amount, page: &str) -> bool {
+/// Returns whether `amount` is a multiple of the page size `page`.
+fn is_multiple_of(amount: Amount, page: &str) -> bool {
     let bytes = |amount: Amount| amount.bytes().map(Bytes::get);
     match (bytes(amount), Amount::parse(page).ok().and_then(bytes)) {
         (Some(amount), Some(page)) => page > 0 && amount % page == 0,
@@ -116,7 +117,7 @@ fn is_container_resource(name: &str) -> bool {
     if let Some(size) = name.strip_prefix(HUGE_PAGES) {
         return Amount::parse(size).is_ok_and(|size| size > Amount::ZERO);
     }
-    // Extended resources: a domain that is not Kubernetes' own, and not the quota's prefix.
+    // An extended resource has a domain other than that of Kubernetes, and not the prefix of a quota.
     match name.split_once('/') {
         Some((domain, _)) => {
             is_qualified_name(name)

@@ -1,6 +1,6 @@
-//! Rules on where messages are kept.
+//! Rules on the storage of messages.
 
-use super::{ClusterFacts, Findings, StorageClasses, Violation, ViolationClass, metadata::is_subdomain, short};
+use super::{ClusterFacts, Findings, StorageClasses, Violation, ViolationClass, metadata::is_subdomain, truncated};
 use crate::{
     deployed::FileStore,
     provider::Provider,
@@ -16,30 +16,30 @@ const MEMORY: &str = "spec.jetStream.memStorage";
 pub(super) const MEMORY_ENABLED: &str = "spec.jetStream.memStorage.enabled";
 pub(super) const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 
-/// NATS 2.14.2 creates a replicated file stream there all the same, and refuses its second message
-/// (10023).
+/// Warning about storage in memory only. NATS 2.14.2 creates a replicated file stream even so, and rejects its second
+/// message (error 10023).
 const MEMORY_ONLY: &str = "is off: streams are kept in memory and do not outlive the pods; streams in files fail, \
     so Eventing does not work, whose stream sap is one";
 
-/// From this share of the memory limit on, in percent, the servers are short of memory.
+/// Share of the memory limit, in percent, above which the servers are short of memory.
 const CROWDED: u64 = 80;
 
 pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let stores = &spec.jet_stream;
     if !stores.file_storage.enabled && !stores.mem_storage.enabled {
-        findings.refuse(Violation::invalid(STORES, ViolationClass::Invalid, "object", message::NO_STORE));
+        findings.reject(Violation::invalid(STORES, ViolationClass::Invalid, "object", message::NO_STORE));
     }
     check_memory(spec, findings);
     if !stores.file_storage.enabled {
         findings.warn(FILE, MEMORY_ONLY);
         return;
     }
-    match wanted_file_size(&stores.file_storage, cluster_facts) {
+    match desired_file_size(&stores.file_storage, cluster_facts) {
         Ok(_) => stores.file_storage.size.iter().for_each(|raw| check_whole(FILE_SIZE, raw, findings)),
-        Err(violation) => findings.refuse(violation),
+        Err(violation) => findings.reject(violation),
     }
-    if let (Some(wanted), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(cluster_facts))
-        && wanted.parse().is_ok_and(|wanted| wanted != deployed.into())
+    if let (Some(desired), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(cluster_facts))
+        && desired.parse().is_ok_and(|desired| desired != deployed.into())
     {
         findings.warn(FILE_SIZE, format!("has no effect: the volumes that exist have {deployed}, and keep it"));
     }
@@ -48,23 +48,23 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
 
 pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let (old, new) = (&old.jet_stream.file_storage, &new.jet_stream.file_storage);
-    let mut refuse = |field: &str, value: serde_json::Value| {
-        findings.refuse(Violation::invalid(field, ViolationClass::Policy, value, message::IMMUTABLE));
+    let mut reject = |field: &str, value: serde_json::Value| {
+        findings.reject(Violation::invalid(field, ViolationClass::Policy, value, message::IMMUTABLE));
     };
     if old.enabled != new.enabled {
-        refuse("spec.jetStream.fileStorage.enabled", new.enabled.into());
+        reject("spec.jetStream.fileStorage.enabled", new.enabled.into());
     }
     if old.storage_class_name != new.storage_class_name {
-        refuse(CLASS, new.storage_class_name.clone().into());
+        reject(CLASS, new.storage_class_name.clone().into());
     }
-    if size_changed(old, new, cluster_facts) {
-        refuse(FILE_SIZE, new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone()).into());
+    if is_size_changed(old, new, cluster_facts) {
+        reject(FILE_SIZE, new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone()).into());
     }
 }
 
-/// Whether a size that was set, or is deployed, becomes another one. Leaving the field alone is no
-/// change, whatever it says.
-fn size_changed(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFacts) -> bool {
+/// Returns whether a size that was set, or is deployed, becomes another one. An unmodified field is never a change,
+/// even if it differs from the deployed size.
+fn is_size_changed(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFacts) -> bool {
     if old.size == new.size {
         return false;
     }
@@ -72,13 +72,13 @@ fn size_changed(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFac
     let before = deployed_size(cluster_facts).map(Amount::from).or_else(|| amount(set_size(old)));
     match (before, set_size(new)) {
         (None, _) => false,
-        // Dropped: what is deployed stays, and is filled in. The floor refuses it as well.
+        // Removed from the spec: the deployed size stays, and is filled in. The CEL in the CRD rejects this as well.
         (Some(_), None) => set_size(old).is_some(),
         (Some(before), Some(after)) => after.parse() != Ok(before),
     }
 }
 
-/// The size of the volumes that exist.
+/// Returns the size of the existing volumes.
 fn deployed_size(cluster_facts: &ClusterFacts) -> Option<Bytes> {
     match cluster_facts.deployed.as_ref()?.file_store {
         FileStore::Volume { size, .. } => Some(size),
@@ -86,7 +86,7 @@ fn deployed_size(cluster_facts: &ClusterFacts) -> Option<Bytes> {
     }
 }
 
-/// The memory store, none when it is off; size 0 is off.
+/// Returns the memory store; `None` if it is disabled or of size 0.
 pub(crate) fn memory_store(storage: &MemStorage) -> Result<Option<Bytes>, Violation> {
     if !storage.enabled {
         return Ok(None);
@@ -94,8 +94,8 @@ pub(crate) fn memory_store(storage: &MemStorage) -> Result<Option<Bytes>, Violat
     Ok(Some(bytes(MEMORY_SIZE, &storage.size)?).filter(|size| size.get() > 0))
 }
 
-/// The file store: what is deployed, which cannot change, or else what is wanted.
-pub(crate) fn deployed_or_wanted_file_store(
+/// Returns the deployed file store, which cannot change. If nothing is deployed, returns the desired one.
+pub(crate) fn deployed_or_desired_file_store(
     storage: &FileStorage,
     cluster_facts: &ClusterFacts,
 ) -> Result<FileStore, Violation> {
@@ -106,14 +106,14 @@ pub(crate) fn deployed_or_wanted_file_store(
         return Ok(FileStore::MemoryOnly);
     }
     Ok(FileStore::Volume {
-        size: wanted_file_size(storage, cluster_facts)?,
+        size: desired_file_size(storage, cluster_facts)?,
         class: Some(storage.storage_class_name.clone())
             .filter(|class| !class.is_empty() && class != FileStorage::DEFAULT_CLASS),
     })
 }
 
-/// The size of the volumes: the one set, else the deployed one, else the provider's default.
-fn wanted_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Result<Bytes, Violation> {
+/// Returns the size of the volumes: from the spec, else the deployed one, else the provider's default.
+fn desired_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Result<Bytes, Violation> {
     let deployed = cluster_facts.deployed.as_ref();
     let Some(raw) = set_size(storage) else {
         return Ok(match deployed.map(|deployed| &deployed.file_store) {
@@ -127,10 +127,10 @@ fn wanted_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Resu
         Some(FileStore::Volume { size: deployed, .. }) if *deployed == size
     );
     match cluster_facts.provider.minimum_file_size() {
-        // What is deployed can be written down: admission itself does it for who never set a size.
+        // The deployed size is accepted in a spec: admission itself fills it in if no size was set.
         Some(minimum) if size < minimum && !is_deployed => Err(Violation::invalid(
             FILE_SIZE,
-            // Volumes that exist are large enough for the provider, whatever the spec says.
+            // Existing volumes are large enough for the provider, independently of the spec.
             if deployed.is_some() { ViolationClass::Policy } else { ViolationClass::Invalid },
             raw.0.clone(),
             below_minimum(raw, cluster_facts.provider),
@@ -139,7 +139,7 @@ fn wanted_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Resu
     }
 }
 
-/// The size, unless it is one of the ways to say "not set": absent, or 0 in whatever spelling.
+/// Returns the size, unless it is not set: absent, or 0 in any notation.
 fn set_size(storage: &FileStorage) -> Option<&RawQuantity> {
     storage.size.as_ref().filter(|size| !size.parse().is_ok_and(Amount::is_zero))
 }
@@ -153,16 +153,16 @@ fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
     format!("{FILE_SIZE} {size} is below the minimum required size of {minimum} for {name}")
 }
 
-/// A number of bytes; a fraction of one counts as one, as it does for a volume.
+/// Parses a number of bytes. A fraction of a byte counts as a byte, as it does for a volume.
 fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
-    let refuse = |message: &str| Violation::invalid(field, ViolationClass::Invalid, raw.0.clone(), message);
-    let amount = raw.parse().map_err(|error| refuse(&error.to_string()))?;
-    amount.bytes_rounded_up().ok_or_else(|| refuse("must not be negative"))
+    let reject = |message: &str| Violation::invalid(field, ViolationClass::Invalid, raw.0.clone(), message);
+    let amount = raw.parse().map_err(|error| reject(&error.to_string()))?;
+    amount.bytes_rounded_up().ok_or_else(|| reject("must not be negative"))
 }
 
 fn check_whole(field: &str, raw: &RawQuantity, findings: &mut Findings) {
     if raw.parse().is_ok_and(|amount| amount.bytes().is_none()) {
-        findings.refuse(Violation::invalid(
+        findings.reject(Violation::invalid(
             field,
             ViolationClass::Policy,
             raw.0.clone(),
@@ -174,15 +174,15 @@ fn check_whole(field: &str, raw: &RawQuantity, findings: &mut Findings) {
 fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     let storage = &spec.jet_stream.mem_storage;
     if storage.enabled && storage.size.parse().is_ok_and(Amount::is_zero) {
-        findings.refuse(Violation::invalid(MEMORY, ViolationClass::Policy, "object", message::EMPTY_STORE));
+        findings.reject(Violation::invalid(MEMORY, ViolationClass::Policy, "object", message::EMPTY_STORE));
         return;
     }
     let size = match bytes(MEMORY_SIZE, &storage.size) {
         Ok(size) => size,
         Err(violation) => {
-            // What is off can be deployed whatever its size says.
+            // A disabled memory store can be deployed with any size.
             let class = if storage.enabled { violation.class } else { ViolationClass::Policy };
-            return findings.refuse(Violation { class, ..violation });
+            return findings.reject(Violation { class, ..violation });
         }
     };
     check_whole(MEMORY_SIZE, &storage.size, findings);
@@ -190,11 +190,11 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
         return;
     }
     let Some((raw_limit, limit)) = memory_limit(spec) else {
-        return; // unreadable: the rule on resources says so
+        return; // not a quantity: the rule on resources reports it
     };
     let both_default = *storage == MemStorage::default() && raw_limit == RawQuantity::from("1Gi");
     if size > limit {
-        findings.refuse(Violation::invalid(
+        findings.reject(Violation::invalid(
             MEMORY_SIZE,
             ViolationClass::Policy,
             storage.size.0.clone(),
@@ -211,7 +211,8 @@ fn memory_limit(spec: &NatsSpec) -> Option<(RawQuantity, Bytes)> {
     Some((raw, limit))
 }
 
-/// Whether a memory store that does not fit is the one that is stored, and in no less memory than before.
+/// Returns whether the violation is an unmodified memory store that exceeds the memory limit, and the change does not
+/// lower that limit.
 pub(super) fn is_eased(violation: &Violation, old: &NatsSpec, new: &NatsSpec) -> bool {
     let limit = |spec| memory_limit(spec).map(|(_, limit)| limit);
     violation.field == MEMORY_SIZE
@@ -222,9 +223,9 @@ pub(super) fn is_eased(violation: &Violation, old: &NatsSpec, new: &NatsSpec) ->
 fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let is_default = name == FileStorage::DEFAULT_CLASS || name.is_empty();
     if !is_default && !is_subdomain(name) {
-        // Volumes that exist have their class.
+        // Existing volumes keep their class.
         let class = if cluster_facts.deployed.is_some() { ViolationClass::Policy } else { ViolationClass::Invalid };
-        findings.refuse(Violation::invalid(CLASS, class, name, "must be the name of a StorageClass"));
+        findings.reject(Violation::invalid(CLASS, class, name, "must be the name of a StorageClass"));
         return;
     }
     match &cluster_facts.storage_classes {
@@ -232,7 +233,7 @@ fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings
             findings.warn(CLASS, "the cluster has no default StorageClass (yet)");
         }
         Some(classes) if !is_default && !classes.names.iter().any(|class| class == name) => {
-            findings.warn(CLASS, format!("StorageClass {} not found (yet)", short(name)));
+            findings.warn(CLASS, format!("StorageClass {} not found (yet)", truncated(name)));
         }
         _ => {}
     }

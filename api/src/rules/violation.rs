@@ -1,57 +1,58 @@
-//! A broken rule: where, what is there, and what to do.
+//! Violations of rules: the field, its value, and a message with the correction.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// How bad it is.
+/// Severity of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViolationClass {
-    /// It cannot be deployed: refused at admission, state Error in the controller.
+    /// The resource cannot be deployed: rejected at admission, state Error in the controller.
     Invalid,
-    /// It can be deployed, but should not be: refused at admission of a change; what is stored
-    /// already is deployed with a warning.
+    /// The resource can be deployed, but should not be: a change is rejected at admission, while a stored resource is
+    /// deployed with a warning.
     Policy,
 }
 
-/// The kind of fault, as the apiserver names it in `details.causes[].reason`.
+/// Kind of a violation, as the apiserver names it in `details.causes[].reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CauseType {
     /// The value is wrong.
     Invalid,
-    /// The field must not be set (so).
+    /// The field must not be set, or not to this value.
     Forbidden,
 }
 
-/// A broken rule.
+/// Violation of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Violation {
-    /// The path of the field, `spec.cluster.size`.
+    /// Path of the field, such as `spec.cluster.size`.
     pub field: String,
-    /// How bad it is.
+    /// Severity of the violation.
     pub class: ViolationClass,
-    /// The kind of fault.
+    /// Kind of the violation.
     pub cause: CauseType,
-    /// What is there. Two findings on a field are the same only where this is.
+    /// Value of the field. Two violations on a field are equal only if their values are.
     pub value: Option<Value>,
-    /// What is wrong and what would be right.
+    /// Message: the problem, and a correct value.
     pub message: String,
 }
 
-/// Something to know that is no fault.
+/// Advice to the user that does not cause a rejection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The path of the field.
+    /// Path of the field that the advice is about.
     pub field: String,
-    /// What to know.
+    /// Message to the user.
     pub message: String,
 }
 
-/// Values that are longer are not repeated: they are the user's, and an answer has bounds.
-const LONGEST_VALUE: usize = 128;
+/// Maximum length, in bytes, of a value that is repeated in a message. Values come from users, and responses stay
+/// bounded.
+const MAX_VALUE_BYTES: usize = 128;
 
 impl Violation {
-    /// A value that is wrong.
+    /// Builds a violation by a wrong value.
     pub fn invalid(
         field: impl Into<String>,
         class: ViolationClass,
@@ -67,20 +68,20 @@ impl Violation {
         }
     }
 
-    /// A field that must not be set so, whatever its value.
+    /// Builds a violation by a field that must not be set, independently of its value.
     pub fn forbidden(field: impl Into<String>, class: ViolationClass, message: impl Into<String>) -> Self {
         Self { field: field.into(), class, cause: CauseType::Forbidden, value: None, message: message.into() }
     }
 
-    /// The same finding on this value.
+    /// Sets the value of the field.
     #[must_use]
-    pub(super) fn on(self, value: impl Into<Value>) -> Self {
+    pub(super) fn with_value(self, value: impl Into<Value>) -> Self {
         Self { value: Some(value.into()), ..self }
     }
 
-    /// The message without the field, in the words of the apiserver's own causes.
+    /// Returns the message without the field, in the format of the apiserver's own causes.
     pub fn detail(&self) -> String {
-        let short = self.value.as_ref().filter(|value| value.as_str().is_none_or(|text| text.len() <= LONGEST_VALUE));
+        let short = self.value.as_ref().filter(|value| value.as_str().is_none_or(|text| text.len() <= MAX_VALUE_BYTES));
         match (self.cause, short) {
             (CauseType::Invalid, Some(value)) => format!("Invalid value: {value}: {}", self.message),
             (CauseType::Invalid, None) => format!("Invalid value: {}", self.message),
@@ -94,7 +95,7 @@ impl Violation {
 }
 
 impl CauseType {
-    /// The word in `details.causes[].reason`
+    /// Returns the value for `details.causes[].reason`
     /// (`k8s.io/apimachinery/pkg/apis/meta/v1`, `CauseType`).
     pub fn reason(self) -> &'static str {
         match self {

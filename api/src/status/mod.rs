@@ -1,4 +1,4 @@
-//! The status of a NATS resource: what Eventing, the Kyma lifecycle manager and users read.
+//! Status of a NATS resource, which Eventing, the Kyma lifecycle manager and users read.
 
 mod operation;
 mod summary;
@@ -11,66 +11,66 @@ use serde_json::Value;
 pub use operation::OperationStatus;
 pub use summary::JetStreamStatus;
 
-// Read tolerantly: an older manager may have stored it.
-/// The observed state of the NATS cluster.
+// Every field has a default, because an older manager may have stored the status.
+/// Observed state of the NATS JetStream cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NatsStatus {
-    /// Ready, Processing, Warning, Error or Deleting.
+    /// State of the module: Ready, Processing, Warning, Error or Deleting.
     pub state: String,
-    /// The address of the NATS servers inside the cluster; empty until they were ready.
+    /// Address of the NATS servers inside the Kubernetes cluster. Empty until the servers are ready for the first time.
     pub url: String,
-    /// The number of availability zones that the NATS servers run in.
+    /// Number of availability zones in which NATS servers run.
     pub availability_zones_used: i64,
-    /// The number of NATS servers that are ready.
+    /// Number of NATS servers that are ready.
     pub ready_servers: u32,
-    /// The state in detail.
+    /// Details of the state, one condition for each type.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The change in progress. Absent while nothing is in progress.
+    /// Change in progress. Absent while no change is in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OperationStatus", extend("default" = null))]
     pub operation: Option<OperationStatus>,
-    /// The number of servers that the servers' configuration was built for; 1 is a standalone server. While it is 1, a
-    /// change of `spec.cluster.size` from 1 to more can be taken back. Absent until it is known.
+    /// Number of servers that the servers' configuration was built for. 1 is a standalone server: as long as the number
+    /// is 1, a change of `spec.cluster.size` from 1 to more can be taken back. Absent until the number is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", extend("default" = null))]
     pub members: Option<u32>,
-    /// The generation of the resource that this status describes.
+    /// Generation of the resource that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i64", extend("default" = null))]
     pub observed_generation: Option<i64>,
-    /// True once a NATS server of this resource has started: from then on there may be data. Absent: unknown.
+    /// True once a NATS server of this resource has started: from then on, data may exist. Absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool", extend("default" = null))]
     pub servers_started: Option<bool>,
-    /// Summary of the streams, as far as the admission webhook needs it. Absent until the servers have answered.
+    /// Summary of the streams for the admission webhook. Absent until the servers have responded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "JetStreamStatus", extend("default" = null))]
     pub jet_stream: Option<JetStreamStatus>,
 }
 
-/// The state of the module, as the Kyma lifecycle manager reads it.
+/// State of the module for the Kyma lifecycle manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModuleState {
-    /// It works.
+    /// The NATS cluster works.
     Ready,
-    /// It is being deployed.
+    /// The NATS cluster is being deployed.
     Processing,
-    /// It works or waits, and needs attention.
+    /// The NATS cluster works or waits, and requires attention.
     Warning,
-    /// It cannot be deployed as it is.
+    /// The resource cannot be deployed as it is.
     Error,
-    /// It is being deleted.
+    /// The resource is being deleted.
     Deleting,
 }
 
 impl ModuleState {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 5] = [Self::Ready, Self::Processing, Self::Warning, Self::Error, Self::Deleting];
 }
 
-/// The types of conditions.
+/// Types of the conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// Clients are served, and the newest spec is carried out.
@@ -93,9 +93,9 @@ pub enum ConditionType {
     Deleted,
 }
 
-/// The reasons of conditions and events.
+/// Reasons of conditions and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the contract's and need no more words")]
+#[expect(missing_docs, reason = "the names are part of the contract and explain themselves")]
 pub enum Reason {
     Processing,
     Deploying,
@@ -140,11 +140,11 @@ pub enum Reason {
     RolloutForced,
 
     // Blocked changes.
-    /// The size cannot change, or not safely.
+    /// The number of servers cannot change, or not safely.
     ScalingBlocked,
     /// The version cannot change directly.
     VersionBlocked,
-    /// The memory store holds more than it is to be.
+    /// Streams in memory use more than the desired memory store.
     MemoryStoreBlocked,
     /// A PVC is being deleted.
     PvcTerminating,
@@ -183,7 +183,7 @@ pub enum Reason {
     WriteError,
     /// A stream has no leader.
     NoStreamLeader,
-    /// More than one server claims to lead a stream.
+    /// More than one server reports itself as the leader of a stream.
     ConflictingLeaders,
     /// A stream has fewer replicas than it is configured for.
     UnderReplicated,
@@ -191,12 +191,12 @@ pub enum Reason {
     StreamMoving,
     /// A replica of a stream is not in sync.
     ReplicaOutOfSync,
-    /// Streams are gone since a server restarted.
+    /// Streams are missing since a server restarted.
     StreamsMissing,
 }
 
-/// The variants' names are the words that are written.
-macro_rules! words {
+/// Implements `Display` with the name of the variant, which is its value in the API.
+macro_rules! display_variant_name {
     ($($name:ty),+) => {$(
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -205,7 +205,7 @@ macro_rules! words {
         }
     )+};
 }
-words!(ModuleState, ConditionType, Reason);
+display_variant_name!(ModuleState, ConditionType, Reason);
 
 impl NatsStatus {
     /// Returns the condition of this type, if it was ever set.
@@ -219,7 +219,8 @@ impl NatsStatus {
         self.condition(kind).is_some_and(|condition| condition.status == "True")
     }
 
-    /// Builds the JSON merge patch from `old` to this status: what only `old` has becomes `null`, which removes it.
+    /// Builds the JSON merge patch from `old` to this status. A field that only `old` has becomes `null`, which removes
+    /// it.
     pub fn merge_patch(&self, old: &Self) -> Value {
         let json = |status: &Self| serde_json::to_value(status).unwrap_or_default();
         let mut patch = json(self);
@@ -253,12 +254,12 @@ mod tests {
         };
         let with = |operation: Option<OperationStatus>| NatsStatus { operation, ..NatsStatus::default() };
         let (none, some, server) = (with(None), with(Some(operation(None))), with(Some(operation(Some("n-1")))));
-        for (what, old, new, pointer, expected) in [
+        for (case, old, new, pointer, expected) in [
             ("operation ends", &some, &none, "/operation", json!(null)),
             ("field of the operation goes", &server, &some, "/operation/server", json!(null)),
             ("field of the operation comes", &some, &server, "/operation/server", json!("n-1")),
         ] {
-            assert_eq!(new.merge_patch(old).pointer(pointer), Some(&expected), "{what}");
+            assert_eq!(new.merge_patch(old).pointer(pointer), Some(&expected), "{case}");
         }
         assert_eq!(none.merge_patch(&none).get("operation"), None, "nothing to remove");
     }

@@ -1,28 +1,28 @@
-//! The change in progress, as the status shows it.
+//! Change in progress, as part of the status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The change in progress. It stays the same while a step lasts: it has no moving figures.
+/// Change in progress. It contains no moving figures, so that it is constant while a step lasts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OperationStatus {
-    /// `Deployment`, `RollingUpdate`, `ScaleUp`, `ScaleDown`, `FormCluster` or `Repair`.
+    /// Type of the change: `Deployment`, `RollingUpdate`, `ScaleUp`, `ScaleDown`, `FormCluster` or `Repair`.
     #[serde(rename = "type")]
     pub type_: String,
-    /// The server that the present step is about. Absent: none in particular.
+    /// Server that the current step applies to. Absent if the step applies to no particular server.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("default" = null))]
     pub server: Option<String>,
-    /// The present step: `Wait`, `Create`, `Restart`, `Evacuate`, `Stop`, `RemovePeer`, `DeletePvc` or `Reload`.
+    /// Current step: `Wait`, `Create`, `Restart`, `Evacuate`, `Stop`, `RemovePeer`, `DeletePvc` or `Reload`.
     pub step: String,
-    /// The obstacle that the step waits for. Absent: none.
+    /// Obstacle that the step waits for. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("default" = null))]
     pub waiting_for: Option<String>,
-    /// The time when the change began.
+    /// Time at which the change began.
     #[schemars(extend("default" = null))]
     pub since: Time,
 }

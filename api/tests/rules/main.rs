@@ -1,12 +1,12 @@
-//! The rules beside the cluster facts. What a spec alone decides is in `cases.yaml` too, where the
-//! CEL of the CRD is asked as well.
+//! The rules with cluster facts. Rules that depend only on the spec are also covered by `cases.yaml`, where the CEL of
+//! the CRD is evaluated as well.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the functions that the tests share are tests too")]
 
-mod among;
-mod answers;
 mod cluster;
 mod data;
+mod facts;
 mod memory;
+mod messages;
 mod metadata;
 mod resources;
 mod storage;

@@ -1,11 +1,11 @@
-//! The memory store.
+//! Memory store.
 
 use nats_manager_api::rules::ViolationClass::{Invalid, Policy};
 
-use crate::among::{Among, MEMORY_SIZE, accepts, rejects, warns};
+use crate::facts::{Facts, MEMORY_SIZE, accepts, rejects, warns};
 
 #[test]
-fn the_memory_store() {
+fn memory_store_fits_memory_limit() {
     let memory = |storage: &str, limit: &str| {
         format!("{{jetStream: {{memStorage: {storage}}}, resources: {{limits: {{memory: {limit}}}}}}}")
     };
@@ -16,7 +16,7 @@ fn the_memory_store() {
     accepts("off and empty", "{jetStream: {memStorage: {enabled: false, size: '0'}}}");
     accepts("off, however large", "{jetStream: {memStorage: {enabled: false, size: 99Gi}}}");
     let off = "{jetStream: {memStorage: {enabled: false, size: '-1'}}}";
-    rejects("off, of less than nothing", off, MEMORY_SIZE, "must not be negative", Policy);
+    rejects("off, of negative size", off, MEMORY_SIZE, "must not be negative", Policy);
     rejects("negative", &memory("{size: '-1'}", "1Gi"), MEMORY_SIZE, "must not be negative", Invalid);
     rejects("unreadable", &memory("{size: much}", "1Gi"), MEMORY_SIZE, "must be a quantity", Invalid);
     rejects("a fraction", &memory("{size: '0.1Gi'}", "1Gi"), MEMORY_SIZE, "must be a whole number of bytes", Policy);
@@ -25,9 +25,9 @@ fn the_memory_store() {
     accepts("as large as the limit", &memory("{size: 2Gi}", "2Gi"));
     accepts("as a number", &memory("{size: 1048576}", "2097152"));
     warns("above 80 %", &memory("{size: 820Mi}", "1Gi"), MEMORY_SIZE, "820Mi is above 80% of the memory limit 1Gi");
-    warns("as large as a limit of one's own", &memory("{size: 2Gi}", "2Gi"), MEMORY_SIZE, "is above 80%");
-    Among::nothing().is_silent("below 80 %", &memory("{size: 800Mi}", "1Gi"));
-    Among::nothing().is_silent("both are the defaults", &memory("{size: 1Gi}", "1Gi"));
+    warns("as large as a limit that is set", &memory("{size: 2Gi}", "2Gi"), MEMORY_SIZE, "is above 80%");
+    Facts::none().reports_nothing("below 80 %", &memory("{size: 800Mi}", "1Gi"));
+    Facts::none().reports_nothing("both are the defaults", &memory("{size: 1Gi}", "1Gi"));
     let with_request = "{jetStream: {memStorage: {size: 2Gi}}, resources: {requests: {memory: 4Gi}}}";
-    Among::nothing().is_silent("the limit follows the request", with_request);
+    Facts::none().reports_nothing("the limit follows the request", with_request);
 }

@@ -1,11 +1,11 @@
-//! Labels and annotations.
+//! Labels and annotations of the user.
 
 use nats_manager_api::rules::ViolationClass::{Invalid, Policy};
 
-use crate::among::{accepts, rejects};
+use crate::facts::{accepts, rejects};
 
 #[test]
-fn labels_and_annotations() {
+fn rejects_invalid_and_reserved_labels_and_annotations() {
     let label = |key: &str, value: &str| format!("{{labels: {{'{key}': '{value}'}}}}");
     let annotation = |key: &str, value: &str| format!("{{annotations: {{'{key}': '{value}'}}}}");
     accepts("a label", &label("example.com/a", "b"));

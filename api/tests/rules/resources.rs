@@ -1,12 +1,12 @@
-//! CPU and memory.
+//! Resource limits and requests.
 
 use nats_manager_api::rules::ViolationClass::Invalid;
 use nats_manager_api::rules::ViolationClass::Policy;
 
-use crate::among::{accepts, rejects};
+use crate::facts::{accepts, rejects};
 
 #[test]
-fn cpu_and_memory() {
+fn rejects_invalid_resources() {
     let requests = |name: &str| format!("spec.resources.requests.{name}");
     let limits = |name: &str| format!("spec.resources.limits.{name}");
     let with = |resources: &str| format!("{{resources: {resources}}}");
@@ -17,7 +17,7 @@ fn cpu_and_memory() {
     accepts("another native resource", &with("{limits: {ephemeral-storage: 1Gi}}"));
     accepts("an extended resource", &with("{limits: {example.com/gpu: 1}, requests: {example.com/gpu: 1}}"));
     accepts("huge pages", &with("{limits: {hugepages-2Mi: 4Mi}, requests: {hugepages-2Mi: 4Mi}}"));
-    for (what, resources, field, message, class) in [
+    for (case, resources, field, message, class) in [
         (
             "above",
             "{limits: {cpu: 1}, requests: {cpu: 1001m}}",
@@ -63,6 +63,6 @@ fn cpu_and_memory() {
             Invalid,
         ),
     ] {
-        rejects(what, &with(resources), &field, message, class);
+        rejects(case, &with(resources), &field, message, class);
     }
 }

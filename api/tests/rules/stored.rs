@@ -1,11 +1,11 @@
-//! What was stored already, whatever wrote it.
+//! Changes of resources that are stored with violations.
 
 use nats_manager_api::resource::message;
 
-use crate::among::{MEMORY_SIZE, rejects_change, tolerates};
+use crate::facts::{MEMORY_SIZE, rejects_change, tolerates};
 
 #[test]
-fn what_was_stored_broken_stays_editable() {
+fn stored_violations_become_warnings() {
     let broken = "cluster: {size: 4}, labels: {nats_cluster: mine}, jetStream: {memStorage: {size: '0'}},
         resources: {limits: {cpu: 1}, requests: {cpu: 2}}";
     let warnings =
@@ -19,7 +19,7 @@ fn what_was_stored_broken_stays_editable() {
             "spec.labels[nats_cluster]: is set by NATS Manager itself; remove it",
         ]
     );
-    assert_eq!(tolerates("mended", "{cluster: {size: 4}}", "{cluster: {size: 5}}"), [""; 0]);
+    assert_eq!(tolerates("corrected", "{cluster: {size: 4}}", "{cluster: {size: 5}}"), [""; 0]);
     rejects_change(
         "a new mistake beside an old one",
         "{cluster: {size: 4}}",
@@ -37,11 +37,11 @@ fn what_was_stored_broken_stays_editable() {
 }
 
 #[test]
-fn a_mistake_that_changed_is_a_new_one() {
+fn changed_violation_is_rejected() {
     let long = "b".repeat(200);
-    for (what, old, new, field) in [
+    for (case, old, new, field) in [
         (
-            "a label of ours",
+            "a reserved label",
             "{labels: {nats_cluster: a}}",
             "{labels: {nats_cluster: b}}".to_owned(),
             "spec.labels[nats_cluster]",
@@ -65,7 +65,7 @@ fn a_mistake_that_changed_is_a_new_one() {
             MEMORY_SIZE,
         ),
     ] {
-        rejects_change(what, old, &new, field, "");
-        assert_eq!(tolerates(what, old, old).len(), 1, "{what}");
+        rejects_change(case, old, &new, field, "");
+        assert_eq!(tolerates(case, old, old).len(), 1, "{case}");
     }
 }

@@ -14,7 +14,7 @@ fn names() -> DnsNames {
 }
 
 #[test]
-fn a_ca_says_what_it_may() {
+fn ca_certificate_permits_only_signing() {
     let ca = Authority::generate(now()).unwrap();
     let (_, x509) = parse_x509_certificate(ca.certificate().der()).unwrap();
     let usage = x509.key_usage().unwrap().unwrap();
@@ -27,7 +27,7 @@ fn a_ca_says_what_it_may() {
 }
 
 #[test]
-fn a_leaf_says_what_it_may_and_who_signed_it() {
+fn leaf_permits_only_server_auth_and_names_its_ca() {
     let (ca, other) = (Authority::generate(now()).unwrap(), Authority::generate(now()).unwrap());
     let leaf = ca.issue(&names(), now()).unwrap();
     let (_, x509) = parse_x509_certificate(leaf.certificate().der()).unwrap();
@@ -41,7 +41,7 @@ fn a_leaf_says_what_it_may_and_who_signed_it() {
     let key_id = format!("{:02x?}", key_id.unwrap().0).replace(['[', ']', ',', ' '], "");
     assert_eq!(key_id, ca.certificate().key_id());
     assert_ne!(key_id, other.certificate().key_id());
-    assert!(ca.signed(&leaf) && !other.signed(&leaf));
+    assert!(ca.has_signed(&leaf) && !other.has_signed(&leaf));
     let alternatives = x509.subject_alternative_name().unwrap().unwrap();
     assert!(matches!(
         alternatives.value.general_names[..],
@@ -54,27 +54,27 @@ fn a_leaf_says_what_it_may_and_who_signed_it() {
 }
 
 #[test]
-fn a_leaf_stays_within_its_ca() {
+fn leaf_is_valid_only_within_its_ca() {
     let ca = Authority::generate(now()).unwrap();
-    let life = ca.validity();
+    let validity_of_ca = ca.validity();
     let (week, minute) = (LEAF_LIFETIME, SignedDuration::from_mins(1));
     let cases = [
         (now(), after(now(), week)),
-        (after(life.not_after, -minute), life.not_after),
-        (life.not_after, life.not_after),
-        (after(now(), -SignedDuration::from_hours(9000)), after(life.not_before, week)),
+        (after(validity_of_ca.not_after, -minute), validity_of_ca.not_after),
+        (validity_of_ca.not_after, validity_of_ca.not_after),
+        (after(now(), -SignedDuration::from_hours(9000)), after(validity_of_ca.not_before, week)),
     ];
     for (at, end) in cases {
         let validity = ca.issue(&names(), at).unwrap().validity();
         assert_eq!(validity.not_after, end, "issued at {at}");
-        assert!(validity.not_before >= life.not_before && validity.not_before <= validity.not_after);
+        assert!(validity.not_before >= validity_of_ca.not_before && validity.not_before <= validity.not_after);
     }
-    let late = ca.issue(&names(), after(life.not_after, minute));
-    assert!(matches!(late, Err(AuthorityError::Ended(_))));
+    let late = ca.issue(&names(), after(validity_of_ca.not_after, minute));
+    assert!(matches!(late, Err(AuthorityError::Expired(_))));
 }
 
 #[test]
-fn names_are_needed_and_checked() {
+fn rejects_missing_and_invalid_names() {
     let ca = Authority::generate(now()).unwrap();
     assert!(matches!(ca.issue(&DnsNames::default(), now()), Err(AuthorityError::NoNames)));
     for name in ["", "a b", "ünï", "a..b", "-.example", "a\0b"] {
@@ -86,16 +86,16 @@ fn names_are_needed_and_checked() {
 }
 
 #[test]
-fn what_is_stored_is_read_again() {
+fn stored_ca_is_parsed_again() {
     let ca = Authority::generate(now()).unwrap();
     let pem = ca.certificate().to_pem();
     let again = Authority::from_pem(pem.as_bytes(), ca.key_pem().as_bytes()).unwrap();
     assert_eq!(again, ca);
-    assert!(ca.signed(&again.issue(&names(), now()).unwrap()));
+    assert!(ca.has_signed(&again.issue(&names(), now()).unwrap()));
 }
 
 #[test]
-fn broken_cas_are_refused() {
+fn rejects_invalid_cas() {
     let (ca, other) = (Authority::generate(now()).unwrap(), Authority::generate(now()).unwrap());
     let pem = ca.certificate().to_pem();
     let leaf = ca.issue(&names(), now()).unwrap().certificate().to_pem();
@@ -115,7 +115,7 @@ fn broken_cas_are_refused() {
 }
 
 #[test]
-fn debug_output_keeps_the_key() {
+fn debug_output_omits_private_key() {
     let ca = Authority::generate(now()).unwrap();
     let leaf = ca.issue(&names(), now()).unwrap();
     let shown = format!("{ca:?} {leaf:?}");

@@ -1,8 +1,8 @@
-//! Certificates that others mount: a directory with `tls.crt`, `tls.key` and perhaps `ca.crt`.
+//! Mounted certificates: a directory with `tls.crt`, `tls.key` and optionally `ca.crt`.
 //!
-//! The kubelet exchanges all files of a mounted Secret at once, by pointing the link `..data` at
-//! another directory. Files are read through what that link points at, and again if it moved
-//! meanwhile, so certificate and key are always of the same edition.
+//! The kubelet replaces all files of a mounted Secret at once: it points the link `..data` to another directory. The
+//! files are read from the target of that link, and again if the link has changed meanwhile, so that certificate and
+//! key always belong to the same edition.
 
 use std::{
     fs::{self, File},
@@ -16,93 +16,93 @@ use zeroize::Zeroizing;
 
 use crate::{CertificateError, Leaf, LeafError, TrustBundle};
 
-/// The largest file that is read: 1 MiB, the most a Secret can hold.
+/// Maximum size of a file that is read: 1 MiB, the maximum size of a Secret.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// How often a directory that changes while it is read is read again.
+/// Maximum number of reads of a directory that changes while it is read.
 const ATTEMPTS: usize = 5;
 
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const BUNDLE: &str = "ca.crt";
 
-/// What a directory held, ready to be served.
+/// Content of a directory, ready to be served.
 #[derive(Debug, Clone)]
 pub struct MountedCertificate {
     fingerprint: Fingerprint,
-    /// The chain and its key.
+    /// Certificate chain and its key.
     pub leaf: Leaf,
-    /// What clients trust, from `ca.crt`; `None` when there is no such file or nothing in it.
+    /// Bundle that clients trust, from `ca.crt`; `None` if this file is missing or blank.
     pub bundle: Option<TrustBundle>,
 }
 
-/// What came of a look at the directory.
+/// Outcome of a reload of the directory.
 #[derive(Debug)]
 pub enum LoadOutcome {
-    /// The same bytes as before.
+    /// The bytes have not changed.
     Unchanged,
-    /// Something new, to be served.
+    /// The content is new, and is to be served.
     Swapped(Box<MountedCertificate>),
-    /// Nothing usable; what was there before, if anything, is to be served on.
+    /// The content is unusable. The previous certificate, if there is one, is still to be served.
     KeptLastGood(FilesError),
 }
 
-/// Why the content of a directory is not served. Names the file.
+/// Error for the content of a directory that cannot be served. The message contains the path of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A file cannot be read.
     #[error("{}: {source}", path.display())]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// Not a regular file, or larger than [`MAX_FILE_BYTES`].
+    /// The file is not a regular file, or is larger than [`MAX_FILE_BYTES`].
     #[error("{}: not a regular file of at most {MAX_FILE_BYTES} bytes", .0.display())]
     Size(PathBuf),
-    /// The directory changed each time it was read.
+    /// The directory changed during each read.
     #[error("{}: changes faster than it can be read", .0.display())]
-    Restless(PathBuf),
-    /// `tls.crt` and `tls.key` are nothing to serve.
+    Unstable(PathBuf),
+    /// `tls.crt` and `tls.key` cannot be served.
     #[error("{}: {source}", path.display())]
     Leaf {
-        /// The file at fault.
+        /// Path of the file at fault.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Error in its content.
         source: LeafError,
     },
-    /// `ca.crt` is not readable.
+    /// `ca.crt` cannot be parsed.
     #[error("{}: {source}", path.display())]
     Bundle {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Error in its content.
         source: CertificateError,
     },
-    /// The new certificate does not hold now, the one before does.
+    /// The new certificate is not valid now, whereas the previous one is.
     #[error("{}: valid from {} to {}, which is not now", path.display(), validity.not_before, validity.not_after)]
     NotNow {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// When it does.
+        /// Validity of the new certificate.
         validity: crate::Validity,
     },
 }
 
 type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// The bytes of one edition of the directory.
+/// Bytes of one edition of the directory.
 struct Edition {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
     bundle: Vec<u8>,
 }
 
-/// Reads `directory` and compares it with what was `previous`ly good.
+/// Reads `directory` and compares its content with the `previous` certificate.
 ///
-/// A certificate that does not hold at `now` is taken only where there is nothing better: then it
-/// may be this clock that is wrong. Blocks on the file system.
+/// A certificate that is not valid at `now` is accepted only if the previous one is not valid either, in which case the
+/// local clock may be wrong. The function blocks on the file system.
 pub fn reload(previous: Option<&MountedCertificate>, directory: &Path, now: Timestamp) -> LoadOutcome {
     let edition = match read_consistently(directory) {
         Ok(edition) => edition,
@@ -112,10 +112,10 @@ pub fn reload(previous: Option<&MountedCertificate>, directory: &Path, now: Time
     if previous.is_some_and(|previous| previous.fingerprint == fingerprint) {
         return LoadOutcome::Unchanged;
     }
-    let better = previous.filter(|previous| previous.leaf.validity().contains(now));
+    let is_previous_valid = previous.is_some_and(|previous| previous.leaf.validity().contains(now));
     match parse(&edition, fingerprint, directory) {
         Err(error) => LoadOutcome::KeptLastGood(error),
-        Ok(new) if better.is_some() && !new.leaf.validity().contains(now) => {
+        Ok(new) if is_previous_valid && !new.leaf.validity().contains(now) => {
             let (path, validity) = (directory.join(CERTIFICATE), new.leaf.validity());
             LoadOutcome::KeptLastGood(FilesError::NotNow { path, validity })
         }
@@ -143,24 +143,24 @@ fn read_consistently(directory: &Path) -> Result<Edition, FilesError> {
         }
         edition_dir = afterwards;
     }
-    Err(FilesError::Restless(directory.to_owned()))
+    Err(FilesError::Unstable(directory.to_owned()))
 }
 
-/// The directory that holds the files now: what `..data` points at, or the directory itself
-/// where somebody else than the kubelet put them.
+/// Returns the directory that contains the files now: the target of `..data`, or the directory itself if the files are
+/// not managed by the kubelet.
 fn resolve(directory: &Path) -> Result<PathBuf, FilesError> {
     let data = directory.join("..data");
     let failed = |source| FilesError::Read { path: directory.to_owned(), source };
     for _ in 0..ATTEMPTS {
         match fs::canonicalize(&data) {
             Ok(edition) => return Ok(edition),
-            // Its target was removed in this moment, and the link points at another one: the plain
-            // directory would lead through the link at each file.
+            // The target was removed at this moment, and the link has another target now. The plain directory would
+            // follow the link anew for each file.
             Err(_) if data.is_symlink() => {}
             Err(_) => return fs::canonicalize(directory).map_err(failed),
         }
     }
-    Err(FilesError::Restless(directory.to_owned()))
+    Err(FilesError::Unstable(directory.to_owned()))
 }
 
 fn read_edition(directory: &Path) -> Result<Edition, FilesError> {
@@ -177,17 +177,17 @@ fn read_edition(directory: &Path) -> Result<Edition, FilesError> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, FilesError> {
     let failed = |source| FilesError::Read { path: path.to_owned(), source };
-    // Asked before opening: a pipe would block there.
-    let size = fs::metadata(path).map_err(failed)?;
-    if !size.is_file() || size.len() > MAX_FILE_BYTES {
+    // Checked before the file is opened, because opening a pipe blocks.
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
         return Err(FilesError::Size(path.to_owned()));
     }
-    // With room from the start, so that no copy of a key is left behind in growing.
-    let room = usize::try_from(size.len() + 1).unwrap_or_default();
-    let mut content = Vec::with_capacity(room);
+    // Allocated at once, because a reallocation would leave a copy of the key in memory.
+    let capacity = usize::try_from(metadata.len() + 1).unwrap_or_default();
+    let mut content = Vec::with_capacity(capacity);
     let file = File::open(path).map_err(failed)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(failed)?;
-    // It may have grown since.
+    // The file may have become larger since the check.
     if content.len() as u64 > MAX_FILE_BYTES {
         return Err(FilesError::Size(path.to_owned()));
     }
@@ -197,7 +197,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FilesError> {
 fn fingerprint(edition: &Edition) -> Fingerprint {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in [&edition.certificate, &*edition.key, &edition.bundle] {
-        // The length keeps a byte from wandering between files unnoticed.
+        // With the length, a byte that moves from one file to another changes the hash.
         hash.update(&part.len().to_be_bytes());
         hash.update(part);
     }

@@ -10,13 +10,13 @@ fn now() -> Timestamp {
     "2026-02-03T04:05:06Z".parse().unwrap()
 }
 
-/// A certificate and its key as PEM; a CA serves as well as any other.
+/// Returns a certificate and its key as PEM. Any certificate suffices, so it is that of a CA.
 fn pair(at: Timestamp) -> (String, String) {
     let ca = Authority::generate(at).unwrap();
     (ca.certificate().to_pem(), ca.key_pem().to_owned())
 }
 
-/// Lays an edition out as the kubelet does, and points `..data` at it in one rename.
+/// Writes an edition as the kubelet does, and points `..data` to it with one rename.
 fn mount(directory: &Path, edition: &str, (certificate, key): &(String, String)) {
     let place = directory.join(edition);
     fs::create_dir(&place).unwrap();
@@ -44,7 +44,7 @@ fn kept(outcome: LoadOutcome) -> String {
 }
 
 #[test]
-fn follows_the_kubelet() {
+fn reload_follows_updates_of_kubelet() {
     let dir = TempDir::new().unwrap();
     assert!(kept(reload(None, dir.path(), now())).contains("tls.crt: No such file"));
     let (one, two) = (pair(now()), pair(now()));
@@ -59,7 +59,7 @@ fn follows_the_kubelet() {
 }
 
 #[test]
-fn never_mixes_editions() {
+fn reload_never_mixes_editions() {
     let dir = TempDir::new().unwrap();
     let pairs = [pair(now()), pair(now())];
     mount(dir.path(), "..0", &pairs[0]);
@@ -76,7 +76,7 @@ fn never_mixes_editions() {
         });
         for _ in 0..500 {
             match reload(None, dir.path(), now()) {
-                LoadOutcome::Swapped(_) | LoadOutcome::KeptLastGood(FilesError::Restless(_)) => {}
+                LoadOutcome::Swapped(_) | LoadOutcome::KeptLastGood(FilesError::Unstable(_)) => {}
                 other => {
                     stop.store(true, std::sync::atomic::Ordering::Relaxed);
                     panic!("{other:?}");
@@ -88,7 +88,7 @@ fn never_mixes_editions() {
 }
 
 #[test]
-fn plain_files_and_their_faults() {
+fn unusable_plain_files_keep_previous_certificate() {
     let dir = TempDir::new().unwrap();
     let put = |file: &str, content: &str| fs::write(dir.path().join(file), content).unwrap();
     let (good, other) = (pair(now()), pair(now()));
@@ -125,7 +125,7 @@ fn plain_files_and_their_faults() {
 }
 
 #[test]
-fn what_does_not_hold_now_is_the_last_resort() {
+fn certificate_outside_its_validity_is_last_resort() {
     let dir = TempDir::new().unwrap();
     let year = SignedDuration::from_hours(24 * 366);
     mount(dir.path(), "..1", &pair(now()));
@@ -140,7 +140,7 @@ fn what_does_not_hold_now_is_the_last_resort() {
 }
 
 #[test]
-fn a_chain_is_served_whole() {
+fn intermediate_certificates_are_served() {
     let dir = TempDir::new().unwrap();
     let root = Authority::generate(now()).unwrap();
     let names = DnsNames { dns: vec!["a".into()], addresses: vec![] };

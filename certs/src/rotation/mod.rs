@@ -1,20 +1,22 @@
-//! The life of a CA, one step at a time.
+//! Lifecycle of a CA, in single steps.
 //!
-//! [`plan`] looks at what is stored, what is published and the clock, and names the next step. A
-//! step is one write of the Secret (with a precondition on what was read) and the publication of
-//! its bundle; then the plan is made again, by this replica or another. Nothing is remembered
-//! between steps, so stopping anywhere loses nothing.
+//! [`plan`] determines the next step from the stored data, the published bundle and the time. A step is one write of
+//! the Secret (with a precondition on the data that was read) and the publication of its bundle. Then the plan is made
+//! anew, by this replica or another. No state is kept between steps, so that an interruption at any point loses
+//! nothing.
 //!
 //! | stored | step |
 //! |---|---|
-//! | nothing | the first CA; what is published already stays in the bundle |
-//! | something damaged | its current CA if that is whole, else a new one; every certificate that can be read, or is published, stays in the bundle |
-//! | a current CA that does not hold now (a clock jumped or slept) | another becomes current at once |
-//! | a time that only a clock now set back can have written | the time, corrected |
-//! | a CA that all published bundles carry by now | the time of its publication |
-//! | a current CA at two thirds of its life | the next CA, in the bundle beside it |
-//! | a next CA, published [`SETTLING_TIME`](crate::store::SETTLING_TIME) ago | it becomes current, the one before retires |
-//! | a retired CA whose last leaf is over | it goes |
+//! | nothing | store the first CA; certificates that are already published stay in the bundle |
+//! | damaged data | store its intact current CA or a new one; readable and published certificates stay in the bundle |
+//! | a current CA that is not valid now (the clock jumped, or the machine slept) | replace the current CA at once |
+//! | a time that only a clock that was ahead can have written | correct the time |
+//! | a CA that all published bundles contain | store the time of its publication |
+//! | a current CA at two thirds of its lifetime | add the next CA to the bundle |
+//! | a next CA, published for [`PROPAGATION_TIME`] | make it the current CA, and retire the previous one |
+//! | a retired CA whose last leaf has expired | remove it from the bundle |
+//!
+//! [`PROPAGATION_TIME`]: crate::store::PROPAGATION_TIME
 
 use std::{fmt, time::Duration};
 
@@ -28,46 +30,46 @@ use crate::{
     validity::after,
 };
 
-/// By how much the clocks of two replicas may differ before a stored time is taken for wrong.
+/// Maximum difference between the clocks of two replicas. A stored time that is further ahead is corrected.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
-/// What to do next.
+/// Next step of a rotation.
 #[derive(Debug)]
 pub enum RotationStep {
-    /// Nothing to write; publish the stored bundle where it is not, and look again.
+    /// Publish the stored bundle where it is not published yet, and plan again later. There is nothing to write.
     Wait {
-        /// How long at most until the next look.
+        /// Maximum time until the next plan.
         check_in: Duration,
     },
     /// Write this store, publish its bundle, and plan again.
     Write {
-        /// What to write; [`secret::encode`] lays it out.
+        /// Store to write, in the encoding of [`secret::encode`].
         store: Box<CaStore>,
-        /// Why, for the log and an event.
+        /// Change, for the log and an event.
         change: StoreChange,
     },
 }
 
-/// Why a store is written.
+/// Change of a store that is written.
 #[derive(Debug)]
 pub enum StoreChange {
-    /// There was no CA.
+    /// The first CA was generated.
     First,
-    /// What was stored is damaged.
-    Recovered(SecretFault),
-    /// The current CA did not hold at this time.
+    /// The stored data was damaged, and has been repaired.
+    Repaired(SecretFault),
+    /// The current CA was not valid, and has been replaced.
     Replaced(RenewalCause),
-    /// A stored time lay further ahead than it can.
+    /// A stored time was too far ahead, and has been corrected.
     ClockWentBack,
-    /// A CA was seen in all published bundles.
+    /// All published bundles contain a CA.
     Published,
-    /// The next CA is gone from a published bundle; its settling starts over.
+    /// A published bundle no longer contains the next CA. Its propagation starts over.
     Unpublished,
-    /// A next CA was made.
+    /// The next CA was generated.
     Prepared,
-    /// The next CA is the current one.
+    /// The next CA has become the current one.
     Switched,
-    /// Retired CAs left the bundle.
+    /// Retired CAs were removed from the bundle.
     Dropped,
 }
 
@@ -75,7 +77,7 @@ impl fmt::Display for StoreChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::First => "made the first CA",
-            Self::Recovered(fault) => return write!(f, "mended the stored CA: {fault}"),
+            Self::Repaired(fault) => return write!(f, "mended the stored CA: {fault}"),
             Self::Replaced(RenewalCause::NotYetValid) => "replaced the CA, which is not valid yet",
             Self::Replaced(_) => "replaced the CA, which has expired",
             Self::ClockWentBack => "corrected a time written by a clock that was ahead",
@@ -88,12 +90,29 @@ impl fmt::Display for StoreChange {
     }
 }
 
-/// The next step, given the Secret's data and the certificates that *every* published
-/// configuration carries ([`TrustBundle::common`]). Who cannot see what is published passes the
-/// stored bundle.
+/// Plans the next step, given the Secret's data and the certificates that *every* published configuration contains
+/// ([`TrustBundle::common`]). If the published configurations are unknown, `published` is the stored bundle.
 ///
-/// Ends in [`RotationStep::Wait`] after a few steps at the same time. The error is that no key or
-/// certificate could be made.
+/// Repeated calls with the same time lead to [`RotationStep::Wait`] after a few steps. Returns an error if no key or
+/// certificate could be generated.
+///
+/// ```
+/// use jiff::Timestamp;
+/// use nats_manager_certs::{RotationStep, StoreChange, TrustBundle, plan, secret};
+///
+/// let now: Timestamp = "2026-02-03T04:05:06Z".parse()?;
+/// let RotationStep::Write { store, change } = plan(&secret::Data::new(), &TrustBundle::default(), now)? else {
+///     return Err("no CA is stored yet".into());
+/// };
+/// assert!(matches!(change, StoreChange::First));
+///
+/// let stored = secret::encode(&store);
+/// let RotationStep::Write { change, .. } = plan(&stored, &store.bundle(), now)? else {
+///     return Err("the time of the publication is not stored yet".into());
+/// };
+/// assert!(matches!(change, StoreChange::Published));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn plan(stored: &Data, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     match secret::decode(stored) {
         Ok(None) => {
@@ -102,7 +121,7 @@ pub fn plan(stored: &Data, published: &TrustBundle, now: Timestamp) -> Result<Ro
             Ok(write(store, StoreChange::First))
         }
         Ok(Some(store)) => advance(store, published, now),
-        Err(corrupt) => recover(*corrupt, published, now),
+        Err(corrupt) => repair(*corrupt, published, now),
     }
 }
 
@@ -110,23 +129,23 @@ fn write(store: CaStore, change: StoreChange) -> RotationStep {
     RotationStep::Write { store: Box::new(store), change }
 }
 
-fn recover(corrupt: Corrupt, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
-    let whole = corrupt.current.filter(|ca| ca.authority.validity().contains(now));
-    let current = match whole {
+fn repair(corrupt: Corrupt, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
+    let intact = corrupt.current.filter(|ca| ca.authority.validity().contains(now));
+    let current = match intact {
         Some(current) => current,
         None => Announced::generate(now)?,
     };
     let mut store = CaStore { current, next: None, retired: Vec::new() };
     let known = [corrupt.readable.certificates(), published.certificates()].concat();
     keep_trusting(&mut store, &known, now);
-    Ok(write(store, StoreChange::Recovered(corrupt.fault)))
+    Ok(write(store, StoreChange::Repaired(corrupt.fault)))
 }
 
-/// Takes CAs over from a place that does not say when they go: leaves of them may be in use.
+/// Keeps CAs in the bundle whose time of removal is unknown, because their leaves may be in use.
 fn keep_trusting(store: &mut CaStore, known: &[Certificate], now: Timestamp) {
     let mut old = known.to_vec();
-    old.retain(|ca| ca.is_authority() && !ca.validity().is_over(now));
-    // The youngest are the likeliest to have leaves in use, should there be more than are kept.
+    old.retain(|ca| ca.is_authority() && !ca.validity().is_expired(now));
+    // If there are more CAs than are kept, the newest ones are the most likely to have leaves in use.
     old.sort_by_key(|ca| std::cmp::Reverse(ca.validity().not_before));
     let until = after(now, RETIREMENT);
     store.retire(old.into_iter().map(|certificate| Retired { certificate, until }));
@@ -134,8 +153,8 @@ fn keep_trusting(store: &mut CaStore, known: &[Certificate], now: Timestamp) {
 
 fn advance(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     if let Renewal::Due(cause @ (RenewalCause::Expired | RenewalCause::NotYetValid)) = renewal(&store.current, now) {
-        let holds = |next: &Announced| next.authority.validity().contains(now);
-        let successor = match store.next.take().filter(holds) {
+        let is_valid = |next: &Announced| next.authority.validity().contains(now);
+        let successor = match store.next.take().filter(is_valid) {
             Some(next) => next,
             None => Announced::generate(now)?,
         };
@@ -148,8 +167,8 @@ fn advance(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Resul
         store.current.published_at = Some(now);
         return Ok(write(store, StoreChange::Published));
     }
-    let overdue = store.retired.iter().any(|retired| retired.until <= now);
-    if overdue {
+    let has_overdue = store.retired.iter().any(|retired| retired.until <= now);
+    if has_overdue {
         store.retired.retain(|retired| now < retired.until);
         return Ok(write(store, StoreChange::Dropped));
     }
@@ -158,7 +177,7 @@ fn advance(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Resul
 
 fn rotate(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     let Some(mut next) = store.next.take_if(|next| !renewal(next, now).is_due()) else {
-        // A next CA that is left here has itself grown too old to begin.
+        // A next CA that is still present here is itself due for renewal, and is replaced.
         if store.next.is_none() && !renewal(&store.current, now).is_due() {
             return Ok(wait(&store, now));
         }
@@ -166,7 +185,7 @@ fn rotate(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result
         return Ok(write(store, StoreChange::Prepared));
     };
     let change = match (published.contains(next.authority.certificate()), next.published_at) {
-        (true, Some(_)) if next.is_settled(now) => {
+        (true, Some(_)) if next.is_propagated(now) => {
             return Ok(write(store.succeeded_by(next, now), StoreChange::Switched));
         }
         (true, None) => StoreChange::Published,
@@ -185,33 +204,34 @@ fn renewal(announced: &Announced, now: Timestamp) -> Renewal {
     Renewal::of(announced.authority.validity(), now)
 }
 
-/// Pulls times that lie too far ahead back to what they would be if written now.
+/// Corrects times that are too far ahead to the value that they would have if they were written now. Returns whether
+/// any was.
 fn correct_times(store: &mut CaStore, now: Timestamp) -> bool {
-    let mut corrected = false;
-    let mut pull = |time: &mut Timestamp, latest: Timestamp| {
+    let mut is_corrected = false;
+    let mut limit = |time: &mut Timestamp, latest: Timestamp| {
         if *time > after(latest, CLOCK_TOLERANCE) {
             *time = latest;
-            corrected = true;
+            is_corrected = true;
         }
     };
     let announced = [Some(&mut store.current), store.next.as_mut()].into_iter().flatten();
     for time in announced.filter_map(|announced| announced.published_at.as_mut()) {
-        pull(time, now);
+        limit(time, now);
     }
     for retired in &mut store.retired {
-        pull(&mut retired.until, after(now, RETIREMENT));
+        limit(&mut retired.until, after(now, RETIREMENT));
     }
-    corrected
+    is_corrected
 }
 
 fn wait(store: &CaStore, now: Timestamp) -> RotationStep {
-    let settling = store.next.as_ref().and_then(Announced::settles_at);
-    let ageing = match renewal(&store.current, now) {
+    let propagation = store.next.as_ref().and_then(Announced::propagated_at);
+    let renewal_at = match renewal(&store.current, now) {
         Renewal::At(at) => Some(at),
         Renewal::Due(_) => None,
     };
-    let retiring = store.retired.iter().map(|retired| retired.until);
-    let soonest = retiring.chain(settling).chain(ageing).min();
+    let retirements = store.retired.iter().map(|retired| retired.until);
+    let soonest = retirements.chain(propagation).chain(renewal_at).min();
     RotationStep::Wait { check_in: soonest.map_or(MAX_CHECK_INTERVAL, |at| next_check(at, now)) }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     Authority,
     authority::{AUTHORITY_LIFETIME, LEAF_LIFETIME},
-    store::SETTLING_TIME,
+    store::PROPAGATION_TIME,
 };
 
 fn start() -> Timestamp {
@@ -13,7 +13,7 @@ fn days(count: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * count)
 }
 
-/// A Secret, and configurations that take over what it says after each step.
+/// Secret, and configurations to which its bundle is published after each step.
 struct World {
     data: Data,
     published: TrustBundle,
@@ -30,7 +30,7 @@ impl World {
         secret::decode(&self.data).unwrap().unwrap()
     }
 
-    /// One step, without publication.
+    /// Carries out one step, without a publication.
     fn step(&mut self, now: Timestamp) -> Option<StoreChange> {
         match plan(&self.data, &self.published, now).unwrap() {
             RotationStep::Wait { check_in } => {
@@ -44,20 +44,20 @@ impl World {
         }
     }
 
-    /// All steps and publications until nothing is to be done; what was done.
+    /// Carries out all steps and publications until nothing is left to do. Returns the changes.
     fn run(&mut self, now: Timestamp) -> Vec<String> {
         let mut changes = Vec::new();
         while let Some(change) = self.step(now) {
             self.published = self.store().bundle();
             changes.push(format!("{change:?}"));
-            assert!(changes.len() < 8, "never at rest: {changes:?}");
+            assert!(changes.len() < 8, "endless changes: {changes:?}");
         }
         changes
     }
 }
 
 #[test]
-fn a_whole_life() {
+fn rotation_replaces_ca_at_two_thirds_of_lifetime() {
     let mut world = World { data: Data::new(), published: TrustBundle::default() };
     assert_eq!(world.run(start()), ["First", "Published"]);
     let first = world.store().current.authority.certificate().clone();
@@ -69,12 +69,12 @@ fn a_whole_life() {
     assert_eq!(store.current.authority.certificate(), &first, "still signs");
     assert_eq!(store.bundle().certificates()[0], first);
     assert_eq!(store.bundle().certificates().len(), 2);
-    assert!(world.run(after(due, SETTLING_TIME - SignedDuration::from_nanos(1))).is_empty());
-    let switched = after(due, SETTLING_TIME);
+    assert!(world.run(after(due, PROPAGATION_TIME - SignedDuration::from_nanos(1))).is_empty());
+    let switched = after(due, PROPAGATION_TIME);
     assert_eq!(world.run(switched), ["Switched"]);
     let store = world.store();
     assert_ne!(store.current.authority.certificate(), &first);
-    assert!(store.current.is_settled(switched) && store.next.is_none());
+    assert!(store.current.is_propagated(switched) && store.next.is_none());
     assert!(store.bundle().contains(&first));
     assert!(world.run(after(switched, LEAF_LIFETIME)).is_empty(), "a leaf of it may be in use");
     assert_eq!(world.run(after(switched, RETIREMENT)), ["Dropped"]);
@@ -82,7 +82,7 @@ fn a_whole_life() {
 }
 
 #[test]
-fn waits_until_all_configurations_carry_the_next() {
+fn rotation_waits_until_all_configurations_contain_next_ca() {
     let mut world = World::at(start());
     let due = after(start(), days(250));
     let old = world.published.clone();
@@ -92,17 +92,17 @@ fn waits_until_all_configurations_carry_the_next() {
     world.published = world.store().bundle();
     assert!(matches!(world.step(late), Some(StoreChange::Published)));
     world.published = old;
-    let later = after(late, SETTLING_TIME);
+    let later = after(late, PROPAGATION_TIME);
     assert!(matches!(world.step(later), Some(StoreChange::Unpublished)), "stripped meanwhile");
     assert!(world.step(later).is_none());
     world.published = world.store().bundle();
-    assert_eq!(world.run(later), ["Published"], "and settles anew");
-    assert_eq!(world.run(after(later, SETTLING_TIME)), ["Switched"]);
+    assert_eq!(world.run(later), ["Published"], "and propagates anew");
+    assert_eq!(world.run(after(later, PROPAGATION_TIME)), ["Switched"]);
 }
 
 #[test]
-fn jumps_of_the_clock() {
-    // where the clock jumps to from `start`, and what is done there
+fn clock_jumps_leave_a_valid_ca() {
+    // Jump of the clock from `start`, and the changes after it.
     let cases: [(SignedDuration, &[&str]); 6] = [
         (days(1), &[]),
         (days(366), &["Replaced(Expired)", "Published"]),
@@ -118,7 +118,7 @@ fn jumps_of_the_clock() {
         assert_eq!(world.run(there), expected, "{jump}");
         let store = world.store();
         assert!(store.current.authority.validity().contains(there), "{jump}");
-        assert!(store.bundle().contains(&old), "{jump}: others may see another clock");
+        assert!(store.bundle().contains(&old), "{jump}: other clocks may differ");
         let back = world.run(start());
         assert!(world.store().current.authority.validity().contains(start()), "{jump} and back: {back:?}");
         let mut later = after(start(), AUTHORITY_LIFETIME);
@@ -126,12 +126,12 @@ fn jumps_of_the_clock() {
             world.run(later);
             later = after(later, RETIREMENT);
         }
-        assert!(world.store().retired.is_empty(), "{jump}: nothing stays for ever");
+        assert!(world.store().retired.is_empty(), "{jump}: retired CAs are removed eventually");
     }
 }
 
 #[test]
-fn a_jump_while_the_next_ca_settles() {
+fn clock_jump_during_propagation_leaves_a_valid_ca() {
     for (jump, expected) in [(days(366), &["Replaced(Expired)"][..]), (-days(200), &["Prepared", "Published"])] {
         let mut world = World::at(start());
         let due = after(start(), days(250));
@@ -144,7 +144,7 @@ fn a_jump_while_the_next_ca_settles() {
 }
 
 #[test]
-fn damage_is_mended_in_one_step() {
+fn damaged_secret_is_repaired_in_one_step() {
     let now = after(start(), days(3));
     for (key, content, keeps_current) in [
         ("tls.key", Authority::generate(now).unwrap().key_pem().to_owned(), false),
@@ -157,7 +157,7 @@ fn damage_is_mended_in_one_step() {
         let old = world.store().current;
         world.data.insert(key.to_owned(), content.into_bytes());
         let changes = world.run(now);
-        assert!(changes[0].starts_with("Recovered("), "{key}: {changes:?}");
+        assert!(changes[0].starts_with("Repaired("), "{key}: {changes:?}");
         let store = world.store();
         assert_eq!(store.current.authority == old.authority, keeps_current, "{key}");
         assert!(store.bundle().contains(old.authority.certificate()), "{key}");
@@ -166,7 +166,7 @@ fn damage_is_mended_in_one_step() {
 }
 
 #[test]
-fn an_emptied_secret_keeps_what_is_published() {
+fn emptied_secret_keeps_published_ca() {
     let mut world = World::at(start());
     let old = world.store().current.authority.certificate().clone();
     world.data.clear();
@@ -177,13 +177,13 @@ fn an_emptied_secret_keeps_what_is_published() {
 }
 
 #[test]
-fn an_old_secret_never_stops_the_rotation() {
+fn rotation_continues_with_old_secret() {
     let mut world = World::at(start());
     let mut now = start();
     for _ in 0..60 {
         now = after(now, days(100));
         world.run(now);
-        now = after(now, SETTLING_TIME);
+        now = after(now, PROPAGATION_TIME);
         world.run(now);
         assert!(world.store().current.authority.validity().contains(now));
     }

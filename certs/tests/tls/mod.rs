@@ -1,4 +1,4 @@
-//! TLS handshakes in memory, with a clock of the test's.
+//! TLS handshakes in memory, with the clock of the test.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ impl TimeProvider for At {
     }
 }
 
-/// A client that trusts `bundle` calls `name`, both sides at `now`, in TLS 1.2 and 1.3.
+/// Performs handshakes in TLS 1.2 and 1.3 of a client that trusts `bundle` and calls `name`, with both sides at `now`.
 pub(crate) fn handshake(
     resolver: &Arc<Resolver>,
     bundle: &TrustBundle,

@@ -1,5 +1,5 @@
-//! An installation under a clock that the test turns: what was stored and published when, a leader
-//! that is another each round, and two replicas, one of which sees the Secret five minutes late.
+//! Installation with a simulated clock: the history of stored and published data, a leader that changes each round, and
+//! two replicas, one of which reads the Secret with a delay of five minutes.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use nats_manager_certs::{
 
 use crate::tls;
 
-/// The name by which clients call.
+/// Name of the server that clients call.
 pub(crate) const SERVER: &str = "webhook.ns.svc";
 
-/// How far behind the apiserver's view of the published bundle is.
-const CLIENT_LAG: SignedDuration = SignedDuration::from_secs(60);
+/// Delay with which the apiserver reads the published bundle.
+const CLIENT_DELAY: SignedDuration = SignedDuration::from_secs(60);
 
-/// What was when: the last entry not after a time is what somebody saw then.
+/// Values by time. The last entry that is not after a time is the value at that time.
 pub(crate) struct History<T>(pub(crate) Vec<(Timestamp, T)>);
 
 impl<T> History<T> {
@@ -27,22 +27,22 @@ impl<T> History<T> {
 }
 
 pub(crate) struct Replica {
-    pub(crate) lag: SignedDuration,
+    pub(crate) delay: SignedDuration,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) issued: usize,
 }
 
 impl Replica {
-    pub(crate) fn new(lag_seconds: i64) -> Self {
-        let lag = SignedDuration::from_secs(lag_seconds);
-        Self { lag, resolver: Arc::new(Resolver::new()), issued: 0 }
+    pub(crate) fn new(delay_seconds: i64) -> Self {
+        let delay = SignedDuration::from_secs(delay_seconds);
+        Self { delay, resolver: Arc::new(Resolver::new()), issued: 0 }
     }
 
-    pub(crate) fn look(&mut self, secrets: &History<Data>, now: Timestamp) {
-        let Some(store) = secrets.at(now - self.lag).map(stored) else { return };
+    pub(crate) fn poll(&mut self, secrets: &History<Data>, now: Timestamp) {
+        let Some(store) = secrets.at(now - self.delay).map(stored) else { return };
         if let Serve::Issue(_) = Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
             let names = DnsNames { dns: vec![SERVER.into()], addresses: vec![] };
-            // Who sees an old Secret may find its CA ended; the next look mends that.
+            // The CA of an old Secret may have expired, which the next poll resolves.
             let Ok(leaf) = store.current.authority.issue(&names, now) else { return };
             assert!(leaf.validity().not_after <= store.current.authority.validity().not_after);
             self.resolver.swap(leaf);
@@ -55,15 +55,15 @@ pub(crate) fn stored(data: &Data) -> CaStore {
     secret::decode(data).unwrap().unwrap()
 }
 
-/// The installation: what was stored and published when, and who serves.
+/// Installation: the stored and published data by time, and the replicas that serve.
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) secrets: History<Data>,
     pub(crate) bundles: History<TrustBundle>,
     pub(crate) replicas: [Replica; 2],
     pub(crate) changes: Vec<String>,
-    /// Set while the configurations cannot be written.
-    pub(crate) publishing: bool,
+    /// True while the configurations can be written.
+    pub(crate) is_publishing: bool,
 }
 
 impl World {
@@ -74,7 +74,7 @@ impl World {
             bundles: History(Vec::new()),
             replicas: [Replica::new(0), Replica::new(300)],
             changes: Vec::new(),
-            publishing: true,
+            is_publishing: true,
         }
     }
 
@@ -86,22 +86,22 @@ impl World {
         self.secrets.0.push((self.now, data));
     }
 
-    /// One round of the leader, which is another each time: it knows only what is stored.
+    /// Runs one round of the leader, which changes each round and uses only stored data. Returns whether it wrote.
     pub(crate) fn lead(&mut self) -> bool {
         let published = self.bundles.at(self.now).cloned().unwrap_or_default();
         match plan(&self.data(), &published, self.now).unwrap() {
             RotationStep::Write { store, change } => {
                 self.write(secret::encode(&store));
-                self.changes.push(name(&change));
+                self.changes.push(change_name(&change));
                 true
             }
             RotationStep::Wait { .. } => {
-                let wanted = stored(&self.data()).bundle();
-                let stale = self.publishing && wanted != published;
-                if stale {
-                    self.bundles.0.push((self.now, wanted));
+                let desired = stored(&self.data()).bundle();
+                let is_stale = self.is_publishing && desired != published;
+                if is_stale {
+                    self.bundles.0.push((self.now, desired));
                 }
-                stale
+                is_stale
             }
         }
     }
@@ -110,34 +110,34 @@ impl World {
         self.now += step;
         let busy = self.lead();
         for replica in &mut self.replicas {
-            replica.look(&self.secrets, self.now);
+            replica.poll(&self.secrets, self.now);
         }
         busy
     }
 
-    /// Every replica's leaf, to a client that sees the bundle of a minute ago.
+    /// Asserts that a client with the bundle of a minute ago accepts the leaf of each replica.
     pub(crate) fn all_accept(&self) {
-        let bundle = self.bundles.at(self.now - CLIENT_LAG).expect("published");
+        let bundle = self.bundles.at(self.now - CLIENT_DELAY).expect("published");
         for (replica, number) in self.replicas.iter().zip(1..) {
             let leaf = replica.resolver.leaf().expect("served");
-            let verdict = bundle.verify(&leaf, self.now);
-            assert!(verdict.is_ok(), "replica {number} at {}: {verdict:?} {:?}", self.now, self.changes);
+            let result = bundle.verify(&leaf, self.now);
+            assert!(result.is_ok(), "replica {number} at {}: {result:?} {:?}", self.now, self.changes);
         }
     }
 
     pub(crate) fn all_handshake(&self) {
-        let bundle = self.bundles.at(self.now - CLIENT_LAG).expect("published");
+        let bundle = self.bundles.at(self.now - CLIENT_DELAY).expect("published");
         for replica in &self.replicas {
             tls::handshake(&replica.resolver, bundle, SERVER, self.now).unwrap();
         }
     }
 
-    /// Runs until `end` in rounds of 10 seconds while something happens, of 3 hours in between.
+    /// Runs until `end`, in rounds of 10 seconds while changes occur, and of 3 hours otherwise.
     pub(crate) fn run_until(&mut self, end: Timestamp) {
         let mut busy_until = self.now;
         while self.now < end {
-            let fine = self.now < busy_until;
-            let step = if fine { SignedDuration::from_secs(10) } else { SignedDuration::from_hours(3) };
+            let is_busy = self.now < busy_until;
+            let step = if is_busy { SignedDuration::from_secs(10) } else { SignedDuration::from_hours(3) };
             let issued = self.replicas.each_ref().map(|replica| replica.issued);
             let busy = self.tick(step);
             self.all_accept();
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// The first minutes, until both replicas serve and a client has seen the bundle.
+    /// Starts an installation, and runs it until both replicas serve and clients have read the bundle.
     pub(crate) fn start(now: Timestamp) -> Self {
         let mut world = Self::new(now);
         for _ in 0..60 {
@@ -161,7 +161,7 @@ impl World {
     }
 }
 
-pub(crate) fn name(change: &StoreChange) -> String {
+pub(crate) fn change_name(change: &StoreChange) -> String {
     let all = format!("{change:?}");
     all.split('(').next().unwrap_or_default().to_owned()
 }

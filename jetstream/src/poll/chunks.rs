@@ -1,4 +1,4 @@
-//! A body that arrives in chunks, as a reader with a bound.
+//! Readers of a body that arrives in chunks, with a bound.
 
 use std::{
     cell::Cell,
@@ -9,22 +9,22 @@ use std::{
 use hyper::body::{Buf, Bytes};
 use tokio::sync::mpsc::Receiver;
 
-/// Reads chunks on a thread that may block. The end of the channel is the end of the body.
+/// A blocking reader of chunks. The end of the channel is the end of the body.
 #[derive(Debug)]
 pub(super) struct Chunks {
     receiver: Receiver<Bytes>,
     chunk: Bytes,
 }
 
-/// `PollLimits` the bytes that a reader returns until the next [`Budget::renew`]. What a parser keeps of an element is bounded
-/// by this, whatever the answer is.
+/// Number of bytes that a reader may return until the next [`Budget::renew`]. The budget bounds the part of an element
+/// that a parser keeps, whatever the answer is.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     left: Rc<Cell<usize>>,
     longest: usize,
 }
 
-/// A reader with a budget.
+/// A reader that fails when its budget is used up.
 #[derive(Debug)]
 pub(super) struct Budgeted<R> {
     inner: R,
@@ -57,7 +57,7 @@ impl Budget {
         Self { left: Rc::new(Cell::new(longest)), longest }
     }
 
-    /// Starts again, for the next element.
+    /// Restores the full budget, for the next element.
     pub(super) fn renew(&self) {
         self.left.set(self.longest);
     }

@@ -1,14 +1,14 @@
-//! Causes for which a server has no usable answer.
+//! Errors of polls: the causes for which a server has no usable answer.
 
 use std::{error::Error, io, time::Duration};
 
 use hyper::StatusCode;
 use nats_manager_planner::snapshot::Unreachable;
 
-/// The longest cause, in characters: it may quote the answer.
+/// Longest cause in characters: the cause may quote the answer.
 const LONGEST_CAUSE: usize = 300;
 
-/// A server gave no usable answer. Messages stay constant while the cause lasts.
+/// Cause for which a server has no usable answer. The messages stay constant while the cause lasts.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// The connection was refused, or there is no route.
@@ -61,7 +61,7 @@ impl From<PollError> for Unreachable {
     }
 }
 
-/// Returns the text of an error with that of its source.
+/// Formats an error with its source.
 fn chain(error: &hyper::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

@@ -1,4 +1,4 @@
-//! GET requests with limits on time and memory.
+//! HTTP client for GET requests with limits of time and memory.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,10 +12,10 @@ use tokio::{
 
 use super::error::PollError;
 
-/// Bytes of an answer that wait in memory to be read, per connection. Bounds the headers, too.
+/// Number of bytes of an answer that wait in memory to be read, per connection. Bounds the headers, too.
 const BUFFER: usize = 64 << 10;
 
-/// Sends a request and reads the answer with `read`. Both together take at most `limit`, connection included.
+/// Sends a GET request and reads the answer with `read`. Both take at most `limit`, including the connection.
 pub(super) async fn get<T>(
     address: SocketAddr,
     path: &str,
@@ -36,7 +36,7 @@ pub(super) async fn get<T>(
         timeout_at(deadline, read(response)).await.map_err(|_| PollError::Incomplete(limit))?
     };
     tokio::pin!(answer);
-    // The connection moves the answer, and ends with it.
+    // The connection transfers the answer, and ends with it.
     tokio::select! {
         biased;
         answer = &mut answer => answer,

@@ -25,14 +25,14 @@ use nats_manager_planner::{
 
 pub use error::PollError;
 
-/// The monitoring port of a server.
+/// Monitoring port of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonitoringEndpoint {
-    /// The server's name.
+    /// Name of the server, as it reports itself.
     pub name: String,
-    /// The address of the monitoring port.
+    /// Address of the monitoring port.
     pub address: SocketAddr,
-    /// The server is stopping. In lame duck mode it ends JetStream first and its monitoring port last; its answers then
+    /// The server is stopping. In lame duck mode it ends JetStream first and its monitoring port last. Its answers then
     /// equal those of a server that disabled JetStream because its volume was full.
     pub stopping: bool,
 }
@@ -40,26 +40,26 @@ pub struct MonitoringEndpoint {
 /// Limits of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PollLimits {
-    /// The longest time for one request, including the connection. A healthy server takes milliseconds.
+    /// Time limit of one request, including the connection. A healthy server answers within milliseconds.
     pub request: Duration,
 }
 
-/// Polls servers, and caches their versions by `server_id`.
+/// Poller of the servers' monitoring ports. Caches the servers' versions by `server_id`.
 #[derive(Debug, Default)]
 pub struct Poller {
     limits: PollLimits,
-    /// By `server_id`.
+    /// Identities by `server_id`.
     identities: Mutex<BTreeMap<String, Identity>>,
 }
 
-/// The constant properties of a running server.
+/// Constant properties of a running server.
 #[derive(Clone, Debug)]
 struct Identity {
     name: String,
     version: Option<Version>,
 }
 
-/// The number of servers that are polled at a time. Bounds memory.
+/// Number of servers that are polled at a time. Bounds memory.
 const CONCURRENCY: usize = 2;
 
 impl Default for PollLimits {
@@ -92,8 +92,11 @@ impl Poller {
         Ok(server)
     }
 
-    /// Returns the version of the server with this id, which is requested once. `None` if the request failed. Fails if
-    /// another server answers at the target's address.
+    /// Returns the version of the server with this id, which is requested once. `None` if the request failed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if another server answers at the target's address.
     async fn version(&self, target: &MonitoringEndpoint, id: &str) -> Result<Option<Version>, PollError> {
         let known = self.identities.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         let identity = match known {
@@ -116,13 +119,13 @@ impl Poller {
     fn keep_identities(&self, servers: &BTreeMap<String, Result<ServerSnapshot, Unreachable>>) {
         let answered: BTreeSet<&str> = servers.values().flatten().map(|server| server.id.as_str()).collect();
         let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        // A server that does not answer now may do so again.
+        // A server that does not answer now may answer the next poll.
         identities
             .retain(|id, known| answered.contains(id.as_str()) || matches!(servers.get(&known.name), Some(Err(_))));
     }
 }
 
-/// Returns the digest of the configuration that each server read last.
+/// Requests the digest of the configuration that each server loaded last, by the name of the server.
 pub async fn config_digests(targets: &[MonitoringEndpoint]) -> BTreeMap<String, Result<String, Unreachable>> {
     let limit = PollLimits::default().request;
     each(targets, |target| async move {
@@ -132,14 +135,14 @@ pub async fn config_digests(targets: &[MonitoringEndpoint]) -> BTreeMap<String, 
     .await
 }
 
-async fn each<T, F>(targets: &[MonitoringEndpoint], ask: impl Fn(MonitoringEndpoint) -> F) -> BTreeMap<String, T>
+async fn each<T, F>(targets: &[MonitoringEndpoint], request: impl Fn(MonitoringEndpoint) -> F) -> BTreeMap<String, T>
 where
     F: Future<Output = T>,
 {
     let answers: Vec<_> = targets
         .iter()
         .map(|target| {
-            let (name, answer) = (target.name.clone(), ask(target.clone()));
+            let (name, answer) = (target.name.clone(), request(target.clone()));
             async { (name, answer.await) }
         })
         .collect();

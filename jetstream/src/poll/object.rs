@@ -1,4 +1,4 @@
-//! JSON objects and arrays that are read piece by piece.
+//! Deserializers of JSON objects and arrays that are read piece by piece.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,9 +7,9 @@ use serde::{
     de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// Takes the fields of an object as they arrive.
+/// Receiver of the fields of an object as they arrive.
 pub(super) trait Fields {
-    /// The names of the fields.
+    /// Names of the fields.
     type Key: for<'de> Deserialize<'de>;
 
     /// Reads the value of the field `key`.
@@ -19,16 +19,16 @@ pub(super) trait Fields {
     fn end<E: Error>(self) -> Result<(), E>;
 }
 
-/// Takes the elements of an array as they arrive.
+/// Receiver of the elements of an array as they arrive.
 pub(super) trait Elements {
     /// Reads the next element. Returns `false` at the end.
     fn element<'de, S: SeqAccess<'de>>(&mut self, seq: &mut S) -> Result<bool, S::Error>;
 }
 
-/// Reads an object into a [`Fields`].
+/// Deserializer of an object into a [`Fields`].
 pub(super) struct JsonObject<T>(pub(super) T);
 
-/// Reads an array, or `null`, into an [`Elements`].
+/// Deserializer of an array, or `null`, into an [`Elements`].
 pub(super) struct Array<T>(pub(super) T);
 
 impl<'de, T: Fields> DeserializeSeed<'de> for JsonObject<T> {
@@ -79,7 +79,7 @@ impl<'de, T: Elements> Visitor<'de> for Array<T> {
     }
 }
 
-/// At most `N` elements; `null` is none.
+/// A list of at most `N` elements; `null` is the empty list.
 #[derive(Debug)]
 pub(super) struct AtMost<const N: usize, T>(pub(super) Vec<T>);
 

@@ -1,4 +1,4 @@
-//! The requests to one server.
+//! Requests to the monitoring port of one server.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,20 +10,20 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{chunks::Chunks, error::PollError, http::get, jsz};
 
-/// Not the stream leaders alone: a stream without a leader would be invisible. Without `limit` the
-/// server lists 1024 accounts.
+/// Path of JetStream's state. All replicas are requested, not only those of stream leaders: a stream without a leader
+/// would be missing. Without `limit` the server lists 1024 accounts.
 const JETSTREAM: &str = "/jsz?accounts=1&streams=1&config=1&limit=100000";
 const HEALTH: &str = "/healthz";
 const VARIABLES: &str = "/varz";
 
-/// The longest answer to other requests than `/jsz`, in bytes. `/varz` has about 10 KB.
+/// Longest answer to other requests than `/jsz`, in bytes. `/varz` has about 10 KB.
 const LONGEST: usize = 1 << 20;
-/// The longest text of `/healthz` that is kept, in characters.
+/// Longest text of `/healthz` that is kept, in characters.
 const LONGEST_TEXT: usize = 1024;
-/// Chunks of a body that wait for the parser.
+/// Number of chunks of a body that wait for the parser.
 const CHUNKS: usize = 2;
 
-/// The part of `/varz` that is needed.
+/// Fields of `/varz` that are needed.
 #[derive(Debug, Deserialize)]
 pub(super) struct Variables {
     pub(super) server_id: String,
@@ -33,7 +33,7 @@ pub(super) struct Variables {
     pub(super) config_digest: String,
 }
 
-/// The answer to `/healthz`.
+/// Body of the answer to `/healthz`.
 #[derive(Debug, Default, Deserialize)]
 struct Health {
     #[serde(default)]
@@ -45,13 +45,13 @@ pub(super) async fn jetstream(address: SocketAddr, limit: Duration) -> Result<Se
     get(address, JETSTREAM, limit, async |response| parse(ok(response)?).await).await
 }
 
-/// Requests `/varz`.
+/// Requests `/varz`, which has name, version and configuration digest of the server.
 pub(super) async fn variables(address: SocketAddr, limit: Duration) -> Result<Variables, PollError> {
     let body = get(address, VARIABLES, limit, async |response| short(ok(response)?).await).await?;
     Ok(serde_json::from_slice(&body)?)
 }
 
-/// Requests the full `/healthz`.
+/// Requests the full `/healthz`. An unusable answer is [`Healthz::Unknown`].
 pub(super) async fn healthz(address: SocketAddr, limit: Duration) -> Healthz {
     let answer = get(address, HEALTH, limit, async |response| {
         let status = response.status();
@@ -84,7 +84,7 @@ async fn short(body: Incoming) -> Result<Bytes, PollError> {
     })
 }
 
-/// Parses a body on a thread of its own, which keeps the runtime's thread free.
+/// Parses a body on a thread of its own, so that the runtime's threads stay free.
 async fn parse(mut body: Incoming) -> Result<ServerSnapshot, PollError> {
     let (sender, receiver) = mpsc::channel(CHUNKS);
     let parsed = spawn_blocking(move || jsz::parse(Chunks::new(receiver)));

@@ -1,4 +1,4 @@
-//! A monitoring port on loopback that behaves as a test asks for.
+//! Monitoring port on loopback with the behaviour that a test configures.
 
 use std::{
     convert::Infallible,
@@ -13,46 +13,46 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The time between two bytes of a slow server.
+/// Time between two bytes of a slow server.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) const JSZ: &str = r#"{"server_id": "NA", "total": 0}"#;
 pub(crate) const VARZ: &str =
     r#"{"server_id": "NA", "server_name": "n-0", "version": "2.14.10", "config_digest": "sha256:1"}"#;
 
-/// The behaviour of a server for one path.
+/// Behaviour of a server for one path.
 #[derive(Clone, Debug)]
 pub(crate) enum Behaviour {
-    /// A status line and a body.
+    /// Sends a status line and a body.
     Answer(&'static str, String),
-    /// A body that is shorter than announced; then the connection closes.
+    /// Sends a body that is shorter than announced, and closes the connection.
     Truncated,
-    /// A chunked body without an end, made of these bytes.
+    /// Sends a chunked body without an end: the first text once, the second one again and again.
     Endless(&'static str, &'static str),
-    /// The header, and then one byte a time.
+    /// Sends the header, and then one byte at a time.
     Drip,
-    /// Nothing, and the connection stays open.
-    Silent,
-    /// Nothing, and the connection closes.
+    /// Sends nothing, and keeps the connection open.
+    NoResponse,
+    /// Sends nothing, and closes the connection.
     Hangup,
-    /// Bytes that are not HTTP.
+    /// Sends bytes that are not HTTP.
     NoHttp,
 }
 
-use Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, Silent, Truncated};
+use Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, NoResponse, Truncated};
 
-/// An answer with status 200.
+/// Builds an answer with status 200.
 pub(crate) fn ok(body: &str) -> Behaviour {
     Answer("200 OK", body.to_owned())
 }
 
-/// The behaviour for `/jsz`, `/varz` and `/healthz`.
+/// Behaviour for `/jsz`, `/varz` and `/healthz`.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) jsz: Behaviour,
     pub(crate) varz: Behaviour,
     pub(crate) healthz: Behaviour,
-    /// The paths that were requested.
+    /// Paths that were requested.
     pub(crate) requested: Arc<Mutex<Vec<String>>>,
 }
 
@@ -114,7 +114,7 @@ impl Behaviour {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            Silent => std::future::pending::<io::Result<Infallible>>().await.map(|_| ()),
+            NoResponse => std::future::pending::<io::Result<Infallible>>().await.map(|_| ()),
             Hangup => Ok(()),
             NoHttp => stream.write_all(b"INFO {\"server_id\":\"NA\"}\r\n").await,
         }

@@ -1,4 +1,4 @@
-//! The cost of a poll with many consumers.
+//! Cost of a poll with many consumers.
 
 use std::time::{Duration, Instant};
 
@@ -26,14 +26,14 @@ use crate::{proxy::Proxy, servers::Cluster};
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const STREAMS: usize = 50;
-/// Per stream. NATS 2.15 allows no more by default.
+/// Number of consumers of each stream. NATS 2.15 allows no more by default.
 const CONSUMERS: usize = 1000;
-/// Requests that wait for an answer at a time.
+/// Number of requests that wait for an answer at a time.
 const IN_FLIGHT: usize = 64;
 
-/// The most bytes that a poll reads from a server.
+/// Highest number of bytes that a poll reads from a server.
 const MOST_READ: u64 = 200 << 10;
-/// The most bytes that a poll needs beside what the test needs between polls.
+/// Highest number of bytes that a poll allocates beside the memory of the test between polls.
 const MOST_MEMORY: usize = 4 << 20;
 const POLLS: usize = 10;
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -105,7 +105,7 @@ fn shows_no_issue(snapshot: &JetStreamSnapshot) {
     assert!(meta.peers.len() == 2 && meta.peers.iter().all(|peer| peer.current && !peer.offline), "{meta:?}");
 }
 
-/// Prints what a request costs each server: time, and length of the answer.
+/// Measures and prints the cost of a request to each server: time, and length of the answer.
 async fn measure(cluster: &Cluster, path: &str) {
     for target in cluster.targets() {
         let mut times = Vec::new();

@@ -1,4 +1,4 @@
-//! Three real NATS servers that form a cluster.
+//! Tests with a cluster of three real NATS servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod consumers;

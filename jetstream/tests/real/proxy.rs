@@ -1,4 +1,4 @@
-//! A proxy in front of a monitoring port that counts the bytes of answers.
+//! Proxy in front of a monitoring port that counts the bytes of answers.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 pub(crate) struct Proxy {
-    /// The server behind the proxy.
+    /// Address of the proxy, with the name of the server behind it.
     pub(crate) target: MonitoringEndpoint,
     read: Arc<AtomicU64>,
 }
@@ -35,7 +35,7 @@ impl Proxy {
         Self { target, read }
     }
 
-    /// Returns the number of bytes since the last call.
+    /// Resets the count. Returns the number of bytes since the last call.
     pub(crate) fn take(&self) -> u64 {
         self.read.swap(0, Ordering::Relaxed)
     }

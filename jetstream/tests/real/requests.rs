@@ -1,4 +1,4 @@
-//! Every request, carried out by real servers.
+//! All requests, carried out by real servers.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ async fn poll(poller: &Poller, targets: &[MonitoringEndpoint]) -> JetStreamSnaps
     poller.poll(targets, Time::default()).await
 }
 
-/// The servers that have a replica of a stream, and the one that leads it.
+/// Returns the servers that have a replica of a stream, and its leader.
 fn replicas_of(snapshot: &JetStreamSnapshot, stream: &str) -> (Vec<String>, Option<String>) {
     let replicas: Vec<_> = snapshot.replicas().filter(|(_, replica)| replica.stream.name == stream).collect();
     let leads = |name: &&str, leader: Option<&String>| leader.is_some_and(|leader| leader == name);
@@ -104,7 +104,7 @@ fn snapshot_shows_all(snapshot: &JetStreamSnapshot) {
     assert_eq!(replicas_of(snapshot, "orders").0.len(), 1);
 }
 
-/// Of a peer that stopped the others forget the name when they restart.
+/// Removes a stopped peer whose name the other servers dropped when they restarted.
 async fn peer_is_removed_by_id(cluster: &mut Cluster, poller: &Poller) {
     let targets = cluster.targets();
     let [first, second, third] = &mut cluster.servers[..] else { unreachable!("three servers") };
@@ -113,17 +113,17 @@ async fn peer_is_removed_by_id(cluster: &mut Cluster, poller: &Poller) {
     second.stop().await.unwrap();
     let (one, two) = tokio::join!(first.start_again(), second.start_again());
     one.and(two).unwrap();
-    let forgotten = eventually("the meta group has a leader and all peers", PATIENCE, async || {
+    let unnamed = eventually("the meta group has a leader and all peers", PATIENCE, async || {
         let snapshot = poll(poller, &targets).await;
         let (_, meta) = snapshot.meta_group()?;
         meta.peers.iter().find(|peer| peer.is("n-2")).cloned()
     })
     .await;
-    assert_eq!(forgotten.name, "Server name unknown at this time (peerID: L2hpLS7X)");
-    assert_eq!((forgotten.current, &forgotten.id), (false, &PeerId::of("n-2")));
+    assert_eq!(unnamed.name, "Server name unknown at this time (peerID: L2hpLS7X)");
+    assert_eq!((unnamed.current, &unnamed.id), (false, &PeerId::of("n-2")));
 
     let admin = Admin::connect(&cluster.url(0), Some(&credentials())).await.unwrap();
-    let peer = PeerRef { name: forgotten.name, id: forgotten.id };
+    let peer = PeerRef { name: unnamed.name, id: unnamed.id };
     admin.remove_peer(&peer).await.unwrap();
     eventually("the peer is gone", PATIENCE, async || {
         let snapshot = poll(poller, &targets).await;

@@ -1,4 +1,4 @@
-//! A cluster of three servers, n-0 to n-2, on loopback.
+//! Cluster of three servers, n-0 to n-2, on loopback.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use nats_manager_jetstream::{Credentials, MonitoringEndpoint};
 
 pub(crate) const COUNT: usize = 3;
 
-/// The system account, as servers include it.
+/// Configuration of the system account, as servers include it.
 const ACCOUNTS: &str = r#"accounts: { "$SYS": { users: [ { user: "admin", password: "pw" } ] } }"#;
 
 pub(crate) struct Cluster {
@@ -18,10 +18,10 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        // All are held until all are known, so that they differ.
-        let held: Vec<_> = (0..COUNT).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        drop(held);
+        // All listeners stay open until all ports are known, so that the ports differ.
+        let listeners: Vec<_> = (0..COUNT).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        drop(listeners);
         let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
         let servers = ports.iter().enumerate().map(|(index, port)| {
             let config = format!(

@@ -1,4 +1,4 @@
-//! Events: actions of users, and faults.
+//! Events of a scenario: actions of users, and faults.
 
 use nats_manager_planner::{Version, actual::ServerMode};
 
@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 
-/// An event. Servers and streams are given by number; one that does not exist makes the event do nothing.
+/// An event. Servers and streams are given by number. An event for one that does not exist has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A user edits the resource, in one patch.
@@ -24,11 +24,11 @@ pub enum Event {
     PartitionByHand(u32),
     /// A user sets the update strategy to `OnDelete`.
     OnDelete,
-    /// `kubectl rollout restart statefulset`.
+    /// A user runs `kubectl rollout restart statefulset`.
     RestartRollout,
     /// A user deletes a Pod, or it is evicted.
     DeletePod(ServerId),
-    /// `kubectl delete pod --force`, of a Pod that is terminating.
+    /// A user runs `kubectl delete pod --force` for a Pod that is terminating.
     ForceDeletePod(ServerId),
     /// A user deletes a PVC.
     DeletePvc(ServerId),
@@ -44,17 +44,17 @@ pub enum Event {
     CreateStream(NewStream),
     /// A user deletes a stream.
     DeleteStream(usize),
-    /// The manager dies after so many more writes.
+    /// The manager is killed after so many more writes.
     KillManager(u32),
     /// No manager runs for so many seconds.
     ManagerDown(u64),
-    /// A watch gets nothing new for so many seconds.
+    /// A watch receives no events for so many seconds.
     StallWatch(Watch, u64),
-    /// The apiserver answers with an error: percent of all writes, seconds.
+    /// The apiserver answers writes with an error: percentage of all writes, seconds.
     ApiErrors(ApiError, u64, u64),
     /// Each write takes a second, for so many seconds.
     SlowApi(u64),
-    /// The StatefulSet controller does nothing for so many seconds.
+    /// The StatefulSet controller is stopped for so many seconds.
     ControllerDown(u64),
     /// A node does not answer for so many seconds.
     LoseNode(ServerId, u64),
@@ -66,7 +66,7 @@ pub enum Event {
     FreeVolume(ServerId),
     /// A replica of a stream has a write error: server, stream.
     WriteError(ServerId, usize),
-    /// A container exits.
+    /// The NATS container of a server exits.
     CrashContainer(ServerId),
     /// Pods cannot be created for so many seconds.
     Quota(u64),
@@ -78,7 +78,7 @@ pub enum Event {
     LeaveForeign,
     /// The meta leader steps down.
     StepDownMeta,
-    /// A stream loses its leader.
+    /// The leader of a stream steps down.
     StepDownStream(usize),
     /// The memory store has no room for a stream.
     FillMemory(usize),
@@ -89,22 +89,22 @@ pub enum Event {
 /// An edit of the resource's spec. `None` leaves a field as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
-    /// The size.
+    /// `spec.cluster.size`.
     pub size: Option<u32>,
-    /// The state that Pods with the new image get into.
+    /// Behaviour of Pods with the new image.
     pub image: Option<Image>,
-    /// The version.
+    /// Version of the NATS image.
     pub version: Option<Version>,
-    /// Another field of the Pod template.
+    /// Another field of the Pod template changes.
     pub template: bool,
-    /// The memory store.
+    /// `spec.jetStream.memStorage.size` in bytes; 0 is off.
     pub memory: Option<u64>,
     /// The annotation `force-rollout`.
     pub force: Option<bool>,
 }
 
 impl Event {
-    /// Carries it out.
+    /// Applies the event to the world and to the manager's caches.
     pub fn apply(self, world: &mut World, caches: &mut Caches) {
         let now = world.now;
         match self {
@@ -137,7 +137,7 @@ impl Event {
             Self::DeleteConfigMap => world.kubernetes.config = None,
             Self::Recreate(size) => {
                 recreate(world, size);
-                // The manager itself deleted the PVCs, before it let the resource go.
+                // The manager itself deleted the PVCs before it removed its finalizer.
                 let stalled = caches.stalled;
                 *caches = Caches::new(&world.kubernetes, &world.nats.names);
                 caches.stalled = stalled;
@@ -212,15 +212,15 @@ impl Edit {
     fn apply(self, world: &mut World) {
         let version = world.kubernetes.count();
         let resource = &mut world.kubernetes.resource;
-        // Admission: one server is only allowed until the first one has joined the cluster.
+        // Admission allows one server only until the first one has joined the cluster.
         let is_allowed =
             |size: &u32| *size > 1 || resource.size == 1 || resource.members.is_none_or(|members| members == 1);
         if let Some(size) = self.size.filter(is_allowed) {
             resource.size = size;
         }
-        // Admission: not below what memory streams hold, from the status' summary.
-        let held = (0..SERVERS).map(|server| world.nats.stored(server, true)).max().unwrap_or(0);
-        if let Some(memory) = self.memory.filter(|memory| *memory >= held) {
+        // Admission allows no memory store below the usage of memory streams in the status.
+        let used = (0..SERVERS).map(|server| world.nats.stored(server, true)).max().unwrap_or(0);
+        if let Some(memory) = self.memory.filter(|memory| *memory >= used) {
             resource.memory = memory;
         }
         resource.nats = self.version.unwrap_or(resource.nats);
@@ -231,7 +231,7 @@ impl Edit {
     }
 }
 
-/// Whoever took the server away: it stays away because of the fault.
+/// Attributes a server that is away to the fault, whatever took it away: it stays away because of the fault.
 fn blame(world: &mut World, server: ServerId) {
     world.ledger.away[server] = world.ledger.away[server].and(Some(Actor::Other));
 }
@@ -245,7 +245,7 @@ fn delete_pod(world: &mut World, server: ServerId) {
 
 fn lose_node(world: &mut World, server: ServerId, node: Node) {
     world.kubernetes.nodes[server] = node;
-    // Whoever took it away: it stays away because of the fault.
+    // The server stays away because of the fault, whatever took it away.
     world.ledger.away[server] = Some(Actor::Other);
     world.nats.disturbed[server] = world.now;
 }
@@ -263,7 +263,7 @@ fn write_error(world: &mut World, server: ServerId, index: usize) {
     world.nats.disturbed[server] = now;
 }
 
-/// Everything goes, but PVCs wait for their Pods.
+/// Deletes all objects and creates the resource anew. PVCs wait for their Pods.
 fn recreate(world: &mut World, size: u32) {
     (world.kubernetes.set, world.kubernetes.config) = (None, None);
     world.nats.leave_foreign(world.now);

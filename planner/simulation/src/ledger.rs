@@ -1,4 +1,4 @@
-//! What was done, and which invariants were violated.
+//! Records of a run: actions, writes, and violated invariants.
 
 use std::collections::BTreeMap;
 
@@ -6,37 +6,37 @@ use nats_manager_planner::plan::{Action, BlockedReason, OperationKind, Operation
 
 use crate::{kubernetes::objects::Actor, servers::SERVERS};
 
-/// An invariant of the design that did not hold.
+/// A violated invariant of the design.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Its number, 1 to 6.
+    /// Number of the invariant, 1 to 7.
     pub invariant: u8,
-    /// When.
+    /// Second of the violation.
     pub at: u64,
-    /// What happened.
+    /// Description of the violation.
     pub text: String,
 }
 
-/// Notes of a run.
+/// Records of a run.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// Who took each server away that is not back yet.
+    /// Actor that took each server away, until the server is back.
     pub away: [Option<Actor>; SERVERS],
-    /// It is to stay away.
+    /// Servers that stay away for good.
     pub condemned: [bool; SERVERS],
-    /// Who deleted each PVC.
+    /// Actor that deleted each PVC.
     pub pvc_deleted: [Actor; SERVERS],
-    /// Violations so far.
+    /// Violations so far, at most 20.
     pub violations: Vec<Violation>,
-    /// Writes to the apiserver and requests to NATS.
+    /// Number of writes to the apiserver and requests to NATS.
     pub writes: u64,
-    /// When the last one was.
+    /// Second of the last write or request.
     pub written_at: u64,
-    /// When each stream was asked for another leader.
+    /// Seconds of the requests for another leader, by stream.
     pub step_downs: BTreeMap<String, Vec<u64>>,
-    /// How often each thing occurred.
+    /// Counts of actions, steps and blocked changes.
     pub coverage: Coverage,
-    /// What happened, if it is recorded.
+    /// Lines of the story; `None` if it is not recorded.
     pub story: Option<Vec<String>>,
 }
 
@@ -57,31 +57,31 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// Notes a violation.
+    /// Records a violation, up to 20.
     pub fn violate(&mut self, invariant: u8, at: u64, text: impl Into<String>) {
         if self.violations.len() < 20 {
             self.violations.push(Violation { invariant, at, text: text.into() });
         }
     }
 
-    /// Notes what happened, if somebody reads it.
-    pub fn tell(&mut self, at: u64, text: impl FnOnce() -> String) {
+    /// Adds a line to the story, if it is recorded.
+    pub fn log(&mut self, at: u64, text: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
             story.push(format!("{at:>6} s  {}", text()));
         }
     }
 }
 
-/// How often each thing occurred.
+/// Counts of actions, steps and blocked changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Actions that were carried out.
+    /// Number of actions that were carried out, by variant.
     pub actions: BTreeMap<&'static str, u64>,
-    /// Plans with this reason for a change that is not carried out.
+    /// Number of plans with a blocked change, by reason.
     pub blocked: BTreeMap<BlockedReason, u64>,
-    /// Plans with this step.
+    /// Number of plans, by kind and step of the operation.
     pub steps: BTreeMap<(OperationKind, OperationStep), u64>,
-    /// Actions that a younger snapshot did not confirm.
+    /// Number of actions that a newer snapshot did not confirm, by variant.
     pub unconfirmed: BTreeMap<&'static str, u64>,
 }
 
@@ -100,7 +100,7 @@ pub fn variant(action: &Action) -> &'static str {
     }
 }
 
-/// All variants, so that those that never occur show.
+/// Names of all variants of actions, to find those that never occur.
 pub const VARIANTS: [&str; 9] = [
     "Evacuate",
     "OpenPartition",

@@ -1,7 +1,7 @@
-//! A deterministic model of everything around the planner: Kubernetes, NATS, users and faults.
+//! Deterministic simulation of the environment of the planner: Kubernetes, NATS, users and faults.
 //!
-//! A run is a seed and a list of events. The invariants of the design are checked at every step. A failure shrinks to
-//! the events that it needs. See `docs/contributor/simulation.md` for what is modelled and what is not.
+//! A run is a seed and a list of events. The invariants of the design are checked at every step. A failing scenario is
+//! shrunk to the events that it needs. `docs/contributor/simulation.md` lists what is modelled and what is not.
 
 pub mod event;
 pub mod invariants;

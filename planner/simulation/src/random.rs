@@ -1,7 +1,7 @@
-//! Random numbers that depend on a seed, a time and a purpose only. Leaving out one event of a scenario therefore
-//! does not change the delays of the others.
+//! Random numbers that depend only on a seed, a time and a purpose. A scenario without one of its events therefore has
+//! the same delays elsewhere.
 
-/// The purposes, so that two draws at one time are independent.
+/// Purposes of random numbers: two draws at one time are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Scenarios: cluster, streams, events.
@@ -20,7 +20,7 @@ pub enum Purpose {
     Manager = 7,
 }
 
-/// A generator (splitmix64).
+/// Generator of random numbers (splitmix64).
 #[derive(Clone, Copy, Debug)]
 pub struct Random(u64);
 
@@ -33,7 +33,7 @@ impl Random {
         random
     }
 
-    /// Returns the next number.
+    /// Draws the next number.
     #[expect(clippy::should_implement_trait, reason = "not an iterator: it never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -43,7 +43,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Returns a number from `low` to `high`, both included.
+    /// Draws a number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high.saturating_sub(low) + 1)
     }
@@ -53,7 +53,7 @@ impl Random {
         self.next() % 100 < percent
     }
 
-    /// Returns one of the items.
+    /// Draws one of the items; `None` without items.
     pub fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         let index = self.next() % u64::try_from(items.len()).ok().filter(|len| *len > 0)?;
         items.get(usize::try_from(index).ok()?).copied()

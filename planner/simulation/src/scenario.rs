@@ -1,4 +1,4 @@
-//! Scenarios: a cluster and what happens to it, made from a seed.
+//! Scenarios: a cluster and its events, generated from a seed.
 
 use nats_manager_planner::Version;
 
@@ -18,13 +18,13 @@ use crate::{
 pub struct Scenario {
     /// The seed of all delays.
     pub seed: u64,
-    /// The StatefulSet controller.
+    /// Rule set of the StatefulSet controller.
     pub rules: Rules,
-    /// The size at the beginning.
+    /// Initial number of servers.
     pub size: u32,
-    /// The version at the beginning.
+    /// Initial version of NATS.
     pub version: Version,
-    /// The memory store at the beginning.
+    /// Initial memory store in bytes.
     pub memory: u64,
     /// Messages a second that a replica catches up.
     pub catch_up: u64,
@@ -62,7 +62,7 @@ impl Scenario {
         }
     }
 
-    /// Makes the scenario of a seed.
+    /// Generates the scenario of a seed.
     pub fn random(seed: u64) -> Self {
         let mut random = Random::new(seed, 0, Purpose::Scenario);
         let random = &mut random;

@@ -1,4 +1,4 @@
-//! Servers by number, and sets of them: cheap to copy and to compare.
+//! Servers by number, and sets of servers: cheap to copy and to compare.
 
 use nats_manager_planner::snapshot::PeerId;
 
@@ -7,7 +7,7 @@ pub type ServerId = usize;
 
 /// The number of the foreign server.
 pub const FOREIGN: ServerId = 10;
-/// All numbers are below this.
+/// Number of possible servers: all numbers are below this.
 pub const SERVERS: usize = 11;
 /// The name of the StatefulSet.
 pub const NAME: &str = "n";
@@ -17,17 +17,17 @@ pub const NAME: &str = "n";
 pub struct Group(u16);
 
 impl Group {
-    /// Returns whether it contains the server.
+    /// Returns whether the set contains the server.
     pub fn contains(self, server: ServerId) -> bool {
         server < SERVERS && self.0 & (1 << server) != 0
     }
 
-    /// Adds a server.
+    /// Adds a server to the set.
     pub fn insert(&mut self, server: ServerId) {
         self.0 |= 1 << server;
     }
 
-    /// Removes a server.
+    /// Removes a server from the set.
     pub fn remove(&mut self, server: ServerId) {
         self.0 &= !(1 << server);
     }
@@ -39,39 +39,39 @@ impl Group {
         self
     }
 
-    /// Returns the servers that are in both.
+    /// Returns the intersection of two sets.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Returns the servers that are not in the other.
+    /// Returns the servers that are not in the other set.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Returns the number of servers.
+    /// Counts the servers.
     pub fn len(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Returns the smallest majority.
+    /// Returns the number of servers that form the smallest majority.
     pub fn majority(self) -> u32 {
         self.len() / 2 + 1
     }
 
-    /// Returns the servers in order.
+    /// Iterates over the servers in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = ServerId> {
         (0..SERVERS).filter(move |server| self.contains(*server))
     }
 
-    /// Returns one of the servers.
+    /// Picks one of the servers by a random number; `None` if the set is empty.
     pub fn pick(self, random: u64) -> Option<ServerId> {
         let index = random.checked_rem(u64::from(self.len()))?;
         self.iter().nth(usize::try_from(index).ok()?)
@@ -86,33 +86,34 @@ impl FromIterator<ServerId> for Group {
     }
 }
 
-/// Names and peer ids, computed once.
+/// Names and peer ids of all servers, computed once.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// The name of each server.
     pub server: Vec<String>,
     /// The peer id of each server.
     pub peer: Vec<PeerId>,
-    /// What a meta leader reports for a name that it has forgotten.
-    pub forgotten: Vec<String>,
+    /// The placeholder that a meta leader reports for the name of each server that it does not have.
+    pub placeholder: Vec<String>,
 }
 
 impl Names {
-    /// Computes them.
+    /// Computes names, peer ids and placeholders.
     pub fn new() -> Self {
         let name = |server| if server == FOREIGN { "other-0".to_owned() } else { format!("{NAME}-{server}") };
         let server: Vec<String> = (0..SERVERS).map(name).collect();
         let peer: Vec<PeerId> = server.iter().map(|name| PeerId::of(name)).collect();
-        let forgotten = peer.iter().map(|id| format!("Server name unknown at this time (peerID: {})", id.0)).collect();
-        Self { server, peer, forgotten }
+        let placeholder =
+            peer.iter().map(|id| format!("Server name unknown at this time (peerID: {})", id.0)).collect();
+        Self { server, peer, placeholder }
     }
 
-    /// Returns the server with this name.
+    /// Finds the server with this name.
     pub fn by_name(&self, name: &str) -> Option<ServerId> {
         self.server.iter().position(|other| other == name)
     }
 
-    /// Returns the server with this peer id.
+    /// Finds the server with this peer id.
     pub fn by_peer(&self, id: &PeerId) -> Option<ServerId> {
         self.peer.iter().position(|other| other == id)
     }

@@ -1,4 +1,4 @@
-//! Short stories: a cluster at rest, a few events, and what must hold.
+//! Stories: a cluster at rest, a few events, and assertions.
 #![expect(clippy::missing_panics_doc, reason = "every step asserts that the invariants hold")]
 
 use nats_manager_planner::{
@@ -16,13 +16,13 @@ use crate::{
     world::World,
 };
 
-/// A cluster that is deployed when the story begins.
+/// A story before its begin: the cluster that will be deployed.
 #[derive(Clone, Debug)]
 pub struct Story {
     scenario: Scenario,
 }
 
-/// A story that goes on. Each step asserts that every invariant holds.
+/// A running story. Each step asserts that every invariant holds.
 #[derive(Debug)]
 pub struct Running {
     /// The world and its manager.
@@ -40,7 +40,7 @@ pub fn everywhere(size: u32, story: impl Fn(Story)) {
     }
 }
 
-/// A replicated stream with so many messages.
+/// Builds a stream with so many replicas and messages.
 pub fn stream(replicas: u32, messages: u64) -> NewStream {
     NewStream { replicas, in_memory: false, messages, rate: 5 }
 }
@@ -60,7 +60,7 @@ impl Story {
         self
     }
 
-    /// Sets how many messages a second a replica catches up.
+    /// Sets the number of messages a second that a replica catches up.
     #[must_use]
     pub fn with_catch_up(mut self, messages: u64) -> Self {
         self.scenario.catch_up = messages;
@@ -83,33 +83,33 @@ impl Story {
 }
 
 impl Running {
-    /// Returns the world.
+    /// Returns the state of Kubernetes and NATS.
     pub fn world(&self) -> &World {
         &self.simulation.world
     }
 
-    /// Returns the last plan.
+    /// Returns the last plan of the manager.
     pub fn plan(&self) -> Option<&Plan> {
         self.simulation.manager.plan.as_ref()
     }
 
-    /// Lets an event happen.
+    /// Applies an event.
     pub fn happens(&mut self, event: Event) -> &mut Self {
         self.simulation.apply(event);
         self
     }
 
-    /// A user edits the resource.
+    /// Edits the resource, as a user does.
     pub fn edit(&mut self, edit: Edit) -> &mut Self {
         self.happens(Event::Edit(edit))
     }
 
-    /// A user changes the size.
+    /// Changes the size, as a user does.
     pub fn resize(&mut self, size: u32) -> &mut Self {
         self.edit(Edit { size: Some(size), ..Edit::default() })
     }
 
-    /// Lets seconds pass.
+    /// Runs so many seconds.
     pub fn passes(&mut self, seconds: u64) -> &mut Self {
         for _ in 0..seconds {
             self.step();
@@ -124,8 +124,8 @@ impl Running {
         assert!(ledger.violations.is_empty(), "{:#?}\n{}", ledger.violations, story());
     }
 
-    /// Lets seconds pass until a condition holds.
-    pub fn until(&mut self, seconds: u64, what: &str, condition: impl Fn(&Self) -> bool) -> &mut Self {
+    /// Runs until a condition holds, which has to be the case within so many seconds.
+    pub fn until(&mut self, seconds: u64, expected: &str, condition: impl Fn(&Self) -> bool) -> &mut Self {
         for _ in 0..seconds {
             if condition(self) {
                 return self;
@@ -133,7 +133,7 @@ impl Running {
             self.step();
         }
         let story = self.simulation.world.ledger.story.as_deref().unwrap_or_default().join("\n");
-        assert!(condition(self), "not within {seconds} s: {what}\n{story}");
+        assert!(condition(self), "not within {seconds} s: {expected}\n{story}");
         self
     }
 
@@ -148,7 +148,7 @@ impl Running {
         blocked.next().map(|blocked| blocked.message.clone())
     }
 
-    /// Waits until the operation waits for something that contains this text.
+    /// Waits until the operation waits for a condition that contains this text.
     pub fn waits_for(&mut self, text: &str) -> &mut Self {
         self.until(300, text, |running| {
             let operation = running.plan().and_then(|plan| plan.operation.as_ref());
@@ -156,26 +156,26 @@ impl Running {
         })
     }
 
-    /// Waits until the actual state is the desired one, and nothing is written any more.
-    pub fn settles(&mut self) -> &mut Self {
-        let end = self.simulation.settle();
+    /// Waits until the actual state is the desired one and no more writes are made.
+    pub fn converges(&mut self) -> &mut Self {
+        let end = self.simulation.converge();
         let ledger = &self.simulation.world.ledger;
         let story = ledger.story.as_deref().unwrap_or_default().join("\n");
         assert!(matches!(end, End::Converged(_)), "{end:?} {:#?}\n{story}", ledger.violations);
         self
     }
 
-    /// Returns how often a server was started.
+    /// Returns the run of a server's process, which differs after a restart; 0 if it does not run.
     pub fn run_of(&self, server: ServerId) -> u64 {
         self.world().nats.processes[server].map_or(0, |process| process.run)
     }
 
-    /// Returns how often an action was carried out.
+    /// Counts the actions of a variant that were carried out.
     pub fn times(&self, action: &str) -> u64 {
         self.world().ledger.coverage.actions.get(action).copied().unwrap_or(0)
     }
 
-    /// Returns the number of streams.
+    /// Counts the streams.
     pub fn streams(&self) -> usize {
         self.world().nats.streams.len()
     }

@@ -1,4 +1,4 @@
-//! The world: everything around the manager, a second at a time.
+//! The world: the environment of the manager, a second at a time.
 
 use crate::{
     kubernetes::{
@@ -13,47 +13,47 @@ use crate::{
     servers::{Group, SERVERS, ServerId},
 };
 
-/// Faults of the apiserver and of the manager.
+/// Faults of the apiserver, the controllers and the manager.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// An error of the apiserver, in percent of all writes, until a time.
+    /// Error of the apiserver, the percentage of writes that fail, and the second at which it ends.
     pub api: Option<(ApiError, u64, u64)>,
-    /// Until when writes take a second each.
+    /// Second until which each write takes a second.
     pub slow_until: u64,
-    /// After how many more writes the manager is killed.
+    /// Number of further writes after which the manager is killed.
     pub kill_after: Option<u32>,
-    /// Until when no manager runs.
+    /// Second until which no manager runs.
     pub down_until: u64,
-    /// Until when the StatefulSet controller does nothing.
+    /// Second until which the StatefulSet controller is stopped.
     pub controller_until: u64,
-    /// Until when a configuration that the predecessor has overwritten is excused.
+    /// Second until which a configuration that the predecessor has overwritten is excused.
     pub overwritten_until: u64,
 }
 
-/// Everything around the manager.
+/// Environment of the manager.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The present second.
+    /// Present second of the run.
     pub now: u64,
     /// The seed of all delays.
     pub seed: u64,
-    /// Kubernetes.
+    /// State of Kubernetes.
     pub kubernetes: Kubernetes,
-    /// NATS.
+    /// State of the NATS servers and streams.
     pub nats: Nats,
     /// Faults in progress.
     pub faults: Faults,
-    /// What was done and what was violated.
+    /// Records of the run.
     pub ledger: Ledger,
 }
 
 impl World {
-    /// Builds a world.
+    /// Builds a world at second 0.
     pub fn new(seed: u64, kubernetes: Kubernetes, nats: Nats) -> Self {
         Self { now: 0, seed, kubernetes, nats, faults: Faults::default(), ledger: Ledger::default() }
     }
 
-    /// Returns the random numbers of this second for a purpose.
+    /// Builds the generator of this second for a purpose.
     pub fn random(&self, purpose: Purpose) -> Random {
         Random::new(self.seed, self.now, purpose)
     }
@@ -65,7 +65,7 @@ impl World {
         if is_late { Vec::new() } else { controller::sync(&mut self.kubernetes, self.now) }
     }
 
-    /// Lets everything but the StatefulSet controller and the manager go on.
+    /// Runs a second of everything but the StatefulSet controller and the manager.
     pub fn tick(&mut self) {
         let mut random = self.random(Purpose::Kubelet);
         let mut host = Host {
@@ -83,7 +83,7 @@ impl World {
         self.return_servers();
     }
 
-    /// Empties stores of PVCs that are gone.
+    /// Applies created and deleted PVCs to the servers' stores.
     pub fn sync_volumes(&mut self) {
         for change in std::mem::take(&mut self.kubernetes.volumes) {
             match change {
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// Servers that are back, or that are no longer servers, are not away.
+    /// Removes servers from the record of those that are away: they are back, or no longer part of the cluster.
     fn return_servers(&mut self) {
         let replicas = self.replicas();
         let peers = self.nats.peers();
@@ -114,20 +114,20 @@ impl World {
             if is_back || is_gone {
                 self.ledger.away[server] = None;
             } else if self.nats.stores[server].full && pod.is_some_and(|pod| pod.terminating.is_none()) {
-                // Its volume keeps it from coming back, and not the manager.
+                // The full volume prevents its start, not the manager.
                 self.ledger.away[server] = Some(Actor::Other);
             }
         }
     }
 
-    /// Returns the StatefulSet's replicas.
+    /// Returns the StatefulSet's replicas; 0 without a StatefulSet.
     pub fn replicas(&self) -> ServerId {
         self.kubernetes.set.map_or(0, |set| usize::try_from(set.replicas).unwrap_or(0))
     }
 
-    /// Returns the servers that a fault has hit so recently that no poll shows it for sure.
+    /// Returns the servers that a fault has hit so recently that a poll may not show it yet.
     pub fn unnoticed(&self) -> Group {
-        // While the StatefulSet's status is old, no plan is made from it.
+        // No plan is made from an old status of the StatefulSet.
         let is_stale = self.now < self.faults.controller_until + 10;
         let notice = if is_stale { 5 * crate::nats::NOTICE } else { crate::nats::NOTICE };
         let since = self.now.saturating_sub(notice);

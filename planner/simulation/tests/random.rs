@@ -1,4 +1,4 @@
-//! Random scenarios. `cargo xtask simulate` runs as many as asked.
+//! Random scenarios. `cargo xtask simulate` runs any number of them.
 
 use nats_manager_simulation::{
     ledger::VARIANTS,
@@ -6,7 +6,7 @@ use nats_manager_simulation::{
     simulation::{self, End},
 };
 
-/// Seconds to simulate in all.
+/// Number of seconds to simulate in all scenarios together.
 const STEPS: u64 = 200_000;
 
 #[test]

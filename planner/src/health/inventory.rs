@@ -1,8 +1,8 @@
-//! Streams that exist, over all servers and accounts.
+//! Inventory of streams, over all servers and accounts.
 //!
-//! A server that gave no answer, has disabled JetStream, or is starting may hold anything: it is a gap, and never
+//! A server that gave no answer, has disabled JetStream, or is starting may have any streams: it is a gap, and never
 //! counts as empty. A server that starts opens its monitoring port first, then restores its streams, and joins the
-//! others last (`enableJetStream` of NATS 2.14.2): until then it may hold more than it shows.
+//! others last (`enableJetStream` of NATS 2.14.2). Until then it may have more streams than it reports.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::{
     snapshot::{DEFAULT_ACCOUNT, JetStreamSnapshot, ServerSnapshot, StreamId},
 };
 
-/// Eventing's stream: it is created again when it is missing, so only its consumers are data of users.
+/// Stream of Kyma Eventing, which creates it again when it is missing: only its consumers are data of users.
 pub const EVENTING_STREAM: &str = "sap";
 
-/// The streams that servers show, and a server that may hold more.
+/// The streams that servers report, and a server that may have more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// The streams.
+    /// Summary of each stream.
     pub streams: BTreeMap<StreamId, StreamSummary>,
-    /// What memory streams hold on the fullest server, in bytes.
+    /// Bytes of memory streams on the server that has most of them.
     pub memory_used: u64,
-    /// The first server that may hold more than it shows; `None` if the inventory is complete.
+    /// The first server that may have more streams than it reports; `None` if the inventory is complete.
     pub gap: Option<IssueKind>,
 }
 
@@ -35,7 +35,7 @@ pub struct StreamSummary {
     pub in_memory: bool,
     /// Bytes of the largest replica.
     pub bytes: u64,
-    /// Number of consumers, as the server that knows most of them reports it.
+    /// Largest number of consumers that a server reports.
     pub consumers: u64,
 }
 
@@ -60,7 +60,7 @@ impl Inventory {
         }
     }
 
-    /// Returns whether there is a stream other than Eventing's.
+    /// Returns whether a stream other than Eventing's exists.
     pub fn has_customer_stream(&self) -> bool {
         self.streams.keys().any(|stream| !is_eventing(stream))
     }
@@ -90,8 +90,9 @@ impl Inventory {
     }
 }
 
-/// Returns whether every server proves that it holds nothing. A server with a meta group has restored its streams, even
-/// while it waits for a leader; a standalone one has when its Pod is ready, which `is_ready` returns.
+/// Returns whether every server proves that it has no streams. A server with a meta group has restored its streams,
+/// even while it waits for a leader. A standalone server has restored them when its Pod is ready, which `is_ready`
+/// returns.
 pub fn is_empty(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: impl Fn(&str) -> bool) -> bool {
     let is_empty = |server: &String| {
         snapshot.answer(server).is_some_and(|answer| {
@@ -101,10 +102,10 @@ pub fn is_empty(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: imp
     !expected.is_empty() && expected.iter().chain(snapshot.servers.keys()).all(is_empty)
 }
 
-/// Returns the first server that may hold more than it shows.
+/// Returns the first server that may have more streams than it reports.
 fn gap(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<IssueKind> {
     let kind = ServerMode::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
-    let knows_leader = |answer: &ServerSnapshot| {
+    let has_leader = |answer: &ServerSnapshot| {
         answer.meta.as_ref().map_or(kind == ServerMode::Standalone, |meta| meta.leader.is_some())
     };
     expected.iter().chain(snapshot.servers.keys()).find_map(|server| {
@@ -112,7 +113,7 @@ fn gap(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<IssueKind> {
         match snapshot.answer(server) {
             None => Some(IssueKind::Unreachable { server: name() }),
             Some(answer) if answer.disabled => Some(IssueKind::Disabled { server: name() }),
-            Some(answer) if !knows_leader(answer) => Some(IssueKind::Starting { server: name() }),
+            Some(answer) if !has_leader(answer) => Some(IssueKind::Starting { server: name() }),
             Some(_) => None,
         }
     })
@@ -152,17 +153,17 @@ mod tests {
     #[test]
     fn inventory_has_the_streams_of_all_servers_and_accounts() {
         let sap = |consumers| stream("$G", "sap", 3, 5, consumers);
-        for (what, one, other, customer, consumer, replicas) in [
+        for (case, one, other, customer, consumer, replicas) in [
             ("nothing", vec![], vec![], false, false, 0),
-            ("Eventing's stream alone", vec![sap(0)], vec![sap(0)], false, false, 3),
+            ("only Eventing's stream", vec![sap(0)], vec![sap(0)], false, false, 3),
             ("with a consumer", vec![sap(0)], vec![sap(1)], false, true, 3),
             ("another", vec![sap(0)], vec![stream("$G", "orders", 5, 1, 0)], true, false, 5),
             ("the same name in another account", vec![stream("other", "sap", 1, 1, 1)], vec![], true, false, 1),
         ] {
             let all = Inventory::of(&snapshot(vec![with(one), with(other)]), &names(2));
-            assert_eq!(all.gap, None, "{what}");
+            assert_eq!(all.gap, None, "{case}");
             let found = (all.has_customer_stream(), all.has_eventing_consumer(), all.highest_replicas());
-            assert_eq!(found, (customer, consumer, replicas), "{what}");
+            assert_eq!(found, (customer, consumer, replicas), "{case}");
         }
     }
 
@@ -176,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn server_that_may_hold_more_is_a_gap() {
+    fn server_that_may_have_more_streams_is_a_gap() {
         let changed = |change: fn(&mut ServerSnapshot)| {
             let mut server = with(vec![]).unwrap();
             change(&mut server);
             Ok(server)
         };
-        let silent = || Err(Unreachable("no route".to_owned()));
+        let unreachable = || Err(Unreachable("no route".to_owned()));
         for (cause, snapshot) in [
-            ("n-1 is unreachable", snapshot(vec![with(vec![]), silent(), with(vec![])])),
+            ("n-1 is unreachable", snapshot(vec![with(vec![]), unreachable(), with(vec![])])),
             ("n-2 is unreachable", snapshot(vec![with(vec![]), with(vec![])])),
             (
                 "n-1 has disabled JetStream",
@@ -201,8 +202,8 @@ mod tests {
         }
         let standalone = snapshot(vec![changed(|server| server.meta = None)]);
         assert_eq!(Inventory::of(&standalone, &names(1)), Inventory::default());
-        let partial = snapshot(vec![with(vec![stream("other", "orders", 1, 1, 0)]), silent()]);
-        assert!(Inventory::of(&partial, &names(2)).has_customer_stream(), "what is shown is held");
+        let partial = snapshot(vec![with(vec![stream("other", "orders", 1, 1, 0)]), unreachable()]);
+        assert!(Inventory::of(&partial, &names(2)).has_customer_stream(), "reported streams exist");
     }
 
     #[test]
@@ -213,13 +214,13 @@ mod tests {
             snapshot(vec![Ok(first), Ok(second)])
         };
         let orders = || vec![stream("$G", "orders", 1, 1, 0)];
-        for (expected, what, snapshot, is_ready) in [
+        for (expected, case, snapshot, is_ready) in [
             (true, "one is standalone, and the other waits for it", two(None, vec![]), true),
             (false, "one starts", two(None, vec![]), false),
             (true, "both wait for a leader", two(Some(group(None)), vec![]), false),
             (false, "there is a stream", two(None, orders()), true),
         ] {
-            assert_eq!(is_empty(&snapshot, &names(2), |_| is_ready), expected, "{what}");
+            assert_eq!(is_empty(&snapshot, &names(2), |_| is_ready), expected, "{case}");
         }
         assert!(!is_empty(&two(Some(group(None)), vec![]), &names(3), |_| true), "one is missing");
     }

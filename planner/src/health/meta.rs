@@ -14,7 +14,7 @@ pub(super) fn assess(
         return;
     }
     let Some((leader, meta)) = snapshot.meta_group() else {
-        // A leader that is unreachable, or no server of this cluster, proves a quorum all the same.
+        // A leader that is unreachable, or not a server of this cluster, proves a quorum, too.
         match leader_elsewhere(snapshot) {
             None => issues.push(IssueKind::NoMetaLeader),
             Some(leader) if expected.iter().any(|server| server == leader) => {}
@@ -39,7 +39,7 @@ pub(super) fn assess(
     }
 }
 
-/// Returns the leader that gave no answer, where a majority of the answering servers follows it.
+/// Returns the leader that gave no answer, if a majority of the servers follows it.
 fn leader_elsewhere(snapshot: &JetStreamSnapshot) -> Option<&str> {
     let metas = || snapshot.answers().filter_map(|(_, server)| server.meta.as_ref());
     let leader = metas().find_map(|meta| meta.leader.as_deref())?;
@@ -49,7 +49,7 @@ fn leader_elsewhere(snapshot: &JetStreamSnapshot) -> Option<&str> {
     (snapshot.answer(leader).is_none() && following + 1 > size / 2).then_some(leader)
 }
 
-/// Returns whether a majority of the peers is in sync without these. True for standalone servers.
+/// Returns whether a majority of the peers is in sync without these servers. True for standalone servers.
 pub(super) fn keeps_quorum_without(snapshot: &JetStreamSnapshot, servers: &[&str]) -> bool {
     let Some((leader, meta)) = snapshot.meta_group() else {
         return snapshot.answers().all(|(_, answer)| answer.meta.is_none());

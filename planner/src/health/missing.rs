@@ -1,7 +1,7 @@
-//! Streams that a server had before it restarted, and that no server has after.
+//! Missing streams: a server had them before it restarted, and no server has them now.
 //!
 //! A stream that is deleted while its servers run is no loss. Only a complete inventory proves that a stream is gone,
-//! and only a restarted server whose `/healthz` is 200 has restored what it has.
+//! and only a restarted server whose `/healthz` is 200 has restored all its streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ use crate::{
 pub struct MissingStreams {
     /// Each stream with the server that had it, and the poll that first showed that it is gone.
     pub streams: BTreeMap<StreamId, MissingStream>,
-    /// What each server had in its last life: its identity, and its streams.
-    lives: BTreeMap<String, ServerRun>,
+    /// Identity and streams of each server in its last complete run.
+    last_runs: BTreeMap<String, ServerRun>,
 }
 
 /// A stream that is gone.
@@ -45,19 +45,19 @@ impl MissingStreams {
         for (name, server) in snapshot.answers() {
             let streams: BTreeSet<StreamId> = server.streams.iter().map(|replica| replica.stream.clone()).collect();
             let present = ServerRun { id: server.id.clone(), streams };
-            let Some(before) = self.lives.get(name).filter(|before| before.id != server.id) else {
-                next.lives.insert(name.to_owned(), present);
+            let Some(before) = self.last_runs.get(name).filter(|before| before.id != server.id) else {
+                next.last_runs.insert(name.to_owned(), present);
                 continue;
             };
             if inventory.gap.is_some() || server.healthz != Healthz::Ok {
-                continue; // it may not have restored everything yet
+                continue; // it may not have restored all streams yet
             }
             let gone = before.streams.iter().filter(|stream| !inventory.streams.contains_key(stream));
             for stream in gone {
                 let missing = MissingStream { server: name.to_owned(), since: snapshot.taken_at };
                 next.streams.entry(stream.clone()).or_insert(missing);
             }
-            next.lives.insert(name.to_owned(), present);
+            next.last_runs.insert(name.to_owned(), present);
         }
         next
     }
@@ -83,11 +83,11 @@ mod tests {
 
     #[test]
     fn stream_is_missing_when_its_server_restarted_without_it() {
-        let silent = || Err(Unreachable("no route".to_owned()));
+        let unreachable = || Err(Unreachable("no route".to_owned()));
         let recovering = || server("B", Healthz::Failing("could not be recovered".to_owned()), &["a"]);
-        for (what, polls, missing) in [
-            ("the server restarts without it", vec![ok("A", &["a", "b"]), silent(), ok("B", &["a"])], vec!["b"]),
-            ("the server restarts with it", vec![ok("A", &["a", "b"]), silent(), ok("B", &["a", "b"])], vec![]),
+        for (case, polls, missing) in [
+            ("the server restarts without it", vec![ok("A", &["a", "b"]), unreachable(), ok("B", &["a"])], vec!["b"]),
+            ("the server restarts with it", vec![ok("A", &["a", "b"]), unreachable(), ok("B", &["a", "b"])], vec![]),
             ("a user deletes it", vec![ok("A", &["a", "b"]), ok("A", &["a"]), ok("B", &["a"])], vec![]),
             ("the server may still restore it", vec![ok("A", &["a", "b"]), recovering()], vec![]),
             (
@@ -103,7 +103,7 @@ mod tests {
                 before.next(&JetStreamSnapshot { servers, ..JetStreamSnapshot::default() }, &["n-0".to_owned()])
             });
             let found: Vec<&str> = last.streams.keys().map(|stream| stream.name.as_str()).collect();
-            assert_eq!(found, missing, "{what}");
+            assert_eq!(found, missing, "{case}");
         }
     }
 }

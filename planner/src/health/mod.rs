@@ -1,8 +1,8 @@
-//! Health of JetStream: what is wrong, per server, meta group and stream, each with the time since which it holds.
+//! Health of JetStream: issues of servers, meta group and streams, each with the time since which it holds.
 //!
-//! Healthy is a conjunction over two polls in a row: no issue in `/jsz`, the full `/healthz` of every server is 200,
-//! and each replica has reached the sequence that its leader had in the poll before. `current` in `/jsz` is not
-//! enough: it means that the log is persisted, not that messages are there (nats-server 2.14.2, `raft.go`).
+//! JetStream is healthy if two polls in a row show no issue in `/jsz`, the full `/healthz` of every server is 200, and
+//! each replica has reached the sequence that its leader had in the poll before. `current` in `/jsz` is not enough: it
+//! means that the log is persisted, not that the messages have arrived (nats-server 2.14.2, `raft.go`).
 
 mod inventory;
 mod issue;
@@ -28,21 +28,21 @@ use crate::{
     version::Version,
 };
 
-/// Two polls that are closer to each other count as one: the `/healthz` of a new replica is 200 for its first two
-/// seconds (measured with NATS 2.14.2 to 2.15.3).
+/// Shortest distance of two polls that count as two: the `/healthz` of a new replica is 200 for its first two seconds
+/// (measured with NATS 2.14.2 to 2.15.3).
 const APART: Duration = Duration::from_secs(2);
 
-/// The sequence of the last message of each stream, as its leader has it.
+/// Sequence of the last message of each stream, as its leader reports it.
 type Heads = BTreeMap<StreamId, u64>;
 
-/// A snapshot and what follows from it and the ones before.
+/// A snapshot with the issues that follow from it and from earlier ones.
 #[derive(Clone, Debug, Default)]
 pub struct Assessment {
-    /// The last poll.
+    /// Snapshot of the last poll.
     pub snapshot: Arc<JetStreamSnapshot>,
-    /// What is wrong, in a fixed order.
+    /// Health issues, in a fixed order.
     pub issues: Vec<Issue>,
-    /// The version of each server, as it reported last.
+    /// Version that each server reported last, by name.
     pub versions: BTreeMap<String, Version>,
     heads: Heads,
     /// The last poll that is at least [`APART`] older.
@@ -88,12 +88,12 @@ impl Assessment {
         })
     }
 
-    /// Returns whether nothing is wrong, in two polls in a row.
+    /// Returns whether two polls in a row show no issue.
     pub fn is_healthy(&self) -> bool {
         self.is_healthy_without(&[])
     }
 
-    /// Returns whether nothing is wrong but with these servers, in two polls in a row.
+    /// Returns whether two polls in a row show no issue but with these servers.
     pub fn is_healthy_without(&self, servers: &[&str]) -> bool {
         self.obstacle_without(servers).is_none()
     }
@@ -103,12 +103,12 @@ impl Assessment {
         self.issues.iter().map(|issue| &issue.kind).filter(move |issue| !is_about(issue, servers))
     }
 
-    /// Returns why the cluster is not healthy without these servers; `None` if it is.
+    /// Returns the cause for which the cluster is not healthy without these servers; `None` if it is.
     pub fn obstacle_without(&self, servers: &[&str]) -> Option<String> {
         self.obstacle_but(|issue| is_about(issue, servers))
     }
 
-    /// Returns why the cluster is not healthy but for the tolerated issues; `None` if it is.
+    /// Returns the cause for which the cluster is not healthy but for the tolerated issues; `None` if it is.
     pub fn obstacle_but(&self, is_tolerated: impl Fn(&IssueKind) -> bool) -> Option<String> {
         if let Some(first) = self.issues.iter().find(|issue| !is_tolerated(&issue.kind)) {
             return Some(first.kind.to_string());
@@ -118,15 +118,15 @@ impl Assessment {
         (!is_healthy).then(|| "JetStream must be healthy in two polls in a row".to_owned())
     }
 
-    /// Returns since when an issue holds.
+    /// Returns the time since which a matching issue holds, the earliest of several; `None` without one.
     pub fn since(&self, matches: impl Fn(&IssueKind) -> bool) -> Option<Time> {
         self.issues.iter().filter(|issue| matches(&issue.kind)).map(|issue| issue.since).min()
     }
 
-    /// Returns whether the meta group and every replicated stream keep a majority of replicas in sync when this server
-    /// is taken away. Streams with one replica have none to keep.
+    /// Returns whether the meta group and every replicated stream keep a majority of replicas in sync without this
+    /// server. Streams with one replica have no majority to keep.
     pub fn keeps_quorum_without(&self, server: &str) -> bool {
-        // Peers that do not belong here are about to leave, or can leave at any moment.
+        // Unexpected peers are about to be removed, or can be gone at any moment.
         let unexpected = self.issues.iter().filter_map(|issue| match &issue.kind {
             IssueKind::UnexpectedPeer { server } => Some(server.as_str()),
             _ => None,
@@ -135,7 +135,7 @@ impl Assessment {
         meta::keeps_quorum_without(&self.snapshot, &away) && streams::keep_quorum_without(&self.snapshot, server)
     }
 
-    /// Returns whether every replicated stream keeps a replica with all messages when this server is taken away.
+    /// Returns whether every replicated stream keeps a replica with all messages without this server.
     pub fn keeps_messages_without(&self, server: &str) -> bool {
         let no_heads = Heads::new();
         let before = self.before.as_ref().map_or(&no_heads, |before| &before.heads);
@@ -143,8 +143,8 @@ impl Assessment {
     }
 }
 
-/// Returns the version of each server. One that gives no answer keeps the version that it reported last: it may come
-/// back with it.
+/// Returns the version of each server. An unreachable server keeps the version that it reported last, since it may
+/// start again with it.
 fn versions(
     previous: Option<&Assessment>,
     snapshot: &JetStreamSnapshot,
@@ -164,8 +164,8 @@ fn is_about(issue: &IssueKind, servers: &[&str]) -> bool {
     issue.server().is_some_and(|server| servers.contains(&server))
 }
 
-/// Returns whether the servers form a cluster, or are to. Standalone servers do not become one by their number: a
-/// StatefulSet can be scaled by hand.
+/// Returns whether the servers form a cluster, or are about to. The number of standalone servers does not make them a
+/// cluster: a StatefulSet can be scaled by hand.
 fn is_clustered(snapshot: &JetStreamSnapshot, actual: &ActualState) -> bool {
     let replicas = actual.stateful_set.as_ref().map_or(0, |set| set.replicas);
     ServerMode::of(actual.members.unwrap_or(replicas)) == ServerMode::Clustered

@@ -1,7 +1,7 @@
-//! Whether JetStream has a quorum: a majority of the meta group that agrees on a leader.
+//! Quorum of JetStream: a majority of the meta group that agrees on a leader.
 //!
-//! Of a server that gave no answer nothing is known: it may serve, or be gone. A quorum is therefore proven, disproven
-//! or unknown. With NATS 2.14.2 a dead leader's name stays with its followers for up to 10 s.
+//! An unreachable server may serve, or be gone. A quorum is therefore proven, disproven or unknown. With NATS 2.14.2 a
+//! dead leader's name stays with its followers for up to 10 s.
 
 use std::time::Duration;
 
@@ -12,31 +12,31 @@ use crate::{
     time::Time,
 };
 
-/// What the answers of the servers prove.
+/// State of the quorum, as far as the servers' answers prove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quorum {
-    /// Clients can publish.
+    /// A quorum is proven: clients can publish.
     Present,
-    /// Clients cannot publish.
+    /// A quorum is disproven: clients cannot publish.
     Lost,
-    /// Servers that gave no answer, and whose Pods are ready, may form one.
+    /// Unreachable servers whose Pods are ready may form a quorum.
     Unknown,
 }
 
-/// Returns what the answers prove. `expected` are the servers that the configuration was built for, and `is_ready`
-/// returns whether the Pod of a server is ready.
+/// Determines the quorum from the answers. `expected` are the servers that the configuration was built for, and
+/// `is_ready` returns whether the Pod of a server is ready.
 pub fn quorum(snapshot: &JetStreamSnapshot, expected: &[String], is_ready: impl Fn(&str) -> bool) -> Quorum {
     let kind = ServerMode::of(u32::try_from(expected.len()).unwrap_or(u32::MAX));
     let size = counted(snapshot, expected);
     if following(snapshot, kind) > size / 2 || is_led(snapshot) {
         return Quorum::Present;
     }
-    let silent = expected.iter().filter(|server| snapshot.answer(server).is_none());
-    let may_serve = silent.filter(|server| is_ready(server)).count();
+    let unreachable = expected.iter().filter(|server| snapshot.answer(server).is_none());
+    let may_serve = unreachable.filter(|server| is_ready(server)).count();
     if may_serve > size / 2 { Quorum::Unknown } else { Quorum::Lost }
 }
 
-/// Returns since when no server can be reached; `None` if one answers. Pods may be ready all the same.
+/// Returns the time since which no server can be reached; `None` if one answers. Pods may be ready nevertheless.
 pub fn blind_since(assessment: &Assessment) -> Option<Time> {
     let snapshot = &assessment.snapshot;
     if snapshot.answers().next().is_some() {
@@ -46,8 +46,8 @@ pub fn blind_since(assessment: &Assessment) -> Option<Time> {
     unreachable.map(|issue| issue.since).max()
 }
 
-/// Returns since when the majority of the `expected` servers has been away, or no meta leader has been there: the
-/// earlier of both. `None` if neither is so.
+/// Returns the time since which the majority of the `expected` servers has been away, or the meta leader has been
+/// missing: the earlier of both. `None` if neither is the case.
 pub fn quorum_lost_since(assessment: &Assessment, expected: &[String]) -> Option<Time> {
     let leaderless = assessment.since(|issue| *issue == IssueKind::NoMetaLeader);
     let mut away: Vec<Time> = assessment
@@ -62,13 +62,13 @@ pub fn quorum_lost_since(assessment: &Assessment, expected: &[String]) -> Option
         .map(|issue| issue.since)
         .collect();
     away.sort_unstable();
-    // So many may be away: with the next one the majority is.
+    // With one more server than these the majority is away.
     let tolerated = expected.len().saturating_sub(expected.len() / 2 + 1);
     let majority = away.get(tolerated).copied();
     leaderless.into_iter().chain(majority).min()
 }
 
-/// Returns whether an issue has lasted.
+/// Returns whether an issue has lasted for `duration` or longer.
 pub fn has_lasted(since: Option<Time>, now: Time, duration: Duration) -> bool {
     since.is_some_and(|since| now.since(since) >= duration)
 }
@@ -77,13 +77,13 @@ fn enabled(snapshot: &JetStreamSnapshot) -> impl Iterator<Item = (&str, &ServerS
     snapshot.answers().filter(|(_, server)| !server.disabled)
 }
 
-/// The number of servers that JetStream counts. While a cluster grows it counts fewer than are expected.
+/// Returns the number of servers that JetStream counts: fewer than expected during a scale-up.
 fn counted(snapshot: &JetStreamSnapshot, expected: &[String]) -> usize {
     let sizes = enabled(snapshot).filter_map(|(_, server)| server.meta.as_ref()?.size);
     sizes.max().map_or(expected.len(), |size| expected.len().min(size as usize))
 }
 
-/// The number of answering servers that know a meta leader, or need none.
+/// Counts the answering servers that report a meta leader, or need none.
 fn following(snapshot: &JetStreamSnapshot, kind: ServerMode) -> usize {
     let follows = |server: &ServerSnapshot| {
         server.meta.as_ref().map_or(kind == ServerMode::Standalone, |meta| meta.leader.is_some())
@@ -91,8 +91,8 @@ fn following(snapshot: &JetStreamSnapshot, kind: ServerMode) -> usize {
     enabled(snapshot).filter(|(_, server)| follows(server)).count()
 }
 
-/// Returns whether one answer alone proves a leader with a majority: a follower names another server as the leader, or
-/// the leader reports a majority in sync. An old leader without followers reports none.
+/// Returns whether a single answer proves a leader with a majority: a follower names another server as the leader, or
+/// the leader reports a majority in sync. An old leader without followers reports no peer in sync.
 fn is_led(snapshot: &JetStreamSnapshot) -> bool {
     enabled(snapshot).any(|(name, server)| match server.meta.as_ref() {
         Some(RaftGroup { leader: Some(leader), .. }) if leader != name => true,
@@ -117,12 +117,12 @@ mod tests {
 
     const SERVERS: [&str; 3] = ["n-0", "n-1", "n-2"];
 
-    /// What a server answers.
+    /// The answer of a server.
     #[derive(Clone, Copy)]
     enum Answer {
         Leads { in_sync: usize },
         Follows(&'static str),
-        KnowsNoLeader,
+        NoLeader,
         Disabled,
         Standalone,
         None,
@@ -139,7 +139,7 @@ mod tests {
                 group(Some("n-0"), (0..2).map(peer).collect())
             }
             Answer::Follows(leader) => group(Some(leader), Vec::new()),
-            Answer::KnowsNoLeader => group(None, Vec::new()),
+            Answer::NoLeader => group(None, Vec::new()),
             Answer::Disabled => Ok(ServerSnapshot { disabled: true, ..ServerSnapshot::default() }),
             Answer::Standalone => Ok(ServerSnapshot::default()),
             Answer::None => Err(Unreachable("no route".to_owned())),
@@ -153,17 +153,17 @@ mod tests {
 
     #[test]
     fn quorum_is_proven_disproven_or_unknown() {
-        use Answer::{Disabled, Follows, KnowsNoLeader, Leads, None, Standalone};
+        use Answer::{Disabled, Follows, Leads, NoLeader, None, Standalone};
         use Quorum::{Lost, Present, Unknown};
-        for (what, answers, ready, expected) in [
+        for (case, answers, ready, expected) in [
             ("all follow", vec![Leads { in_sync: 2 }, Follows("n-0"), Follows("n-0")], 3, Present),
             ("one is away", vec![Leads { in_sync: 1 }, Follows("n-0"), None], 2, Present),
             ("a follower names a leader that is not reached", vec![None, Follows("n-0"), None], 1, Present),
             ("a leader reports a follower that is not reached", vec![Leads { in_sync: 1 }, None, None], 1, Present),
-            ("an old leader is alone", vec![Leads { in_sync: 0 }, None, None], 1, Lost),
-            ("a server is alone, and the others may serve", vec![KnowsNoLeader, None, None], 3, Unknown),
-            ("none knows a leader", vec![KnowsNoLeader, KnowsNoLeader, KnowsNoLeader], 3, Lost),
-            ("two are disabled", vec![KnowsNoLeader, Disabled, Disabled], 3, Lost),
+            ("an old leader has no followers", vec![Leads { in_sync: 0 }, None, None], 1, Lost),
+            ("one is reached, and the others may serve", vec![NoLeader, None, None], 3, Unknown),
+            ("none reports a leader", vec![NoLeader, NoLeader, NoLeader], 3, Lost),
+            ("two are disabled", vec![NoLeader, Disabled, Disabled], 3, Lost),
             ("none is reached, and all are ready", vec![None, None, None], 3, Unknown),
             ("none is reached, and one is ready", vec![None, None, None], 1, Lost),
             ("none is reached, and none is ready", vec![None, None, None], 0, Lost),
@@ -175,14 +175,14 @@ mod tests {
         ] {
             let expected_servers: Vec<String> = SERVERS.iter().take(answers.len()).map(ToString::to_string).collect();
             let is_ready = |server: &str| SERVERS.iter().take(ready).any(|name| *name == server);
-            assert_eq!(quorum(&snapshot(&answers), &expected_servers, is_ready), expected, "{what}");
+            assert_eq!(quorum(&snapshot(&answers), &expected_servers, is_ready), expected, "{case}");
         }
     }
 
     #[test]
     fn new_servers_are_counted_once_they_are_in_the_meta_group() {
         let seven: Vec<String> = (0..7).map(|ordinal| format!("n-{ordinal}")).collect();
-        let three = snapshot(&[Answer::Leads { in_sync: 0 }, Answer::Follows("n-0"), Answer::KnowsNoLeader]);
+        let three = snapshot(&[Answer::Leads { in_sync: 0 }, Answer::Follows("n-0"), Answer::NoLeader]);
         assert_eq!(quorum(&three, &seven, |_| false), Quorum::Present);
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let polls = [
             [Answer::Leads { in_sync: 2 }, Answer::Follows("n-0"), Answer::Follows("n-0")],
             [Answer::Leads { in_sync: 1 }, Answer::Follows("n-0"), Answer::None],
-            [Answer::KnowsNoLeader, Answer::None, Answer::None],
+            [Answer::NoLeader, Answer::None, Answer::None],
             [Answer::None, Answer::None, Answer::None],
             [Answer::Leads { in_sync: 1 }, Answer::Follows("n-0"), Answer::None],
         ];

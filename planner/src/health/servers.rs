@@ -1,9 +1,9 @@
-//! Health of each server on its own.
+//! Health of each server, apart from its streams.
 
 use super::IssueKind;
 use crate::snapshot::{Healthz, JetStreamSnapshot, ServerSnapshot};
 
-/// The text by which `/healthz` reports a replica that is no longer written to (measured with NATS 2.14.2).
+/// Text of `/healthz` for a replica that is no longer written to (measured with NATS 2.14.2).
 const WRITE_ERROR: &str = "write error";
 
 /// Adds the issues of each expected server, and sorts all issues.
@@ -18,8 +18,8 @@ pub(super) fn assess(
         let own = match snapshot.answer(server) {
             None => Some(IssueKind::Unreachable { server: server.clone() }),
             Some(answer) if answer.disabled => Some(IssueKind::Disabled { server: server.clone() }),
-            // Without any meta leader that is one issue, not one per server.
-            Some(answer) if is_clustered && is_led && !knows_leader(answer) => {
+            // A missing meta leader is one issue, not one per server.
+            Some(answer) if is_clustered && is_led && !has_meta_leader(answer) => {
                 Some(IssueKind::Starting { server: server.clone() })
             }
             Some(answer) => unhealthy(server, answer, issues, is_led),
@@ -30,11 +30,11 @@ pub(super) fn assess(
     issues.dedup();
 }
 
-fn knows_leader(answer: &ServerSnapshot) -> bool {
+fn has_meta_leader(answer: &ServerSnapshot) -> bool {
     answer.meta.as_ref().is_some_and(|meta| meta.leader.is_some())
 }
 
-/// The full `/healthz`, unless another issue names the cause already.
+/// Returns the issue of a failing `/healthz`, unless another issue names its cause already.
 fn unhealthy(server: &str, answer: &ServerSnapshot, issues: &[IssueKind], is_led: bool) -> Option<IssueKind> {
     let text = match &answer.healthz {
         Healthz::Ok => return None,

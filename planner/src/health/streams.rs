@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{Heads, IssueKind};
 use crate::snapshot::{JetStreamSnapshot, Peer, RaftGroup, StreamId, StreamReplica};
 
-/// What the streams of a snapshot show.
+/// Health of the streams of a snapshot.
 pub(super) struct StreamHealth {
     pub(super) issues: Vec<IssueKind>,
-    /// Where each leader is.
+    /// Last sequence of each leader.
     pub(super) heads: Heads,
     /// Every replicated stream was in the earlier poll.
     pub(super) is_proven: bool,
@@ -17,7 +17,7 @@ pub(super) struct StreamHealth {
 /// The replicas of one stream, each with its server.
 type Views<'a> = Vec<(&'a str, &'a StreamReplica)>;
 
-/// Assesses all streams; `before` is where their leaders were in the earlier poll.
+/// Assesses all streams. `before` are the last sequences of their leaders in the earlier poll.
 pub(super) fn assess(snapshot: &JetStreamSnapshot, before: &Heads) -> StreamHealth {
     let mut all = StreamHealth { issues: Vec::new(), heads: Heads::new(), is_proven: true };
     for (stream, views) in by_stream(snapshot) {
@@ -41,13 +41,14 @@ fn is_standalone(snapshot: &JetStreamSnapshot, views: &Views<'_>) -> bool {
     views.iter().all(|(server, _)| snapshot.answer(server).is_some_and(|answer| answer.meta.is_none()))
 }
 
-/// The servers that claim to lead. One without a Raft node yet claims it too, with no peers.
-fn claims<'a>(views: &Views<'a>) -> Vec<(&'a str, &'a StreamReplica, &'a RaftGroup)> {
-    let claim = |(server, replica): &(&'a str, &'a StreamReplica)| {
+/// Returns the servers that report themselves as leader. A server without a Raft node does so too, with no peers: it
+/// counts only if there is no other.
+fn leaders<'a>(views: &Views<'a>) -> Vec<(&'a str, &'a StreamReplica, &'a RaftGroup)> {
+    let as_leader = |(server, replica): &(&'a str, &'a StreamReplica)| {
         let group = replica.group.as_ref()?;
         (group.leader.as_deref() == Some(*server)).then_some((*server, *replica, group))
     };
-    let all: Vec<_> = views.iter().filter_map(claim).collect();
+    let all: Vec<_> = views.iter().filter_map(as_leader).collect();
     let founded: Vec<_> =
         all.iter().filter(|(_, replica, group)| replica.replicas <= 1 || !group.peers.is_empty()).copied().collect();
     if founded.is_empty() { all } else { founded }
@@ -59,16 +60,16 @@ impl StreamHealth {
         for (server, _) in views.iter().filter(|(_, replica)| replica.group.is_none()) {
             self.issues.push(IssueKind::OutOfSync { stream: id(), server: (*server).to_owned() });
         }
-        let (leader, replica, group) = match claims(views).as_slice() {
+        let (leader, replica, group) = match leaders(views).as_slice() {
             [] => {
-                // A leader that gave no answer is an issue of its own, not of the stream.
+                // An unreachable leader is an issue of the server, not of the stream.
                 if !is_led_from_elsewhere(snapshot, views) {
                     self.issues.push(IssueKind::NoStreamLeader { stream: id() });
                 }
                 self.is_proven = false;
                 return;
             }
-            [claim] => *claim,
+            [only] => *only,
             _ => {
                 self.issues.push(IssueKind::ConflictingLeaders { stream: id() });
                 return;
@@ -97,8 +98,8 @@ impl StreamHealth {
     }
 }
 
-/// Returns whether a peer has the messages that the leader had before. Of a server that gave no answer only the
-/// leader's report counts.
+/// Returns whether a peer has the messages that the leader had before. For an unreachable server only the leader's
+/// report counts.
 fn is_in_sync(snapshot: &JetStreamSnapshot, views: &Views<'_>, peer: &Peer, head: u64) -> bool {
     if !peer.current || peer.offline {
         return false;
@@ -118,7 +119,7 @@ fn is_led_from_elsewhere(snapshot: &JetStreamSnapshot, views: &Views<'_>) -> boo
 /// Returns whether each replicated stream keeps a majority of replicas in sync without this server.
 pub(super) fn keep_quorum_without(snapshot: &JetStreamSnapshot, server: &str) -> bool {
     by_stream(snapshot).values().all(|views| {
-        let all = claims(views);
+        let all = leaders(views);
         let Some((leader, replica, group)) = all.first() else {
             return views.iter().all(|(_, replica)| replica.replicas <= 1 || replica.group.is_none());
         };
@@ -132,7 +133,7 @@ pub(super) fn keep_quorum_without(snapshot: &JetStreamSnapshot, server: &str) ->
 /// the leader had before.
 pub(super) fn keep_messages_without(snapshot: &JetStreamSnapshot, server: &str, before: &Heads) -> bool {
     by_stream(snapshot).iter().all(|(stream, views)| {
-        let all = claims(views);
+        let all = leaders(views);
         let Some((leader, replica, group)) = all.first() else { return !views.iter().any(|(name, _)| *name == server) };
         let is_complete = |peer: &Peer| before.get(stream).is_some_and(|head| is_in_sync(snapshot, views, peer, *head));
         replica.replicas <= 1 || *leader != server || group.peers.iter().any(is_complete)

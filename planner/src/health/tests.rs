@@ -19,7 +19,7 @@ fn peer(name: &str, current: bool) -> Peer {
     Peer { name: name.to_owned(), id: PeerId::of(name), current, ..Peer::default() }
 }
 
-/// The group as `own` sees it: only the leader knows how far the others are.
+/// Builds the group that `own` reports: only the leader reports the progress of the others.
 fn group(own: &str, servers: u32) -> RaftGroup {
     let others = (0..servers).map(name).filter(|other| other != own);
     let peers = others.map(|other| peer(&other, own == LEADER || other == LEADER)).collect();
@@ -45,13 +45,13 @@ fn server(own: &str, last_seq: u64) -> ServerSnapshot {
     }
 }
 
-/// Three healthy servers, with stream `sap` on each.
+/// Builds a snapshot of three healthy servers, with stream `sap` on each.
 fn healthy(seconds: i64, last_seq: u64) -> JetStreamSnapshot {
     let servers = (0..3).map(|ordinal| (name(ordinal), Ok(server(&name(ordinal), last_seq)))).collect();
     JetStreamSnapshot { taken_at: Time::from_millis(seconds * 1000), servers }
 }
 
-/// Assesses polls in a row, of so many servers.
+/// Assesses polls in a row of so many servers.
 fn assess(servers: u32, polls: impl IntoIterator<Item = JetStreamSnapshot>) -> Assessment {
     let next = |last: Option<Assessment>, poll| Some(Assessment::next(last.as_ref(), Arc::new(poll), &actual(servers)));
     polls.into_iter().fold(None, next).unwrap()
@@ -209,7 +209,7 @@ fn replica_is_in_sync_with_what_the_leader_had_before() {
 }
 
 #[test]
-fn server_without_a_raft_node_claims_no_lead() {
+fn leader_without_raft_node_is_ignored() {
     let poll = |seconds| {
         changed(seconds, 5, |servers| {
             let group = RaftGroup { leader: Some(name(2)), ..RaftGroup::default() };
@@ -220,7 +220,7 @@ fn server_without_a_raft_node_claims_no_lead() {
 }
 
 #[test]
-fn leader_that_is_no_server_of_the_cluster_leads_all_the_same() {
+fn foreign_leader_is_an_unexpected_peer_and_leads() {
     let poll = changed(2, 5, |servers| {
         for ordinal in 0..3 {
             let own = answer(servers, &name(ordinal));
@@ -229,11 +229,11 @@ fn leader_that_is_no_server_of_the_cluster_leads_all_the_same() {
         }
     });
     let texts = texts(&assess(3, [healthy(0, 5), poll]));
-    assert_eq!(texts, ["stray is in the meta group and is not an expected server"], "it leads all the same");
+    assert_eq!(texts, ["stray is in the meta group and is not an expected server"], "it leads nevertheless");
 }
 
 #[test]
-fn forgotten_name_is_recognised_by_its_id() {
+fn peer_without_name_is_recognised_by_its_id() {
     let poll = changed(2, 5, |servers| {
         let peers = &mut answer(servers, LEADER).meta.as_mut().unwrap().peers;
         for peer in peers {

@@ -1,4 +1,4 @@
-//! What a plan asks for beside the Kubernetes resources: at most one action at a time.
+//! Actions of a plan beside the Kubernetes resources: at most one at a time.
 
 use crate::snapshot::{PeerId, StreamId};
 
@@ -7,62 +7,62 @@ use crate::snapshot::{PeerId, StreamId};
 pub enum Action {
     /// Moves replicas off a scale-down candidate.
     Evacuate {
-        /// The server that is to be empty.
+        /// Name of the server that is evacuated.
         server: String,
-        /// Streams whose leader has to be another server first, in [`crate::snapshot::DEFAULT_ACCOUNT`].
+        /// Streams of [`crate::snapshot::DEFAULT_ACCOUNT`] that have to be led by another server first.
         step_down: Vec<StreamId>,
         /// Streams whose replica on the server moves to another one.
         moves: Vec<StreamId>,
     },
     /// Lowers the partition, so that the StatefulSet controller replaces the next Pod.
     OpenPartition {
-        /// The new partition.
+        /// The new partition of the StatefulSet.
         partition: u32,
-        /// The server that is restarted by it.
+        /// Name of the server that is restarted by it.
         server: String,
     },
     /// Lowers the replicas: servers beyond them stop.
     StopServers {
-        /// The new number of replicas.
+        /// The new `spec.replicas` of the StatefulSet.
         replicas: u32,
-        /// The servers that stop.
+        /// Names of the servers that stop.
         servers: Vec<String>,
     },
     /// Restarts the standalone server of a change 1 -> N as a member of the cluster: opens the partition and deletes
     /// its Pod. From here on the change cannot be taken back.
     JoinCluster {
-        /// The server.
+        /// Name of the server.
         server: String,
-        /// Its Pod's uid.
+        /// `metadata.uid` of the server's Pod.
         uid: String,
     },
     /// Restarts a server by deleting its Pod.
     RestartServer {
-        /// The server.
+        /// Name of the server.
         server: String,
-        /// Its Pod's uid.
+        /// `metadata.uid` of the server's Pod.
         uid: String,
-        /// Why, for the log.
+        /// Reason of the restart, for the log.
         reason: String,
     },
     /// Deletes Pods that cannot run, so that they come back with the new template.
     ReplacePods {
-        /// Name and uid of each.
+        /// Names and uids of the Pods.
         pods: Vec<PodRef>,
     },
     /// Removes peers that are gone from the meta group.
     RemovePeers {
-        /// The peers.
+        /// Names and ids of the peers.
         peers: Vec<PeerRef>,
     },
     /// Deletes PVCs of servers that were removed.
     DeletePvcs {
-        /// The PVCs.
+        /// Ordinals and uids of the PVCs.
         pvcs: Vec<PvcRef>,
     },
-    /// Has servers read their configuration again.
+    /// Reloads the configuration of servers.
     Reload {
-        /// Name and identity (`server_id`) of each.
+        /// Names and identities (`server_id`) of the servers.
         servers: Vec<ServerRef>,
     },
 }
@@ -70,45 +70,45 @@ pub enum Action {
 /// A Pod to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRef {
-    /// Its name.
+    /// Name of the Pod.
     pub name: String,
-    /// Its uid.
+    /// `metadata.uid`: only this Pod is deleted.
     pub uid: String,
 }
 
 /// A peer to remove from the meta group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerRef {
-    /// Its name, as the meta leader reports it.
+    /// Name of the peer, as the meta leader reports it.
     pub name: String,
-    /// Its id, by which it is removed: names are forgotten when the meta leader restarts.
+    /// Id by which the peer is removed: a meta leader that restarts drops the names of stopped peers.
     pub id: PeerId,
 }
 
 /// A PVC to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PvcRef {
-    /// The server's ordinal.
+    /// Ordinal of the server that the PVC belongs to.
     pub ordinal: u32,
-    /// Its uid.
+    /// `metadata.uid`: only this PVC is deleted.
     pub uid: String,
 }
 
 /// A running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRef {
-    /// Its name.
+    /// Name of the server.
     pub name: String,
-    /// Its identity until it restarts.
+    /// Identity until the server restarts (`server_id`).
     pub id: String,
 }
 
 impl Action {
-    /// Returns whether it takes a server, a peer or data away. Such an action is carried out only after
-    /// [`super::confirm`] on a younger snapshot.
+    /// Returns whether the action takes a server, a peer or data away. Such an action is carried out only after
+    /// [`super::confirm`] on a newer snapshot.
     pub fn is_disruptive(&self) -> bool {
         match self {
-            // A leader that moves hands over to a replica that may have nothing yet, so the leaders have to be known.
+            // A leader that moves hands over to a replica that may still be empty: the leaders have to be up to date.
             Self::Evacuate { .. }
             | Self::OpenPartition { .. }
             | Self::StopServers { .. }
@@ -120,7 +120,7 @@ impl Action {
         }
     }
 
-    /// Returns whether it is confirmed by the names of all streams.
+    /// Returns whether the names of all streams are needed to confirm the action.
     pub(super) fn needs_streams(&self) -> bool {
         matches!(self, Self::StopServers { .. } | Self::RemovePeers { .. } | Self::JoinCluster { .. })
     }

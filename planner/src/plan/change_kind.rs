@@ -1,4 +1,4 @@
-//! Changes of the kind: from a standalone server to a cluster, and back while that is possible.
+//! Changes of the mode: from a standalone server to a cluster, and back while that is possible.
 
 use super::{
     Blocked, BlockedReason, Operation, OperationKind, OperationStep, Stage, Variant,
@@ -10,65 +10,65 @@ use super::{
 use crate::actual::ServerMode;
 
 impl PlanDraft<'_> {
-    /// No server ever started, so no store exists that a change of the kind could harm.
+    /// Plans the desired mode at once: no server ever started, so no store exists that the change could destroy.
     pub(super) fn start_over(&mut self, desired: u32) {
         let kind = ServerMode::of(desired);
         self.plan.variant = Variant::main(kind);
         self.plan.main_kind = kind;
         self.plan.members = desired;
-        self.resize(desired);
+        self.plan.resize(desired);
         self.plan.partition = 0;
         self.plan.operation = Some(Operation::new(OperationKind::Deployment, OperationStep::Create));
     }
 
-    /// From a standalone server to a cluster: the first step.
+    /// Plans the first step from a standalone server to a cluster.
     pub(super) fn form(&mut self, desired: u32) {
         if versions::blocked(self.input).is_some() {
-            return self.within(self.servers.replicas.min(self.servers.members));
+            return self.keep_mode(self.servers.replicas.min(self.servers.members));
         }
         match form_cluster::streams(self.input, desired) {
-            // A store that another standalone server left behind must not start with a cluster block.
+            // A leftover store of another standalone server must not start with a cluster block.
             StandaloneStreams::None if self.input.actual.pvcs.iter().any(|pvc| pvc.ordinal > 0) => {
-                // Polled servers prove that it is not needed; then it is deleted.
+                // Polls prove that the PVC is not needed, and it is deleted then.
                 if self.input.is_unobservable() {
-                    self.plan.blocked.push(form_cluster::left_behind(self.input.actual));
+                    self.plan.blocked.push(form_cluster::leftover_pvcs(self.input.actual));
                 }
-                self.within(self.servers.members.min(self.servers.replicas));
+                self.keep_mode(self.servers.members.min(self.servers.replicas));
             }
             StandaloneStreams::None if self.servers.replicas == 1 && self.servers.set.is_some() => {
                 self.begin_forming(desired);
             }
-            StandaloneStreams::None if self.servers.set.is_none() => self.within(self.servers.replicas),
+            StandaloneStreams::None if self.servers.set.is_none() => self.keep_mode(self.servers.replicas),
             StandaloneStreams::None if self.servers.replicas > self.servers.members => {
-                self.within(self.servers.members);
+                self.keep_mode(self.servers.members);
             }
             StandaloneStreams::None => {
                 let message =
                     "cannot scale from 2 servers, which are standalone, to a cluster; set spec.cluster.size to 1 first";
                 self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
-                self.within(self.servers.replicas);
+                self.keep_mode(self.servers.replicas);
             }
             StandaloneStreams::Blocked(blocked) => {
                 self.plan.blocked.push(blocked);
-                self.within(self.servers.members);
+                self.keep_mode(self.servers.members);
             }
             StandaloneStreams::Unknown(cause) => {
                 let message = format!(
                     "cannot scale from 1 to {desired} servers: cannot verify that there are no streams: {cause}"
                 );
                 self.plan.blocked.push(Blocked::new(BlockedReason::ScalingBlocked, message));
-                self.within(self.servers.members);
+                self.keep_mode(self.servers.members);
             }
-            StandaloneStreams::Ask => {
-                self.within(self.servers.members);
+            StandaloneStreams::Unlisted => {
+                self.keep_mode(self.servers.members);
                 self.plan.needs_streams = true;
             }
         }
     }
 
-    /// The new servers get a template that reads a key of its own; the partition keeps the first one as it is.
+    /// Plans new servers with a template that reads a key of its own. The partition keeps the first server as it is.
     fn begin_forming(&mut self, desired: u32) {
-        // Once the restart of the first server was recorded it is only finished.
+        // Once the restart of the first server was recorded, only its completion is planned.
         let is_joining = self.servers.is_joining;
         self.plan.variant = Variant::FORMED;
         self.plan.replicas = desired;
@@ -79,8 +79,8 @@ impl PlanDraft<'_> {
         self.plan.operation = Some(Operation::new(OperationKind::FormCluster, OperationStep::Create));
     }
 
-    /// The new servers exist, and the first one still runs standalone.
-    pub(super) fn form_on(&mut self, desired: u32) {
+    /// Plans the next step while the new servers exist and the first one still runs standalone.
+    pub(super) fn continue_forming(&mut self, desired: u32) {
         if let Some(blocked) = versions::blocked(self.input) {
             self.plan.blocked.push(blocked);
             return self.back_to_standalone(1);
@@ -89,7 +89,7 @@ impl PlanDraft<'_> {
             StandaloneStreams::None => {
                 self.begin_forming(desired);
                 let stage = form_cluster::join(self.input, &self.servers, desired);
-                self.settle(stage);
+                self.adopt(stage);
             }
             StandaloneStreams::Blocked(blocked) => {
                 self.plan.blocked.push(blocked);
@@ -100,48 +100,48 @@ impl PlanDraft<'_> {
                 let operation = Operation::new(OperationKind::FormCluster, OperationStep::Wait);
                 self.plan.operation = Some(operation.waiting_for(cause));
             }
-            StandaloneStreams::Ask => {
+            StandaloneStreams::Unlisted => {
                 self.begin_forming(self.servers.replicas.max(1));
                 self.plan.needs_streams = true;
             }
         }
     }
 
-    /// The restart of the first server as a member was recorded. It is carried out, again if need be, and cannot be
-    /// taken back but for streams that were made before it.
-    pub(super) fn join_on(&mut self, desired: u32) {
+    /// Plans the restart of the first server as a member, which was recorded before. The restart is carried out, again
+    /// if necessary, and cannot be reverted unless streams were created before it.
+    pub(super) fn continue_joining(&mut self, desired: u32) {
         let members = self.servers.members;
         if ServerMode::of(desired) == ServerMode::Standalone {
-            self.plan.blocked.push(form_cluster::not_back(members, desired));
+            self.plan.blocked.push(form_cluster::single_server_blocked(members, desired));
         }
         if let Some(blocked) = versions::blocked(self.input) {
-            // The restart is finished with the template that it was begun with.
+            // The restart is completed with the template that it was begun with.
             self.plan.blocked.push(blocked);
             self.plan.may_build = false;
         }
         let first = self.slots.as_ref().and_then(|slots| slots.iter().next()).map(|(_, slot)| slot);
-        let is_held = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
+        let is_standalone = first.is_some_and(|slot| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
         match form_cluster::streams(self.input, members) {
-            StandaloneStreams::Blocked(blocked) if is_held => {
+            StandaloneStreams::Blocked(blocked) if is_standalone => {
                 self.plan.blocked.push(blocked);
                 self.back_to_standalone(1);
             }
-            StandaloneStreams::None if is_held => {
+            StandaloneStreams::None if is_standalone => {
                 self.begin_forming(members);
-                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
-                if !self.settle(hopeless) {
+                let unrunnable = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_unrunnable);
+                if !self.adopt(unrunnable) {
                     let stage = form_cluster::join(self.input, &self.servers, members);
-                    self.settle(stage);
+                    self.adopt(stage);
                 }
             }
-            StandaloneStreams::Ask if is_held => {
+            StandaloneStreams::Unlisted if is_standalone => {
                 self.begin_forming(members);
                 self.plan.needs_streams = true;
             }
             _ => {
                 self.begin_forming(members);
-                let hopeless = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_hopeless);
-                if self.settle(hopeless) {
+                let unrunnable = self.slots.as_ref().map_or(Stage::Idle, form_cluster::replace_unrunnable);
+                if self.adopt(unrunnable) {
                     return;
                 }
                 let first = self.input.actual.server(0);
@@ -151,6 +151,7 @@ impl PlanDraft<'_> {
         }
     }
 
+    /// Plans `desired` standalone servers again, before the first server has joined the cluster.
     pub(super) fn back_to_standalone(&mut self, desired: u32) {
         self.plan.variant = Variant::main(ServerMode::Standalone);
         self.plan.main_kind = ServerMode::Standalone;

@@ -1,12 +1,13 @@
-//! A disruptive action is carried out only when a second plan, made from a younger snapshot, asks for the same.
+//! Confirmation of disruptive actions: a second plan from a newer snapshot has to contain the same action.
 
 use super::{Action, Operation, OperationKind, OperationStep, PeerRef, Plan, PlanInput, peers, plan, text::listed};
-use crate::{actual::ServerMode, snapshot::PeerId};
+use crate::snapshot::PeerId;
 
-/// Returns the plan to carry out: with the action confirmed and what it needs of the StatefulSet, or without it.
+/// Returns the plan to carry out: with the confirmed action and the fields of the StatefulSet that the action needs, or
+/// without an action.
 ///
-/// `input` is younger than `first`: it was polled after `first` was made, and [`PlanInput::streams`] was asked for before
-/// that poll, so that a stream that was just made is in one of them.
+/// `input` is newer than `first`: it was polled after `first` was made, and [`PlanInput::streams`] was requested before
+/// that poll, so that a stream that was just created is in one of them.
 pub fn confirm(first: &Plan, input: &PlanInput<'_>) -> Plan {
     let second = plan(input);
     let Some(action) = second.unconfirmed_action().cloned() else { return second };
@@ -19,7 +20,7 @@ pub fn confirm(first: &Plan, input: &PlanInput<'_>) -> Plan {
     carry_out(second, &action, input)
 }
 
-/// Returns the plan that waits, where the names of all streams do not allow the action; `None` if they do.
+/// Returns a plan that waits if the names of all streams do not allow the action; `None` if they do.
 fn streams_obstacle(input: &PlanInput<'_>, plan: &Plan, action: &Action) -> Option<Plan> {
     let staying = match action {
         Action::StopServers { replicas, .. } => *replicas,
@@ -38,7 +39,7 @@ fn streams_obstacle(input: &PlanInput<'_>, plan: &Plan, action: &Action) -> Opti
     };
     let staying: Vec<String> = (0..staying).map(|ordinal| input.actual.server(ordinal)).collect();
     let missing: Vec<&str> = match input.assessment() {
-        Some(assessment) => peers::not_on(assessment, names, &staying),
+        Some(assessment) => peers::missing_on(assessment, names, &staying),
         None => names.iter().map(String::as_str).collect(),
     };
     if missing.is_empty() {
@@ -46,15 +47,15 @@ fn streams_obstacle(input: &PlanInput<'_>, plan: &Plan, action: &Action) -> Opti
     }
     let streams = listed(missing);
     match action {
-        Action::RemovePeers { peers } => come_back(input, plan, peers, &streams)
+        Action::RemovePeers { peers } => restore_servers(input, plan, peers, &streams)
             .or_else(|| wait(format!("stream {streams} has no replica on a remaining server; delete it to go on"))),
         _ => wait(format!("stream {streams} has to have a replica on a remaining server")),
     }
 }
 
-/// A stream that was made between poll and stop may have its only replica on a server that left: that one is started
-/// again, as long as its PVC is there.
-fn come_back(input: &PlanInput<'_>, plan: &Plan, peers: &[PeerRef], streams: &str) -> Option<Plan> {
+/// Returns a plan that starts stopped servers again; `None` if their PVCs are gone. A stream that was created between
+/// poll and stop may have its only replica on one of them.
+fn restore_servers(input: &PlanInput<'_>, plan: &Plan, peers: &[PeerRef], streams: &str) -> Option<Plan> {
     let size = plan.replicas.checked_add(u32::try_from(peers.len()).ok()?)?;
     let names: Vec<String> = (plan.replicas..size).map(|ordinal| input.actual.server(ordinal)).collect();
     let are_next = peers.iter().all(|peer| names.iter().any(|name| peer.name == *name || peer.id == PeerId::of(name)));
@@ -62,39 +63,27 @@ fn come_back(input: &PlanInput<'_>, plan: &Plan, peers: &[PeerRef], streams: &st
     let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Create)
         .at(listed(names.iter().map(String::as_str)))
         .waiting_for(format!("stream {streams} has its only replica there"));
-    (are_next && have_data).then(|| Plan {
-        action: None,
-        replicas: size,
-        members: size,
-        routes: size,
-        operation: Some(operation),
-        ..plan.clone()
+    (are_next && have_data).then(|| {
+        let mut restored = Plan { action: None, operation: Some(operation), ..plan.clone() };
+        restored.resize(size);
+        restored
     })
 }
 
+/// Returns the plan with the action confirmed, and with the fields of the StatefulSet that the action needs.
 fn carry_out(plan: Plan, action: &Action, input: &PlanInput<'_>) -> Plan {
-    let confirmed = Plan { is_confirmed: true, ..plan };
+    let mut confirmed = Plan { is_confirmed: true, ..plan };
     match action {
         Action::OpenPartition { partition, .. } => Plan { partition: *partition, ..confirmed },
         Action::StopServers { replicas, .. } => {
-            let routes = if ServerMode::of(*replicas) == confirmed.variant.kind { *replicas } else { confirmed.routes };
-            Plan {
-                replicas: *replicas,
-                members: if confirmed.variant.kind == ServerMode::Clustered {
-                    *replicas
-                } else {
-                    confirmed.members.min(*replicas)
-                },
-                routes,
-                partition: confirmed.partition.min(*replicas),
-                ..confirmed
-            }
+            confirmed.resize(*replicas);
+            confirmed.partition = confirmed.partition.min(*replicas);
+            confirmed
         }
         Action::JoinCluster { .. } => Plan { partition: 0, members: confirmed.replicas, ..confirmed },
         Action::RemovePeers { peers } => {
-            let mut removed = confirmed.removed.clone();
-            removed.extend(peers.iter().map(|peer| (peer.id.clone(), input.now)));
-            Plan { removed, ..confirmed }
+            confirmed.removed.extend(peers.iter().map(|peer| (peer.id.clone(), input.now)));
+            confirmed
         }
         Action::Evacuate { .. }
         | Action::RestartServer { .. }

@@ -1,4 +1,4 @@
-//! The driver: takes what exists through the stages, in their order of precedence.
+//! Driver of the stages: computes the plan from the existing servers, stage by stage in their order of precedence.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,42 @@ use crate::{
     version::Version,
 };
 
-/// Plans the next step.
+/// Plans the next step from the actual to the desired state.
+///
+/// A disruptive action of the plan must not be carried out before [`super::confirm`] has confirmed it.
+///
+/// # Examples
+///
+/// A cluster of three servers that does not exist yet:
+///
+/// ```
+/// use nats_manager_planner::{
+///     Time,
+///     actual::ActualState,
+///     plan::{Desired, History, Observation, OperationKind, PlanInput, Variant, plan},
+/// };
+///
+/// let desired = Desired { replicas: 3, version: None, memory_store: 64 << 20, force_rollout: false };
+/// let actual = ActualState { name: "eventing-nats".to_owned(), ..ActualState::default() };
+/// let template_hash = |variant: Variant, memory_store: u64| format!("{variant:?} {memory_store}");
+///
+/// let plan = plan(&PlanInput {
+///     now: Time::from_millis(1_764_000_000_000),
+///     desired: &desired,
+///     template: &template_hash,
+///     actual: &actual,
+///     observation: &Observation::Starting,
+///     streams: None,
+///     has_default_account_only: true,
+///     late_reloads: &[],
+///     history: &History::default(),
+/// });
+///
+/// assert!(plan.may_build && plan.blocked.is_empty());
+/// assert_eq!((plan.replicas, plan.routes, plan.members), (3, 3, 3));
+/// assert_eq!(plan.operation.map(|operation| operation.kind), Some(OperationKind::Deployment));
+/// assert_eq!(plan.action, None, "the StatefulSet and the ConfigMap are all that is needed");
+/// ```
 pub fn plan(input: &PlanInput<'_>) -> Plan {
     match Existing::of(input) {
         Existing::Nothing => fresh(input),
@@ -30,7 +65,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 }
 
 impl Plan {
-    /// Returns the plan of a cluster with so many servers that has never existed. `memory_store` is in bytes.
+    /// Builds the plan of a new cluster with so many servers. `memory_store` is in bytes.
     pub fn fresh(replicas: u32, memory_store: u64) -> Self {
         let kind = ServerMode::of(replicas);
         Self {
@@ -47,15 +82,26 @@ impl Plan {
             action: None,
             is_confirmed: true,
             needs_streams: false,
-            is_settled: true,
+            is_consistent: true,
             operation: None,
             blocked: Vec::new(),
             until: None,
         }
     }
+
+    /// Sets the number of servers, and the membership and the routes that follow from it. Standalone servers that were
+    /// added by hand never count as members.
+    pub(super) fn resize(&mut self, replicas: u32) {
+        self.replicas = replicas;
+        self.members = match self.variant.kind {
+            ServerMode::Clustered => replicas,
+            ServerMode::Standalone => self.members.min(replicas).max(1),
+        };
+        self.routes = routes(self.variant.kind, replicas);
+    }
 }
 
-/// The plan of a cluster that is as the spec asks for.
+/// Builds the plan of a cluster with so many servers and no change in progress.
 fn shape(input: &PlanInput<'_>, replicas: u32) -> Plan {
     let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
     Plan {
@@ -77,7 +123,7 @@ fn routes(kind: ServerMode, servers: u32) -> u32 {
     if kind == ServerMode::Clustered { servers } else { 0 }
 }
 
-/// A plan in the making.
+/// A plan while its stages are computed.
 pub(super) struct PlanDraft<'a> {
     pub(super) input: &'a PlanInput<'a>,
     pub(super) servers: Servers<'a>,
@@ -103,18 +149,18 @@ impl<'a> PlanDraft<'a> {
 
     fn decide(mut self) -> Plan {
         let desired = self.input.desired.replicas;
-        let (existing, wanted) = (self.servers.kind(), ServerMode::of(desired));
-        match (self.servers.is_forming, existing == wanted) {
-            (true, _) if self.servers.is_joining => self.join_on(desired),
+        let (existing_mode, desired_mode) = (self.servers.kind(), ServerMode::of(desired));
+        match (self.servers.is_forming, existing_mode == desired_mode) {
+            (true, _) if self.servers.is_joining => self.continue_joining(desired),
             (true, true) => self.back_to_standalone(desired),
-            (true, false) => self.form_on(desired),
-            (false, true) => self.within(desired),
+            (true, false) => self.continue_forming(desired),
+            (false, true) => self.keep_mode(desired),
             (false, false) if self.never_started() => self.start_over(desired),
-            (false, false) if wanted == ServerMode::Clustered => self.form(desired),
+            (false, false) if desired_mode == ServerMode::Clustered => self.form(desired),
             (false, false) => {
                 let members = self.servers.members;
-                self.plan.blocked.push(form_cluster::not_back(members, desired));
-                self.within(self.servers.replicas.max(members));
+                self.plan.blocked.push(form_cluster::single_server_blocked(members, desired));
+                self.keep_mode(self.servers.replicas.max(members));
             }
         }
         self.plan
@@ -124,21 +170,22 @@ impl<'a> PlanDraft<'a> {
         self.input.actual.servers_started == Some(false) && self.input.actual.pods.iter().all(|pod| !pod.started)
     }
 
-    /// Changes that keep the kind. `desired` is the size, or the present one where that must not change.
-    pub(super) fn within(&mut self, desired: u32) {
+    /// Plans changes that keep the mode. `desired` is the desired size, or the present one where it must not change.
+    pub(super) fn keep_mode(&mut self, desired: u32) {
         let (input, members) = (self.input, self.servers.members);
         self.plan.main_kind = self.main_kind();
         let members = members.max(peers::lost_quorum(input, &self.servers));
-        // Members are restored at once, whatever the spec asks for: they leave in order. Vacant servers leave at once.
+        // Members are restored at once whatever the spec asks for: a scale-down is done in order. Vacant servers are
+        // removed at once.
         let replicas = if members > self.servers.replicas {
             members
         } else {
             vacant::occupied(input, &self.servers, desired, self.slots.is_some())
         };
-        self.resize(replicas);
+        self.plan.resize(replicas);
         let Some(set) = self.servers.set else {
             if let Some(blocked) = versions::blocked(input) {
-                // There is no earlier template that servers could come back with.
+                // There is no earlier template that the servers could be started with.
                 self.plan.blocked.push(blocked);
                 self.plan.may_build = false;
                 return;
@@ -155,7 +202,7 @@ impl<'a> PlanDraft<'a> {
                 // Closed: the change itself restarts nothing. Pods that are created now get the new template.
                 rollout::Gate { partition: set.replicas, stage: Stage::Busy(operation) }
             }
-            None => rollout::Gate { partition: set.partition, stage: Stage::Unsettled },
+            None => rollout::Gate { partition: set.partition, stage: Stage::Inconsistent },
             Some(slots) => rollout::gate(input, set, slots),
         };
         let is_closed = gate.partition >= set.replicas;
@@ -163,9 +210,9 @@ impl<'a> PlanDraft<'a> {
             !differs && self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
         self.plan.partition = if is_closed && is_at_rest { replicas } else { gate.partition.min(replicas) };
         if members > self.servers.replicas {
-            // Servers that come back must not get a new template all at once.
-            let held = if set.partition == set.replicas { replicas } else { set.partition.min(replicas) };
-            self.plan.partition = self.plan.partition.max(held);
+            // Servers that are restored must not get a new template all at once.
+            let kept = if set.partition == set.replicas { replicas } else { set.partition.min(replicas) };
+            self.plan.partition = self.plan.partition.max(kept);
         }
         if replicas != self.servers.replicas {
             let kind = if replicas > self.servers.replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
@@ -183,18 +230,18 @@ impl<'a> PlanDraft<'a> {
         self.stages(desired, rollout);
     }
 
-    /// The stages, in their order of precedence.
+    /// Computes the stages, in their order of precedence.
     fn stages(&mut self, desired: u32, rollout: Stage) {
         let input = self.input;
-        // A peer whose server is to come back stays, unless something else waits for its removal.
+        // A peer whose server is about to be restored stays, unless something else waits for its removal.
         let kept =
             if matches!(rollout, Stage::Idle) { self.servers.replicas.max(desired) } else { self.servers.replicas };
-        let ghosts = peers::ghosts(input, kept);
+        let stale = peers::stale_peers(input, kept);
         let repair = || match input.assessment() {
             Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
             None => Stage::Idle,
         };
-        let removal = self.peers(ghosts.as_ref());
+        let removal = self.peers(stale.as_ref());
         let deletion = pvcs::delete(input, &self.servers);
         // A removal that waits may wait for what the rolling update repairs.
         let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
@@ -203,18 +250,18 @@ impl<'a> PlanDraft<'a> {
         if desired < self.servers.replicas && self.servers.kind() == ServerMode::Clustered {
             self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
         }
-        let is_acting = self.settle(repair())
-            || begun.into_iter().any(|stage| self.settle(stage))
+        let is_acting = self.adopt(repair())
+            || begun.into_iter().any(|stage| self.adopt(stage))
             || self.scale(desired)
-            || self.settle(repair::late_reloads(input));
+            || self.adopt(repair::late_reloads(input));
         if !is_acting {
-            self.plan.operation = self.arrivals();
+            self.plan.operation = self.starting_servers();
         }
     }
 
-    fn peers(&self, ghosts: Option<&StalePeers<'_>>) -> Stage {
-        match (self.input.assessment(), ghosts) {
-            (Some(assessment), Some(ghosts)) => peers::remove(self.input, assessment, ghosts),
+    fn peers(&self, stale: Option<&StalePeers<'_>>) -> Stage {
+        match (self.input.assessment(), stale) {
+            (Some(assessment), Some(stale)) => peers::remove(self.input, assessment, stale),
             (Some(assessment), None) => peers::foreign_leader(self.input, assessment),
             (None, _) => Stage::Idle,
         }
@@ -229,12 +276,12 @@ impl<'a> PlanDraft<'a> {
         let kind = if desired > replicas { OperationKind::ScaleUp } else { OperationKind::ScaleDown };
         let wait = |cause: &str| Stage::Busy(Operation::new(kind, OperationStep::Wait).waiting_for(cause));
         if versions::are_mixed(input) {
-            return self.settle(wait("all servers to run the same version"));
+            return self.adopt(wait("all servers to run the same version"));
         }
         if desired > replicas {
             match scale_up(input, &self.servers) {
                 ScaleUp::To(size, operation) => {
-                    self.resize(size);
+                    self.plan.resize(size);
                     self.plan.operation = Some(operation);
                 }
                 ScaleUp::Wait(until, operation) => {
@@ -245,25 +292,25 @@ impl<'a> PlanDraft<'a> {
             return true;
         }
         let stage = match &self.slots {
-            None => Stage::Unsettled,
+            None => Stage::Inconsistent,
             Some(slots) if self.servers.kind() == ServerMode::Clustered => {
                 scale_down::scale_down(input, replicas, slots)
             }
             Some(_) => form_cluster::standalone_obstacle(input, replicas)
                 .map_or_else(|| scale_down::stop(replicas - 1, &input.actual.server(replicas - 1)), Stage::Blocked),
         };
-        self.settle(stage)
+        self.adopt(stage)
     }
 
-    /// Servers that were created and are not ready yet, where no other change is in progress.
-    fn arrivals(&self) -> Option<Operation> {
+    /// Returns the operation of servers that were created and are not ready yet, where no other change is in progress.
+    fn starting_servers(&self) -> Option<Operation> {
         let slots = self.slots.as_ref()?;
         let is_new = |server: &str| match self.input.assessment() {
             Some(assessment) => assessment
                 .snapshot
                 .meta_group()
                 .is_some_and(|(leader, meta)| leader != server && !meta.peers.iter().any(|peer| peer.is(server))),
-            // A server that was lost looks the same.
+            // A server that was lost is in the same state.
             None => false,
         };
         let kind = if slots.serving() == 0 { OperationKind::Deployment } else { OperationKind::ScaleUp };
@@ -271,20 +318,20 @@ impl<'a> PlanDraft<'a> {
             let server = self.input.actual.server(ordinal);
             let cause = slot.obstacle(&server)?;
             let has_started = slot.pod().is_some_and(|pod| pod.running);
-            let is_arriving = !has_started && (kind == OperationKind::Deployment || is_new(&server));
-            is_arriving.then(|| Operation::new(kind, OperationStep::Create).at(&server).waiting_for(cause))
+            let is_starting = !has_started && (kind == OperationKind::Deployment || is_new(&server));
+            is_starting.then(|| Operation::new(kind, OperationStep::Create).at(&server).waiting_for(cause))
         })
     }
 
-    /// Takes a stage into the plan. Returns whether it is the one that acts or waits.
-    pub(super) fn settle(&mut self, stage: Stage) -> bool {
+    /// Adds the result of a stage to the plan. Returns whether the stage acts or waits.
+    pub(super) fn adopt(&mut self, stage: Stage) -> bool {
         match stage {
             Stage::Idle => return false,
             Stage::Blocked(blocked) => {
                 self.plan.blocked.push(blocked);
                 return false;
             }
-            Stage::Unsettled => self.plan.is_settled = false,
+            Stage::Inconsistent => self.plan.is_consistent = false,
             Stage::NeedsStreams(operation) => {
                 self.plan.needs_streams = true;
                 self.plan.operation = Some(operation);
@@ -300,24 +347,14 @@ impl<'a> PlanDraft<'a> {
         true
     }
 
-    pub(super) fn resize(&mut self, replicas: u32) {
-        self.plan.replicas = replicas;
-        // Standalone servers that were added by hand never count as members.
-        self.plan.members = match self.plan.variant.kind {
-            ServerMode::Clustered => replicas,
-            ServerMode::Standalone => self.servers.members.min(replicas).max(1),
-        };
-        self.plan.routes = routes(self.plan.variant.kind, replicas);
-    }
-
-    /// The kind of configuration under the key that fresh clusters read: never switched while a Pod may read it.
+    /// Returns the mode of the configuration under [`ConfigKey::Main`], which is not changed while a Pod may read it.
     pub(super) fn main_kind(&self) -> ServerMode {
         if self.servers.variant.key == ConfigKey::Main {
             return self.servers.variant.kind;
         }
         let config = self.input.actual.config;
         let is_written = config.and_then(|config| config.main_routes).is_some_and(|routes| routes > 0);
-        // Without a ConfigMap what was recorded counts: the first server was restarted as a member.
+        // Without a ConfigMap the record counts: the first server was restarted as a member.
         let is_recorded = config.is_none()
             && !self.servers.is_forming
             && self.input.actual.members.map(ServerMode::of) == Some(ServerMode::Clustered);

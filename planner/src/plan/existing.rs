@@ -1,24 +1,24 @@
-//! What exists already, whoever made it: number of servers, kind of configuration, recorded membership.
+//! Existing servers, from any source: their number, the mode of their configuration, the recorded membership.
 
 use super::{Blocked, BlockedReason, PlanInput, Variant};
 use crate::actual::{ActualState, ConfigKey, MAX_SERVERS, ServerMode, StatefulSetState};
 
-/// What exists of a cluster.
+/// The existing part of a cluster.
 pub(super) enum Existing<'a> {
-    /// Nothing: a fresh cluster.
+    /// Nothing exists: a new cluster.
     Nothing,
-    /// It cannot be known yet what there is to build.
+    /// The resources to build are unknown for now.
     Unknown(Blocked),
-    /// Servers, or what they left behind.
+    /// Servers, or their leftover objects.
     Servers(Servers<'a>),
 }
 
-/// Servers that exist, or existed.
+/// Servers that exist, or that existed before the StatefulSet was deleted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Servers<'a> {
     /// The StatefulSet; `None` while it is missing.
     pub(super) set: Option<&'a StatefulSetState>,
-    /// The number of servers: the StatefulSet's replicas, or what it had.
+    /// The number of servers: the present or last replicas of the StatefulSet.
     pub(super) replicas: u32,
     /// The variant that the Pods of the present template read.
     pub(super) variant: Variant,
@@ -26,8 +26,8 @@ pub(super) struct Servers<'a> {
     pub(super) members: u32,
     /// The cluster is being formed: the first server still runs standalone, the others have the new template.
     pub(super) is_forming: bool,
-    /// The restart of the first server as a member was recorded, and may have been carried out already: what is known
-    /// of the first server can be older.
+    /// The restart of the first server as a member was recorded and may have been carried out already. Observations of
+    /// the first server may be older.
     pub(super) is_joining: bool,
 }
 
@@ -36,13 +36,14 @@ impl<'a> Existing<'a> {
         let actual = input.actual;
         match &actual.stateful_set {
             Some(set) => Self::Servers(Servers::of_set(input, set)),
-            None => Self::left_behind(actual),
+            None => Self::without_stateful_set(actual),
         }
     }
 
-    /// The StatefulSet is missing: the recorded membership counts, else the routes of the live configuration, else the
-    /// PVCs. Never the spec: an interrupted scale-down must come back with the servers that there were.
-    fn left_behind(actual: &'a ActualState) -> Self {
+    /// Returns the servers that existed before the StatefulSet went missing: from the recorded membership, else the
+    /// routes of the live configuration, else the PVCs. Never from the spec: an interrupted scale-down must resume with
+    /// the servers that existed.
+    fn without_stateful_set(actual: &'a ActualState) -> Self {
         let config = actual.config.unwrap_or_default();
         let routes = config.clustered_routes.or(config.main_routes).map(|routes| routes.max(1));
         let kept = || actual.pvcs.iter().filter(|pvc| !pvc.terminating);
@@ -91,7 +92,7 @@ impl<'a> Servers<'a> {
             let is_clustered = runs_clustered(input);
             let (is_forming, is_joining) = match recorded.map(ServerMode::of) {
                 Some(ServerMode::Standalone) => (!is_clustered, false),
-                // The key of standalone servers is still standalone: the first one may be.
+                // The configuration of standalone servers is unchanged, so the first server may be standalone.
                 Some(ServerMode::Clustered) => {
                     let is_standalone = is_first_standalone(input, set)
                         || actual.config.is_some_and(|config| config.main_routes == Some(0));
@@ -104,8 +105,8 @@ impl<'a> Servers<'a> {
             return Self { set: Some(set), replicas, variant: Variant::FORMED, members, is_forming, is_joining };
         }
         let routes = actual.config.and_then(|config| config.main_routes);
-        // A server with a meta group is clustered, whatever was recorded. One without may be starting: then what was
-        // recorded counts, before the ConfigMap, which the predecessor may have overwritten.
+        // A server with a meta group is clustered, whatever was recorded. One without may be starting: then the record
+        // counts, before the ConfigMap, which the predecessor may have overwritten.
         let kind = if runs_clustered(input) {
             ServerMode::Clustered
         } else {
@@ -120,7 +121,7 @@ impl<'a> Servers<'a> {
         Self { set: Some(set), replicas, variant: Variant::main(kind), members, is_forming: false, is_joining: false }
     }
 
-    /// The kind of configuration that running servers have.
+    /// Returns the mode that running servers have.
     pub(super) fn kind(&self) -> ServerMode {
         if self.is_forming { ServerMode::Standalone } else { self.variant.kind }
     }
@@ -133,8 +134,8 @@ pub(super) fn runs_clustered(input: &PlanInput<'_>) -> bool {
     answer.is_some_and(|answer| answer.meta.is_some())
 }
 
-/// Returns whether the first server is ready with an earlier template, and reports no meta group. A clustered one is
-/// not ready without.
+/// Returns whether the first server is ready with an earlier template, and reports no meta group. A clustered server
+/// without a meta group is not ready.
 fn is_first_standalone(input: &PlanInput<'_>, set: &StatefulSetState) -> bool {
     let Some(pod) = input.actual.pod(0) else { return false };
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&pod.name));

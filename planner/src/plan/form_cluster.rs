@@ -1,9 +1,9 @@
-//! From a standalone server to a cluster, and back until the first server has been restarted.
+//! Change from a standalone server to a cluster, and back until the first server has been restarted.
 //!
 //! A standalone store that starts with a cluster block loses its streams (measured with NATS 2.14.2 to 2.15.3), so the
 //! change is made only while there are none. The new servers read a configuration key of their own
-//! ([`crate::actual::ConfigKey::Clustered`]); the partition keeps the first server on the old template. A container
-//! that restarts in the middle of the change therefore starts with the configuration that it had.
+//! ([`crate::actual::ConfigKey::Clustered`]), and the partition keeps the first server on the old template. A container
+//! that restarts during the change therefore starts with the configuration that it had.
 
 use super::{
     Action, Blocked, BlockedReason, Observation, Operation, OperationKind, OperationStep, PlanInput, PodRef, Stage,
@@ -15,19 +15,19 @@ use crate::{
     snapshot::{DEFAULT_ACCOUNT, Healthz},
 };
 
-/// What is known about streams on the standalone server.
+/// Streams on the standalone server, as far as they are known.
 pub(super) enum StandaloneStreams {
-    /// There is none.
+    /// No stream exists.
     None,
-    /// There are some, or there may be some: the change is not carried out.
+    /// Streams exist, or may exist: the change is not carried out.
     Blocked(Blocked),
-    /// It is not known at the moment; what was begun stays as it is.
+    /// Temporarily unknown, with the cause: a change in progress stays as it is.
     Unknown(String),
-    /// The API has to be asked.
-    Ask,
+    /// The names have to be requested from the JetStream API.
+    Unlisted,
 }
 
-/// Returns whether the standalone server holds streams.
+/// Returns the streams that the change to `desired` servers would destroy.
 pub(super) fn streams(input: &PlanInput<'_>, desired: u32) -> StandaloneStreams {
     if input.actual.servers_started == Some(false) && input.actual.pods.iter().all(|pod| !pod.started) {
         return StandaloneStreams::None;
@@ -39,12 +39,12 @@ pub(super) fn streams(input: &PlanInput<'_>, desired: u32) -> StandaloneStreams 
         ))
     };
     match input.observation {
-        Observation::Seen(_) => seen(input, blocked),
+        Observation::Seen(_) => reported_streams(input, blocked),
         Observation::Starting | Observation::Pending => {
             StandaloneStreams::Unknown("the first server has not answered yet".to_owned())
         }
         Observation::Off | Observation::Unobservable { .. } => match input.streams {
-            None => StandaloneStreams::Ask,
+            None => StandaloneStreams::Unlisted,
             Some(Err(cause)) => blocked(format!("cannot verify that there are no streams: {cause}")),
             Some(Ok(names)) if !names.is_empty() => blocked(existing(names.len(), names.iter().map(String::as_str))),
             Some(Ok(_)) if matches!(input.observation, Observation::Off) || input.has_default_account_only => {
@@ -59,7 +59,8 @@ pub(super) fn streams(input: &PlanInput<'_>, desired: u32) -> StandaloneStreams 
     }
 }
 
-fn seen(input: &PlanInput<'_>, blocked: impl Fn(String) -> StandaloneStreams) -> StandaloneStreams {
+/// Returns the streams that the first server reports, with those of [`PlanInput::streams`].
+fn reported_streams(input: &PlanInput<'_>, blocked: impl Fn(String) -> StandaloneStreams) -> StandaloneStreams {
     let first = input.actual.server(0);
     let Some(answer) = input.assessment().and_then(|assessment| assessment.snapshot.answer(&first)) else {
         return StandaloneStreams::Unknown(format!("{first} is unreachable"));
@@ -75,7 +76,7 @@ fn seen(input: &PlanInput<'_>, blocked: impl Fn(String) -> StandaloneStreams) ->
     }
     match &answer.healthz {
         _ if answer.disabled => StandaloneStreams::Unknown(format!("{first} has disabled JetStream")),
-        // One that could not recover a stream shows none.
+        // A server that could not recover a stream does not list it.
         Healthz::Failing(text) => StandaloneStreams::Unknown(format!("{first} reports: {text}")),
         Healthz::Unknown => StandaloneStreams::Unknown(format!("{first} gave no usable answer to /healthz")),
         Healthz::Ok => StandaloneStreams::None,
@@ -91,7 +92,7 @@ fn existing<'a>(count: usize, names: impl Iterator<Item = &'a str>) -> String {
     )
 }
 
-/// The next step while the new servers exist and the first one still runs standalone.
+/// Returns the next step while the new servers exist and the first one still runs standalone.
 pub(super) fn join(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32) -> Stage {
     let first = input.actual.server(0);
     let operation = Operation::new(OperationKind::FormCluster, OperationStep::Restart).at(&first);
@@ -109,7 +110,7 @@ pub(super) fn join(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32) -
         };
         match pod_of(ordinal) {
             None => return waiting(format!("{server} has no Pod")),
-            // It holds nothing yet, and the StatefulSet controller waits for servers that are not ready before.
+            // It has no streams yet, and the StatefulSet controller waits for lower ordinals that are not ready.
             Some(pod) if pod.revision != set.update_revision && !servers.is_joining => {
                 return replace(pod);
             }
@@ -117,9 +118,9 @@ pub(super) fn join(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32) -
                 if let Some(cause) = &pod.broken {
                     return waiting(format!("{server} cannot run: {cause}"));
                 }
-                let is_silent =
+                let is_unreachable =
                     input.assessment().is_some_and(|assessment| assessment.snapshot.answer(&server).is_none());
-                if !pod.started || is_silent {
+                if !pod.started || is_unreachable {
                     return waiting(format!("{server} is not running"));
                 }
             }
@@ -138,9 +139,9 @@ pub(super) fn join(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32) -
 }
 
 /// Replaces an outdated Pod that cannot run, while the cluster is not formed yet.
-pub(super) fn replace_hopeless(slots: &Slots<'_>) -> Stage {
-    let hopeless = slots.iter().find(|(_, slot)| slot.is_hopeless());
-    hopeless.and_then(|(_, slot)| slot.pod()).map_or(Stage::Idle, replace)
+pub(super) fn replace_unrunnable(slots: &Slots<'_>) -> Stage {
+    let unrunnable = slots.iter().find(|(_, slot)| slot.is_unrunnable());
+    unrunnable.and_then(|(_, slot)| slot.pod()).map_or(Stage::Idle, replace)
 }
 
 fn replace(pod: &PodState) -> Stage {
@@ -149,8 +150,8 @@ fn replace(pod: &PodState) -> Stage {
     Stage::Act(Action::ReplacePods { pods }, operation)
 }
 
-/// Returns why PVCs beside the one of the standalone server are in the way of a cluster.
-pub(super) fn left_behind(actual: &ActualState) -> Blocked {
+/// Builds the blocked change for leftover PVCs beside the one of the standalone server.
+pub(super) fn leftover_pvcs(actual: &ActualState) -> Blocked {
     let servers: Vec<String> =
         actual.pvcs.iter().filter(|pvc| pvc.ordinal > 0).map(|pvc| actual.server(pvc.ordinal)).collect();
     Blocked::new(
@@ -163,8 +164,8 @@ pub(super) fn left_behind(actual: &ActualState) -> Blocked {
     )
 }
 
-/// Returns why a cluster does not become a single server.
-pub(super) fn not_back(members: u32, desired: u32) -> Blocked {
+/// Builds the blocked change from a cluster to standalone servers.
+pub(super) fn single_server_blocked(members: u32, desired: u32) -> Blocked {
     Blocked::new(
         BlockedReason::ScalingBlocked,
         format!(
@@ -174,7 +175,7 @@ pub(super) fn not_back(members: u32, desired: u32) -> Blocked {
     )
 }
 
-/// Returns why standalone servers beyond the first do not stop; `None` if they are empty.
+/// Returns the obstacle to stopping the last standalone server; `None` if it has no streams.
 pub(super) fn standalone_obstacle(input: &PlanInput<'_>, replicas: u32) -> Option<Blocked> {
     let last = input.actual.server(replicas - 1);
     let answer = input.assessment().and_then(|assessment| assessment.snapshot.answer(&last));

@@ -1,4 +1,4 @@
-//! What a plan is made of.
+//! Input of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::{
     version::Version,
 };
 
-/// What the spec asks for.
+/// Desired state: the part of the spec that plans depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// The number of servers, 1 to 99.
@@ -20,33 +20,33 @@ pub struct Desired {
     pub version: Option<Version>,
     /// The memory store of each server, in bytes; 0 is off.
     pub memory_store: u64,
-    /// Rolling updates go on without JetStream being healthy (annotation `force-rollout`).
+    /// Rolling updates continue while JetStream is not healthy (annotation `force-rollout`).
     pub force_rollout: bool,
 }
 
-/// A configuration variant: the key that Pods read, and whether it has a cluster block.
+/// A configuration variant: the key that Pods read, and the mode of the configuration in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variant {
     /// The key that the Pod template names.
     pub key: ConfigKey,
-    /// The kind of configuration in it.
+    /// The mode of the configuration under the key.
     pub kind: ServerMode,
 }
 
 impl Variant {
-    /// Every variant that there is. [`ConfigKey::Clustered`] is never standalone.
+    /// All variants. [`ConfigKey::Clustered`] is never standalone.
     pub const ALL: [Self; 3] = [Self::main(ServerMode::Standalone), Self::main(ServerMode::Clustered), Self::FORMED];
 
     /// The variant of a cluster that was formed from a standalone server.
     pub const FORMED: Self = Self { key: ConfigKey::Clustered, kind: ServerMode::Clustered };
 
-    /// Returns the variant that fresh servers of this kind have, and the predecessor's.
+    /// Returns the variant of fresh servers of this mode, and of servers of the predecessor.
     pub const fn main(kind: ServerMode) -> Self {
         Self { key: ConfigKey::Main, kind }
     }
 }
 
-/// What is known about the servers.
+/// The state of the servers, as far as polls have shown it.
 #[derive(Clone, Debug)]
 pub enum Observation<'a> {
     /// Polling is off: the manager runs outside of the cluster's network (`--nats-url`).
@@ -57,49 +57,50 @@ pub enum Observation<'a> {
     Pending,
     /// Servers have been ready for long, and none has ever answered (a network policy).
     Unobservable {
-        /// Why not.
+        /// Cause, as the last poll reported it.
         cause: String,
     },
     /// Servers answered; some or all may be unreachable now.
     Seen(&'a Assessment),
 }
 
-/// Everything that a plan is made of.
+/// All facts that a plan is computed from.
 #[derive(Clone, Copy)]
 pub struct PlanInput<'a> {
-    /// The present time.
+    /// Time of the decision.
     pub now: Time,
-    /// The spec.
+    /// Desired state, from the spec.
     pub desired: &'a Desired,
     /// Returns a hash of the Pod template for a configuration variant and a memory store in bytes.
     pub template: &'a (dyn Fn(Variant, u64) -> String + Sync),
-    /// Kubernetes' state.
+    /// Actual state, from the watch caches.
     pub actual: &'a ActualState,
-    /// The servers' state.
+    /// State of the servers, from the last polls.
     pub observation: &'a Observation<'a>,
-    /// The names of all streams of the default account, asked of the API before the poll that `observation` is from;
-    /// `Err` when the API did not answer. `None` where it was not asked: see [`super::Plan::needs_streams`].
+    /// The names of all streams of the default account, requested from the JetStream API before the poll that
+    /// `observation` is from. `Err` when the API did not answer, `None` where it was not requested: see
+    /// [`super::Plan::needs_streams`].
     pub streams: Option<&'a Result<BTreeSet<String>, String>>,
-    /// The servers have the default account and the system account, and no other.
+    /// The servers have no other accounts than the default account and the system account.
     pub has_default_account_only: bool,
-    /// Servers that have not taken the present configuration for so long that they have to be told.
+    /// Servers that have not loaded the present configuration for so long that they have to be reloaded.
     pub late_reloads: &'a [ServerRef],
-    /// What earlier plans did.
+    /// Actions of earlier plans.
     pub history: &'a History,
 }
 
-/// What earlier plans did, where no observation shows it. In memory, but for `removed`.
+/// Actions of earlier plans that no observation shows. Kept in memory, except `removed`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// When each peer was removed from the meta group. Its name cannot rejoin for five minutes. Persisted.
+    /// Time at which each peer was removed from the meta group. Its name cannot rejoin for five minutes. Persisted.
     pub removed: BTreeMap<PeerId, Time>,
-    /// When each server was last restarted for a write error.
+    /// Time of the last restart of each server for a write error.
     pub restarted: BTreeMap<String, Time>,
-    /// When each server was last told to reload.
+    /// Time of the last reload request to each server.
     pub reloaded: BTreeMap<String, Time>,
-    /// When each stream was last asked for another leader, and how often in a row.
+    /// Time of the last request for another leader of each stream, and the number of requests in a row.
     pub stepped_down: BTreeMap<StreamId, (Time, u32)>,
-    /// When each stream was last asked to move.
+    /// Time of the last request to move a replica of each stream.
     pub moved: BTreeMap<StreamId, Time>,
 }
 
@@ -134,7 +135,7 @@ impl History {
 }
 
 impl<'a> PlanInput<'a> {
-    /// Returns the assessment, if servers ever answered.
+    /// Returns the assessment of the last poll; `None` if no server has ever answered.
     pub fn assessment(&self) -> Option<&'a Assessment> {
         match self.observation {
             Observation::Seen(assessment) => Some(assessment),
@@ -142,7 +143,7 @@ impl<'a> PlanInput<'a> {
         }
     }
 
-    /// Returns whether the servers' monitoring ports cannot be relied on to answer at all.
+    /// Returns whether no answer of the servers' monitoring ports can be expected.
     pub fn is_unobservable(&self) -> bool {
         matches!(self.observation, Observation::Off | Observation::Unobservable { .. })
     }

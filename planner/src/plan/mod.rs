@@ -1,9 +1,9 @@
-//! The plan: what the resources are to be now, and at most one action.
+//! The plan: the target state of the resources, and at most one action.
 //!
-//! What to do follows from the difference between actual and desired state, not from notes about what was begun. The
-//! stages have a precedence: repair that unblocks others, then what was begun (peers and PVCs of servers that left),
-//! then the rolling update, then a change of the size. The first stage that acts or waits is the only one; a blocked
-//! one lets the next have its turn.
+//! A plan follows from the difference between actual and desired state, not from records of earlier plans. The stages
+//! have a precedence: repair that unblocks others, then cleanup (peers and PVCs of removed servers), then the rolling
+//! update, then a change of the size. The first stage that acts or waits is the only one that takes effect. A blocked
+//! stage does not keep the next one from acting.
 
 mod action;
 mod change_kind;
@@ -35,14 +35,14 @@ pub use decide::plan;
 pub use input::{Desired, History, Observation, PlanInput, Variant};
 pub use outcome::{Blocked, BlockedReason, Operation, OperationKind, OperationStep, Plan};
 
-/// What one stage of the plan asks for.
+/// The result of one stage of a plan.
 #[derive(Clone, Debug)]
 enum Stage {
-    /// Nothing to do.
+    /// The stage has nothing to do.
     Idle,
-    /// The watch caches disagree: nothing is decided until they agree.
-    Unsettled,
-    /// A change is not carried out; the next stage has its turn.
+    /// The watch caches disagree: no decision is made until they agree.
+    Inconsistent,
+    /// A change is not carried out, and the next stage may act.
     Blocked(Blocked),
     /// The names of all streams are needed first.
     NeedsStreams(Operation),

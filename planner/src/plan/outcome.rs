@@ -1,15 +1,15 @@
-//! What a plan says.
+//! Output of a plan.
 
 use std::collections::BTreeMap;
 
 use super::{Action, Variant};
 use crate::{actual::ServerMode, snapshot::PeerId, time::Time};
 
-/// What the resources are to be now, and at most one action.
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own to the stages that follow")]
+/// Target state of the resources, and at most one action.
+#[expect(clippy::struct_excessive_bools, reason = "each controls another step of the controller")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The StatefulSet and the ConfigMap may be written. False where the kind of store that exists is unknown, and
+    /// The StatefulSet and the ConfigMap may be written. False where the mode of the existing stores is unknown, and
     /// while PVCs of a deleted resource are terminating.
     pub may_build: bool,
     /// `spec.replicas` of the StatefulSet.
@@ -18,7 +18,7 @@ pub struct Plan {
     pub variant: Variant,
     /// The number of servers that the cluster block has routes to.
     pub routes: u32,
-    /// The kind of configuration under [`crate::actual::ConfigKey::Main`]: that of the Pods that read it.
+    /// The mode of the configuration under [`crate::actual::ConfigKey::Main`]: that of the Pods that read it.
     pub main_kind: ServerMode,
     /// The membership to record: the number of servers that the configuration was built for. 1 and 2 are standalone.
     pub members: u32,
@@ -26,34 +26,35 @@ pub struct Plan {
     pub memory_store: u64,
     /// The partition of the rolling update.
     pub partition: u32,
-    /// The `resourceVersion` of the StatefulSet that this was computed from; none where there is no StatefulSet.
+    /// The `resourceVersion` of the StatefulSet that the plan was computed from; `None` without a StatefulSet.
     pub precondition: Option<String>,
-    /// Peers that were removed, or are about to be, and when: to be recorded before the action.
+    /// Peers that were removed, or are about to be, with the times of their removal. Recorded before the action.
     pub removed: BTreeMap<PeerId, Time>,
-    /// The action to carry out. For a disruptive one that is not confirmed: to confirm.
+    /// The action to carry out, or to confirm first if it is disruptive and not confirmed.
     pub action: Option<Action>,
-    /// The action is confirmed on a younger snapshot, and replicas, partition and members are as it needs them. Always
-    /// true for one that is not disruptive.
+    /// The action is confirmed on a newer snapshot, and replicas, partition and members are as the action needs them.
+    /// Always true for an action that is not disruptive.
     pub is_confirmed: bool,
-    /// The decision depends on the names of all streams: [`super::PlanInput::streams`] has to be asked for.
+    /// The decision depends on the names of all streams: [`super::PlanInput::streams`] has to be requested.
     pub needs_streams: bool,
-    /// The watch caches agree. Where they do not, operation and blocked changes are those of the plan before.
-    pub is_settled: bool,
-    /// The change that is in progress.
+    /// The plan was computed from watch caches that agree. Where they do not, operation and blocked changes are those
+    /// of the plan before.
+    pub is_consistent: bool,
+    /// The change in progress; `None` at rest.
     pub operation: Option<Operation>,
-    /// Changes that are not carried out.
+    /// Changes that are not carried out, with their reasons.
     pub blocked: Vec<Blocked>,
-    /// When to plan again, where only time has to pass.
+    /// Time of the next plan, where only time has to pass.
     pub until: Option<Time>,
 }
 
 impl Plan {
-    /// Returns the action that may be carried out now.
+    /// Returns the action that may be carried out now; `None` if there is none or it is not confirmed.
     pub fn confirmed_action(&self) -> Option<&Action> {
         self.action.as_ref().filter(|_| self.is_confirmed)
     }
 
-    /// Returns the disruptive action that has to be confirmed first.
+    /// Returns the disruptive action that has to be confirmed first; `None` if there is none.
     pub fn unconfirmed_action(&self) -> Option<&Action> {
         self.action.as_ref().filter(|_| !self.is_confirmed)
     }
@@ -62,13 +63,13 @@ impl Plan {
 /// A change in progress. Its texts stay constant while a step lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The change.
+    /// Kind of the change.
     pub kind: OperationKind,
-    /// The server that the present step is about.
+    /// Name of the server that the present step is about.
     pub server: Option<String>,
-    /// The present step.
+    /// Step that is carried out or waited for.
     pub step: OperationStep,
-    /// What the step waits for.
+    /// The condition that the step waits for, as a noun phrase or a sentence.
     pub waiting_for: Option<String>,
 }
 
@@ -85,7 +86,7 @@ pub enum OperationKind {
     ScaleDown,
     /// A standalone server becomes a cluster.
     FormCluster,
-    /// Something is put right: a reload, a restart, peers of earlier servers.
+    /// A fault is repaired: by a reload, a restart, or the removal of stale peers.
     Repair,
 }
 
@@ -113,26 +114,26 @@ pub enum OperationStep {
 /// A change that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
-    /// Why, in a word.
+    /// Category of the cause.
     pub reason: BlockedReason,
-    /// The cause and the way out.
+    /// Cause and remedy, as one text for users.
     pub message: String,
 }
 
-/// Why a change is not carried out.
+/// Categories of causes for which a change is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BlockedReason {
     /// The size cannot change, or not safely.
     ScalingBlocked,
     /// The version cannot change directly.
     VersionBlocked,
-    /// The memory store cannot be lowered below what it holds.
+    /// The memory store cannot be lowered below its usage.
     MemoryStoreBlocked,
     /// PVCs of a deleted resource are terminating.
     PvcTerminating,
     /// A server of another cluster has joined the meta group.
     UnknownServer,
-    /// The kind of store that exists is unknown.
+    /// The mode of the existing stores is unknown.
     StoreUnknown,
 }
 
@@ -142,13 +143,13 @@ impl Operation {
         Self { kind, server: None, step, waiting_for: None }
     }
 
-    /// Returns it with its server.
+    /// Sets the server that the present step is about.
     #[must_use]
     pub fn at(self, server: impl Into<String>) -> Self {
         Self { server: Some(server.into()), ..self }
     }
 
-    /// Returns it with what it waits for.
+    /// Sets the condition that the step waits for.
     #[must_use]
     pub fn waiting_for(self, cause: impl Into<String>) -> Self {
         Self { waiting_for: Some(cause.into()), ..self }
@@ -156,7 +157,7 @@ impl Operation {
 }
 
 impl Blocked {
-    /// Builds a blocked change.
+    /// Builds a blocked change from the category and the text of its cause.
     pub fn new(reason: BlockedReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }

@@ -1,6 +1,6 @@
 //! PVCs of servers that were removed.
 //!
-//! What they hold is on the other servers by then, and would be in the way of a server that comes back under the name.
+//! Their streams are complete on the other servers by then. An old store would conflict with a new server of the name.
 
 use super::{
     Action, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage, existing::Servers, text::listed,
@@ -12,7 +12,7 @@ pub(super) fn delete(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     let Some(assessment) = input.assessment() else { return Stage::Idle };
     let meta = assessment.snapshot.meta_group();
     if servers.kind() == ServerMode::Clustered && meta.is_none() {
-        return Stage::Idle; // only a meta leader knows who is a peer
+        return Stage::Idle; // only a meta leader lists the peers
     }
     let is_peer = |pvc: &&PvcState| {
         let server = input.actual.server(pvc.ordinal);

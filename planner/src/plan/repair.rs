@@ -1,4 +1,4 @@
-//! Repair: what unblocks the servers comes before what waits for them.
+//! Repair of servers: reloads and restarts that other changes wait for.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::{
     health::{Assessment, IssueKind},
 };
 
-/// A volume that is still full makes the server disable JetStream again.
+/// Pause between two reloads of a server: one whose volume is still full disables JetStream again.
 const RELOAD_PAUSE: Duration = Duration::from_mins(1);
-/// A replica with a write error gets so long to recover by itself.
+/// Time in which a replica with a write error can recover by itself.
 const WRITE_ERROR: Duration = Duration::from_mins(1);
-/// The pause between two restarts of the same server: its volume may still be full.
+/// Pause between two restarts of the same server: its volume may still be full.
 const RESTART_PAUSE: Duration = Duration::from_mins(5);
 
-/// The repair that is due.
+/// Returns the repair that is due.
 pub(super) fn repair(
     input: &PlanInput<'_>,
     assessment: &Assessment,
@@ -38,7 +38,7 @@ pub(super) fn repair(
     }
 }
 
-/// Reloads servers that have not taken the present configuration.
+/// Reloads servers that have not loaded the present configuration.
 pub(super) fn late_reloads(input: &PlanInput<'_>) -> Stage {
     let due: Vec<ServerRef> = input.late_reloads.iter().filter(|server| is_due(input, &server.name)).cloned().collect();
     if due.is_empty() { Stage::Idle } else { reload(due) }
@@ -62,8 +62,8 @@ fn disabled(input: &PlanInput<'_>, assessment: &Assessment) -> Vec<ServerRef> {
     answers.map(|(name, answer)| ServerRef { name: name.to_owned(), id: answer.id.clone() }).collect()
 }
 
-/// The server to restart for a write error: only while the others are healthy, so that it is the only one away. If it
-/// is the highest outdated one the rolling update takes it, unless that waits for other repairs.
+/// Returns the Pod to restart for a write error: only while the other servers are healthy, so that no second server is
+/// away. The rolling update restarts the highest outdated Pod, unless it waits for other repairs.
 fn write_error<'a>(
     input: &'a PlanInput<'_>,
     assessment: &Assessment,
@@ -94,13 +94,13 @@ fn write_error<'a>(
     input.actual.pods.iter().find(|pod| pod.name == server && pod.terminating.is_none())
 }
 
-/// Returns whether an issue ends by a repair like this one, or only after it: other replicas with a write error, and
+/// Returns whether an issue ends by a repair of a write error, or only after it: other replicas with a write error, and
 /// peers whose removal waits until every stream is healthy.
 fn waits_for_repair(issue: &IssueKind, assessment: &Assessment) -> bool {
     matches!(issue, IssueKind::UnexpectedPeer { .. }) || is_write_error(issue, assessment)
 }
 
-/// Returns whether an issue is a replica's write error, or one that follows from it.
+/// Returns whether an issue is a replica's write error, or follows from one.
 pub(super) fn is_write_error(issue: &IssueKind, assessment: &Assessment) -> bool {
     let has_write_error = |name: &str| {
         assessment.issues.iter().any(|other| matches!(&other.kind, IssueKind::WriteError { server } if server == name))

@@ -1,13 +1,14 @@
-//! Rolling updates one server at a time, each only when JetStream is healthy without it.
+//! Rolling updates: one server at a time, each only while JetStream is healthy without it.
 //!
-//! The StatefulSet's partition is the gate: Pods below it keep their revision (one created anew gets the *current*
-//! one), those from it on get the update revision, from the highest down (`stateful_set_control.go`, Kubernetes 1.34).
-//! At rest the gate is closed, so a change of the template by anybody restarts nothing by itself. It is closed only
-//! after the controller has made the update revision the current one, or a Pod created anew would get the old one.
+//! The StatefulSet's partition is the gate: Pods below it keep their revision (a recreated Pod gets the *current*
+//! revision), Pods from it on get the update revision, from the highest down (`stateful_set_control.go`, Kubernetes
+//! 1.34). At rest the gate is closed, so that no change of the template restarts a server by itself, whatever its
+//! source. The gate is closed only after the controller has made the update revision the current one. Before that a
+//! recreated Pod would get the old revision.
 //!
-//! Outdated Pods that cannot run are replaced without waiting for JetStream: the new template may be what repairs
-//! them. With one of a low ordinal the StatefulSet controller takes the servers above it first, so the gate is opened
-//! that far only where no server serves, or by force.
+//! Outdated Pods that cannot run are replaced without waiting for JetStream, since the new template may repair them. If
+//! such a Pod has a low ordinal, the StatefulSet controller replaces the servers above it first. The gate is therefore
+//! opened that far only where no server serves, or by force.
 
 use std::time::Duration;
 
@@ -26,12 +27,11 @@ use crate::{
 pub(super) struct Gate {
     /// The partition without a disruptive action.
     pub(super) partition: u32,
-    /// What the rolling update does next.
+    /// The next step of the rolling update.
     pub(super) stage: Stage,
 }
 
-/// A Pod that takes longer to stop or to start does not keep a forced rolling update from going on. The grace period
-/// is 150 s.
+/// Time after which a forced rolling update no longer waits for a Pod that stops or starts. The grace period is 150 s.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 const NO_ANSWER_YET: &str = "no server has answered at its monitoring port (8222) yet";
@@ -52,7 +52,7 @@ pub(super) fn gate<'a>(input: &'a PlanInput<'a>, set: &'a StatefulSetState, slot
     }
 }
 
-/// Replaces Pods that cannot run where the update revision must not be rolled out: see [`Rollout::fall_back`].
+/// Replaces Pods that cannot run while the update revision is blocked: see [`Rollout::fall_back`].
 pub(super) fn fall_back<'a>(input: &'a PlanInput<'a>, set: &'a StatefulSetState, slots: &'a Slots<'a>) -> Stage {
     Rollout { input, set, slots }.fall_back(set.replicas).unwrap_or(Stage::Idle)
 }
@@ -66,7 +66,8 @@ impl<'a> Rollout<'a> {
         self.input.actual.server(ordinal)
     }
 
-    /// Every Pod that exists has the update revision. The others have to get it too, whatever the current one is.
+    /// Returns the gate when every existing Pod has the update revision. Missing Pods have to get it too, whatever the
+    /// current revision is.
     fn finish(&self) -> Gate {
         if self.slots.is_complete {
             return Gate { partition: self.set.replicas, stage: Stage::Idle };
@@ -79,30 +80,30 @@ impl<'a> Rollout<'a> {
     }
 
     fn proceed(&self, last: u32) -> Gate {
-        let hopeless = self.hopeless();
-        let opened = hopeless.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| self.may_open_to(*ordinal)).min();
+        let unrunnable = self.unrunnable();
+        let opened = unrunnable.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| self.may_open_to(*ordinal)).min();
         let partition = self.partition();
         if let Some(lowest) = opened {
             let partition = lowest.min(partition);
-            return Gate { partition, stage: self.replace_through(&hopeless, partition) };
+            return Gate { partition, stage: self.replace_opened(&unrunnable, partition) };
         }
         if let Some(stage) = self.fall_back(partition) {
             return Gate { partition, stage };
         }
         if self.slots.serving() == 0 && matches!(self.input.observation, super::Observation::Starting) {
             let outdated: Vec<_> = self.outdated().collect();
-            return Gate { partition: 0, stage: self.replace_through(&outdated, 0) };
+            return Gate { partition: 0, stage: self.replace_opened(&outdated, 0) };
         }
         if partition <= last {
-            let partition = self.rein_in(last);
-            let stage = self.take_through(last).filter(|_| partition == last).unwrap_or_else(|| self.wait());
+            let partition = self.tightened_partition(last);
+            let stage = self.restart_opened(last).filter(|_| partition == last).unwrap_or_else(|| self.wait());
             return Gate { partition, stage };
         }
         self.next()
     }
 
-    /// Replaces Pods below the partition that cannot run, and whose revision is neither the current nor the update one:
-    /// they come back at the current revision, which ran before.
+    /// Replaces Pods below the partition that cannot run, and whose revision is neither the current nor the update
+    /// revision. They are recreated at the current revision, which ran before.
     fn fall_back(&self, partition: u32) -> Option<Stage> {
         let below: Vec<(u32, &PodState)> = self
             .outdated()
@@ -118,11 +119,11 @@ impl<'a> Rollout<'a> {
         (!below.is_empty()).then(|| self.replace(&below))
     }
 
-    /// Restarts the server that is let through where the StatefulSet controller does not: from Kubernetes 1.37 on it
-    /// waits for unavailable Pods, also for those below the partition that only the new template repairs.
-    fn take_through(&self, last: u32) -> Option<Stage> {
+    /// Restarts the server that the partition permits if the StatefulSet controller does not: from Kubernetes 1.37 on
+    /// the controller waits for unavailable Pods, even below the partition where only the new template repairs them.
+    fn restart_opened(&self, last: u32) -> Option<Stage> {
         let (_, slot) = self.slots.iter().find(|(ordinal, _)| *ordinal == last)?;
-        let is_waiting = self.slots.iter().any(|(ordinal, slot)| ordinal != last && slot.is_hopeless());
+        let is_waiting = self.slots.iter().any(|(ordinal, slot)| ordinal != last && slot.is_unrunnable());
         let pod = slot.pod().filter(|pod| is_waiting && pod.terminating.is_none())?;
         let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart).at(&pod.name);
         if let Some(cause) = self.obstacle(last, slot) {
@@ -133,7 +134,8 @@ impl<'a> Rollout<'a> {
         Some(Stage::Act(action, operation))
     }
 
-    /// No outdated Pod is let through: the next one, if nothing is in its way.
+    /// Returns the gate while the partition permits no outdated Pod: opens it for the next one, unless there is an
+    /// obstacle.
     fn next(&self) -> Gate {
         let partition = self.partition();
         let next = self.slots.iter().rev().find(|(_, slot)| !matches!(slot, Slot::Updated(_)));
@@ -147,13 +149,13 @@ impl<'a> Rollout<'a> {
                 let partition = next.saturating_add(1).min(partition);
                 Gate { partition, stage: Stage::Busy(restart.waiting_for(cause)) }
             }
-            // It is away already: nothing is taken away by letting it come back with the new template.
+            // The server is away already, so its restart with the new template stops nothing.
             None if slot.is_away() => Gate { partition: next, stage: self.wait() },
             None => Gate { partition, stage: Stage::Act(Action::OpenPartition { partition: next, server }, restart) },
         }
     }
 
-    /// Returns why this server must not be taken away now.
+    /// Returns the obstacle to stopping this server now; `None` if it may stop.
     fn obstacle(&self, next: u32, slot: Slot<'_>) -> Option<String> {
         let server = self.name(next);
         let serving = self.slots.serving() - usize::from(slot.is_serving());
@@ -161,9 +163,8 @@ impl<'a> Rollout<'a> {
         if matches!(slot, Slot::Missing) && !has_majority {
             return None;
         }
-        // One that cannot run is repaired by the new template only. It does not hold up the others where they have a
-        // majority without it.
-        let is_tolerated = |slot: &Slot<'_>| has_majority && slot.is_hopeless();
+        // A Pod that cannot run is repaired by the new template only. It is tolerated while the others have a majority.
+        let is_tolerated = |slot: &Slot<'_>| has_majority && slot.is_unrunnable();
         let others = || self.slots.iter().filter(|(ordinal, _)| *ordinal != next);
         let away = others()
             .filter(|(_, slot)| !is_tolerated(slot))
@@ -177,9 +178,9 @@ impl<'a> Rollout<'a> {
                     return Some(own);
                 }
             }
-            // One that cannot run is repaired by the new template only. One that starts may vote already.
+            // A Pod that cannot run is repaired by the new template only. A server that starts may vote already.
             Slot::Outdated(pod) if pod.ready || pod.broken.is_none() => {}
-            // It may be there again already, at its old revision.
+            // The Pod may exist again already, at its old revision.
             Slot::Missing => {}
             _ => return None,
         }
@@ -198,12 +199,12 @@ impl<'a> Rollout<'a> {
                         .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
                 })
             }
-            // Only Kubernetes' readiness is known.
+            // Without polls only the readiness of Pods is known.
             _ => None,
         }
     }
 
-    /// The PVC would go with the Pod.
+    /// Returns the obstacle of a terminating PVC, which would be deleted with its Pod; `None` if there is none.
     fn terminating_pvc(&self, ordinal: u32) -> Option<String> {
         let pvc = self.input.actual.pvc(ordinal).filter(|pvc| pvc.terminating)?;
         let server = self.name(pvc.ordinal);
@@ -214,25 +215,25 @@ impl<'a> Rollout<'a> {
         self.slots.leaving.map(|pod| format!("{} is terminating", pod.name))
     }
 
-    /// Outdated Pods above the partition: no more of them than have to. Those that the StatefulSet controller has
-    /// deleted, or is about to, must not come back outdated.
-    fn rein_in(&self, last: u32) -> u32 {
-        let through = || self.slots.iter().filter(|(ordinal, _)| *ordinal >= self.partition());
-        let waits = through().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()))
+    /// Returns the highest partition that lets no more outdated Pods restart than necessary. Pods that the StatefulSet
+    /// controller has deleted, or is about to delete, must not be recreated outdated.
+    fn tightened_partition(&self, last: u32) -> u32 {
+        let opened = || self.slots.iter().filter(|(ordinal, _)| *ordinal >= self.partition());
+        let must_wait = opened().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()))
             || self.slots.iter().any(|(ordinal, slot)| {
                 if ordinal == last {
                     slot.is_serving() && self.obstacle(last, slot).is_some()
                 } else {
-                    !slot.is_serving() && !slot.is_hopeless()
+                    !slot.is_serving() && !slot.is_unrunnable()
                 }
             });
-        let target = if waits { last.saturating_add(1) } else { last };
-        // Of those that are away only the ones above every outdated Pod: the others would be let through with it.
-        let present = through().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
+        let target = if must_wait { last.saturating_add(1) } else { last };
+        // Only Pods above every outdated one count as in flight: a lower partition would let that one restart, too.
+        let present = opened().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)) && !slot.is_away());
         let highest = present.map(|(ordinal, _)| ordinal).max();
         let is_above = |ordinal: u32| highest.is_none_or(|highest| ordinal > highest);
         let in_flight =
-            through().find(|(ordinal, slot)| slot.is_away() && is_above(*ordinal)).map(|(ordinal, _)| ordinal);
+            opened().find(|(ordinal, slot)| slot.is_away() && is_above(*ordinal)).map(|(ordinal, _)| ordinal);
         in_flight.map_or(target, |in_flight| in_flight.min(target))
     }
 
@@ -259,29 +260,29 @@ impl<'a> Rollout<'a> {
         })
     }
 
-    /// Outdated Pods that cannot run as they are. One that no node takes for another reason than its resources is not
-    /// repaired by another template, so servers above it are not restarted for it.
-    fn hopeless(&self) -> Vec<(u32, &'a PodState)> {
+    /// Returns the outdated Pods that cannot run as they are. A Pod that cannot be scheduled for another reason than
+    /// missing resources is not repaired by another template, so servers above it are not restarted for it.
+    fn unrunnable(&self) -> Vec<(u32, &'a PodState)> {
         let sound = self.slots.iter().rev().find(|(_, slot)| matches!(slot, Slot::Outdated(_)) && slot.is_serving());
         let last_sound = sound.map(|(ordinal, _)| ordinal);
-        let is_hopeless = |ordinal: u32, slot: Slot<'_>| {
-            slot.is_hopeless()
+        let is_unrunnable = |ordinal: u32, slot: Slot<'_>| {
+            slot.is_unrunnable()
                 && (!slot.pod().is_some_and(|pod| pod.stranded) || last_sound.is_none_or(|sound| ordinal > sound))
         };
-        let all = self.slots.iter().filter(|(ordinal, slot)| is_hopeless(*ordinal, *slot));
+        let all = self.slots.iter().filter(|(ordinal, slot)| is_unrunnable(*ordinal, *slot));
         all.filter_map(|(ordinal, slot)| Some((ordinal, slot.pod()?))).collect()
     }
 
-    /// Returns whether opening the partition down to this ordinal takes no server that serves.
+    /// Returns whether opening the partition down to this ordinal stops no server that serves.
     fn may_open_to(&self, ordinal: u32) -> bool {
-        // One that starts may serve a moment later.
-        let takes = |(other, slot): (u32, Slot<'_>)| {
-            other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_hopeless()
+        // A server that starts may serve a moment later.
+        let stops = |(other, slot): (u32, Slot<'_>)| {
+            other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_unrunnable()
         };
-        self.nothing_serves() || !self.slots.iter().any(takes)
+        self.nothing_serves() || !self.slots.iter().any(stops)
     }
 
-    /// Returns whether no server serves. One that is not ready yet may be part of a quorum.
+    /// Returns whether no server serves. A server that is not ready yet may be part of a quorum.
     fn nothing_serves(&self) -> bool {
         let is_led = self.input.assessment().is_some_and(|assessment| {
             let leads = |server: &str, group: &RaftGroup| group.leader.as_deref() == Some(server);
@@ -292,44 +293,44 @@ impl<'a> Rollout<'a> {
         self.slots.serving() == 0 && !is_led
     }
 
-    /// Replaces those that are let through already: the StatefulSet controller may not get to them, since it waits for
-    /// the updated ones above to be ready.
-    fn replace_through(&self, pods: &[(u32, &'a PodState)], partition: u32) -> Stage {
+    /// Replaces the Pods that the partition permits already. The StatefulSet controller may not replace them, since it
+    /// waits for the updated ones above to be ready.
+    fn replace_opened(&self, pods: &[(u32, &'a PodState)], partition: u32) -> Stage {
         let partition = self.partition().max(partition);
-        let through: Vec<_> = pods.iter().filter(|(ordinal, _)| *ordinal >= partition).copied().collect();
-        self.replace(&through)
+        let opened: Vec<_> = pods.iter().filter(|(ordinal, _)| *ordinal >= partition).copied().collect();
+        self.replace(&opened)
     }
 
     fn replace(&self, pods: &[(u32, &PodState)]) -> Stage {
-        let through: Vec<PodRef> = pods
+        let replaceable: Vec<PodRef> = pods
             .iter()
             .filter(|(ordinal, _)| self.terminating_pvc(*ordinal).is_none())
             .map(|(_, pod)| PodRef { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart);
-        match through.first() {
+        match replaceable.first() {
             Some(first) => {
                 let operation = operation.at(&first.name);
-                Stage::Act(Action::ReplacePods { pods: through }, operation)
+                Stage::Act(Action::ReplacePods { pods: replaceable }, operation)
             }
             None => self.wait(),
         }
     }
 
-    /// Goes on whatever JetStream reports, one server at a time. The StatefulSet controller waits for a Pod that never
-    /// gets ready, so the next one is deleted here.
+    /// Continues whatever JetStream reports, one server at a time. The StatefulSet controller waits for a Pod that is
+    /// never ready, so the next one is deleted here.
     fn force(&self) -> Gate {
         // Force is no consent to the loss of a PVC.
-        let held =
+        let blocked =
             self.outdated().map(|(ordinal, _)| ordinal).filter(|ordinal| self.terminating_pvc(*ordinal).is_some());
-        let held = held.max();
-        let partition = held.map_or(0, |ordinal| ordinal.saturating_add(1));
+        let blocked = blocked.max();
+        let partition = blocked.map_or(0, |ordinal| ordinal.saturating_add(1));
         if self.partition() != partition {
             return Gate { partition, stage: self.wait() };
         }
-        let hopeless: Vec<_> = self.hopeless().into_iter().filter(|(ordinal, _)| *ordinal >= partition).collect();
-        if !hopeless.is_empty() {
-            return Gate { partition, stage: self.replace_through(&hopeless, partition) };
+        let unrunnable: Vec<_> = self.unrunnable().into_iter().filter(|(ordinal, _)| *ordinal >= partition).collect();
+        if !unrunnable.is_empty() {
+            return Gate { partition, stage: self.replace_opened(&unrunnable, partition) };
         }
         let now = self.input.now;
         let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
@@ -341,13 +342,13 @@ impl<'a> Rollout<'a> {
             }
         });
         let next: Vec<_> = self.outdated().filter(|(ordinal, _)| *ordinal >= partition).last().into_iter().collect();
-        let stage = match held.and_then(|ordinal| Some((ordinal, self.terminating_pvc(ordinal)?))) {
+        let stage = match blocked.and_then(|ordinal| Some((ordinal, self.terminating_pvc(ordinal)?))) {
             _ if in_flight => self.wait(),
             Some((ordinal, cause)) if next.is_empty() => {
                 let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart);
                 Stage::Busy(operation.at(self.name(ordinal)).waiting_for(cause))
             }
-            _ => self.replace_through(&next, partition),
+            _ => self.replace_opened(&next, partition),
         };
         Gate { partition, stage }
     }

@@ -1,11 +1,11 @@
-//! Room for the replicas of a server that leaves, on those that remain.
+//! Room on the remaining servers for the replicas of a scale-down candidate.
 
 use std::collections::BTreeSet;
 
 use super::text::listed;
 use crate::snapshot::{JetStreamSnapshot, StoreUsage, StreamReplica};
 
-/// The share of its store that each remaining server may use afterwards, in percent.
+/// Share of its store that each remaining server may use after the scale-down, in percent.
 const LIMIT: u64 = 80;
 
 /// A remaining server, while replicas are placed on it.
@@ -16,8 +16,8 @@ struct RemainingServer<'a> {
     has: BTreeSet<&'a crate::snapshot::StreamId>,
 }
 
-/// Returns why the replicas of `candidate` do not fit on the other servers; `None` if they do. The largest are placed
-/// first, each on the server with most free space, as JetStream does.
+/// Returns the obstacle if the replicas of `candidate` do not fit on the other servers; `None` if they do. The largest
+/// replicas are placed first, each on the server with most free space, as JetStream does.
 pub(super) fn room_obstacle(
     snapshot: &JetStreamSnapshot,
     candidate: &str,

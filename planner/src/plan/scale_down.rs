@@ -1,10 +1,11 @@
-//! Fewer servers, one at a time: evacuate, stop, remove the peer, delete the PVC, then the next.
+//! Scale-down, one server at a time: evacuate, stop, remove the peer, delete the PVC, then the next server.
 //!
-//! Two moves are not asked for, since JetStream may hand over to a replica that has no messages yet: it checks whether
-//! the new server has persisted the log, not whether it has the messages (`monitorStream` of NATS 2.14.2). Of a stream
-//! with one replica that one is the only one: its owner has to add more first. Of a replicated one the leader hands
-//! over to any replica that seems current: so a remaining server has to lead first, and that leader drops the leaving
-//! replica by itself.
+//! Two moves are not requested, since JetStream may hand over to a replica that has no messages yet: it checks whether
+//! the new server has persisted the log, not whether it has the messages (`monitorStream` of NATS 2.14.2).
+//!
+//! - An only replica: the owner of the stream has to add more replicas first.
+//! - The leader of a replicated stream: it hands over to any replica that seems current. A remaining server has to lead
+//!   first, and that leader drops the leaving replica by itself.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,16 +19,16 @@ use crate::{
     time::Time,
 };
 
-/// The first pause between two requests for another leader of a stream; it doubles each time.
+/// First pause between two requests for another leader of a stream. It doubles with each request.
 const STEP_DOWN_PAUSE: Duration = Duration::from_secs(20);
-/// The pause between two requests to move the same stream.
+/// Pause between two requests to move the same stream.
 const MOVE_PAUSE: Duration = Duration::from_secs(20);
-/// Streams that move at a time.
+/// Number of streams that move at a time.
 const MOVES: usize = 20;
-/// A candidate that has been unreachable for so long does not come back by itself.
+/// Time after which an unreachable candidate counts as gone for good.
 const GONE_FOR_GOOD: Duration = Duration::from_mins(2);
 
-/// The next step from `replicas` servers to the desired number, which is smaller.
+/// Returns the next step from `replicas` servers to the desired number, which is smaller.
 pub(super) fn scale_down(input: &PlanInput<'_>, replicas: u32, slots: &Slots<'_>) -> Stage {
     let candidate = input.actual.server(replicas - 1);
     let wait = |cause: String| {
@@ -51,7 +52,7 @@ pub(super) fn scale_down(input: &PlanInput<'_>, replicas: u32, slots: &Slots<'_>
         };
     }
     let moving: Vec<&StreamId> = assessment.issues.iter().filter_map(|issue| moving(&issue.kind)).collect();
-    if !moving.is_empty() && assessment.issues.iter().all(|issue| moving_or_behind(&issue.kind)) {
+    if !moving.is_empty() && assessment.issues.iter().all(|issue| is_explained_by_move(&issue.kind)) {
         let names = listed(moving.iter().map(|stream| stream.name.as_str()));
         let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Evacuate).at(&candidate);
         return Stage::Busy(operation.waiting_for(format!("stream {names} to move off {candidate}")));
@@ -71,19 +72,20 @@ pub(super) fn scale_down(input: &PlanInput<'_>, replicas: u32, slots: &Slots<'_>
     evacuate(input, assessment, &candidate, &on_candidate)
 }
 
-/// Returns why the streams do not allow fewer servers, whatever else is in progress.
+/// Returns the blocked change if the streams do not allow fewer servers, whatever else is in progress.
 pub(super) fn blocked(input: &PlanInput<'_>, replicas: u32) -> Option<Blocked> {
     let (assessment, desired) = (input.assessment()?, input.desired.replicas);
     let leaving: Vec<String> = (desired..replicas).map(|ordinal| input.actual.server(ordinal)).collect();
     too_many_replicas(assessment, desired).or_else(|| only_replicas(assessment, &leaving))
 }
 
+/// Stops `server`, which leaves so many replicas.
 pub(super) fn stop(replicas: u32, server: &str) -> Stage {
     let operation = Operation::new(OperationKind::ScaleDown, OperationStep::Stop).at(server);
     Stage::Act(Action::StopServers { replicas, servers: vec![server.to_owned()] }, operation)
 }
 
-/// Without any view of the servers, servers stop only where there is no stream at all.
+/// Returns the next step without polls: servers stop only where no stream exists at all.
 fn unobservable(input: &PlanInput<'_>, replicas: u32) -> Stage {
     let desired = input.desired.replicas;
     let blocked = |cause: String| {
@@ -115,7 +117,8 @@ fn moving(issue: &IssueKind) -> Option<&StreamId> {
     }
 }
 
-fn moving_or_behind(issue: &IssueKind) -> bool {
+/// Returns whether an issue is a move of a stream, or may follow from one.
+fn is_explained_by_move(issue: &IssueKind) -> bool {
     matches!(issue, IssueKind::Moving { .. } | IssueKind::OutOfSync { .. } | IssueKind::Unhealthy { .. })
 }
 
@@ -170,10 +173,10 @@ fn evacuate(input: &PlanInput<'_>, assessment: &Assessment, candidate: &str, rep
     Stage::Act(Action::Evacuate { server: candidate.to_owned(), step_down, moves }, operation)
 }
 
-/// Returns whether a stream may be asked for another leader (again).
-fn is_due(now: Time, asked: Option<&(Time, u32)>) -> bool {
+/// Returns whether another leader of a stream may be requested (again).
+fn is_due(now: Time, requested: Option<&(Time, u32)>) -> bool {
     const MOST_DOUBLINGS: u32 = 5;
-    asked.is_none_or(|(at, times)| {
+    requested.is_none_or(|(at, times)| {
         now.since(*at) >= STEP_DOWN_PAUSE * 2_u32.pow(times.saturating_sub(1).min(MOST_DOUBLINGS))
     })
 }

@@ -1,22 +1,22 @@
-//! More servers of the same kind.
+//! Scale-up: more servers of the same mode.
 
 use std::time::Duration;
 
 use super::{Operation, OperationKind, OperationStep, PlanInput, existing::Servers};
 use crate::{snapshot::PeerId, time::Time};
 
-/// A removed name cannot rejoin the meta group for so long; 302 s were measured with NATS 2.14.2.
+/// Time in which a removed name cannot rejoin the meta group; 302 s were measured with NATS 2.14.2.
 pub(super) const REJOIN: Duration = Duration::from_secs(310);
 
-/// What to do about missing servers.
+/// Decision about missing servers.
 pub(super) enum ScaleUp {
-    /// Have so many servers.
+    /// Create servers up to this number.
     To(u32, Operation),
-    /// Names were removed a moment ago: wait until then.
+    /// Wait until this time: names were removed a moment ago.
     Wait(Time, Operation),
 }
 
-/// Returns the number of servers that there may be now.
+/// Returns the number of servers that may exist now, or the time to wait for.
 pub(super) fn scale_up(input: &PlanInput<'_>, servers: &Servers<'_>) -> ScaleUp {
     let desired = input.desired.replicas;
     let operation = Operation::new(OperationKind::ScaleUp, OperationStep::Create);

@@ -1,24 +1,24 @@
-//! The StatefulSet and its Pods as one consistent view.
+//! Consistent view of the StatefulSet and its Pods.
 //!
-//! They come from two watches, each of which can lag. Both must show the same Pods, or no decision is made: the next
-//! event is near.
+//! StatefulSet and Pods come from two watches, each of which can lag. No decision is made unless both show the same
+//! Pods. The next event follows soon.
 
 use crate::actual::{ActualState, MAX_SERVERS, PodState, StatefulSetState};
 
-/// The places of a StatefulSet, by ordinal.
+/// The slots of a StatefulSet, by ordinal.
 #[derive(Debug)]
 pub(super) struct Slots<'a> {
     all: Vec<Slot<'a>>,
-    /// A Pod beyond the replicas: it is about to go.
+    /// A Pod beyond the replicas, which is about to be deleted.
     pub(super) leaving: Option<&'a PodState>,
     /// The controller has made the update revision the current one.
     pub(super) is_complete: bool,
 }
 
-/// The place of one Pod.
+/// The slot of one Pod.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Slot<'a> {
-    /// No Pod is there.
+    /// No Pod exists.
     Missing,
     /// A Pod of another revision than the update revision.
     Outdated(&'a PodState),
@@ -27,12 +27,12 @@ pub(super) enum Slot<'a> {
 }
 
 impl<'a> Slots<'a> {
-    /// Returns the view; `None` if the two disagree, if the counts are those of an older spec, or for more replicas
-    /// than there may be.
+    /// Builds the view; `None` if StatefulSet and Pods disagree, if the counts are those of an older spec, or for more
+    /// than [`MAX_SERVERS`] replicas.
     pub(super) fn of(set: &StatefulSetState, actual: &'a ActualState) -> Option<Self> {
         let newest = set.update_revision.as_deref()?;
-        let places = usize::try_from(set.replicas).ok().filter(|_| set.replicas <= MAX_SERVERS)?;
-        let mut slots = vec![Slot::Missing; places];
+        let count = usize::try_from(set.replicas).ok().filter(|_| set.replicas <= MAX_SERVERS)?;
+        let mut slots = vec![Slot::Missing; count];
         let (mut present, mut updated, mut ready, mut leaving) = (0, 0, 0, None);
         for pod in &actual.pods {
             let Some(ordinal) = pod.ordinal else { continue };
@@ -51,29 +51,29 @@ impl<'a> Slots<'a> {
         (set.is_observed && is_agreed).then_some(Self { all: slots, leaving, is_complete })
     }
 
-    /// Returns the places, by ordinal.
+    /// Iterates over the slots, by ordinal.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, Slot<'a>)> {
         (0..).zip(self.all.iter().copied()).collect::<Vec<_>>().into_iter()
     }
 
-    /// Returns the number of places.
+    /// Returns the number of slots.
     pub(super) fn count(&self) -> usize {
         self.all.len()
     }
 
-    /// Returns the highest ordinal of an outdated Pod.
+    /// Returns the highest ordinal of an outdated Pod; `None` if none is outdated.
     pub(super) fn last_outdated(&self) -> Option<u32> {
         self.iter().rev().find(|(_, slot)| matches!(slot, Slot::Outdated(_))).map(|(ordinal, _)| ordinal)
     }
 
-    /// Returns the number of servers that serve.
+    /// Counts the servers that serve.
     pub(super) fn serving(&self) -> usize {
         self.iter().filter(|(_, slot)| slot.is_serving()).count()
     }
 }
 
 impl<'a> Slot<'a> {
-    /// Returns the Pod.
+    /// Returns the Pod in the slot, if it exists.
     pub(super) fn pod(self) -> Option<&'a PodState> {
         match self {
             Self::Missing => None,
@@ -81,8 +81,8 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Returns whether its server works. In an outdated Pod another container may be broken, which the new template
-    /// repairs.
+    /// Returns whether the slot's server serves. In an outdated Pod another container may be broken, which the new
+    /// template repairs.
     pub(super) fn is_serving(self) -> bool {
         match self {
             Self::Missing => false,
@@ -91,17 +91,17 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Returns whether it is terminating, or gone.
+    /// Returns whether the Pod is terminating or missing.
     pub(super) fn is_away(self) -> bool {
         self.pod().is_none_or(|pod| pod.terminating.is_some())
     }
 
-    /// Returns whether it is outdated and cannot run as it is: replacing it takes nothing away.
-    pub(super) fn is_hopeless(self) -> bool {
+    /// Returns whether the Pod is outdated and cannot run as it is: replacing it stops no server.
+    pub(super) fn is_unrunnable(self) -> bool {
         matches!(self, Self::Outdated(pod) if pod.terminating.is_none() && !pod.running && pod.broken.is_some())
     }
 
-    /// Returns why the server does not serve, with its name; `None` if it does.
+    /// Returns the cause for which `server` does not serve, with its name; `None` if it does.
     pub(super) fn obstacle(self, server: &str) -> Option<String> {
         let Some(pod) = self.pod() else { return Some(format!("{server} has no Pod")) };
         if pod.terminating.is_some() {

@@ -1,9 +1,9 @@
-//! Texts that stay the same while a state lasts: the first names, and no counts.
+//! Lists in texts that stay the same while a state lasts: the first names, and no counts.
 
-/// Names beyond these are left out.
+/// Number of names in a list. Further names are left out.
 const NAMED: usize = 3;
 
-/// Returns the first names as a list.
+/// Joins the first names to a list.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut all: Vec<&str> = names.into_iter().collect();
     all.dedup();

@@ -1,7 +1,7 @@
-//! Servers that may leave at once: the meta leader does not list them, and they never started.
+//! Vacant servers, which may be removed at once: the meta leader does not list them, and they never started.
 //!
-//! So a scale-up that cannot be placed can be taken back, and a StatefulSet that was scaled by hand to an absurd number
-//! is put right before its Pods start.
+//! A scale-up that cannot be scheduled can thus be reverted, and an absurd number of replicas that was set by hand is
+//! corrected before the Pods start.
 
 use std::time::Duration;
 
@@ -11,31 +11,31 @@ use crate::{
     health::IssueKind,
 };
 
-/// A Pod that does not exist for so long cannot be created.
+/// Time after which a Pod that does not exist counts as one that cannot be created.
 const MISSING: Duration = Duration::from_secs(30);
 
-/// Returns the number of servers that have to stay, of those that exist: all up to the last one that is not vacant,
-/// and at least `desired`.
+/// Returns the number of existing servers that have to stay: all up to the last one that is not vacant, and at least
+/// `desired`.
 ///
-/// A Pod that is bound to a node may start at any moment, and its server join the meta group: stopped then, it would
-/// count as a peer that is gone. So only Pods that cannot run are vacant, and only while the watch caches agree
-/// (`is_agreed`).
-pub(super) fn occupied(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32, is_agreed: bool) -> u32 {
+/// A Pod that is bound to a node may start at any moment, and its server may join the meta group. Stopped after that,
+/// it would count as a peer that is gone. Only Pods that cannot run are therefore vacant, and only while the watch
+/// caches agree (`is_consistent`).
+pub(super) fn occupied(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32, is_consistent: bool) -> u32 {
     let replicas = servers.replicas;
-    // More Pods than the caches are compared for: those beyond leave whatever the caches show.
+    // The caches are not compared for more Pods: those beyond are removed whatever the caches contain.
     if replicas > MAX_SERVERS {
         return MAX_SERVERS.max(desired);
     }
-    if replicas <= desired || !is_agreed {
+    if replicas <= desired || !is_consistent {
         return replicas;
     }
     let started = (0..MAX_SERVERS.min(replicas)).rev().find(|ordinal| match input.actual.pod(*ordinal) {
         Some(pod) => pod.started || (pod.node.is_some() && pod.broken.is_none()),
-        // It may have been created a moment ago.
+        // The Pod may have been created a moment ago.
         None => !is_missing_for_long(input, *ordinal),
     });
     let listed = match (servers.kind(), input.observation) {
-        // Beside a standalone server there is none that its configuration was built for: it was added by hand.
+        // The configuration of a standalone server is built for no others: they were added by hand.
         (ServerMode::Standalone, Observation::Off | Observation::Unobservable { .. }) => {
             return servers.members.max(desired).min(replicas);
         }

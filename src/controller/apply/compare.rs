@@ -1,78 +1,79 @@
-//! Whether an object is as wanted already, so that nothing needs to be sent.
+//! Comparison of a live object with the desired one: an object without a difference is not sent.
 //!
-//! The live object holds more than the wanted one: defaults of the apiserver, and fields of others.
-//! So every wanted field must be there with the same meaning; what was removed from the wanted
-//! object shows in the hash that it carries.
+//! The live object also contains defaults of the apiserver and fields of other managers. So each desired field must be
+//! present with the same meaning. A field that was removed from the desired object changes the hash annotation, which
+//! is compared as well.
 
 use nats_manager_api::Amount;
 use serde_json::{Map, Value};
 
-/// What identifies an element of a list of objects, by the lists of the objects that we build
-/// (`x-kubernetes-list-map-keys` and merge keys in the Kubernetes API).
-const KEYS: [&str; 6] = ["mountPath", "containerPort", "uid", "topologyKey", "name", "port"];
+/// Fields that identify an element of a list, for the lists in the objects that we build (`x-kubernetes-list-map-keys`
+/// and merge keys in the Kubernetes API).
+const LIST_KEYS: [&str; 6] = ["mountPath", "containerPort", "uid", "topologyKey", "name", "port"];
 
-/// Where resource quantities are, by the field and the one around it: `1000m` is stored as `1`, so
-/// they are compared by value. Everywhere else a text is a text: a label `1k` is none of `1000`.
-const QUANTITIES: [(&str, &str); 3] = [("resources", "limits"), ("resources", "requests"), ("emptyDir", "sizeLimit")];
+/// Fields with resource quantities, each as parent and field. The apiserver stores `1000m` as `1`, so quantities are
+/// compared by value. All other texts are compared as texts: a label `1k` differs from `1000`.
+const QUANTITY_FIELDS: [(&str, &str); 3] =
+    [("resources", "limits"), ("resources", "requests"), ("emptyDir", "sizeLimit")];
 
-/// Whether `live` holds everything that `wanted` says.
-pub(crate) fn holds(live: &Value, wanted: &Value) -> bool {
-    holds_below("", live, wanted)
+/// Returns whether `live` contains every field of `desired` with the same meaning.
+pub(crate) fn is_applied(live: &Value, desired: &Value) -> bool {
+    is_applied_in("", live, desired)
 }
 
-/// As [`holds`], of what is below a field.
-fn holds_below(field: &str, live: &Value, wanted: &Value) -> bool {
-    match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => holds_fields(field, live, wanted),
-        (Value::Array(live), Value::Array(wanted)) => holds_elements(live, wanted),
-        // The apiserver drops what is empty.
-        (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
-        (Value::Null, Value::Object(wanted)) => wanted.is_empty(),
-        _ => live == wanted,
+/// Compares as [`is_applied`] does, for the value of `field`.
+fn is_applied_in(field: &str, live: &Value, desired: &Value) -> bool {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => has_fields(field, live, desired),
+        (Value::Array(live), Value::Array(desired)) => has_elements(live, desired),
+        // The apiserver drops empty lists and objects.
+        (Value::Null, Value::Array(desired)) => desired.is_empty(),
+        (Value::Null, Value::Object(desired)) => desired.is_empty(),
+        _ => live == desired,
     }
 }
 
-fn holds_fields(around: &str, live: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
-    wanted.iter().filter(|(_, wanted)| !wanted.is_null()).all(|(field, wanted)| {
+fn has_fields(parent: &str, live: &Map<String, Value>, desired: &Map<String, Value>) -> bool {
+    desired.iter().filter(|(_, desired)| !desired.is_null()).all(|(field, desired)| {
         let live = live.get(field).unwrap_or(&Value::Null);
-        if QUANTITIES.contains(&(around, field.as_str())) {
-            holds_quantities(live, wanted)
+        if QUANTITY_FIELDS.contains(&(parent, field.as_str())) {
+            has_quantities(live, desired)
         } else {
-            holds_below(field, live, wanted)
+            is_applied_in(field, live, desired)
         }
     })
 }
 
-/// A quantity, or several by their names.
-fn holds_quantities(live: &Value, wanted: &Value) -> bool {
-    match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => {
-            wanted.iter().all(|(name, wanted)| live.get(name).is_some_and(|live| holds_quantities(live, wanted)))
+/// Compares one quantity, or several by their names.
+fn has_quantities(live: &Value, desired: &Value) -> bool {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => {
+            desired.iter().all(|(name, desired)| live.get(name).is_some_and(|live| has_quantities(live, desired)))
         }
-        (Value::String(live), Value::String(wanted)) => live == wanted || is_same_amount(live, wanted),
-        _ => holds_below("", live, wanted),
+        (Value::String(live), Value::String(desired)) => live == desired || is_same_amount(live, desired),
+        _ => is_applied_in("", live, desired),
     }
 }
 
-fn is_same_amount(live: &str, wanted: &str) -> bool {
-    Amount::parse(live).is_ok_and(|live| Amount::parse(wanted).is_ok_and(|wanted| live == wanted))
+fn is_same_amount(live: &str, desired: &str) -> bool {
+    Amount::parse(live).is_ok_and(|live| Amount::parse(desired).is_ok_and(|desired| live == desired))
 }
 
-fn holds_elements(live: &[Value], wanted: &[Value]) -> bool {
-    match wanted.first() {
-        Some(Value::Object(first)) => match KEYS.into_iter().find(|key| first.contains_key(*key)) {
-            Some(key) => wanted.iter().all(|element| {
+fn has_elements(live: &[Value], desired: &[Value]) -> bool {
+    match desired.first() {
+        Some(Value::Object(first)) => match LIST_KEYS.into_iter().find(|key| first.contains_key(*key)) {
+            Some(key) => desired.iter().all(|element| {
                 let same = |other: &&Value| other.get(key) == element.get(key);
-                live.iter().filter(same).any(|found| holds(found, element))
+                live.iter().filter(same).any(|found| is_applied(found, element))
             }),
-            None => same_length(live, wanted),
+            None => is_same_list(live, desired),
         },
-        _ => same_length(live, wanted),
+        _ => is_same_list(live, desired),
     }
 }
 
-fn same_length(live: &[Value], wanted: &[Value]) -> bool {
-    live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| holds(live, wanted))
+fn is_same_list(live: &[Value], desired: &[Value]) -> bool {
+    live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| is_applied(live, desired))
 }
 
 #[cfg(test)]
@@ -81,10 +82,10 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_others_add_does_not_matter_and_what_is_ours_does() {
+    fn comparison_ignores_foreign_fields_and_finds_changes_of_ours() {
         let container = json!({"name": "nats", "image": "a", "args": ["-c"]});
         let defaulted = json!({"name": "nats", "image": "a", "args": ["-c"], "terminationMessagePath": "/dev"});
-        for (same, live, wanted) in [
+        for (same, live, desired) in [
             (true, json!({"a": 1, "b": 2}), json!({"a": 1})),
             (false, json!({"a": 1}), json!({"a": 2})),
             (false, json!({}), json!({"a": 1})),
@@ -99,13 +100,13 @@ mod tests {
             (true, json!([{"weight": 1, "x": 2}]), json!([{"weight": 1}])),
             (false, json!([{"weight": 1}, {"weight": 2}]), json!([{"weight": 1}])),
         ] {
-            assert_eq!(holds(&live, &wanted), same, "{live} {wanted}");
+            assert_eq!(is_applied(&live, &desired), same, "{live} {desired}");
         }
     }
 
     #[test]
-    fn a_quantity_is_the_same_however_it_is_spelled() {
-        for (same, live, wanted) in [
+    fn quantities_are_compared_by_value() {
+        for (same, live, desired) in [
             (true, "1", "1.0"),
             (true, "1", "1000m"),
             (true, "1", "1."),
@@ -125,20 +126,20 @@ mod tests {
             (false, "1", "one"),
         ] {
             let resources = |field: &str, name: &str, text: &str| json!({"containers": [{"name": "nats", "resources": {field: {name: text}}}]});
-            for (live, wanted) in [
-                (resources("limits", "cpu", live), resources("limits", "cpu", wanted)),
-                (resources("requests", "memory", live), resources("requests", "memory", wanted)),
-                (json!({"emptyDir": {"sizeLimit": live}}), json!({"emptyDir": {"sizeLimit": wanted}})),
+            for (live, desired) in [
+                (resources("limits", "cpu", live), resources("limits", "cpu", desired)),
+                (resources("requests", "memory", live), resources("requests", "memory", desired)),
+                (json!({"emptyDir": {"sizeLimit": live}}), json!({"emptyDir": {"sizeLimit": desired}})),
                 (
                     json!([{"spec": {"resources": {"requests": {"storage": live}}}}]),
-                    json!([{"spec": {"resources": {"requests": {"storage": wanted}}}}]),
+                    json!([{"spec": {"resources": {"requests": {"storage": desired}}}}]),
                 ),
             ] {
-                assert_eq!(holds(&live, &wanted), same, "{live} {wanted}");
+                assert_eq!(is_applied(&live, &desired), same, "{live} {desired}");
             }
         }
         let none = json!({"resources": {"requests": {"cpu": "1"}}});
-        assert!(!holds(&none, &json!({"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}})));
-        assert!(holds(&json!({"resources": {}}), &json!({"resources": {"requests": {}}})));
+        assert!(!is_applied(&none, &json!({"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}})));
+        assert!(is_applied(&json!({"resources": {}}), &json!({"resources": {"requests": {}}})));
     }
 }

@@ -1,7 +1,6 @@
-//! The stage that writes: sends the objects that differ from what is there, each whole.
+//! The apply stage: takes the desired and the live objects, and sends those that differ.
 //!
-//! Server-side apply drops the fields of ours that an apply leaves out, so an object is sent whole
-//! or not at all.
+//! Server-side apply drops fields of ours that an apply leaves out. So an object is sent with all its fields.
 
 use std::sync::Arc;
 
@@ -25,88 +24,69 @@ use crate::{
     watch::{CachedObject, Caches, Istio},
 };
 
-/// What is in the cluster now: only the apply stage makes one, so a status is never computed from
-/// what was not applied.
+/// Result of the apply stage. Only this stage creates it, so a status is never computed from objects that were not
+/// applied.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The StatefulSet, as the apiserver has it; `None` where the plan does not let it be created.
+    /// The StatefulSet as the apiserver returned it. `None` where the plan does not allow its creation.
     pub stateful_set: Option<Arc<StatefulSet>>,
-    /// Whether the DestinationRule could be applied: no server waits for it.
+    /// Outcome for the DestinationRule. A failure does not keep servers from being deployed.
     pub destination_rule: Result<(), ApplyError>,
 }
 
-/// An object could not be made as wanted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
-    /// Somebody else controls an object of that name.
+    /// An object of that name with another controller.
     #[error(
         "{kind} {name} belongs to {owner} and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own"
     )]
     Foreign {
-        /// Its kind.
         kind: &'static str,
-        /// Its name.
         name: String,
         /// Kind and name of its controller.
         owner: String,
     },
-    /// The object belongs to a resource of the same name that is gone, and follows it soon.
+    /// An object of a deleted resource of the same name. The garbage collector removes it soon.
     #[error("{kind} {name} of the deleted NATS resource is not gone yet")]
-    Leftover {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// The apiserver refused, or did not answer.
+    Leftover { kind: &'static str, name: String },
+    /// A request that the apiserver rejected or did not answer.
     #[error("cannot apply {kind} {name}: {}", summary(cause))]
-    Refused {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// What the apiserver said.
-        cause: kube::Error,
-    },
-    /// Our own object cannot be written down, which is a mistake in the code.
+    Rejected { kind: &'static str, name: String, cause: kube::Error },
+    /// An object of ours that cannot be serialized, which is a bug in NATS Manager.
     #[error("cannot serialize {kind}: {cause}")]
-    Serialize {
-        /// Its kind.
-        kind: &'static str,
-        /// What is wrong with it.
-        cause: serde_json::Error,
-    },
+    Serialize { kind: &'static str, cause: serde_json::Error },
 }
 
-/// The kind of the servers' object, which has a condition of its own.
+/// Kind of the object that creates the servers, which has a condition of its own.
 const STATEFUL_SET: &str = "StatefulSet";
 
 impl ApplyError {
-    /// Whether it is the servers that could not be applied.
+    /// Returns whether the StatefulSet is the object that could not be applied.
     pub(crate) fn is_stateful_set(&self) -> bool {
         let (Self::Foreign { kind, .. }
         | Self::Leftover { kind, .. }
-        | Self::Refused { kind, .. }
+        | Self::Rejected { kind, .. }
         | Self::Serialize { kind, .. }) = self;
         *kind == STATEFUL_SET
     }
 
-    /// Whether the apiserver does not know the kind, or takes no more objects of it.
-    fn is_unserved(&self) -> bool {
-        matches!(self, Self::Refused { cause: kube::Error::Api(status), .. } if matches!(status.code, 404 | 405))
+    /// Returns whether the apiserver does not serve the kind (404), or accepts no more objects of it (405).
+    fn is_kind_not_served(&self) -> bool {
+        matches!(self, Self::Rejected { cause: kube::Error::Api(status), .. } if matches!(status.code, 404 | 405))
     }
 
-    /// Whether it passes by itself (somebody wrote at the same time): worth no more than another try.
+    /// Returns whether a retry is expected to succeed: another client wrote at the same time, or a leftover is not
+    /// collected yet.
     pub(crate) fn is_conflict(&self) -> bool {
         match self {
             Self::Leftover { .. } => true,
-            Self::Refused { cause: kube::Error::Api(status), .. } => status.code == 409,
+            Self::Rejected { cause: kube::Error::Api(status), .. } => status.code == 409,
             _ => false,
         }
     }
 }
 
-/// Makes the cluster hold `children`.
+/// Applies `children`. ConfigMap and StatefulSet are left out unless `may_build`.
 pub(crate) async fn apply(
     client: &Client,
     caches: &Caches,
@@ -115,20 +95,20 @@ pub(crate) async fn apply(
     children: Children,
     may_build: bool,
 ) -> Result<Applied, ApplyError> {
-    // No `..`: an object that is new in `Children` cannot be forgotten here.
+    // No `..`: the compiler then reports a new field of `Children` that is not applied here.
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
     let namespace = &owner.id.namespace;
     let target = |kind| ApplyTarget { kind, owner };
 
     target("Secret").apply(&typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await?;
     if may_build {
-        let (api, slot) = (typed(client, namespace), &caches.config_map);
-        target("ConfigMap").apply(&api, live.config_map.as_ref(), config_map, slot).await?;
+        let (api, cache) = (typed(client, namespace), &caches.config_map);
+        target("ConfigMap").apply(&api, live.config_map.as_ref(), config_map, cache).await?;
     }
     target("Service").apply(&typed(client, namespace), live.service.as_ref(), service, &caches.service).await?;
-    let (api, slot) = (typed(client, namespace), &caches.pod_disruption_budget);
+    let (api, cache) = (typed(client, namespace), &caches.pod_disruption_budget);
     let budget = live.pod_disruption_budget.as_ref();
-    target("PodDisruptionBudget").apply(&api, budget, pod_disruption_budget, slot).await?;
+    target("PodDisruptionBudget").apply(&api, budget, pod_disruption_budget, cache).await?;
     let mut applied = Applied { stateful_set: None, destination_rule: Ok(()) };
     if may_build {
         let api = typed(client, namespace);
@@ -138,10 +118,10 @@ pub(crate) async fn apply(
     }
     if live.is_istio_installed {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Istio::resource());
-        let slot = &caches.istio.destination_rule;
-        match target("DestinationRule").apply(&api, live.destination_rule.as_ref(), destination_rule, slot).await {
-            // Its CRD is being created or deleted; the watches show when that is complete.
-            Err(error) if error.is_unserved() => tracing::info!(%error, "the kind is not served"),
+        let cache = &caches.istio.destination_rule;
+        match target("DestinationRule").apply(&api, live.destination_rule.as_ref(), destination_rule, cache).await {
+            // Its CRD is being created or deleted. The watches trigger a reconcile when that is complete.
+            Err(error) if error.is_kind_not_served() => tracing::info!(%error, "skipped object of unserved kind"),
             rule => applied.destination_rule = rule.map(|_| ()),
         }
     }
@@ -154,38 +134,39 @@ struct ApplyTarget<'a> {
 }
 
 impl ApplyTarget<'_> {
-    /// The object as it is in the cluster, after it was sent if it differed.
+    /// Sends the object if it differs from the live one, and returns it as it is in the cluster.
     async fn apply<K>(
         &self,
         api: &Api<K>,
         live: Option<&Arc<K>>,
-        wanted: K,
-        slot: &CachedObject<K>,
+        desired: K,
+        cache: &CachedObject<K>,
     ) -> Result<Arc<K>, ApplyError>
     where
         K: Resource + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
     {
         let kind = self.kind;
-        let name = wanted.name_any();
+        let name = desired.name_any();
         let serialize =
             |object: &K| serde_json::to_value(object).map_err(|cause| ApplyError::Serialize { kind, cause });
         if let Some(live) = live {
-            self.refuse_foreign(live.as_ref())?;
-            if compare::holds(&serialize(live)?, &serialize(&wanted)?) {
+            self.check_controller(live.as_ref())?;
+            if compare::is_applied(&serialize(live)?, &serialize(&desired)?) {
                 return Ok(live.clone());
             }
         }
         tracing::info!(kind, name, exists = live.is_some(), "applying");
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let applied = api
-            .patch(&name, &parameters, &Patch::Apply(&wanted))
+            .patch(&name, &parameters, &Patch::Apply(&desired))
             .await
-            .map_err(|cause| ApplyError::Refused { kind, name, cause })?;
-        slot.written(applied.clone());
+            .map_err(|cause| ApplyError::Rejected { kind, name, cause })?;
+        cache.written(applied.clone());
         Ok(Arc::new(applied))
     }
 
-    fn refuse_foreign<K: Resource>(&self, live: &K) -> Result<(), ApplyError> {
+    /// Rejects a live object that this resource does not control.
+    fn check_controller<K: Resource>(&self, live: &K) -> Result<(), ApplyError> {
         match self.owner.control(live.meta()) {
             Control::Ours => Ok(()),
             Control::Earlier => Err(ApplyError::Leftover { kind: self.kind, name: live.name_any() }),

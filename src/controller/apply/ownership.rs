@@ -1,31 +1,29 @@
-//! Whose the objects are: told by the owner reference that controls them.
+//! Ownership of objects, from the owner reference with `controller: true`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use nats_manager_api::{NamespacedName, Nats};
 
-/// The resource that objects are made for.
+/// The resource that owns the objects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner<'a> {
-    /// The resource's name.
     pub id: &'a NamespacedName,
-    /// Its uid.
     pub uid: &'a str,
 }
 
-/// Who controls an object.
+/// Controller of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Control<'a> {
-    /// This resource, or nobody.
+    /// This resource, or none.
     Ours,
-    /// An earlier resource of the same name.
+    /// An earlier resource of the same name, which is deleted.
     Earlier,
-    /// Somebody else.
+    /// Another controller.
     Foreign(&'a OwnerReference),
 }
 
 impl Owner<'_> {
-    /// Who controls an object of our name.
+    /// Returns the controller of an object that has one of our names.
     pub(crate) fn control<'m>(&self, meta: &'m ObjectMeta) -> Control<'m> {
         let controller = meta.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
         match controller {
@@ -42,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_else_controls_is_not_ours() {
+    fn object_with_another_controller_is_foreign() {
         let id = NamespacedName::new("kyma-system", "eventing-nats");
         let reference = |uid: &str, controller| OwnerReference {
             uid: uid.to_owned(),

@@ -1,4 +1,4 @@
-//! Retry delay of each failing resource: grows with jitter until it succeeds.
+//! Retry delay of each failing resource: grows exponentially, with jitter, until a reconcile succeeds.
 
 use std::{
     collections::HashMap,
@@ -8,40 +8,40 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// The failures in a row of each resource, by uid.
+/// Consecutive failures of each resource, by uid.
 #[derive(Default)]
 pub(crate) struct Backoff(Mutex<HashMap<String, Failures>>);
 
 struct Failures {
     since: Instant,
-    pauses: ExponentialBackoff,
+    delays: ExponentialBackoff,
 }
 
-const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_mins(2);
+const MIN_DELAY: Duration = Duration::from_millis(250);
+const MAX_DELAY: Duration = Duration::from_mins(2);
 
 impl Backoff {
-    /// One more failure; how long to wait now.
+    /// Records a failure, and returns the delay before the retry.
     pub(crate) fn next(&self, uid: &str) -> Duration {
         let mut all = self.all();
         let failures = all.entry(uid.to_owned()).or_insert_with(|| Failures {
             since: Instant::now(),
-            pauses: ExponentialBuilder::default()
-                .with_min_delay(FIRST)
-                .with_max_delay(LONGEST)
+            delays: ExponentialBuilder::default()
+                .with_min_delay(MIN_DELAY)
+                .with_max_delay(MAX_DELAY)
                 .without_max_times()
                 .with_jitter()
                 .build(),
         });
-        failures.pauses.next().unwrap_or(LONGEST)
+        failures.delays.next().unwrap_or(MAX_DELAY)
     }
 
-    /// For how long it has been failing.
+    /// Returns the time since the first of the consecutive failures. Zero without a failure.
     pub(crate) fn failing_for(&self, uid: &str) -> Duration {
         self.all().get(uid).map_or(Duration::ZERO, |failures| failures.since.elapsed())
     }
 
-    /// It succeeded, or is gone.
+    /// Resets a resource that was reconciled, or is deleted.
     pub(crate) fn reset(&self, uid: &str) {
         self.all().remove(uid);
     }
@@ -56,15 +56,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_a_limit_and_start_anew_after_a_success() {
-        let pauses = Backoff::default();
-        let all: Vec<Duration> = (0..14).map(|_| pauses.next("a")).collect();
-        assert!(all[0] < FIRST * 2 + Duration::from_millis(1), "{all:?}");
+    fn delays_grow_up_to_a_limit_and_restart_after_a_success() {
+        let backoff = Backoff::default();
+        let all: Vec<Duration> = (0..14).map(|_| backoff.next("a")).collect();
+        assert!(all[0] < MIN_DELAY * 2 + Duration::from_millis(1), "{all:?}");
         assert!(all[6] > Duration::from_secs(10), "{all:?}");
-        assert!(all.iter().all(|pause| *pause <= LONGEST * 2), "{all:?}");
-        assert!(pauses.failing_for("a") > pauses.failing_for("b"));
-        pauses.reset("a");
-        assert_eq!(pauses.failing_for("a"), Duration::ZERO);
-        assert!(pauses.next("a") < FIRST * 2 + Duration::from_millis(1));
+        assert!(all.iter().all(|delay| *delay <= MAX_DELAY * 2), "{all:?}");
+        assert!(backoff.failing_for("a") > backoff.failing_for("b"));
+        backoff.reset("a");
+        assert_eq!(backoff.failing_for("a"), Duration::ZERO);
+        assert!(backoff.next("a") < MIN_DELAY * 2 + Duration::from_millis(1));
     }
 }

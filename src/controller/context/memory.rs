@@ -1,6 +1,7 @@
-//! What one reconcile leaves for the next.
+//! State that one reconcile leaves for the next.
 //!
-//! In memory only: a new leader starts empty. Whatever must survive is in the StatefulSet's annotations or the status.
+//! It exists in memory only, so a new leader starts without it. State that must survive is in the annotations of the
+//! StatefulSet or in the status.
 
 use std::time::Duration;
 
@@ -17,29 +18,28 @@ use crate::controller::{
     status::AppliedCounts,
 };
 
-/// What is known of the one cluster beside its caches.
+/// State of the one deployed cluster beside the watch caches.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// The last polls of the servers.
     pub(crate) polls: PollMemory,
-    /// What earlier plans did.
+    /// Actions of earlier plans.
     pub(crate) history: History,
-    /// The last plan that was made of caches that agree.
+    /// The newest plan that was made from watch caches that agree.
     pub(crate) last_plan: Option<Plan>,
-    /// Which servers have loaded the newest configuration.
+    /// Progress of the servers with the newest configuration.
     pub(crate) reloads: ConfigReloads,
-    /// Servers that have to be told to reload.
+    /// Servers whose reload is to be requested.
     pub(crate) late_reloads: Vec<ServerRef>,
-    /// Since when Pods are missing, and why.
+    /// Missing Pods, with the time and the cause.
     pub(crate) missing: MissingPods,
-    /// Streams that are gone since a server restarted.
+    /// Streams that are missing since a server restarted.
     pub(crate) missing_streams: MissingStreams,
-    /// The most servers that were ready at a time.
+    /// The highest number of servers that were ready at the same time, limited by the desired number.
     most_ready: Option<u32>,
 }
 
 impl Memory {
-    /// Returns whether nothing is in progress, and nothing is wrong.
+    /// Returns whether no change is in progress, JetStream is healthy, and every Pod exists and is serving.
     pub(crate) fn is_at_rest(&self, observed: &Observed) -> bool {
         let is_idle = self.last_plan.as_ref().is_some_and(|plan| plan.operation.is_none() && plan.action.is_none());
         let servers = observed.actual.stateful_set.as_ref().map_or(0, |set| set.replicas);
@@ -49,17 +49,18 @@ impl Memory {
             && observed.actual.pods.iter().all(PodState::is_serving)
     }
 
-    /// Takes note of a plan that was carried out. Returns the newest one that was made of caches that agree.
-    pub(crate) fn carried_out(&mut self, plan: Plan) -> Plan {
-        if plan.is_settled || self.last_plan.is_none() {
+    /// Records a plan that was carried out. Returns the newest plan that was made from watch caches that agree.
+    pub(crate) fn record_plan(&mut self, plan: Plan) -> Plan {
+        if plan.is_consistent || self.last_plan.is_none() {
             self.last_plan = Some(plan.clone());
         }
-        // The status must not take it for the plan of a spec that was changed since.
-        let is_settled = plan.is_settled;
-        Plan { is_settled, ..self.last_plan.clone().unwrap_or(plan) }
+        // The status must not attribute the previous plan to a spec that has changed since.
+        let is_consistent = plan.is_consistent;
+        Plan { is_consistent, ..self.last_plan.clone().unwrap_or(plan) }
     }
 
-    /// Sets the servers that have to reload, with their identities in the last snapshot.
+    /// Sets the servers that have to reload, with their ids in the last snapshot. Servers without an answer are left
+    /// out.
     pub(crate) fn set_late_reloads(&mut self, names: &[String], polled: &Polled) {
         let snapshot = polled.assessment().map(|assessment| assessment.snapshot.clone());
         let server = |name: &String| {
@@ -69,8 +70,8 @@ impl Memory {
         self.late_reloads = names.iter().filter_map(server).collect();
     }
 
-    /// Returns the number of servers that a majority is of, where JetStream gives no answer: new ones do not count
-    /// before they were ready, or a growing cluster would seem to have lost its quorum.
+    /// Returns the number of servers that the majority is computed from, where JetStream does not answer. New servers
+    /// count once they were ready: otherwise a cluster that scales up would appear to have lost its quorum.
     pub(crate) fn count_servers(&mut self, applied: AppliedCounts) -> u32 {
         let before = self.most_ready.unwrap_or(applied.desired);
         let counted = before.max(applied.ready).min(applied.desired);
@@ -80,32 +81,33 @@ impl Memory {
     }
 }
 
-/// Pods that the StatefulSet should have and that do not exist.
+/// Pods of the StatefulSet that do not exist.
 #[derive(Debug, Default)]
 pub(crate) struct MissingPods {
     since: Option<Timestamp>,
-    asked: Option<Timestamp>,
-    /// When Pods were missing last: events from before have another cause.
+    listed_at: Option<Timestamp>,
+    /// End of the last time in which Pods were missing. Older events have another cause.
     ended: Option<Timestamp>,
-    /// The apiserver's sentence, once it is known.
+    /// The apiserver's message, once it is known.
     pub(crate) cause: Option<String>,
 }
 
-/// Pods that are replaced are missing for a moment.
+/// Time after which missing Pods are reported. Pods that are replaced are missing for a moment.
 const MISSING_FOR: Duration = Duration::from_secs(4);
-/// The pause between two lists of events.
-const ASK_EVERY: Duration = Duration::from_secs(10);
-/// The StatefulSet controller repeats an event with growing pauses; after a new leader's start an older one counts.
-const OLD_EVENTS: Duration = Duration::from_mins(20);
+/// Interval between two lists of events.
+const LIST_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum age of an event. The StatefulSet controller repeats an event at growing intervals, so that a new leader has
+/// to accept older ones.
+const MAX_EVENT_AGE: Duration = Duration::from_mins(20);
 
 impl MissingPods {
     /// Returns whether Pods are missing.
-    pub(crate) fn are_missing(&self) -> bool {
+    pub(crate) fn has_missing(&self) -> bool {
         self.since.is_some()
     }
 
-    /// Takes note of whether Pods are missing. Returns since when an event counts, if events have to be listed now.
-    pub(crate) fn note(&mut self, is_missing: bool, now: Timestamp) -> Option<Timestamp> {
+    /// Records whether Pods are missing. If events have to be listed now, returns the time from which on they count.
+    pub(crate) fn record(&mut self, is_missing: bool, now: Timestamp) -> Option<Timestamp> {
         if !is_missing {
             let ended = self.since.map(|_| now).or(self.ended);
             *self = Self { ended, ..Self::default() };
@@ -113,12 +115,12 @@ impl MissingPods {
         }
         let since = *self.since.get_or_insert(now);
         let lasted = |from: Timestamp| Duration::try_from(now.duration_since(from)).unwrap_or_default();
-        if lasted(since) < MISSING_FOR || self.asked.is_some_and(|asked| lasted(asked) < ASK_EVERY) {
+        if lasted(since) < MISSING_FOR || self.listed_at.is_some_and(|at| lasted(at) < LIST_INTERVAL) {
             return None;
         }
-        self.asked = Some(now);
-        let slack = if lasted(since) > 2 * ASK_EVERY { OLD_EVENTS } else { MISSING_FOR };
-        since.checked_sub(slack).ok().max(self.ended).or(Some(since))
+        self.listed_at = Some(now);
+        let event_age = if lasted(since) > 2 * LIST_INTERVAL { MAX_EVENT_AGE } else { MISSING_FOR };
+        since.checked_sub(event_age).ok().max(self.ended).or(Some(since))
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
             (31, true, Some(26)),
             (52, true, Some(26)),
         ] {
-            assert_eq!(missing.note(is_missing, at(seconds)), since.map(at), "{seconds}");
+            assert_eq!(missing.record(is_missing, at(seconds)), since.map(at), "{seconds}");
         }
     }
 }

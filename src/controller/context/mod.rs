@@ -1,4 +1,4 @@
-//! What reconciles share: what they need, and how they end.
+//! Shared state of all reconciles, and their results.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
 };
 pub(super) use backoff::Backoff;
 
-/// What every reconcile needs.
+/// Clients, caches and settings of every reconcile.
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) caches: Arc<Caches>,
@@ -39,76 +39,71 @@ pub(super) struct Context {
     pub(super) status: StatusWriter,
     pub(super) backoff: Backoff,
     pub(super) predecessors: predecessor::PredecessorLog,
-    /// Polls the servers.
     pub(super) polls: Polls,
-    /// What one reconcile of the one deployed resource leaves for the next.
+    /// State that one reconcile of the one deployed resource leaves for the next.
     pub(super) memory: Mutex<Memory>,
-    /// Asked instead of the resource's own Service, if given.
+    /// Replacement for the address of the resource's own Service (`--nats-url`).
     pub(super) nats_url: Option<ServerAddr>,
 }
 
-/// A reconcile that got through.
+/// Result of a reconcile without an error.
 pub(super) struct ReconcileDone {
-    /// When to look again if nothing changes.
-    pub(super) again: Action,
-    /// How it is counted.
+    /// Time of the next reconcile if nothing changes.
+    pub(super) requeue: Action,
+    /// Label of the metric that counts reconciles.
     pub(super) outcome: telemetry::ReconcileOutcome,
 }
 
 impl ReconcileDone {
+    /// Returns a result that waits for the next change.
     pub(super) fn finished() -> Self {
-        Self { again: Action::await_change(), outcome: telemetry::ReconcileOutcome::Success }
+        Self { requeue: Action::await_change(), outcome: telemetry::ReconcileOutcome::Success }
     }
 
-    pub(super) fn after(pause: Duration, outcome: telemetry::ReconcileOutcome) -> Self {
-        Self { again: Action::requeue(pause), outcome }
+    /// Returns a result that reconciles again after `delay`.
+    pub(super) fn after(delay: Duration, outcome: telemetry::ReconcileOutcome) -> Self {
+        Self { requeue: Action::requeue(delay), outcome }
     }
 }
 
-/// A reconcile did not get through; it is tried again.
+/// Failure of a reconcile, which is retried.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReconcileError {
-    /// The cluster could not be looked at.
+    /// A failed read from the apiserver.
     #[error("cannot observe the cluster: {}", summary(.0))]
     Observe(kube::Error),
-    /// An object could not be applied.
+    /// An object that could not be applied.
     #[error(transparent)]
     Apply(ApplyError),
-    /// Somebody wrote at the same time.
+    /// A concurrent write by another client.
     #[error("{0}")]
     Conflict(String),
-    /// The finalizer could not be put on or taken off.
+    /// A finalizer that could not be added or removed.
     #[error("cannot change the finalizer: {}", summary(.0))]
     Finalizer(kube::Error),
-    /// The status could not be written.
+    /// A status that could not be written.
     #[error("cannot write the status: {}", summary(.0))]
     Status(kube::Error),
-    /// The data could not be deleted.
     #[error(transparent)]
     Delete(#[from] DeleteError),
-    /// A reconcile panicked.
+    /// A panic, with its message.
     #[error("a mistake in NATS Manager itself: {0}")]
     Panicked(String),
-    /// The address of the resource's Service is none, which is a mistake in the code.
+    /// An address of the resource's Service that is invalid, which is a bug in NATS Manager.
     #[error("cannot use the address {address}: {cause}")]
-    Address {
-        /// The address.
-        address: String,
-        /// What is wrong with it.
-        cause: std::io::Error,
-    },
+    Address { address: String, cause: std::io::Error },
 }
 
-/// How soon JetStream is asked again about a change that is held, or a deletion that is blocked: it
-/// does not tell by itself when a stream is gone.
-const ASK_SOON: Duration = Duration::from_secs(5);
-const ASK_LATE: Duration = Duration::from_secs(30);
-/// For so long nobody needs to know of conflicts: they pass.
-const CONFLICTS: Duration = Duration::from_secs(10);
+/// Bounds of the interval between requests to JetStream while a change or a deletion is blocked. JetStream sends no
+/// event when a stream is deleted.
+const MIN_RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRY: Duration = Duration::from_secs(30);
+/// Time for which conflicts are not reported, since a retry is expected to succeed.
+const CONFLICT_GRACE: Duration = Duration::from_secs(10);
 
 impl ReconcileError {
-    /// Tells conflicts from what `other` makes of the rest.
-    pub(super) fn of(error: kube::Error, other: fn(kube::Error) -> Self) -> Self {
+    /// Converts a conflict (409) to [`ReconcileError::Conflict`], and any other error with `other`.
+    pub(super) fn from_kube(error: kube::Error, other: fn(kube::Error) -> Self) -> Self {
         match error {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict(status.message.clone()),
             error => other(error),
@@ -116,7 +111,7 @@ impl ReconcileError {
     }
 
     pub(super) fn status(error: kube::Error) -> Self {
-        Self::of(error, Self::Status)
+        Self::from_kube(error, Self::Status)
     }
 }
 
@@ -127,23 +122,23 @@ impl From<ApplyError> for ReconcileError {
 }
 
 impl Context {
-    /// Whether it is worth no more than another try.
-    pub(super) fn is_passing(&self, error: &ReconcileError, uid: &str) -> bool {
-        matches!(error, ReconcileError::Conflict(_)) && self.backoff.failing_for(uid) < CONFLICTS
+    /// Returns whether the error is a conflict that has not lasted, so that it is retried without a report.
+    pub(super) fn is_transient(&self, error: &ReconcileError, uid: &str) -> bool {
+        matches!(error, ReconcileError::Conflict(_)) && self.backoff.failing_for(uid) < CONFLICT_GRACE
     }
 
-    /// A resource is gone.
-    pub(super) fn forget(&self, uid: &str) {
+    /// Removes the state of a deleted resource.
+    pub(super) fn remove(&self, uid: &str) {
         self.backoff.reset(uid);
-        self.status.forget(uid);
+        self.status.remove(uid);
     }
 
-    /// Shows the state of the resource as a metric.
-    pub(super) fn show_state(&self, nats: &Nats) {
+    /// Sets the metric of the resource's state.
+    pub(super) fn set_state_metric(&self, nats: &Nats) {
         self.metrics.set_state(nats.status.as_ref().map(|status| status.state.as_str()));
     }
 
-    /// Where JetStream is asked.
+    /// Returns the address of the JetStream API.
     pub(super) fn jetstream_address(&self, id: &NamespacedName) -> Result<ServerAddr, ReconcileError> {
         match &self.nats_url {
             Some(address) => Ok(address.clone()),
@@ -151,9 +146,9 @@ impl Context {
         }
     }
 
-    /// Reports in the status what went wrong, unless it passes by itself.
+    /// Reports the error in the status, unless it is transient.
     pub(super) async fn report_error(&self, error: &ReconcileError, nats: &Arc<Nats>, outcome: &Reconciled<'_>) {
-        if self.is_passing(error, &nats.uid().unwrap_or_default()) {
+        if self.is_transient(error, &nats.uid().unwrap_or_default()) {
             return;
         }
         // The first error is the one to report.
@@ -163,10 +158,11 @@ impl Context {
     }
 }
 
-/// How soon to ask JetStream again: soon at first, while somebody may be waiting for it.
+/// Returns the delay before the next request to JetStream: a quarter of the time since the last transition of the
+/// condition, between [`MIN_RETRY`] and [`MAX_RETRY`].
 pub(super) fn retry_after(nats: &Nats, kind: ConditionType) -> Duration {
     let condition = nats.status.as_ref().and_then(|status| status.condition(kind));
     let waited = condition.map(|condition| Timestamp::now().duration_since(condition.last_transition_time.0));
     let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
-    (waited / 4).clamp(ASK_SOON, ASK_LATE)
+    (waited / 4).clamp(MIN_RETRY, MAX_RETRY)
 }

@@ -1,4 +1,5 @@
-//! The stage around the planner: asks what a decision needs, and has a disruptive one confirmed.
+//! The I/O around the planner: takes the observed and the resolved state, and returns a plan with the poll that it was
+//! made from. A disruptive action is confirmed on a second poll.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -13,20 +14,18 @@ use nats_manager_planner::{
 use crate::controller::{
     context::{Context, Memory, ReconcileError},
     observe::{Observed, now},
-    poll::{AT_REST, BUSY, Polled},
+    poll::{MAX_AGE_AT_REST, MAX_AGE_BUSY, Polled},
     resources::{CLIENT_PORT, SystemAccount, template_hash},
 };
 
-/// A plan, and the poll that it was made from.
+/// A plan and the poll that it was made from.
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
-    /// What to do.
     pub(super) plan: Plan,
-    /// What was known of the servers.
     pub(super) polled: Polled,
 }
 
-/// What a decision is about.
+/// Input of a decision.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) nats: &'a Nats,
@@ -36,28 +35,28 @@ pub(super) struct Subject<'a> {
     pub(super) account: Option<&'a SystemAccount>,
 }
 
-/// Decides what to do next.
+/// Polls the servers and plans the next action. Requests the names of all streams where the plan needs them.
 pub(super) async fn decide(
     context: &Context,
     memory: &mut Memory,
     subject: Subject<'_>,
 ) -> Result<Planned, ReconcileError> {
     memory.history.removed.extend(subject.observed.removed.clone());
-    let questions = Planning { context, subject, desired: subject.desired(context) };
-    let age = if memory.is_at_rest(subject.observed) { AT_REST } else { BUSY };
-    let polled = questions.poll(memory, age).await;
-    let mut first = questions.plan(memory, &polled, None);
+    let planning = Planning { context, subject, desired: subject.desired(context) };
+    let age = if memory.is_at_rest(subject.observed) { MAX_AGE_AT_REST } else { MAX_AGE_BUSY };
+    let polled = planning.poll(memory, age).await;
+    let mut first = planning.plan(memory, &polled, None);
     if first.needs_streams && first.action.is_none() {
-        let streams = questions.streams(&first).await?;
-        first = questions.plan(memory, &polled, Some(&streams));
+        let streams = planning.stream_names(&first).await?;
+        first = planning.plan(memory, &polled, Some(&streams));
     }
     if first.unconfirmed_action().is_none() {
         return Ok(Planned { plan: first, polled });
     }
-    // The names are asked for first: a stream that is made after that is seen by the poll.
-    let streams = if first.needs_streams { Some(questions.streams(&first).await?) } else { None };
-    let polled = questions.poll(memory, Duration::ZERO).await;
-    let plan = questions.confirm(memory, &polled, streams.as_ref(), &first);
+    // The names are requested first: the poll contains a stream that is created after that.
+    let streams = if first.needs_streams { Some(planning.stream_names(&first).await?) } else { None };
+    let polled = planning.poll(memory, Duration::ZERO).await;
+    let plan = planning.confirm(memory, &polled, streams.as_ref(), &first);
     Ok(Planned { plan, polled })
 }
 
@@ -110,23 +109,25 @@ impl Planning<'_> {
             actual: &observed.actual,
             observation: &polled.observation(),
             streams,
-            has_default_account_only: account.is_some_and(SystemAccount::is_alone),
+            has_default_account_only: account.is_some_and(SystemAccount::is_only_account),
             late_reloads: &memory.late_reloads,
             history: &memory.history,
         })
     }
 
-    /// Asks the API for the names of all streams. A standalone server is asked at its Pod: the Service may lead to a
-    /// server that is to join it.
-    async fn streams(&self, plan: &Plan) -> Result<StreamNames, ReconcileError> {
-        let address = match self.first_server().filter(|_| plan.members < SMALLEST_CLUSTER) {
+    /// Requests the names of all streams from the JetStream API. The request to a standalone server goes to its Pod:
+    /// the Service may route to a server that is to join it.
+    async fn stream_names(&self, plan: &Plan) -> Result<StreamNames, ReconcileError> {
+        let address = match self.first_server_address().filter(|_| plan.members < SMALLEST_CLUSTER) {
             Some(address) => address,
             None => self.context.jetstream_address(self.subject.id)?,
         };
         Ok(jetstream::stream_names(&address).await.map_err(|error| error.to_string()))
     }
 
-    fn first_server(&self) -> Option<ServerAddr> {
+    /// Returns the client address of the server with ordinal 0. `None` where `--nats-url` replaces it, or the Pod has
+    /// no address.
+    fn first_server_address(&self) -> Option<ServerAddr> {
         if self.context.nats_url.is_some() {
             return None;
         }
@@ -135,5 +136,5 @@ impl Planning<'_> {
     }
 }
 
-/// The names of all streams of the default account, or why the API did not answer.
+/// Names of all streams of the default account, or the error of the JetStream API.
 type StreamNames = Result<BTreeSet<String>, String>;

@@ -1,4 +1,5 @@
-//! The deletion guard: whether the data of a resource may be deleted. Asks JetStream, and decides as a function of values.
+//! The deletion guard: requests the inventory from JetStream, and decides whether the data of a resource may be
+//! deleted.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::ListParams};
@@ -18,30 +19,30 @@ use crate::controller::{
     resources::SystemAccount,
 };
 
-/// The decision on the data of a resource that is being deleted.
+/// Decision about the data of a resource that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeletionDecision {
-    /// It may be deleted.
     Delete,
-    /// It is kept, and the deletion waits. The cause and the way out.
+    /// The data is kept and the deletion waits: the cause, with the way out.
     Blocked(String),
 }
 
-/// What the servers show of streams.
+/// Evidence of data in the servers' snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct StreamEvidence {
     has_customer_stream: bool,
     has_consumer: bool,
-    /// Why there may be more.
+    /// Cause for which there may be further streams.
     gap: Option<String>,
 }
 
-/// The contract's texts.
+/// Text of the contract for streams of customers.
 const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
+/// Text of the contract for consumers of the eventing stream.
 const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
 
-/// Decides whether the data may be deleted. A decision that was interrupted is made anew as long as the StatefulSet is
-/// intact: streams may have been created since.
+/// Decides whether the data may be deleted. After an interruption the decision is repeated as long as the StatefulSet
+/// is intact, since streams may have been created in the meantime.
 pub(crate) async fn decide(
     context: &Context,
     memory: &mut Memory,
@@ -50,33 +51,34 @@ pub(crate) async fn decide(
     observed: &Observed,
 ) -> Result<DeletionDecision, ReconcileError> {
     let is_intact = observed.live.stateful_set.as_ref().is_some_and(|set| set.metadata.deletion_timestamp.is_none());
-    let is_settled = nats.has_flag(naming::FORCE_DELETION)
-        || (was_decided(nats) && !is_intact)
-        || nothing_to_lose(&context.client, id, observed).await.map_err(ReconcileError::Observe)?;
-    if is_settled {
+    let may_delete = nats.has_flag(naming::FORCE_DELETION)
+        || (is_decided(nats) && !is_intact)
+        || has_no_data(&context.client, id, observed).await.map_err(ReconcileError::Observe)?;
+    if may_delete {
         return Ok(DeletionDecision::Delete);
     }
-    // The default account is asked through the meta leader, which knows of streams on servers that are away too; a poll
-    // shows all other accounts. The poll comes second: a server that lets clients in has restored its streams.
-    let asked = jetstream::inventory(&context.jetstream_address(id)?).await;
+    // The meta leader lists the streams of the default account, also those on unreachable servers. A poll contains all
+    // other accounts. The poll comes second: a server that accepts clients has restored its streams.
+    let answer = jetstream::inventory(&context.jetstream_address(id)?).await;
     let polled = context.polls.poll(&mut memory.polls, observed, true, now(), std::time::Duration::ZERO).await;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
-    let is_only_account = account.as_ref().is_some_and(SystemAccount::is_alone);
-    let shown = StreamEvidence::of(&polled, &observed.actual, is_only_account);
-    Ok(judge(&asked, &shown).map_or(DeletionDecision::Delete, |cause| DeletionDecision::Blocked(cause.message(nats))))
+    let is_only_account = account.as_ref().is_some_and(SystemAccount::is_only_account);
+    let evidence = StreamEvidence::of(&polled, &observed.actual, is_only_account);
+    Ok(block_cause(&answer, &evidence)
+        .map_or(DeletionDecision::Delete, |cause| DeletionDecision::Blocked(cause.message(nats))))
 }
 
-/// Returns whether no data can exist: no NATS container ever started, or there is no PVC.
-async fn nothing_to_lose(client: &Client, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
+/// Returns whether no data can exist: no NATS container ever started, or no PVC exists.
+async fn has_no_data(client: &Client, id: &NamespacedName, observed: &Observed) -> kube::Result<bool> {
     let deployed = observed.cluster_facts.deployed.as_ref();
     let memory_only = deployed.is_some_and(|deployed| deployed.file_store == FileStore::MemoryOnly);
     let no_pvcs = !memory_only && pvcs::list(client, id).await?.is_empty();
-    Ok(no_pvcs || never_started(client, id, &observed.actual).await?)
+    Ok(no_pvcs || has_never_started(client, id, &observed.actual).await?)
 }
 
 /// Returns whether no NATS container of the resource ever started. Record and cache may be outdated when no manager ran
-/// for a while, so every Pod must exist to confirm it, as the apiserver has it now.
-async fn never_started(client: &Client, id: &NamespacedName, actual: &ActualState) -> kube::Result<bool> {
+/// for a while, so every Pod must exist and confirm it in a fresh list.
+async fn has_never_started(client: &Client, id: &NamespacedName, actual: &ActualState) -> kube::Result<bool> {
     if actual.servers_started != Some(false) {
         return Ok(false);
     }
@@ -89,7 +91,7 @@ async fn never_started(client: &Client, id: &NamespacedName, actual: &ActualStat
 impl StreamEvidence {
     fn of(polled: &Polled, actual: &ActualState, is_only_account: bool) -> Self {
         let assessment = match polled {
-            // With one address to ask, its answer is all there is.
+            // With `--nats-url`, the answer of that address is the only evidence.
             Polled::Off => return Self::default(),
             Polled::Seen(assessment) => assessment,
             Polled::Starting | Polled::Pending => {
@@ -101,18 +103,19 @@ impl StreamEvidence {
         };
         let expected = actual.expected_servers();
         let inventory = Inventory::of(&assessment.snapshot, &expected);
-        // The meta leader lists the streams of the default account, also those of servers that are away.
+        // The meta leader lists the streams of the default account, also those of unreachable servers.
         let gap = inventory.gap.as_ref().map(ToString::to_string).filter(|_| !is_only_account);
         Self {
             has_customer_stream: inventory.has_customer_stream(),
             has_consumer: inventory.has_eventing_consumer(),
-            gap: unrecovered(&assessment.snapshot, &expected).or(gap),
+            gap: unrecovered_streams(&assessment.snapshot, &expected).or(gap),
         }
     }
 }
 
-/// A standalone server does not list streams that it could not recover: only its `/healthz` reports them.
-fn unrecovered(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<String> {
+/// Returns the report of streams that a standalone server could not recover. It does not list them: only its `/healthz`
+/// reports them.
+fn unrecovered_streams(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<String> {
     if ServerMode::of(u32::try_from(expected.len()).unwrap_or(u32::MAX)) == ServerMode::Clustered {
         return None;
     }
@@ -124,24 +127,28 @@ fn unrecovered(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<Stri
     })
 }
 
-/// Why the data is kept.
+/// Cause for which the data is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BlockCause {
-    /// There is data, in the contract's words.
+    /// Existing data, with the text of the contract.
     Data(&'static str),
-    /// There may be data.
+    /// Data that cannot be ruled out, with the cause.
     Unknown(String),
 }
 
-fn judge(asked: &Result<jetstream::AccountInventory, ClientError>, shown: &StreamEvidence) -> Option<BlockCause> {
-    let asked = match asked {
-        _ if shown.has_customer_stream => return Some(BlockCause::Data(CUSTOMER_STREAM)),
+/// Returns the cause that blocks the deletion; `None` if the data may be deleted.
+fn block_cause(
+    answer: &Result<jetstream::AccountInventory, ClientError>,
+    evidence: &StreamEvidence,
+) -> Option<BlockCause> {
+    let inventory = match answer {
+        _ if evidence.has_customer_stream => return Some(BlockCause::Data(CUSTOMER_STREAM)),
         Ok(inventory) if inventory.customer_stream => return Some(BlockCause::Data(CUSTOMER_STREAM)),
         Ok(inventory) if inventory.consumer => return Some(BlockCause::Data(CONSUMER)),
-        _ if shown.has_consumer => return Some(BlockCause::Data(CONSUMER)),
-        asked => asked,
+        _ if evidence.has_consumer => return Some(BlockCause::Data(CONSUMER)),
+        answer => answer,
     };
-    match (asked, &shown.gap) {
+    match (inventory, &evidence.gap) {
         (Err(cause), _) => Some(BlockCause::Unknown(format!("JetStream cannot be asked for streams: {cause}"))),
         (Ok(_), Some(gap)) => Some(BlockCause::Unknown(format!("cannot verify that no other streams exist: {gap}"))),
         (Ok(_), None) => None,
@@ -162,7 +169,8 @@ impl BlockCause {
     }
 }
 
-fn was_decided(nats: &Nats) -> bool {
+/// Returns whether an earlier reconcile decided to delete the data.
+fn is_decided(nats: &Nats) -> bool {
     nats.status.as_ref().is_some_and(|status| status.holds(ConditionType::Deleted))
 }
 
@@ -170,43 +178,47 @@ fn was_decided(nats: &Nats) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(customer_stream: bool, consumer: bool) -> jetstream::AccountInventory {
-        jetstream::AccountInventory { customer_stream, consumer, ..jetstream::AccountInventory::default() }
+    fn empty() -> jetstream::AccountInventory {
+        jetstream::AccountInventory::default()
     }
 
-    fn shown(has_customer_stream: bool, has_consumer: bool, gap: Option<&str>) -> StreamEvidence {
-        StreamEvidence { has_customer_stream, has_consumer, gap: gap.map(str::to_owned) }
+    fn gap() -> StreamEvidence {
+        StreamEvidence { gap: Some("n-1 is unreachable".to_owned()), ..StreamEvidence::default() }
     }
 
     #[test]
-    fn only_an_unused_eventing_stream_may_be_deleted() {
-        let gap = Some("n-1 is unreachable");
-        for (expected, asked, shown) in [
-            (None, Ok(asked(false, false)), shown(false, false, None)),
-            (Some(CUSTOMER_STREAM), Ok(asked(true, false)), shown(false, false, None)),
-            (Some(CUSTOMER_STREAM), Ok(asked(true, true)), shown(false, false, None)),
-            (Some(CONSUMER), Ok(asked(false, true)), shown(false, false, None)),
-            (Some(CONSUMER), Ok(asked(false, false)), shown(false, true, None)),
-            (Some(CUSTOMER_STREAM), Ok(asked(false, false)), shown(true, false, None)),
-            (Some(CUSTOMER_STREAM), Ok(asked(false, false)), shown(true, false, gap)),
-            (Some(CUSTOMER_STREAM), Err(ClientError::Timeout), shown(true, false, gap)),
-            (Some(CONSUMER), Ok(asked(false, true)), shown(false, false, gap)),
+    fn deletion_is_allowed_only_without_streams_of_customers_and_consumers() {
+        let customer_stream = || jetstream::AccountInventory { customer_stream: true, ..empty() };
+        let consumer = || jetstream::AccountInventory { consumer: true, ..empty() };
+        let both = || jetstream::AccountInventory { consumer: true, ..customer_stream() };
+        let none = StreamEvidence::default;
+        let polled_stream = || StreamEvidence { has_customer_stream: true, ..none() };
+        let polled_consumer = || StreamEvidence { has_consumer: true, ..none() };
+        for (expected, answer, evidence) in [
+            (None, Ok(empty()), none()),
+            (Some(CUSTOMER_STREAM), Ok(customer_stream()), none()),
+            (Some(CUSTOMER_STREAM), Ok(both()), none()),
+            (Some(CONSUMER), Ok(consumer()), none()),
+            (Some(CONSUMER), Ok(empty()), polled_consumer()),
+            (Some(CUSTOMER_STREAM), Ok(empty()), polled_stream()),
+            (Some(CUSTOMER_STREAM), Ok(empty()), StreamEvidence { has_customer_stream: true, ..gap() }),
+            (Some(CUSTOMER_STREAM), Err(ClientError::Timeout), StreamEvidence { has_customer_stream: true, ..gap() }),
+            (Some(CONSUMER), Ok(consumer()), gap()),
         ] {
-            assert_eq!(judge(&asked, &shown), expected.map(BlockCause::Data), "{asked:?} {shown:?}");
+            assert_eq!(block_cause(&answer, &evidence), expected.map(BlockCause::Data), "{answer:?} {evidence:?}");
         }
     }
 
     #[test]
-    fn unknown_data_blocks_with_the_way_out() {
+    fn data_that_cannot_be_ruled_out_blocks_with_the_way_out() {
         let mut nats = Nats::new("eventing-nats", nats_manager_api::NatsSpec::default());
         nats.metadata.namespace = Some("kyma-system".to_owned());
-        let gap = shown(false, false, Some("n-1 is unreachable"));
-        let message = judge(&Ok(asked(false, false)), &gap).unwrap().message(&nats);
+        let message = block_cause(&Ok(empty()), &gap()).unwrap().message(&nats);
         assert_eq!(
             message,
             "Cannot delete NATS cluster as cannot verify that no other streams exist: n-1 is unreachable. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"
         );
-        let unanswered = judge(&Err(ClientError::Timeout), &gap).unwrap().message(&nats);
+        let unanswered = block_cause(&Err(ClientError::Timeout), &gap()).unwrap().message(&nats);
         assert!(
             unanswered.starts_with("Cannot delete NATS cluster as JetStream cannot be asked for streams: "),
             "{unanswered}"
@@ -222,8 +234,8 @@ mod tests {
         };
         let one = ["n-0".to_owned()];
         let failing = Healthz::Failing("JetStream stream '$G > A' could not be recovered".to_owned());
-        assert_eq!(unrecovered(&snapshot(Healthz::Ok), &one), None);
-        assert!(unrecovered(&snapshot(failing), &one).unwrap().contains("could not be recovered"));
-        assert!(unrecovered(&JetStreamSnapshot::default(), &one).is_some());
+        assert_eq!(unrecovered_streams(&snapshot(Healthz::Ok), &one), None);
+        assert!(unrecovered_streams(&snapshot(failing), &one).unwrap().contains("could not be recovered"));
+        assert!(unrecovered_streams(&JetStreamSnapshot::default(), &one).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a resource: the deletion guard, then the StatefulSet, the PVCs, the other children and the finalizer.
+//! Deletion of a resource: the deletion guard, then the StatefulSet, the PVCs, the other children and the finalizer.
 
 mod guard;
 
@@ -14,21 +14,21 @@ use crate::{
         context::{Context, Memory, ReconcileDone, ReconcileError, retry_after},
         execute::{delete_children, delete_data},
         observe::observe,
-        pipeline::{finalizer, keep},
+        pipeline::{finalizer, keep_cluster},
         status::Reconciled,
     },
     telemetry,
 };
 
-/// Deletes the data and removes the finalizer, unless that would lose data: then the cluster is kept, so that JetStream
-/// can still be asked.
-pub(super) async fn tear_down(
+/// Deletes the data and removes the finalizer, unless the deletion is blocked. A blocked deletion keeps the cluster in
+/// operation, so that JetStream can still answer.
+pub(super) async fn delete(
     mut nats: Arc<Nats>,
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
 ) -> Result<ReconcileDone, ReconcileError> {
-    let outcome = match end(&mut nats, id, context, memory).await {
+    let outcome = match delete_unless_blocked(&mut nats, id, context, memory).await {
         Ok(DeletionDecision::Delete) => {
             context.metrics.set_nats_nodes(0);
             context.metrics.forget_jetstream();
@@ -45,14 +45,15 @@ pub(super) async fn tear_down(
         }
     };
     let nats = context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
-    context.show_state(&nats);
-    if let Err(error) = keep(&nats, id, context, memory).await {
+    context.set_state_metric(&nats);
+    if let Err(error) = keep_cluster(&nats, id, context, memory).await {
         tracing::warn!(%error, "failed to keep the cluster while its deletion is blocked");
     }
     Ok(ReconcileDone::after(retry_after(&nats, ConditionType::Deleted), telemetry::ReconcileOutcome::Held))
 }
 
-async fn end(
+/// Asks the deletion guard, and deletes everything that belongs to the resource if it allows that.
+async fn delete_unless_blocked(
     nats: &mut Arc<Nats>,
     id: &NamespacedName,
     context: &Context,
@@ -68,7 +69,7 @@ async fn end(
         let owner = Owner { id, uid: &uid };
         delete_data(client, &owner).await?;
         delete_children(client, &owner, &observed.live).await?;
-        finalizer::take_off(nats, context).await?;
+        finalizer::remove(nats, context).await?;
     }
     Ok(decision)
 }

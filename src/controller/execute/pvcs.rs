@@ -1,6 +1,6 @@
-//! The servers' PVCs: where the data is.
+//! The servers' PVCs, which contain the data.
 //!
-//! A PVC is a server's by its exact name, whatever its labels; others in the namespace are never deleted.
+//! A PVC belongs to a server by its exact name, regardless of labels. Other PVCs in the namespace are never deleted.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
@@ -9,7 +9,7 @@ use kube::{
 };
 use nats_manager_api::NamespacedName;
 
-/// Lists the PVCs of this resource's servers, as the apiserver has them now.
+/// Lists the PVCs of this resource's servers from the apiserver.
 pub(crate) async fn list(client: &Client, id: &NamespacedName) -> kube::Result<Vec<PersistentVolumeClaim>> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
     let mut all = api.list(&ListParams::default()).await?.items;
@@ -17,17 +17,17 @@ pub(crate) async fn list(client: &Client, id: &NamespacedName) -> kube::Result<V
     Ok(all)
 }
 
-/// Deletes exactly this PVC: one that was created since under its name may hold something else.
+/// Deletes exactly this PVC, by its uid: a newer one with its name may contain other data.
 pub(crate) async fn delete(client: &Client, id: &NamespacedName, ordinal: u32, uid: &str) -> kube::Result<()> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
     let precondition = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     let parameters = DeleteParams::background().preconditions(precondition);
-    gone(api.delete(&id.pvc(ordinal), &parameters).await)
+    ignore_missing_or_replaced(api.delete(&id.pvc(ordinal), &parameters).await)
 }
 
-/// A PVC that does not exist is gone, and so is one whose name another has by now: a deletion conflicts with nothing
-/// but its precondition.
-fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
+/// Treats a PVC that does not exist (404), or whose name another one has (409), as deleted. A deletion conflicts only
+/// with its precondition.
+fn ignore_missing_or_replaced<T>(answer: kube::Result<T>) -> kube::Result<()> {
     match answer {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         answer => answer.map(|_| ()),
@@ -40,11 +40,11 @@ mod tests {
     use kube::core::Status;
 
     #[test]
-    fn pvc_whose_name_another_has_is_gone() {
-        for (code, is_gone) in [(404, true), (409, true), (403, false), (500, false)] {
+    fn replaced_pvc_counts_as_deleted() {
+        for (code, is_deleted) in [(404, true), (409, true), (403, false), (500, false)] {
             let answer: kube::Result<()> = Err(kube::Error::Api(Box::new(Status { code, ..Status::default() })));
-            assert_eq!(gone(answer).is_ok(), is_gone, "{code}");
+            assert_eq!(ignore_missing_or_replaced(answer).is_ok(), is_deleted, "{code}");
         }
-        assert!(gone(Ok(())).is_ok());
+        assert!(ignore_missing_or_replaced(Ok(())).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a resource whose data may go: deletes what belongs to it.
+//! Deletion of everything that belongs to a resource, once its data may be deleted.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -20,44 +20,38 @@ use crate::{
     error_message::summary,
 };
 
-/// A deletion could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeleteError {
-    /// The apiserver refused, or did not answer.
+    /// A request that the apiserver rejected or did not answer.
     #[error("cannot delete the {what}: {}", summary(cause))]
-    Refused {
-        /// What was to be deleted.
-        what: &'static str,
-        /// What the apiserver said.
-        cause: kube::Error,
-    },
-    /// The StatefulSet does not go.
-    #[error("the StatefulSet was not gone after {} s", GONE_WITHIN.as_secs())]
+    Rejected { what: &'static str, cause: kube::Error },
+    /// A StatefulSet that still exists after [`DELETION_TIMEOUT`].
+    #[error("the StatefulSet was not gone after {} s", DELETION_TIMEOUT.as_secs())]
     Slow,
 }
 
-/// How long a StatefulSet may take to go; its pods need not be gone by then.
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+/// Time limit for the deletion of a StatefulSet. Its Pods may exist longer.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Deletes the StatefulSet, then the PVCs. In the other order the StatefulSet would create new ones. Volumes of Pods that
-/// still run, or are stuck on a dead node, are deleted with the Pods. Servers with a foreign controller stay, and their
-/// PVCs with them.
+/// Deletes the StatefulSet, then the PVCs: in the other order the StatefulSet would create new ones. Volumes of Pods
+/// that still run, or are stuck on a dead node, are deleted with the Pods. A StatefulSet with another controller is
+/// kept with its PVCs.
 pub(crate) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<(), DeleteError> {
     if delete_stateful_set(client, owner).await? == ServerRemoval::Foreign {
         return Ok(());
     }
-    let refused = |cause| DeleteError::Refused { what: "PVCs", cause };
-    for pvc in pvcs::list(client, owner.id).await.map_err(refused)? {
+    let rejected = |cause| DeleteError::Rejected { what: "PVCs", cause };
+    for pvc in pvcs::list(client, owner.id).await.map_err(rejected)? {
         let (Some(ordinal), Some(uid)) = (owner.id.pvc_ordinal(&pvc.name_any()), pvc.uid()) else { continue };
         tracing::info!(pvc = pvc.name_any(), "deleting the PVC");
-        pvcs::delete(client, owner.id, ordinal, &uid).await.map_err(refused)?;
+        pvcs::delete(client, owner.id, ordinal, &uid).await.map_err(rejected)?;
     }
     Ok(())
 }
 
-/// Deletes the other children of this resource. The garbage collector would do it, but not when the definition of
-/// the resource goes right after the resource, as it does when the module is removed: of a kind that is
-/// gone it cannot tell whether the owner is.
+/// Deletes the other children of this resource. The garbage collector deletes them too, but not when the CRD is deleted
+/// right after the resource, as the removal of the module does: without the kind it cannot determine that the owner is
+/// gone.
 pub(crate) async fn delete_children(client: &Client, owner: &Owner<'_>, live: &LiveObjects) -> Result<(), DeleteError> {
     let LiveObjects { secret, config_map, service, pod_disruption_budget, destination_rule, .. } = live;
     delete_child(client, owner, "Secret", secret.as_deref()).await?;
@@ -86,7 +80,7 @@ where
     delete_owned(api, owner, what, child.meta()).await
 }
 
-/// One that somebody else controls stays.
+/// Deletes an object that has an owner reference to this resource. Any other object stays.
 async fn delete_owned<K>(
     api: Api<K>,
     owner: &Owner<'_>,
@@ -98,45 +92,45 @@ where
 {
     let is_ours = child.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid);
     let (Some(name), true) = (&child.name, is_ours) else { return Ok(()) };
-    let exactly_this = Preconditions { uid: child.uid.clone(), resource_version: None };
-    let answer = api.delete(name, &DeleteParams::background().preconditions(exactly_this)).await;
-    gone(answer).map_err(|cause| DeleteError::Refused { what, cause })
+    let precondition = Preconditions { uid: child.uid.clone(), resource_version: None };
+    let answer = api.delete(name, &DeleteParams::background().preconditions(precondition)).await;
+    ignore_missing(answer).map_err(|cause| DeleteError::Rejected { what, cause })
 }
 
-/// What became of the servers.
+/// Outcome of the deletion of the StatefulSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ServerRemoval {
-    /// They are gone.
-    Gone,
-    /// They are somebody else's.
+    Deleted,
+    /// A StatefulSet with another controller, which is kept.
     Foreign,
 }
 
 async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<ServerRemoval, DeleteError> {
     let id = owner.id;
-    let refused = |cause| DeleteError::Refused { what: "StatefulSet", cause };
+    let rejected = |cause| DeleteError::Rejected { what: "StatefulSet", cause };
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), &id.namespace);
-    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(refused)? else {
-        return Ok(ServerRemoval::Gone);
+    let Some(stateful_set) = api.get_metadata_opt(&id.name).await.map_err(rejected)? else {
+        return Ok(ServerRemoval::Deleted);
     };
     if let Control::Foreign(_) = owner.control(&stateful_set.metadata) {
-        tracing::warn!("the StatefulSet stays, with its volumes: somebody else controls it");
+        tracing::warn!("kept the StatefulSet and its volumes: it has another controller");
         return Ok(ServerRemoval::Foreign);
     }
     let uid = stateful_set.uid().unwrap_or_default();
-    let exactly_this = Preconditions { uid: Some(uid.clone()), resource_version: None };
+    let precondition = Preconditions { uid: Some(uid.clone()), resource_version: None };
     tracing::info!("deleting the StatefulSet");
-    gone(api.delete(&id.name, &DeleteParams::background().preconditions(exactly_this)).await).map_err(refused)?;
+    ignore_missing(api.delete(&id.name, &DeleteParams::background().preconditions(precondition)).await)
+        .map_err(rejected)?;
     let deleted = await_condition(api, &id.name, conditions::is_deleted(&uid));
-    // A watch that fails says no more than one that takes too long: both are tried again.
-    match tokio::time::timeout(GONE_WITHIN, deleted).await {
-        Ok(Ok(_)) => Ok(ServerRemoval::Gone),
+    // A failed watch proves as little as a timeout: both are retried.
+    match tokio::time::timeout(DELETION_TIMEOUT, deleted).await {
+        Ok(Ok(_)) => Ok(ServerRemoval::Deleted),
         Ok(Err(_)) | Err(_) => Err(DeleteError::Slow),
     }
 }
 
-/// What is gone already is as good as deleted.
-fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
+/// Treats an object that does not exist as deleted.
+fn ignore_missing<T>(answer: kube::Result<T>) -> kube::Result<()> {
     match answer {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

@@ -1,4 +1,4 @@
-//! From the watch caches to the actual state that the plan is made of.
+//! Conversion of cached objects to the actual state that the planner takes.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use nats_manager_planner::{
 use super::pods::{NATS_CONTAINER, pod_state};
 use crate::controller::resources::{CONFIG_FOLDER, config_file, routes_in};
 
-/// The objects that the actual state is read from.
+/// Cached objects that the actual state is read from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Objects<'a> {
     pub(super) stateful_set: Option<&'a StatefulSet>,
@@ -26,15 +26,15 @@ pub(super) struct Objects<'a> {
     pub(super) pvcs: &'a [std::sync::Arc<PersistentVolumeClaim>],
 }
 
-/// Returns the actual state. `recorded_members` and `servers_started` are from the status.
+/// Returns the actual state. `recorded_members` is the status field `members`.
 pub(super) fn actual_state(
     id: &NamespacedName,
     objects: &Objects<'_>,
     recorded_members: Option<u32>,
     servers_started: Option<bool>,
 ) -> ActualState {
-    let annotated = objects.stateful_set.and_then(|set| annotation(set, naming::SIZE)?.parse().ok());
-    // The caches have no order, and texts name the first ones.
+    let recorded_size = objects.stateful_set.and_then(|set| annotation(set, naming::SIZE)?.parse().ok());
+    // The caches have no order, and messages name the first Pods.
     let mut pods: Vec<_> = objects.pods.iter().map(|pod| pod_state(pod, &id.name)).collect();
     pods.sort_by(|one, other| (one.ordinal, &one.name).cmp(&(other.ordinal, &other.name)));
     let mut pvcs: Vec<_> = objects.pvcs.iter().filter_map(|pvc| pvc_state(pvc, id)).collect();
@@ -45,20 +45,20 @@ pub(super) fn actual_state(
         pods,
         pvcs,
         config: objects.config_map.map(live_config),
-        // The annotation is written together with the replicas.
-        members: annotated.filter(|members| (1..=MAX_SERVERS).contains(members)).or(recorded_members),
+        // The annotation is written together with the replicas, so it takes precedence over the status.
+        members: recorded_size.filter(|members| (1..=MAX_SERVERS).contains(members)).or(recorded_members),
         servers_started,
     }
 }
 
-/// Returns the peers that were removed from the meta group, and when.
+/// Returns the peers that were removed from the meta group, each with the time of its removal.
 pub(super) fn removed_peers(id: &NamespacedName, stateful_set: Option<&StatefulSet>) -> BTreeMap<PeerId, Time> {
     let Some(set) = stateful_set else { return BTreeMap::new() };
     if let Some(peers) = annotation(set, naming::REMOVED_PEERS) {
         let pairs = peers.split(',').filter_map(|pair| pair.split_once('='));
         return pairs.filter_map(|(id, at)| Some((PeerId(id.to_owned()), seconds(at)?))).collect();
     }
-    // An earlier version noted one time for all that it had removed.
+    // An earlier version recorded one time for all peers that it had removed.
     let Some(at) = annotation(set, naming::SERVERS_REMOVED_AT).and_then(seconds) else { return BTreeMap::new() };
     let remaining = set.spec.as_ref().and_then(|spec| u32::try_from(spec.replicas?).ok()).unwrap_or(0);
     (remaining..MAX_SERVERS).map(|ordinal| (PeerId::of(&id.server(ordinal)), at)).collect()
@@ -103,7 +103,7 @@ fn counts(status: &StatefulSetStatus) -> ReplicaCounts {
     }
 }
 
-/// Returns the key that the servers' command names.
+/// Returns the ConfigMap key that the command of the servers names.
 fn config_key(set: &StatefulSet) -> ConfigKey {
     let pod = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let server = pod.and_then(|pod| pod.containers.iter().find(|container| container.name == NATS_CONTAINER));
@@ -130,7 +130,7 @@ fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcStat
     })
 }
 
-/// Returns the size that a PVC requests.
+/// Returns the requested size of a PVC, rounded up to bytes.
 pub(super) fn requested_size(pvc: &PersistentVolumeClaim) -> Option<Bytes> {
     let storage = pvc.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")?;
     Amount::parse(&storage.0).ok()?.bytes_rounded_up()
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn partition_of_a_stateful_set_that_updates_on_delete_is_closed() {
+    fn partition_is_closed_with_update_strategy_on_delete() {
         for (expected, strategy) in [
             (1, json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}})),
             (0, json!({"type": "RollingUpdate"})),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn config_key_is_the_one_that_the_command_names() {
+    fn config_key_is_read_from_the_command() {
         for (expected, file) in [
             (ConfigKey::Main, "/etc/nats-config/nats.conf"),
             (ConfigKey::Clustered, "/etc/nats-config/nats-cluster.conf"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn membership_is_the_annotation_unless_it_is_impossible() {
+    fn out_of_range_size_annotation_does_not_change_the_membership() {
         let id = NamespacedName::new("kyma-system", "n");
         for (expected, annotation) in [(5, "5"), (4, "4000000000"), (4, "0"), (4, "x")] {
             let set = set(&json!({}), &json!({naming::SIZE: annotation}));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn kind_of_a_configuration_is_its_cluster_block() {
+    fn routes_are_counted_in_the_cluster_block() {
         let clustered =
             "port: 4222\n\ncluster {\n  routes: [\n    \"nats://n-0.n:6222\"\n    \"nats://n-1.n:6222\"\n  ]\n}\n";
         for (expected, text) in

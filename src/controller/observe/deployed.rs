@@ -1,4 +1,4 @@
-//! What is deployed, as far as it limits the spec: from the StatefulSet, or else the PVCs.
+//! The deployed cluster as far as it restricts the spec: from the StatefulSet, or from the PVCs without one.
 
 use std::sync::Arc;
 
@@ -8,15 +8,16 @@ use nats_manager_api::{Bytes, DeployedCluster, FileStore, Spread, naming, rules:
 
 use super::actual::requested_size;
 
-/// Returns what a StatefulSet deploys. `None` for one that was scaled to nothing: its PVCs tell more.
-pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<DeployedCluster> {
+/// Returns the cluster that a StatefulSet deploys. `None` for a StatefulSet with 0 replicas and no recorded size: its
+/// PVCs show more.
+pub(super) fn from_stateful_set(stateful_set: &StatefulSet) -> Option<DeployedCluster> {
     let spec = stateful_set.spec.as_ref()?;
     let file_store = match spec.volume_claim_templates.as_ref().and_then(|templates| templates.first()) {
         Some(template) => FileStore::Volume { size: requested_size(template)?, class: class(template) },
         None => FileStore::MemoryOnly,
     };
     let annotation = |key| stateful_set.annotations().get(key).map(String::as_str);
-    let recorded = annotation(naming::SIZE).and_then(|size| size.parse().ok()).and_then(possible);
+    let recorded = annotation(naming::SIZE).and_then(|size| size.parse().ok()).and_then(in_range);
     let scaled = || spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).filter(|replicas| *replicas > 0);
     let size = recorded.or_else(|| Some(scaled()?.min(u32::try_from(MAX_SIZE).ok()?)))?;
     let pod_annotation = |key| spec.template.metadata.as_ref()?.annotations.as_ref()?.get(key);
@@ -30,13 +31,13 @@ pub(super) fn by_stateful_set(stateful_set: &StatefulSet) -> Option<DeployedClus
     })
 }
 
-/// Returns what the PVCs of a cluster whose StatefulSet is gone were made for. The smallest decides: the store limit
-/// must fit each of them. PVCs that are terminating belong to an earlier resource.
-pub(super) fn by_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<DeployedCluster> {
+/// Returns the cluster that the PVCs of a deleted StatefulSet were created for. The smallest PVC decides, since the
+/// store limit must fit each of them. PVCs that are terminating belong to an earlier resource.
+pub(super) fn from_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<DeployedCluster> {
     let kept = || pvcs.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none());
     let smallest = kept().filter_map(|pvc| Some((requested_size(pvc)?, class(pvc)))).min_by_key(|(size, _)| *size)?;
     Some(DeployedCluster {
-        size: u32::try_from(kept().count()).ok().and_then(possible)?,
+        size: u32::try_from(kept().count()).ok().and_then(in_range)?,
         file_store: FileStore::Volume { size: smallest.0, class: smallest.1 },
         spread: Spread::Soft,
         memory_store: None,
@@ -48,8 +49,8 @@ fn class(pvc: &PersistentVolumeClaim) -> Option<String> {
     pvc.spec.as_ref()?.storage_class_name.clone()
 }
 
-/// Returns a number of servers that there may be.
-fn possible(size: u32) -> Option<u32> {
+/// Returns the number of servers if it is between 1 and [`MAX_SIZE`].
+fn in_range(size: u32) -> Option<u32> {
     (1..=MAX_SIZE).contains(&i64::from(size)).then_some(size)
 }
 
@@ -68,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn impossible_size_annotation_is_ignored() {
+    fn out_of_range_size_annotation_is_ignored() {
         let deployed = |replicas: i64, size: Option<&str>| {
             let mut set = json!({
                 "metadata": {"annotations": {naming::SIZE: size}},
                 "spec": {"replicas": replicas, "selector": {}, "serviceName": "n", "template": {}},
             });
             set["metadata"]["annotations"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
-            by_stateful_set(&serde_json::from_value(set).unwrap()).map(|deployed| deployed.size)
+            from_stateful_set(&serde_json::from_value(set).unwrap()).map(|deployed| deployed.size)
         };
         for (replicas, size, expected) in [
             (5, Some("3"), Some(3)),
@@ -94,9 +95,9 @@ mod tests {
 
     #[test]
     fn smallest_pvc_that_is_not_terminating_decides() {
-        let deployed = by_pvcs(&[pvc("a", "2Gi", false), pvc("b", "1Gi", false), pvc("c", "512Mi", true)]).unwrap();
+        let deployed = from_pvcs(&[pvc("a", "2Gi", false), pvc("b", "1Gi", false), pvc("c", "512Mi", true)]).unwrap();
         let class = Some("fast".to_owned());
         assert_eq!((deployed.size, deployed.file_store), (2, FileStore::Volume { size: Bytes::gibi(1), class }));
-        assert_eq!(by_pvcs(&[pvc("a", "1Gi", true)]), None);
+        assert_eq!(from_pvcs(&[pvc("a", "1Gi", true)]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The first stage: what exists, as values, from the watch caches alone.
+//! The observe stage: reads the watch caches only, and returns the existing objects as [`Observed`].
 
 mod actual;
 mod clock;
@@ -27,50 +27,44 @@ use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 pub(super) use self::{clock::now, failed_create::failed_create, pods::pod_state};
 use crate::watch::Caches;
 
-/// Everything that a reconcile decides upon.
+/// Output of the observe stage.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
-    /// The children as they are.
     pub live: LiveObjects,
-    /// What the rules depend on.
+    /// Facts that the validation rules depend on.
     pub cluster_facts: ClusterFacts,
-    /// What the plan depends on.
+    /// Actual state that the plan depends on.
     pub actual: ActualState,
-    /// Peers that were removed from the meta group, and when, as recorded.
+    /// Peers that were removed from the meta group, each with the recorded time.
     pub removed: BTreeMap<PeerId, Time>,
-    /// The address of each Pod that has one, by name.
+    /// IP address of each Pod that has one, by Pod name.
     pub addresses: BTreeMap<String, IpAddr>,
-    /// The zone of each node.
+    /// Zone label of each node, by node name.
     pub node_zones: BTreeMap<String, Option<String>>,
 }
 
-/// The children, each as it is in the cluster.
+/// Live children of one resource. `None` for a child that does not exist.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LiveObjects {
-    /// The Secret with the system account.
+    /// Secret with the system account.
     pub secret: Option<Arc<Secret>>,
-    /// The ConfigMap with `nats.conf`.
     pub config_map: Option<Arc<ConfigMap>>,
-    /// The headless Service.
     pub service: Option<Arc<Service>>,
-    /// The servers.
     pub stateful_set: Option<Arc<StatefulSet>>,
-    /// Their disruption budget.
     pub pod_disruption_budget: Option<Arc<PodDisruptionBudget>>,
-    /// The cluster serves DestinationRules.
+    /// True if the apiserver serves DestinationRules.
     pub is_istio_installed: bool,
-    /// The DestinationRule.
     pub destination_rule: Option<Arc<DynamicObject>>,
 }
 
-/// Observes the cluster of one resource.
+/// Observes the cluster of one resource. Sends no request.
 pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Observed {
-    let live = LiveObjects::cached(caches);
+    let live = LiveObjects::from_caches(caches);
     let pods = caches.pods.state();
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches);
     if cluster_facts.deployed.is_none() {
-        cluster_facts.deployed = deployed::by_pvcs(&pvcs);
+        cluster_facts.deployed = deployed::from_pvcs(&pvcs);
     }
     let status = nats.status.as_ref();
     let objects = actual::Objects {
@@ -92,18 +86,18 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
     }
 }
 
-/// What the caches say around the one resource: enough for the rules.
+/// Returns the cluster facts from the caches, which are all that the validation rules need.
 pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
     ClusterFacts {
         provider: provider(caches.shoot_info.get().as_deref()),
-        deployed: caches.stateful_set.get().as_deref().and_then(deployed::by_stateful_set),
+        deployed: caches.stateful_set.get().as_deref().and_then(deployed::from_stateful_set),
         zones: Some(count_zones(caches.zones.snapshot().values())),
         ..ClusterFacts::default()
     }
 }
 
-/// Returns whether a server of the resource ever started, so that there may be data. PVCs that are older than the
-/// resource count as a start: its record began after them. No start is certain only from before the first one.
+/// Returns whether a server of the resource ever started, so that data may exist. PVCs that are older than the resource
+/// count as a start, since its record began after them. `Some(false)` needs a record from before the first start.
 fn servers_started(
     nats: &Nats,
     live: &LiveObjects,
@@ -131,8 +125,8 @@ fn address(pod: &Pod) -> Option<(String, IpAddr)> {
 }
 
 impl Observed {
-    /// Returns how a cluster that does not exist yet is spread: strictly where there are three zones and no volumes from
-    /// before, which pin Pods to zones.
+    /// Returns the spread of a cluster that does not exist yet: hard with three zones and no existing PVCs, which pin
+    /// Pods to zones.
     pub(crate) fn new_spread(&self) -> Spread {
         let is_new = self.actual.stateful_set.is_none() && self.actual.pvcs.is_empty();
         if is_new && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
@@ -140,7 +134,7 @@ impl Observed {
 }
 
 impl LiveObjects {
-    fn cached(caches: &Caches) -> Self {
+    fn from_caches(caches: &Caches) -> Self {
         Self {
             secret: caches.secret.get(),
             config_map: caches.config_map.get(),
@@ -153,7 +147,7 @@ impl LiveObjects {
     }
 }
 
-/// Returns the number of different zones.
+/// Counts the different zones.
 pub(crate) fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
     zones.into_iter().flatten().collect::<BTreeSet<_>>().len()
 }

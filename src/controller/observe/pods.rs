@@ -1,16 +1,16 @@
-//! Pods of servers, as the plan needs them.
+//! Conversion of Pods to the state that the planner takes.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec};
 use kube::{Resource, ResourceExt};
 use nats_manager_planner::{Time, Version, actual::PodState};
 
-/// Label with the revision of the template (`apps/v1.ControllerRevisionHashLabelKey`).
+/// Label of a Pod with the revision of its template (`apps/v1.ControllerRevisionHashLabelKey`).
 const REVISION_LABEL: &str = "controller-revision-hash";
-/// The NATS container of a Pod.
+/// Name of the container that runs nats-server.
 pub(crate) const NATS_CONTAINER: &str = "nats";
 
-/// Reasons for which a container waits for good (`pkg/kubelet/images`, `pkg/kubelet/container`).
-const HOPELESS: [&str; 8] = [
+/// Waiting reasons that do not pass without a change (`pkg/kubelet/images`, `pkg/kubelet/container`).
+const PERMANENT_WAITING_REASONS: [&str; 8] = [
     "ImagePullBackOff",
     "ErrImagePull",
     "ErrImageNeverPull",
@@ -21,8 +21,8 @@ const HOPELESS: [&str; 8] = [
     "CrashLoopBackOff",
 ];
 
-/// The longest cause, in bytes.
-const LONGEST: usize = 200;
+/// Longest cause in bytes. The rest is cut off.
+const MAX_CAUSE_BYTES: usize = 200;
 
 /// Returns the state of a Pod of the StatefulSet with this name.
 pub(crate) fn pod_state(pod: &Pod, stateful_set: &str) -> PodState {
@@ -43,27 +43,27 @@ pub(crate) fn pod_state(pod: &Pod, stateful_set: &str) -> PodState {
             status.started == Some(true) && status.state.as_ref().is_some_and(|state| state.running.is_some())
         }),
         ready: ready.is_some_and(|condition| condition.status == "True"),
-        ready_changed: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| at(time.0)),
-        terminating: pod.meta().deletion_timestamp.as_ref().map(|time| requested(at(time.0), pod)),
-        broken: broken(pod),
+        ready_changed: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| to_time(time.0)),
+        terminating: pod.meta().deletion_timestamp.as_ref().map(|time| deletion_requested_at(to_time(time.0), pod)),
+        broken: broken_cause(pod),
         stranded: is_stranded(pod),
         name,
     }
 }
 
-/// Returns the version of the NATS image.
+/// Returns the NATS version from the tag of the server's image.
 fn version(spec: &PodSpec) -> Option<Version> {
     let server = spec.containers.iter().find(|container| container.name == NATS_CONTAINER)?;
     Version::of_image(server.image.as_deref()?)
 }
 
-/// The deletion timestamp is when the grace period ends.
-fn requested(ends: Time, pod: &Pod) -> Time {
+/// Returns the time at which the deletion was requested. The deletion timestamp is the end of the grace period.
+fn deletion_requested_at(ends: Time, pod: &Pod) -> Time {
     let grace = pod.meta().deletion_grace_period_seconds.unwrap_or_default();
     Time::from_millis(ends.as_millis() - grace.saturating_mul(1000))
 }
 
-fn at(time: k8s_openapi::jiff::Timestamp) -> Time {
+fn to_time(time: k8s_openapi::jiff::Timestamp) -> Time {
     Time::from_millis(time.as_millisecond())
 }
 
@@ -73,17 +73,17 @@ fn has_started(status: &ContainerStatus) -> bool {
     now || before || status.restart_count > 0
 }
 
-/// Returns why the Pod cannot run: waiting does not help it, another template may.
-fn broken(pod: &Pod) -> Option<String> {
+/// Returns the cause for which the Pod cannot run: it does not pass by itself, but another template may remove it.
+fn broken_cause(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    let mut causes = containers.filter_map(waiting_for_good).chain(unschedulable(pod));
-    causes.next().map(short)
+    let mut causes = containers.filter_map(permanent_waiting_cause).chain(unschedulable_cause(pod));
+    causes.next().map(truncated)
 }
 
-fn waiting_for_good(status: &ContainerStatus) -> Option<String> {
+fn permanent_waiting_cause(status: &ContainerStatus) -> Option<String> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
+    let reason = waiting.reason.as_deref().filter(|reason| PERMANENT_WAITING_REASONS.contains(reason))?;
     // The kubelet's message has seconds and counts, and some reasons alternate.
     let what = match reason {
         "CrashLoopBackOff" => "crashes repeatedly; see kubectl logs",
@@ -93,7 +93,7 @@ fn waiting_for_good(status: &ContainerStatus) -> Option<String> {
     Some(format!("container {} {what} ({})", status.name, status.image))
 }
 
-fn unschedulable(pod: &Pod) -> Option<String> {
+fn unschedulable_cause(pod: &Pod) -> Option<String> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let scheduled =
         conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
@@ -101,14 +101,15 @@ fn unschedulable(pod: &Pod) -> Option<String> {
         .then(|| format!("no node accepts it: {}", scheduled.message.as_deref().unwrap_or_default()))
 }
 
-/// Another template has other resources; nothing else that the scheduler reports depends on it.
+/// Returns whether no node accepts the Pod for a cause that another template does not remove. Only `Insufficient`
+/// resources depend on the template.
 fn is_stranded(pod: &Pod) -> bool {
     let is_bound = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-    !is_bound && unschedulable(pod).is_some_and(|cause| !cause.contains("Insufficient"))
+    !is_bound && unschedulable_cause(pod).is_some_and(|cause| !cause.contains("Insufficient"))
 }
 
-fn short(mut cause: String) -> String {
-    cause.truncate(cause.floor_char_boundary(LONGEST));
+fn truncated(mut cause: String) -> String {
+    cause.truncate(cause.floor_char_boundary(MAX_CAUSE_BYTES));
     cause
 }
 
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn pod_is_broken_when_waiting_does_not_help() {
+    fn pod_is_broken_when_its_cause_does_not_pass() {
         let waiting = |reason: &str| {
             json!({"containerStatuses": [{"name": "nats", "image": "n", "imageID": "", "ready": false, "restartCount": 0,
                 "state": {"waiting": {"reason": reason, "message": "Back-off 10s"}}}]})
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn server_runs_after_its_startup_probe() {
+    fn server_is_running_after_its_startup_probe() {
         let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
         for (expected, started, container) in [
             (true, true, running.clone()),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinal_is_of_the_stateful_set_only() {
+    fn pod_of_another_name_has_no_ordinal() {
         for (name, ordinal) in [("n-0", Some(0)), ("n-12", Some(12)), ("n-box-2", None), ("m-0", None), ("n", None)] {
             assert_eq!(state(json!({"metadata": {"name": name}})).ordinal, ordinal, "{name}");
         }

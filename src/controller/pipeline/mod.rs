@@ -1,4 +1,5 @@
-//! The stages of one reconcile, in their order: observe, resolve, poll, assess, plan, build, apply, execute.
+//! The pipeline of one reconcile: takes a resource through all stages but the last, and returns the facts that the
+//! status stage takes.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,14 +16,13 @@ use crate::controller::{
     apply::{Applied, Owner, apply},
     context::{Context, Memory, ReconcileError},
     decide::{Planned, Subject, decide},
-    execute::{Tools, execute},
+    execute::{ActionContext, execute},
     observe::{Observed, failed_create, now, observe},
     poll::{Polled, targets},
     resources::{SystemAccount, build},
     status::{AppliedCounts, Reconciled, StatusFacts, ZonesUsed},
 };
 
-/// Why a spec could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PipelineError {
     #[error(transparent)]
@@ -32,44 +32,45 @@ pub(super) enum PipelineError {
 }
 
 impl PipelineError {
+    /// Returns the outcome that the status reports.
     pub(super) fn outcome(&self) -> Reconciled<'static> {
-        let stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
-        Reconciled::Failed { stateful_set, cause: self.to_string() }
+        let is_stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
+        Reconciled::Failed { is_stateful_set, cause: self.to_string() }
     }
 }
 
-/// The stages: observe, resolve, poll, assess, plan, build, apply, execute.
-pub(super) async fn carry_out(
+/// Runs the stages, and adds the finalizer before them. `nats` is replaced by each newer version that is written.
+pub(super) async fn run_pipeline(
     nats: &mut Arc<Nats>,
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
 ) -> Result<PipelineOutput, PipelineError> {
-    if !finalizer::is_on(nats) {
-        *nats = finalizer::put_on(nats, context).await?;
+    if !finalizer::is_present(nats) {
+        *nats = finalizer::add(nats, context).await?;
     }
     let observed = observe(&context.caches, id, nats);
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
-    let decision = decide(context, memory, subject).await?;
-    if decision.plan.confirmed_action().is_some() {
+    let planned = decide(context, memory, subject).await?;
+    if planned.plan.confirmed_action().is_some() {
         record_start(nats, context, &observed).await?;
     }
-    if let Some(Action::JoinCluster { .. }) = decision.plan.confirmed_action() {
-        *nats = context.status.record_members(nats, decision.plan.members).await.map_err(ReconcileError::status)?;
+    if let Some(Action::JoinCluster { .. }) = planned.plan.confirmed_action() {
+        *nats = context.status.record_members(nats, planned.plan.members).await.map_err(ReconcileError::status)?;
     }
-    let applied = build_and_apply(context, &observed, &cluster, account.as_ref(), &decision.plan).await?;
-    let failure = act(context, memory, id, account.as_ref(), &decision.plan).await?;
-    if let Some(assessment) = decision.polled.assessment() {
+    let applied = build_and_apply(context, &observed, &cluster, account.as_ref(), &planned.plan).await?;
+    let failure = execute_action(context, memory, id, account.as_ref(), &planned.plan).await?;
+    if let Some(assessment) = planned.polled.assessment() {
         let expected = observed.actual.expected_servers();
         memory.missing_streams = memory.missing_streams.next(&assessment.snapshot, &expected);
     }
-    let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &decision).await;
+    let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &planned).await;
     let pods_not_created = pods_not_created(context, memory, id, &observed).await;
-    let Planned { plan, polled } = decision;
-    let is_settled = plan.is_settled;
-    let last_plan = memory.carried_out(plan);
+    let Planned { plan, polled } = planned;
+    let is_consistent = plan.is_consistent;
+    let last_plan = memory.record_plan(plan);
     let counts = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
     let counted_servers = memory.count_servers(counts);
     applied.destination_rule.map_err(ReconcileError::from)?;
@@ -80,7 +81,7 @@ pub(super) async fn carry_out(
         policy: cluster.policy_violations,
         size: cluster.size,
         plan: last_plan,
-        is_settled,
+        is_consistent,
         polled,
         applied: counts,
         observed,
@@ -89,12 +90,12 @@ pub(super) async fn carry_out(
     })
 }
 
-/// What a reconcile did, and what it was made from.
+/// Result of the stages, with the values that it was computed from.
 pub(super) struct PipelineOutput {
-    /// The plan; the one before where the caches disagreed.
+    /// The plan, or the previous one where the watch caches disagree.
     pub(super) plan: Plan,
-    pub(super) is_settled: bool,
-    /// The state of the servers.
+    /// True if the watch caches agreed when the plan was made.
+    pub(super) is_consistent: bool,
     pub(super) polled: Polled,
     pub(super) observed: Observed,
     pub(super) size: u32,
@@ -114,6 +115,7 @@ impl PipelineOutput {
         ZonesUsed::of(&self.observed.actual, zone)
     }
 
+    /// Returns the input of the status stage.
     pub(super) fn facts<'a>(
         &'a self,
         id: &'a NamespacedName,
@@ -134,13 +136,13 @@ impl PipelineOutput {
             pods_not_created: self.pods_not_created.as_deref(),
             action_failure: self.failure.as_deref(),
             reload_notice: self.reload_notice.as_deref(),
-            force_rollout: nats.has_flag(naming::FORCE_ROLLOUT),
+            is_rollout_forced: nats.has_flag(naming::FORCE_ROLLOUT),
         }
     }
 }
 
-/// Records that a server has started before anything is done to servers, and where the reconcile fails. Otherwise it is
-/// part of the status that the reconcile ends with.
+/// Records that a server has started, before an action on servers and when the reconcile fails. Otherwise the final
+/// status of the reconcile contains the record.
 pub(super) async fn record_start(
     nats: &mut Arc<Nats>,
     context: &Context,
@@ -151,14 +153,14 @@ pub(super) async fn record_start(
     Ok(())
 }
 
-/// Keeps the cluster of a resource whose deletion is blocked.
-pub(super) async fn keep(
+/// Runs the stages for a resource whose deletion is blocked, so that its cluster stays available.
+pub(super) async fn keep_cluster(
     nats: &Arc<Nats>,
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
 ) -> Result<(), String> {
-    carry_out(&mut nats.clone(), id, context, memory).await.map(|_| ()).map_err(|error| error.to_string())
+    run_pipeline(&mut nats.clone(), id, context, memory).await.map(|_| ()).map_err(|error| error.to_string())
 }
 
 async fn build_and_apply(
@@ -176,8 +178,8 @@ async fn build_and_apply(
         .map_err(ReconcileError::from)
 }
 
-/// Carries out the plan's action. A failure is reported, and the action is planned again.
-async fn act(
+/// Carries out the plan's action. Returns the message of a failed action, which is planned again.
+async fn execute_action(
     context: &Context,
     memory: &mut Memory,
     id: &NamespacedName,
@@ -187,8 +189,9 @@ async fn act(
     let Some(action) = plan.confirmed_action() else { return Ok(None) };
     let address = context.jetstream_address(id)?;
     let credentials = account.and_then(SystemAccount::credentials);
-    let tools = Tools { client: &context.client, id, address: &address, credentials: credentials.as_ref() };
-    let failure = execute(&tools, action).await.err();
+    let action_context =
+        ActionContext { client: &context.client, id, address: &address, credentials: credentials.as_ref() };
+    let failure = execute(&action_context, action).await.err();
     if let Some(error) = &failure {
         tracing::warn!(%error, ?action, "failed to carry out the action");
     }
@@ -196,24 +199,26 @@ async fn act(
     Ok(failure.map(|error| error.to_string()))
 }
 
-/// Checks, while nothing is in progress, that the servers have loaded their configuration.
+/// Checks that the servers have loaded their configuration, while nothing is in progress. Returns a notice for users if
+/// a server is late.
 async fn check_reloads(
     context: &Context,
     memory: &mut Memory,
     observed: &Observed,
     cluster: &ResolvedCluster,
     account: Option<&SystemAccount>,
-    decision: &Planned,
+    planned: &Planned,
 ) -> Option<String> {
-    let plan = &decision.plan;
-    let is_calm = plan.operation.is_none() && plan.is_settled && memory.polls.is_healthy() && context.polls.is_on();
-    let credentials = account.filter(|_| is_calm).and_then(SystemAccount::sole_user)?;
+    let plan = &planned.plan;
+    let is_at_rest =
+        plan.operation.is_none() && plan.is_consistent && memory.polls.is_healthy() && context.polls.is_enabled();
+    let credentials = account.filter(|_| is_at_rest).and_then(SystemAccount::sole_user)?;
     let late = memory.reloads.check(cluster, plan, &credentials, &targets(observed), Instant::now()).await;
-    memory.set_late_reloads(&late.nudge, &decision.polled);
+    memory.set_late_reloads(&late.to_reload, &planned.polled);
     late.notice
 }
 
-/// Returns the apiserver's sentence on Pods that it does not let be created.
+/// Returns the apiserver's message about Pods whose creation it rejects.
 async fn pods_not_created(
     context: &Context,
     memory: &mut Memory,
@@ -222,12 +227,12 @@ async fn pods_not_created(
 ) -> Option<String> {
     let set = observed.actual.stateful_set.as_ref();
     let is_missing = match set {
-        // Its counts are those of an older spec.
+        // The counts belong to an older spec.
         Some(set) if !set.is_observed => return memory.missing.cause.clone(),
         set => set.is_some_and(|set| set.counts.present < set.replicas),
     };
     let now = Timestamp::now();
-    if let Some(since) = memory.missing.note(is_missing, now) {
+    if let Some(since) = memory.missing.record(is_missing, now) {
         match failed_create(&context.client, id, since).await {
             Ok(cause) => memory.missing.cause = cause,
             Err(error) => tracing::warn!(%error, "failed to list events of the StatefulSet"),

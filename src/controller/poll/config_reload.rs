@@ -1,8 +1,8 @@
-//! Whether the servers run with the configuration that they should.
+//! Check that the servers have loaded the desired configuration.
 //!
-//! A changed ConfigMap reaches the file after up to 70 s (the kubelet's sync), then the config
-//! reloader signals the server, which takes all of it or nothing. What it took last it tells as a
-//! digest. A server that is late is told to reload by ourselves, in case the reloader is not there.
+//! A changed ConfigMap reaches the file after up to 70 s (the kubelet's sync). Then the config reloader signals the
+//! server, which loads all of the file or nothing. The server reports the digest of the configuration that it loaded
+//! last. NATS Manager requests the reload of a late server itself, in case the config reloader does not run.
 
 use std::{
     collections::BTreeMap,
@@ -15,45 +15,44 @@ use nats_manager_planner::{actual::ServerMode, plan::Plan, snapshot::Unreachable
 
 use crate::controller::resources::{Layout, config_digest};
 
-/// What was seen of the newest configuration.
+/// Progress of the servers with the newest configuration.
 #[derive(Debug, Default)]
 pub(crate) struct ConfigReloads {
-    /// The digests that the servers are to have.
-    wanted: BTreeMap<String, String>,
-    taken: bool,
+    /// Expected digest of each server.
+    expected: BTreeMap<String, String>,
+    is_loaded: bool,
     since: Option<Instant>,
-    asked: Option<Instant>,
-    nudged: Option<Instant>,
+    requested_at: Option<Instant>,
+    reload_requested_at: Option<Instant>,
 }
 
-/// What to do now.
+/// Next step of the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReloadCheck {
-    /// Every server has it, or was asked a moment ago.
-    Nothing,
-    /// Ask the servers.
-    Ask,
+    /// None: every server has loaded the configuration, or the last request was a moment ago.
+    Skip,
+    Request,
 }
 
-/// What the servers' answers say.
+/// Servers that have not loaded the configuration in time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LateServers {
-    /// Servers that are to be told to reload now.
-    pub(crate) nudge: Vec<String>,
-    /// What to tell the user, once it takes too long.
+    /// Servers whose reload is to be requested now.
+    pub(crate) to_reload: Vec<String>,
+    /// Notice for users, once a server takes too long.
     pub(crate) notice: Option<String>,
 }
 
-/// How often servers are asked while one is late.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// From then on it is not the kubelet that is slow.
-const NUDGE_AFTER: Duration = Duration::from_secs(90);
-const NUDGE_EVERY: Duration = Duration::from_secs(30);
-/// From then on somebody should look.
-const TELL_AFTER: Duration = Duration::from_secs(150);
+/// Interval between requests of the digests while a server is late.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(5);
+/// Time after which the kubelet's sync no longer explains the delay.
+const RELOAD_AFTER: Duration = Duration::from_secs(90);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+/// Time after which users are notified.
+const REPORT_AFTER: Duration = Duration::from_secs(150);
 
 impl ConfigReloads {
-    /// Asks the servers of `cluster` whether they have its configuration, if that is not known yet.
+    /// Requests the digests of the servers, unless all of them are known to have loaded the configuration of `cluster`.
     pub(crate) async fn check(
         &mut self,
         cluster: &ResolvedCluster,
@@ -65,36 +64,36 @@ impl ConfigReloads {
         let routes = if plan.variant.kind == ServerMode::Clustered { plan.routes } else { 0 };
         let layout = Layout { routes, memory_store: plan.memory_store };
         let servers = (0..plan.replicas).map(|ordinal| cluster.id.server(ordinal));
-        let wanted =
+        let expected =
             servers.map(|server| (server.clone(), config_digest(cluster, layout, credentials, &server))).collect();
-        match self.next(&wanted, now) {
-            ReloadCheck::Nothing => LateServers::default(),
-            ReloadCheck::Ask => self.answered(&config_digests(targets).await, now),
+        match self.next(&expected, now) {
+            ReloadCheck::Skip => LateServers::default(),
+            ReloadCheck::Request => self.evaluate(&config_digests(targets).await, now),
         }
     }
 
-    /// Whether to ask whether the servers have these digests.
-    fn next(&mut self, wanted: &BTreeMap<String, String>, now: Instant) -> ReloadCheck {
+    /// Returns the next step. Restarts the check when the expected digests change.
+    fn next(&mut self, expected: &BTreeMap<String, String>, now: Instant) -> ReloadCheck {
         let state = self;
-        if state.wanted != *wanted {
-            *state = Self { wanted: wanted.clone(), since: Some(now), ..Self::default() };
+        if state.expected != *expected {
+            *state = Self { expected: expected.clone(), since: Some(now), ..Self::default() };
         }
-        let was_asked = state.asked.is_some_and(|asked| now.duration_since(asked) < ASK_EVERY);
-        if state.taken || was_asked {
-            return ReloadCheck::Nothing;
+        let was_requested = state.requested_at.is_some_and(|at| now.duration_since(at) < REQUEST_INTERVAL);
+        if state.is_loaded || was_requested {
+            return ReloadCheck::Skip;
         }
-        state.asked = Some(now);
-        ReloadCheck::Ask
+        state.requested_at = Some(now);
+        ReloadCheck::Request
     }
 
-    /// Takes the servers' answers. One that is silent is not late: something else is wrong with it.
-    fn answered(&mut self, answers: &BTreeMap<String, Result<String, Unreachable>>, now: Instant) -> LateServers {
+    /// Evaluates the servers' answers. An unreachable server is not late: it has another issue.
+    fn evaluate(&mut self, answers: &BTreeMap<String, Result<String, Unreachable>>, now: Instant) -> LateServers {
         let state = self;
         let has =
             |server: &String, digest: &String| answers.get(server).is_some_and(|answer| answer.as_ref() == Ok(digest));
-        state.taken = state.wanted.iter().all(|(server, digest)| has(server, digest));
+        state.is_loaded = state.expected.iter().all(|(server, digest)| has(server, digest));
         let late: Vec<String> = state
-            .wanted
+            .expected
             .iter()
             .filter(|(server, digest)| {
                 answers.get(*server).is_some_and(|answer| answer.as_ref().is_ok_and(|own| own != *digest))
@@ -102,17 +101,17 @@ impl ConfigReloads {
             .map(|(server, _)| server.clone())
             .collect();
         let waited = state.since.map_or(Duration::ZERO, |since| now.duration_since(since));
-        let is_due = state.nudged.is_none_or(|nudged| now.duration_since(nudged) >= NUDGE_EVERY);
-        if late.is_empty() || waited < NUDGE_AFTER {
+        let is_due = state.reload_requested_at.is_none_or(|at| now.duration_since(at) >= RELOAD_INTERVAL);
+        if late.is_empty() || waited < RELOAD_AFTER {
             return LateServers::default();
         }
         if is_due {
-            state.nudged = Some(now);
+            state.reload_requested_at = Some(now);
         }
-        let notice = (waited >= TELL_AFTER).then(|| {
+        let notice = (waited >= REPORT_AFTER).then(|| {
             format!("{} did not load the changed configuration; see its log: kubectl logs POD -c nats", late.join(", "))
         });
-        LateServers { nudge: if is_due { late } else { Vec::new() }, notice }
+        LateServers { to_reload: if is_due { late } else { Vec::new() }, notice }
     }
 }
 
@@ -133,27 +132,27 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_asked_until_they_have_it_and_not_again() {
+    fn digests_are_requested_until_all_servers_have_loaded_the_configuration() {
         let (mut reloads, start) = (ConfigReloads::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(reloads.next(&digests("a"), at(0)), ReloadCheck::Ask);
-        assert_eq!(reloads.answered(&answers(["a", "old"]), at(0)), LateServers::default());
-        assert_eq!(reloads.next(&digests("a"), at(1)), ReloadCheck::Nothing);
-        assert_eq!(reloads.next(&digests("a"), at(6)), ReloadCheck::Ask);
-        assert_eq!(reloads.answered(&answers(["a", "a"]), at(6)), LateServers::default());
-        assert_eq!(reloads.next(&digests("a"), at(60)), ReloadCheck::Nothing);
-        assert_eq!(reloads.next(&digests("b"), at(61)), ReloadCheck::Ask);
+        assert_eq!(reloads.next(&digests("a"), at(0)), ReloadCheck::Request);
+        assert_eq!(reloads.evaluate(&answers(["a", "old"]), at(0)), LateServers::default());
+        assert_eq!(reloads.next(&digests("a"), at(1)), ReloadCheck::Skip);
+        assert_eq!(reloads.next(&digests("a"), at(6)), ReloadCheck::Request);
+        assert_eq!(reloads.evaluate(&answers(["a", "a"]), at(6)), LateServers::default());
+        assert_eq!(reloads.next(&digests("a"), at(60)), ReloadCheck::Skip);
+        assert_eq!(reloads.next(&digests("b"), at(61)), ReloadCheck::Request);
     }
 
     #[test]
-    fn a_late_server_is_told_to_reload_and_then_named() {
+    fn late_server_is_reloaded_and_then_reported() {
         let (mut reloads, start) = (ConfigReloads::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         reloads.next(&digests("a"), at(0));
-        let mut late = |seconds| reloads.answered(&answers(["a", "old"]), at(seconds));
-        let nudged = LateServers { nudge: vec!["n-1".to_owned()], notice: None };
-        assert_eq!((late(80), late(90), late(95)), (LateServers::default(), nudged.clone(), LateServers::default()));
-        assert_eq!(late(120), nudged);
+        let mut late = |seconds| reloads.evaluate(&answers(["a", "old"]), at(seconds));
+        let reload = LateServers { to_reload: vec!["n-1".to_owned()], notice: None };
+        assert_eq!((late(80), late(90), late(95)), (LateServers::default(), reload.clone(), LateServers::default()));
+        assert_eq!(late(120), reload);
         assert!(late(151).notice.is_some_and(|notice| notice.starts_with("n-1 did not load")));
     }
 }

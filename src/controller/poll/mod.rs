@@ -1,7 +1,6 @@
-//! When the servers are polled, and what was seen last.
+//! The poll stage: takes the addresses of the Pods, and returns the last assessment of the servers.
 //!
-//! Reconciles come in bursts, polls do not: one that is young enough is used again. At rest that is less than one poll
-//! in ten seconds.
+//! Reconciles come in bursts, polls do not: a recent poll is reused. At rest that is less than one poll in ten seconds.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,48 +15,46 @@ pub(super) use config_reload::ConfigReloads;
 
 use crate::controller::{observe::Observed, resources::MONITOR_PORT};
 
-/// The age that a poll may have while nothing is in progress.
-pub(super) const AT_REST: Duration = Duration::from_secs(12);
-/// The age that it may have otherwise.
-pub(super) const BUSY: Duration = Duration::from_secs(1);
-/// How long servers may be ready and unreached until that is permanent (a network policy).
+/// Maximum age of a reused poll while nothing is in progress.
+pub(super) const MAX_AGE_AT_REST: Duration = Duration::from_secs(12);
+/// Maximum age of a reused poll while something is in progress.
+pub(super) const MAX_AGE_BUSY: Duration = Duration::from_secs(1);
+/// Time after which ready servers that never answered count as unobservable, for example because of a network policy.
 const UNOBSERVABLE_AFTER: Duration = Duration::from_secs(90);
 
-/// Polls the servers' monitoring ports.
+/// Poller of the servers' monitoring ports.
 #[derive(Debug)]
 pub(super) struct Polls {
-    /// `None` where Pods cannot be reached: outside the cluster.
+    /// `None` outside the cluster, where Pods cannot be reached.
     poller: Option<Poller>,
 }
 
-/// What the last polls showed.
+/// Result of the last polls.
 #[derive(Debug, Default)]
 pub(super) struct PollMemory {
-    /// The newest assessment.
     last: Option<Arc<Assessment>>,
-    /// A server has answered at least once.
-    reached: bool,
-    /// Since when servers are ready and none has ever answered.
-    unreached: Option<Time>,
+    /// True if a server has answered at least once.
+    has_answered: bool,
+    /// Start of the time in which servers are ready and none has ever answered.
+    unreached_since: Option<Time>,
 }
 
-/// What is known of the servers; owns what an [`Observation`] borrows.
+/// State of the servers as far as it is known. Owns the values that an [`Observation`] borrows.
 #[derive(Clone, Debug)]
 pub(super) enum Polled {
-    /// Polling is off.
     Off,
-    /// No server is ready, and none has ever answered.
+    /// No ready server, and no answer ever.
     Starting,
-    /// Servers are ready, and none has answered so far.
+    /// Ready servers, and no answer so far.
     Pending,
-    /// None ever answered; the cause.
+    /// Ready servers, and no answer for too long, with the cause.
     Unobservable(String),
-    /// Servers answered.
+    /// The newest assessment, after at least one answer.
     Seen(Arc<Assessment>),
 }
 
 impl Polled {
-    /// Returns it as the planner takes it.
+    /// Returns the observation that the planner takes.
     pub(super) fn observation(&self) -> Observation<'_> {
         match self {
             Self::Off => Observation::Off,
@@ -78,64 +75,65 @@ impl Polled {
 }
 
 impl Polls {
-    /// Builds the polls; `is_on` is false where Pods cannot be reached.
-    pub(super) fn new(is_on: bool) -> Self {
-        Self { poller: is_on.then(Poller::default) }
+    /// Creates the poller. `is_enabled` is false where Pods cannot be reached.
+    pub(super) fn new(is_enabled: bool) -> Self {
+        Self { poller: is_enabled.then(Poller::default) }
     }
 
     /// Returns whether the servers are polled at all.
-    pub(super) fn is_on(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         self.poller.is_some()
     }
 
-    /// Returns what is known, from a poll that is not older than `age`. `was_reached`: an earlier manager reached the
-    /// servers.
+    /// Returns the state of the servers from a poll that is not older than `max_age`. `was_reached` is true if an
+    /// earlier manager reached the servers.
     pub(super) async fn poll(
         &self,
         memory: &mut PollMemory,
         observed: &Observed,
         was_reached: bool,
         now: Time,
-        age: Duration,
+        max_age: Duration,
     ) -> Polled {
         let Some(poller) = &self.poller else { return Polled::Off };
         let targets = targets(observed);
-        let is_young =
-            |last: &&Arc<Assessment>| now.since(last.snapshot.taken_at) < age && is_of(&last.snapshot, &targets);
-        let assessment = if let Some(last) = memory.last.as_ref().filter(is_young) {
+        let is_fresh =
+            |last: &&Arc<Assessment>| now.since(last.snapshot.taken_at) < max_age && covers(&last.snapshot, &targets);
+        let assessment = if let Some(last) = memory.last.as_ref().filter(is_fresh) {
             last.clone()
         } else {
             let snapshot = Arc::new(poller.poll(&targets, now).await);
             Arc::new(Assessment::next(memory.last.as_deref(), snapshot, &observed.actual))
         };
         memory.last = Some(assessment.clone());
-        memory.known(assessment, &observed.actual, was_reached, now)
+        memory.classify(assessment, &observed.actual, was_reached, now)
     }
 }
 
 impl PollMemory {
-    /// Returns whether the last poll, and the one before, showed nothing wrong. True where nothing is polled.
+    /// Returns whether the last two polls contain no issue. True before the first poll, and without polling.
     pub(super) fn is_healthy(&self) -> bool {
         self.last.as_ref().is_none_or(|last| last.is_healthy())
     }
 
-    fn known(&mut self, assessment: Arc<Assessment>, actual: &ActualState, was_reached: bool, now: Time) -> Polled {
-        self.reached |= was_reached || assessment.snapshot.answers().next().is_some();
-        if self.reached {
+    /// Records the assessment and returns it, or the reason for which it proves nothing yet.
+    fn classify(&mut self, assessment: Arc<Assessment>, actual: &ActualState, was_reached: bool, now: Time) -> Polled {
+        self.has_answered |= was_reached || assessment.snapshot.answers().next().is_some();
+        if self.has_answered {
             return Polled::Seen(assessment);
         }
         if !actual.pods.iter().any(nats_manager_planner::actual::PodState::is_serving) {
-            self.unreached = None;
+            self.unreached_since = None;
             return Polled::Starting;
         }
-        if now.since(*self.unreached.get_or_insert(now)) < UNOBSERVABLE_AFTER {
+        if now.since(*self.unreached_since.get_or_insert(now)) < UNOBSERVABLE_AFTER {
             return Polled::Pending;
         }
         Polled::Unobservable(first_cause(&assessment.snapshot))
     }
 }
 
-/// Returns the monitoring ports of all Pods that have an address.
+/// Returns the monitoring endpoints of all Pods that have an IP address.
 pub(super) fn targets(observed: &Observed) -> Vec<MonitoringEndpoint> {
     let pods = observed.actual.pods.iter();
     pods.filter_map(|pod| {
@@ -145,7 +143,8 @@ pub(super) fn targets(observed: &Observed) -> Vec<MonitoringEndpoint> {
     .collect()
 }
 
-fn is_of(snapshot: &JetStreamSnapshot, targets: &[MonitoringEndpoint]) -> bool {
+/// Returns whether the snapshot has an entry for each target and for no other server.
+fn covers(snapshot: &JetStreamSnapshot, targets: &[MonitoringEndpoint]) -> bool {
     snapshot.servers.len() == targets.len() && targets.iter().all(|target| snapshot.servers.contains_key(&target.name))
 }
 
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_that_never_answered_are_unobservable_after_a_while() {
+    fn ready_servers_that_never_answer_become_unobservable() {
         let unreachable = Err(Unreachable("no route".to_owned()));
         let snapshot = JetStreamSnapshot { servers: [("n-0".to_owned(), unreachable)].into(), ..Default::default() };
         let assessment = Arc::new(Assessment::next(None, Arc::new(snapshot), &ActualState::default()));
@@ -177,18 +176,18 @@ mod tests {
         ] {
             let actual =
                 ActualState { pods: vec![PodState { ready, ..PodState::default() }], ..ActualState::default() };
-            let polled = memory.known(assessment.clone(), &actual, false, Time::from_millis(seconds * 1000));
+            let polled = memory.classify(assessment.clone(), &actual, false, Time::from_millis(seconds * 1000));
             assert_eq!(format!("{polled:?}"), expected, "{seconds}");
         }
-        let known = memory.known(assessment, &ActualState::default(), true, Time::default());
-        assert!(matches!(known, Polled::Seen(_)), "an earlier manager reached them");
+        let polled = memory.classify(assessment, &ActualState::default(), true, Time::default());
+        assert!(matches!(polled, Polled::Seen(_)), "an earlier manager reached them");
     }
 
     #[tokio::test]
-    async fn polling_that_is_off_shows_nothing() {
+    async fn disabled_polling_returns_off() {
         let polls = Polls::new(false);
         let mut memory = PollMemory::default();
-        let polled = polls.poll(&mut memory, &Observed::default(), true, Time::default(), AT_REST).await;
+        let polled = polls.poll(&mut memory, &Observed::default(), true, Time::default(), MAX_AGE_AT_REST).await;
         assert!(matches!(polled, Polled::Off));
     }
 }

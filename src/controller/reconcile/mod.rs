@@ -1,4 +1,4 @@
-//! The driver: takes one resource through the stages.
+//! Begin and end of one reconcile: dispatches a resource to deployment, deletion or rejection, and writes the outcome.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,29 +12,31 @@ pub use run::{Controller, run};
 use crate::{
     controller::{
         context::{Context, Memory, ReconcileDone, ReconcileError, predecessor},
-        deletion::tear_down,
+        deletion::delete,
         observe::{now, observe},
-        pipeline::{PipelineError, PipelineOutput, carry_out, finalizer, record_start},
+        pipeline::{PipelineError, PipelineOutput, finalizer, record_start, run_pipeline},
         status::Reconciled,
     },
     telemetry,
     watch::GuardedNats,
 };
 
-/// A reconcile that changes nothing sends no request, so this is only against what no watch shows.
-const RESYNC: Duration = Duration::from_mins(10);
-/// The interval between polls of the servers while nothing is in progress, and otherwise.
-const POLL_AT_REST: Duration = Duration::from_secs(15);
-const POLL_BUSY: Duration = Duration::from_secs(2);
-/// The interval between reconciles while something is in progress or Pods are missing, where the servers are not polled.
-const UNPOLLED: Duration = Duration::from_secs(10);
-/// The interval between attempts to carry out a blocked change: JetStream sends no event when a stream is deleted.
-const BLOCKED: Duration = Duration::from_secs(5);
+/// Interval between reconciles of an idle resource, for changes that no watch reports. A reconcile that changes nothing
+/// sends no request.
+const RESYNC_INTERVAL: Duration = Duration::from_mins(10);
+/// Interval between polls of the servers while nothing is in progress and JetStream is healthy.
+const POLL_INTERVAL_AT_REST: Duration = Duration::from_secs(15);
+/// Interval between polls of the servers otherwise.
+const POLL_INTERVAL_BUSY: Duration = Duration::from_secs(2);
+/// Interval between reconciles while something is in progress or Pods are missing, where the servers are not polled.
+const UNPOLLED_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval between attempts to carry out a blocked change. JetStream sends no event when a stream is deleted.
+const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Reconciles a resource, unless the predecessor still writes.
+/// Reconciles a resource, unless a Pod of the predecessor still runs.
 pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let running = predecessor::running(context.caches.predecessors.state().iter().map(AsRef::as_ref));
-    context.predecessors.note(running.as_deref());
+    context.predecessors.record(running.as_deref());
     if running.is_some() {
         return Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Held, ..ReconcileDone::finished() });
     }
@@ -45,58 +47,60 @@ pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<R
 }
 
 async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileDone, ReconcileError> {
-    let nats = context.status.freshest(nats);
+    let nats = context.status.newest(nats);
     let id = NamespacedName::new(nats.namespace().unwrap_or_default(), nats.name_any());
     let is_deleted = nats.meta().deletion_timestamp.is_some();
     match (id == context.scope.allowed, is_deleted) {
         (true, false) => {
             let mut memory = context.memory.lock().await;
             let done = deploy(nats.clone(), &id, context, &mut memory).await;
-            context.show_state(&context.status.freshest(&nats));
+            context.set_state_metric(&context.status.newest(&nats));
             done
         }
-        (true, true) if finalizer::is_on(&nats) => {
+        (true, true) if finalizer::is_present(&nats) => {
             let mut memory = context.memory.lock().await;
-            tear_down(nats, &id, context, &mut memory).await
+            delete(nats, &id, context, &mut memory).await
         }
         (true, true) => Ok(ReconcileDone::finished()),
-        (false, false) => forbid(&nats, context).await,
-        // Nothing was created for it, so nothing is to be kept; the finalizer is the predecessor's.
-        (false, true) => finalizer::take_off(&nats, context).await.map(|()| ReconcileDone::finished()),
+        (false, false) => reject_forbidden(&nats, context).await,
+        // Nothing was created for it, so nothing has to be kept. The predecessor has set the finalizer.
+        (false, true) => finalizer::remove(&nats, context).await.map(|()| ReconcileDone::finished()),
     }
 }
 
-/// Reports that a resource cannot be read; others are reconciled.
+/// Reports a resource that cannot be parsed. Other resources are reconciled.
 async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
-    context.status.unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
+    context.status.write_unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
     Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Refused, ..ReconcileDone::finished() })
 }
 
-async fn forbid(nats: &Arc<Nats>, context: &Context) -> Result<ReconcileDone, ReconcileError> {
+/// Reports a resource that is not the allowed one.
+async fn reject_forbidden(nats: &Arc<Nats>, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let outcome = Reconciled::Forbidden { allowed: context.scope.allowed.clone() };
     context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
     Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Refused, ..ReconcileDone::finished() })
 }
 
+/// Runs the pipeline and writes its outcome to the status.
 async fn deploy(
     mut nats: Arc<Nats>,
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
 ) -> Result<ReconcileDone, ReconcileError> {
-    let carried = match carry_out(&mut nats, id, context, memory).await {
-        Ok(carried) => carried,
+    let output = match run_pipeline(&mut nats, id, context, memory).await {
+        Ok(output) => output,
         Err(error) => {
             let outcome = error.outcome();
             let observed = observe(&context.caches, id, &nats);
             record_start(&mut nats, context, &observed).await?;
             return match error {
-                // Only a change of the spec, or of the cluster, can help.
+                // A retry succeeds only after a change of the spec or of the cluster.
                 PipelineError::InvalidSpec(_) => {
                     context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
-                    Ok(ReconcileDone::after(RESYNC, telemetry::ReconcileOutcome::Refused))
+                    Ok(ReconcileDone::after(RESYNC_INTERVAL, telemetry::ReconcileOutcome::Refused))
                 }
                 PipelineError::Reconcile(error) => {
                     context.report_error(&error, &nats, &outcome).await;
@@ -105,27 +109,27 @@ async fn deploy(
             };
         }
     };
-    let assessment = carried.polled.assessment().map(AsRef::as_ref);
-    context.metrics.show(carried.plan.replicas as usize, carried.zones().count, assessment);
-    let observation = carried.polled.observation();
-    let facts = Reconciled::Deployed(Box::new(carried.facts(id, &nats, &observation)));
+    let assessment = output.polled.assessment().map(AsRef::as_ref);
+    context.metrics.show(output.plan.replicas as usize, output.zones().count, assessment);
+    let observation = output.polled.observation();
+    let facts = Reconciled::Deployed(Box::new(output.facts(id, &nats, &observation)));
     context.status.write(&nats, &facts).await.map_err(ReconcileError::status)?;
-    let is_blocked = !carried.plan.blocked.is_empty();
-    let counted = if is_blocked { telemetry::ReconcileOutcome::Held } else { telemetry::ReconcileOutcome::Success };
-    Ok(ReconcileDone::after(pause(context, memory, &carried), counted))
+    let is_blocked = !output.plan.blocked.is_empty();
+    let outcome = if is_blocked { telemetry::ReconcileOutcome::Held } else { telemetry::ReconcileOutcome::Success };
+    Ok(ReconcileDone::after(requeue_delay(context, memory, &output), outcome))
 }
 
-/// Returns when to reconcile again: the servers send no events.
-fn pause(context: &Context, memory: &Memory, carried: &PipelineOutput) -> Duration {
-    let plan = &carried.plan;
-    let until = plan.until.map_or(RESYNC, |until| until.since(now()) + Duration::from_secs(1));
-    let is_busy = plan.operation.is_some() || !carried.is_settled;
-    let pause = match () {
-        () if !plan.blocked.is_empty() && !is_busy => BLOCKED,
-        () if context.polls.is_on() && (is_busy || !memory.polls.is_healthy()) => POLL_BUSY,
-        () if context.polls.is_on() => POLL_AT_REST,
-        () if is_busy || memory.missing.are_missing() => UNPOLLED,
-        () => RESYNC,
+/// Returns the delay before the next reconcile, since the servers send no events.
+fn requeue_delay(context: &Context, memory: &Memory, output: &PipelineOutput) -> Duration {
+    let plan = &output.plan;
+    let until = plan.until.map_or(RESYNC_INTERVAL, |until| until.since(now()) + Duration::from_secs(1));
+    let is_busy = plan.operation.is_some() || !output.is_consistent;
+    let delay = match () {
+        () if !plan.blocked.is_empty() && !is_busy => BLOCKED_INTERVAL,
+        () if context.polls.is_enabled() && (is_busy || !memory.polls.is_healthy()) => POLL_INTERVAL_BUSY,
+        () if context.polls.is_enabled() => POLL_INTERVAL_AT_REST,
+        () if is_busy || memory.missing.has_missing() => UNPOLLED_INTERVAL,
+        () => RESYNC_INTERVAL,
     };
-    pause.min(until)
+    delay.min(until)
 }

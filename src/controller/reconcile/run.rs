@@ -1,4 +1,4 @@
-//! Runs reconciles: when something changes, after a pause when one failed, and now and then.
+//! The reconcile loop: runs a reconcile after each change, after the backoff of a failure, and at an interval.
 
 use std::{
     any::Any,
@@ -35,31 +35,29 @@ use crate::{
     watch::{Caches, GuardedNats, Scope, Trigger},
 };
 
-/// What the controller is made of.
+/// Clients and settings of the controller.
 pub struct Controller {
-    /// For writes, and for the few reads that the watches do not serve.
+    /// Client for writes, and for the few reads that the watch caches do not serve.
     pub client: Client,
-    /// The caches.
     pub caches: Arc<Caches>,
-    /// Where things are.
+    /// Names and namespaces of the watched objects.
     pub scope: Scope,
-    /// The images of the servers' containers.
+    /// Images of the servers' containers.
     pub images: Images,
-    /// Where reconciles are counted.
     pub metrics: Metrics,
-    /// The name of this replica, for events.
+    /// Name of this replica of NATS Manager, for events.
     pub instance: Option<String>,
-    /// Asked about streams instead of the resource's own Service, if given.
+    /// Replacement for the address of the resource's own Service (`--nats-url`).
     pub nats_url: Option<ServerAddr>,
 }
 
-/// Reconciles that run at a time; one object is never reconciled twice at a time.
+/// Number of concurrent reconciles. A single object never has two at the same time.
 const CONCURRENCY: u16 = 4;
-/// Changes come in bursts: one reconcile for all of a burst.
+/// Time for which changes are collected, so that a burst causes one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// Reconciles until `stop`, and then until the reconciles under way are through. Waits for the
-/// caches first. May be dropped at any time: the next leader goes on from what is there.
+/// Reconciles until `stop`, and then finishes the reconciles in progress. Waits for the caches first. May be dropped at
+/// any time: the next leader continues from the actual state.
 pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send + 'static) {
     let Controller { client, caches, scope, images, metrics, instance, nats_url } = controller;
     let stop = stop.boxed().shared();
@@ -88,17 +86,17 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
     let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
     let store = caches.nats.clone();
     let queue = queue(caches.subscribe(), store.clone()).take_until(stop);
-    applier(one, error_policy, runner.clone(), store, queue, config)
+    applier(reconcile_one, error_policy, runner.clone(), store, queue, config)
         .for_each(|result| async {
             match result {
                 Ok(_) => {}
                 Err(controller::Error::ObjectNotFound(gone)) => {
-                    runner.context.forget(gone.extra.uid.as_deref().unwrap_or_default());
+                    runner.context.remove(gone.extra.uid.as_deref().unwrap_or_default());
                 }
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
                     tracing::debug!(%error, %object, "reconcile failed");
                 }
-                Err(error) => tracing::warn!(%error, "reconcile queue"),
+                Err(error) => tracing::warn!(%error, "failed to process the reconcile queue"),
             }
         })
         .await;
@@ -109,22 +107,22 @@ struct Runner {
     last_id: AtomicU64,
 }
 
-/// The resources to look at: all of them at first, then whom each change concerns.
+/// Returns the resources to reconcile: first all of them, then those that each trigger names.
 fn queue(
-    wakes: broadcast::Receiver<Trigger>,
+    triggers: broadcast::Receiver<Trigger>,
     store: Store<GuardedNats>,
 ) -> impl Stream<Item = Result<ReconcileRequest<GuardedNats>, Infallible>> {
-    let changes = stream::unfold(wakes, |mut wakes| async move {
-        let wake = match wakes.recv().await {
-            Ok(wake) => wake,
-            // Whoever misses one looks at everything.
+    let changes = stream::unfold(triggers, |mut triggers| async move {
+        let trigger = match triggers.recv().await {
+            Ok(trigger) => trigger,
+            // A missed trigger may concern any resource.
             Err(broadcast::error::RecvError::Lagged(_)) => Trigger::All,
             Err(broadcast::error::RecvError::Closed) => return None,
         };
-        Some((wake, wakes))
+        Some((trigger, triggers))
     });
-    stream::once(async { Trigger::All }).chain(changes).flat_map(move |wake| {
-        let (references, reason) = match wake {
+    stream::once(async { Trigger::All }).chain(changes).flat_map(move |trigger| {
+        let (references, reason) = match trigger {
             Trigger::One(reference) => (vec![reference], ReconcileReason::ObjectUpdated),
             Trigger::All => {
                 let all = store.state().iter().map(|nats| ObjectRef::from_obj(nats.as_ref())).collect();
@@ -135,8 +133,8 @@ fn queue(
     })
 }
 
-/// One reconcile of one resource, measured and traced.
-fn one(
+/// Reconciles one resource, with metrics and a tracing span.
+fn reconcile_one(
     nats: Arc<GuardedNats>,
     runner: Arc<Runner>,
 ) -> futures::future::BoxFuture<'static, Result<Action, ReconcileError>> {
@@ -148,12 +146,12 @@ fn one(
     async move {
         let context = &runner.context;
         let timer = context.metrics.reconcile_started();
-        let result = Box::pin(caught(reconcile(&nats, context))).await;
+        let result = Box::pin(catch_panic(reconcile(&nats, context))).await;
         timer.finish(result.as_ref().map_or(ReconcileOutcome::Error, |done| done.outcome));
         if result.is_ok() {
             context.backoff.reset(&key(&nats));
         }
-        result.map(|done| done.again)
+        result.map(|done| done.requeue)
     }
     .instrument(span)
     .boxed()
@@ -161,22 +159,22 @@ fn one(
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn error_policy(nats: Arc<GuardedNats>, error: &ReconcileError, runner: Arc<Runner>) -> Action {
-    let pause = runner.context.backoff.next(&key(&nats));
-    let pause_seconds = pause.as_secs_f32();
-    if runner.context.is_passing(error, &key(&nats)) {
-        tracing::debug!(%error, pause_seconds, "trying again");
+    let delay = runner.context.backoff.next(&key(&nats));
+    let delay_seconds = delay.as_secs_f32();
+    if runner.context.is_transient(error, &key(&nats)) {
+        tracing::debug!(%error, delay_seconds, "retrying after a conflict");
     } else {
-        tracing::warn!(%error, pause_seconds, "reconcile failed, trying again after a pause");
+        tracing::warn!(%error, delay_seconds, "reconcile failed, retrying after the backoff");
     }
-    Action::requeue(pause)
+    Action::requeue(delay)
 }
 
 fn key(nats: &GuardedNats) -> String {
     nats.meta().uid.clone().unwrap_or_default()
 }
 
-/// One resource that hits a mistake in the code does not take the others down.
-async fn caught(
+/// Converts a panic to an error, so that a bug that one resource triggers does not stop the others.
+async fn catch_panic(
     work: impl Future<Output = Result<ReconcileDone, ReconcileError>>,
 ) -> Result<ReconcileDone, ReconcileError> {
     let panicked = |panic: Box<dyn Any + Send>| {
@@ -192,8 +190,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_failure_of_one_reconcile() {
-        let error = caught(async { panic!("on purpose: {}", 1) }).await.err().unwrap();
+    async fn panic_fails_only_its_own_reconcile() {
+        let error = catch_panic(async { panic!("on purpose: {}", 1) }).await.err().unwrap();
         assert_eq!(error.to_string(), "a mistake in NATS Manager itself: on purpose: 1");
     }
 }

@@ -1,4 +1,4 @@
-//! The ConfigMap with `nats.conf`.
+//! The ConfigMap with the configuration of nats-server.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use nats_manager_planner::{
 
 use super::{metadata, nats_conf};
 
-/// Builds the ConfigMap: the key that fresh clusters read, and the one of a cluster that was formed from a standalone
-/// server.
+/// Builds the ConfigMap with the key that fresh clusters read, and the key of a cluster that was formed from a
+/// standalone server.
 pub(super) fn build(cluster: &ResolvedCluster, plan: &Plan) -> ConfigMap {
     let main_routes = if plan.main_kind == ServerMode::Clustered { plan.routes } else { 0 };
     let mut keys = BTreeMap::from([(nats_conf::file(ConfigKey::Main).to_owned(), text(cluster, plan, main_routes))]);

@@ -1,4 +1,4 @@
-//! The containers of a pod: the server, what makes it reload, and what exports its metrics.
+//! The containers of a Pod: the server, the config reloader and the metrics exporter.
 
 use std::collections::BTreeMap;
 
@@ -15,37 +15,37 @@ use nats_manager_planner::actual::ConfigKey;
 use super::{nats_conf, secret::RESOLVER_KEY, service, stateful_set};
 use crate::settings::Images;
 
-/// Where the exporter serves metrics.
+/// Port at which the exporter serves metrics.
 pub(super) const METRICS_PORT: u16 = 7777;
 
-/// Go's garbage collector works harder from this share of the memory limit on, in percent, before
-/// the kernel kills the server; the rest is for what Go does not count.
+/// Soft memory limit of the Go runtime (`GOMEMLIMIT`) in percent of the container's limit. Beyond it the garbage
+/// collector runs more often, before the kernel kills the server. The rest is for memory that Go does not count.
 const GO_MEMORY_SHARE: u64 = 80;
 
-/// Failed startup probes until the kubelet restarts the container: about a day, at one in ten seconds.
+/// Failed startup probes until the kubelet restarts the container: about a day, at one per ten seconds.
 const STARTUP_PROBES: i32 = 8640;
 
-/// In the order of old: the first is the one that `kubectl logs` shows unasked.
+/// Builds all containers. The order is that of the predecessor: `kubectl logs` shows the first by default.
 pub(super) fn all(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Vec<Container> {
     vec![config_reloader(images, key), exporter(images), server(cluster, images, key)]
 }
 
 fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Container {
     Container {
-        command: Some(words(["nats-server", "--config", &config_file(key)])),
+        command: Some(args(["nats-server", "--config", &config_file(key)])),
         env: Some(environment(cluster)),
         lifecycle: Some(Lifecycle {
             // Lame duck mode: clients move to other servers before this one stops.
             pre_stop: Some(LifecycleHandler {
                 exec: Some(ExecAction {
-                    command: Some(words(["nats-server", &format!("-sl=ldm={}", nats_conf::PID_FILE)])),
+                    command: Some(args(["nats-server", &format!("-sl=ldm={}", nats_conf::PID_FILE)])),
                 }),
                 ..LifecycleHandler::default()
             }),
             ..Lifecycle::default()
         }),
-        // The full health: a server that catches up is not ready, so the disruption budget allows no further eviction.
-        // A server with an unreadable stream, or a large store, is reported and not killed.
+        // The startup probe is the full health check: a server that catches up is not ready, so the disruption budget
+        // allows no further eviction. A server with an unreadable stream, or a large store, is reported and not killed.
         startup_probe: Some(Probe {
             failure_threshold: Some(STARTUP_PROBES),
             period_seconds: Some(10),
@@ -56,7 +56,7 @@ fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Contain
             period_seconds: Some(10),
             ..probe("/healthz?js-server-only=true")
         }),
-        // Looser than readiness: a restart does not help a server that waits for the others.
+        // Liveness checks less than readiness: a restart does not help a server that waits for the others.
         liveness_probe: Some(Probe {
             failure_threshold: Some(5),
             period_seconds: Some(30),
@@ -88,7 +88,7 @@ fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Contain
 fn config_reloader(images: &Images, key: ConfigKey) -> Container {
     let accounts = format!("{}/{}/{RESOLVER_KEY}", nats_conf::FOLDER, nats_conf::ACCOUNTS);
     Container {
-        command: Some(words([
+        command: Some(args([
             "nats-server-config-reloader",
             "-pid",
             nats_conf::PID_FILE,
@@ -105,7 +105,7 @@ fn config_reloader(images: &Images, key: ConfigKey) -> Container {
 
 fn exporter(images: &Images) -> Container {
     Container {
-        args: Some(words([
+        args: Some(args([
             &format!("-port={METRICS_PORT}"),
             "-connz",
             "-routez",
@@ -140,13 +140,13 @@ fn environment(cluster: &ResolvedCluster) -> Vec<EnvVar> {
         value("CLUSTER_ADVERTISE", advertised),
         value("SERVER_NAME", "$(POD_NAME)".to_owned()),
     ];
-    // A limit of 0 is none.
+    // 0 means that there is no limit.
     let memory = cluster.memory_limit.percent(GO_MEMORY_SHARE).get();
     all.extend((memory > 0).then(|| value("GOMEMLIMIT", format!("{memory}B"))));
     all
 }
 
-/// A container that may do nothing but what its image is for. None writes outside its volumes.
+/// Builds a container without privileges and capabilities, and with a read-only root file system.
 fn container(name: &str, image: &str) -> Container {
     Container {
         name: name.to_owned(),
@@ -154,7 +154,7 @@ fn container(name: &str, image: &str) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(words(["ALL"])), ..Capabilities::default() }),
+            capabilities: Some(Capabilities { drop: Some(args(["ALL"])), ..Capabilities::default() }),
             privileged: Some(false),
             read_only_root_filesystem: Some(true),
             ..SecurityContext::default()
@@ -222,6 +222,6 @@ fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
-fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
-    words.map(str::to_owned).into()
+fn args<const N: usize>(args: [&str; N]) -> Vec<String> {
+    args.map(str::to_owned).into()
 }

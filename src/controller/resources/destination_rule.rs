@@ -1,5 +1,5 @@
-//! The Istio DestinationRule: clients in the mesh speak plain NATS, since the servers have no
-//! proxy that could take mutual TLS.
+//! The Istio DestinationRule: clients in the mesh use plain NATS, since the servers have no proxy that could terminate
+//! mutual TLS.
 
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use nats_manager_api::ResolvedCluster;
@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::metadata;
 
-/// The CRD that must be there for a cluster to know the kind.
+/// Name of the CRD without which the apiserver does not serve the kind.
 pub const CRD_NAME: &str = "destinationrules.networking.istio.io";
 
-/// What the apiserver calls it.
+/// Returns group, version, kind and plural of the DestinationRule.
 pub fn resource() -> ApiResource {
     ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk("networking.istio.io", "v1beta1", "DestinationRule"),

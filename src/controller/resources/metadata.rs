@@ -1,4 +1,4 @@
-//! What all objects have in common: names, labels, annotations, the owner, the hash.
+//! Metadata that all objects have in common: names, labels, annotations, the owner and the hash.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -8,56 +8,56 @@ use kube::Resource;
 use nats_manager_api::{Nats, ResolvedCluster, naming};
 use serde::Serialize;
 
-/// Hex digits of a hash: 64 bits tell two versions of one object apart.
+/// Length of a hash in hex digits: 64 bits distinguish two versions of one object.
 const HASH_LENGTH: usize = 16;
 
-/// The metadata of a child, with these annotations and no others.
+/// Builds the metadata of a child, with exactly these annotations.
 pub(super) fn object(cluster: &ResolvedCluster, name: String, annotations: BTreeMap<String, String>) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.id.namespace.clone()),
-        labels: Some(overlaid(&cluster.labels, cluster.id.labels())),
+        labels: Some(merged(&cluster.labels, cluster.id.labels())),
         annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
         owner_references: Some(vec![owner(cluster)]),
         ..ObjectMeta::default()
     }
 }
 
-/// The user's annotations, and ours, which win.
+/// Merges the annotations of the spec with `own`, which take precedence.
 pub(super) fn annotations<const N: usize>(
     cluster: &ResolvedCluster,
     own: [(&str, String); N],
 ) -> BTreeMap<String, String> {
-    overlaid(&cluster.annotations, own.map(|(key, value)| (key.to_owned(), value)))
+    merged(&cluster.annotations, own.map(|(key, value)| (key.to_owned(), value)))
 }
 
-/// The labels of the pods.
+/// Returns the labels of the Pods.
 pub(super) fn pod_labels(cluster: &ResolvedCluster) -> BTreeMap<String, String> {
-    overlaid(&cluster.labels, cluster.id.pod_labels())
+    merged(&cluster.labels, cluster.id.pod_labels())
 }
 
-/// The selector of the StatefulSet and the PodDisruptionBudget.
+/// Returns the selector of the StatefulSet and the PodDisruptionBudget.
 pub(super) fn selector(cluster: &ResolvedCluster) -> LabelSelector {
     LabelSelector { match_labels: Some(cluster.id.selector()), ..LabelSelector::default() }
 }
 
-/// The object with the hash of what it is without one ([`naming::APPLIED_HASH`]).
+/// Returns the object with the hash of its content without a hash ([`naming::APPLIED_HASH`]).
 ///
-/// The fields of the types and the keys of the maps are written in a fixed order, so their JSON is
-/// canonical. Types with text keys only always have one.
+/// Fields of types and keys of maps are serialized in a fixed order, so the JSON is canonical. Types whose keys are
+/// texts are always serializable.
 pub(super) fn stamped<K: Resource + Serialize>(mut object: K) -> K {
     stamp(&mut object);
     object
 }
 
-/// Stamps an object anew after a change.
+/// Computes the hash of an object, and replaces a previous one.
 pub(super) fn stamp<K: Resource + Serialize>(object: &mut K) {
     object.meta_mut().annotations.get_or_insert_default().remove(naming::APPLIED_HASH);
     let hash = hash(&serde_json::to_vec(object).unwrap_or_default());
     object.meta_mut().annotations.get_or_insert_default().insert(naming::APPLIED_HASH.to_owned(), hash);
 }
 
-/// A short hash of some text, the same in every version of the manager.
+/// Returns the first 16 hex digits of the SHA-256, which are the same in every version of the manager.
 pub(super) fn hash(content: &[u8]) -> String {
     let mut text = String::with_capacity(64);
     for byte in digest(&SHA256, content).as_ref() {
@@ -79,11 +79,11 @@ fn owner(cluster: &ResolvedCluster) -> OwnerReference {
     }
 }
 
-fn overlaid(
+fn merged(
     base: &BTreeMap<String, String>,
-    above: impl IntoIterator<Item = (String, String)>,
+    overrides: impl IntoIterator<Item = (String, String)>,
 ) -> BTreeMap<String, String> {
     let mut all = base.clone();
-    all.extend(above);
+    all.extend(overrides);
     all
 }

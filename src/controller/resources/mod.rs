@@ -1,8 +1,8 @@
-//! From a resolved cluster to the objects that run it: pure functions, a file a kind.
+//! The build stage: takes the resolved cluster and the plan, and returns the objects. Pure functions, a file per kind.
 //!
-//! Names, labels, selectors and ports are the contract's. What cannot change in a running cluster
-//! (the selector, the service name, the pod management policy, the claim template) stays byte for
-//! byte what it was, or a takeover would break.
+//! Names, labels, selectors and ports belong to the contract. The immutable fields of a StatefulSet (the selector, the
+//! service name, the Pod management policy, the PVC template) have the same bytes as the predecessor's, or the takeover
+//! of a running cluster would fail.
 
 mod config_map;
 mod containers;
@@ -35,25 +35,22 @@ pub(super) use nats_conf::{
 pub use secret::{RESOLVER_KEY, SystemAccount};
 pub use stateful_set::template_hash;
 
-/// The objects of one NATS cluster, whole, as they are applied. Each carries its `apiVersion` and
-/// `kind`, the owner reference, and the hash of what it is ([`nats_manager_api::naming::APPLIED_HASH`]).
+/// Objects of one NATS cluster, with all the fields that are applied. Each has `apiVersion` and `kind`, the owner
+/// reference, and the hash of its content ([`nats_manager_api::naming::APPLIED_HASH`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// The system account.
+    /// Secret with the system account.
     pub secret: Secret,
-    /// `nats.conf`.
     pub config_map: ConfigMap,
-    /// The headless Service.
     pub service: Service,
-    /// The servers.
     pub stateful_set: StatefulSet,
-    /// At most one server at a time is evicted.
+    /// Limit of one evicted server at a time.
     pub pod_disruption_budget: PodDisruptionBudget,
-    /// Istio's proxies leave the traffic alone. Only for clusters that know the kind.
+    /// Exemption of the traffic from mutual TLS, applied only where the apiserver serves the kind.
     pub destination_rule: DynamicObject,
 }
 
-/// Builds the resources of `cluster` as the plan has them now.
+/// Builds the objects of `cluster` according to the plan.
 pub fn build(cluster: &ResolvedCluster, plan: &Plan, images: &Images, account: &SystemAccount) -> Children {
     Children {
         secret: secret::build(cluster, account),

@@ -1,4 +1,4 @@
-//! The PodDisruptionBudget: a majority stays when nodes are drained.
+//! The PodDisruptionBudget: one server at a time is evicted, so that a majority stays when nodes are drained.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::metadata;
 
 pub(super) fn build(cluster: &ResolvedCluster) -> PodDisruptionBudget {
     metadata::stamped(PodDisruptionBudget {
-        // The contract gives it the user's labels, but not the annotations.
+        // By contract it has the labels of the spec, but not the annotations.
         metadata: metadata::object(cluster, cluster.id.name.clone(), BTreeMap::new()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),

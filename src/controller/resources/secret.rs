@@ -1,5 +1,5 @@
-//! The Secret with the system account, made once: who has a stream of system events open would
-//! lose it with the password.
+//! The Secret with the system account. It is generated once: a new password would disconnect clients that subscribe to
+//! system events.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,44 +10,44 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::metadata;
 
-/// The key of the Secret, and the name of the file that `nats.conf` includes.
+/// Key of the Secret, and name of the file that `nats.conf` includes.
 pub const RESOLVER_KEY: &str = "resolver.conf";
 
-/// Letters and digits in the password: 357 bits.
+/// Number of letters and digits in the password: 357 bits.
 const PASSWORD_LENGTH: usize = 60;
 
-/// The content of [`RESOLVER_KEY`]: account `$SYS` and its user `admin`.
+/// Content of [`RESOLVER_KEY`]: account `$SYS` and its user `admin`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SystemAccount {
     content: Vec<u8>,
 }
 
 impl SystemAccount {
-    /// An account with a random password.
+    /// Generates an account with a random password.
     pub fn generate() -> Self {
         Self::with_password(&Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH))
     }
 
-    /// The account as it is stored, whatever it says. None if it was never made, or was emptied.
+    /// Returns the account with the stored content, which is not validated. `None` if the content is missing or empty.
     pub fn from_secret(secret: &Secret) -> Option<Self> {
         let content = &secret.data.as_ref()?.get(RESOLVER_KEY)?.0;
         (!content.is_empty()).then(|| Self { content: content.clone() })
     }
 
-    /// User and password, if they can be found in it.
+    /// Returns user and password, if the content has them.
     pub fn credentials(&self) -> Option<Credentials> {
         Credentials::from_resolver_conf(&self.content)
     }
 
-    /// User and password, where the file says nothing else: only then it is known what the servers
-    /// read.
+    /// Returns user and password if the file contains nothing else. Only then the configuration of the servers is
+    /// known.
     pub fn sole_user(&self) -> Option<Credentials> {
         let own = |credentials: &Credentials| Self::of(credentials.user(), credentials.password());
         self.credentials().filter(|credentials| is_equivalent_config(&self.content, &own(credentials).content))
     }
 
-    /// Whether it makes the system account and no other: then clients have the default account alone.
-    pub fn is_alone(&self) -> bool {
+    /// Returns whether the file defines the system account only. Clients then have only the default account.
+    pub fn is_only_account(&self) -> bool {
         self.sole_user().is_some()
     }
 
@@ -72,7 +72,7 @@ system_account: "$SYS"
     }
 }
 
-/// Shows nothing of the password.
+/// Output without the password.
 impl fmt::Debug for SystemAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SystemAccount").finish_non_exhaustive()
@@ -81,7 +81,7 @@ impl fmt::Debug for SystemAccount {
 
 pub(super) fn build(cluster: &ResolvedCluster, account: &SystemAccount) -> Secret {
     let data = |content| Some(BTreeMap::from([(RESOLVER_KEY.to_owned(), ByteString(content))]));
-    // Stamped while the value is empty: the hash says nothing about the password.
+    // The hash is computed while the value is empty, so it reveals nothing about the password.
     let mut secret = metadata::stamped(Secret {
         metadata: metadata::object(cluster, cluster.id.secret(), metadata::annotations(cluster, [])),
         type_: Some("Opaque".to_owned()),
@@ -97,9 +97,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_account_that_we_make_rules_out_others() {
+    fn only_the_generated_account_excludes_others() {
         let account = |text: &str| SystemAccount { content: text.as_bytes().to_vec() };
-        assert!(SystemAccount::generate().is_alone());
+        assert!(SystemAccount::generate().is_only_account());
         let own = String::from_utf8(SystemAccount::with_password("pA1").content).unwrap();
         for (expected, what, text) in [
             (true, "laid out differently", own.replace("  ", "\t").replace("]\n  }", "],\n  },")),
@@ -110,7 +110,7 @@ mod tests {
             (false, "something behind", format!("{own}include other.conf\n")),
             (false, "no text", String::new()),
         ] {
-            assert_eq!(account(&text).is_alone(), expected, "{what}: {text}");
+            assert_eq!(account(&text).is_only_account(), expected, "{what}: {text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The headless Service: the address of clients, and the servers' names in DNS.
+//! The headless Service: the address for clients, and the servers' names in DNS.
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
@@ -8,8 +8,9 @@ use nats_manager_api::ResolvedCluster;
 
 use super::{containers::METRICS_PORT, metadata, nats_conf};
 
-/// Ports that the servers do not open today, but that others may have come to rely on.
+/// Port for leaf nodes. The servers do not open it, but clients of the Service may refer to it.
 pub(super) const LEAFNODES_PORT: u16 = 7422;
+/// Port for gateways, present for the same reason.
 pub(super) const GATEWAYS_PORT: u16 = 7522;
 
 pub(super) fn build(cluster: &ResolvedCluster) -> Service {
@@ -44,7 +45,7 @@ fn port(name: &str, protocol: &str, port: u16) -> ServicePort {
         app_protocol: Some(protocol.to_owned()),
         port: port.into(),
         protocol: Some("TCP".to_owned()),
-        // The default, said so that nobody else says otherwise.
+        // The default, set explicitly so that a different value from another client is corrected.
         target_port: Some(IntOrString::Int(port.into())),
         ..ServicePort::default()
     }

@@ -1,4 +1,4 @@
-//! Where the pods go: away from each other, first by zone, then by node.
+//! Distribution of the Pods across zones, then nodes.
 
 use k8s_openapi::{
     api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm},
@@ -9,7 +9,7 @@ use nats_manager_api::{ResolvedCluster, Spread};
 const ZONE: &str = "topology.kubernetes.io/zone";
 const NODE: &str = "kubernetes.io/hostname";
 
-/// A preference, with the weights of old.
+/// Builds the anti-affinity, a preference with the predecessor's weights.
 pub(super) fn affinity(cluster: &ResolvedCluster) -> Affinity {
     let apart = |topology_key: &str, weight| WeightedPodAffinityTerm {
         weight,
@@ -28,10 +28,10 @@ pub(super) fn affinity(cluster: &ResolvedCluster) -> Affinity {
     }
 }
 
-/// No zone and no node holds two servers more than another.
+/// Builds the constraints: no zone and no node has two servers more than another.
 pub(super) fn constraints(cluster: &ResolvedCluster) -> Vec<TopologySpreadConstraint> {
-    // Nodes that are drained or broken are tainted. Counted as empty, they would keep their
-    // server from every other node.
+    // Nodes that are drained or broken are tainted. If they counted as empty, their server could not be scheduled to
+    // any other node.
     let (when_unsatisfiable, node_taints_policy) = match cluster.spread {
         Spread::Hard => ("DoNotSchedule", Some("Honor".to_owned())),
         Spread::Soft => ("ScheduleAnyway", None),

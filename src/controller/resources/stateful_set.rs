@@ -1,4 +1,4 @@
-//! The StatefulSet of the servers.
+//! The StatefulSet, whose Pods are the servers.
 
 use k8s_openapi::{
     api::{
@@ -23,14 +23,14 @@ use crate::settings::Images;
 pub(super) const CONFIG_VOLUME: &str = "config-volume";
 pub(super) const ACCOUNTS_VOLUME: &str = "accounts-volume";
 pub(super) const RUN_VOLUME: &str = "pid";
-/// Takes the place of the claim where nothing is kept.
+/// Name of the volume that replaces the PVC where no file store exists.
 const TEMPORARY_STORE: &str = "store";
 
-/// The most that a server without a file store may write: the records of JetStream's own leader
-/// election, which are some megabytes. A pod that writes more is evicted, rather than its node.
+/// Size limit of that volume. A server without a file store writes only the Raft logs of JetStream, which are some
+/// megabytes. A Pod that writes more is evicted before its node runs out of space.
 const TEMPORARY_STORE_SIZE: Bytes = Bytes::gibi(1);
 
-/// Seconds from the stop signal to the kill: lame duck mode takes 10 + 120.
+/// Termination grace period in seconds: lame duck mode takes 10 + 120.
 const GRACE_PERIOD: i64 = 150;
 
 /// Builds the StatefulSet with replicas, partition, template and records of the plan.
@@ -55,12 +55,12 @@ pub(super) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> 
             service_name: Some(cluster.id.name.clone()),
             template,
             update_strategy: Some(strategy(plan.partition)),
-            volume_claim_templates: claim_template(cluster).map(|claim| vec![claim]),
+            volume_claim_templates: pvc_template(cluster).map(|pvc| vec![pvc]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
     });
-    // Not part of the hash. A cache that lagged makes the write a conflict, and nothing worse.
+    // Not part of the hash. A stale cache causes a conflict instead of a wrong write.
     stateful_set.metadata.resource_version.clone_from(&plan.precondition);
     stateful_set
 }
@@ -90,7 +90,7 @@ fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
     }
 }
 
-/// The volume of JetStream's files: the claim's name where there is one.
+/// Returns the name of the volume with JetStream's files.
 pub(super) fn store_volume(cluster: &ResolvedCluster) -> String {
     match cluster.file_store {
         FileStore::Volume { .. } => cluster.id.pvc_template(),
@@ -99,13 +99,13 @@ pub(super) fn store_volume(cluster: &ResolvedCluster) -> String {
 }
 
 fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
-    // The number of routes is no part of what needs a restart.
+    // A change of the number of routes needs no restart.
     let routes = u32::from(variant.kind == ServerMode::Clustered);
     let layout = nats_conf::Layout { routes, memory_store };
     let mut annotations = metadata::annotations(
         cluster,
         [
-            // The Service is scraped; the pods would be counted twice.
+            // Prometheus scrapes the Service, so that a scraped Pod would be counted twice.
             ("prometheus.io/scrape", "false".to_owned()),
             ("sidecar.istio.io/inject", "false".to_owned()),
             (naming::CONFIG_HASH, nats_conf::restart_hash(cluster, layout)),
@@ -137,7 +137,7 @@ fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory
                 }),
                 ..PodSecurityContext::default()
             }),
-            // The config reloader signals the server.
+            // The config reloader signals the process of the server.
             share_process_namespace: Some(true),
             termination_grace_period_seconds: Some(GRACE_PERIOD),
             topology_spread_constraints: Some(spread::constraints(cluster)),
@@ -178,7 +178,7 @@ fn volumes(cluster: &ResolvedCluster) -> Vec<Volume> {
     volumes
 }
 
-fn claim_template(cluster: &ResolvedCluster) -> Option<PersistentVolumeClaim> {
+fn pvc_template(cluster: &ResolvedCluster) -> Option<PersistentVolumeClaim> {
     let FileStore::Volume { size, class } = &cluster.file_store else { return None };
     let requests = [("storage".to_owned(), Quantity(size.to_string()))].into();
     Some(PersistentVolumeClaim {

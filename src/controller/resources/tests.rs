@@ -1,4 +1,4 @@
-//! What the comparison with the reference (`tests/reference`) does not say.
+//! Tests beyond the comparison with the reference (`tests/reference`).
 
 use k8s_openapi::api::core::v1::{PodSpec, Volume};
 use nats_manager_api::{
@@ -55,16 +55,16 @@ fn config(children: &Children) -> &str {
     &children.config_map.data.as_ref().unwrap()["nats.conf"]
 }
 
-/// A change of this value restarts the servers of every cluster that is taken over or updated. If
-/// that is meant, say so in the release notes.
+/// A change of this value restarts the servers of every cluster that is taken over or updated. The release notes have
+/// to announce an intended one.
 #[test]
-fn the_configuration_hash_of_existing_clusters_stays() {
+fn configuration_hash_of_existing_clusters_is_constant() {
     assert_eq!(restart_hash(json!({})), "9d16beb95caefaf6");
     assert_eq!(restart_hash(json!({"cluster": {"size": 1}})), "6cc8d2640e92ce21");
 }
 
 #[test]
-fn the_configuration_hash_is_of_what_a_reload_cannot_apply() {
+fn configuration_hash_covers_only_settings_that_need_a_restart() {
     let default = restart_hash(json!({}));
     for same in [
         json!({"logging": {"debug": true, "trace": true}}),
@@ -86,7 +86,7 @@ fn the_configuration_hash_is_of_what_a_reload_cannot_apply() {
 }
 
 #[test]
-fn the_applied_hash_changes_with_the_object_and_with_nothing_else() {
+fn applied_hash_changes_only_with_its_object() {
     let hash =
         |children: &Children| children.service.metadata.annotations.as_ref().unwrap()[naming::APPLIED_HASH].clone();
     let default = hash(&built(&cluster(json!({}))));
@@ -96,7 +96,7 @@ fn the_applied_hash_changes_with_the_object_and_with_nothing_else() {
 }
 
 #[test]
-fn the_secret_tells_nothing_of_its_content() {
+fn secret_metadata_is_independent_of_the_password() {
     let default = cluster(json!({}));
     let secret = |account: &SystemAccount| build(&default, &fresh(&default), &images(), account).secret;
     let (one, other) = (SystemAccount::generate(), SystemAccount::generate());
@@ -111,7 +111,7 @@ fn the_secret_tells_nothing_of_its_content() {
 }
 
 #[test]
-fn a_hard_spread_leaves_a_pod_pending_and_does_not_count_broken_nodes() {
+fn hard_spread_leaves_a_pod_pending_and_does_not_count_tainted_nodes() {
     let hard = ResolvedCluster { spread: Spread::Hard, ..cluster(json!({})) };
     let children = built(&hard);
     for constraint in pod(&children).topology_spread_constraints.as_ref().unwrap() {
@@ -122,7 +122,7 @@ fn a_hard_spread_leaves_a_pod_pending_and_does_not_count_broken_nodes() {
 }
 
 #[test]
-fn memory_only_keeps_nothing_on_volumes() {
+fn memory_only_cluster_has_no_pvcs() {
     let children = built(&cluster(json!({"jetStream": {"fileStorage": {"enabled": false}}})));
     assert_eq!(children.stateful_set.spec.as_ref().unwrap().volume_claim_templates, None);
     let is_store = |volume: &&Volume| volume.empty_dir.as_ref().is_some_and(|dir| dir.size_limit.is_some());
@@ -134,14 +134,14 @@ fn memory_only_keeps_nothing_on_volumes() {
 }
 
 #[test]
-fn a_memory_store_that_is_off_is_off() {
+fn disabled_memory_store_has_limit_zero() {
     let children = built(&cluster(json!({"jetStream": {"memStorage": {"enabled": false}}})));
     assert!(config(&children).contains("max_memory_store: 0\n"), "{}", config(&children));
     assert_eq!(children.stateful_set.metadata.annotations.as_ref().unwrap()[naming::MEMORY_STORE], "0");
 }
 
 #[test]
-fn a_lowered_memory_store_restarts_the_servers() {
+fn lowered_memory_store_restarts_the_servers() {
     let default = cluster(json!({}));
     assert_eq!(template_annotation(&built(&default), naming::RESTARTED_FOR_MEMORY_STORE), None);
     let deployed = DeployedMemoryStore { configured: Some(Bytes::gibi(1)), restarted_for: None };
@@ -152,7 +152,7 @@ fn a_lowered_memory_store_restarts_the_servers() {
 }
 
 #[test]
-fn go_is_told_of_a_memory_limit_where_there_is_one() {
+fn go_memory_limit_is_set_only_with_a_memory_limit() {
     let limit = |memory_limit: Bytes| {
         let children = built(&ResolvedCluster { memory_limit, ..cluster(json!({})) });
         let environment = pod(&children).containers[2].env.clone().unwrap();
@@ -163,20 +163,20 @@ fn go_is_told_of_a_memory_limit_where_there_is_one() {
 }
 
 #[test]
-fn the_class_of_a_volume_is_left_to_the_cluster_unless_one_is_named() {
+fn storage_class_is_set_only_if_the_spec_names_one() {
     let class = |class: Option<&str>| {
         let file_store = FileStore::Volume { size: Bytes::gibi(1), class: class.map(str::to_owned) };
         let children = built(&ResolvedCluster { file_store, ..cluster(json!({})) });
-        let claims = children.stateful_set.spec.unwrap().volume_claim_templates.unwrap();
-        claims[0].spec.as_ref().unwrap().storage_class_name.clone()
+        let pvcs = children.stateful_set.spec.unwrap().volume_claim_templates.unwrap();
+        pvcs[0].spec.as_ref().unwrap().storage_class_name.clone()
     };
     assert_eq!(class(None), None);
     assert_eq!(class(Some("fast")).as_deref(), Some("fast"));
 }
 
-/// `/varz` of nats-server 2.14.2 that ran with these files.
+/// Expected value: `/varz` of nats-server 2.14.2 with these files.
 #[test]
-fn the_digest_of_a_configuration_is_that_which_the_server_tells() {
+fn digest_is_the_one_that_the_server_reports() {
     let account = SystemAccount::with_password("password").credentials().unwrap();
     let digest = |spec, server| {
         let cluster = cluster(spec);
@@ -192,7 +192,7 @@ fn the_digest_of_a_configuration_is_that_which_the_server_tells() {
 }
 
 #[test]
-fn the_digest_is_known_only_where_the_system_account_is_all_that_the_servers_read() {
+fn digest_is_known_only_without_other_accounts_and_users() {
     let account = |text: &str| {
         let data = [(RESOLVER_KEY.to_owned(), k8s_openapi::ByteString(text.as_bytes().to_vec()))].into();
         SystemAccount::from_secret(&Secret { data: Some(data), ..Secret::default() }).unwrap()
@@ -219,7 +219,7 @@ fn the_digest_is_known_only_where_the_system_account_is_all_that_the_servers_rea
 }
 
 #[test]
-fn cluster_that_is_formed_has_a_key_of_its_own() {
+fn cluster_formed_from_a_standalone_server_has_its_own_key() {
     let three = cluster(json!({}));
     let plan =
         Plan { variant: Variant::FORMED, main_kind: ServerMode::Standalone, members: 1, partition: 1, ..fresh(&three) };
@@ -239,7 +239,7 @@ fn cluster_that_is_formed_has_a_key_of_its_own() {
 }
 
 #[test]
-fn plan_is_recorded_on_the_stateful_set() {
+fn stateful_set_records_the_plan() {
     let three = cluster(json!({}));
     let removed = [(PeerId("abcdefgh".to_owned()), Time::from_millis(5_000))].into();
     let plan = Plan { precondition: Some("7".to_owned()), removed, ..fresh(&three) };

@@ -1,5 +1,5 @@
-//! The condition `Available`: clients can publish and read. Without a quorum they cannot, whatever the Pods report. That
-//! is a Warning, since nothing is being deployed.
+//! The condition `Available`: clients can publish and read. Without a quorum it is False even if all Pods are ready,
+//! and the state is Warning, since nothing is being deployed.
 
 use nats_manager_api::{ConditionType, Reason};
 
@@ -10,14 +10,15 @@ use super::{
     update::{ConditionStatus, Update},
 };
 
-/// The contract's text of a cluster that cannot be used yet.
+/// Text of the contract for a cluster that is not available yet.
 pub(super) const NOT_YET: &str = "NATS is being deployed, waiting for StatefulSet to get ready.";
 
 impl Update<'_> {
-    /// Sets the condition. Returns whether clients can use NATS again.
+    /// Sets the condition. Returns whether it became True, or changed while True.
     pub(super) fn available(&mut self, facts: &StatusFacts<'_>) -> bool {
         let kind = ConditionType::Available;
-        let was_away = self.was(kind, Reason::QuorumLost) || self.was(kind, Reason::ServersUnreachable);
+        let was_unavailable =
+            self.had_reason(kind, Reason::QuorumLost) || self.had_reason(kind, Reason::ServersUnreachable);
         match Serving::of(facts, self.now) {
             Serving::No => {
                 self.warn();
@@ -29,7 +30,7 @@ impl Update<'_> {
                 self.set(kind, ConditionStatus::Unknown, Reason::ServersUnreachable, &unreachable(facts));
                 false
             }
-            Serving::Undecided if was_away => {
+            Serving::Undecided if was_unavailable => {
                 self.warn();
                 false
             }

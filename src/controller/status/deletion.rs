@@ -1,5 +1,5 @@
-//! The condition `Deleted`. A deletion is tried again and again, and each try may fail with the same cause in other
-//! words: it is reported once.
+//! The condition `Deleted`. A deletion is retried, and each attempt may fail with the same cause in another wording.
+//! Each cause is reported once.
 
 use nats_manager_api::{ConditionType, ModuleState, Reason};
 
@@ -11,7 +11,7 @@ use super::{
 const KIND: ConditionType = ConditionType::Deleted;
 
 impl Update<'_> {
-    /// The data is deleted. A later reconcile relies on this record when this one is interrupted.
+    /// Records the decision to delete the data. A later reconcile relies on it when this one is interrupted.
     pub(super) fn deleting(&mut self) {
         if self.is_decided() {
             return;
@@ -26,17 +26,17 @@ impl Update<'_> {
         self.set(ConditionType::Ready, ConditionStatus::False, Reason::Deleting, message);
     }
 
-    /// The data must stay.
+    /// Reports the cause for which the data is kept.
     pub(super) fn deletion_blocked(&mut self, reason: &str) {
-        self.obstacle(reason, false);
+        self.report_obstacle(reason, false);
     }
 
-    /// A decision stays: the data may be gone in part.
+    /// Reports a failed deletion. A decision stays, since a part of the data may be deleted.
     pub(super) fn deletion_failed(&mut self, cause: &str) {
-        self.obstacle(cause, self.is_decided());
+        self.report_obstacle(cause, self.is_decided());
     }
 
-    fn obstacle(&mut self, obstacle: &str, is_decided: bool) {
+    fn report_obstacle(&mut self, obstacle: &str, is_decided: bool) {
         self.begin_deletion();
         self.state(ModuleState::Warning);
         let old = self.old_message(KIND, Reason::DeletionError);

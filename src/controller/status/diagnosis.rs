@@ -1,4 +1,4 @@
-//! What is wrong with JetStream: the issues that have lasted, by reason, the worst first.
+//! Diagnosis of JetStream: the issues that have lasted, grouped by reason, the worst first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,44 +12,43 @@ use nats_manager_planner::{
 
 use super::{
     StatusFacts,
-    message::{Subjects, away, quorum_lost, stuck},
+    message::{Subjects, quorum_lost, stuck, unavailable},
     serving::Serving,
-    severity::{ReportDelay, WHATEVER_IS_IN_PROGRESS, rank, reason},
+    severity::{LASTING_IN_PROGRESS, ReportDelay, rank, reason},
     text,
     update::{Update, time},
 };
 
-/// Something that is wrong.
+/// Issues with the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Diagnosis {
-    /// Its kind.
     pub(super) reason: Reason,
-    /// What it is, and the way out.
+    /// Description, with the way out.
     pub(super) message: String,
 }
 
-/// The search for diagnoses.
+/// Collector of diagnoses from the facts of one reconcile.
 pub(super) struct Diagnoser<'a> {
     facts: &'a StatusFacts<'a>,
     now: Time,
-    patience: ReportDelay,
-    /// The old message of the condition: texts of servers stay as they stand there.
+    delay: ReportDelay,
+    /// Previous message of the condition, in which texts of servers keep their figures.
     old: Option<&'a str>,
-    /// The condition `StatefulSet` has been False since then.
+    /// Time since which the condition `StatefulSet` is False.
     pending_since: Option<Time>,
     found: BTreeMap<usize, (Reason, Subjects)>,
-    /// Servers that a worse diagnosis names.
+    /// Servers that a worse diagnosis contains.
     named: BTreeSet<String>,
 }
 
 impl<'a> Diagnoser<'a> {
-    pub(super) fn new(update: &Update<'a>, facts: &'a StatusFacts<'a>, patience: ReportDelay) -> Self {
+    pub(super) fn new(update: &Update<'a>, facts: &'a StatusFacts<'a>, delay: ReportDelay) -> Self {
         let old = update.old.condition(ConditionType::JetStream).filter(|known| known.status == "False");
         let pending = update.old.condition(ConditionType::StatefulSet).filter(|known| known.status == "False");
         Self {
             facts,
             now: update.now,
-            patience,
+            delay,
             old: old.map(|known| known.message.as_str()),
             pending_since: pending.filter(|_| update.was_ready()).map(|known| time(&known.last_transition_time)),
             found: BTreeMap::new(),
@@ -62,9 +61,9 @@ impl<'a> Diagnoser<'a> {
         let mut all = Vec::new();
         let serving = Serving::of(self.facts, self.now);
         if serving == Serving::No {
-            // Those with a cause of their own are reported with it, too.
-            let away = away(self.facts, self.now).into_iter();
-            self.named = away.filter(|server| self.cause(server).is_none() && !self.is_answering(server)).collect();
+            // Servers with a cause of their own are also reported with that cause.
+            let servers = unavailable(self.facts, self.now).into_iter();
+            self.named = servers.filter(|server| self.cause(server).is_none() && !self.is_answering(server)).collect();
             all.push(Diagnosis { reason: Reason::QuorumLost, message: quorum_lost(self.facts, self.now) });
         } else if let Some((server, message)) = stuck(self.facts, self.now) {
             self.named.insert(server);
@@ -72,12 +71,12 @@ impl<'a> Diagnoser<'a> {
         }
         self.not_ready();
         self.issues(serving);
-        self.missing();
+        self.missing_streams();
         let found = std::mem::take(&mut self.found).into_values();
         all.extend(
             found.map(|(reason, subjects)| Diagnosis { reason, message: self.facts.diagnosis(reason, &subjects) }),
         );
-        all.extend(self.terminating());
+        all.extend(self.terminating_pvc());
         all
     }
 
@@ -85,14 +84,14 @@ impl<'a> Diagnoser<'a> {
         &mut self.found.entry(rank(reason)).or_insert_with(|| (reason, Subjects::default())).1
     }
 
-    /// Issues of the polls, the worst first, so that each server is named for its worst issue alone.
+    /// Adds the issues of the polls, the worst first, so that each server is named for its worst issue only.
     fn issues(&mut self, serving: Serving) {
         let Some(assessment) = self.facts.assessment() else { return };
-        let has_lasted = |issue: &&Issue| self.now.since(issue.since) >= self.patience.with(reason(&issue.kind));
+        let has_lasted = |issue: &&Issue| self.now.since(issue.since) >= self.delay.duration(reason(&issue.kind));
         let mut issues: Vec<&IssueKind> =
             assessment.issues.iter().filter(has_lasted).map(|issue| &issue.kind).collect();
         issues.sort_by_key(|issue| rank(reason(issue)));
-        // Without a quorum no stream has a leader, and a cluster that is being formed has no meta leader.
+        // These follow from a missing quorum, and a cluster that is being formed has no meta leader.
         let is_leaderless = matches!(serving, Serving::No | Serving::Unknown) || self.facts.is_forming();
         for issue in issues {
             let reason = reason(issue);
@@ -131,13 +130,14 @@ impl<'a> Diagnoser<'a> {
         }
     }
 
-    /// A text of a server, with the figures that it had before.
+    /// Adds a text of a server, with the figures of the previous message.
     fn text(&mut self, reason: Reason, prefix: &str, text: &str) {
         let text = text::steady(self.old, prefix, text.trim_end_matches('.'));
         self.add(reason).texts.push(format!("{prefix}{text}"));
     }
 
-    /// Servers whose Pod is not ready, with the cause. Those without a cause that give no answer are unreachable.
+    /// Adds the servers whose Pod is not ready, with the cause. Unreachable servers without a cause are left to
+    /// [`Self::issues`].
     fn not_ready(&mut self) {
         let issues = self.facts.assessment().map(|assessment| assessment.issues.as_slice()).unwrap_or_default();
         for ordinal in 0..self.facts.applied.desired {
@@ -158,16 +158,16 @@ impl<'a> Diagnoser<'a> {
         }
     }
 
-    /// Returns whether a Pod has been not ready for long enough. Since when one is missing, or could not start, only
-    /// the condition of the StatefulSet shows.
+    /// Returns whether a Pod has been not ready for long enough. For a Pod that is missing, or could not start, only
+    /// the condition of the StatefulSet contains the time.
     fn is_not_ready(&self, pod: Option<&PodState>) -> bool {
-        let is_pending = || self.pending_since.is_some_and(|since| self.now.since(since) >= WHATEVER_IS_IN_PROGRESS);
+        let is_pending = || self.pending_since.is_some_and(|since| self.now.since(since) >= LASTING_IN_PROGRESS);
         let Some(pod) = pod else { return is_pending() };
         if pod.ready || pod.terminating.is_some() {
             return false;
         }
         match pod.ready_changed.filter(|_| pod.started || pod.broken.is_some()) {
-            Some(since) => self.now.since(since) >= self.patience.with(Reason::ServerNotReady),
+            Some(since) => self.now.since(since) >= self.delay.duration(Reason::ServerNotReady),
             None => is_pending(),
         }
     }
@@ -176,7 +176,8 @@ impl<'a> Diagnoser<'a> {
         self.facts.assessment().is_some_and(|assessment| assessment.snapshot.answer(server).is_some())
     }
 
-    /// Why a server is not ready, if that is known: why its Pod cannot run, or the text of its `/healthz`.
+    /// Returns the cause for which a server is not ready, if it is known: the cause for which its Pod cannot run, or
+    /// the text of its `/healthz`.
     fn cause(&self, server: &str) -> Option<String> {
         let pod = self.facts.actual.pods.iter().find(|pod| pod.name == server)?;
         let healthz = || match &self.facts.assessment()?.snapshot.answer(server)?.healthz {
@@ -186,7 +187,8 @@ impl<'a> Diagnoser<'a> {
         if pod.ready { None } else { pod.broken.clone().or_else(healthz) }
     }
 
-    fn missing(&mut self) {
+    /// Adds the streams that are missing since a server restarted, by server.
+    fn missing_streams(&mut self) {
         let mut by_server: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (stream, missing) in &self.facts.missing_streams.streams {
             by_server.entry(&missing.server).or_default().push(stream.to_string());
@@ -197,11 +199,11 @@ impl<'a> Diagnoser<'a> {
         }
     }
 
-    /// PVCs of servers that stay, and that are being deleted.
-    fn terminating(&self) -> Option<Diagnosis> {
+    /// Returns the diagnosis of the first terminating PVC whose server stays.
+    fn terminating_pvc(&self) -> Option<Diagnosis> {
         let pvcs = self.facts.actual.pvcs.iter();
-        let mut leaving = pvcs.filter(|pvc| pvc.terminating && pvc.ordinal < self.facts.applied.desired);
-        let pvc = leaving.next()?;
+        let mut terminating = pvcs.filter(|pvc| pvc.terminating && pvc.ordinal < self.facts.applied.desired);
+        let pvc = terminating.next()?;
         let (server, namespace) = (self.facts.actual.server(pvc.ordinal), &self.facts.id.namespace);
         let message = format!(
             "The PVC of {server} is being deleted: what is on it is lost when its Pod stops. Give streams that have \

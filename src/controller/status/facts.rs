@@ -1,4 +1,4 @@
-//! The input of the status: the outcome of a reconcile, as values.
+//! Input of the status stage: the outcome of a reconcile as values.
 
 use std::collections::BTreeSet;
 
@@ -13,90 +13,83 @@ use nats_manager_planner::{
 /// The outcome of a reconcile.
 #[derive(Clone, Debug)]
 pub(crate) enum Reconciled<'a> {
-    /// The objects are applied.
+    /// A deployed cluster whose objects are applied.
     Deployed(Box<StatusFacts<'a>>),
-    /// The resource is not the one that may exist.
+    /// A resource that is not the allowed one.
     Forbidden {
-        /// The one that may.
         allowed: NamespacedName,
     },
-    /// The objects could not be applied, or the spec is invalid. What was deployed before stays.
+    /// A failure to apply the objects, or an invalid spec. Deployed objects stay.
     Failed {
-        /// The StatefulSet was the obstacle.
-        stateful_set: bool,
-        /// The error, or the violations.
+        /// True if the StatefulSet could not be applied.
+        is_stateful_set: bool,
+        /// The error, or the violations of the spec.
         cause: String,
     },
-    /// The data is being deleted.
     Deleting,
-    /// The deletion is blocked.
     DeletionBlocked {
-        /// Why, with the way out.
+        /// Cause, with the way out.
         reason: String,
     },
-    /// The deletion failed, and is tried again.
+    /// A failed deletion, which is retried.
     DeletionFailed {
-        /// The error.
         cause: String,
     },
 }
 
-/// A deployed cluster.
+/// Facts of a deployed cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusFacts<'a> {
-    /// The resource's name and namespace.
+    /// Name and namespace of the resource.
     pub id: &'a NamespacedName,
-    /// The desired number of servers.
+    /// Desired number of servers.
     pub size: u32,
-    /// The counts of the StatefulSet, as it was applied.
+    /// Counts of the StatefulSet as it was applied.
     pub applied: AppliedCounts,
-    /// The number of servers that a majority is of, where JetStream gives no answer. New servers count once they were
-    /// ready.
+    /// Number of servers that the majority is computed from, where JetStream does not answer. New servers count once
+    /// they were ready.
     pub counted_servers: u32,
-    /// The zones that the servers run in.
+    /// Zones that the servers run in.
     pub zones: ZonesUsed,
-    /// Kubernetes' state.
+    /// State of the objects in Kubernetes.
     pub actual: &'a ActualState,
-    /// The servers' state.
+    /// State of the servers as polled.
     pub observation: &'a Observation<'a>,
-    /// The plan that was carried out.
+    /// Plan that was carried out.
     pub plan: &'a Plan,
-    /// Streams that are gone since a server restarted.
+    /// Streams that are missing since a server restarted.
     pub missing_streams: &'a MissingStreams,
     /// Policies that the stored spec violates.
     pub policy: &'a [Violation],
-    /// The apiserver's message of the newest `FailedCreate` event, while Pods are missing.
+    /// Message of the apiserver in the newest `FailedCreate` event, while Pods are missing.
     pub pods_not_created: Option<&'a str>,
-    /// The error of the plan's action, which is tried again.
+    /// Error of the plan's action, which is planned again.
     pub action_failure: Option<&'a str>,
-    /// The servers that have not loaded their changed configuration for long, with the way out.
+    /// Notice of servers that take too long to load a changed configuration, with the way out.
     pub reload_notice: Option<&'a str>,
-    /// The annotation `force-rollout` is set.
-    pub force_rollout: bool,
+    /// True if the annotation `force-rollout` is set.
+    pub is_rollout_forced: bool,
 }
 
-/// The counts of a StatefulSet.
+/// Replica counts of a StatefulSet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AppliedCounts {
-    /// Desired servers.
     pub desired: u32,
-    /// Ready servers.
     pub ready: u32,
-    /// Every Pod exists, is ready and has the newest template, and the counts are those of the newest spec.
+    /// True if every Pod exists, is ready and has the newest template, and the counts belong to the newest spec.
     pub is_complete: bool,
 }
 
-/// The availability zones that the servers run in.
+/// Availability zones that the servers run in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ZonesUsed {
-    /// Number of zones.
     pub count: usize,
     /// A node of a server that has no zone label.
     pub unlabelled_node: Option<String>,
 }
 
 impl AppliedCounts {
-    /// Reads a StatefulSet. Its counts are of an older spec until its status has observed the newest.
+    /// Reads the counts of a StatefulSet. They belong to an older spec until `observedGeneration` is the newest.
     pub(crate) fn of(stateful_set: &StatefulSet) -> Self {
         let desired = stateful_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let status = stateful_set.status.clone().unwrap_or_default();
@@ -124,7 +117,7 @@ impl ZonesUsed {
 }
 
 impl StatusFacts<'_> {
-    /// Returns the last poll and what follows from it, if servers ever answered.
+    /// Returns the assessment of the last poll, if servers ever answered.
     pub(super) fn assessment(&self) -> Option<&Assessment> {
         match self.observation {
             Observation::Seen(assessment) => Some(assessment),
@@ -132,7 +125,7 @@ impl StatusFacts<'_> {
         }
     }
 
-    /// Returns the servers that form one cluster. While a cluster is being formed that is the standalone server alone.
+    /// Returns the servers that form one cluster. While a cluster is being formed, that is only the standalone server.
     pub(super) fn members(&self) -> Vec<String> {
         match ServerMode::of(self.plan.members) {
             ServerMode::Standalone => (0..self.plan.members).map(|ordinal| self.actual.server(ordinal)).collect(),
@@ -140,8 +133,8 @@ impl StatusFacts<'_> {
         }
     }
 
-    /// Returns whether the standalone server is about to restart as a member of a cluster: what is stored on it from
-    /// now on does not last.
+    /// Returns whether the standalone server is about to restart as a member of a cluster. Data that is stored on it
+    /// from now on is lost.
     pub(super) fn is_forming(&self) -> bool {
         self.operation() == Some(OperationKind::FormCluster)
             && ServerMode::of(self.plan.members) == ServerMode::Standalone
@@ -152,7 +145,7 @@ impl StatusFacts<'_> {
         self.plan.operation.as_ref().map(|operation| operation.kind)
     }
 
-    /// Returns whether the Pod of a server is ready and stays.
+    /// Returns whether the Pod of a server is ready and not terminating.
     pub(super) fn is_serving(&self, server: &str) -> bool {
         self.actual.pods.iter().any(|pod| pod.name == server && pod.is_serving())
     }

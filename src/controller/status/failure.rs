@@ -1,10 +1,11 @@
-//! A resource that is not the one that may exist, and one that could not be deployed.
+//! The conditions of a resource that is not the allowed one, and of one that could not be deployed.
 
 use nats_manager_api::{ConditionType, ModuleState, NamespacedName, Reason, rules};
 
 use super::update::{ConditionStatus, Update};
 
 impl Update<'_> {
+    /// Reports a resource that is not the allowed one.
     pub(super) fn forbidden(&mut self, allowed: &NamespacedName) {
         let message = rules::forbidden_message(allowed);
         self.state(ModuleState::Error);
@@ -15,11 +16,11 @@ impl Update<'_> {
         }
     }
 
-    /// `stateful_set`: it was the obstacle. What was deployed before stays.
-    pub(super) fn failed(&mut self, stateful_set: bool, cause: &str) {
-        self.greet();
+    /// Reports a resource that could not be deployed. The condition `StatefulSet` stays unless `is_stateful_set`.
+    pub(super) fn failed(&mut self, is_stateful_set: bool, cause: &str) {
+        self.announce_new();
         self.state(ModuleState::Error);
-        if stateful_set {
+        if is_stateful_set {
             self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, cause);
         }
         self.stopped(Reason::FailedProcessing, cause);
@@ -28,7 +29,7 @@ impl Update<'_> {
         }
     }
 
-    /// The spec cannot be carried out.
+    /// Sets the conditions `Reconciling`, `Stalled` and `Ready` of a spec that cannot be carried out.
     fn stopped(&mut self, reason: Reason, message: &str) {
         self.not_reconciling();
         self.set(ConditionType::Stalled, ConditionStatus::True, reason, message);

@@ -1,4 +1,4 @@
-//! The condition `JetStream`: healthy, or what is wrong.
+//! The condition `JetStream`: JetStream is healthy, or the diagnoses.
 
 use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::health::Assessment;
@@ -17,9 +17,9 @@ const HEALTHY: &str = "JetStream is healthy: every server, the meta leader, and 
 
 impl Update<'_> {
     pub(super) fn jetstream(&mut self, facts: &StatusFacts<'_>) {
-        let diagnoses = Diagnoser::new(self, facts, self.patience(facts)).run();
+        let diagnoses = Diagnoser::new(self, facts, self.report_delay(facts)).run();
         if let Some((reason, message)) = joined(&diagnoses) {
-            self.troubled(reason, &message);
+            self.unhealthy(reason, &message);
         } else if Serving::of(facts, self.now) == Serving::Unknown {
             self.warn();
             let (reason, message) = (Reason::ServersUnreachable, unreachable(facts));
@@ -31,17 +31,18 @@ impl Update<'_> {
         } else if let Some(unobserved) = Unobserved::of(facts.observation) {
             self.unobserved(&unobserved);
         } else {
-            self.still_troubled(facts);
+            self.keep_unhealthy(facts);
         }
     }
 
-    /// A server that is away belongs to a change in progress, and to the first deployment, for a while.
-    fn patience(&self, facts: &StatusFacts<'_>) -> ReportDelay {
+    /// Returns the delay before issues are reported. Unavailable servers are part of a change in progress, and of the
+    /// first deployment, for a while.
+    fn report_delay(&self, facts: &StatusFacts<'_>) -> ReportDelay {
         let is_busy = facts.operation().is_some() || !self.was_ready();
         if is_busy { ReportDelay::InProgress } else { ReportDelay::AtRest }
     }
 
-    fn troubled(&mut self, reason: Reason, message: &str) {
+    fn unhealthy(&mut self, reason: Reason, message: &str) {
         self.warn();
         if self.set(KIND, ConditionStatus::False, reason, message) {
             self.announce(true, reason, message);
@@ -58,21 +59,21 @@ impl Update<'_> {
         }
     }
 
-    /// Only Kubernetes is known. What it showed to be wrong is over.
+    /// Sets the condition where only the state of Kubernetes is known, which shows no issue any more.
     fn unobserved(&mut self, unobserved: &Unobserved) {
-        let was_troubled = self.old.condition(KIND).is_some_and(|known| known.status == "False");
-        if was_troubled && !unobserved.passes {
+        let was_unhealthy = self.old.condition(KIND).is_some_and(|known| known.status == "False");
+        if was_unhealthy && !unobserved.is_transient {
             self.set(KIND, ConditionStatus::Unknown, Reason::Unknown, &unobserved.message());
         } else {
             self.set_unknown(KIND, unobserved);
         }
     }
 
-    /// Nothing has lasted, and nothing is healthy yet. What was wrong before stays as long as it is one of the present
-    /// issues.
-    fn still_troubled(&mut self, facts: &StatusFacts<'_>) {
+    /// Keeps a condition that is False while JetStream is not healthy yet, and no issue has lasted. The reason stays as
+    /// long as it is one of the present issues.
+    fn keep_unhealthy(&mut self, facts: &StatusFacts<'_>) {
         let Some(old) = self.old.condition(KIND) else { return };
-        let was_unreachable = self.was(KIND, Reason::ServersUnreachable);
+        let was_unreachable = self.had_reason(KIND, Reason::ServersUnreachable);
         if old.status != "False" && !was_unreachable {
             return;
         }
@@ -87,7 +88,7 @@ impl Update<'_> {
     }
 }
 
-/// Returns the reason of the worst diagnosis, and the messages of all.
+/// Returns the reason of the worst diagnosis, and the joined messages of all.
 fn joined(diagnoses: &[Diagnosis]) -> Option<(Reason, String)> {
     let all: Vec<&str> = diagnoses.iter().map(|diagnosis| diagnosis.message.as_str()).collect();
     diagnoses.first().map(|worst| (worst.reason, all.join(" ")))

@@ -1,4 +1,4 @@
-//! The messages of diagnoses, each with the way out.
+//! Messages of diagnoses, each with the way out.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ use nats_manager_planner::{
 
 use super::{StatusFacts, severity::LASTING, text};
 
-/// The servers and streams of one diagnosis.
+/// Servers, streams and texts of one diagnosis.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     pub(super) servers: Vec<String>,
@@ -19,11 +19,11 @@ pub(super) struct Subjects {
     pub(super) texts: Vec<String>,
 }
 
-/// A Pod that takes longer to stop is on a node that is gone: its grace period is 150 s.
+/// Time after which a terminating Pod counts as stuck, since its node may be gone. The grace period is 150 s.
 const STUCK_AFTER: Duration = Duration::from_mins(3);
 
-/// A memory store counts as full from this share of its limit on, in percent.
-const FULL: u64 = 90;
+/// Usage from which on a memory store counts as full, in percent of its limit.
+const FULL_PERCENT: u64 = 90;
 
 impl StatusFacts<'_> {
     /// Returns the message of a diagnosis.
@@ -78,7 +78,8 @@ impl StatusFacts<'_> {
         }
     }
 
-    /// Streams without a leader. A full memory store is a known cause (measured with NATS 2.14.2).
+    /// Returns the message of streams without a leader. A full memory store is a known cause (measured with NATS
+    /// 2.14.2).
     fn leaderless(&self, streams: &[String]) -> String {
         let named = text::streams(streams);
         let Some(assessment) = self.assessment() else { return format!("No leader: {named}.") };
@@ -98,18 +99,19 @@ impl StatusFacts<'_> {
 fn full_memory_stores(assessment: &Assessment, streams: &[String]) -> Vec<String> {
     let is_one = |stream: &StreamId| streams.contains(&stream.to_string());
     let answers = assessment.snapshot.answers().filter(|(_, server)| {
-        server.memory.percent() >= FULL && server.streams.iter().any(|it| it.in_memory && is_one(&it.stream))
+        server.memory.percent() >= FULL_PERCENT
+            && server.streams.iter().any(|replica| replica.in_memory && is_one(&replica.stream))
     });
     answers.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Returns the message of a lost quorum.
 pub(super) fn quorum_lost(facts: &StatusFacts<'_>, now: Time) -> String {
-    let away = away(facts, now);
+    let unavailable = unavailable(facts, now);
     let way_out = match stuck(facts, now) {
         Some((_, message)) => message,
-        None if away.is_empty() => "The servers must reach each other at port 6222.".to_owned(),
-        None => format!("Bring back: {}.", away.join(", ")),
+        None if unavailable.is_empty() => "The servers must reach each other at port 6222.".to_owned(),
+        None => format!("Bring back: {}.", unavailable.join(", ")),
     };
     format!("JetStream accepts no messages: no majority of its servers agrees on a leader. {way_out}")
 }
@@ -123,19 +125,20 @@ pub(super) fn unreachable(facts: &StatusFacts<'_>) -> String {
     )
 }
 
-/// Returns the members that have been away for long, and are missing for a quorum.
-pub(super) fn away(facts: &StatusFacts<'_>, now: Time) -> Vec<String> {
+/// Returns the members that have been unreachable or without JetStream for at least [`LASTING`].
+pub(super) fn unavailable(facts: &StatusFacts<'_>, now: Time) -> Vec<String> {
     let members = facts.members();
     let issues = facts.assessment().map(|assessment| assessment.issues.as_slice()).unwrap_or_default();
-    let away = issues.iter().filter(|issue| now.since(issue.since) >= LASTING).filter_map(|issue| match &issue.kind {
-        IssueKind::Unreachable { server } | IssueKind::Disabled { server } => Some(server.clone()),
-        _ => None,
-    });
-    let names: BTreeSet<String> = away.filter(|server| members.contains(server)).collect();
+    let servers =
+        issues.iter().filter(|issue| now.since(issue.since) >= LASTING).filter_map(|issue| match &issue.kind {
+            IssueKind::Unreachable { server } | IssueKind::Disabled { server } => Some(server.clone()),
+            _ => None,
+        });
+    let names: BTreeSet<String> = servers.filter(|server| members.contains(server)).collect();
     names.into_iter().collect()
 }
 
-/// Returns a server whose Pod does not stop, with the way out.
+/// Returns a server whose Pod does not stop, and the message with the way out.
 pub(super) fn stuck(facts: &StatusFacts<'_>, now: Time) -> Option<(String, String)> {
     let is_stuck = |since: Time| now.since(since) > STUCK_AFTER;
     let pod = facts.actual.pods.iter().find(|pod| pod.terminating.is_some_and(is_stuck))?;

@@ -1,19 +1,19 @@
-//! The last stage: from the facts of a reconcile to the status and the events. A function of values. The caller writes
-//! only what changed.
+//! The status stage: takes the facts of a reconcile and the old status, and returns the status and the events. It is a
+//! function of values. The writer sends only changes.
 //!
-//! A status is written seldom: Eventing reconciles on every change. Texts stay the same while a state lasts, and what
-//! passes by itself within half a minute is left out.
+//! A status is written seldom, since Eventing reconciles on every change. Messages stay the same while a state lasts,
+//! and issues that end within half a minute are left out.
 //!
 //! | file | content |
 //! |---|---|
 //! | `facts` | the input |
-//! | `update` | the status that is being written, and its difference to the old one |
-//! | `phase` | ready, rolling or deploying, as clients see it |
+//! | `update` | the new status, and its difference to the old one |
+//! | `phase` | the phase for clients: ready, rolling or deploying |
 //! | `available`, `stateful_set`, `zones`, `reconciling`, `stalled`, `storage`, `jetstream`, `ready` | a condition each |
-//! | `diagnosis`, `severity`, `message` | what is wrong with JetStream, the worst first, with the way out |
-//! | `summary` | what admission needs to know |
+//! | `diagnosis`, `severity`, `message` | the issues of JetStream, the worst first, with the way out |
+//! | `summary` | the facts for the admission webhook |
 //! | `deletion`, `failure` | the other outcomes of a reconcile |
-//! | `text` | texts that stay the same |
+//! | `text` | texts that stay the same while a state lasts |
 
 mod available;
 mod deletion;
@@ -48,7 +48,7 @@ pub(super) use writer::StatusWriter;
 
 use update::Update;
 
-/// Returns the status after a reconcile of this generation, and the events to write.
+/// Returns the status after a reconcile of this generation, and the events to publish.
 pub(crate) fn next(
     old: &NatsStatus,
     generation: i64,
@@ -59,7 +59,7 @@ pub(crate) fn next(
     match reconciled {
         Reconciled::Deployed(facts) => update.deployed(facts),
         Reconciled::Forbidden { allowed } => update.forbidden(allowed),
-        Reconciled::Failed { stateful_set, cause } => update.failed(*stateful_set, cause),
+        Reconciled::Failed { is_stateful_set, cause } => update.failed(*is_stateful_set, cause),
         Reconciled::Deleting => update.deleting(),
         Reconciled::DeletionBlocked { reason } => update.deletion_blocked(reason),
         Reconciled::DeletionFailed { cause } => update.deletion_failed(cause),
@@ -69,7 +69,7 @@ pub(crate) fn next(
 
 impl Update<'_> {
     fn deployed(&mut self, facts: &StatusFacts<'_>) {
-        self.greet();
+        self.announce_new();
         self.drop_deleted();
         self.counts(facts);
         self.phase(facts);
@@ -91,7 +91,8 @@ impl Update<'_> {
         }
     }
 
-    /// Once a generation: the spec was stored before the rule existed.
+    /// Announces policy violations of the stored spec, once per generation. The spec was stored before the rule
+    /// existed.
     fn policy(&mut self, facts: &StatusFacts<'_>) {
         if self.old.observed_generation != Some(self.generation) && !facts.policy.is_empty() {
             let all: Vec<String> = facts.policy.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! How far a cluster is, as clients see it.
+//! Deployment phase of a cluster from the view of clients.
 
 use nats_manager_api::{ConditionType, ModuleState, Reason};
 use nats_manager_planner::{
@@ -12,22 +12,22 @@ use super::{
     update::{ConditionStatus, Update},
 };
 
-/// How far a cluster is.
+/// Deployment phase of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeploymentPhase {
-    /// Everything is as desired.
+    /// All servers as desired.
     Ready,
-    /// Servers restart or are added, and JetStream continues: no outage.
+    /// Servers that restart or are added, while JetStream has a quorum: no outage.
     Rolling,
-    /// It cannot be used: not yet, or not now.
+    /// A cluster that clients cannot use, not yet or not at the moment.
     Deploying,
 }
 
 impl DeploymentPhase {
-    /// `was_ready`: clients could use it once. Until then its servers also have to form a meta group. Later one poll
-    /// that fails changes nothing.
+    /// Returns the phase. `was_ready` is true if clients could use the cluster before. Until then its servers also have
+    /// to form a meta group. Later a single failed poll changes nothing.
     pub(super) fn of(facts: &StatusFacts<'_>, was_ready: bool) -> Self {
-        if facts.applied.is_complete && (was_ready || is_joined(facts)) && !facts.is_forming() {
+        if facts.applied.is_complete && (was_ready || has_meta_leader(facts)) && !facts.is_forming() {
             Self::Ready
         } else if was_ready && has_quorum(facts) {
             Self::Rolling
@@ -37,25 +37,25 @@ impl DeploymentPhase {
     }
 }
 
-/// Returns whether the servers have found each other, or nothing is known of it.
-fn is_joined(facts: &StatusFacts<'_>) -> bool {
+/// Returns whether the servers have formed a meta group. True without a poll.
+fn has_meta_leader(facts: &StatusFacts<'_>) -> bool {
     let issues = facts.assessment().map(|assessment| assessment.issues.as_slice()).unwrap_or_default();
     !issues.iter().any(|issue| matches!(issue.kind, IssueKind::NoMetaLeader | IssueKind::NotInMetaGroup { .. }))
 }
 
-/// Returns whether JetStream continues: its answers prove it, or enough Pods are ready.
+/// Returns whether JetStream has a quorum: a poll confirms it, or enough Pods are ready.
 fn has_quorum(facts: &StatusFacts<'_>) -> bool {
     if facts.is_forming() {
         return false;
     }
-    let is_proven = match facts.observation {
+    let is_confirmed = match facts.observation {
         Observation::Seen(assessment) => {
             let is_ready = |server: &str| facts.is_serving(server);
             quorum(&assessment.snapshot, &facts.members(), is_ready) == Quorum::Present
         }
         _ => false,
     };
-    is_proven || facts.applied.ready > facts.counted_servers / 2
+    is_confirmed || facts.applied.ready > facts.counted_servers / 2
 }
 
 impl Update<'_> {

@@ -1,5 +1,5 @@
-//! The condition `Ready`: clients are served, and the newest spec is carried out. It follows from the others, and its
-//! message refers to them, so that it changes seldom.
+//! The condition `Ready`: clients are served, and the newest spec is carried out. It follows from the other conditions.
+//! Its message refers to them, so that it changes seldom.
 
 use nats_manager_api::ConditionType;
 
@@ -8,14 +8,14 @@ use super::update::{ConditionStatus, Update};
 const TRUE: &str = "NATS serves clients, and the newest spec is carried out.";
 
 impl Update<'_> {
-    /// Sets the condition from the others, which have to be set before.
+    /// Sets the condition from the other conditions, which have to be set before.
     pub(super) fn ready(&mut self) {
         use ConditionType::{Available, JetStream, Ready, Reconciling, Stalled, StatefulSet};
         let found = [Available, Stalled, Reconciling, JetStream, StatefulSet].into_iter().find_map(|kind| {
             let condition = self.status.condition(kind)?;
             let is_obstacle = match (kind, condition.status.as_str()) {
                 (Stalled | Reconciling, status) => status == "True",
-                // Without polls nothing is known of JetStream, and nothing speaks against it.
+                // Without polls the condition is Unknown, which is no obstacle.
                 (JetStream, status) => status == "False",
                 (_, status) => status != "True",
             };

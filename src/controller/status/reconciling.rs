@@ -1,4 +1,4 @@
-//! The condition `Reconciling` and `status.operation`: the change in progress, its step, and what the step waits for.
+//! The condition `Reconciling` and `status.operation`: the change in progress, its step, and the obstacle of that step.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use super::{
     update::{ConditionStatus, Update, time, timestamp},
 };
 
-/// The first deployment names no single server before: its servers become ready one after the other.
-const SOON: Duration = Duration::from_secs(30);
+/// Time in which the first deployment names no single server, since its servers become ready one after the other.
+const BRIEF: Duration = Duration::from_secs(30);
 
 const KIND: ConditionType = ConditionType::Reconciling;
 
 impl Update<'_> {
     pub(super) fn reconciling(&mut self, facts: &StatusFacts<'_>) {
-        let shown = |operation| (operation, self.operation(operation, facts.action_failure));
-        let operation = facts.plan.operation.as_ref().map(shown);
-        // Without an operation that may be since the watch caches disagree for a moment.
-        let is_undecided = operation.is_none() && !facts.plan.is_settled;
+        let with_status = |operation| (operation, self.operation(operation, facts.action_failure));
+        let operation = facts.plan.operation.as_ref().map(with_status);
+        // The plan has no operation either while the watch caches disagree for a moment.
+        let is_undecided = operation.is_none() && !facts.plan.is_consistent;
         if !is_undecided {
-            self.status.operation = operation.as_ref().map(|(_, shown)| shown.clone());
+            self.status.operation = operation.as_ref().map(|(_, status)| status.clone());
         }
         match (facts.pods_not_created, operation) {
-            (Some(sentence), _) => self.not_created(sentence),
-            (None, Some((operation, shown))) => self.in_progress(operation.kind, operation.step, &shown),
+            (Some(cause), _) => self.pods_not_created(cause),
+            (None, Some((operation, status))) => self.in_progress(operation.kind, operation.step, &status),
             (None, None) if is_undecided => self.processing(),
             (None, None) => self.at_rest(facts),
         }
     }
 
-    fn not_created(&mut self, sentence: &str) {
-        let message = text::steady(self.old_message(KIND, Reason::FailedCreate), "", sentence);
+    fn pods_not_created(&mut self, cause: &str) {
+        let message = text::steady(self.old_message(KIND, Reason::FailedCreate), "", cause);
         if self.set(KIND, ConditionStatus::True, Reason::FailedCreate, &message) {
             self.announce(true, Reason::FailedCreate, &message);
         }
     }
 
-    /// A new spec counts as in progress until it is known to be carried out. Else the condition stays.
+    /// Sets a new spec as in progress until it is known to be carried out. Otherwise the condition stays.
     fn processing(&mut self) {
         let is_observed = self.old.observed_generation == Some(self.generation);
-        if !is_observed || self.old.condition(KIND).is_none() || self.was(KIND, Reason::FailedCreate) {
+        if !is_observed || self.old.condition(KIND).is_none() || self.had_reason(KIND, Reason::FailedCreate) {
             self.set(KIND, ConditionStatus::True, Reason::Processing, "The newest spec is being processed.");
         }
     }
@@ -52,8 +52,8 @@ impl Update<'_> {
             if self.set(KIND, ConditionStatus::True, Reason::ReloadPending, notice) {
                 self.announce(false, Reason::ReloadPending, notice);
             }
-        } else if facts.force_rollout {
-            let message = forgotten_force(facts);
+        } else if facts.is_rollout_forced {
+            let message = leftover_force_rollout(facts);
             if self.set(KIND, ConditionStatus::False, Reason::RolloutForced, &message) {
                 self.announce(true, Reason::RolloutForced, &message);
             }
@@ -62,6 +62,7 @@ impl Update<'_> {
         }
     }
 
+    /// Sets the condition to False, and removes the operation.
     pub(super) fn not_reconciling(&mut self) {
         self.status.operation = None;
         self.set(KIND, ConditionStatus::False, Reason::Idle, "No change is in progress.");
@@ -71,13 +72,13 @@ impl Update<'_> {
         self.set(KIND, ConditionStatus::True, reason(kind), &message(kind, step, operation));
     }
 
-    /// The operation as the status shows it, with the error of its action. What it waits for stays the same as long as
-    /// it is one of the obstacles that were named.
+    /// Returns the operation for the status, with the error of its action. The obstacle stays the same as long as it is
+    /// one of the present obstacles.
     fn operation(&self, operation: &Operation, failure: Option<&str>) -> OperationStatus {
         let type_ = format!("{:?}", operation.kind);
         let old = self.old.operation.as_ref().filter(|old| old.type_ == type_);
         let since = old.map_or_else(|| timestamp(self.now), |old| old.since.clone());
-        let is_new = self.now.since(time(&since)) < SOON;
+        let is_new = self.now.since(time(&since)) < BRIEF;
         let is_brief = operation.kind == OperationKind::Deployment && is_new;
         let step = format!("{:?}", operation.step);
         let server = operation.server.clone().filter(|_| !is_brief);
@@ -85,7 +86,7 @@ impl Update<'_> {
         let before = before.and_then(|old| old.waiting_for.as_deref());
         let waiting_for = match (failure, operation.waiting_for.as_deref()) {
             _ if is_brief => None,
-            // Each attempt may fail with other details.
+            // Each attempt may fail with different details.
             (Some(failure), _) => {
                 Some(before.filter(|old| text::without_cause(old) == text::without_cause(failure)).unwrap_or(failure))
             }
@@ -108,7 +109,7 @@ fn reason(kind: OperationKind) -> Reason {
     }
 }
 
-/// "Rolling update: waiting to restart n-1: replica of stream sap on n-2 is not in sync".
+/// Returns the message, such as `Rolling update: waiting to restart n-1: replica of stream sap on n-2 is not in sync`.
 fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus) -> String {
     let change = match kind {
         OperationKind::Deployment => "First deployment",
@@ -145,7 +146,8 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
     }
 }
 
-fn forgotten_force(facts: &StatusFacts<'_>) -> String {
+/// Returns the message about the annotation `force-rollout` that is still set.
+fn leftover_force_rollout(facts: &StatusFacts<'_>) -> String {
     format!(
         "No change is in progress, and the annotation {0} is still set: the next rolling update would not wait for \
          JetStream. Remove it: kubectl annotate nats {1} -n {2} {0}-",

@@ -1,4 +1,4 @@
-//! Whether clients are served: the quorum, with what passes by itself left out.
+//! Service for clients: the quorum, without changes that end within half a minute.
 
 use nats_manager_planner::{
     health::{Quorum, has_lasted, quorum, quorum_lost_since},
@@ -7,16 +7,16 @@ use nats_manager_planner::{
 
 use super::{StatusFacts, severity::LASTING};
 
-/// What is known of the quorum, with what passes by itself left out.
+/// Knowledge about the quorum, without changes that end within half a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
-    /// There is a quorum, or nothing speaks against it.
+    /// A quorum, or no evidence against it.
     Yes,
-    /// There has been none for long enough.
+    /// A quorum that has been missing for at least [`LASTING`].
     No,
-    /// The servers have been unreachable for long enough, and may serve.
+    /// Servers that have been unreachable for at least [`LASTING`], and may serve clients.
     Unknown,
-    /// It may be gone since a moment ago: what was known before still counts.
+    /// A quorum that may be missing for a shorter time. The previous knowledge still counts.
     Undecided,
 }
 
@@ -24,7 +24,7 @@ impl Serving {
     pub(super) fn of(facts: &StatusFacts<'_>, now: nats_manager_planner::Time) -> Self {
         let assessment = match facts.observation {
             Observation::Seen(assessment) => assessment,
-            // A manager that has just started has to poll first.
+            // A manager that has started a moment ago has to poll first.
             Observation::Pending => return Self::Undecided,
             Observation::Off | Observation::Starting | Observation::Unobservable { .. } => return Self::Yes,
         };

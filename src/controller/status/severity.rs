@@ -1,19 +1,19 @@
-//! Issues by their reason in the status, the worst first, and when each is worth a message.
+//! Severity of issues by their reason in the status, and the time after which each is reported.
 
 use std::time::Duration;
 
 use nats_manager_api::Reason;
 use nats_manager_planner::health::IssueKind;
 
-/// What lasts so long is reported. What is shorter passes by itself.
+/// Time after which an issue is reported. Shorter ones end by themselves.
 pub(super) const LASTING: Duration = Duration::from_secs(30);
-/// A server that restarts needs longer.
+/// Time after which an issue is reported that a restart of a server may cause.
 const RESTARTING: Duration = Duration::from_mins(1);
-/// What lasts so long is reported whatever else is in progress.
-pub(super) const WHATEVER_IS_IN_PROGRESS: Duration = Duration::from_mins(2);
+/// Time after which an issue is reported while a change is in progress.
+pub(super) const LASTING_IN_PROGRESS: Duration = Duration::from_mins(2);
 
-/// Every reason for which JetStream is not healthy, the worst first.
-const ORDER: [Reason; 18] = [
+/// Reasons for which JetStream is not healthy, the worst first.
+const BY_SEVERITY: [Reason; 18] = [
     Reason::QuorumLost,
     Reason::ServerStuck,
     Reason::ServerDisabled,
@@ -34,12 +34,13 @@ const ORDER: [Reason; 18] = [
     Reason::StreamMoving,
 ];
 
-/// Returns the place of a reason in the order; those that are no issue of servers or streams come last.
+/// Returns the position of a reason in the order of severity. Reasons that are no issue of servers or streams come
+/// last.
 pub(super) fn rank(reason: Reason) -> usize {
-    ORDER.iter().position(|other| *other == reason).unwrap_or(ORDER.len())
+    BY_SEVERITY.iter().position(|other| *other == reason).unwrap_or(BY_SEVERITY.len())
 }
 
-/// Returns the reason of an issue.
+/// Returns the reason that an issue has in the status.
 pub(super) fn reason(issue: &IssueKind) -> Reason {
     match issue {
         IssueKind::NoMetaLeader => Reason::NoMetaLeader,
@@ -59,25 +60,24 @@ pub(super) fn reason(issue: &IssueKind) -> Reason {
     }
 }
 
-/// When issues are reported.
+/// Delay before issues are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReportDelay {
-    /// At once.
     None,
-    /// When they have lasted, with nothing in progress.
+    /// Delay while nothing is in progress.
     AtRest,
-    /// When they have lasted whatever is in progress: it may be their cause.
+    /// Longer delay while a change is in progress, which may be the cause.
     InProgress,
 }
 
 impl ReportDelay {
-    /// Returns how long an issue with this reason has to last.
-    pub(super) fn with(self, reason: Reason) -> Duration {
+    /// Returns the time that an issue with this reason has to last.
+    pub(super) fn duration(self, reason: Reason) -> Duration {
         match (self, reason) {
             (Self::None, _) => Duration::ZERO,
             // Without a quorum nothing is in progress.
             (_, Reason::QuorumLost) => LASTING,
-            (Self::InProgress, _) | (_, Reason::StreamMoving) => WHATEVER_IS_IN_PROGRESS,
+            (Self::InProgress, _) | (_, Reason::StreamMoving) => LASTING_IN_PROGRESS,
             (Self::AtRest, Reason::ServerNotReady | Reason::ServerUnhealthy | Reason::ServerStarting) => RESTARTING,
             (Self::AtRest, _) => LASTING,
         }

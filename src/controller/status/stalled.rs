@@ -1,4 +1,4 @@
-//! The condition `Stalled`: a change is blocked. Its message has the cause and the way out.
+//! The condition `Stalled`: a change is blocked. Its message contains the cause and the way out.
 
 use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::plan::BlockedReason;
@@ -12,7 +12,7 @@ impl Update<'_> {
     pub(super) fn stalled(&mut self, facts: &StatusFacts<'_>) {
         let kind = ConditionType::Stalled;
         let plan = facts.plan;
-        if !plan.is_settled && plan.blocked.is_empty() && self.old.condition(kind).is_some() {
+        if !plan.is_consistent && plan.blocked.is_empty() && self.old.condition(kind).is_some() {
             // The watch caches disagree for a moment.
             if self.old.holds(kind) {
                 self.warn();

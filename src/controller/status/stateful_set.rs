@@ -19,18 +19,18 @@ impl Update<'_> {
         }
         let old = self.old_message(kind, Reason::Pending);
         let message = match (facts.pods_not_created, pending(facts)) {
-            (Some(sentence), _) => text::steady(old, "", sentence),
-            // The first deployment: its servers become ready one after the other.
+            (Some(cause), _) => text::steady(old, "", cause),
+            // The servers of the first deployment become ready one after the other.
             _ if phase == DeploymentPhase::Deploying && !self.was_ready() => "StatefulSet is not ready".to_owned(),
             (None, Some(message)) => message,
-            // Pods and counts are of different moments.
+            // Pods and counts are from different moments.
             (None, None) => old.unwrap_or("StatefulSet is not ready").to_owned(),
         };
         self.set(kind, ConditionStatus::False, Reason::Pending, &message);
     }
 }
 
-/// Names the servers that are not as desired; `None` if the Pods do not explain the counts.
+/// Returns the message with the servers that are not as desired. `None` if the Pods do not explain the counts.
 fn pending(facts: &StatusFacts<'_>) -> Option<String> {
     let set = facts.actual.stateful_set.as_ref()?;
     let servers = || (0..facts.applied.desired).map(|ordinal| facts.actual.server(ordinal));

@@ -1,7 +1,7 @@
-//! The condition `Storage`: how full the servers are.
+//! The condition `Storage`: the usage of the file stores.
 //!
-//! At its limit JetStream refuses messages (error 10023), and a volume holds less than its size: it may be full at
-//! 95 %. So the warning comes at 80 %, and from 90 % on the store counts as full.
+//! At its limit JetStream rejects messages (error 10023), and the capacity of a volume is lower than its size: it may
+//! be full at 95 %. So the warning comes at 80 %, and from 90 % on the store counts as full.
 
 use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::{
@@ -14,57 +14,60 @@ use super::{
     update::{ConditionStatus, Unobserved, Update},
 };
 
-/// The level of the fullest server.
+/// Usage level of the fullest server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    /// There is room.
     Healthy,
-    /// It is time to make room.
+    /// A level at which users should make room.
     NearlyFull,
-    /// Messages are refused, or soon will be.
+    /// A level at which messages are rejected, now or soon.
     Full,
 }
 
 /// The fullest server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fill {
-    /// Its name.
     pub server: String,
-    /// Its file store; with a limit of 0 there is none.
+    /// File store of the server. A limit of 0 means none.
     pub file: StoreUsage,
-    /// It has disabled JetStream, mostly because its volume was full.
-    pub disabled: bool,
-    /// Every server answered. One that did not may be fuller.
-    pub complete: bool,
-    /// The largest streams, with the bytes of a replica.
+    /// True if the server has disabled JetStream, mostly because its volume was full.
+    pub is_disabled: bool,
+    /// True if every server answered. An unreachable server may be fuller.
+    pub is_complete: bool,
+    /// Largest streams, each with the bytes of a replica.
     pub largest: Vec<(String, u64)>,
 }
 
-/// Percent of the limit: from the first on it is nearly full, from the second on full. Below the others it no longer
-/// is. Between them it stays what it was, or every message could change it.
+/// Usage in percent of the limit from which on a store is nearly full.
 const NEARLY_FULL: u64 = 80;
+/// Usage in percent of the limit from which on a store is full.
 const FULL: u64 = 90;
+/// Usage in percent of the limit below which a store is no longer nearly full. Between the two thresholds the level
+/// stays, or every message could change it.
 const NO_LONGER_NEARLY_FULL: u64 = 75;
+/// Usage in percent of the limit below which a store is no longer full.
 const NO_LONGER_FULL: u64 = 85;
 
-/// Streams that a message names.
-const NAMED: usize = 3;
+/// Maximum number of streams in a message.
+const MAX_NAMED_STREAMS: usize = 3;
 
 const KIND: ConditionType = ConditionType::Storage;
 
-/// Without an answer for so long, the level counts as unknown.
+/// Time without an answer of any server after which the level is unknown.
 const UNKNOWN_AFTER: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Level {
-    /// Returns the level after `old`.
+    /// Returns the level that follows `old`, with hysteresis.
     pub(super) fn after(old: Option<Self>, fill: &Fill) -> Self {
         let percent = fill.file.percent();
         let was = |level| old >= Some(level);
-        if !fill.complete && old.is_some() {
-            // It can only have become worse.
-            return old.max(Some(Self::after(old, &Fill { complete: true, ..fill.clone() }))).unwrap_or(Self::Healthy);
+        if !fill.is_complete && old.is_some() {
+            // The level cannot have become lower, since an unreachable server may be fuller.
+            return old
+                .max(Some(Self::after(old, &Fill { is_complete: true, ..fill.clone() })))
+                .unwrap_or(Self::Healthy);
         }
-        if fill.disabled || percent >= FULL || (was(Self::Full) && percent >= NO_LONGER_FULL) {
+        if fill.is_disabled || percent >= FULL || (was(Self::Full) && percent >= NO_LONGER_FULL) {
             Self::Full
         } else if percent >= NEARLY_FULL || (was(Self::NearlyFull) && percent >= NO_LONGER_NEARLY_FULL) {
             Self::NearlyFull
@@ -78,7 +81,7 @@ impl Level {
         [Self::Healthy, Self::NearlyFull, Self::Full].into_iter().find(|level| level.reason().to_string() == reason)
     }
 
-    /// Returns its reason in the status.
+    /// Returns the reason that the level has in the status.
     pub(super) fn reason(self) -> Reason {
         match self {
             Self::Healthy => Reason::Healthy,
@@ -89,29 +92,29 @@ impl Level {
 }
 
 impl Fill {
-    /// Returns the fullest of the servers that answered; one that has disabled JetStream is fuller than any. `None` if
-    /// none answered.
+    /// Returns the fullest of the servers that answered. A server that has disabled JetStream counts as fuller than any
+    /// other. `None` if no server answered.
     pub(super) fn fullest(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<Self> {
         let fills = snapshot.answers().map(|(name, server)| Self {
             server: name.to_owned(),
             file: server.file,
-            disabled: server.disabled,
-            complete: false,
+            is_disabled: server.disabled,
+            is_complete: false,
             largest: Vec::new(),
         });
-        // The first of equals, so that the name stays the same.
+        // The first of equally full servers, so that the name stays the same.
         let fullest = fills.reduce(|fullest, other| if other.rank() > fullest.rank() { other } else { fullest })?;
-        let complete = expected.iter().all(|server| snapshot.answer(server).is_some());
+        let is_complete = expected.iter().all(|server| snapshot.answer(server).is_some());
         let inventory = Inventory::of(snapshot, expected);
-        let largest = inventory.largest_streams(NAMED).into_iter();
-        Some(Self { complete, largest: largest.map(|(id, bytes)| (id.name.clone(), bytes)).collect(), ..fullest })
+        let largest = inventory.largest_streams(MAX_NAMED_STREAMS).into_iter();
+        Some(Self { is_complete, largest: largest.map(|(id, bytes)| (id.name.clone(), bytes)).collect(), ..fullest })
     }
 
     fn rank(&self) -> (bool, u64) {
-        (self.disabled, self.file.percent())
+        (self.is_disabled, self.file.percent())
     }
 
-    /// Returns the message at a crossing to `level`.
+    /// Returns the message of a change to `level`.
     pub(super) fn message(&self, level: Level) -> String {
         if level == Level::Healthy {
             return if self.file.limit == 0 {
@@ -120,7 +123,7 @@ impl Fill {
                 "The file stores have room.".to_owned()
             };
         }
-        let what = if self.disabled {
+        let what = if self.is_disabled {
             format!(
                 "{} has disabled JetStream, mostly because its volume is full. It is enabled again when there is room.",
                 self.server
@@ -145,7 +148,7 @@ impl Fill {
 }
 
 impl Update<'_> {
-    /// Sets the condition at a crossing.
+    /// Sets the condition when the level changes.
     pub(super) fn storage(&mut self, facts: &StatusFacts<'_>) {
         let old = self.old.condition(KIND).and_then(|old| Level::parse(&old.reason));
         let members = facts.members();
@@ -176,7 +179,8 @@ impl Update<'_> {
         }
     }
 
-    /// No server answered. One poll that fails says nothing yet.
+    /// Sets the condition to Unknown once no server has answered for [`UNKNOWN_AFTER`]. A single failed poll proves
+    /// nothing.
     fn no_level(&mut self, old: Option<Level>, assessment: &Assessment) {
         if has_lasted(blind_since(assessment), self.now, UNKNOWN_AFTER) {
             let message = "How full the servers are is unknown: no server answers at its monitoring port (8222).";
@@ -214,8 +218,8 @@ mod tests {
         Fill {
             server: "n-1".to_owned(),
             file: store(percent),
-            disabled: false,
-            complete: true,
+            is_disabled: false,
+            is_complete: true,
             largest: vec![("orders".to_owned(), 70 * MEBI), ("sap".to_owned(), 2048)],
         }
     }
@@ -240,14 +244,14 @@ mod tests {
             level = Some(Level::after(level, &fill(percent)));
             assert_eq!(level, Some(expected), "{percent} %");
         }
-        assert_eq!(Level::after(None, &Fill { disabled: true, ..fill(10) }), Full);
-        let incomplete = Fill { complete: false, ..fill(10) };
+        assert_eq!(Level::after(None, &Fill { is_disabled: true, ..fill(10) }), Full);
+        let incomplete = Fill { is_complete: false, ..fill(10) };
         assert_eq!(Level::after(Some(Full), &incomplete), Full, "the full server may be the unreachable one");
         assert_eq!(Level::after(Some(Full), &Fill { file: StoreUsage::default(), ..fill(10) }), Healthy);
     }
 
     #[test]
-    fn fullest_server_counts() {
+    fn fullest_server_is_reported() {
         let server = |used| Ok(ServerSnapshot { file: store(used), ..ServerSnapshot::default() });
         let off = Ok(ServerSnapshot { disabled: true, ..ServerSnapshot::default() });
         let snapshot = |servers: Vec<Result<ServerSnapshot, Unreachable>>| JetStreamSnapshot {
@@ -255,10 +259,10 @@ mod tests {
             ..JetStreamSnapshot::default()
         };
         let fullest = |servers| Fill::fullest(&snapshot(servers), &[]).map(|fill| fill.server);
-        let silent = || Err(Unreachable("no route".to_owned()));
-        assert_eq!(fullest(vec![server(10), server(30), server(30), silent()]).as_deref(), Some("n-1"));
+        let unreachable = || Err(Unreachable("no route".to_owned()));
+        assert_eq!(fullest(vec![server(10), server(30), server(30), unreachable()]).as_deref(), Some("n-1"));
         assert_eq!(fullest(vec![server(95), off]).as_deref(), Some("n-1"));
-        assert_eq!(fullest(vec![silent()]), None);
+        assert_eq!(fullest(vec![unreachable()]), None);
     }
 
     #[test]
@@ -271,16 +275,16 @@ mod tests {
     }
 
     #[test]
-    fn documentation_shows_such_a_message() {
-        let shown = Fill {
+    fn documentation_contains_the_current_message() {
+        let example = Fill {
             server: "eventing-nats-0".to_owned(),
             file: StoreUsage { used: 52 * MEBI, limit: 64 * MEBI, ..StoreUsage::default() },
-            disabled: false,
-            complete: true,
+            is_disabled: false,
+            is_complete: true,
             largest: vec![("orders".to_owned(), 52 * MEBI)],
         };
         let page = include_str!("../../../docs/user/storage.md");
-        let message = shown.message(Level::NearlyFull);
+        let message = example.message(Level::NearlyFull);
         assert!(page.lines().any(|line| line == message), "{message}");
     }
 }

@@ -1,15 +1,16 @@
-//! The summary of JetStream that admission needs. It changes at crossings, never with a figure.
+//! The summary of JetStream for the admission webhook. It contains levels instead of figures, so that it changes
+//! seldom.
 
 use nats_manager_api::{Bytes, ConditionType, JetStreamStatus, RawQuantity};
 use nats_manager_planner::health::Inventory;
 
 use super::{StatusFacts, update::Update};
 
-/// The least level of the memory store, in bytes.
-const LEAST_LEVEL: u64 = 1 << 20;
+/// Lowest level of the memory store above 0, in bytes.
+const MIN_LEVEL: u64 = 1 << 20;
 
 impl Update<'_> {
-    /// Writes the summary, if every server shows what it holds. Else the old one stays.
+    /// Sets the summary if the inventory of every server is known. Otherwise the old one stays.
     pub(super) fn summary(&mut self, facts: &StatusFacts<'_>) {
         let members = facts.members();
         let inventory = facts.assessment().map(|assessment| Inventory::of(&assessment.snapshot, &members));
@@ -31,10 +32,10 @@ impl Update<'_> {
     }
 }
 
-/// Returns the level of what memory streams hold: the next power of two. It is lowered only when what they hold is less
-/// than three eighths of it, or every message could change it.
+/// Returns the level for the bytes in memory streams: the next power of two. It is lowered only below three eighths of
+/// it, or every message could change it.
 fn memory_level(old: Option<Bytes>, used: u64) -> Bytes {
-    let level = if used == 0 { 0 } else { used.checked_next_power_of_two().unwrap_or(u64::MAX).max(LEAST_LEVEL) };
+    let level = if used == 0 { 0 } else { used.checked_next_power_of_two().unwrap_or(u64::MAX).max(MIN_LEVEL) };
     match old.map(Bytes::get) {
         Some(old) if used > 0 && used <= old && used >= old / 8 * 3 => Bytes::new(old),
         _ => Bytes::new(level),

@@ -1,25 +1,25 @@
 //! Texts that stay the same while a state lasts.
 
-/// Names beyond these are left out altogether: which ones are the first changes while the state lasts.
-const NAMED: usize = 3;
+/// Maximum number of streams that are named. A longer list has no names, since its order changes while the state lasts.
+const MAX_NAMED_STREAMS: usize = 3;
 
-/// Returns the names of streams, or that there are several.
+/// Returns the names of the streams, or `several streams`.
 pub(super) fn streams(names: &[String]) -> String {
     match names {
         [one] => format!("stream {one}"),
-        few if few.len() <= NAMED => format!("streams {}", few.join(", ")),
+        few if few.len() <= MAX_NAMED_STREAMS => format!("streams {}", few.join(", ")),
         _ => "several streams".to_owned(),
     }
 }
 
-/// Returns a text of another program as it stands in `old` behind `prefix`, if they differ in figures only; else the
-/// new text. Such texts have counts that move.
+/// Returns the text behind `prefix` in `old` if it differs from `new` in figures only, and `new` otherwise. Texts of
+/// other programs contain counts that change all the time.
 pub(super) fn steady<'a>(old: Option<&'a str>, prefix: &str, new: &'a str) -> String {
     let old = old.and_then(|old| old.split_once(prefix)).map(|(_, rest)| rest);
     old.and_then(|old| with_other_figures(old, new)).unwrap_or(new).to_owned()
 }
 
-/// Returns the start of `old` that is `new` but for the figures.
+/// Returns the start of `old` that equals `new` apart from the figures.
 fn with_other_figures<'a>(old: &'a str, new: &str) -> Option<&'a str> {
     let mut rest = old;
     let digit = |c: char| c.is_ascii_digit();
@@ -32,13 +32,14 @@ fn with_other_figures<'a>(old: &'a str, new: &str) -> Option<&'a str> {
     old.strip_suffix(rest)
 }
 
-/// Returns the old list of obstacles, if the first of the present ones is in it: more or fewer of them are no news.
+/// Returns the old list of obstacles if it contains the first of the present ones, so that a longer or shorter list is
+/// no change.
 pub(super) fn still_named<'a>(old: Option<&'a str>, new: &str) -> Option<&'a str> {
     let first = new.split("; ").next().unwrap_or(new);
     old.filter(|old| old.split("; ").any(|named| named == first))
 }
 
-/// Returns what a text says without the cause behind it, which may differ at each try.
+/// Returns a text without the cause behind its first colon, which may differ at each attempt.
 pub(super) fn without_cause(text: &str) -> &str {
     text.split_once(": ").map_or(text, |(head, _)| head)
 }

@@ -1,7 +1,7 @@
-//! A status that is being written, and its difference to the old one.
+//! The new status, and its difference to the old one.
 //!
-//! News is what differs from the old status, and the state is decided at the end: the order of the conditions makes no
-//! difference.
+//! A condition counts as changed if it differs from the old status, and the state is computed at the end. So the order
+//! in which conditions are set makes no difference.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{self as meta, Condition},
@@ -12,29 +12,26 @@ use nats_manager_planner::{Time, plan::Observation};
 
 use super::severity::LASTING;
 
-/// An event to write.
+/// Event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
-    /// Type Warning instead of Normal.
-    pub warning: bool,
-    /// The reason.
+    /// True for type Warning, false for Normal.
+    pub is_warning: bool,
     pub reason: Reason,
-    /// The note.
     pub message: String,
 }
 
-/// Why nothing is known of the servers.
+/// Cause for which the state of the servers is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unobserved {
-    /// What is not known, and why.
+    /// Constant part of the message.
     pub(super) head: String,
-    /// The error behind it.
+    /// Error that may differ at each poll.
     pub(super) cause: Option<String>,
-    /// It passes by itself: it is no reason to rewrite a condition.
-    pub(super) passes: bool,
+    /// True if the state ends by itself, so that no condition is rewritten.
+    pub(super) is_transient: bool,
 }
 
-/// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionStatus {
     True,
@@ -42,6 +39,7 @@ pub(super) enum ConditionStatus {
     Unknown,
 }
 
+/// Builder of the new status.
 pub(super) struct Update<'a> {
     pub(super) old: &'a NatsStatus,
     pub(super) status: NatsStatus,
@@ -52,10 +50,10 @@ pub(super) struct Update<'a> {
     events: Vec<Announcement>,
 }
 
-/// The condition of versions before November 2026.
+/// Condition of versions before November 2026, which is removed.
 const PROGRESSING: &str = "Progressing";
 
-/// The conditions that a status always has.
+/// Conditions that a status always has.
 const ALWAYS: [ConditionType; 8] = [
     ConditionType::Ready,
     ConditionType::Available,
@@ -82,9 +80,9 @@ impl ConditionStatus {
 }
 
 impl Unobserved {
-    /// Returns why nothing is known, as an observation says; `None` if servers answered once.
+    /// Returns the cause that an observation contains. `None` if servers ever answered.
     pub(super) fn of(observation: &Observation<'_>) -> Option<Self> {
-        let (why, passes) = match observation {
+        let (reason, is_transient) = match observation {
             Observation::Seen(_) => return None,
             Observation::Off => ("the servers are not polled (--nats-url)", false),
             Observation::Starting => ("no server is ready yet", true),
@@ -95,7 +93,7 @@ impl Unobserved {
             Observation::Unobservable { cause } => Some(cause.clone()),
             _ => None,
         };
-        Some(Self { head: format!("JetStream cannot be observed: {why}"), cause, passes })
+        Some(Self { head: format!("JetStream cannot be observed: {reason}"), cause, is_transient })
     }
 
     pub(super) fn message(&self) -> String {
@@ -110,8 +108,8 @@ impl<'a> Update<'a> {
         Self { old, status, generation, now, state: None, is_warned: false, events: Vec::new() }
     }
 
-    /// Completes the status. The state stays what it was unless it was set. A ready cluster that needs attention has
-    /// the state Warning.
+    /// Completes the status. The state stays unless it was set. A ready cluster that needs attention has the state
+    /// Warning.
     pub(super) fn finish(mut self) -> (NatsStatus, Vec<Announcement>) {
         for kind in ALWAYS {
             if self.status.condition(kind).is_none() {
@@ -130,13 +128,13 @@ impl<'a> Update<'a> {
         if let Some(state) = state {
             self.status.state = state.to_string();
         }
-        self.spare_deployment();
+        self.skip_deployment_progress();
         (self.status, self.events)
     }
 
-    /// During the first deployment the number of ready servers alone is not worth a write, nor is that they started: all
-    /// are ready soon, and until that is written the Pods show it.
-    fn spare_deployment(&mut self) {
+    /// Reverts changes that are not worth a write during the first deployment: the number of ready servers, and the
+    /// record of a start. All servers are ready soon, and until then the Pods prove the start.
+    fn skip_deployment_progress(&mut self) {
         let is_new = |operation: &OperationStatus| self.now.since(time(&operation.since)) < LASTING;
         let is_brief = self.status.operation.as_ref().is_some_and(is_new);
         let known = if is_brief { self.old.servers_started } else { self.status.servers_started };
@@ -151,23 +149,23 @@ impl<'a> Update<'a> {
         self.state = Some(state);
     }
 
-    /// Marks a working cluster as one that needs attention.
+    /// Marks a ready cluster as one that needs attention.
     pub(super) fn warn(&mut self) {
         self.is_warned = true;
     }
 
-    pub(super) fn announce(&mut self, warning: bool, reason: Reason, message: &str) {
-        self.events.push(Announcement { warning, reason, message: message.to_owned() });
+    pub(super) fn announce(&mut self, is_warning: bool, reason: Reason, message: &str) {
+        self.events.push(Announcement { is_warning, reason, message: message.to_owned() });
     }
 
-    /// Announces a resource that has no status yet.
-    pub(super) fn greet(&mut self) {
+    /// Announces a resource without a status.
+    pub(super) fn announce_new(&mut self) {
         if self.old.state.is_empty() {
             self.announce(false, Reason::Processing, "Initializing NATS resource.");
         }
     }
 
-    /// Removes the condition of a deletion. A resource that is not being deleted has it only in a status from a backup.
+    /// Removes the condition `Deleted`. A resource that is not being deleted has it only in a status from a backup.
     pub(super) fn drop_deleted(&mut self) {
         self.status.conditions.retain(|condition| condition.type_ != ConditionType::Deleted.to_string());
     }
@@ -183,7 +181,7 @@ impl<'a> Update<'a> {
         let before = self.old.condition(kind);
         let status = truth.as_str();
         let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
-        let is_news =
+        let is_changed =
             before.is_none_or(|before| before.status != status || before.reason != reason || before.message != message);
         let condition = Condition {
             type_: kind.to_string(),
@@ -197,22 +195,22 @@ impl<'a> Update<'a> {
             Some(known) => *known = condition,
             None => self.status.conditions.push(condition),
         }
-        is_news
+        is_changed
     }
 
-    /// Sets a condition of which nothing was ever known to Unknown. What stands there with this `head` stays, since
-    /// the cause may differ at each try.
+    /// Sets a condition that was never known to Unknown. A message with this `head` stays, since the cause may differ
+    /// at each attempt.
     pub(super) fn set_unknown(&mut self, kind: ConditionType, unobserved: &Unobserved) {
         let old = self.old.condition(kind);
         let was_known = old.is_some_and(|old| old.status != "Unknown" || old.reason != Reason::Unknown.to_string());
-        let is_same = old.is_some_and(|old| unobserved.passes || old.message.starts_with(&unobserved.head));
+        let is_same = old.is_some_and(|old| unobserved.is_transient || old.message.starts_with(&unobserved.head));
         if !was_known && !is_same {
             self.set(kind, ConditionStatus::Unknown, Reason::Unknown, &unobserved.message());
         }
     }
 
     /// Returns whether the old status had a condition with this reason.
-    pub(super) fn was(&self, kind: ConditionType, reason: Reason) -> bool {
+    pub(super) fn had_reason(&self, kind: ConditionType, reason: Reason) -> bool {
         self.old.condition(kind).is_some_and(|known| known.reason == reason.to_string())
     }
 
@@ -222,12 +220,12 @@ impl<'a> Update<'a> {
         Some(known.message.as_str()).filter(|message| !message.is_empty())
     }
 
-    /// Returns whether clients could use NATS once.
+    /// Returns whether clients could use NATS at any time before.
     pub(super) fn was_ready(&self) -> bool {
         !self.old.url.is_empty()
     }
 
-    /// Marks every condition as true of this generation, also those that are written at a change only.
+    /// Sets `observedGeneration` of all conditions, including those that are set only when they change.
     pub(super) fn observe_all(&mut self) {
         for condition in &mut self.status.conditions {
             condition.observed_generation = Some(self.generation);
@@ -235,12 +233,12 @@ impl<'a> Update<'a> {
     }
 }
 
-/// Returns a time as Kubernetes writes it.
+/// Converts a time to the Kubernetes type.
 pub(super) fn timestamp(time: Time) -> meta::Time {
     meta::Time(Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// Returns a time that Kubernetes wrote.
+/// Converts a time from the Kubernetes type.
 pub(super) fn time(timestamp: &meta::Time) -> Time {
     Time::from_millis(timestamp.0.as_millisecond())
 }

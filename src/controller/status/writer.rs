@@ -1,4 +1,4 @@
-//! Writes status and events, each only when there is news.
+//! Writer of status and events, which sends changes only.
 
 use std::{
     collections::HashMap,
@@ -21,20 +21,19 @@ use crate::{
     watch::{Caches, is_older},
 };
 
-/// Tells users what came of a reconcile.
+/// Writer of the outcome of reconciles to the status and to events.
 pub(crate) struct StatusWriter {
     client: Client,
     recorder: Recorder,
     caches: Arc<Caches>,
-    /// Resources as our own writes left them, by uid: the watch may not have caught up yet.
+    /// Resources as our own writes returned them, by uid, since the watch cache may be older.
     written: Mutex<HashMap<String, Arc<Nats>>>,
-    /// Unreadable resources whose status the apiserver refuses, by uid: the generation that was
-    /// announced.
-    refused: Mutex<HashMap<String, Option<i64>>>,
+    /// Generation of unreadable resources whose status the apiserver rejects, by uid, for which an event was published.
+    rejected: Mutex<HashMap<String, Option<i64>>>,
 }
 
-/// The longest note of an event, in bytes (`events.k8s.io/v1`).
-const LONGEST_NOTE: usize = 1024;
+/// Longest note of an event in bytes (`events.k8s.io/v1`).
+const MAX_NOTE_BYTES: usize = 1024;
 
 impl StatusWriter {
     pub(crate) fn new(client: Client, caches: Arc<Caches>, instance: Option<String>) -> Self {
@@ -44,12 +43,12 @@ impl StatusWriter {
             client,
             caches,
             written: Mutex::default(),
-            refused: Mutex::default(),
+            rejected: Mutex::default(),
         }
     }
 
-    /// The newer of what the watch shows and what we wrote.
-    pub(crate) fn freshest(&self, cached: &Nats) -> Arc<Nats> {
+    /// Returns the newer of the cached resource and our last write.
+    pub(crate) fn newest(&self, cached: &Nats) -> Arc<Nats> {
         let uid = cached.uid().unwrap_or_default();
         let mut all = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get(&uid) {
@@ -61,21 +60,21 @@ impl StatusWriter {
         }
     }
 
-    /// The apiserver answered a write of ours with this.
-    pub(crate) fn wrote(&self, nats: Nats) -> Arc<Nats> {
+    /// Records the apiserver's response to a write of ours.
+    pub(crate) fn record_write(&self, nats: Nats) -> Arc<Nats> {
         let nats = Arc::new(nats);
         let uid = nats.uid().unwrap_or_default();
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, nats.clone());
         nats
     }
 
-    /// A resource is gone.
-    pub(crate) fn forget(&self, uid: &str) {
+    /// Removes the records of a deleted resource.
+    pub(crate) fn remove(&self, uid: &str) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    /// Writes the status after `outcome`, and announces what is new in it.
+    /// Writes the status after `outcome`, and publishes events for its changes. Returns the resource as it was written.
     pub(crate) async fn write(&self, nats: &Arc<Nats>, outcome: &Reconciled<'_>) -> Result<Arc<Nats>, kube::Error> {
         let old = nats.status.clone().unwrap_or_default();
         let generation = nats.metadata.generation.unwrap_or_default();
@@ -86,18 +85,18 @@ impl StatusWriter {
             self.caches.own_status_writes.record(nats, &status);
             let patch = patch(nats.metadata.uid.as_deref(), &old, &status);
             let written = match api.patch_status(&nats.name_any(), &parameters(), &patch).await {
-                Err(kube::Error::Api(refusal)) if refusal.is_not_found() => return Ok(current),
+                Err(kube::Error::Api(rejection)) if rejection.is_not_found() => return Ok(current),
                 answer => answer?,
             };
-            tracing::info!(from = old.state, to = status.state, url = status.url, "status");
-            current = self.wrote(written);
+            tracing::info!(from = old.state, to = status.state, url = status.url, "updated status");
+            current = self.record_write(written);
         }
         self.announce(nats.object_ref(&()), &announcements).await;
         Ok(current)
     }
 
-    /// Records that a server has started, or that none has, before anything else is done. Nothing is written where that
-    /// is recorded already, or where it is the first that is ever written: then it is part of the first status.
+    /// Records that a server has started. Writes nothing if that is recorded, or if the resource has no status yet:
+    /// then the first status contains the record.
     pub(crate) async fn record_start(&self, nats: &Arc<Nats>, started: Option<bool>) -> Result<Arc<Nats>, kube::Error> {
         let status = nats.status.as_ref().filter(|status| !status.state.is_empty());
         match status {
@@ -108,8 +107,8 @@ impl StatusWriter {
         }
     }
 
-    /// Records the membership before it takes effect. Fails with a conflict where the resource has changed since it was
-    /// read: its spec may ask for something else by now.
+    /// Records the membership before it takes effect. Fails with a conflict if the resource has changed since it was
+    /// read, since its spec may have changed too.
     pub(crate) async fn record_members(&self, nats: &Arc<Nats>, members: u32) -> Result<Arc<Nats>, kube::Error> {
         if nats.status.as_ref().and_then(|status| status.members) == Some(members) {
             return Ok(nats.clone());
@@ -121,11 +120,12 @@ impl StatusWriter {
         let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
         let metadata = json!({ "uid": nats.metadata.uid, "resourceVersion": nats.metadata.resource_version });
         let patch = Patch::Merge(json!({ "metadata": metadata, "status": fields }));
-        Ok(self.wrote(api.patch_status(&nats.name_any(), &parameters(), &patch).await?))
+        Ok(self.record_write(api.patch_status(&nats.name_any(), &parameters(), &patch).await?))
     }
 
-    /// As [`StatusWriter::status`], for a resource that cannot be read: its status is read on its own.
-    pub(crate) async fn unreadable(&self, name: &str, namespace: &str, cause: &str) -> Result<(), kube::Error> {
+    /// Writes the status as [`StatusWriter::write`] does, for a resource that cannot be parsed. Its old status is read
+    /// from the apiserver.
+    pub(crate) async fn write_unreadable(&self, name: &str, namespace: &str, cause: &str) -> Result<(), kube::Error> {
         let kind = ApiResource::erase::<Nats>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let object = api.get(name).await?;
@@ -135,17 +135,17 @@ impl StatusWriter {
         if object.metadata.deletion_timestamp.is_some() {
             cause.push_str("; its deletion waits until that is mended");
         }
-        let outcome = Reconciled::Failed { stateful_set: false, cause };
+        let outcome = Reconciled::Failed { is_stateful_set: false, cause };
         let generation = object.metadata.generation.unwrap_or_default();
         let (status, announcements) = next(&old, generation, &outcome, now());
         if status != old {
             let patch = patch(object.metadata.uid.as_deref(), &old, &status);
             let written = api.patch_status(name, &parameters(), &patch).await;
             match written {
-                // The apiserver checks the whole object, so the fault in the spec keeps the status
-                // out too. Then the event says it, once.
-                Err(kube::Error::Api(refusal)) if refusal.code == 422 => {
-                    if !self.is_first_refusal(&object.metadata) {
+                // The apiserver validates the complete object, so an invalid spec rejects the status too. Then only
+                // the event reports it, once per generation.
+                Err(kube::Error::Api(rejection)) if rejection.code == 422 => {
+                    if !self.is_first_rejection(&object.metadata) {
                         return Ok(());
                     }
                 }
@@ -158,24 +158,24 @@ impl StatusWriter {
         Ok(())
     }
 
-    /// Whether the status of this generation of a resource is refused for the first time.
-    fn is_first_refusal(&self, meta: &ObjectMeta) -> bool {
+    /// Returns whether the status of this generation of a resource is rejected for the first time.
+    fn is_first_rejection(&self, meta: &ObjectMeta) -> bool {
         let uid = meta.uid.clone().unwrap_or_default();
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.insert(uid, meta.generation) != Some(meta.generation)
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        rejected.insert(uid, meta.generation) != Some(meta.generation)
     }
 
-    /// An event that cannot be written is no reason to fail: the status says the same.
+    /// Publishes events. A failure is only logged, since the status contains the same.
     async fn announce(&self, about: k8s_openapi::api::core::v1::ObjectReference, announcements: &[Announcement]) {
         for announcement in announcements {
-            let Announcement { warning, reason, message } = announcement;
-            if *warning {
-                tracing::warn!(%reason, message, "announcing");
+            let Announcement { is_warning, reason, message } = announcement;
+            if *is_warning {
+                tracing::warn!(%reason, message, "publishing event");
             } else {
-                tracing::info!(%reason, message, "announcing");
+                tracing::info!(%reason, message, "publishing event");
             }
             if let Err(error) = self.recorder.publish(&event(announcement), &about).await {
-                tracing::warn!(%error, %reason, "cannot write the event");
+                tracing::warn!(%error, %reason, "failed to publish event");
             }
         }
     }
@@ -185,24 +185,25 @@ fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// With the uid a resource that was made anew under the same name is left alone.
+/// Returns the patch from the old status to the new one. The uid is a precondition, so that a newer resource of the
+/// same name is not changed.
 fn patch(uid: Option<&str>, old: &NatsStatus, status: &NatsStatus) -> Patch<serde_json::Value> {
     Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status.merge_patch(old) }))
 }
 
 fn event(announcement: &Announcement) -> Event {
-    let Announcement { warning, reason, message } = announcement;
+    let Announcement { is_warning, reason, message } = announcement;
     let mut note = message.clone();
-    if note.len() > LONGEST_NOTE {
-        note.truncate(note.floor_char_boundary(LONGEST_NOTE - '…'.len_utf8()));
+    if note.len() > MAX_NOTE_BYTES {
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES - '…'.len_utf8()));
         note.push('…');
     }
-    // The recorder folds events of one reason and action into a series with the first one's note,
-    // so another message needs another action.
+    // The recorder aggregates events of one reason and action to a series with the note of the first one. So another
+    // message needs another action.
     let mut hash = DefaultHasher::new();
     message.hash(&mut hash);
     Event {
-        type_: if *warning { EventType::Warning } else { EventType::Normal },
+        type_: if *is_warning { EventType::Warning } else { EventType::Normal },
         reason: reason.to_string(),
         note: Some(note),
         action: format!("Reconcile-{:08x}", hash.finish() & 0xffff_ffff),

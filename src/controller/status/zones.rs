@@ -7,7 +7,7 @@ use super::{
     update::{ConditionStatus, Update},
 };
 
-/// The zones with which a cluster of three or more servers survives the loss of one.
+/// Number of zones with which a cluster of three or more servers survives the loss of one zone.
 const ENOUGH_ZONES: u32 = 3;
 
 const KIND: ConditionType = ConditionType::AvailabilityZones;
@@ -43,7 +43,7 @@ impl Update<'_> {
         }
     }
 
-    /// Keeps the zones: Pods that restart have none for a moment.
+    /// Keeps the condition, since Pods that restart have no zone for a moment.
     pub(super) fn keep_zones(&mut self) {
         let zones = self.old.condition(KIND);
         if zones.is_some_and(|zones| zones.status == "False" && zones.reason == Reason::Unknown.to_string()) {
@@ -51,7 +51,7 @@ impl Update<'_> {
         }
     }
 
-    /// Counts no zones while the servers are not ready.
+    /// Sets the condition while the servers are not ready, when no zones are counted.
     pub(super) fn no_zones(&mut self) {
         self.status.availability_zones_used = 0;
         let message = "Availability zones are counted when the StatefulSet is ready.";

@@ -1,4 +1,4 @@
-//! The metrics of the manager. Every label has a small, fixed set of values.
+//! Metrics of the manager. Every label has a small, fixed set of values.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::RequestLabels;
 use super::admission::AdmissionMetrics;
 use super::jetstream::JetStreamMetrics;
 
-/// All metrics of the process; a clone is the same metrics.
+/// All metrics of the process. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -38,20 +38,19 @@ struct Inner {
     jetstream: JetStreamMetrics,
 }
 
-/// How a reconcile ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReconcileOutcome {
-    /// Everything is as wanted, or on its way without us.
+    /// Resource that is as desired, or gets there without the manager.
     Success,
-    /// Something is held back on purpose, such as a deletion that would lose data.
+    /// Change that is blocked on purpose, such as a deletion that would lose data.
     Held,
-    /// The resource cannot be deployed as it is; its author has to change it.
+    /// Resource with an invalid spec, which its author has to change.
     Refused,
-    /// It failed and is tried again.
+    /// Reconcile that failed and is tried again.
     Error,
 }
 
-/// A reconcile under way, counted as in flight until it is finished or dropped.
+/// Reconcile in progress, counted as in flight until it is finished or dropped.
 #[derive(Debug)]
 #[must_use = "dropped without `finish`, a reconcile is not counted"]
 pub struct ReconcileTimer {
@@ -80,11 +79,11 @@ struct BuildLabels {
     revision: &'static str,
 }
 
-/// Seconds; a reconcile with nothing to do takes well under a millisecond.
+/// Bounds of the buckets in seconds. A reconcile with nothing to do takes well under a millisecond.
 const DURATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
 
 impl Metrics {
-    /// All metrics at zero.
+    /// Creates all metrics at zero.
     pub fn new() -> Self {
         let mut metrics = Inner {
             registry: Registry::default(),
@@ -100,7 +99,7 @@ impl Metrics {
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
         };
-        // Prometheus sees no increase where a series begins at one.
+        // Prometheus detects no increase in a series that begins at one.
         for outcome in ReconcileOutcome::ALL {
             drop(metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }));
         }
@@ -112,17 +111,17 @@ impl Metrics {
         &self.0.admission
     }
 
-    /// How many availability zones the NATS pods run in.
+    /// Sets the number of availability zones that the NATS Pods run in.
     pub fn set_availability_zones_used(&self, zones: usize) {
         self.0.zones_used.set(i64::try_from(zones).unwrap_or(i64::MAX));
     }
 
-    /// How many servers the NATS resource asks for.
+    /// Sets the number of servers that the NATS resource asks for.
     pub fn set_nats_nodes(&self, nodes: usize) {
         self.0.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
     }
 
-    /// The state of the NATS resource as its status has it; `None` when there is no resource.
+    /// Sets the state of the NATS resource, as in its status. `None` if there is no resource.
     pub fn set_state(&self, state: Option<&str>) {
         let Some(state) = state else {
             self.0.state.clear();
@@ -134,7 +133,7 @@ impl Metrics {
         }
     }
 
-    /// Shows the outcome of a reconcile: the desired servers, the zones that they run in, and their last assessment.
+    /// Sets the metrics of a reconcile: the desired servers, the zones that they run in, and their last assessment.
     pub fn show(&self, servers: usize, zones: usize, assessment: Option<&Assessment>) {
         self.set_nats_nodes(servers);
         self.set_availability_zones_used(zones);
@@ -143,37 +142,37 @@ impl Metrics {
         }
     }
 
-    /// There is no JetStream any more.
+    /// Removes the metrics of JetStream, after its last server is gone.
     pub fn forget_jetstream(&self) {
-        self.0.jetstream.forget();
+        self.0.jetstream.clear();
     }
 
-    /// Whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn set_leader(&self, leads: bool) {
         self.0.leader.set(leads.into());
     }
 
-    /// A reconcile begins.
+    /// Starts to measure a reconcile.
     pub fn reconcile_started(&self) -> ReconcileTimer {
         self.0.reconciles_in_flight.inc();
         ReconcileTimer { metrics: self.clone(), started: Instant::now() }
     }
 
-    /// A watch ended with an error and starts anew; `resource` is a plural such as `statefulsets`.
+    /// Counts a watch that failed and is started again. `resource` is a plural such as `statefulsets`.
     pub fn watch_restarted(&self, resource: &'static str) {
         self.0.watch_restarts.get_or_create(&WatchLabels { resource }).inc();
     }
 
-    /// A request to the apiserver was answered, or given up.
+    /// Counts a request to the apiserver that was answered, or timed out.
     pub fn request_answered(&self, labels: &RequestLabels) {
         self.0.requests.get_or_create(labels).inc();
     }
 
-    /// All metrics in the `OpenMetrics` text format, which readers of the older Prometheus text
-    /// format take too.
+    /// Returns all metrics in the `OpenMetrics` text format, which parsers of the older Prometheus text format accept
+    /// too.
     ///
     /// # Errors
-    /// When a metric cannot be written, which is a mistake in its definition.
+    /// When a metric cannot be written, which is a defect of its definition.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::with_capacity(8 * 1024);
         encode(&mut text, &self.0.registry)?;
@@ -194,7 +193,7 @@ impl Inner {
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION"), revision }).set(1);
 
         let registry = &mut self.registry;
-        // The names of these two are kept from the reference: dashboards and alerts use them.
+        // These two names come from the predecessor: dashboards and alerts use them.
         registry.register(
             "nats_manager_availability_zones_used_count",
             "The number of availability zones used by the NATS pods",
@@ -210,7 +209,7 @@ impl Inner {
             "1 for the state that the NATS resource is in, 0 for the others",
             self.state.clone(),
         );
-        // Counters get the suffix `_total`, and what has a unit gets that, when they are written.
+        // The encoder adds the suffix `_total` to counters, and the unit to metrics that have one.
         registry.register("nats_manager_reconciles", "Reconciles by how they ended", self.reconciles.clone());
         registry.register_with_unit(
             "nats_manager_reconcile_duration",
@@ -254,7 +253,7 @@ impl ReconcileOutcome {
 }
 
 impl ReconcileTimer {
-    /// The reconcile ended; counts it and how long it took.
+    /// Counts the reconcile by its outcome, and records its duration.
     pub fn finish(self, outcome: ReconcileOutcome) {
         let metrics = &self.metrics.0;
         metrics.reconciles.get_or_create(&ReconcileLabels { outcome: outcome.label() }).inc();

@@ -5,7 +5,7 @@ fn lines(metrics: &Metrics) -> Vec<String> {
 }
 
 #[test]
-fn names_and_values() {
+fn encoded_metrics_have_names_and_values() {
     let metrics = Metrics::new();
     metrics.set_availability_zones_used(3);
     metrics.set_nats_nodes(5);
@@ -45,7 +45,7 @@ fn names_and_values() {
 }
 
 #[test]
-fn servers_that_are_gone_have_no_metrics() {
+fn removed_servers_have_no_metrics() {
     use std::sync::Arc;
 
     use nats_manager_planner::{

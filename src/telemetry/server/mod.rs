@@ -1,4 +1,4 @@
-//! The HTTP servers of probes and metrics.
+//! HTTP servers of probes and metrics.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -17,34 +17,27 @@ use thiserror::Error;
 
 use super::{BindAddress, Metrics, Readiness};
 
-/// The servers, listening but not yet answering.
+/// Servers that listen but do not respond yet.
 #[derive(Debug)]
 pub struct TelemetryServers {
     metrics: Option<Listening>,
     probes: Option<Listening>,
 }
 
-/// A server could not start or go on.
+/// Failure of a server at its start or later.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// The address cannot be listened on.
+    /// Address that cannot be listened on.
     #[error("cannot listen on {address} for {what}: {source}")]
     Bind {
-        /// What would be served.
         what: &'static str,
-        /// As given on the command line.
+        /// Address as given on the command line.
         address: BindAddress,
-        /// Why not.
         source: io::Error,
     },
-    /// The system stopped handing out connections.
+    /// Server that gets no more connections from the system.
     #[error("the server of {what} stopped: {source}")]
-    Serve {
-        /// What is served.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    Serve { what: &'static str, source: io::Error },
 }
 
 #[derive(Debug)]
@@ -56,27 +49,29 @@ struct Listening {
     handle: Handle<SocketAddr>,
 }
 
-/// Turns connections away beyond a number: these servers have few, well-known callers.
+/// Acceptor that rejects connections above an upper bound: these servers have few, well-known clients.
 #[derive(Debug, Clone)]
 struct Bounded(Handle<SocketAddr>);
 
 const CONNECTIONS: usize = 64;
 const HEADERS: usize = 64;
-/// Bytes; hyper's smallest. The head of a request has to fit.
+/// Bytes for the head of a request, the smallest buffer that hyper supports.
 const HEAD: usize = 8 * 1024;
-/// For the head of a request to come; idle connections end after it too.
+/// Limit for the head of a request to arrive. Idle connections end after it too.
 const HEAD_LIMIT: Duration = Duration::from_mins(1);
-/// For requests under way at the end.
+/// Limit for requests in progress at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
 impl TelemetryServers {
-    /// Listens on both addresses; an address that is disabled serves nothing.
+    /// Listens on both addresses. A disabled address serves nothing.
     ///
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn bind(
-        (metrics_address, metrics): (&BindAddress, &Metrics),
-        (probes_address, readiness): (&BindAddress, &Readiness),
+        metrics_address: &BindAddress,
+        metrics: &Metrics,
+        probes_address: &BindAddress,
+        readiness: &Readiness,
     ) -> Result<Self, ServerError> {
         Ok(Self {
             metrics: Listening::bind("metrics", metrics_address, metrics_router(metrics.clone())).await?,
@@ -84,17 +79,17 @@ impl TelemetryServers {
         })
     }
 
-    /// Where metrics are served, with the port that the system chose for port 0.
+    /// Returns the address of the metrics, with the port that the system chose for port 0.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|server| server.address)
     }
 
-    /// Where probes are served, with the port that the system chose for port 0.
+    /// Returns the address of the probes, with the port that the system chose for port 0.
     pub fn probes_address(&self) -> Option<SocketAddr> {
         self.probes.as_ref().map(|server| server.address)
     }
 
-    /// Answers until `stop`, then ends the requests under way within 2 s.
+    /// Serves until `stop`, then finishes requests in progress within 2 s.
     ///
     /// # Errors
     /// When the system stops handing out connections.
@@ -125,7 +120,7 @@ impl Listening {
     }
 }
 
-/// Serves until told to stop; ends at once where nothing is served.
+/// Serves until its handle stops it. Returns at once if the server is disabled.
 async fn run(server: Option<Listening>) -> Result<(), ServerError> {
     let Some(Listening { what, router, server, handle, .. }) = server else {
         return Ok(());
@@ -149,7 +144,7 @@ impl<I, S> Accept<I, S> for Bounded {
     }
 }
 
-/// `/metrics`: `OpenMetrics` for who accepts it, else marked as Prometheus text.
+/// Builds the router of `/metrics`: `OpenMetrics` for clients that accept it, otherwise marked as Prometheus text.
 pub fn metrics_router(metrics: Metrics) -> Router {
     async fn answer(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
         let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
@@ -166,8 +161,8 @@ pub fn metrics_router(metrics: Metrics) -> Router {
     Router::new().route("/metrics", get(answer)).with_state(metrics)
 }
 
-/// `/healthz`: 200 as long as the process answers. `/readyz`: 200, or 503 with a line per check
-/// that is not passed; `?verbose` lists all.
+/// Builds the router of the probes. `/healthz` is 200 as long as the process responds. `/readyz` is 200, or 503 with a
+/// line per check that has not passed. `?verbose` lists all checks.
 pub fn probes_router(readiness: Readiness) -> Router {
     async fn alive() -> &'static str {
         "ok"

@@ -14,10 +14,10 @@ async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn probes_and_metrics_until_stopped() {
+async fn probes_and_metrics_are_served_until_stopped() {
     let (local, metrics, readiness) = ("127.0.0.1:0".parse().unwrap(), Metrics::new(), Readiness::new());
     let check = readiness.check("crd", "waiting for the CustomResourceDefinition");
-    let servers = TelemetryServers::bind((&local, &metrics), (&local, &readiness)).await.unwrap();
+    let servers = TelemetryServers::bind(&local, &metrics, &local, &readiness).await.unwrap();
     let (metrics, probes) = (servers.metrics_address().unwrap(), servers.probes_address().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let asking = async {
@@ -55,13 +55,13 @@ async fn probes_and_metrics_until_stopped() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_named() {
+async fn bind_error_names_address_in_use() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: BindAddress = listener.local_addr().unwrap().to_string().parse().unwrap();
     let off = BindAddress::Disabled;
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
-    let error = TelemetryServers::bind((&off, &metrics), (&address, &readiness)).await.unwrap_err().to_string();
+    let error = TelemetryServers::bind(&off, &metrics, &address, &readiness).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {address} for probes: ")), "{error}");
-    let servers = TelemetryServers::bind((&off, &metrics), (&off, &readiness)).await.unwrap();
+    let servers = TelemetryServers::bind(&off, &metrics, &off, &readiness).await.unwrap();
     servers.serve(std::future::ready(())).await.unwrap();
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// export serves /metrics, which say that they are none of NATS. Of the flags only the port has an effect.
+// export serves /metrics with a metric that marks it as a stand-in. Of the flags only the port has an effect.
 func export(args []string) error {
 	port := "7777"
 	for _, arg := range args {

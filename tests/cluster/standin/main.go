@@ -1,5 +1,6 @@
-// Command standin plays the programs of a NATS pod that cannot be built here, by the name it is called: the config
-// reloader, the metrics exporter, and the pause container that holds a pod's namespaces. Tests and demos only.
+// Command standin is the stand-in for programs of a NATS pod that cannot be built here. Its program name selects one:
+// the config reloader, the metrics exporter, or the pause container that keeps the namespaces of a pod. For tests and
+// demos.
 package main
 
 import (

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// pause does nothing until it is told to end, but reap: it is the first process where a pod shares its processes.
+// pause reaps processes until a signal ends it: it is the first process of a pod with a shared process namespace.
 func pause([]string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT)

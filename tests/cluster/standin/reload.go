@@ -18,7 +18,7 @@ type paths []string
 func (p *paths) String() string         { return fmt.Sprint(*p) }
 func (p *paths) Set(value string) error { *p = append(*p, value); return nil }
 
-// reload sends SIGHUP to the server when one of its files has another content.
+// reload sends SIGHUP to the server when the content of one of its files changes.
 func reload(args []string) error {
 	var files paths
 	flags := flag.NewFlagSet("nats-server-config-reloader", flag.ContinueOnError)
@@ -35,7 +35,7 @@ func reload(args []string) error {
 		if bytes.Equal(now, known) {
 			continue
 		}
-		// Tried again when it fails: the server may not be up yet.
+		// An error is followed by another attempt: the server may not run yet.
 		if err := hangUp(*pidFile); err != nil {
 			fmt.Println("no signal sent:", err)
 			continue

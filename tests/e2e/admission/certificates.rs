@@ -1,4 +1,4 @@
-//! The CA in its Secret, and the certificates that are served.
+//! The CA in its Secret, and the certificates that replicas serve.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,20 @@ use nats_manager_certs::{
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
-use super::{configurations::configurations, pair::Pair, tls::served, with_webhook};
-use crate::world::{SERVICE_ACCOUNT, SOON, World, kubectl};
+use super::{configurations::configurations, pair::Pair, tls::served, webhook_options};
+use crate::world::{SERVICE_ACCOUNT, TIMEOUT, World};
 
+/// Name of the Secret with the CA of the webhook.
 pub const CA: &str = "nats-manager-webhook-ca";
 
-/// What is in the Secret; nothing where there is none.
+/// Returns the data of the Secret; empty if it does not exist.
 pub async fn secret_data(world: &World) -> Data {
     let secret = world.api::<Secret>().get_opt(CA).await.unwrap();
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();
     data.into_iter().map(|(key, value)| (key, value.0)).collect()
 }
 
-/// Puts this into the Secret, and nothing else.
+/// Replaces the data of the Secret, and creates it if it does not exist.
 pub async fn put_secret(world: &World, data: &Data) {
     let data: BTreeMap<String, ByteString> =
         data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone()))).collect();
@@ -38,11 +39,11 @@ pub async fn put_secret(world: &World, data: &Data) {
     }
 }
 
-/// Waits until the Secret holds a store as wanted.
-pub async fn store_becomes(world: &World, what: &str, wanted: impl Fn(&CaStore) -> bool) -> CaStore {
-    eventually(what, SOON, || async {
+/// Waits until the stored CA meets the predicate, and returns it.
+pub async fn store_becomes(world: &World, what: &str, predicate: impl Fn(&CaStore) -> bool) -> CaStore {
+    eventually(what, TIMEOUT, || async {
         Ok::<_, String>(match secret::decode(&secret_data(world).await) {
-            Ok(Some(store)) if wanted(&store) => Seen::Done(store),
+            Ok(Some(store)) if predicate(&store) => Seen::Done(store),
             other => Seen::NotYet(format!("{other:?}")),
         })
     })
@@ -50,18 +51,18 @@ pub async fn store_becomes(world: &World, what: &str, wanted: impl Fn(&CaStore) 
 }
 
 #[tokio::test]
-async fn two_replicas_that_start_at_once_share_one_ca() {
+async fn replicas_that_start_together_share_one_ca() {
     let world = World::new().await;
     let audit = world.cluster.audit().unwrap();
     for shipped in [true, false] {
         if shipped {
             let manifest = format!("{}/config/manager/webhook_ca.yaml", env!("CARGO_MANIFEST_DIR"));
-            kubectl(&world.cluster, &["apply", "--server-side", "-f", &manifest]).await.unwrap();
+            world.kubectl(&["apply", "--server-side", "-f", &manifest]).await.unwrap();
             assert!(secret_data(&world).await.is_empty());
         }
         let mark = audit.mark().await.unwrap();
         let pair = Pair::start(&world).await;
-        world.is_guarded().await;
+        world.webhook_is_active().await;
         let store = store_becomes(&world, "the CA is published", |store| store.current.published_at.is_some()).await;
         assert!(store.next.is_none() && store.retired.is_empty(), "{store:?}");
         let pem = store.bundle().to_pem();
@@ -69,17 +70,17 @@ async fn two_replicas_that_start_at_once_share_one_ca() {
         for replica in &pair.replicas {
             leaves.push(served(replica.port, pem.as_bytes()).await.unwrap());
         }
-        assert_ne!(leaves[0], leaves[1], "each has its own");
+        assert_ne!(leaves[0], leaves[1], "each replica has its own");
         let requests = audit.since(mark).await.unwrap();
         let writes: Vec<_> =
             requests.writes().filter(|event| event.user == SERVICE_ACCOUNT && event.name == CA).collect();
-        // Made where there was none; filled; its publication noted.
+        // The writes create the Secret if there is none, generate the CA, and record its publication.
         assert_eq!(writes.len(), if shipped { 2 } else { 3 }, "{writes:?}");
 
         let secret = world.api::<Secret>().get(CA).await.unwrap();
         assert_eq!(secret.metadata.labels.unwrap()["app.kubernetes.io/component"], "webhook");
         for replica in pair.replicas {
-            assert_eq!(replica.manager.terminate().await, Some(0));
+            assert_eq!(replica.manager.terminate().await.unwrap(), Some(0));
         }
         world.api::<Secret>().delete(CA, &DeleteParams::default()).await.unwrap();
         for api in configurations(&world) {
@@ -89,9 +90,9 @@ async fn two_replicas_that_start_at_once_share_one_ca() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_damaged_or_gone_is_mended_and_no_review_lost() {
+async fn damaged_or_deleted_secret_is_repaired_without_lost_reviews() {
     let world = World::new().await;
-    let manager = world.guarded().await;
+    let manager = world.manager_with_webhook().await;
     let first = store_becomes(&world, "the CA is published", |store| store.current.published_at.is_some()).await;
     let mut known = vec![first.current.authority.certificate().clone()];
     let stranger = Authority::generate(Timestamp::now()).unwrap();
@@ -113,17 +114,17 @@ async fn a_secret_that_is_damaged_or_gone_is_mended_and_no_review_lost() {
         api.patch(CA, &PatchParams::default(), &patch).await.unwrap();
         let store = store_becomes(&world, what, |store| store.current.published_at.is_some()).await;
         for former in &known {
-            assert!(store.bundle().contains(former), "{what}: leaves of it are in use");
+            assert!(store.bundle().contains(former), "{what}: its certificates are in use");
         }
         let current = store.current.authority.certificate().clone();
         if !known.contains(&current) {
             known.push(current);
         }
-        world.tries(json!({})).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        world.dry_run(json!({})).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     world.api::<Secret>().delete(CA, &DeleteParams::default()).await.unwrap();
-    store_becomes(&world, "made again", |store| store.current.published_at.is_some()).await;
-    world.is_guarded().await;
+    store_becomes(&world, "created again", |store| store.current.published_at.is_some()).await;
+    world.webhook_is_active().await;
     let log = manager.log();
     let body = stranger.key_pem().lines().nth(1).unwrap();
     assert!(!log.contains("KEY-----") && !log.contains(body), "a key is logged");
@@ -131,10 +132,11 @@ async fn a_secret_that_is_damaged_or_gone_is_mended_and_no_review_lost() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumped_is_recovered_from() {
+async fn ca_recovers_from_clock_jump() {
     let world = World::new().await;
     let now = Timestamp::now();
-    let made = |hours: i64| Authority::generate(now.checked_add(SignedDuration::from_hours(hours)).unwrap()).unwrap();
+    let generated =
+        |hours: i64| Authority::generate(now.checked_add(SignedDuration::from_hours(hours)).unwrap()).unwrap();
     let store = |authority: Authority, published_at| CaStore {
         current: Announced { authority, published_at },
         next: None,
@@ -143,9 +145,9 @@ async fn a_clock_that_jumped_is_recovered_from() {
     let year = 365 * 24;
     let ahead = now.checked_add(SignedDuration::from_hours(48)).unwrap();
     for (what, store) in [
-        ("not yet valid", store(made(48), Some(now))),
-        ("over", store(made(-year - 1), Some(now))),
-        ("published in the future", store(made(-1), Some(ahead))),
+        ("not yet valid", store(generated(48), Some(now))),
+        ("over", store(generated(-year - 1), Some(now))),
+        ("published in the future", store(generated(-1), Some(ahead))),
         (
             "in its last minutes",
             store(
@@ -155,8 +157,8 @@ async fn a_clock_that_jumped_is_recovered_from() {
         ),
     ] {
         put_secret(&world, &secret::encode(&store)).await;
-        let manager = world.manager_with(&with_webhook()).await;
-        world.is_guarded().await;
+        let manager = world.manager_with(&webhook_options()).await;
+        world.webhook_is_active().await;
         let recovered = store_becomes(&world, what, |store| {
             let published_at = store.current.published_at;
             store.current.authority.validity().contains(Timestamp::now())
@@ -168,7 +170,7 @@ async fn a_clock_that_jumped_is_recovered_from() {
         }
         let renewed = manager.metric("nats_manager_webhook_certificate_renewals_total{certificate=\"leaf\"}").await;
         assert!(renewed.is_some_and(|renewed| renewed < 5.0), "{what}: {renewed:?} leaves");
-        assert_eq!(manager.terminate().await, Some(0));
+        assert_eq!(manager.terminate().await.unwrap(), Some(0));
     }
 }
 

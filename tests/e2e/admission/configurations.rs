@@ -1,4 +1,4 @@
-//! The two webhook configurations: made whole, and kept.
+//! The two webhook configurations: creation and drift correction.
 
 use k8s_openapi::{
     api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
@@ -13,17 +13,17 @@ use nats_manager_api::crd;
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
-use super::with_webhook;
-use crate::world::{SERVICE_ACCOUNT, SOON, World};
+use super::webhook_options;
+use crate::world::{SERVICE_ACCOUNT, TIMEOUT, World};
 
-/// Of both kinds, alike.
+/// Returns the APIs of both kinds, mutating first.
 pub fn configurations(world: &World) -> [Api<DynamicObject>; 2] {
     let mutating = ApiResource::erase::<MutatingWebhookConfiguration>(&());
     let validating = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
     [mutating, validating].map(|resource| Api::all_with(world.client.clone(), &resource))
 }
 
-/// What matters of a configuration: everything but what each write changes.
+/// Returns the fields of a configuration that the manager sets, without those that every write changes.
 async fn content(api: &Api<DynamicObject>) -> kube::Result<Value> {
     let object = api.get("nats-manager").await?;
     let meta = &object.metadata;
@@ -34,11 +34,12 @@ async fn content(api: &Api<DynamicObject>) -> kube::Result<Value> {
     }))
 }
 
-/// Path, failure policy, timeout in seconds, operations, and how many conditions.
+/// Path, failure policy, timeout in seconds, operations, and number of match conditions.
 type Expected = (&'static str, &'static str, i32, &'static [&'static str], usize);
 
+/// Waits until a configuration has the expected content.
 async fn becomes(api: &Api<DynamicObject>, what: &str, expected: &Value) {
-    eventually(what, SOON, || async {
+    eventually(what, TIMEOUT, || async {
         let now = content(api).await?;
         Ok::<_, kube::Error>(if now == *expected { Seen::Done(()) } else { Seen::NotYet(now.to_string()) })
     })
@@ -46,11 +47,11 @@ async fn becomes(api: &Api<DynamicObject>, what: &str, expected: &Value) {
 }
 
 #[tokio::test]
-async fn both_are_whole_and_go_with_the_definition() {
+async fn configurations_are_complete_and_deleted_with_the_crd() {
     let world = World::new().await;
-    let _manager = world.guarded().await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    let definition = definitions.get(crd::NAME).await.unwrap();
+    let _manager = world.manager_with_webhook().await;
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    let crd_object = crds.get(crd::NAME).await.unwrap();
     let expected: [&[Expected]; 2] = [
         &[("/mutate", "Ignore", 5, &["CREATE", "UPDATE"], 2)],
         &[("/validate", "Fail", 5, &["CREATE", "UPDATE"], 2), ("/delete", "Ignore", 2, &["DELETE"], 3)],
@@ -63,7 +64,7 @@ async fn both_are_whole_and_go_with_the_definition() {
                 "apiVersion": "apiextensions.k8s.io/v1",
                 "kind": "CustomResourceDefinition",
                 "name": crd::NAME,
-                "uid": definition.uid(),
+                "uid": crd_object.uid(),
             }])
         );
         let webhooks = now["webhooks"].as_array().unwrap();
@@ -89,9 +90,9 @@ async fn both_are_whole_and_go_with_the_definition() {
         }
     }
 
-    definitions.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
+    crds.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
     for api in configurations(&world) {
-        eventually("it went with its owner", SOON, || async {
+        eventually("it is deleted with its owner", TIMEOUT, || async {
             Ok::<_, kube::Error>(api.get_opt("nats-manager").await?.is_none())
         })
         .await;
@@ -99,39 +100,40 @@ async fn both_are_whole_and_go_with_the_definition() {
 }
 
 #[tokio::test]
-async fn whatever_somebody_changes_in_the_mutating_one_is_mended() {
-    changes_are_mended(0, "Fail").await;
+async fn drift_of_mutating_configuration_is_corrected() {
+    drift_is_corrected(0, "Fail").await;
 }
 
 #[tokio::test]
-async fn whatever_somebody_changes_in_the_validating_one_is_mended() {
-    changes_are_mended(1, "Ignore").await;
+async fn drift_of_validating_configuration_is_corrected() {
+    drift_is_corrected(1, "Ignore").await;
 }
 
-async fn changes_are_mended(which: usize, other_policy: &str) {
+/// Changes the configuration at `which` in many ways, and waits for each correction.
+async fn drift_is_corrected(which: usize, other_policy: &str) {
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let selector = json!({"matchLabels": {"a": "b"}});
     let api = &configurations(&world)[which];
-    let whole = content(api).await.unwrap();
+    let complete = content(api).await.unwrap();
     let merge = |patch: Value| async move {
         api.patch("nats-manager", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     };
     let webhooks = |change: &dyn Fn(&mut Value)| {
-        let mut webhooks = whole["webhooks"].clone();
+        let mut webhooks = complete["webhooks"].clone();
         change(&mut webhooks);
         json!({"webhooks": webhooks})
     };
-    let changed_whole = |field: &'static str, value: Value| webhooks(&move |all| all[0][field] = value.clone());
+    let changed_field = |field: &'static str, value: Value| webhooks(&move |all| all[0][field] = value.clone());
     for (what, patch) in [
         ("caBundle is stripped", webhooks(&|all| all[0]["clientConfig"]["caBundle"] = Value::Null)),
         ("caBundle is another", webhooks(&|all| all[0]["clientConfig"]["caBundle"] = json!(""))),
         ("the address is another", webhooks(&|all| all[0]["clientConfig"]["url"] = json!("https://127.0.0.1:1/x"))),
-        ("failurePolicy", changed_whole("failurePolicy", json!(other_policy))),
-        ("namespaceSelector", changed_whole("namespaceSelector", selector.clone())),
-        ("objectSelector", changed_whole("objectSelector", selector.clone())),
-        ("timeoutSeconds", changed_whole("timeoutSeconds", json!(30))),
-        ("matchConditions are gone", changed_whole("matchConditions", Value::Null)),
+        ("failurePolicy", changed_field("failurePolicy", json!(other_policy))),
+        ("namespaceSelector", changed_field("namespaceSelector", selector.clone())),
+        ("objectSelector", changed_field("objectSelector", selector.clone())),
+        ("timeoutSeconds", changed_field("timeoutSeconds", json!(30))),
+        ("matchConditions are gone", changed_field("matchConditions", Value::Null)),
         (
             "another webhook",
             webhooks(&|all| {
@@ -146,32 +148,32 @@ async fn changes_are_mended(which: usize, other_policy: &str) {
         ("the owner is gone", json!({"metadata": {"ownerReferences": null}})),
     ] {
         merge(patch).await;
-        becomes(api, &format!("{what}: mended"), &whole).await;
+        becomes(api, &format!("{what}: corrected"), &complete).await;
     }
-    // What others put beside it is theirs.
+    // Foreign annotations are kept.
     merge(json!({"metadata": {"annotations": {"example.com/a": "b"}}})).await;
     merge(json!({"webhooks": null})).await;
-    becomes(api, "mended", &whole).await;
+    becomes(api, "corrected", &complete).await;
     assert_eq!(
         api.get("nats-manager").await.unwrap().annotations().get("example.com/a").map(String::as_str),
         Some("b")
     );
 
     api.delete("nats-manager", &DeleteParams::default()).await.unwrap();
-    becomes(api, "made again", &whole).await;
-    world.is_guarded().await;
+    becomes(api, "created again", &complete).await;
+    world.webhook_is_active().await;
 }
 
 #[tokio::test]
-async fn left_to_others_nothing_is_made_or_mended() {
+async fn unmanaged_configurations_are_neither_created_nor_corrected() {
     let world = World::new().await;
-    let mut options = with_webhook();
+    let mut options = webhook_options();
     options.args.push("--manage-webhook-configuration=false".to_owned());
     let audit = world.cluster.audit().unwrap();
     let mark = audit.mark().await.unwrap();
-    // It is ready without configurations, which somebody else will bring.
+    // The manager is ready without configurations, since others will apply them.
     let manager = world.manager_with(&options).await;
-    eventually("the CA is made", SOON, || async {
+    eventually("the CA is generated", TIMEOUT, || async {
         Ok::<_, kube::Error>(
             world.api::<k8s_openapi::api::core::v1::Secret>().get("nats-manager-webhook-ca").await?.data.is_some(),
         )
@@ -187,8 +189,8 @@ async fn left_to_others_nothing_is_made_or_mended() {
             "metadata": {"name": "nats-manager"},
         });
         let applied = api.patch("nats-manager", &PatchParams::apply("others"), &Patch::Apply(&theirs)).await.unwrap();
-        // The manager writes its own objects meanwhile: it was there to see.
-        world.looked_again().await;
+        // The manager reconciles meanwhile, so it would have corrected the configuration.
+        world.reconcile_again().await;
         let now = api.get("nats-manager").await.unwrap();
         assert_eq!(now.resource_version(), applied.resource_version());
     }
@@ -198,5 +200,5 @@ async fn left_to_others_nothing_is_made_or_mended() {
         .filter(|event| event.user == SERVICE_ACCOUNT && event.group == "admissionregistration.k8s.io")
         .collect();
     assert!(ours.is_empty(), "{ours:?}");
-    assert_eq!(manager.terminate().await, Some(0));
+    assert_eq!(manager.terminate().await.unwrap(), Some(0));
 }

@@ -1,36 +1,36 @@
-//! What JetStream holds, as the stored status tells it.
+//! Admission that depends on the JetStream inventory in the stored status.
 
 use kube::api::{Patch, PatchParams};
 use nats_manager_api::Nats;
 use serde_json::{Value, json};
 
-use super::with_webhook;
+use super::webhook_options;
 use crate::{
     jetstream,
-    manager::Options,
+    manager::ManagerOptions,
     objects,
     world::{NAME, NAMESPACE, World},
 };
 use nats_manager_harness::Shell;
 
 impl World {
-    /// Writes into the status what JetStream holds, as the manager does once it has looked.
-    pub async fn holds(&self, jet_stream: Value) {
+    /// Writes an inventory of JetStream into the status, as the manager does after a poll.
+    pub async fn set_jetstream_inventory(&self, jet_stream: Value) {
         let status = Patch::Merge(json!({"status": {"jetStream": jet_stream}}));
         self.api::<Nats>().patch_status(NAME, &PatchParams::default(), &status).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn who_deletes_data_is_warned_and_nobody_held_up() {
+async fn deletion_of_data_is_warned_about_but_not_rejected() {
     let world = World::new().await;
-    // Not the one that is deployed, so that its status stays as the test writes it.
+    // The manager does not deploy this resource, so it does not overwrite the status that the test writes.
     world.create_as("default", "another", json!({})).await.unwrap();
-    let manager = world.guarded().await;
+    let manager = world.manager_with_webhook().await;
     let shell = Shell::new(&world.cluster);
     let api = objects::nats(&world, "default");
     let delete = "kubectl delete nats -n default another --dry-run=server";
-    let asked = || async {
+    let reviews = || async {
         manager.metric("nats_manager_admission_reviews_total{webhook=\"delete\",verdict=\"allowed\"}").await
     };
     let write = |patch: Value, status: bool| {
@@ -48,71 +48,77 @@ async fn who_deletes_data_is_warned_and_nobody_held_up() {
 
     for harmless in [json!({}), json!({"jetStream": {"streams": true, "customerData": false}})] {
         write(json!({"status": harmless}), true).await;
-        let said = shell.done(delete).await;
-        assert!(!said.contains("Warning"), "{said}");
+        let output = shell.done(delete).await;
+        assert!(!output.contains("Warning"), "{output}");
     }
-    assert_eq!(asked().await, Some(0.0), "there is nothing to warn of, so nobody is asked");
+    assert_eq!(reviews().await, Some(0.0), "without data the webhook is not called");
 
     write(json!({"status": {"jetStream": {"streams": true, "customerData": true}}}), true).await;
-    let said = shell.done(delete).await;
-    assert!(said.starts_with("Warning: NATS another has streams or consumers of yours: its deletion waits"), "{said}");
-    assert!(said.contains("nats consumer ls sap\n"), "nothing is cut off: {said}");
-    assert_eq!(asked().await, Some(1.0));
+    let output = shell.done(delete).await;
+    assert!(
+        output.starts_with("Warning: NATS another has streams or consumers of yours: its deletion waits"),
+        "{output}"
+    );
+    assert!(output.contains("nats consumer ls sap\n"), "the warning is complete: {output}");
+    assert_eq!(reviews().await, Some(1.0));
     let force = json!({"metadata": {"annotations": {"nats.operator.kyma-project.io/force-deletion": "true"}}});
     write(force, false).await;
-    let said = shell.done(delete).await;
-    assert!(said.starts_with("Warning: NATS another has streams or consumers of yours, which are deleted"), "{said}");
-    // On its way out it is not asked about again, and neither is what the manager does itself.
+    let output = shell.done(delete).await;
+    assert!(
+        output.starts_with("Warning: NATS another has streams or consumers of yours, which are deleted"),
+        "{output}"
+    );
+    // A resource that is being deleted is not reviewed again, and neither are requests of the manager.
     write(json!({"metadata": {"finalizers": ["example.com/hold"]}}), false).await;
-    let said = shell.done("kubectl delete nats -n default another --wait=false").await;
-    assert!(said.starts_with("Warning: "), "{said}");
-    let said = shell.done("kubectl delete nats -n default another --wait=false").await;
-    assert!(!said.contains("Warning"), "{said}");
-    assert_eq!(asked().await, Some(3.0));
+    let output = shell.done("kubectl delete nats -n default another --wait=false").await;
+    assert!(output.starts_with("Warning: "), "{output}");
+    let output = shell.done("kubectl delete nats -n default another --wait=false").await;
+    assert!(!output.contains("Warning"), "{output}");
+    assert_eq!(reviews().await, Some(3.0));
     write(json!({"metadata": {"finalizers": null}}), false).await;
 
-    // Without an answer it goes on.
+    // Without a response the deletion continues.
     world.create(json!({})).await;
-    manager.kill().await;
-    world.holds(json!({"customerData": true})).await;
-    let said = shell.done(&format!("kubectl delete nats -n {NAMESPACE} {NAME} --dry-run=server")).await;
-    assert!(!said.contains("has streams"), "{said}");
+    manager.kill().await.unwrap();
+    world.set_jetstream_inventory(json!({"customerData": true})).await;
+    let output = shell.done(&format!("kubectl delete nats -n {NAMESPACE} {NAME} --dry-run=server")).await;
+    assert!(!output.contains("has streams"), "{output}");
 }
 
 #[tokio::test]
-async fn growing_that_is_held_can_be_taken_back() {
+async fn blocked_scale_up_can_be_taken_back() {
     let world = World::new().await;
     let (server, options) = world.nats_server().await;
     world.create(json!({"cluster": {"size": 1}})).await;
     let context = jetstream::connect(&server.url()).await;
-    jetstream::make_stream(&context, "orders").await;
+    jetstream::create_stream(&context, "orders").await;
     let size = |size: i64| json!({"spec": {"cluster": {"size": size}}});
 
-    // Below the webhook.
+    // Without the webhook, only the CRD validates.
     let manager = world.manager_with(&options).await;
     world.state_becomes("Ready").await;
     world.patch(size(3)).await.unwrap();
-    is_held(&world).await;
+    scaling_becomes_blocked(&world).await;
     let four = world.patch(size(4)).await.unwrap_err();
     assert!(four.to_string().contains("size only accepts odd numbers"), "{four}");
     world.patch(size(1)).await.unwrap();
-    world.status_becomes("nothing is held", |status| !says_held(status)).await;
+    world.status_becomes("nothing is blocked", |status| !is_scaling_blocked(status)).await;
     world.patch(size(3)).await.unwrap();
-    is_held(&world).await;
-    manager.terminate().await;
+    scaling_becomes_blocked(&world).await;
+    manager.terminate().await.unwrap();
 
-    // And with it, once it knows what is deployed.
-    let _manager = world.manager_with(&Options { nats_url: options.nats_url, ..with_webhook() }).await;
-    world.is_guarded().await;
+    // The webhook validates too, once it has read the deployed objects.
+    let _manager = world.manager_with(&ManagerOptions { nats_url: options.nats_url, ..webhook_options() }).await;
+    world.webhook_is_active().await;
     world.patch(size(1)).await.unwrap();
-    world.status_becomes("nothing is held", |status| !says_held(status)).await;
-    world.holds(json!({"streams": true, "highestReplicas": 1})).await;
-    let refused = world.patch(size(3)).await.unwrap_err();
-    assert!(refused.to_string().contains("cannot be set to 3 while there are streams"), "{refused}");
+    world.status_becomes("nothing is blocked", |status| !is_scaling_blocked(status)).await;
+    world.set_jetstream_inventory(json!({"streams": true, "highestReplicas": 1})).await;
+    let rejected = world.patch(size(3)).await.unwrap_err();
+    assert!(rejected.to_string().contains("cannot be set to 3 while there are streams"), "{rejected}");
 
-    // Once it was carried out there is no way back.
-    jetstream::clear(&context).await;
-    world.holds(json!({"streams": false})).await;
+    // A completed scale-up cannot be undone.
+    jetstream::delete_streams(&context).await;
+    world.set_jetstream_inventory(json!({"streams": false})).await;
     world.patch(size(3)).await.unwrap();
     world.status_becomes("it is a cluster", |status| status.members == Some(3)).await;
     let Err(kube::Error::Api(status)) = world.patch(size(1)).await else { panic!("accepted") };
@@ -121,12 +127,14 @@ async fn growing_that_is_held_can_be_taken_back() {
     assert!(causes[0].message.contains("cannot be set to 1 if size was greater than 1"), "{causes:?}");
 }
 
-fn says_held(status: &nats_manager_api::NatsStatus) -> bool {
+/// Returns whether the status reports a blocked change of the size.
+fn is_scaling_blocked(status: &nats_manager_api::NatsStatus) -> bool {
     status
         .condition(nats_manager_api::ConditionType::Stalled)
         .is_some_and(|condition| condition.reason == "ScalingBlocked")
 }
 
-async fn is_held(world: &World) {
-    world.status_becomes("the change is held", says_held).await;
+/// Waits until the status reports a blocked change of the size.
+async fn scaling_becomes_blocked(world: &World) {
+    world.status_becomes("the change is blocked", is_scaling_blocked).await;
 }

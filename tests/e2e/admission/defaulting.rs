@@ -1,20 +1,20 @@
-//! What the webhook fills in, and what it leaves alone.
+//! Defaulting by the webhook: fields that it sets, and values that it keeps.
 
 use serde_json::{Value, json};
 
 use super::nats;
 use crate::{
     objects::STATEFUL_SET,
-    world::{NAMESPACE, World, kubectl},
+    world::{NAMESPACE, World},
 };
 use nats_manager_harness::Shell;
 
 const SIZE: &str = "/jetStream/fileStorage/size";
 
 #[tokio::test]
-async fn what_is_missing_is_filled_in_and_what_is_set_stays_to_the_letter() {
+async fn missing_values_are_defaulted_and_set_values_are_kept_verbatim() {
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let standard = json!({"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}});
     for (spec, pointer, filled) in [
         (json!({}), SIZE, json!("1Gi")),
@@ -45,16 +45,16 @@ async fn what_is_missing_is_filled_in_and_what_is_set_stays_to_the_letter() {
     ] {
         let mut object = nats(spec.clone());
         object["spec"] = spec.clone();
-        // Created, not applied: an apply shows numbers as texts.
+        // The test creates objects, since the response to an apply contains numbers as strings.
         let api = crate::objects::nats(&world, NAMESPACE);
         let dry_run = kube::api::PostParams { dry_run: true, ..Default::default() };
-        let made = api.create(&dry_run, &serde_json::from_value(object).unwrap()).await.unwrap();
-        assert_eq!(made.data["spec"].pointer(pointer).unwrap_or(&Value::Null), &filled, "{spec}");
+        let created = api.create(&dry_run, &serde_json::from_value(object).unwrap()).await.unwrap();
+        assert_eq!(created.data["spec"].pointer(pointer).unwrap_or(&Value::Null), &filled, "{spec}");
     }
     let created = world.create(json!({})).await;
-    let before = world.stored().await;
-    // Idempotent: what came complete out of the webhook goes through it unchanged.
-    assert_eq!(world.tries(before.clone()).await.unwrap()["resources"], before["resources"]);
+    let before = world.stored_spec().await;
+    // Defaulting is idempotent: a complete spec passes the webhook unchanged.
+    assert_eq!(world.dry_run(before.clone()).await.unwrap()["resources"], before["resources"]);
     let shell = Shell::new(&world.cluster);
     std::fs::write(shell.folder().join("stored.json"), nats(before).to_string()).unwrap();
     shell.done("kubectl replace -f stored.json").await;
@@ -63,9 +63,9 @@ async fn what_is_missing_is_filled_in_and_what_is_set_stays_to_the_letter() {
 }
 
 #[tokio::test]
-async fn the_size_of_the_file_store_stays_whatever_is_dropped() {
+async fn file_store_size_is_kept_when_it_is_dropped() {
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let shell = Shell::new(&world.cluster);
     let merge = |spec: Value| {
         format!("kubectl patch nats -n {NAMESPACE} eventing-nats --type merge -p '{}'", json!({"spec": spec}))
@@ -77,28 +77,26 @@ async fn the_size_of_the_file_store_stays_whatever_is_dropped() {
     for dropped in
         [size(Value::Null), json!({"jetStream": {"fileStorage": null}}), json!({"jetStream": null}), size(json!("0"))]
     {
-        let said = shell.done(&merge(dropped.clone())).await;
-        assert_eq!(world.stored().await.pointer(SIZE), Some(&json!("2Gi")), "{dropped}: {said}");
-        let said = shell.refused(&merge(size(json!("3Gi")))).await;
-        assert!(said.contains("fileStorage is immutable once it was set"), "{said}");
+        let output = shell.done(&merge(dropped.clone())).await;
+        assert_eq!(world.stored_spec().await.pointer(SIZE), Some(&json!("2Gi")), "{dropped}: {output}");
+        let output = shell.refused(&merge(size(json!("3Gi")))).await;
+        assert!(output.contains("fileStorage is immutable once it was set"), "{output}");
     }
     shell.done(&merge(size(json!("2048Mi")))).await;
-    let claims = kubectl(
-        &world.cluster,
-        &["get", "pvc", "-n", NAMESPACE, "-o", "jsonpath={.items[*].spec.resources.requests.storage}"],
-    );
-    assert_eq!(claims.await.unwrap(), "2Gi 2Gi 2Gi");
+    let sizes =
+        world.kubectl(&["get", "pvc", "-n", NAMESPACE, "-o", "jsonpath={.items[*].spec.resources.requests.storage}"]);
+    assert_eq!(sizes.await.unwrap(), "2Gi 2Gi 2Gi");
 }
 
 #[tokio::test]
-async fn on_alicloud_the_file_store_is_20gi_at_least() {
+async fn file_store_on_alicloud_is_at_least_20gi() {
     let world = World::new().await;
-    world.provider("alicloud").await;
-    let _manager = world.guarded().await;
-    assert_eq!(world.tries(json!({})).await.unwrap().pointer(SIZE), Some(&json!("20Gi")));
+    world.set_provider("alicloud").await;
+    let _manager = world.manager_with_webhook().await;
+    assert_eq!(world.dry_run(json!({})).await.unwrap().pointer(SIZE), Some(&json!("20Gi")));
     let size = |size: &str| json!({"jetStream": {"fileStorage": {"size": size}}});
-    assert_eq!(world.tries(size("30Gi")).await.unwrap().pointer(SIZE), Some(&json!("30Gi")));
-    let Err(kube::Error::Api(status)) = world.tries(size("10Gi")).await else { panic!("accepted") };
+    assert_eq!(world.dry_run(size("30Gi")).await.unwrap().pointer(SIZE), Some(&json!("30Gi")));
+    let Err(kube::Error::Api(status)) = world.dry_run(size("10Gi")).await else { panic!("accepted") };
     let text = "spec.jetStream.fileStorage.size 10Gi is below the minimum required size of 20Gi for alicloud";
     assert!(status.message.contains(text), "{}", status.message);
     let cause = &status.details.unwrap().causes[0];
@@ -106,29 +104,29 @@ async fn on_alicloud_the_file_store_is_20gi_at_least() {
 }
 
 #[tokio::test]
-async fn what_is_deployed_comes_before_the_default_of_the_provider() {
+async fn deployed_size_precedes_provider_default() {
     let world = World::new().await;
-    // Without the webhook, as with the Go manager: nothing is filled in.
+    // Without the webhook, as with the Go manager, the size has no default.
     let without = world.manager().await;
     let zero = json!({"jetStream": {"fileStorage": {"size": "0"}}});
     world.create(zero.clone()).await;
     world.state_becomes("Ready").await;
-    assert_eq!(world.stored().await.pointer(SIZE), Some(&json!("0")));
-    without.terminate().await;
-    world.provider("alicloud").await;
-    let _manager = world.guarded().await;
+    assert_eq!(world.stored_spec().await.pointer(SIZE), Some(&json!("0")));
+    without.terminate().await.unwrap();
+    world.set_provider("alicloud").await;
+    let _manager = world.manager_with_webhook().await;
 
     let set = STATEFUL_SET.api(&world).get("eventing-nats").await.unwrap();
     let deployed = set.data.pointer("/spec/volumeClaimTemplates/0/spec/resources/requests/storage");
     assert_eq!(deployed, Some(&json!("1Gi")));
     world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
-    assert_eq!(world.stored().await.pointer(SIZE), Some(&json!("1Gi")), "not 20Gi");
+    assert_eq!(world.stored_spec().await.pointer(SIZE), Some(&json!("1Gi")), "not 20Gi");
 }
 
 #[tokio::test]
-async fn the_default_resource_and_other_samples_get_in_without_a_warning() {
+async fn samples_are_accepted_with_expected_warnings() {
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let shell = Shell::new(&world.cluster);
     let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples");
     for (sample, warnings) in [
@@ -142,13 +140,13 @@ async fn the_default_resource_and_other_samples_get_in_without_a_warning() {
         ("memory-only", &["spec.jetStream.fileStorage: "]),
         ("small-memory-store", &[]),
     ] {
-        let said = shell.done(&format!("kubectl apply --dry-run=server -f {samples}/{sample}.yaml")).await;
-        let warned: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("Warning: ")).collect();
-        assert_eq!(warned.len(), warnings.len(), "{sample}: {said}");
+        let output = shell.done(&format!("kubectl apply --dry-run=server -f {samples}/{sample}.yaml")).await;
+        let warned: Vec<&str> = output.lines().filter_map(|line| line.strip_prefix("Warning: ")).collect();
+        assert_eq!(warned.len(), warnings.len(), "{sample}: {output}");
         for (warned, expected) in warned.iter().zip(warnings) {
-            assert!(warned.starts_with(expected), "{sample}: {said}");
+            assert!(warned.starts_with(expected), "{sample}: {output}");
         }
     }
     let files = std::fs::read_dir(samples).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(files.filter(|name| name != "kustomization.yaml").count(), 6, "a sample without a line here");
+    assert_eq!(files.filter(|name| name != "kustomization.yaml").count(), 6, "every sample has a line here");
 }

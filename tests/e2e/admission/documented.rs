@@ -1,7 +1,7 @@
-//! Commands in the user documentation, and what they print.
+//! Commands in the user documentation, with their output.
 //!
-//! A block after `<!-- checked -->` is run; the lines after its commands are what it prints.
-//! `UPDATE_DOCS=1` writes them. A block after `<!-- checked: WHERE -->` is run elsewhere.
+//! A block after `<!-- checked -->` is run, and its output is compared with the lines after its commands.
+//! `UPDATE_DOCS=1` writes these lines instead. A block after `<!-- checked: PLACE -->` is run in another environment.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -13,8 +13,8 @@ use nats_manager_harness::Shell;
 const END: &str = "```\n";
 
 #[tokio::test]
-async fn refusals_are_as_documented() {
-    let held = |highest_replicas: u32| {
+async fn rejections_match_documentation() {
+    let inventory = |highest_replicas: u32| {
         json!({
             "streams": true, "customerData": true, "highestReplicas": highest_replicas,
             "memoryStreams": true, "memoryUsed": "64Mi",
@@ -22,36 +22,36 @@ async fn refusals_are_as_documented() {
     };
     {
         let world = World::new().await;
-        let _manager = world.guarded().await;
+        let _manager = world.manager_with_webhook().await;
         world.create(json!({"cluster": {"size": 1}})).await;
         world.is_ready_for_the_newest_spec().await;
-        world.holds(held(1)).await;
+        world.set_jetstream_inventory(inventory(1)).await;
         let checked = check(&Shell::new(&world.cluster), "refusals.md", ": one server").await;
         assert!(checked >= 1, "only {checked} blocks");
     }
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let shell = Shell::new(&world.cluster);
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/default.yaml");
     shell.done(&format!("kubectl apply -f {sample}")).await;
     world.patch(json!({"spec": {"cluster": {"size": 5}}})).await.unwrap();
     world.is_ready_for_the_newest_spec().await;
-    world.holds(held(5)).await;
-    let before = world.stored().await;
+    world.set_jetstream_inventory(inventory(5)).await;
+    let before = world.stored_spec().await;
     let checked = check(&shell, "refusals.md", "").await;
     assert!(checked >= 16, "only {checked} blocks");
     let checked = check(&shell, "scaling.md", "").await;
     assert!(checked >= 1, "only {checked} blocks");
-    assert_eq!(world.stored().await, before, "something was stored");
+    assert_eq!(world.stored_spec().await, before, "something was stored");
 }
 
 #[tokio::test]
-async fn the_way_out_of_an_outage_is_as_documented() {
+async fn recovery_from_outage_matches_documentation() {
     let world = World::new().await;
-    let manager = world.guarded().await;
+    let manager = world.manager_with_webhook().await;
     world.create(json!({})).await;
     let shell = Shell::new(&world.cluster);
-    manager.kill().await;
+    manager.kill().await.unwrap();
     let deployment = concat!(env!("CARGO_MANIFEST_DIR"), "/config/manager/deployment.yaml");
     shell.done(&format!("kubectl apply -f {deployment}")).await;
     let checked = check(&shell, "webhook.md", "").await;
@@ -59,7 +59,7 @@ async fn the_way_out_of_an_outage_is_as_documented() {
     shell.done(&format!("kubectl delete -f {deployment}")).await;
 }
 
-/// Runs each block of a file that is for `place`; how many there are.
+/// Runs each block of a page that is for `place`, compares the output, and returns the number of blocks.
 async fn check(shell: &Shell, file: &str, place: &str) -> usize {
     let mark = format!("<!-- checked{place} -->\n```console\n");
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/user")).join(file);
@@ -75,12 +75,12 @@ async fn check(shell: &Shell, file: &str, place: &str) -> usize {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, found).unwrap();
     } else {
-        assert!(found == text, "{file} is not what kubectl prints; UPDATE_DOCS=1 writes it anew:\n{found}");
+        assert!(found == text, "{file} differs from the output of kubectl; UPDATE_DOCS=1 updates it:\n{found}");
     }
     blocks
 }
 
-/// The block's commands with what they print now.
+/// Returns the commands of a block with their current output.
 async fn run(shell: &Shell, block: &str) -> String {
     let mut printed = String::new();
     let mut commands: Vec<String> = Vec::new();
@@ -92,9 +92,9 @@ async fn run(shell: &Shell, block: &str) -> String {
         }
     }
     for command in commands {
-        let said = shell.run(&command).await;
+        let output = shell.run(&command).await;
         let _ = writeln!(printed, "$ {}", command.replace('\n', "\n> "));
-        for line in said.text.lines() {
+        for line in output.text.lines() {
             let _ = writeln!(printed, "{}", line.trim_end());
         }
     }

@@ -1,7 +1,7 @@
-//! A Service in front of replicas, as kube-proxy plays it: connections go to those that are ready,
-//! and stay with them.
+//! Stand-in for a Service with kube-proxy: connections go to ready replicas, and stay with them.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -16,12 +16,12 @@ use tokio::{
     time::sleep,
 };
 
-use crate::manager::get;
+use crate::manager::http_get;
 
-/// From a change of readiness to its being known everywhere.
+/// Delay between a change of readiness and its effect on new connections.
 const PROPAGATION: Duration = Duration::from_secs(1);
 
-/// Forwards until dropped.
+/// Forwarder of connections; stops when dropped.
 pub struct Forwarder {
     pub port: u16,
     endpoints: Endpoints,
@@ -37,17 +37,18 @@ struct Endpoint {
 }
 
 impl Forwarder {
+    /// Starts a forwarder without replicas on a free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let endpoints = Endpoints::default();
-        let known = endpoints.clone();
+        let shared = endpoints.clone();
         let next = AtomicUsize::new(0);
         let accepting = tokio::spawn(async move {
             loop {
                 let Ok((mut client, _)) = listener.accept().await else { continue };
                 let ready: Vec<u16> =
-                    known.lock().unwrap().iter().filter(|one| one.is_ready).map(|one| one.webhook_port).collect();
+                    shared.lock().unwrap().iter().filter(|one| one.is_ready).map(|one| one.webhook_port).collect();
                 let Some(to) = ready.get(next.fetch_add(1, Ordering::Relaxed) % ready.len().max(1)).copied() else {
                     continue;
                 };
@@ -63,14 +64,14 @@ impl Forwarder {
         Self { port, endpoints, accepting }
     }
 
-    /// Adds a replica; it gets connections while it is ready.
-    pub fn add(&self, webhook_port: u16, probes_port: u16) {
-        let known = self.endpoints.clone();
+    /// Adds a replica, which gets connections while it is ready.
+    pub fn add(&self, webhook_port: u16, probes: SocketAddr) {
+        let shared = self.endpoints.clone();
         let following = tokio::spawn(async move {
             loop {
-                let is_ready = matches!(get(probes_port, "/readyz").await, Some((200, _)));
+                let is_ready = matches!(http_get(probes, "/readyz").await, Ok((200, _)));
                 sleep(PROPAGATION).await;
-                for endpoint in known.lock().unwrap().iter_mut().filter(|one| one.webhook_port == webhook_port) {
+                for endpoint in shared.lock().unwrap().iter_mut().filter(|one| one.webhook_port == webhook_port) {
                     endpoint.is_ready = is_ready;
                 }
             }
@@ -78,7 +79,7 @@ impl Forwarder {
         self.endpoints.lock().unwrap().push(Endpoint { webhook_port, is_ready: false, following });
     }
 
-    /// Which replicas get connections.
+    /// Returns the webhook ports of the replicas that get connections.
     pub fn ready(&self) -> Vec<u16> {
         self.endpoints.lock().unwrap().iter().filter(|one| one.is_ready).map(|one| one.webhook_port).collect()
     }

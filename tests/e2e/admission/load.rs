@@ -1,5 +1,4 @@
-//! Clients that change NATS resources, or try to, all the time: as dry runs, which admission sees
-//! like any other request.
+//! Load of changes to NATS resources, sent as dry runs: admission treats them like any other request.
 
 use std::{
     sync::Arc,
@@ -19,45 +18,46 @@ use tokio::{
 };
 
 use super::nats;
-use crate::world::{NAME, NAMESPACE, World, kubectl};
+use crate::world::{NAME, NAMESPACE, World};
 
-/// Under way at a time at most; more would only wait for the apiserver.
-const CONCURRENT: usize = 64;
+/// Limit of concurrent requests: more would only wait for the apiserver.
+const MAX_CONCURRENT: usize = 64;
 
-/// Requests at a steady rate, until told to end. The one NATS resource has to be there.
+/// Requests at a steady rate until [`Load::end`]. The NATS resource has to exist.
 pub struct Load {
     stop: oneshot::Sender<()>,
     task: JoinHandle<Tally>,
     before: f64,
 }
 
-/// How it went.
+/// Result of a load.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub sent: usize,
-    /// Requests whose answer is not the webhook's.
+    /// Requests whose response does not come from the webhook.
     pub failed: Vec<String>,
     pub took: Duration,
     pub slowest: Duration,
 }
 
 impl Load {
+    /// Starts to send `per_second` requests per second.
     pub async fn start(world: &World, per_second: u32) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let client = world.client.clone();
         let before = failed_calls(world).await;
         let task = tokio::spawn(async move {
-            let (mut tally, begun) = (Tally::default(), Instant::now());
-            let room = Arc::new(Semaphore::new(CONCURRENT));
+            let (mut tally, started) = (Tally::default(), Instant::now());
+            let semaphore = Arc::new(Semaphore::new(MAX_CONCURRENT));
             let mut running = JoinSet::new();
-            let mut pace = interval(Duration::from_secs(1) / per_second);
-            pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let mut ticker = interval(Duration::from_secs(1) / per_second);
+            ticker.set_missed_tick_behavior(MissedTickBehavior::Burst);
             loop {
                 tokio::select! {
-                    _ = pace.tick() => {}
+                    _ = ticker.tick() => {}
                     _ = &mut stopped => break,
                 }
-                let permit = room.clone().acquire_owned().await.unwrap();
+                let permit = semaphore.clone().acquire_owned().await.unwrap();
                 let request = request(client.clone(), tally.sent);
                 running.spawn(async move {
                     let sent = Instant::now();
@@ -70,7 +70,7 @@ impl Load {
                     tally.count(result, took);
                 }
             }
-            tally.took = begun.elapsed();
+            tally.took = started.elapsed();
             while let Some(Ok((result, took))) = running.join_next().await {
                 tally.count(result, took);
             }
@@ -79,7 +79,7 @@ impl Load {
         Self { stop, task, before }
     }
 
-    /// Ends it; every request has to have had its answer from the webhook.
+    /// Ends the load, and asserts that the webhook has answered every request.
     pub async fn end(self, world: &World, what: &str) -> Tally {
         let _ = self.stop.send(());
         let tally = self.task.await.unwrap();
@@ -102,6 +102,7 @@ impl Tally {
         self.failed.extend(result.err());
     }
 
+    /// Returns the rate in requests per second.
     pub fn rate(&self) -> f64 {
         f64::from(u32::try_from(self.sent).unwrap()) / self.took.as_secs_f64()
     }
@@ -119,39 +120,40 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// One of three kinds of requests, each with an answer that only the webhook gives.
+/// Sends one of three kinds of requests, each with a response that only the webhook gives.
 async fn request(client: Client, number: usize) -> Result<(), String> {
     let api: Api<Nats> = Api::namespaced(client, NAMESPACE);
     let merge = |patch: Value| {
         let (api, dry_run) = (api.clone(), PatchParams { dry_run: true, ..PatchParams::default() });
         async move { api.patch(NAME, &dry_run, &Patch::Merge(patch)).await }
     };
-    let refusal = |answer: kube::Result<Nats>, text: &str| match answer {
+    let rejection = |response: kube::Result<Nats>, text: &str| match response {
         Err(kube::Error::Api(status)) if status.message.contains(text) => Ok(()),
         other => Err(format!("{other:?}")),
     };
     match number % 3 {
-        // The mutating webhook fills it in again.
+        // The mutating webhook restores the size.
         0 => match merge(json!({"spec": {"jetStream": {"fileStorage": {"size": null}}}})).await {
             Ok(nats) if nats.spec.jet_stream.file_storage.size.is_some() => Ok(()),
             other => Err(format!("{other:?}")),
         },
-        1 => {
-            refusal(merge(json!({"spec": {"labels": {"nats_cluster": "mine"}}})).await, "is set by NATS Manager itself")
-        }
+        1 => rejection(
+            merge(json!({"spec": {"labels": {"nats_cluster": "mine"}}})).await,
+            "is set by NATS ManagerProcess itself",
+        ),
         _ => {
             let mut other = nats(json!({}));
             other["metadata"]["name"] = json!("another");
             let dry_run = PostParams { dry_run: true, ..PostParams::default() };
             let object = serde_json::from_value(other).map_err(|error| error.to_string())?;
-            refusal(api.create(&dry_run, &object).await, "Only a single NATS CR")
+            rejection(api.create(&dry_run, &object).await, "Only a single NATS CR")
         }
     }
 }
 
-/// How often the apiserver could not ask the webhook, whatever it made of that.
+/// Returns how often the apiserver failed to call the webhook, with either failure policy.
 async fn failed_calls(world: &World) -> f64 {
-    let metrics = kubectl(&world.cluster, &["get", "--raw", "/metrics"]).await.unwrap();
+    let metrics = world.kubectl(&["get", "--raw", "/metrics"]).await.unwrap();
     let is_failure = |line: &&str| {
         line.contains("nats.operator.kyma-project.io")
             && (line.starts_with("apiserver_admission_webhook_fail_open_count")

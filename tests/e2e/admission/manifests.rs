@@ -1,4 +1,4 @@
-//! The configurations as manifests, in `config/webhook`.
+//! Manifests of the webhook configurations in `config/webhook`.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
@@ -6,48 +6,49 @@ use nats_manager::admission::{WebhookAddress, configuration::PublishedWebhook};
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
-use super::{configurations::configurations, with_webhook};
-use crate::world::{SERVICE_ACCOUNT, SOON, World};
+use super::{configurations::configurations, webhook_options};
+use crate::world::{SERVICE_ACCOUNT, TIMEOUT, World};
 use nats_manager_harness::Shell;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/webhook");
 
+/// Reads a manifest in `config/webhook`.
 fn manifest(file: &str) -> Value {
     serde_saphyr::from_str(&std::fs::read_to_string(format!("{FOLDER}/{file}.yaml")).unwrap()).unwrap()
 }
 
 #[test]
-fn manifests_are_what_the_manager_makes_but_for_the_bundle_and_the_owner() {
+fn manifests_equal_generated_configurations_except_bundle_and_owner() {
     let published = PublishedWebhook {
         reached: WebhookAddress::Service { namespace: "kyma-system".to_owned() },
         bundle: String::new(),
         definition_uid: String::new(),
         own_user: SERVICE_ACCOUNT.to_owned(),
     };
-    let made = [
+    let generated = [
         ("mutating", serde_json::to_value(published.mutating()).unwrap()),
         ("validating", serde_json::to_value(published.validating()).unwrap()),
     ];
-    for (file, mut made) in made {
-        for webhook in made["webhooks"].as_array_mut().unwrap() {
+    for (file, mut generated) in generated {
+        for webhook in generated["webhooks"].as_array_mut().unwrap() {
             webhook["clientConfig"].as_object_mut().unwrap().remove("caBundle");
         }
-        made["metadata"].as_object_mut().unwrap().remove("ownerReferences");
-        assert_eq!(manifest(file), made, "{file}");
+        generated["metadata"].as_object_mut().unwrap().remove("ownerReferences");
+        assert_eq!(manifest(file), generated, "{file}");
     }
 }
 
 #[tokio::test]
-async fn manifests_serve_where_the_manager_does_not_make_them() {
+async fn manifests_work_where_the_manager_creates_no_configurations() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
     shell.done(&format!("kubectl apply --dry-run=server -k {FOLDER}")).await;
 
-    let mut options = with_webhook();
+    let mut options = webhook_options();
     let url = options.args.iter().find_map(|arg| arg.strip_prefix("--webhook-url=")).unwrap().to_owned();
     options.args.push("--manage-webhook-configuration=false".to_owned());
     let _manager = world.manager_with(&options).await;
-    let bundle = eventually("the CA is made", SOON, || async {
+    let bundle = eventually("the CA is generated", TIMEOUT, || async {
         let secret = world.api::<Secret>().get("nats-manager-webhook-ca").await?;
         Ok::<_, kube::Error>(secret.data.and_then(|mut data| data.remove("ca.crt")))
     })
@@ -62,7 +63,7 @@ async fn manifests_serve_where_the_manager_does_not_make_them() {
         }
         api.patch("nats-manager", &PatchParams::apply("gitops").force(), &Patch::Apply(&manifest)).await.unwrap();
     }
-    world.is_guarded().await;
-    let completed = world.tries(json!({"resources": {"requests": {"cpu": "1"}}})).await.unwrap();
+    world.webhook_is_active().await;
+    let completed = world.dry_run(json!({"resources": {"requests": {"cpu": "1"}}})).await.unwrap();
     assert_eq!(completed["resources"]["limits"]["cpu"], "1");
 }

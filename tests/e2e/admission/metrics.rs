@@ -1,4 +1,4 @@
-//! What the metrics say of the webhook.
+//! Metrics of the webhook.
 
 use jiff::Timestamp;
 use nats_manager_certs::Authority;
@@ -6,20 +6,20 @@ use nats_manager_harness::eventually;
 use serde_json::json;
 
 use super::{certificates::store_becomes, configurations::configurations, tls::served};
-use crate::world::{SOON, World};
+use crate::world::{TIMEOUT, World};
 
 #[tokio::test]
-async fn metrics_tell_of_certificates_and_reviews() {
+async fn metrics_cover_certificates_and_reviews() {
     let world = World::new().await;
-    let manager = world.guarded().await;
+    let manager = world.manager_with_webhook().await;
     let store = store_becomes(&world, "the CA is published", |store| store.current.published_at.is_some()).await;
     let expiry = |certificate: &str| {
         format!("nats_manager_webhook_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}}")
     };
     let renewals =
         |certificate: &str| format!("nats_manager_webhook_certificate_renewals_total{{certificate=\"{certificate}\"}}");
-    let reviews = |webhook: &str, verdict: &str| {
-        format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}}")
+    let reviews = |webhook: &str, outcome: &str| {
+        format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{outcome}\"}}")
     };
     let ca = manager.metric(&expiry("ca")).await.unwrap();
     let ends = store.current.authority.validity().not_after.as_second();
@@ -32,31 +32,31 @@ async fn metrics_tell_of_certificates_and_reviews() {
     assert_eq!(manager.metric(&renewals("leaf")).await, Some(1.0));
     assert_eq!(manager.metric("nats_manager_webhook_certificate_failures_total").await, Some(0.0));
 
-    let refused = manager.metric(&reviews("mutate", "refused")).await.unwrap_or(0.0);
-    assert!(world.tries(json!({"labels": {"nats_cluster": "mine"}})).await.is_err());
-    world.tries(json!({})).await.unwrap();
-    assert_eq!(manager.metric(&reviews("mutate", "refused")).await, Some(refused + 1.0));
-    for (webhook, verdict) in [("mutate", "patched"), ("validate", "allowed")] {
+    let rejected = manager.metric(&reviews("mutate", "refused")).await.unwrap_or(0.0);
+    assert!(world.dry_run(json!({"labels": {"nats_cluster": "mine"}})).await.is_err());
+    world.dry_run(json!({})).await.unwrap();
+    assert_eq!(manager.metric(&reviews("mutate", "refused")).await, Some(rejected + 1.0));
+    for (webhook, outcome) in [("mutate", "patched"), ("validate", "allowed")] {
         assert!(
-            manager.metric(&reviews(webhook, verdict)).await.is_some_and(|count| count >= 1.0),
-            "{webhook} {verdict}"
+            manager.metric(&reviews(webhook, outcome)).await.is_some_and(|count| count >= 1.0),
+            "{webhook} {outcome}"
         );
     }
     assert!(
         manager.metric("nats_manager_admission_review_duration_seconds_count").await.is_some_and(|count| count >= 4.0)
     );
 
-    // Somebody who does not trust the certificate.
+    // The following client does not trust the certificate.
     let port = port(&world).await;
-    let stranger = Authority::generate(Timestamp::now()).unwrap();
-    served(port, stranger.certificate().to_pem().as_bytes()).await.unwrap_err();
-    eventually("it is counted", SOON, || async {
+    let other_ca = Authority::generate(Timestamp::now()).unwrap();
+    served(port, other_ca.certificate().to_pem().as_bytes()).await.unwrap_err();
+    eventually("it is counted", TIMEOUT, || async {
         manager.metric("nats_manager_webhook_rejected_handshakes_total{reason=\"untrusted\"}").await
     })
     .await;
 }
 
-/// Where the webhook is, from its configuration.
+/// Returns the port of the webhook, from its configuration.
 async fn port(world: &World) -> u16 {
     let [_, validating] = configurations(world);
     let configuration = validating.get("nats-manager").await.unwrap();

@@ -1,4 +1,4 @@
-//! The admission webhook, asked by the real apiserver, with the real kubectl.
+//! The admission webhook, called by a real apiserver on requests of a real kubectl.
 
 mod certificates;
 mod configurations;
@@ -25,62 +25,64 @@ use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
 use crate::{
-    manager::{Manager, Options, free_port},
-    world::{NAME, NAMESPACE, SOON, World, kubectl},
+    manager::{ManagerOptions, ManagerProcess, free_address},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
 
-/// The manager with its webhook, which the apiserver reaches on loopback.
-pub fn with_webhook() -> Options {
-    let port = free_port();
-    reached_at(port, port)
+/// Returns the options of a manager whose webhook the apiserver calls on loopback.
+pub fn webhook_options() -> ManagerOptions {
+    let port = free_address().unwrap().port();
+    webhook_options_at(port, port)
 }
 
-/// The manager with its webhook at one port, which the apiserver reaches at another.
-fn reached_at(bind: u16, reached: u16) -> Options {
-    Options {
+/// Returns the options of a manager whose webhook listens on port `bind` and is called on port `reached`.
+fn webhook_options_at(bind: u16, reached: u16) -> ManagerOptions {
+    ManagerOptions {
         args: vec![
             format!("--webhook-bind-address=127.0.0.1:{bind}"),
             format!("--webhook-url=https://127.0.0.1:{reached}"),
         ],
-        ..Options::default()
+        ..ManagerOptions::default()
     }
 }
 
 impl World {
-    /// The manager with its webhook, and the apiserver asking it.
-    async fn guarded(&self) -> Manager {
-        let manager = self.manager_with(&with_webhook()).await;
-        self.is_guarded().await;
+    /// Starts a manager with its webhook, and waits until the apiserver calls it.
+    async fn manager_with_webhook(&self) -> ManagerProcess {
+        let manager = self.manager_with(&webhook_options()).await;
+        self.webhook_is_active().await;
         manager
     }
 
-    /// Waits until the apiserver has read the configurations, which it does a moment after others.
-    async fn is_guarded(&self) {
-        eventually("the apiserver asks the webhook", SOON, || async {
-            match self.tries(json!({"labels": {"nats_cluster": "mine"}})).await {
-                Err(kube::Error::Api(status)) if status.message.contains("is set by NATS Manager itself") => Ok(true),
+    /// Waits until the apiserver has loaded the webhook configurations, which it does with a delay.
+    async fn webhook_is_active(&self) {
+        eventually("the apiserver calls the webhook", TIMEOUT, || async {
+            match self.dry_run(json!({"labels": {"nats_cluster": "mine"}})).await {
+                Err(kube::Error::Api(status)) if status.message.contains("is set by NATS ManagerProcess itself") => {
+                    Ok(true)
+                }
                 other => Err(format!("{other:?}")),
             }
         })
         .await;
     }
 
-    /// What comes of applying this spec, without doing it.
-    async fn tries(&self, spec: Value) -> kube::Result<Value> {
+    /// Applies a spec as a dry run, and returns the resulting spec.
+    async fn dry_run(&self, spec: Value) -> kube::Result<Value> {
         let nats = nats(spec);
         let apply = kube::api::PatchParams::apply("tries").force().dry_run();
-        let tried = self.api::<nats_manager_api::Nats>().patch(NAME, &apply, &kube::api::Patch::Apply(&nats)).await?;
-        Ok(serde_json::to_value(tried.spec).unwrap())
+        let applied = self.api::<nats_manager_api::Nats>().patch(NAME, &apply, &kube::api::Patch::Apply(&nats)).await?;
+        Ok(serde_json::to_value(applied.spec).unwrap())
     }
 
-    /// The stored spec, as it is.
-    async fn stored(&self) -> Value {
-        let spec = kubectl(&self.cluster, &["get", "nats", "-n", NAMESPACE, NAME, "-o", "jsonpath={.spec}"]).await;
+    /// Returns the stored spec.
+    async fn stored_spec(&self) -> Value {
+        let spec = self.kubectl(&["get", "nats", "-n", NAMESPACE, NAME, "-o", "jsonpath={.spec}"]).await;
         serde_json::from_str(&spec.unwrap()).unwrap()
     }
 }
 
-/// The one NATS resource.
+/// Returns the manifest of the NATS resource with this spec.
 #[allow(clippy::needless_pass_by_value, reason = "as json! takes it")]
 fn nats(spec: Value) -> Value {
     json!({
@@ -92,11 +94,11 @@ fn nats(spec: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_resource_arrives_complete_and_a_bad_one_not_at_all() {
+async fn valid_resource_is_completed_and_invalid_one_is_rejected() {
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
 
-    let refused = world
+    let rejected = world
         .create_as(
             NAMESPACE,
             NAME,
@@ -108,13 +110,13 @@ async fn a_resource_arrives_complete_and_a_bad_one_not_at_all() {
         )
         .await
         .unwrap_err();
-    let kube::Error::Api(status) = refused else { panic!("{refused}") };
+    let kube::Error::Api(status) = rejected else { panic!("{rejected}") };
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     let fields: Vec<String> = status.details.unwrap().causes.into_iter().map(|cause| cause.field).collect();
     assert_eq!(fields, ["spec.jetStream.memStorage.size", "spec.resources.requests.cpu"]);
 
     world.create(json!({"resources": {"requests": {"cpu": "1"}}})).await;
-    let spec = world.stored().await;
+    let spec = world.stored_spec().await;
     assert_eq!(spec["jetStream"]["fileStorage"]["size"], "1Gi");
     assert_eq!(spec["resources"]["limits"], json!({"cpu": "1", "memory": "1Gi"}));
     assert_eq!(spec["resources"]["requests"], json!({"cpu": "1", "memory": "64Mi"}));

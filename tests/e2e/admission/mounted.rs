@@ -1,4 +1,4 @@
-//! Certificates that somebody else mounts.
+//! Certificates that are mounted from outside, such as those of cert-manager.
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,13 @@ use nats_manager_harness::eventually;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{load::Load, reached_at, tls::served};
+use super::{load::Load, tls::served, webhook_options_at};
 use crate::{
-    manager::free_port,
-    world::{SOON, World},
+    manager::free_address,
+    world::{TIMEOUT, World},
 };
 
-/// A folder as the kubelet mounts a Secret: files are links through `..data`, which is swapped.
+/// Folder like a Secret that the kubelet mounts: files are symbolic links through `..data`, which is swapped.
 struct Mount {
     folder: TempDir,
     editions: usize,
@@ -32,6 +32,7 @@ impl Mount {
         self.folder.path().join("..data")
     }
 
+    /// Publishes a pair as the kubelet does: by renaming a symbolic link.
     fn swap(&mut self, pair: &Pair) {
         let edition = format!("..edition-{}", self.editions);
         self.editions += 1;
@@ -46,7 +47,7 @@ impl Mount {
     }
 }
 
-/// What a certificate manager issues.
+/// Issuer of certificates, in place of cert-manager.
 struct Issuer {
     certificate: rcgen::Certificate,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
@@ -70,6 +71,7 @@ impl Issuer {
         Self { certificate, issuer }
     }
 
+    /// Issues a certificate for 127.0.0.1 with a new key.
     fn issue(&self) -> Pair {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -84,20 +86,20 @@ impl Issuer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mounted_certificates_are_followed_and_a_bad_pair_changes_nothing() {
+async fn mounted_certificates_are_reloaded_and_invalid_pairs_are_ignored() {
     let world = World::new().await;
-    let (issuer, mut mount, port) = (Issuer::new(), Mount::new(), free_port());
+    let (issuer, mut mount, port) = (Issuer::new(), Mount::new(), free_address().unwrap().port());
     let first = issuer.issue();
     mount.swap(&first);
-    let mut options = reached_at(port, port);
+    let mut options = webhook_options_at(port, port);
     options.args.push(format!("--webhook-cert-dir={}", mount.folder.path().display()));
     options.env.insert("LOG_LEVEL".to_owned(), "info".to_owned());
     let manager = world.manager_with(&options).await;
-    world.is_guarded().await;
+    world.webhook_is_active().await;
     assert_eq!(served(port, first.ca.as_bytes()).await.unwrap(), first.der);
     let serves = |pair: &Pair, what: &'static str| {
         let (der, ca) = (pair.der.clone(), pair.ca.clone());
-        eventually(what, SOON, move || {
+        eventually(what, TIMEOUT, move || {
             let (der, ca) = (der.clone(), ca.clone());
             async move { served(port, ca.as_bytes()).await.map(|now| now == der) }
         })
@@ -106,7 +108,7 @@ async fn mounted_certificates_are_followed_and_a_bad_pair_changes_nothing() {
     world.state_becomes("Ready").await;
 
     let load = Load::start(&world, 100).await;
-    // Of the same issuer, then of another one, whose certificate is published first.
+    // The second pair has the same issuer. The third has another one, whose certificate is published first.
     let second = issuer.issue();
     mount.swap(&second);
     serves(&second, "the second pair").await;
@@ -116,7 +118,7 @@ async fn mounted_certificates_are_followed_and_a_bad_pair_changes_nothing() {
     load.end(&world, "mounted certificates").await;
 
     let failures = || async { manager.metric("nats_manager_webhook_certificate_failures_total").await.unwrap() };
-    for (what, bad) in [
+    for (what, invalid) in [
         ("another key", Pair { key: second.key.clone(), ..issuer.issue() }),
         ("garbage", Pair { certificate: "garbage".to_owned(), ..issuer.issue() }),
         (
@@ -125,14 +127,14 @@ async fn mounted_certificates_are_followed_and_a_bad_pair_changes_nothing() {
         ),
     ] {
         let before = failures().await;
-        mount.swap(&bad);
-        eventually(what, SOON, || async { failures().await > before }).await;
+        mount.swap(&invalid);
+        eventually(what, TIMEOUT, || async { failures().await > before }).await;
         assert_eq!(served(port, third.ca.as_bytes()).await.unwrap(), third.der, "{what}");
-        world.tries(json!({})).await.unwrap();
+        world.dry_run(json!({})).await.unwrap();
     }
     let fourth = issuer.issue();
     mount.swap(&fourth);
     serves(&fourth, "a good pair again").await;
     let secrets = world.api::<k8s_openapi::api::core::v1::Secret>();
-    assert!(secrets.get_opt("nats-manager-webhook-ca").await.unwrap().is_none(), "no CA of our own is made");
+    assert!(secrets.get_opt("nats-manager-webhook-ca").await.unwrap().is_none(), "the manager generates no CA");
 }

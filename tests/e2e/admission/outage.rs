@@ -1,20 +1,20 @@
-//! The manager is down: what goes on, and how one gets out.
+//! Outage of the manager: effects on requests, and the documented recovery.
 
 use kube::api::{DeleteParams, Patch, PatchParams};
 use nats_manager_api::Nats;
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use crate::world::{NAME, NAMESPACE, SOON, World};
+use crate::world::{NAME, NAMESPACE, TIMEOUT, World};
 use nats_manager_harness::Shell;
 
 #[tokio::test]
-async fn with_the_manager_down_nothing_gets_in_but_what_is_there_can_go() {
+async fn outage_rejects_changes_but_allows_deletion() {
     let world = World::new().await;
-    let manager = world.guarded().await;
+    let manager = world.manager_with_webhook().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    manager.kill().await;
+    manager.kill().await.unwrap();
     let shell = Shell::new(&world.cluster);
 
     let patch = format!(
@@ -27,23 +27,24 @@ async fn with_the_manager_down_nothing_gets_in_but_what_is_there_can_go() {
         &format!("{patch} --dry-run=server"),
         &format!("kubectl label nats -n {NAMESPACE} {NAME} a=b"),
     ] {
-        let said = shell.refused(command).await;
+        let output = shell.refused(command).await;
         let expected = "failed calling webhook \"validate.nats.operator.kyma-project.io\"";
-        assert!(said.contains(expected) && said.contains("connection refused"), "{command}: {said}");
+        assert!(output.contains(expected) && output.contains("connection refused"), "{command}: {output}");
     }
-    // The status is written past the webhook.
+    // Status writes bypass the webhook.
     let status = json!({"status": {"url": "nats://elsewhere"}});
     world.api::<Nats>().patch_status(NAME, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
 
-    // A deletion goes its way, finalizers and all.
+    // A deletion works, including the removal of finalizers.
     world.api::<Nats>().delete(NAME, &DeleteParams::default()).await.unwrap();
-    let held = world.api::<Nats>().get(NAME).await.unwrap();
-    assert!(held.metadata.deletion_timestamp.is_some());
+    let deleted = world.api::<Nats>().get(NAME).await.unwrap();
+    assert!(deleted.metadata.deletion_timestamp.is_some());
     world.patch(json!({"metadata": {"labels": {"a": "b"}}})).await.unwrap();
     world.patch(json!({"metadata": {"finalizers": null}})).await.unwrap();
     world.gone().await;
 
-    // The way out that the documentation names.
+    // This is the recovery that the documentation describes.
     shell.done("kubectl delete validatingwebhookconfiguration nats-manager").await;
-    eventually("resources get in again", SOON, || async { world.tries(json!({})).await.map(|_| true) }).await;
+    eventually("resources are accepted again", TIMEOUT, || async { world.dry_run(json!({})).await.map(|_| true) })
+        .await;
 }

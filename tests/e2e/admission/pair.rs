@@ -2,25 +2,25 @@
 
 use nats_manager_harness::eventually;
 
-use super::{forwarder::Forwarder, reached_at};
+use super::{forwarder::Forwarder, webhook_options_at};
 use crate::{
-    manager::{Manager, free_port},
-    world::{SOON, World},
+    manager::{ManagerProcess, free_address},
+    world::{TIMEOUT, World},
 };
 
-/// Replicas that elect a leader, and what is in front of them.
+/// Replicas with leader election behind a forwarder.
 pub struct Pair {
     pub forwarder: Forwarder,
     pub replicas: Vec<Replica>,
 }
 
 pub struct Replica {
-    pub manager: Manager,
+    pub manager: ManagerProcess,
     pub port: u16,
 }
 
 impl Pair {
-    /// Two replicas started at once, both ready.
+    /// Starts two replicas at once, and waits until both are ready.
     pub async fn start(world: &World) -> Self {
         let mut pair = Self { forwarder: Forwarder::start().await, replicas: Vec::new() };
         for _ in 0..2 {
@@ -32,19 +32,19 @@ impl Pair {
 
     /// Starts another replica.
     pub fn add(&mut self, world: &World) {
-        let port = free_port();
-        let mut options = reached_at(port, self.forwarder.port);
+        let port = free_address().unwrap().port();
+        let mut options = webhook_options_at(port, self.forwarder.port);
         options.args.push("--leader-elect".to_owned());
-        // A log of every request would be most of the work.
+        // Debug messages about every request would take most of the time.
         options.env.insert("LOG_LEVEL".to_owned(), "info".to_owned());
         let manager = world.spawn(&options);
-        self.forwarder.add(port, manager.probes_port);
+        self.forwarder.add(port, manager.probes);
         self.replicas.push(Replica { manager, port });
     }
 
     /// Waits until every replica gets connections.
     pub async fn is_ready(&self) {
-        eventually("all replicas are ready", SOON, || async {
+        eventually("all replicas are ready", TIMEOUT, || async {
             let ready = self.forwarder.ready();
             self.replicas.iter().all(|replica| ready.contains(&replica.port))
         })

@@ -1,5 +1,4 @@
-//! The rules as the apiserver enforces them with the webhook: the same as without it, as offline,
-//! and more.
+//! Rules that the apiserver enforces with the webhook, compared with the cases and with the offline command.
 
 use kube::{
     Api,
@@ -10,14 +9,14 @@ use nats_manager_harness::eventually;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{nats, with_webhook};
+use super::{nats, webhook_options};
 use crate::{
     objects,
-    world::{NAME, NAMESPACE, SOON, World},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
 use nats_manager_harness::Shell;
 
-/// See the head of the file.
+/// Case of `api/tests/cases.yaml`, whose head describes the fields.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -26,13 +25,13 @@ struct Case {
     members: Option<u32>,
     new: Value,
     #[serde(default)]
-    refused: Vec<Refusal>,
+    refused: Vec<Rejection>,
     stored: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Refusal {
+struct Rejection {
     field: String,
     message: String,
     floor: Option<String>,
@@ -40,13 +39,13 @@ struct Refusal {
 }
 
 #[tokio::test]
-async fn the_webhook_and_the_offline_command_agree_with_the_rules() {
+async fn webhook_and_offline_command_agree_with_rules() {
     let world = World::new().await;
     let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../../../api/tests/cases.yaml")).unwrap();
-    // Elsewhere than the one resource, so that nothing is deployed for them.
+    // The manager deploys nothing for resources in this namespace.
     let stored = objects::nats(&world, "default");
     store_old(&world, &stored, &cases).await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
 
     let one = objects::nats(&world, NAMESPACE);
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
@@ -65,15 +64,15 @@ async fn the_webhook_and_the_offline_command_agree_with_the_rules() {
     assert!(cases.len() > 60, "only {} cases", cases.len());
 }
 
-/// What each case starts from, stored without the webhook; some of it without the floor too.
+/// Stores the old spec of each case without the webhook, and without CRD validation where a case needs that.
 async fn store_old(world: &World, api: &Api<DynamicObject>, cases: &[Case]) {
-    for past_the_floor in [true, false] {
-        if past_the_floor {
-            world.without_rules().await;
+    for bypasses_floor in [true, false] {
+        if bypasses_floor {
+            world.remove_crd_validation().await;
         } else {
-            world.with_rules().await;
+            world.restore_crd_validation().await;
         }
-        let of_this_kind = |case: &&(usize, &Case)| case.1.stored.is_some() == past_the_floor;
+        let of_this_kind = |case: &&(usize, &Case)| case.1.stored.is_some() == bypasses_floor;
         for (index, case) in cases.iter().enumerate().collect::<Vec<_>>().iter().filter(of_this_kind) {
             let Some(old) = &case.old else { continue };
             let mut object = nats(old.clone());
@@ -88,70 +87,70 @@ async fn store_old(world: &World, api: &Api<DynamicObject>, cases: &[Case]) {
     }
 }
 
-/// Replaces the spec as a dry run. The manager writes a status meanwhile, so it may take another try.
+/// Replaces the spec as a dry run. Retries on a conflict, since the manager writes the status meanwhile.
 async fn change(api: &Api<DynamicObject>, index: usize, spec: &Value) -> kube::Result<DynamicObject> {
     let name = format!("case-{index}");
-    eventually("nobody comes between", SOON, || async {
+    eventually("no conflict", TIMEOUT, || async {
         let mut changed = api.get(&name).await.unwrap();
         changed.data["spec"] = spec.clone();
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         match api.replace(&name, &dry_run, &changed).await {
             Err(kube::Error::Api(status)) if status.code == 409 => None,
-            answer => Some(answer),
+            response => Some(response),
         }
     })
     .await
 }
 
 impl Case {
-    /// What is not as the case says. What the rules cannot read is the schema's, which speaks alone.
-    fn compare(&self, answer: kube::Result<DynamicObject>) -> Vec<String> {
-        // Dropping a size that is set is no mistake with the webhook: it comes back.
+    /// Returns the deviations of a response from the case. Only the schema rejects specs that the rules cannot read.
+    fn compare(&self, response: kube::Result<DynamicObject>) -> Vec<String> {
+        // Dropping a size is no mistake with the webhook, which restores the size.
         let size = self.new.pointer("/jetStream/fileStorage/size");
-        let comes_back = |refusal: &&Refusal| {
-            refusal.field == "spec.jetStream.fileStorage.size" && size.is_none_or(|size| size == "0")
+        let is_restored = |rejection: &&Rejection| {
+            rejection.field == "spec.jetStream.fileStorage.size" && size.is_none_or(|size| size == "0")
         };
         let by_floor = serde_json::from_value::<NatsSpec>(self.new.clone()).is_err();
-        let expected: Vec<&Refusal> = self
+        let expected: Vec<&Rejection> = self
             .refused
             .iter()
-            .filter(|refusal| !by_floor || refusal.floor.is_some())
-            .filter(|refusal| !comes_back(refusal))
+            .filter(|rejection| !by_floor || rejection.floor.is_some())
+            .filter(|rejection| !is_restored(rejection))
             .collect();
-        match answer {
+        match response {
             Ok(_) if expected.is_empty() => Vec::new(),
             Ok(_) => vec!["accepted".to_owned()],
             Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
                 let causes = status.details.map(|details| details.causes).unwrap_or_default();
-                let is_told = |refusal: &&&Refusal| {
-                    let message = match &refusal.floor_message {
+                let is_reported = |rejection: &&&Rejection| {
+                    let message = match &rejection.floor_message {
                         Some(message) if by_floor => message,
-                        _ => &refusal.message,
+                        _ => &rejection.message,
                     };
                     causes.iter().any(|cause| {
                         let is_there = if by_floor {
-                            refusal
+                            rejection
                                 .field
                                 .strip_prefix(&cause.field)
                                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
                         } else {
-                            refusal.field == cause.field
+                            rejection.field == cause.field
                         };
                         is_there && cause.message.contains(message.as_str())
                     })
                 };
-                let untold = expected.iter().filter(|refusal| !is_told(refusal));
-                let mut all: Vec<String> = untold
-                    .map(|refusal| format!("{}: {} is not among {causes:?}", refusal.field, refusal.message))
+                let missing = expected.iter().filter(|rejection| !is_reported(rejection));
+                let mut all: Vec<String> = missing
+                    .map(|rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message))
                     .collect();
-                // What was filled in from a mistake may be one as well.
+                // A default that is derived from a mistake may be a mistake too.
                 let is_set = |field: &str| {
                     let path = field.trim_start_matches("spec").split('[').next().unwrap_or_default().replace('.', "/");
                     self.new.pointer(&path).is_some()
                 };
-                let told = causes.iter().filter(|cause| is_set(&cause.field)).count();
-                if !by_floor && told != expected.len() {
-                    all.push(format!("{told} causes: {causes:?}"));
+                let reported = causes.iter().filter(|cause| is_set(&cause.field)).count();
+                if !by_floor && reported != expected.len() {
+                    all.push(format!("{reported} causes: {causes:?}"));
                 }
                 all
             }
@@ -159,31 +158,31 @@ impl Case {
         }
     }
 
-    /// What the offline command says otherwise.
+    /// Returns the deviations of the offline command from the case.
     async fn compare_offline(&self, shell: &Shell) -> Vec<String> {
         std::fs::write(shell.folder().join("case.yaml"), nats(self.new.clone()).to_string()).unwrap();
-        let said = shell.run(&format!("'{}' validate -f case.yaml", env!("CARGO_BIN_EXE_nats-manager"))).await;
-        let untold = self.refused.iter().filter(|refusal| !said.text.contains(&refusal.message));
+        let output = shell.run(&format!("'{}' validate -f case.yaml", env!("CARGO_BIN_EXE_nats-manager"))).await;
+        let missing = self.refused.iter().filter(|rejection| !output.text.contains(&rejection.message));
         let mut all: Vec<String> =
-            untold.map(|refusal| format!("offline lacks {}: {}", refusal.message, said.text)).collect();
-        if (said.code == Some(0)) != self.refused.is_empty() {
-            all.push(format!("offline: {said:?}"));
+            missing.map(|rejection| format!("offline, missing {}: {}", rejection.message, output.text)).collect();
+        if (output.code == Some(0)) != self.refused.is_empty() {
+            all.push(format!("offline: {output:?}"));
         }
         all
     }
 }
 
 #[tokio::test]
-async fn another_resource_than_the_one_is_forbidden() {
+async fn resource_with_other_name_or_namespace_is_forbidden() {
     let world = World::new().await;
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let text = "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed to be created in a Kyma cluster.";
     let own = nats(json!({}));
     let shell = Shell::new(&world.cluster);
     for (namespace, name) in [(NAMESPACE, "other"), ("default", NAME)] {
         let mut other = own.clone();
         other["metadata"] = json!({"namespace": namespace, "name": name});
-        // Whatever else is wrong with it.
+        // Another mistake does not change the message.
         other["spec"]["labels"] = json!({"nats_cluster": "mine"});
         let api = objects::nats(&world, namespace);
         let refused = api.create(&PostParams::default(), &serde_json::from_value(other.clone()).unwrap()).await;
@@ -191,29 +190,29 @@ async fn another_resource_than_the_one_is_forbidden() {
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
         assert!(status.message.ends_with(text), "{}", status.message);
         std::fs::write(shell.folder().join("other.json"), other.to_string()).unwrap();
-        let said = shell.refused("kubectl apply -f other.json").await;
-        assert!(said.contains(text) && said.contains("(Forbidden)"), "{said}");
+        let output = shell.refused("kubectl apply -f other.json").await;
+        assert!(output.contains(text) && output.contains("(Forbidden)"), "{output}");
     }
-    // A name that the apiserver is to make up is another as well.
+    // A generated name is another name too.
     let generated = json!({
         "apiVersion": own["apiVersion"], "kind": "NATS",
         "metadata": {"generateName": "eventing-"}, "spec": {},
     });
     std::fs::write(shell.folder().join("generated.json"), generated.to_string()).unwrap();
-    let said = shell.refused(&format!("kubectl create -n {NAMESPACE} -f generated.json")).await;
-    assert!(said.contains(text), "{said}");
+    let output = shell.refused(&format!("kubectl create -n {NAMESPACE} -f generated.json")).await;
+    assert!(output.contains(text), "{output}");
 }
 
 #[tokio::test]
-async fn where_another_name_is_set_that_one_is_allowed() {
+async fn configured_name_is_allowed() {
     let world = World::new().await;
-    let mut options = with_webhook();
+    let mut options = webhook_options();
     options.env.insert("NATS_CR_NAME".to_owned(), "another".to_owned());
-    // Its rules allow the manager to watch only children of the usual name, so it is never ready.
+    // The roles allow the manager to watch only children with the default name, so it never becomes ready.
     let _manager = world.spawn(&options);
     let expected = "Only a single NATS CR with name: another and namespace: kyma-system";
-    eventually("the other name counts", SOON, || async {
-        match world.tries(json!({})).await {
+    eventually("the other name counts", TIMEOUT, || async {
+        match world.dry_run(json!({})).await {
             Err(kube::Error::Api(status)) if status.message.contains(expected) => Ok(true),
             other => Err(format!("{other:?}")),
         }

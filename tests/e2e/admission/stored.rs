@@ -1,4 +1,4 @@
-//! Resources that were stored past the webhook: they stay editable, and can go.
+//! Resources that were stored without the webhook: they stay editable and deletable.
 
 use kube::api::DeleteParams;
 use nats_manager_api::Nats;
@@ -9,8 +9,8 @@ use nats_manager_harness::Shell;
 
 const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
 
-/// As the Go manager stores a resource, and with rules broken that it does not have.
-fn by_the_reference() -> serde_json::Value {
+/// Returns a spec as the Go manager stores it, with violations of rules that the Go manager does not have.
+fn spec_of_go_manager() -> serde_json::Value {
     json!({
         "cluster": {"size": 3},
         "jetStream": {
@@ -22,10 +22,10 @@ fn by_the_reference() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn what_breaks_rules_but_is_stored_stays_editable() {
+async fn stored_violations_do_not_block_other_changes() {
     let world = World::new().await;
-    world.create(by_the_reference()).await;
-    let _manager = world.guarded().await;
+    world.create(spec_of_go_manager()).await;
+    let _manager = world.manager_with_webhook().await;
     let shell = Shell::new(&world.cluster);
     let merge =
         |patch: &serde_json::Value| format!("kubectl patch nats -n {NAMESPACE} {NAME} --type merge -p '{patch}'");
@@ -34,20 +34,20 @@ async fn what_breaks_rules_but_is_stored_stays_editable() {
         json!({"spec": {"logging": {"debug": true}}}),
         json!({"spec": {"cluster": {"size": 5}}}),
         json!({"spec": {"labels": {"mine": "1"}}}),
-        json!({"metadata": {"labels": {"kyma-project.io/managed-by": "someone"}}}),
+        json!({"metadata": {"labels": {"kyma-project.io/managed-by": "other"}}}),
         json!({"metadata": {"finalizers": [FINALIZER, "example.com/another"]}}),
     ] {
-        let said = shell.done(&merge(&elsewhere)).await;
+        let output = shell.done(&merge(&elsewhere)).await;
         for warning in ["Warning: spec.jetStream.memStorage.size: ", "Warning: spec.resources.requests.cpu: "] {
-            assert!(said.contains(warning), "{elsewhere}: {said}");
+            assert!(output.contains(warning), "{elsewhere}: {output}");
         }
     }
-    // The part that breaks a rule can be mended, and must not become worse.
+    // The violating part can be corrected, and must not become worse.
     let worse = json!({"spec": {"jetStream": {"memStorage": {"size": "3Gi"}}}});
-    let said = shell.refused(&merge(&worse)).await;
-    assert!(said.contains("must not be more than the memory limit 1Gi"), "{said}");
-    let said = shell.done(&merge(&json!({"spec": {"jetStream": {"memStorage": {"size": "512Mi"}}}}))).await;
-    assert!(!said.contains("memStorage"), "{said}");
+    let output = shell.refused(&merge(&worse)).await;
+    assert!(output.contains("must not be more than the memory limit 1Gi"), "{output}");
+    let output = shell.done(&merge(&json!({"spec": {"jetStream": {"memStorage": {"size": "512Mi"}}}}))).await;
+    assert!(!output.contains("memStorage"), "{output}");
 
     shell.done(&merge(&json!({"metadata": {"finalizers": null}}))).await;
     shell.done(&format!("kubectl delete nats -n {NAMESPACE} {NAME} --wait=false")).await;
@@ -55,10 +55,10 @@ async fn what_breaks_rules_but_is_stored_stays_editable() {
 }
 
 #[tokio::test]
-async fn a_resource_of_a_wrong_name_that_is_stored_can_be_changed_and_deleted() {
+async fn stored_resource_with_wrong_name_can_be_changed_and_deleted() {
     let world = World::new().await;
     world.create_as("default", "another", json!({})).await.unwrap();
-    let _manager = world.guarded().await;
+    let _manager = world.manager_with_webhook().await;
     let shell = Shell::new(&world.cluster);
     shell.done("kubectl label nats -n default another a=b").await;
     shell.done("kubectl delete nats -n default another --timeout=30s").await;
@@ -67,18 +67,18 @@ async fn a_resource_of_a_wrong_name_that_is_stored_can_be_changed_and_deleted() 
 }
 
 #[tokio::test]
-async fn a_resource_on_its_way_out_is_not_reviewed() {
+async fn terminating_resource_is_not_reviewed() {
     let world = World::new().await;
-    let manager = world.guarded().await;
+    let manager = world.manager_with_webhook().await;
     let holding = json!({"metadata": {"finalizers": [FINALIZER, "example.com/hold"]}});
     world.create(json!({})).await;
     world.patch(holding).await.unwrap();
     let reviews = || async {
         let mut sum = 0.0;
         for webhook in ["mutate", "validate"] {
-            for verdict in ["allowed", "patched", "refused", "ignored", "unreadable", "failed"] {
+            for outcome in ["allowed", "patched", "refused", "ignored", "unreadable", "failed"] {
                 let name =
-                    format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}}");
+                    format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{outcome}\"}}");
                 sum += manager.metric(&name).await.unwrap_or_default();
             }
         }
@@ -97,7 +97,7 @@ async fn a_resource_on_its_way_out_is_not_reviewed() {
     }
     world.gone().await;
     assert!((reviews().await - before).abs() < 0.5, "{before}");
-    // The count moves where it should.
+    // The counter works: a creation is reviewed.
     world.create(json!({})).await;
     assert!(reviews().await > before + 1.5);
 }

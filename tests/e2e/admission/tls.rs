@@ -1,4 +1,4 @@
-//! Asks a replica itself, as the apiserver would.
+//! TLS client that calls a replica directly, in place of the apiserver.
 
 use std::{
     io::{Read, Write},
@@ -13,33 +13,34 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-const LIMIT: Option<Duration> = Some(Duration::from_secs(5));
+const READ_TIMEOUT: Option<Duration> = Some(Duration::from_secs(5));
 
-/// The certificate that is served at this port, if a client that trusts `bundle` accepts it.
+/// Returns the certificate that is served on a port. Fails if a client that trusts `bundle` rejects it.
 pub async fn served(port: u16, bundle: &[u8]) -> Result<Vec<u8>, String> {
-    talk(port, bundle, None).await.map(|(certificate, _)| certificate)
+    exchange(port, bundle, None).await.map(|(certificate, _)| certificate)
 }
 
-/// The answer to an (unreadable) review.
+/// Sends an unreadable review, and returns the response.
 pub async fn answer(port: u16, bundle: &[u8]) -> Result<String, String> {
     let request =
         "POST /validate HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-    talk(port, bundle, Some(request)).await.map(|(_, answer)| answer)
+    exchange(port, bundle, Some(request)).await.map(|(_, answer)| answer)
 }
 
-async fn talk(port: u16, bundle: &[u8], request: Option<&'static str>) -> Result<(Vec<u8>, String), String> {
+/// Connects to a port, sends the request if there is one, and returns certificate and response.
+async fn exchange(port: u16, bundle: &[u8], request: Option<&'static str>) -> Result<(Vec<u8>, String), String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle) {
         roots.add(certificate.map_err(|error| format!("{error:?}"))?).map_err(|error| error.to_string())?;
     }
-    let talking = move || -> Result<(Vec<u8>, String), Box<dyn std::error::Error>> {
+    let blocking = move || -> Result<(Vec<u8>, String), Box<dyn std::error::Error>> {
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let mut connection = ClientConnection::new(Arc::new(config), "127.0.0.1".try_into()?)?;
         let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-        socket.set_read_timeout(LIMIT)?;
+        socket.set_read_timeout(READ_TIMEOUT)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
@@ -54,5 +55,5 @@ async fn talk(port: u16, bundle: &[u8], request: Option<&'static str>) -> Result
         }
         Ok((certificate, String::from_utf8_lossy(&answer[..length]).into_owned()))
     };
-    tokio::task::spawn_blocking(move || talking().map_err(|error| error.to_string())).await.unwrap()
+    tokio::task::spawn_blocking(move || blocking().map_err(|error| error.to_string())).await.unwrap()
 }

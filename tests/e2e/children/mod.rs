@@ -1,4 +1,4 @@
-//! The objects of a NATS resource: made, and kept as they are to be.
+//! Children of a NATS resource: creation, drift correction, labels and annotations.
 
 mod ownership;
 
@@ -23,7 +23,7 @@ const OWN_LABELS: [(&str, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn every_object_is_made_and_each_comes_back_when_it_is_deleted() {
+async fn every_child_is_created_and_recreated_after_deletion() {
     let world = World::new().await;
     world.install_istio().await;
     let _manager = world.manager().await;
@@ -56,12 +56,12 @@ async fn every_object_is_made_and_each_comes_back_when_it_is_deleted() {
         let before = child.get(&world).await;
         let after = child.comes_back(&world).await;
         match child.kind {
-            // Its content is gone, so it gets a new password.
+            // The deleted Secret contained the only copy of the password.
             "Secret" => {
                 assert_ne!(password(&before), password(&after));
                 assert_eq!(password(&after).len(), 60);
             }
-            // Its volumes are there now, and their class is the one that the cluster chose for them.
+            // The volumes exist now: the new template has the StorageClass that the cluster assigned to them.
             "StatefulSet" => {
                 let request = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
                 assert_eq!(after.pointer(request), before.pointer(request));
@@ -75,7 +75,7 @@ async fn every_object_is_made_and_each_comes_back_when_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_child_that_is_changed_comes_back_whole() {
+async fn drift_of_every_child_is_corrected() {
     let world = World::new().await;
     world.install_istio().await;
     let _manager = world.manager().await;
@@ -129,7 +129,7 @@ async fn a_child_that_is_changed_comes_back_whole() {
 }
 
 #[tokio::test]
-async fn labels_and_annotations_come_and_go_with_the_spec() {
+async fn labels_and_annotations_follow_the_spec() {
     let world = World::new().await;
     world.install_istio().await;
     let _manager = world.manager().await;
@@ -143,7 +143,7 @@ async fn labels_and_annotations_come_and_go_with_the_spec() {
         (json!({"annotations": null, "labels": null}), json!({}), json!({})),
     ] {
         world.patch(json!({"spec": change})).await.unwrap();
-        let is = |map: &Value, keys: [&str; 3], wanted: &Value| keys.iter().all(|key| map[*key] == wanted[*key]);
+        let is = |map: &Value, keys: [&str; 3], expected: &Value| keys.iter().all(|key| map[*key] == expected[*key]);
         let none = json!({});
         for child in CHILDREN {
             let expected = if child.annotated { &annotations } else { &none };
@@ -163,7 +163,7 @@ async fn labels_and_annotations_come_and_go_with_the_spec() {
 }
 
 #[tokio::test]
-async fn what_others_add_to_a_child_stays_and_costs_no_write() {
+async fn foreign_fields_of_children_are_kept_without_writes() {
     let world = World::new().await;
     world.install_istio().await;
     let _manager = world.manager().await;
@@ -179,7 +179,7 @@ async fn what_others_add_to_a_child_stays_and_costs_no_write() {
     }
     SECRET.change(&world, json!({"data": {"other": "eA=="}})).await;
     CONFIG_MAP.change(&world, json!({"data": {"other": "x"}})).await;
-    world.looked_again().await;
+    world.reconcile_again().await;
 
     for child in CHILDREN.into_iter().filter(|child| child.kind != BUDGET.kind) {
         let metadata = child.get(&world).await["metadata"].clone();
@@ -192,7 +192,7 @@ async fn what_others_add_to_a_child_stays_and_costs_no_write() {
     assert_eq!(writes, ["poddisruptionbudgets"]);
 }
 
-/// The password in a Secret, empty if there is none.
+/// Returns the password in a Secret; empty if there is none.
 fn password(secret: &Value) -> String {
     let account = system_account(secret);
     let rest = account.split_once("password: \"").map(|(_, rest)| rest).unwrap_or_default();

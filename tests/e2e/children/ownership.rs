@@ -1,4 +1,4 @@
-//! Whose a child is, and what is kept of one that was there before.
+//! Ownership of children: foreign controllers, and adoption of existing objects.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -14,11 +14,11 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_child_that_somebody_else_controls_is_not_taken_over() {
+async fn child_with_foreign_controller_is_not_taken_over() {
     let world = World::new().await;
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
     let owners: Api<ConfigMap> = world.api();
-    let owner = owners.patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner)).await.unwrap();
+    let owner = owners.patch("other-owner", &PatchParams::apply("other-manager"), &Patch::Apply(&owner)).await.unwrap();
     let foreign = |kind: &str| {
         let metadata = json!({
             "labels": {"whose": "theirs"},
@@ -46,14 +46,14 @@ async fn a_child_that_somebody_else_controls_is_not_taken_over() {
     };
     let children: [Child; 5] = [SECRET, CONFIG_MAP, SERVICE, BUDGET, STATEFUL_SET];
     for child in children {
-        child.create(&world, "somebody", foreign(child.kind)).await;
+        child.create(&world, "other-manager", foreign(child.kind)).await;
     }
     let _manager = world.manager().await;
     world.create(json!({})).await;
 
     for child in children {
         let cause = format!(
-            "{} {} belongs to ConfigMap other-owner and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own",
+            "{} {} belongs to ConfigMap other-owner and is not taken over; delete it, or remove its owner reference, to let NATS ManagerProcess create its own",
             child.kind, child.name
         );
         let status = world
@@ -67,7 +67,7 @@ async fn a_child_that_somebody_else_controls_is_not_taken_over() {
         if child.kind == STATEFUL_SET.kind {
             assert_eq!(condition(&status, "StatefulSet"), Some(is("FailedToSyncResources")));
         }
-        world.event_becomes(("Warning", "FailedProcessing", &cause)).await;
+        world.event_becomes("Warning", "FailedProcessing", &cause).await;
         let object = child.get(&world).await;
         assert_eq!(object["metadata"]["labels"]["whose"], "theirs", "{}", child.kind);
         assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/name"], Value::Null, "{}", child.kind);
@@ -83,10 +83,10 @@ async fn a_child_that_somebody_else_controls_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn a_password_is_made_once_and_kept() {
+async fn password_is_generated_once_and_kept() {
     let world = World::new().await;
     let old = json!({"metadata": {}, "type": "Opaque", "stringData": {"resolver.conf": "accounts: {} # another's"}});
-    SECRET.create(&world, "somebody", old).await;
+    SECRET.create(&world, "other-manager", old).await;
     let before = SECRET.get(&world).await;
     let kept = |now: &Value| now["data"]["resolver.conf"] == before["data"]["resolver.conf"];
 
@@ -101,12 +101,12 @@ async fn a_password_is_made_once_and_kept() {
     SECRET
         .becomes(&world, "is applied again with its content", |now| now["metadata"]["labels"]["a"] == "1" && kept(now))
         .await;
-    manager.terminate().await;
+    manager.terminate().await.unwrap();
     let _manager = world.manager().await;
-    world.looked_again().await;
+    world.reconcile_again().await;
     assert!(kept(&SECRET.get(&world).await));
 
-    // Emptied, it is of no use to the servers.
+    // Servers cannot use an empty Secret.
     SECRET.change(&world, json!({"data": {"resolver.conf": null}})).await;
     SECRET.becomes(&world, "gets a password", |now| password(now).len() == 60).await;
 }

@@ -1,4 +1,4 @@
-//! The end of a NATS resource: data is deleted only where nobody loses any.
+//! Deletion of a NATS resource: the deletion guard keeps streams and consumers of users.
 
 mod obstacles;
 
@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 use crate::{
     jetstream,
-    manager::Manager,
+    manager::ManagerProcess,
     objects::{BUDGET, CHILDREN, SERVICE},
-    world::{NAME, NAMESPACE, SERVICE_ACCOUNT, SOON, World, condition},
+    world::{NAME, NAMESPACE, SERVICE_ACCOUNT, TIMEOUT, World, condition},
 };
 
 const CUSTOMER_STREAM: &str = "Cannot delete NATS cluster as customer stream exists";
 const CONSUMER: &str = "Cannot delete NATS cluster as stream consumer exists";
 
 #[tokio::test]
-async fn streams_and_consumers_block_until_they_are_gone() {
+async fn streams_and_consumers_block_deletion_until_they_are_deleted() {
     let world = World::new().await;
     let (server, options) = world.nats_server().await;
     let manager = world.manager_with(&options).await;
@@ -37,88 +37,91 @@ async fn streams_and_consumers_block_until_they_are_gone() {
     {
         world.create(json!({})).await;
         world.state_becomes("Ready").await;
-        jetstream::make_stream(&context, stream).await;
+        jetstream::create_stream(&context, stream).await;
         if consumer {
-            jetstream::make_consumer(&context, stream).await;
+            jetstream::create_consumer(&context, stream).await;
         }
-        let asked = held(&manager).await;
+        let blocked = blocked_reconciles(&manager).await;
 
         world.delete().await;
         let status = world.state_becomes("Warning").await;
         let expected = ("False".to_owned(), "DeletionError".to_owned(), message.to_owned());
         assert_eq!(condition(&status, "Deleted"), Some(expected));
-        // The cluster goes on, so that JetStream can still be asked.
+        // The cluster keeps running, so that JetStream can still be polled.
         SERVICE.comes_back(&world).await;
-        eventually("JetStream is asked again", SOON, || async { held(&manager).await >= asked + 3.0 }).await;
+        eventually("JetStream is polled again", TIMEOUT, || async {
+            blocked_reconciles(&manager).await >= blocked + 3.0
+        })
+        .await;
         let events = world.events().await;
         let warnings: Vec<_> = events.iter().filter(|(kind, _, _)| kind == "Warning").collect();
         let expected = ("Warning".to_owned(), "DeletionError".to_owned(), message.to_owned());
-        assert_eq!(warnings, [&expected], "announced once");
+        assert_eq!(warnings, [&expected], "reported once");
         assert_eq!(events.iter().filter(|(_, reason, _)| reason == "Deleting").count(), 1);
-        assert_eq!(claims(&world).await.len(), 3);
+        assert_eq!(pvc_names(&world).await.len(), 3);
 
-        // Nothing more than this is needed of the user.
-        jetstream::clear(&context).await;
+        // The user has to do no more than this.
+        jetstream::delete_streams(&context).await;
         world.gone().await;
-        claims_go(&world).await;
+        pvcs_are_deleted(&world).await;
         world.api::<Event>().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn nothing_holds_a_deletion_where_nothing_is_lost() {
+async fn deletion_without_user_data_is_not_blocked() {
     let world = World::new().await;
     let (mut server, options) = world.nats_server().await;
     let manager = world.manager_with(&options).await;
     let context = jetstream::connect(&server.url()).await;
 
-    // JetStream says that there is nothing.
+    // JetStream reports no data of users.
     deploy(&world, json!({})).await;
-    delete_and_clear(&world).await;
-    jetstream::make_stream(&context, "sap").await;
+    delete_with_pvcs(&world).await;
+    jetstream::create_stream(&context, "sap").await;
     deploy(&world, json!({})).await;
-    delete_and_clear(&world).await;
-    jetstream::clear(&context).await;
+    delete_with_pvcs(&world).await;
+    jetstream::delete_streams(&context).await;
     let memory_only = json!({"jetStream": {"fileStorage": {"enabled": false}}});
     deploy(&world, memory_only).await;
-    assert!(claims(&world).await.is_empty());
-    delete_and_clear(&world).await;
-    // What cannot be deployed any more can still go.
+    assert!(pvc_names(&world).await.is_empty());
+    delete_with_pvcs(&world).await;
+    // A resource with an invalid spec can still be deleted.
     deploy(&world, json!({})).await;
     world.patch(json!({"spec": {"labels": {"a b": "no label"}}})).await.unwrap();
     world.state_becomes("Error").await;
-    delete_and_clear(&world).await;
+    delete_with_pvcs(&world).await;
     assert_eq!(manager.metric("nats_manager_cr_nats_nodes_count").await, Some(0.0));
     assert_eq!(manager.metric("nats_manager_availability_zones_used_count").await, Some(0.0));
 
-    // JetStream cannot be asked, and need not be.
+    // JetStream is unreachable, but no server has started, so there is no data.
     server.stop().await.unwrap();
     let resources = json!({"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}});
     world.create(json!({"resources": resources})).await;
-    eventually("all pods are pending", SOON, || async {
+    eventually("all pods are pending", TIMEOUT, || async {
         Ok::<_, kube::Error>(world.api::<Pod>().list(&ListParams::default()).await?.items.len() == 3)
     })
     .await;
     world.status_becomes("that no server started is recorded", |status| status.servers_started == Some(false)).await;
-    assert_eq!(claims(&world).await.len(), 3);
-    delete_and_clear(&world).await;
-    // No server could start without its volume.
+    assert_eq!(pvc_names(&world).await.len(), 3);
+    delete_with_pvcs(&world).await;
+    // No server can start without its volume.
     let quota = json!({"metadata": {"name": "no-claims"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
     let quotas = world.api::<ResourceQuota>();
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     world.create(json!({})).await;
     world.state_becomes("Processing").await;
-    delete_and_clear(&world).await;
+    delete_with_pvcs(&world).await;
     quotas.delete("no-claims", &DeleteParams::default()).await.unwrap();
 }
 
 #[tokio::test]
-async fn without_an_answer_it_waits_and_an_annotation_forces_it() {
+async fn unreachable_jetstream_blocks_deletion_until_annotation_forces_it() {
     let world = World::new().await;
     let (mut server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     let context = jetstream::connect(&server.url()).await;
-    jetstream::make_stream(&context, "orders").await;
+    jetstream::create_stream(&context, "orders").await;
     for spec in [json!({}), json!({"jetStream": {"fileStorage": {"enabled": false}}})] {
         deploy(&world, spec).await;
         server.stop().await.unwrap();
@@ -134,24 +137,24 @@ async fn without_an_answer_it_waits_and_an_annotation_forces_it() {
         world.patch(annotate("false")).await.unwrap();
         server.start_again().await.unwrap();
         world
-            .status_becomes("JetStream tells of the stream", |status| {
+            .status_becomes("JetStream reports the stream", |status| {
                 condition(status, "Deleted").is_some_and(|(_, _, message)| message == CUSTOMER_STREAM)
             })
             .await;
         world.patch(annotate("true")).await.unwrap();
         world.gone().await;
-        claims_go(&world).await;
+        pvcs_are_deleted(&world).await;
     }
 }
 
 #[tokio::test]
-async fn the_servers_go_before_their_claims_and_nothing_comes_back() {
+async fn servers_are_deleted_before_their_pvcs_and_not_recreated() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     let audit = world.cluster.audit().unwrap();
     deploy(&world, json!({})).await;
-    let own = claims(&world).await;
+    let own = pvc_names(&world).await;
     assert_eq!(own.len(), 3);
     let others = [
         ("eventing-nats-js-pvc-other-0", "other"),
@@ -162,26 +165,26 @@ async fn the_servers_go_before_their_claims_and_nothing_comes_back() {
         ("eventing-nats-js-pvc-eventing-nats-04", "eventing"),
     ];
     for (name, instance) in others {
-        make_claim(&world, name, instance).await;
+        create_pvc(&world, name, instance).await;
     }
-    // A PVC is a server's by its name, also without any label.
+    // A PVC belongs to a server by its name, even without labels.
     world.change_pvc("eventing-nats-js-pvc-eventing-nats-1", json!({"metadata": {"labels": null}})).await;
     let mark = audit.mark().await.unwrap();
 
-    delete_and_go(&world).await;
-    eventually("everything else is collected", SOON, || async {
+    delete_and_wait(&world).await;
+    eventually("all other objects are collected", TIMEOUT, || async {
         let pods = world.api::<Pod>().list(&ListParams::default()).await?.items.len();
         let services = world.api::<Service>().list(&ListParams::default()).await?.items.len();
-        let own = claims(&world).await.intersection(&own).count();
+        let own = pvc_names(&world).await.intersection(&own).count();
         Ok::<_, kube::Error>(if pods + services + own == 0 {
             Seen::Done(())
         } else {
-            Seen::NotYet(format!("{pods} pods, {services} services, {own} claims"))
+            Seen::NotYet(format!("{pods} pods, {services} services, {own} PVCs"))
         })
     })
     .await;
 
-    assert_eq!(claims(&world).await, others.iter().map(|(name, _)| (*name).to_owned()).collect());
+    assert_eq!(pvc_names(&world).await, others.iter().map(|(name, _)| (*name).to_owned()).collect());
     let requests = audit.since(mark).await.unwrap();
     let writes: Vec<_> = requests.writes().filter(|event| event.code < 300).collect();
     let first = |resource: &str| {
@@ -196,14 +199,14 @@ async fn the_servers_go_before_their_claims_and_nothing_comes_back() {
         .filter(|event| event.verb == "create" || event.verb == "patch" && event.user == SERVICE_ACCOUNT)
         .collect();
     assert!(made.is_empty(), "{made:#?}");
-    // The next one of the name starts from nothing.
+    // A new resource of the same name starts without data.
     let status = deploy(&world, json!({})).await;
     assert_eq!(condition(&status, "Deleted"), None);
 }
 
-/// The garbage collector would not: the resource is still there, held by somebody else's finalizer.
+/// The garbage collector deletes no children here, because a foreign finalizer keeps the resource.
 #[tokio::test]
-async fn its_children_go_before_it_does() {
+async fn children_are_deleted_before_the_finalizer_is_removed() {
     let world = World::new().await;
     world.install_istio().await;
     let (_server, options) = world.nats_server().await;
@@ -211,17 +214,17 @@ async fn its_children_go_before_it_does() {
     deploy(&world, json!({})).await;
     let owners = world.api::<ConfigMap>();
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
-    let owner = owners.patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner)).await.unwrap();
+    let owner = owners.patch("other-owner", &PatchParams::apply("other-manager"), &Patch::Apply(&owner)).await.unwrap();
     let theirs = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "name": "other-owner", "uid": owner.uid(), "controller": true,
     });
     BUDGET.change(&world, json!({"metadata": {"ownerReferences": [{"$patch": "replace"}, theirs]}})).await;
-    let held = json!({"metadata": {"finalizers": ["test.example/backup", naming::FINALIZER]}});
-    world.patch(held).await.unwrap();
+    let finalizers = json!({"metadata": {"finalizers": ["test.example/backup", naming::FINALIZER]}});
+    world.patch(finalizers).await.unwrap();
 
     world.delete().await;
     let resources = world.api::<Nats>();
-    eventually("the manager lets it go", SOON, || async {
+    eventually("the manager removed its finalizer", TIMEOUT, || async {
         Ok::<_, kube::Error>(resources.get(NAME).await?.finalizers() == ["test.example/backup"])
     })
     .await;
@@ -236,45 +239,50 @@ async fn its_children_go_before_it_does() {
     owners.delete("other-owner", &DeleteParams::default()).await.unwrap();
 }
 
-/// How many reconciles ended with something held back.
-async fn held(manager: &Manager) -> f64 {
+/// Returns the number of reconciles that ended blocked.
+async fn blocked_reconciles(manager: &ManagerProcess) -> f64 {
     manager.metric("nats_manager_reconciles_total{outcome=\"held\"}").await.unwrap_or_default()
 }
 
+/// Creates the NATS resource, waits until it is ready, and returns its status.
 async fn deploy(world: &World, spec: Value) -> nats_manager_api::NatsStatus {
     world.create(spec).await;
     world.state_becomes("Ready").await
 }
 
-async fn delete_and_go(world: &World) {
+/// Deletes the NATS resource and waits until it is deleted.
+async fn delete_and_wait(world: &World) {
     world.delete().await;
     world.gone().await;
 }
 
-/// As [`delete_and_go`], with nothing left for the next one.
-async fn delete_and_clear(world: &World) {
-    delete_and_go(world).await;
-    claims_go(world).await;
+/// Deletes the NATS resource, and waits until the resource and its PVCs are deleted.
+async fn delete_with_pvcs(world: &World) {
+    delete_and_wait(world).await;
+    pvcs_are_deleted(world).await;
 }
 
-async fn claims(world: &World) -> BTreeSet<String> {
-    let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
-    claims.iter().map(ResourceExt::name_any).collect()
+/// Returns the names of the PVCs.
+async fn pvc_names(world: &World) -> BTreeSet<String> {
+    let pvcs = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
+    pvcs.iter().map(ResourceExt::name_any).collect()
 }
 
-async fn claims_go(world: &World) {
-    eventually("the claims are gone", SOON, || async {
-        let claims = claims(world).await;
-        if claims.is_empty() { Seen::Done(()) } else { Seen::NotYet(format!("{claims:?}")) }
+/// Waits until all PVCs are deleted.
+async fn pvcs_are_deleted(world: &World) {
+    eventually("the PVCs are deleted", TIMEOUT, || async {
+        let names = pvc_names(world).await;
+        if names.is_empty() { Seen::Done(()) } else { Seen::NotYet(format!("{names:?}")) }
     })
     .await;
 }
 
-async fn make_claim(world: &World, name: &str, instance: &str) {
-    let claim = json!({
+/// Creates a PVC with an instance label.
+async fn create_pvc(world: &World, name: &str, instance: &str) {
+    let pvc = json!({
         "metadata": {"name": name, "labels": {naming::INSTANCE_LABEL: instance}},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     });
     let api = world.api::<PersistentVolumeClaim>();
-    api.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+    api.create(&PostParams::default(), &serde_json::from_value(pvc).unwrap()).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! What comes in the way of a deletion.
+//! Obstacles during a deletion: failed requests, new streams, foreign owners, Pods that do not terminate.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,21 @@ use nats_manager_api::{NamespacedName, Nats, naming};
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use super::{CUSTOMER_STREAM, claims, claims_go, delete_and_go, deploy};
+use super::{CUSTOMER_STREAM, delete_and_wait, deploy, pvc_names, pvcs_are_deleted};
 use crate::{
     jetstream,
     objects::STATEFUL_SET,
-    refusals::REFUSAL,
-    world::{NAME, NAMESPACE, SERVICE_ACCOUNT, SOON, World, condition},
+    rejections::REJECTION,
+    world::{NAME, NAMESPACE, SERVICE_ACCOUNT, TIMEOUT, World, condition},
 };
 
 #[tokio::test]
-async fn a_deletion_that_was_cut_short_goes_on() {
+async fn interrupted_deletion_continues() {
     let world = World::new().await;
     let (mut server, options) = world.nats_server().await;
     let manager = world.manager_with(&options).await;
     deploy(&world, json!({})).await;
-    world.refuse(&["DELETE"], "", "persistentvolumeclaims").await;
+    world.reject(&["DELETE"], "", "persistentvolumeclaims").await;
     let audit = world.cluster.audit().unwrap();
     let mark = audit.mark().await.unwrap();
 
@@ -36,12 +36,12 @@ async fn a_deletion_that_was_cut_short_goes_on() {
     let status = world.state_becomes("Warning").await;
     let (holds, reason, message) = condition(&status, "Deleted").unwrap();
     assert_eq!((holds.as_str(), reason.as_str()), ("True", "DeletionError"), "{message}");
-    assert!(message.contains("cannot delete the PVCs") && message.contains(REFUSAL), "{message}");
+    assert!(message.contains("cannot delete the PVCs") && message.contains(REJECTION), "{message}");
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
-    // It is tried again and again, and told once.
+    // The deletion is retried, and reported once.
     let nats = world.api::<Nats>();
     let version = nats.get(NAME).await.unwrap().resource_version();
-    eventually("it was tried again", SOON, || async {
+    eventually("the deletion was retried", TIMEOUT, || async {
         let tries = audit.since(mark).await.unwrap().into_iter().filter(|event| {
             (event.user.as_str(), event.verb.as_str()) == (SERVICE_ACCOUNT, "delete")
                 && event.resource == "persistentvolumeclaims"
@@ -50,33 +50,33 @@ async fn a_deletion_that_was_cut_short_goes_on() {
     })
     .await;
     assert_eq!(nats.get(NAME).await.unwrap().resource_version(), version);
-    let told = world.events().await.into_iter().filter(|(_, reason, _)| reason == "DeletionError");
-    assert_eq!(told.count(), 1);
-    manager.kill().await;
+    let errors = world.events().await.into_iter().filter(|(_, reason, _)| reason == "DeletionError");
+    assert_eq!(errors.count(), 1);
+    manager.kill().await.unwrap();
     server.stop().await.unwrap();
-    assert_eq!(claims(&world).await.len(), 3);
+    assert_eq!(pvc_names(&world).await.len(), 3);
     world.accept("persistentvolumeclaims").await;
 
-    // JetStream cannot be asked any more, but was.
+    // JetStream is unreachable now, but has confirmed the deletion before.
     let _next = world.manager_with(&options).await;
     world.gone().await;
-    claims_go(&world).await;
+    pvcs_are_deleted(&world).await;
 }
 
 #[tokio::test]
-async fn a_stream_that_comes_before_the_servers_go_blocks_again() {
+async fn stream_created_before_server_deletion_blocks_again() {
     let world = World::new().await;
     let (server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     let context = jetstream::connect(&server.url()).await;
     deploy(&world, json!({})).await;
-    world.refuse(&["DELETE"], "apps", "statefulsets").await;
+    world.reject(&["DELETE"], "apps", "statefulsets").await;
 
     world.delete().await;
     let status = world.state_becomes("Warning").await;
     let (holds, _, message) = condition(&status, "Deleted").unwrap();
     assert!(holds == "True" && message.contains("cannot delete the StatefulSet"), "{holds} {message}");
-    jetstream::make_stream(&context, "orders").await;
+    jetstream::create_stream(&context, "orders").await;
     world
         .status_becomes("the stream blocks", |status| {
             condition(status, "Deleted")
@@ -84,49 +84,49 @@ async fn a_stream_that_comes_before_the_servers_go_blocks_again() {
         })
         .await;
     world.accept("statefulsets").await;
-    assert_eq!(claims(&world).await.len(), 3);
+    assert_eq!(pvc_names(&world).await.len(), 3);
 
-    jetstream::clear(&context).await;
+    jetstream::delete_streams(&context).await;
     world.gone().await;
-    claims_go(&world).await;
+    pvcs_are_deleted(&world).await;
 }
 
 #[tokio::test]
-async fn servers_that_somebody_else_controls_stay_with_their_volumes() {
+async fn servers_with_foreign_controller_are_kept_with_their_volumes() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     deploy(&world, json!({})).await;
-    let own = claims(&world).await;
+    let own = pvc_names(&world).await;
     let owners = world.api::<ConfigMap>();
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-owner"}});
-    let owner = owners.patch("other-owner", &PatchParams::apply("somebody"), &Patch::Apply(&owner)).await.unwrap();
+    let owner = owners.patch("other-owner", &PatchParams::apply("other-manager"), &Patch::Apply(&owner)).await.unwrap();
     let theirs = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "name": "other-owner", "uid": owner.uid(), "controller": true,
     });
     STATEFUL_SET.change(&world, json!({"metadata": {"ownerReferences": [{"$patch": "replace"}, theirs]}})).await;
 
-    delete_and_go(&world).await;
+    delete_and_wait(&world).await;
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_some());
-    assert_eq!(claims(&world).await, own);
+    assert_eq!(pvc_names(&world).await, own);
     owners.delete("other-owner", &DeleteParams::default()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_pod_that_does_not_end_holds_up_its_volume_alone() {
+async fn pod_that_does_not_terminate_delays_only_its_own_volume() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     deploy(&world, json!({})).await;
-    // One that no kubelet ends, as on a node that died.
+    // No kubelet terminates this Pod, as on a failed node.
     let labels = NamespacedName::new(NAMESPACE, NAME).pod_labels();
-    let claim = "eventing-nats-js-pvc-eventing-nats-1";
+    let pvc = "eventing-nats-js-pvc-eventing-nats-1";
     let pod = json!({
         "metadata": {"name": "eventing-nats-9", "labels": labels},
         "spec": {
             "nodeName": "dead",
             "containers": [{"name": "nats", "image": "nats"}],
-            "volumes": [{"name": "js", "persistentVolumeClaim": {"claimName": claim}}],
+            "volumes": [{"name": "js", "persistentVolumeClaim": {"claimName": pvc}}],
         },
     });
     let pods = world.api::<Pod>();
@@ -134,56 +134,56 @@ async fn a_pod_that_does_not_end_holds_up_its_volume_alone() {
     let dying = pods.delete("eventing-nats-9", &DeleteParams::default()).await.unwrap();
     assert!(dying.left().unwrap().metadata.deletion_timestamp.is_some());
 
-    delete_and_go(&world).await;
-    let held = BTreeSet::from([claim.to_owned()]);
-    eventually("only its claim waits", SOON, || async { claims(&world).await == held }).await;
+    delete_and_wait(&world).await;
+    let remaining = BTreeSet::from([pvc.to_owned()]);
+    eventually("only its PVC remains", TIMEOUT, || async { pvc_names(&world).await == remaining }).await;
     let kill = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     pods.delete("eventing-nats-9", &kill).await.unwrap();
-    claims_go(&world).await;
+    pvcs_are_deleted(&world).await;
 }
 
 #[tokio::test]
-async fn a_foreground_deletion_that_is_blocked_keeps_the_servers() {
+async fn blocked_foreground_deletion_keeps_the_servers() {
     let world = World::new().await;
     let (server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     let context = jetstream::connect(&server.url()).await;
     deploy(&world, json!({})).await;
-    jetstream::make_stream(&context, "orders").await;
+    jetstream::create_stream(&context, "orders").await;
     let audit = world.cluster.audit().unwrap();
 
     world.api::<Nats>().delete(NAME, &DeleteParams::foreground()).await.unwrap();
     world.state_becomes("Warning").await;
-    // The pause between two looks grows, and each try sees one through.
-    eventually("the servers are there to stay", 4 * SOON, || async {
+    // The backoff grows, and each attempt waits for one reconcile.
+    eventually("the servers stay", 4 * TIMEOUT, || async {
         let Some(before) = world.api::<StatefulSet>().get_opt(NAME).await.unwrap() else { return false };
         let mark = audit.mark().await.unwrap();
-        world.looked_again().await;
+        world.reconcile_again().await;
         let after = world.api::<StatefulSet>().get_opt(NAME).await.unwrap();
-        let ready = before.status.unwrap().ready_replicas == Some(3);
-        let calm = audit.since(mark).await.unwrap().writes_of_user(SERVICE_ACCOUNT) <= 1;
-        ready && calm && after.is_some_and(|after| after.metadata.uid == before.metadata.uid)
+        let is_ready = before.status.unwrap().ready_replicas == Some(3);
+        let is_calm = audit.since(mark).await.unwrap().writes_of_user(SERVICE_ACCOUNT) <= 1;
+        is_ready && is_calm && after.is_some_and(|after| after.metadata.uid == before.metadata.uid)
     })
     .await;
-    assert_eq!(claims(&world).await.len(), 3);
-    jetstream::clear(&context).await;
+    assert_eq!(pvc_names(&world).await.len(), 3);
+    jetstream::delete_streams(&context).await;
     world.gone().await;
 }
 
 #[tokio::test]
-async fn only_our_own_finalizer_is_taken_off() {
+async fn only_own_finalizer_is_removed() {
     let world = World::new().await;
     let _manager = world.manager().await;
     let other = "test.example/backup";
     let resources = world.api::<Nats>();
-    // A resource that was never deployed, under the finalizer of an older manager.
+    // The resource was never deployed, and has the finalizer of an older manager.
     for name in ["another", NAME] {
         let deployable = json!({"resources": {"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}}});
         world.create_as(NAMESPACE, name, deployable).await.unwrap();
         let finalizers = json!({"metadata": {"finalizers": [other, naming::FINALIZER]}});
         resources.patch(name, &PatchParams::default(), &Patch::Merge(finalizers)).await.unwrap();
         resources.delete(name, &DeleteParams::default()).await.unwrap();
-        eventually("ours is off", SOON, || async {
+        eventually("our finalizer is removed", TIMEOUT, || async {
             Ok::<_, kube::Error>(resources.get(name).await?.finalizers() == [other])
         })
         .await;

@@ -1,4 +1,4 @@
-//! What earlier servers left behind: PVCs that are still terminating, and those of a StatefulSet that is gone.
+//! Leftovers of earlier servers: terminating PVCs, and PVCs of a deleted StatefulSet.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::{Value, json};
@@ -9,33 +9,33 @@ use crate::{
     world::{NAME, World, condition},
 };
 
-const HELD: &str = "eventing-nats-js-pvc-eventing-nats-0";
+const FIRST_PVC: &str = "eventing-nats-js-pvc-eventing-nats-0";
 
 #[tokio::test]
-async fn cluster_created_anew_waits_for_terminating_pvcs_and_takes_its_own_shape() {
+async fn new_cluster_waits_for_terminating_pvcs_and_uses_its_own_spec() {
     let world = World::new().await;
-    world.storage_class("other").await;
+    world.create_storage_class("other").await;
     let (_server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    world.change_pvc(HELD, json!({"metadata": {"finalizers": ["test.example/backup"]}})).await;
+    world.change_pvc(FIRST_PVC, json!({"metadata": {"finalizers": ["test.example/backup"]}})).await;
     world.delete().await;
     world.gone().await;
 
     let file_storage = json!({"storageClassName": "other", "size": "2Gi"});
     world.create(json!({"cluster": {"size": 5}, "jetStream": {"fileStorage": file_storage}})).await;
     let status = world
-        .status_becomes("it waits for the PVC", |status| {
+        .status_becomes("the manager waits for the PVC", |status| {
             condition(status, "Stalled").is_some_and(|(holds, reason, _)| holds == "True" && reason == "PvcTerminating")
         })
         .await;
     let (_, _, message) = condition(&status, "Stalled").unwrap();
     assert_eq!(message, "the PVC of eventing-nats-0 is terminating; servers are created when it is gone");
-    world.event_becomes(("Warning", "PvcTerminating", &message)).await;
+    world.event_becomes("Warning", "PvcTerminating", &message).await;
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
 
-    world.change_pvc(HELD, json!({"metadata": {"finalizers": null}})).await;
+    world.change_pvc(FIRST_PVC, json!({"metadata": {"finalizers": null}})).await;
     let status = world.is_ready_for_the_newest_spec().await;
     assert_eq!((status.members, condition(&status, "Stalled").unwrap().0), (Some(5), "False".to_owned()));
     let pvcs = world.pvcs().await;
@@ -45,20 +45,20 @@ async fn cluster_created_anew_waits_for_terminating_pvcs_and_takes_its_own_shape
         assert_eq!(spec.storage_class_name.as_deref(), Some("other"));
         assert_eq!(spec.resources.unwrap().requests.unwrap()["storage"].0, "2Gi");
     }
-    world.without_storage_class("other").await;
+    world.delete_storage_class("other").await;
 }
 
 #[tokio::test]
-async fn stateful_set_that_is_gone_comes_back_with_its_members_and_the_smallest_pvc() {
+async fn deleted_stateful_set_is_recreated_with_its_members_and_smallest_pvc_size() {
     let world = World::new().await;
-    world.expandable_storage_class("growing").await;
+    world.create_expandable_storage_class("growing").await;
     let (_server, options) = world.nats_server().await;
     let manager = world.manager_with(&options).await;
     world.create(json!({"cluster": {"size": 5}, "jetStream": {"fileStorage": {"storageClassName": "growing"}}})).await;
     world.is_ready_for_the_newest_spec().await;
-    world.change_pvc(HELD, json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}})).await;
-    manager.terminate().await;
-    // As where a scale-down was interrupted.
+    world.change_pvc(FIRST_PVC, json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}})).await;
+    manager.terminate().await.unwrap();
+    // This is the state after an interrupted scale-down.
     world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
     STATEFUL_SET.delete(&world).await;
     assert_eq!(world.status().await.members, Some(5));
@@ -72,5 +72,5 @@ async fn stateful_set_that_is_gone_comes_back_with_its_members_and_the_smallest_
     assert!(config.contains("max_file_store: 1Gi"), "{config}");
     let request = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
     assert_eq!(STATEFUL_SET.get(&world).await.pointer(request), Some(&Value::from("1Gi")));
-    world.without_storage_class("growing").await;
+    world.delete_storage_class("growing").await;
 }

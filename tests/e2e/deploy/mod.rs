@@ -1,4 +1,4 @@
-//! From a NATS resource to a running cluster.
+//! Deployment: from a NATS resource to a running cluster.
 
 mod bad_input;
 mod istio;
@@ -10,12 +10,12 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::json;
 
 use crate::{
-    manager::Options,
+    manager::ManagerOptions,
     world::{NAME, SERVICE_ACCOUNT, World, condition},
 };
 
 #[tokio::test]
-async fn a_resource_becomes_ready_with_few_writes() {
+async fn new_resource_becomes_ready_with_few_writes() {
     let world = World::new().await;
     let _manager = world.manager().await;
     let audit = world.cluster.audit().unwrap();
@@ -59,7 +59,7 @@ async fn a_resource_becomes_ready_with_few_writes() {
 #[tokio::test]
 async fn fresh_cluster_of_a_harmful_version_is_blocked() {
     let world = World::new().await;
-    let mut options = Options::default();
+    let mut options = ManagerOptions::default();
     options.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/nats:2.15.0".to_owned());
     let manager = world.manager_with(&options).await;
     world.create(json!({})).await;
@@ -70,10 +70,10 @@ async fn fresh_cluster_of_a_harmful_version_is_blocked() {
         .await;
     let (_, _, message) = condition(&status, "Stalled").unwrap();
     assert_eq!(message, "NATS 2.15.0 can delete a running store; use 2.15.1 or later");
-    world.event_becomes(("Warning", "VersionBlocked", &message)).await;
+    world.event_becomes("Warning", "VersionBlocked", &message).await;
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
 
-    manager.terminate().await;
+    manager.terminate().await.unwrap();
     let _manager = world.manager().await;
     let status = world.is_ready_for_the_newest_spec().await;
     assert_eq!(condition(&status, "Stalled").unwrap().0, "False");

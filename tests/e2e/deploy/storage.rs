@@ -1,4 +1,4 @@
-//! Where messages are kept, and how the servers are spread: decided once, then kept.
+//! Storage and topology spread: decided at creation, then kept.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -10,19 +10,19 @@ use crate::{
 };
 
 const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
-const CLAIMED: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
+const STORAGE_REQUEST: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
 
 #[tokio::test]
-async fn the_provider_decides_on_the_size_of_new_volumes_only() {
+async fn provider_default_applies_to_new_volumes_only() {
     let world = World::new().await;
     let manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    let size = async || STATEFUL_SET.get(&world).await.pointer(CLAIMED).cloned();
+    let size = async || STATEFUL_SET.get(&world).await.pointer(STORAGE_REQUEST).cloned();
     assert_eq!(size().await, Some(json!("1Gi")));
 
-    world.provider("alicloud").await;
-    world.looked_again().await;
+    world.set_provider("alicloud").await;
+    world.reconcile_again().await;
     world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(size().await, Some(json!("1Gi")));
@@ -30,7 +30,7 @@ async fn the_provider_decides_on_the_size_of_new_volumes_only() {
     drop(manager);
     drop(world);
     let world = World::new().await;
-    world.provider("alicloud").await;
+    world.set_provider("alicloud").await;
     let _manager = world.manager().await;
     world.create(json!({"jetStream": {"fileStorage": {"size": "10Gi"}}})).await;
     let status = world.state_becomes("Error").await;
@@ -40,25 +40,25 @@ async fn the_provider_decides_on_the_size_of_new_volumes_only() {
     assert!(message.ends_with(text), "{message}");
     assert!(STATEFUL_SET.api(&world).get_opt(STATEFUL_SET.name).await.unwrap().is_none());
 
-    // Nothing is deployed yet, so it is the resource that is made anew.
+    // The size is immutable, but nothing is deployed yet: the resource is deleted and created again.
     world.delete().await;
     world.gone().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    assert_eq!(STATEFUL_SET.get(&world).await.pointer(CLAIMED), Some(&json!("20Gi")));
+    assert_eq!(STATEFUL_SET.get(&world).await.pointer(STORAGE_REQUEST), Some(&json!("20Gi")));
     let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
     assert!(config.contains("max_file_store: 20Gi"), "{config}");
 }
 
 #[tokio::test]
-async fn a_cluster_without_file_store_has_no_claims() {
+async fn cluster_without_file_store_has_no_pvcs() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({"jetStream": {"fileStorage": {"enabled": false}}})).await;
     world.state_becomes("Ready").await;
 
-    let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
-    assert!(claims.is_empty(), "{claims:?}");
+    let pvcs = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
+    assert!(pvcs.is_empty(), "{pvcs:?}");
     let set = STATEFUL_SET.get(&world).await;
     assert_eq!(set["spec"]["volumeClaimTemplates"], Value::Null);
     let volumes = set["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
@@ -69,14 +69,14 @@ async fn a_cluster_without_file_store_has_no_claims() {
     let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
     assert!(config.contains("max_file_store: 0"), "{config}");
 
-    // It stays so.
-    let refused = world.patch(json!({"spec": {"jetStream": {"fileStorage": {"enabled": true}}}})).await;
-    let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("fileStorage is immutable once it was set"), "{refused}");
+    // The file store cannot be enabled later.
+    let rejected = world.patch(json!({"spec": {"jetStream": {"fileStorage": {"enabled": true}}}})).await;
+    let rejected = rejected.unwrap_err().to_string();
+    assert!(rejected.contains("fileStorage is immutable once it was set"), "{rejected}");
 }
 
 #[tokio::test]
-async fn servers_are_spread_strictly_only_where_no_volume_pins_them() {
+async fn spread_is_strict_only_without_existing_volumes() {
     let world = World::new().await;
     let manager = world.manager().await;
     world.create(json!({})).await;
@@ -84,10 +84,10 @@ async fn servers_are_spread_strictly_only_where_no_volume_pins_them() {
     let set = STATEFUL_SET.get(&world).await;
     assert_eq!(spread(&set), ("hard", json!(["DoNotSchedule", "DoNotSchedule"])));
 
-    // Kept when the manager restarts, and when others meddle with the number of servers.
-    manager.terminate().await;
+    // The spread survives restarts of the manager and scaling by hand.
+    manager.terminate().await.unwrap();
     let _manager = world.manager().await;
-    world.looked_again().await;
+    world.reconcile_again().await;
     assert_eq!(STATEFUL_SET.get(&world).await["metadata"]["generation"], set["metadata"]["generation"]);
     for replicas in [0, 1] {
         STATEFUL_SET.change(&world, json!({"spec": {"replicas": replicas}})).await;
@@ -96,34 +96,34 @@ async fn servers_are_spread_strictly_only_where_no_volume_pins_them() {
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(spread(&STATEFUL_SET.get(&world).await), spread(&set));
 
-    // Made anew, it finds its volumes.
-    let anew = STATEFUL_SET.comes_back(&world).await;
-    assert_eq!(spread(&anew), ("soft", json!(["ScheduleAnyway", "ScheduleAnyway"])));
+    // A recreated StatefulSet has existing volumes.
+    let recreated = STATEFUL_SET.comes_back(&world).await;
+    assert_eq!(spread(&recreated), ("soft", json!(["ScheduleAnyway", "ScheduleAnyway"])));
 }
 
 #[tokio::test]
-async fn a_volume_from_before_makes_the_spread_soft() {
+async fn existing_volume_makes_the_spread_soft() {
     let world = World::new().await;
-    let claim = json!({
+    let pvc = json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": "eventing-nats-js-pvc-eventing-nats-0", "labels": {"app.kubernetes.io/instance": "eventing"}},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}},
     });
-    let claims = world.api::<PersistentVolumeClaim>();
+    let pvcs = world.api::<PersistentVolumeClaim>();
     let name = "eventing-nats-js-pvc-eventing-nats-0";
-    claims.patch(name, &PatchParams::apply("somebody"), &Patch::Apply(&claim)).await.unwrap();
+    pvcs.patch(name, &PatchParams::apply("other-manager"), &Patch::Apply(&pvc)).await.unwrap();
 
     let _manager = world.manager().await;
     world.create(json!({"cluster": {"size": 1}})).await;
     world.state_becomes("Ready").await;
     let set = STATEFUL_SET.get(&world).await;
     assert_eq!(spread(&set), ("soft", json!(["ScheduleAnyway", "ScheduleAnyway"])));
-    // Its size is that of what is there.
-    assert_eq!(set.pointer(CLAIMED), Some(&json!("2Gi")));
+    // The template has the size of the existing PVC.
+    assert_eq!(set.pointer(STORAGE_REQUEST), Some(&json!("2Gi")));
 }
 
-/// What the annotation says, and what the constraints do.
+/// Returns the spread annotation, and `whenUnsatisfiable` of each constraint.
 fn spread(set: &Value) -> (&str, Value) {
     let constraints = set["spec"]["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap();
     let strictness = constraints.iter().map(|constraint| constraint["whenUnsatisfiable"].clone()).collect();

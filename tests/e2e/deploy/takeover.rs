@@ -1,4 +1,4 @@
-//! A cluster that another manager made, taken over as it stands.
+//! Takeover of a cluster that the predecessor deployed.
 
 use std::collections::BTreeMap;
 
@@ -12,72 +12,72 @@ use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    manager::Manager,
+    manager::ManagerProcess,
     objects::{CHILDREN, CONFIG_MAP, SECRET, STATEFUL_SET, nats, system_account},
-    world::{NAME, NAMESPACE, SOON, World, condition},
+    world::{NAME, NAMESPACE, TIMEOUT, World, condition},
 };
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const OLD_PASSWORD: &str = r#"accounts: {"$SYS": {users: [{user: "admin", password: "old"}]}}"#;
 
 #[tokio::test]
-async fn takes_over_the_default_cluster() {
+async fn takes_over_default_cluster() {
     takes_over(include_str!("../../reference/default.yaml")).await;
 }
 
 #[tokio::test]
-async fn takes_over_a_cluster_with_everything_set() {
+async fn takes_over_cluster_with_full_spec() {
     takes_over(include_str!("../../reference/full-spec.yaml")).await;
 }
 
 #[tokio::test]
-async fn takes_over_a_cluster_of_one_server() {
+async fn takes_over_standalone_server() {
     takes_over(include_str!("../../reference/size-1.yaml")).await;
 }
 
 #[tokio::test]
-async fn takes_over_a_cluster_with_a_small_memory_store() {
+async fn takes_over_cluster_with_small_memory_store() {
     takes_over(include_str!("../../reference/small-memory-store.yaml")).await;
 }
 
 #[tokio::test]
-async fn takes_over_a_cluster_whose_file_size_was_never_set() {
+async fn takes_over_cluster_without_file_size() {
     let (world, _manager) = takes_over(include_str!("../../reference/minimal.yaml")).await;
     let sizes = |size: &str| json!({"spec": {"jetStream": {"fileStorage": {"size": size}}}});
     let size = |nats: &Nats| nats.spec.jet_stream.file_storage.size.clone().unwrap().0;
     assert_eq!(size(&world.patch(json!({"spec": {"logging": {"debug": false}}})).await.unwrap()), "0");
 
     assert_eq!(size(&world.patch(sizes("1024Mi")).await.unwrap()), "1024Mi");
-    let refused = world.patch(sizes("2Gi")).await.unwrap_err().to_string();
-    assert!(refused.contains(nats_manager_api::resource::message::IMMUTABLE), "{refused}");
+    let rejected = world.patch(sizes("2Gi")).await.unwrap_err().to_string();
+    assert!(rejected.contains(nats_manager_api::resource::message::IMMUTABLE), "{rejected}");
     world.is_ready_for_the_newest_spec().await;
-    assert_eq!(claimed(&world).await, ["1Gi"]);
+    assert_eq!(pvc_sizes(&world).await, ["1Gi"]);
 }
 
-/// What the definition lets through only for the sake of such clusters does no harm.
+/// The CRD accepts this change only for clusters of the predecessor. The manager ignores it.
 #[tokio::test]
-async fn another_file_size_than_the_deployed_one_changes_nothing() {
+async fn file_size_other_than_the_deployed_one_changes_nothing() {
     let (world, _manager) = takes_over(include_str!("../../reference/minimal.yaml")).await;
     world.patch(json!({"spec": {"jetStream": {"fileStorage": {"size": "3Gi"}}}})).await.unwrap();
     world.is_ready_for_the_newest_spec().await;
-    assert_eq!(claimed(&world).await, ["1Gi"]);
+    assert_eq!(pvc_sizes(&world).await, ["1Gi"]);
     let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
     assert!(config.contains("max_file_store: 1Gi"), "{config}");
 }
 
-/// Makes the cluster as a file has it, lets our manager take over, and checks that nothing is lost.
-async fn takes_over(file: &str) -> (World, Manager) {
+/// Deploys the cluster of a reference file, starts the manager, and checks that the objects are adopted, not recreated.
+async fn takes_over(file: &str) -> (World, ManagerProcess) {
     let world = World::new().await;
     world.install_istio().await;
-    let old = deploy_as_the_reference_does(&world, file).await;
+    let old = deploy_as_predecessor(&world, file).await;
     let identities = identities(&world).await;
-    let set_up = STATEFUL_SET.get(&world).await;
+    let before = STATEFUL_SET.get(&world).await;
 
     let manager = world.manager().await;
     let status =
         world.status_becomes("a status of ours", |status| status.observed_generation == old.metadata.generation).await;
     assert_eq!(status.state, "Ready");
-    world.looked_again().await;
+    world.reconcile_again().await;
     let status = world.state_becomes("Ready").await;
     assert_eq!(condition(&status, "Available").unwrap().1, "Deployed");
 
@@ -85,18 +85,22 @@ async fn takes_over(file: &str) -> (World, Manager) {
     assert_eq!(system_account(&SECRET.get(&world).await), OLD_PASSWORD);
     let now = STATEFUL_SET.get(&world).await;
     for immutable in ["selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates"] {
-        assert_eq!(now["spec"][immutable], set_up["spec"][immutable]);
+        assert_eq!(now["spec"][immutable], before["spec"][immutable]);
     }
     for child in CHILDREN {
         let metadata = child.get(&world).await["metadata"].clone();
         assert!(metadata["annotations"]["nats.operator.kyma-project.io/applied-hash"].is_string(), "{}", child.kind);
     }
     world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
-    CONFIG_MAP.becomes(&world, "debugs", |now| now["data"]["nats.conf"].to_string().contains("debug: true")).await;
+    CONFIG_MAP
+        .becomes(&world, "has debug messages enabled", |now| {
+            now["data"]["nats.conf"].to_string().contains("debug: true")
+        })
+        .await;
     let status = world.is_ready_for_the_newest_spec().await;
     assert_eq!(self::identities(&world).await, identities);
-    // The servers were restarted by now, which a single one cannot be unnoticed.
-    if set_up["spec"]["replicas"] != 1 {
+    // The servers have been restarted, which is an outage only for a standalone server.
+    if before["spec"]["replicas"] != 1 {
         assert_eq!(world.events().await, []);
         let available = status.conditions.iter().find(|condition| condition.type_ == "Available").unwrap();
         assert_eq!(json!(available.last_transition_time), LONG_AGO);
@@ -104,10 +108,10 @@ async fn takes_over(file: &str) -> (World, Manager) {
     (world, manager)
 }
 
-/// The resource with the status of a cluster that runs, and its objects, running.
-async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
-    // One of the files names it.
-    world.storage_class("gce-sc-hdd").await;
+/// Creates the NATS resource, its running objects and its status, as the predecessor does.
+async fn deploy_as_predecessor(world: &World, file: &str) -> Nats {
+    // One of the files uses this StorageClass.
+    world.create_storage_class("gce-sc-hdd").await;
     let mut documents = serde_saphyr::from_multiple::<Value>(file).unwrap().into_iter();
     let mut stored = documents.next().unwrap();
     let mut status = stored.as_object_mut().unwrap().remove("status").unwrap();
@@ -125,7 +129,7 @@ async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
         let child = CHILDREN.into_iter().find(|child| child.kind == object["kind"]).unwrap();
         child.create(world, "nats-manager", object).await;
     }
-    eventually("the old cluster runs", SOON, || async {
+    eventually("the cluster of the predecessor runs", TIMEOUT, || async {
         let set = STATEFUL_SET.api(world).get(NAME).await?.data;
         let ready = &set["status"]["readyReplicas"];
         Ok::<_, kube::Error>(if *ready == set["spec"]["replicas"] {
@@ -154,32 +158,33 @@ async fn deploy_as_the_reference_does(world: &World, file: &str) -> Nats {
     world.api::<Nats>().get(NAME).await.unwrap()
 }
 
-/// A configuration of the same kind as in the file, which has it by meaning only.
+/// Returns a configuration of the same kind, clustered or standalone: the reference files contain it in parsed form
+/// only.
 fn configuration(config_map: &Value) -> &'static str {
-    let meaning = config_map["data"]["nats.conf"].as_str().unwrap();
+    let parsed = config_map["data"]["nats.conf"].as_str().unwrap();
     let routes = "cluster {\n  routes: [\n    nats://eventing-nats-0.eventing-nats:6222\n    \
                   nats://eventing-nats-1.eventing-nats:6222\n    nats://eventing-nats-2.eventing-nats:6222\n  ]\n}\n";
-    if meaning.contains("\"cluster\"") { routes } else { "# without a cluster block\n" }
+    if parsed.contains("\"cluster\"") { routes } else { "# without a cluster block\n" }
 }
 
-/// Kind, name and uid of what must not be made anew.
+/// Returns the UIDs of the objects that must not be recreated, by kind and name.
 async fn identities(world: &World) -> BTreeMap<String, Option<String>> {
     let mut all = BTreeMap::new();
     for child in CHILDREN.into_iter().filter(|child| child.kind != "PodDisruptionBudget") {
         all.insert(format!("{} {}", child.kind, child.name), child.api(world).get(child.name).await.unwrap().uid());
     }
-    for claim in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {
-        all.insert(format!("claim {}", claim.name_any()), claim.uid());
+    for pvc in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {
+        all.insert(format!("PVC {}", pvc.name_any()), pvc.uid());
     }
     all
 }
 
-/// The sizes in the claim template and of the claims, each once.
-async fn claimed(world: &World) -> Vec<String> {
+/// Returns the sizes in `volumeClaimTemplates` and of the PVCs, without consecutive duplicates.
+async fn pvc_sizes(world: &World) -> Vec<String> {
     let template = STATEFUL_SET.get(world).await["spec"]["volumeClaimTemplates"][0]["spec"].clone();
     let mut sizes = vec![template["resources"]["requests"]["storage"].as_str().unwrap().to_owned()];
-    for claim in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {
-        sizes.push(claim.spec.unwrap().resources.unwrap().requests.unwrap()["storage"].0.clone());
+    for pvc in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {
+        sizes.push(pvc.spec.unwrap().resources.unwrap().requests.unwrap()["storage"].0.clone());
     }
     sizes.dedup();
     sizes

@@ -1,4 +1,4 @@
-//! What `config/` ships, as kustomize builds it and a real apiserver takes it.
+//! Manifests in `config/`, as kustomize builds them and a real apiserver accepts them.
 
 mod module;
 mod monitoring;
@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::Command};
 use nats_manager_harness::{KubernetesVersion, Tool};
 use serde_json::Value;
 
-/// The objects of a folder in `config/`.
+/// Builds a folder in `config/` with kustomize, and returns the objects.
 async fn kustomize(folder: &str) -> Vec<Value> {
     let program = Tool::Cluster(KubernetesVersion::default()).path().await.unwrap();
     let output =
@@ -20,7 +20,7 @@ async fn kustomize(folder: &str) -> Vec<Value> {
     text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
-/// Where the sources of a Go module are, which others publish their definitions with.
+/// Downloads a Go module of another project, which contains its CRDs, and returns its folder.
 fn go_module(module: &str) -> PathBuf {
     let output = Command::new("go").args(["mod", "download", "-json", module]).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -28,15 +28,17 @@ fn go_module(module: &str) -> PathBuf {
     PathBuf::from(answer["Dir"].as_str().unwrap())
 }
 
+/// Returns the objects of a kind.
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
-/// In the checkout.
+/// Returns the absolute path of a file in the checkout.
 fn path(relative: &str) -> String {
     format!("{}/{relative}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Reads a file in the checkout.
 fn read(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The Kyma module: what its pipeline reads, and Busola's extension.
+//! The Kyma module: the files that its pipeline reads, and the extension of Busola.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::{kustomize, of_kind, read};
 
 #[tokio::test]
-async fn the_module_names_what_is_shipped() {
+async fn module_config_matches_shipped_manifests() {
     let module: Value = serde_saphyr::from_str(&read("module-config.yaml")).unwrap();
     let objects = kustomize("default").await;
-    // The module's state is that of the first Deployment.
+    // Kyma derives the state of the module from its first Deployment.
     let [deployment] = of_kind(&objects, "Deployment")[..] else { panic!("there must be one Deployment") };
     assert_eq!(module["manager"]["name"], deployment["metadata"]["name"]);
     assert_eq!(module["manager"]["namespace"], deployment["metadata"]["namespace"]);
@@ -43,14 +43,14 @@ fn is_image(variable: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn the_manager_starts_with_the_shipped_environment_with_and_without_fips() {
+async fn shipped_environment_is_valid_with_and_without_fips() {
     let objects = kustomize("default").await;
     let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
     let shipped = container["env"].as_array().unwrap();
     for (fips, ending) in [("false", "nats:2.14.2-scratch"), ("true", "nats-fips:2.14.2")] {
         let settings = Settings::from_env(|name| {
             let variable = shipped.iter().find(|variable| variable["name"] == name)?;
-            // Kyma switches it in the pods.
+            // Kyma sets this variable in the Pods.
             if name == "KYMA_FIPS_MODE_ENABLED" {
                 Some(fips.to_owned())
             } else {
@@ -63,7 +63,7 @@ async fn the_manager_starts_with_the_shipped_environment_with_and_without_fips()
 }
 
 #[test]
-fn the_image_is_built_with_the_toolchain_of_the_repository() {
+fn dockerfile_uses_toolchain_of_repository() {
     let toolchain = read("rust-toolchain.toml");
     let channel =
         toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"').to_owned();
@@ -72,7 +72,7 @@ fn the_image_is_built_with_the_toolchain_of_the_repository() {
 }
 
 #[tokio::test]
-async fn nothing_in_the_manifest_depends_on_order_or_reverts_what_is_written_at_run_time() {
+async fn manifest_needs_no_order_and_reverts_no_runtime_data() {
     let objects = kustomize("default").await;
     for kind in ["Namespace", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
         assert!(of_kind(&objects, kind).is_empty(), "{kind}");
@@ -83,13 +83,13 @@ async fn nothing_in_the_manifest_depends_on_order_or_reverts_what_is_written_at_
 }
 
 #[tokio::test]
-async fn every_field_that_busola_shows_or_edits_exists() {
+async fn every_field_of_busola_extension_exists() {
     let objects = kustomize("ui-extensions").await;
     let [extension] = &objects[..] else { panic!("one ConfigMap") };
     assert_eq!(extension["metadata"]["namespace"], "kube-public");
     assert_eq!(extension["metadata"]["labels"]["busola.io/extension"], "resource");
-    let definition = serde_json::to_value(crd::definition()).unwrap();
-    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let crd_object = serde_json::to_value(crd::definition()).unwrap();
+    let schema = &crd_object["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut found = 0;
     for key in ["form", "list", "details"] {
         let content: Value = serde_saphyr::from_str(extension["data"][key].as_str().unwrap()).unwrap();
@@ -108,7 +108,7 @@ async fn every_field_that_busola_shows_or_edits_exists() {
     assert_eq!(general["resource"]["kind"], "NATS");
 }
 
-/// Paths from the resource's root: a child's is relative to its parent's in forms, and in tables.
+/// Returns field paths from the root of the resource. In forms and tables, paths are relative to the parent's.
 fn fields(value: &Value, parent: &str) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| fields(item, parent)).collect(),
@@ -117,7 +117,7 @@ fn fields(value: &Value, parent: &str) -> Vec<String> {
             let is_table = object.get("widget").is_some_and(|widget| widget == "Table");
             let is_form = object.contains_key("path");
             let path = match own {
-                // A function of a field: Busola's own.
+                // Busola evaluates such an expression.
                 Some(own) if own.starts_with('$') => return Vec::new(),
                 Some(own) if parent.is_empty() => own.to_owned(),
                 Some(own) => format!("{parent}.{own}"),
@@ -131,7 +131,7 @@ fn fields(value: &Value, parent: &str) -> Vec<String> {
     }
 }
 
-/// Fields of a form that are left to their type.
+/// Returns the fields of a form without a widget. Busola chooses one by their type.
 fn without_widget(form: &Value, parent: &str) -> Vec<String> {
     let mut found = Vec::new();
     for field in form.as_array().unwrap() {
@@ -145,6 +145,7 @@ fn without_widget(form: &Value, parent: &str) -> Vec<String> {
     found
 }
 
+/// Returns the schema of the field at a path.
 fn find<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(schema, |here, step| {
         let inside = if here["items"].is_object() { &here["items"] } else { here };

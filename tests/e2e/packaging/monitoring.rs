@@ -1,4 +1,4 @@
-//! Alerts and dashboards, asked of Prometheus itself: promtool.
+//! Alerts and dashboards, checked with promtool of Prometheus.
 
 use std::{collections::BTreeSet, io::Write, path::Path, process::Command};
 
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{kustomize, of_kind, read};
 
-/// What Prometheus says of a file of rules, or of tests of rules. Where it is not installed that is said, unless CI wants
-/// everything.
+/// Runs promtool on rules or on tests of rules. Where promtool is missing, prints a note and returns `None`, or panics
+/// if CI requires all tests.
 fn promtool(arguments: &[&str], folder: &Path) -> Option<Result<(), String>> {
     match Command::new("promtool").args(arguments).current_dir(folder).output() {
         Ok(output) if output.status.success() => Some(Ok(())),
@@ -17,20 +17,21 @@ fn promtool(arguments: &[&str], folder: &Path) -> Option<Result<(), String>> {
         }
         Err(error) => {
             assert!(!is_required(), "promtool: {error}; install it with: apt-get install prometheus");
-            let said = "LEFT OUT: promtool is not in PATH; install it with: apt-get install prometheus";
-            let _ = writeln!(std::io::stderr(), "{said}");
+            let note = "LEFT OUT: promtool is not in PATH; install it with: apt-get install prometheus";
+            let _ = writeln!(std::io::stderr(), "{note}");
             None
         }
     }
 }
 
+/// Returns the alerting rules.
 async fn rules() -> Value {
     let objects = kustomize("monitoring").await;
     of_kind(&objects, "PrometheusRule")[0]["spec"].clone()
 }
 
 #[tokio::test]
-async fn each_alert_fires_when_it_should_and_not_else() {
+async fn every_alert_fires_only_in_its_cases() {
     let folder = tempfile::tempdir().unwrap();
     // JSON is YAML.
     std::fs::write(folder.path().join("rules.yaml"), rules().await.to_string()).unwrap();
@@ -40,15 +41,15 @@ async fn each_alert_fires_when_it_should_and_not_else() {
     {
         assert!(cases.contains(&format!("alertname={}", alert["alert"])), "{} is not tested", alert["alert"]);
     }
-    let Some(verdict) = promtool(&["test", "rules", "alerts.yaml"], folder.path()) else { return };
-    verdict.unwrap();
-    // The cases can fail.
+    let Some(result) = promtool(&["test", "rules", "alerts.yaml"], folder.path()) else { return };
+    result.unwrap();
+    // Other series make the cases fail.
     std::fs::write(folder.path().join("alerts.yaml"), cases.replace("values: 85+0x20", "values: 75+0x20")).unwrap();
     promtool(&["test", "rules", "alerts.yaml"], folder.path()).unwrap().unwrap_err();
 }
 
 #[tokio::test]
-async fn each_alert_has_a_paragraph_and_a_link_to_it() {
+async fn every_alert_is_documented_and_linked() {
     let page = read("docs/user/metrics.md");
     let rules = rules().await;
     let alerts = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
@@ -63,7 +64,7 @@ async fn each_alert_has_a_paragraph_and_a_link_to_it() {
 }
 
 #[tokio::test]
-async fn every_query_of_the_dashboards_is_one() {
+async fn every_dashboard_query_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let queries = [queries("nats-manager"), queries("nats")].concat();
     assert!(queries.len() > 30, "{}", queries.len());
@@ -74,22 +75,22 @@ async fn every_query_of_the_dashboards_is_one() {
         .collect();
     let rules = json!({"groups": [{"name": "queries", "rules": rules}]});
     std::fs::write(folder.path().join("queries.yaml"), rules.to_string()).unwrap();
-    if let Some(verdict) = promtool(&["check", "rules", "queries.yaml"], folder.path()) {
-        verdict.unwrap();
+    if let Some(result) = promtool(&["check", "rules", "queries.yaml"], folder.path()) {
+        result.unwrap();
     }
 }
 
 #[tokio::test]
-async fn alerts_and_dashboards_ask_for_metrics_that_there_are() {
+async fn alerts_and_dashboards_use_existing_metrics() {
     let ours = read("docs/user/metrics.md");
     let exporter = read("tests/e2e/packaging/exporter_metrics.txt");
     let exporter: BTreeSet<&str> = exporter.lines().collect();
     let alerts = rules().await;
     let alerts = alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
-    let mut asked: Vec<String> = alerts.map(|alert| alert["expr"].as_str().unwrap().to_owned()).collect();
-    asked.extend([queries("nats-manager"), queries("nats")].concat());
+    let mut expressions: Vec<String> = alerts.map(|alert| alert["expr"].as_str().unwrap().to_owned()).collect();
+    expressions.extend([queries("nats-manager"), queries("nats")].concat());
     let mut found = 0;
-    for metric in asked.iter().flat_map(|query| metrics(query)) {
+    for metric in expressions.iter().flat_map(|query| metrics(query)) {
         let is_there = if metric.starts_with("nats_manager_") {
             ours.contains(&format!("`{}`", metric.trim_end_matches("_bucket")))
                 || ours.contains(&format!("`{}{{", metric.trim_end_matches("_bucket")))
@@ -103,8 +104,8 @@ async fn alerts_and_dashboards_ask_for_metrics_that_there_are() {
 }
 
 #[test]
-fn every_metric_that_is_documented_is_registered() {
-    let sources: String = ["metrics.rs", "admission.rs", "jetstream.rs"]
+fn every_documented_metric_is_registered() {
+    let sources: String = ["metrics/mod.rs", "admission.rs", "jetstream.rs"]
         .iter()
         .map(|file| read(&format!("src/telemetry/{file}")))
         .collect();
@@ -121,6 +122,7 @@ fn every_metric_that_is_documented_is_registered() {
     assert!(found >= count, "{found} of {count} metrics are documented");
 }
 
+/// Returns the queries of a dashboard.
 fn queries(dashboard: &str) -> Vec<String> {
     let board: Value = serde_json::from_str(&read(&format!("config/monitoring/dashboards/{dashboard}.json"))).unwrap();
     let panels = board["panels"].as_array().unwrap().iter();
@@ -128,6 +130,7 @@ fn queries(dashboard: &str) -> Vec<String> {
     targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Returns the names of NATS metrics in a query.
 fn metrics(query: &str) -> impl Iterator<Item = &str> {
     query.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| word.starts_with("nats_"))
 }

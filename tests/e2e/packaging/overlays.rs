@@ -1,4 +1,4 @@
-//! Every overlay builds, and an apiserver takes what it builds.
+//! Overlays: kustomize builds them, and an apiserver accepts the objects.
 
 use k8s_openapi::api::{
     core::v1::{Namespace, Node, Pod},
@@ -12,27 +12,27 @@ use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::{Value, json};
 
 use super::{go_module, kustomize, of_kind, path};
-use crate::world::{NAMESPACE, SOON, World, kubectl};
+use crate::world::{NAMESPACE, TIMEOUT, World};
 
 const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager@v1.21.2";
 const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator@v0.92.0";
 
-/// With kinds that only others bring.
+/// API groups whose CRDs come from other projects.
 const FOREIGN: [&str; 2] = ["cert-manager.io/", "monitoring.coreos.com/"];
 
-/// Installs definitions of others, and waits until they are served.
-async fn define(shell: &Shell, definitions: &str) {
-    shell.done(&format!("kubectl apply --server-side -f {definitions}")).await;
-    eventually("the definitions are established", SOON, || async {
-        // It fails at once on one that has no status yet.
-        let said = shell.run(&format!("kubectl wait --for=condition=Established --timeout=5s -f {definitions}")).await;
-        if said.code == Some(0) { Seen::Done(()) } else { Seen::NotYet(said.text) }
+/// Installs CRDs of another project, and waits until they are established.
+async fn install_crds(shell: &Shell, crds: &str) {
+    shell.done(&format!("kubectl apply --server-side -f {crds}")).await;
+    eventually("the definitions are established", TIMEOUT, || async {
+        // `kubectl wait` fails at once on a CRD that has no status yet.
+        let output = shell.run(&format!("kubectl wait --for=condition=Established --timeout=5s -f {crds}")).await;
+        if output.code == Some(0) { Seen::Done(()) } else { Seen::NotYet(output.text) }
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_apiserver_takes_every_overlay() {
+async fn apiserver_accepts_every_overlay() {
     let world = World::new().await;
     for (folder, at_least) in [
         ("default", 15),
@@ -56,37 +56,37 @@ async fn an_apiserver_takes_every_overlay() {
         let file = file.to_str().unwrap();
         let apply =
             ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file];
-        kubectl(&world.cluster, &apply).await.unwrap_or_else(|error| panic!("{folder}: {error}"));
+        world.kubectl(&apply).await.unwrap_or_else(|error| panic!("{folder}: {error}"));
     }
 }
 
 #[tokio::test]
-async fn cert_manager_takes_what_is_asked_of_it() {
+async fn cert_manager_crds_accept_the_overlay() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
-    let definitions = format!("{}/deploy/crds", go_module(CERT_MANAGER).display());
-    define(&shell, &definitions).await;
+    let crds = format!("{}/deploy/crds", go_module(CERT_MANAGER).display());
+    install_crds(&shell, &crds).await;
     let overlay = path("config/certmanager");
     let objects = format!(
         "kubectl kustomize {overlay} > all.yaml && kubectl apply --server-side --force-conflicts --dry-run=server --validate=strict -f all.yaml"
     );
-    let said = shell.done(&objects).await;
+    let output = shell.done(&objects).await;
     for object in ["issuer.cert-manager.io/", "certificate.cert-manager.io/nats-manager-webhook "] {
-        assert!(said.contains(object), "{said}");
+        assert!(output.contains(object), "{output}");
     }
-    shell.done(&format!("kubectl delete --wait=false -f {definitions}")).await;
+    shell.done(&format!("kubectl delete --wait=false -f {crds}")).await;
 }
 
 #[tokio::test]
-async fn what_is_documented_can_be_applied() {
+async fn documented_overlays_can_be_applied() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
     std::os::unix::fs::symlink(path("config"), shell.folder().join("config")).unwrap();
     let folder = go_module(PROMETHEUS_OPERATOR).join("example/prometheus-operator-crd");
-    let definitions = ["servicemonitors", "prometheusrules"]
+    let crds = ["servicemonitors", "prometheusrules"]
         .map(|plural| format!("{}/monitoring.coreos.com_{plural}.yaml", folder.display()));
-    for definition in &definitions {
-        define(&shell, definition).await;
+    for crd in &crds {
+        install_crds(&shell, crd).await;
     }
     for page in ["docs/user/metrics.md", "docs/user/webhook.md"] {
         for block in documented::blocks(page, "run: overlays") {
@@ -94,13 +94,13 @@ async fn what_is_documented_can_be_applied() {
             shell.done(&block.text.replace("kubectl apply", "kubectl delete")).await;
         }
     }
-    for definition in &definitions {
-        shell.done(&format!("kubectl delete -f {definition}")).await;
+    for crd in &crds {
+        shell.done(&format!("kubectl delete -f {crd}")).await;
     }
 }
 
 #[tokio::test]
-async fn the_manager_is_admitted_where_pods_are_restricted() {
+async fn manager_and_servers_meet_restricted_pod_security() {
     let world = World::new().await;
     let name = "restricted";
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
@@ -115,16 +115,16 @@ async fn the_manager_is_admitted_where_pods_are_restricted() {
         let mut pod = of_kind(&objects, "Deployment")[0]["spec"]["template"].clone();
         pod["metadata"]["name"] = json!("manager");
         pod["spec"]["serviceAccountName"] = json!("default");
-        // The ServiceAccount of a new namespace comes a moment later.
-        eventually("the pod is admitted", SOON, || async {
+        // The ServiceAccount of a new namespace is created with a delay.
+        eventually("the pod is admitted", TIMEOUT, || async {
             pods.create(&dry_run, &serde_json::from_value(pod.clone()).unwrap()).await.map(|_| true)
         })
         .await;
         pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
-        let refusal = pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap_err().to_string();
-        assert!(refusal.contains("violates PodSecurity \"restricted"), "{folder}: {refusal}");
+        let rejection = pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap_err().to_string();
+        assert!(rejection.contains("violates PodSecurity \"restricted"), "{folder}: {rejection}");
     }
-    // And the servers', as they are rendered.
+    // Pods of servers, as `render` prints them, are admitted too.
     let shell = Shell::new(&world.cluster);
     let binary = env!("CARGO_BIN_EXE_nats-manager");
     let rendered = shell.done(&format!("{binary} render -f {}", path("config/samples/full-spec.yaml"))).await;
@@ -138,7 +138,7 @@ async fn the_manager_is_admitted_where_pods_are_restricted() {
 }
 
 #[tokio::test]
-async fn with_cert_manager_the_manager_needs_no_ca_of_its_own() {
+async fn certmanager_overlay_needs_no_own_ca() {
     let objects = kustomize("certmanager").await;
     assert!(of_kind(&objects, "Secret").is_empty());
     for kind in ["Role", "ClusterRole"] {
@@ -167,13 +167,13 @@ async fn with_cert_manager_the_manager_needs_no_ca_of_its_own() {
 }
 
 #[tokio::test]
-async fn two_managers_start_on_the_only_node_of_a_small_cluster() {
+async fn two_replicas_start_on_a_single_node() {
     let world = World::new().await;
     let nodes: Api<Node> = Api::all(world.client.clone());
     let all = nodes.list(&ListParams::default()).await.unwrap().items;
-    let cordon = async |is_out: bool| {
+    let cordon = async |unschedulable: bool| {
         for node in &all[1..] {
-            let patch = Patch::Merge(json!({"spec": {"unschedulable": is_out}}));
+            let patch = Patch::Merge(json!({"spec": {"unschedulable": unschedulable}}));
             nodes.patch(&node.name_any(), &PatchParams::default(), &patch).await.unwrap();
         }
     };
@@ -181,17 +181,17 @@ async fn two_managers_start_on_the_only_node_of_a_small_cluster() {
     let shell = Shell::new(&world.cluster);
     let deployment = path("config/manager/deployment.yaml");
     shell.done(&format!("kubectl apply -f {deployment}")).await;
-    let said = shell.run("kubectl rollout status -n kyma-system deployment/nats-manager --timeout=60s").await;
+    let output = shell.run("kubectl rollout status -n kyma-system deployment/nats-manager --timeout=60s").await;
     let pods = world.api::<Pod>().list(&ListParams::default().labels("nats.operator.kyma-project.io/manager")).await;
     cordon(false).await;
     shell.done(&format!("kubectl delete -f {deployment}")).await;
-    assert_eq!(said.code, Some(0), "{}", said.text);
+    assert_eq!(output.code, Some(0), "{}", output.text);
     let on: Vec<_> = pods.unwrap().items.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
     assert_eq!(on, vec![all[0].name_any(); 2]);
 }
 
 #[tokio::test]
-async fn pods_and_volumes_of_servers_may_be_deleted_and_no_others() {
+async fn roles_allow_deletion_of_server_pods_and_pvcs_only() {
     let objects = kustomize("rbac").await;
     let granted_by = ["Role", "ClusterRole"].iter().flat_map(|kind| of_kind(&objects, kind));
     let rules: Vec<PolicyRule> =
@@ -204,14 +204,14 @@ async fn pods_and_volumes_of_servers_may_be_deleted_and_no_others() {
                 && rule.verbs.iter().any(|verb| verb == "delete")
         });
         let names: Vec<&String> = may_delete.flat_map(|rule| rule.resource_names.iter().flatten()).collect();
-        // The schema's maximum.
+        // 99 is the maximum of the schema.
         let all: Vec<String> = (0..99).map(|ordinal| format!("{prefix}{ordinal}")).collect();
         assert_eq!(names, all.iter().collect::<Vec<_>>(), "{resource}");
     }
 }
 
 #[test]
-fn the_default_resource_is_the_default_sample() {
+fn default_resource_is_the_default_sample() {
     let samples = std::fs::read_to_string(path("config/samples/kustomization.yaml")).unwrap();
     assert!(samples.ends_with("- default.yaml\n"), "{samples}");
 }

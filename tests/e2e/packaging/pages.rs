@@ -1,4 +1,4 @@
-//! What the pages for users say is what the code says.
+//! Consistency of the user documentation with the code.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -8,18 +8,19 @@ use nats_manager_harness::documented;
 
 use super::{path, read};
 
-/// As GitHub makes it of a heading.
+/// Returns the anchor that GitHub derives from a heading.
 fn anchor(heading: &str) -> String {
     let letters = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
     letters.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
+/// Returns the anchors of a page.
 fn anchors(page: &str) -> BTreeSet<String> {
     page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut found = 0;
     for page in documented::pages() {
         let text = read(&page);
@@ -67,7 +68,7 @@ fn every_condition_and_reason_is_documented() {
         let (_, rest) = source.split_once(&format!("pub enum {of} {{\n")).unwrap();
         let (body, _) = rest.split_once("\n}").unwrap();
         for name in body.lines().filter_map(|line| line.trim().strip_suffix(',')) {
-            // The contract has it; nothing leads to it.
+            // The contract contains this reason, but the manager never sets it.
             assert!(name == "InvalidManifests" || page.contains(&format!("`{name}`")), "{name}");
             found += 1;
         }
@@ -75,16 +76,16 @@ fn every_condition_and_reason_is_documented() {
     assert!(found > 35, "{found}");
 }
 
-/// The tables at the end of the page; what is above them is run.
+/// Checks the tables at the end of the page. Another test runs the commands above them.
 #[test]
-fn what_is_said_of_refusals_is_what_the_rules_say() {
+fn documented_rejections_match_the_rules() {
     let page = read("docs/user/refusals.md");
     let (_, tables) = page.split_once("\n## All others\n").unwrap();
     let mut sources = read("api/src/resource.rs");
     for file in fs::read_dir(path("api/src/rules")).unwrap() {
         sources += &fs::read_to_string(file.unwrap().path()).unwrap();
     }
-    // Values stand in the sources by their names.
+    // The sources contain these values by name.
     let sources = sources.replace("{MAX_SIZE}", "99").replace("{MOST_ENTRIES}", "1000");
     let sources =
         sources.replace("{ANNOTATIONS_SIZE}", "258048").replace("{CROWDED}", "80").replace("{unit}", "number");
@@ -95,7 +96,7 @@ fn what_is_said_of_refusals_is_what_the_rules_say() {
         let (messages, _) = row.split_once(" | ").unwrap();
         for message in messages.split('`').skip(1).step_by(2).filter(|message| message.contains(' ')) {
             for part in message.split("...").map(str::trim).filter(|part| part.len() > 3) {
-                assert!(sources.contains(part), "{message}: no rule says {part:?}");
+                assert!(sources.contains(part), "{message}: no rule contains {part:?}");
                 found += 1;
             }
         }

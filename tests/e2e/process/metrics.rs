@@ -1,10 +1,10 @@
-//! What the manager counts.
+//! Metrics of the manager.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::{manager::get, world::World};
+use crate::{manager::http_get, world::World};
 
 #[tokio::test]
 async fn every_metric_has_a_help_text_and_few_labels() {
@@ -12,13 +12,13 @@ async fn every_metric_has_a_help_text_and_few_labels() {
     let manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    let (_, text) = get(manager.metrics_port, "/metrics").await.unwrap();
+    let (_, text) = http_get(manager.metrics, "/metrics").await.unwrap();
     let mut helped = BTreeSet::new();
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
-            let (name, words) = help.split_once(' ').unwrap();
-            assert!(words.len() > 10, "{line}");
+            let (name, description) = help.split_once(' ').unwrap();
+            assert!(description.len() > 10, "{line}");
             helped.insert(name.to_owned());
         } else if !line.starts_with('#') {
             let name = line.split(['{', ' ']).next().unwrap();

@@ -1,4 +1,4 @@
-//! The manager as a process among others.
+//! The manager process: flags, startup, permissions, leader election.
 
 mod metrics;
 
@@ -17,12 +17,12 @@ use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::json;
 
 use crate::{
-    manager::{Manager, Options, get},
-    world::{NAMESPACE, SERVICE_ACCOUNT, SOON, World, kubectl},
+    manager::{ManagerOptions, ManagerProcess, http_get},
+    world::{NAMESPACE, SERVICE_ACCOUNT, TIMEOUT, World},
 };
 
 #[test]
-fn a_mistake_in_flags_or_environment_is_one_line_and_code_2() {
+fn invalid_flag_or_variable_prints_one_line_and_exits_with_2() {
     let images =
         [("NATS_IMAGE", "a"), ("NATS_SERVER_CONFIG_RELOADER_IMAGE", "b"), ("PROMETHEUS_NATS_EXPORTER_IMAGE", "c")];
     for (args, env, expected) in [
@@ -42,16 +42,16 @@ fn a_mistake_in_flags_or_environment_is_one_line_and_code_2() {
             .envs(env.iter().copied())
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{args:?} {env:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.starts_with("nats-manager: ") && said.contains(expected), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?} {env:?}: {printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert!(printed.starts_with("nats-manager: ") && printed.contains(expected), "{printed}");
         assert!(output.stdout.is_empty());
     }
 }
 
 #[tokio::test]
-async fn the_documented_commands_need_no_cluster() {
+async fn documented_offline_commands_need_no_cluster() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
     shell.has(Path::new(env!("CARGO_BIN_EXE_nats-manager")));
@@ -66,69 +66,69 @@ async fn the_documented_commands_need_no_cluster() {
 }
 
 #[test]
-fn without_a_cluster_it_ends_with_a_reason() {
+fn missing_cluster_is_reported_and_exits_with_1() {
     let output = Command::new(env!("CARGO_BIN_EXE_nats-manager"))
         .args(["--metrics-bind-address=0", "--health-probe-bind-address=0"])
-        .args(Options::default().args)
+        .args(ManagerOptions::default().args)
         .env_clear()
-        .envs(Options::default().env)
+        .envs(ManagerOptions::default().env)
         .env("KUBECONFIG", "/nowhere")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("no cluster to work on"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("no cluster to work on"), "{printed}");
 }
 
 #[tokio::test]
-async fn it_waits_for_its_definition_and_goes_on_when_it_comes() {
+async fn manager_waits_for_crd_and_continues_once_it_is_installed() {
     let world = World::new().await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    definitions.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
-    eventually("the definition is gone", SOON, || async {
-        Ok::<_, kube::Error>(definitions.get_opt(crd::NAME).await?.is_none())
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    crds.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
+    eventually("the CRD is deleted", TIMEOUT, || async {
+        Ok::<_, kube::Error>(crds.get_opt(crd::NAME).await?.is_none())
     })
     .await;
     let waiting = format!("waiting for the CustomResourceDefinition {}", crd::NAME);
-    let says_so = |manager: &Manager| {
-        let port = manager.probes_port;
+    let names_crd = |manager: &ManagerProcess| {
+        let port = manager.probes;
         let waiting = waiting.clone();
         async move {
-            match get(port, "/readyz").await {
-                Some((503, text)) if text.contains(&waiting) => Seen::Done(()),
+            match http_get(port, "/readyz").await {
+                Ok((503, text)) if text.contains(&waiting) => Seen::Done(()),
                 other => Seen::NotYet(format!("{other:?}")),
             }
         }
     };
-    let first = world.spawn(&Options::default());
-    eventually("it says what it waits for", SOON, || says_so(&first)).await;
-    assert_eq!(get(first.probes_port, "/healthz").await.unwrap().0, 200);
-    assert_eq!(first.terminate().await, Some(0));
+    let first = world.spawn(&ManagerOptions::default());
+    eventually("readiness names the CRD", TIMEOUT, || names_crd(&first)).await;
+    assert_eq!(http_get(first.probes, "/healthz").await.unwrap().0, 200);
+    assert_eq!(first.terminate().await.unwrap(), Some(0));
 
-    let manager = world.spawn(&Options::default());
-    eventually("it says what it waits for", SOON, || says_so(&manager)).await;
+    let manager = world.spawn(&ManagerOptions::default());
+    eventually("readiness names the CRD", TIMEOUT, || names_crd(&manager)).await;
     let folder = format!("{}/config/crd", env!("CARGO_MANIFEST_DIR"));
-    kubectl(&world.cluster, &["apply", "--server-side", "-k", &folder]).await.unwrap();
+    world.kubectl(&["apply", "--server-side", "-k", &folder]).await.unwrap();
     let manager = manager.ready().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    assert_eq!(manager.terminate().await, Some(0));
+    assert_eq!(manager.terminate().await.unwrap(), Some(0));
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_named() {
+async fn missing_permission_is_named() {
     let world = World::new().await;
     let roles = world.api::<Role>();
-    let whole = roles.get("nats-manager").await.unwrap();
-    let mut less = whole.clone();
-    let kept = less.rules.as_mut().unwrap();
-    kept.retain(|rule| rule.resources.as_ref().is_none_or(|resources| *resources != ["services"]));
-    assert_eq!(kept.len() + 1, whole.rules.as_ref().unwrap().len());
-    roles.replace("nats-manager", &PostParams::default(), &less).await.unwrap();
+    let complete = roles.get("nats-manager").await.unwrap();
+    let mut reduced = complete.clone();
+    let rules = reduced.rules.as_mut().unwrap();
+    rules.retain(|rule| rule.resources.as_ref().is_none_or(|resources| *resources != ["services"]));
+    assert_eq!(rules.len() + 1, complete.rules.as_ref().unwrap().len());
+    roles.replace("nats-manager", &PostParams::default(), &reduced).await.unwrap();
 
-    let manager = world.spawn(&Options::default());
+    let manager = world.spawn(&ManagerOptions::default());
     let missing = "missing permission to list and watch services";
-    eventually("it names the permission", SOON, || async {
+    eventually("readiness names the permission", TIMEOUT, || async {
         match manager.readyz().await {
             Some((503, text)) if text.contains(missing) => Seen::Done(()),
             other => Seen::NotYet(format!("{other:?}")),
@@ -136,72 +136,72 @@ async fn a_missing_permission_is_named() {
     })
     .await;
     let log = manager.log();
-    let said: Vec<_> = log.lines().filter(|line| line.contains("\"WARN\"") && line.contains(missing)).collect();
-    assert_eq!(said.len(), 1, "{said:?}");
+    let printed: Vec<_> = log.lines().filter(|line| line.contains("\"WARN\"") && line.contains(missing)).collect();
+    assert_eq!(printed.len(), 1, "{printed:?}");
 
     let folder = format!("{}/config/rbac", env!("CARGO_MANIFEST_DIR"));
-    kubectl(&world.cluster, &["apply", "--server-side", "--force-conflicts", "-k", &folder]).await.unwrap();
+    world.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &folder]).await.unwrap();
     manager.ready().await;
 }
 
 #[tokio::test]
-async fn one_of_two_replicas_leads_and_the_other_takes_over() {
+async fn one_replica_leads_and_another_takes_over() {
     let world = World::new().await;
     let replica = |name: &str| {
-        let mut options = Options::default();
+        let mut options = ManagerOptions::default();
         options.args.push("--leader-elect".to_owned());
         options.env.insert("POD_NAME".to_owned(), name.to_owned());
         options
     };
     let first = world.manager_with(&replica("first")).await;
-    leader_becomes(&world, "first", SOON).await;
+    leader_becomes(&world, "first", TIMEOUT).await;
     let second = world.manager_with(&replica("second")).await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
     assert_eq!((leads(&first).await, leads(&second).await), (true, false));
     for verb in ["patch", "apply", "create", "delete", "update"] {
-        let text = get(second.metrics_port, "/metrics").await.unwrap().1;
+        let text = http_get(second.metrics, "/metrics").await.unwrap().1;
         let writes: Vec<_> = text
             .lines()
             .filter(|line| line.contains(&format!("verb=\"{verb}\"")) && !line.contains("resource=\"leases\""))
             .collect();
-        assert!(writes.is_empty(), "a replica that waits writes nothing: {writes:?}");
+        assert!(writes.is_empty(), "a replica without the lease writes nothing: {writes:?}");
     }
 
-    // One that ends gives the lease up: the other need not wait for its end.
-    assert_eq!(first.terminate().await, Some(0));
+    // A leader that terminates releases the lease, so that another replica need not wait for its expiry.
+    assert_eq!(first.terminate().await.unwrap(), Some(0));
     leader_becomes(&world, "second", Duration::from_secs(10)).await;
     let third = world.manager_with(&replica("third")).await;
-    // One that is killed cannot: the lease runs out.
-    second.kill().await;
-    leader_becomes(&world, "third", SOON).await;
+    // A leader that is killed cannot release the lease: it expires.
+    second.kill().await.unwrap();
+    leader_becomes(&world, "third", TIMEOUT).await;
     crate::objects::SERVICE.comes_back(&world).await;
 
-    // One whose lease somebody else takes stops at once.
-    let stolen = json!({"spec": {"holderIdentity": "somebody"}});
+    // A leader that loses its lease to another holder stops at once.
+    let stolen = json!({"spec": {"holderIdentity": "other-manager"}});
     let leases = world.api::<Lease>();
     leases.patch("nats-manager", &PatchParams::default(), &Patch::Merge(stolen)).await.unwrap();
-    let (code, log) = third.ended().await;
+    let (code, log) = third.ended().await.unwrap();
     assert_eq!(code, Some(1));
     assert!(log.contains("stopped leading: the lease is not ours any more"), "{log}");
-    assert_eq!(holder(&world).await.as_deref(), Some("somebody"), "it is left to the new holder");
+    assert_eq!(holder(&world).await.as_deref(), Some("other-manager"), "the lease belongs to the new holder");
 }
 
 #[tokio::test]
-async fn while_the_manager_that_it_replaces_runs_it_writes_nothing() {
+async fn manager_writes_nothing_while_its_predecessor_runs() {
     let world = World::new().await;
     let audit = world.cluster.audit().unwrap();
-    let rival = json!({
+    let predecessor = json!({
         "metadata": {"name": "nats-manager-old", "labels": {"control-plane": "manager"}},
         "spec": {"serviceAccountName": "nats-manager", "containers": [{"name": "manager", "image": "old"}]},
     });
     let pods = world.api::<Pod>();
-    pods.create(&PostParams::default(), &serde_json::from_value(rival).unwrap()).await.unwrap();
+    pods.create(&PostParams::default(), &serde_json::from_value(predecessor).unwrap()).await.unwrap();
     let mark = audit.mark().await.unwrap();
     let manager = world.manager().await;
     world.create(json!({})).await;
     let reconciles = "nats_manager_reconciles_total{outcome=\"held\"}";
-    eventually("it has seen the resource", SOON, || async { manager.metric(reconciles).await > Some(0.0) }).await;
+    eventually("the resource was reconciled", TIMEOUT, || async { manager.metric(reconciles).await > Some(0.0) }).await;
     assert!(manager.log().contains("another NATS manager still runs"));
     assert_eq!(audit.since(mark).await.unwrap().writes_of_user(SERVICE_ACCOUNT), 0);
 
@@ -211,15 +211,18 @@ async fn while_the_manager_that_it_replaces_runs_it_writes_nothing() {
     assert_eq!(manager.log().matches("another NATS manager still runs").count(), 1);
 }
 
-async fn leads(manager: &Manager) -> bool {
+/// Returns whether a replica is the leader, by its metric.
+async fn leads(manager: &ManagerProcess) -> bool {
     manager.metric("nats_manager_leader").await == Some(1.0)
 }
 
+/// Returns the holder of the lease.
 async fn holder(world: &World) -> Option<String> {
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), NAMESPACE);
     leases.get("nats-manager").await.ok()?.spec?.holder_identity
 }
 
+/// Waits until a replica is the holder of the lease.
 async fn leader_becomes(world: &World, name: &str, within: Duration) {
     let prefix = format!("{name}_");
     eventually(&format!("{name} leads"), within, || async {

@@ -1,4 +1,4 @@
-//! Restarts that others ask for, or that would cost data.
+//! Restarts that users request, and restarts that would lose data.
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::{ResourceExt, api::DeleteParams};
@@ -8,26 +8,26 @@ use serde_json::{Value, json};
 use crate::{
     history::History,
     objects::STATEFUL_SET,
-    world::{NAME, NAMESPACE, World, condition, kubectl},
+    world::{NAME, NAMESPACE, World, condition},
 };
 
 #[tokio::test]
-async fn rollout_restart_waits_for_a_server_that_is_away_and_goes_one_by_one() {
+async fn rollout_restart_waits_for_missing_server_and_restarts_one_by_one() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
     STATEFUL_SET.becomes(&world, "has a closed partition", |set| partition(set) == 3).await;
     world.cordon(true).await;
-    world.lose("eventing-nats-0").await;
-    world.status_becomes("a server is away", |status| status.ready_servers == 2).await;
+    world.kill_pod("eventing-nats-0").await;
+    world.status_becomes("a server is missing", |status| status.ready_servers == 2).await;
     let before = uids(&world).await;
 
     let restart = ["rollout", "restart", "statefulset", NAME, "-n", NAMESPACE];
-    kubectl(&world.cluster, &restart).await.unwrap();
+    world.kubectl(&restart).await.unwrap();
     let status = in_progress(&world, "waiting to restart eventing-nats-2: eventing-nats-0 ").await;
     assert_eq!(status.state, "Ready");
-    world.looked_again().await;
+    world.reconcile_again().await;
     assert_eq!(uids(&world).await[1..], before[1..], "no other server was restarted");
     assert_eq!(partition(&STATEFUL_SET.get(&world).await), 3);
 
@@ -76,12 +76,12 @@ async fn pod_whose_pvc_is_terminating_is_not_restarted() {
 
     world.patch(json!({"spec": {"resources": {"limits": {"memory": "2Gi"}}}})).await.unwrap();
     in_progress(&world, "waiting to restart eventing-nats-1: the PVC of eventing-nats-1 is terminating").await;
-    world.looked_again().await;
+    world.reconcile_again().await;
     let now = uids(&world).await;
     assert_eq!((&now[..2], now[2] == before[2]), (&before[..2], false), "only eventing-nats-2 was restarted");
 
-    // The message says how to go on.
-    kubectl(&world.cluster, &replace.split(' ').collect::<Vec<_>>()).await.unwrap();
+    // The message contains the command that resolves the state.
+    world.kubectl(&replace.split(' ').collect::<Vec<_>>()).await.unwrap();
     world.is_ready_for_the_newest_spec().await;
     world
         .status_becomes("nothing is wrong", |status| {
@@ -92,7 +92,7 @@ async fn pod_whose_pvc_is_terminating_is_not_restarted() {
 }
 
 #[tokio::test]
-async fn forgotten_force_rollout_is_named_until_it_is_removed() {
+async fn force_rollout_annotation_is_reported_until_it_is_removed() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;
@@ -101,24 +101,25 @@ async fn forgotten_force_rollout_is_named_until_it_is_removed() {
     world.patch(annotate(json!("true"))).await.unwrap();
     let status = reconciling_becomes(&world, "RolloutForced").await;
     let (_, _, message) = condition(&status, "Reconciling").unwrap();
-    world.event_becomes(("Warning", "RolloutForced", &message)).await;
+    world.event_becomes("Warning", "RolloutForced", &message).await;
 
-    // The message says how to remove it.
+    // The message contains the command that removes the annotation.
     let remove = message.rsplit_once("Remove it: kubectl ").unwrap().1;
-    kubectl(&world.cluster, &remove.split(' ').collect::<Vec<_>>()).await.unwrap();
+    world.kubectl(&remove.split(' ').collect::<Vec<_>>()).await.unwrap();
     reconciling_becomes(&world, "Idle").await;
 }
 
+/// Returns the partition of a StatefulSet.
 fn partition(set: &Value) -> i64 {
     set["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or_default()
 }
 
-/// Returns the uids of the Pods, by ordinal.
+/// Returns the UIDs of the Pods, sorted by ordinal.
 async fn uids(world: &World) -> Vec<String> {
     world.pods().await.iter().map(|pod| pod.uid().unwrap()).collect()
 }
 
-/// Waits until a rolling update is in progress with a message that has this text.
+/// Waits until a rolling update is in progress with a message that contains `text`.
 async fn in_progress(world: &World, text: &str) -> NatsStatus {
     world
         .status_becomes(text, |status| {
@@ -129,10 +130,11 @@ async fn in_progress(world: &World, text: &str) -> NatsStatus {
         .await
 }
 
-async fn reconciling_becomes(world: &World, wanted: &str) -> NatsStatus {
+/// Waits until the condition Reconciling is False with this reason.
+async fn reconciling_becomes(world: &World, expected: &str) -> NatsStatus {
     world
-        .status_becomes(wanted, |status| {
-            condition(status, "Reconciling").is_some_and(|(holds, reason, _)| holds == "False" && reason == wanted)
+        .status_becomes(expected, |status| {
+            condition(status, "Reconciling").is_some_and(|(holds, reason, _)| holds == "False" && reason == expected)
         })
         .await
 }

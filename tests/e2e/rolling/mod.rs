@@ -1,4 +1,4 @@
-//! Servers that restart one after the other.
+//! Rolling updates: servers restart one at a time.
 
 mod guarded;
 
@@ -8,22 +8,22 @@ use serde_json::{Value, json};
 
 use crate::{
     history::History,
-    manager::Options,
+    manager::ManagerOptions,
     objects::{CONFIG_MAP, STATEFUL_SET},
-    world::{SOON, World, condition},
+    world::{TIMEOUT, World, condition},
 };
 
 #[tokio::test]
-async fn a_roll_is_no_outage() {
+async fn rolling_update_keeps_state_ready() {
     let world = World::new().await;
     let manager = world.manager().await;
     world.create(json!({})).await;
     let url = world.state_becomes("Ready").await.url;
-    assert_eq!(manager.terminate().await, Some(0));
+    assert_eq!(manager.terminate().await.unwrap(), Some(0));
     let revision = STATEFUL_SET.get(&world).await["status"]["updateRevision"].clone();
     let history = History::record(world.api::<Nats>(), |nats| nats.status);
 
-    let mut options = Options::default();
+    let mut options = ManagerOptions::default();
     options.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/nats:2.14.3".to_owned());
     let _next = world.manager_with(&options).await;
     STATEFUL_SET
@@ -32,10 +32,10 @@ async fn a_roll_is_no_outage() {
             status["currentRevision"] != revision && status["readyReplicas"] == 3 && status["updatedReplicas"] == 3
         })
         .await;
-    let rolled = |status: &NatsStatus| condition(status, "StatefulSet").is_some_and(|(holds, ..)| holds == "True");
-    eventually("the roll was told, and its end", SOON, || async {
+    let is_updated = |status: &NatsStatus| condition(status, "StatefulSet").is_some_and(|(holds, ..)| holds == "True");
+    eventually("start and end of the rolling update are reported", TIMEOUT, || async {
         let states = history.states();
-        states.iter().any(|status| !rolled(status)) && states.last().is_some_and(rolled)
+        states.iter().any(|status| !is_updated(status)) && states.last().is_some_and(is_updated)
     })
     .await;
 
@@ -56,7 +56,7 @@ async fn a_roll_is_no_outage() {
 }
 
 #[tokio::test]
-async fn only_what_a_reload_cannot_apply_restarts_the_servers() {
+async fn servers_restart_only_for_changes_that_a_reload_cannot_apply() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({"jetStream": {"memStorage": {"size": "100Mi"}}})).await;

@@ -1,4 +1,4 @@
-//! Sizes that were a mistake: of the StatefulSet, or in the spec.
+//! Mistaken sizes: StatefulSets that were scaled by hand, and scale-ups that cannot be placed.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Patch, PatchParams};
@@ -9,17 +9,17 @@ use super::replicas_become;
 use crate::{
     history::History,
     objects::STATEFUL_SET,
-    world::{NAME, SOON, World},
+    world::{NAME, TIMEOUT, World},
 };
 
 #[tokio::test]
-async fn stateful_set_scaled_by_hand_comes_back() {
+async fn stateful_set_scaled_by_hand_is_restored() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
     let mut manager = world.manager_with(&options).await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    // Of an absurd number, two more servers start.
+    // The quota limits an absurd number of replicas to two additional servers.
     let quota = json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "five"}, "spec": {"hard": {"pods": "5"}},
     });
@@ -28,9 +28,9 @@ async fn stateful_set_scaled_by_hand_comes_back() {
 
     for (by_hand, then) in [(5, 3), (1, 3), (150, 99)] {
         scale(&world, by_hand).await;
-        is_as_recorded(&world).await;
+        size_is_restored(&world).await;
 
-        manager.terminate().await;
+        manager.terminate().await.unwrap();
         scale(&world, by_hand).await;
         STATEFUL_SET
             .becomes(&world, "has its servers", |set| {
@@ -40,9 +40,9 @@ async fn stateful_set_scaled_by_hand_comes_back() {
             })
             .await;
         let history = History::record(world.api::<StatefulSet>(), |set| set.spec?.replicas);
-        eventually("the history has begun", SOON, || async { !history.states().is_empty() }).await;
+        eventually("the history has begun", TIMEOUT, || async { !history.states().is_empty() }).await;
         manager = world.manager_with(&options).await;
-        is_as_recorded(&world).await;
+        size_is_restored(&world).await;
         let states = history.states();
         assert_eq!((&states[..2], states.last()), (&[by_hand, then][..], Some(&3)));
         assert!(by_hand == 1 || states.is_sorted_by(|one, next| one > next), "{states:?}");
@@ -60,28 +60,29 @@ async fn scale_up_that_cannot_be_placed_is_taken_back_at_once() {
     for size in [5, 33] {
         let spec = |size: usize| json!({"spec": {"cluster": {"size": size}}});
         world.patch(spec(size)).await.unwrap();
-        eventually("all Pods exist", SOON, || async {
+        eventually("all Pods exist", TIMEOUT, || async {
             let pods = world.pods().await.len();
             if pods == size { Seen::Done(()) } else { Seen::NotYet(format!("{pods} Pods")) }
         })
         .await;
         world.patch(spec(3)).await.unwrap();
-        is_as_recorded(&world).await;
-        // Without polling only the owner knows that nothing is on them.
+        size_is_restored(&world).await;
+        // Without snapshots of JetStream the manager cannot verify that these PVCs are empty.
         assert_eq!(world.pvcs().await.len(), size);
     }
     world.cordon(false).await;
 }
 
+/// Scales the StatefulSet as a user.
 async fn scale(world: &World, replicas: i32) {
     let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     world.api::<StatefulSet>().patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
 }
 
-/// Waits until the three servers of the spec are there, and no others.
-async fn is_as_recorded(world: &World) {
+/// Waits until exactly the three servers of the spec exist and are ready.
+async fn size_is_restored(world: &World) {
     replicas_become(world, 3).await;
-    eventually("the other Pods are gone", SOON, || async { world.pods().await.len() == 3 }).await;
+    eventually("the other Pods are gone", TIMEOUT, || async { world.pods().await.len() == 3 }).await;
     let status = world.is_ready_for_the_newest_spec().await;
     assert_eq!((status.members, status.ready_servers), (Some(3), 3));
 }

@@ -1,4 +1,4 @@
-//! From one server to a cluster, while the new servers cannot start.
+//! Scale-up from a standalone server to a cluster while the new servers cannot start.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, api::DeleteParams};
@@ -11,10 +11,10 @@ use crate::{
     world::{World, condition},
 };
 
-const LEFT: &str = "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers";
+const LEFTOVER_PVCS: &str = "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers";
 
 #[tokio::test]
-async fn change_to_a_cluster_is_taken_back_until_the_first_server_restarts() {
+async fn cluster_formation_can_be_taken_back_until_the_first_server_restarts() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;
@@ -27,22 +27,22 @@ async fn change_to_a_cluster_is_taken_back_until_the_first_server_restarts() {
     world.cordon(true).await;
     resize(&world, 3).await.unwrap();
     let status = is_forming(&world).await;
-    // What is stored on the first server from now on does not last.
+    // Messages that the first server stores from now on are lost.
     assert_eq!((status.members, status.state.as_str()), (Some(1), "Processing"));
     let set = STATEFUL_SET.get(&world).await;
     assert_eq!(set["spec"]["updateStrategy"]["rollingUpdate"]["partition"], 1);
     assert!(set["spec"]["template"].to_string().contains("/nats-cluster.conf\""), "{set}");
-    let is_as_begun = |config: &Value| {
+    let is_forming_config = |config: &Value| {
         let clustered = config["data"]["nats-cluster.conf"].as_str().unwrap_or_default();
         config["data"]["nats.conf"] == standalone && clustered.contains("eventing-nats-2.eventing-nats")
     };
-    assert!(is_as_begun(&CONFIG_MAP.get(&world).await));
+    assert!(is_forming_config(&CONFIG_MAP.get(&world).await));
     assert_eq!(first_server(&world).await, first);
 
-    // The predecessor knows one key only.
+    // The predecessor writes one key only.
     let theirs = json!({"data": {"nats.conf": "cluster {\n  routes: [\n    nats://eventing-nats-0.eventing-nats:6222\n  ]\n}\n"}});
     CONFIG_MAP.create(&world, "nats-manager", theirs).await;
-    CONFIG_MAP.becomes(&world, "has both keys again", is_as_begun).await;
+    CONFIG_MAP.becomes(&world, "has both keys again", is_forming_config).await;
     assert_eq!(first_server(&world).await, first);
 
     resize(&world, 1).await.unwrap();
@@ -53,14 +53,14 @@ async fn change_to_a_cluster_is_taken_back_until_the_first_server_restarts() {
     assert_eq!(first_server(&world).await, first);
 
     world.cordon(false).await;
-    // While the change is blocked, what is built anew is standalone.
+    // While the change is blocked, recreated objects are standalone.
     resize(&world, 3).await.unwrap();
-    is_blocked(&world, LEFT).await;
+    is_blocked(&world, LEFTOVER_PVCS).await;
     CONFIG_MAP.delete(&world).await;
     let set = STATEFUL_SET.comes_back(&world).await;
     assert_eq!(set["spec"]["replicas"], 1);
     assert_eq!(config(&world, "nats.conf").await, standalone);
-    is_blocked(&world, LEFT).await;
+    is_blocked(&world, LEFTOVER_PVCS).await;
 
     let first = first_server(&world).await;
     for ordinal in [1, 2] {
@@ -74,11 +74,12 @@ async fn change_to_a_cluster_is_taken_back_until_the_first_server_restarts() {
     assert!(rejected.contains("cannot be set to 1 if size was greater than 1"), "{rejected}");
 }
 
+/// Changes the size in the spec.
 async fn resize(world: &World, size: u32) -> kube::Result<nats_manager_api::Nats> {
     world.patch(json!({"spec": {"cluster": {"size": size}}})).await
 }
 
-/// Waits until the new servers wait for a node.
+/// Waits until the new servers are reported as not schedulable.
 async fn is_forming(world: &World) -> NatsStatus {
     world
         .status_becomes("the new servers cannot run", |status| {
@@ -91,10 +92,12 @@ async fn is_forming(world: &World) -> NatsStatus {
         .await
 }
 
+/// Returns the UID of the first server's Pod.
 async fn first_server(world: &World) -> String {
     world.pods().await[0].uid().unwrap()
 }
 
+/// Returns a file of the ConfigMap; empty if it does not exist.
 async fn config(world: &World, key: &str) -> String {
     CONFIG_MAP.get(world).await["data"][key].as_str().unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! A change between one server and several, which a restart would pay for with the streams.
+//! Changes between a standalone server and a cluster, in which a restart would destroy the streams.
 
 mod by_hand;
 mod forming;
@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 use crate::{
     deployed_server::DeployedServer,
     jetstream,
-    manager::Options,
+    manager::ManagerOptions,
     objects::{CONFIG_MAP, STATEFUL_SET, essence},
-    world::{NAME, SOON, World, condition},
+    world::{NAME, TIMEOUT, World, condition},
 };
 
 #[tokio::test]
 async fn scale_up_from_one_server_is_blocked_until_there_are_no_streams() {
     let world = World::new().await;
     let mut server = NatsServer::start(NatsOptions::default()).await.unwrap();
-    let options = Options { nats_url: server.url(), ..Options::default() };
+    let options = ManagerOptions { nats_url: server.url(), ..ManagerOptions::default() };
     let _manager = world.manager_with(&options).await;
     world.create(json!({"cluster": {"size": 1}})).await;
     world.state_becomes("Ready").await;
     let before = jetstream::connect(&server.url()).await;
-    jetstream::make_stream(&before, "orders").await;
+    jetstream::create_stream(&before, "orders").await;
     let config = essence(&CONFIG_MAP.get(&world).await);
     let servers = essence(&STATEFUL_SET.get(&world).await);
 
@@ -36,13 +36,13 @@ async fn scale_up_from_one_server_is_blocked_until_there_are_no_streams() {
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
     assert_eq!(essence(&STATEFUL_SET.get(&world).await), servers);
 
-    // A container that restarts now reads what is deployed.
+    // A container that restarts now reads the deployed configuration.
     server.stop().await.unwrap();
     let restarted = DeployedServer::start(&world, &server).await;
     let context = jetstream::connect(&server.url()).await;
-    assert_eq!(jetstream::messages(&context, "orders").await, Some(1));
+    assert_eq!(jetstream::message_count(&context, "orders").await, Some(1));
 
-    // Whatever others do to the servers is undone.
+    // Scaling by hand is reverted.
     let scale = Patch::Merge(json!({"spec": {"replicas": 3}}));
     let sets = world.api::<StatefulSet>();
     sets.patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
@@ -52,25 +52,25 @@ async fn scale_up_from_one_server_is_blocked_until_there_are_no_streams() {
     assert_eq!(essence(&CONFIG_MAP.get(&world).await), config);
     is_blocked(&world, "destroys its stream (orders)").await;
 
-    // What else is wanted goes on.
+    // Other changes of the spec are applied.
     world.patch(json!({"spec": {"labels": {"team": "a"}, "logging": {"debug": true}}})).await.unwrap();
     CONFIG_MAP
-        .becomes(&world, "has what else is wanted", |config| {
+        .becomes(&world, "has the other changes", |config| {
             let text = config["data"]["nats.conf"].as_str().unwrap_or_default();
             text.contains("debug: true") && !text.contains("cluster {") && config["metadata"]["labels"]["team"] == "a"
         })
         .await;
     assert_eq!(STATEFUL_SET.get(&world).await["spec"]["replicas"], 1);
 
-    // Who cannot be asked may have streams.
+    // An unreachable server may have streams.
     drop(restarted);
     is_blocked(&world, "cannot verify that there are no streams").await;
     server.start_again().await.unwrap();
     is_blocked(&world, "destroys its stream (orders)").await;
 
     let context = jetstream::connect(&server.url()).await;
-    // What the servers that were added by hand left behind has to go first.
-    jetstream::clear(&context).await;
+    // The PVCs of the servers that were added by hand have to be deleted first.
+    jetstream::delete_streams(&context).await;
     is_blocked(&world, "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers").await;
     for ordinal in [1, 2] {
         let name = format!("eventing-nats-js-pvc-eventing-nats-{ordinal}");
@@ -105,8 +105,8 @@ async fn scale_up_without_streams_is_carried_out_at_once() {
         world.is_ready_for_the_newest_spec().await;
         assert_eq!(STATEFUL_SET.get(&world).await["spec"]["replicas"], size);
         if size == 3 {
-            // From here on more servers take nothing away.
-            jetstream::make_stream(&context, "orders").await;
+            // From here on a scale-up destroys no streams.
+            jetstream::create_stream(&context, "orders").await;
         }
     }
     let config = essence(&CONFIG_MAP.get(&world).await);
@@ -123,7 +123,7 @@ async fn out_of_range_size_annotation_is_corrected() {
     let manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
-    manager.terminate().await;
+    manager.terminate().await.unwrap();
     STATEFUL_SET.change(&world, json!({"metadata": {"annotations": {naming::SIZE: "4000000000"}}})).await;
 
     let _manager = world.manager().await;
@@ -134,12 +134,12 @@ async fn out_of_range_size_annotation_is_corrected() {
 }
 
 #[tokio::test]
-async fn servers_that_never_started_may_change_their_kind() {
+async fn servers_that_never_started_can_become_a_cluster() {
     let world = World::new().await;
     let _manager = world.manager().await;
     let resources = json!({"requests": {"memory": "100Ti"}, "limits": {"memory": "100Ti"}});
     world.create(json!({"cluster": {"size": 1}, "resources": resources})).await;
-    eventually("its pod is pending", SOON, || async { world.pods().await.len() == 1 }).await;
+    eventually("its Pod exists", TIMEOUT, || async { world.pods().await.len() == 1 }).await;
     world.status_becomes("that no server started is recorded", |status| status.servers_started == Some(false)).await;
     world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
     replicas_become(&world, 3).await;
@@ -159,12 +159,13 @@ async fn is_blocked(world: &World, reason: &str) -> String {
     condition(&status, "Stalled").unwrap().2
 }
 
-/// Returns type and note of the events on blocked changes of the size.
+/// Returns type and note of the events about blocked changes of the size.
 async fn scaling_blocked(world: &World) -> Vec<(String, String)> {
     let events = world.events().await.into_iter().filter(|(_, reason, _)| reason == "ScalingBlocked");
     events.map(|(kind, _, note)| (kind, note)).collect()
 }
 
+/// Waits until the StatefulSet has this number of replicas.
 async fn replicas_become(world: &World, replicas: i32) {
     STATEFUL_SET.becomes(world, &format!("has {replicas} replicas"), |set| set["spec"]["replicas"] == replicas).await;
 }

@@ -1,4 +1,4 @@
-//! What the status says, and when.
+//! Status: state, conditions and events over the life of a cluster.
 
 mod not_created;
 mod zones;
@@ -14,26 +14,26 @@ use serde_json::json;
 
 use crate::{
     objects::STATEFUL_SET,
-    world::{NAME, SOON, World, condition},
+    world::{NAME, TIMEOUT, World, condition},
 };
 
 const URL: &str = "nats://eventing-nats.kyma-system.svc.cluster.local:4222";
 
 #[tokio::test]
-async fn a_cluster_is_processing_until_it_was_ready_once() {
+async fn new_cluster_is_processing_until_first_ready() {
     let world = World::new().await;
     let _manager = world.manager().await;
-    // Pods wait for a class that is not there.
+    // Pods wait for a StorageClass that does not exist yet.
     world.create(json!({"jetStream": {"fileStorage": {"storageClassName": "later"}}})).await;
     let status = world.state_becomes("Processing").await;
 
-    // The servers are there, and pending: that is no news.
+    // Pending Pods do not change the status.
     STATEFUL_SET.becomes(&world, "has pods", |set| set["status"]["replicas"] == 3).await;
-    world.looked_again().await;
+    world.reconcile_again().await;
     assert_eq!(world.status().await, status);
     assert_eq!((status.url.as_str(), status.availability_zones_used, status.observed_generation), ("", 0, Some(1)));
     assert_eq!(
-        said(&status),
+        condition_lines(&status),
         [
             "Ready False Deploying: NATS is being deployed, waiting for StatefulSet to get ready.",
             "Available False Deploying: NATS is being deployed, waiting for StatefulSet to get ready.",
@@ -47,13 +47,13 @@ async fn a_cluster_is_processing_until_it_was_ready_once() {
         "Processing: Initializing NATS resource.",
         "Deploying: NATS is being deployed, waiting for StatefulSet to get ready.",
     ];
-    assert_eq!(announcements(&world).await, announced);
+    assert_eq!(event_texts(&world).await, announced);
 
-    world.storage_class("later").await;
+    world.create_storage_class("later").await;
     let status = world.state_becomes("Ready").await;
     assert_eq!((status.url.as_str(), status.availability_zones_used), (URL, 3));
     assert_eq!(
-        said(&status),
+        condition_lines(&status),
         [
             "Ready True Ready: NATS serves clients, and the newest spec is carried out.",
             "Available True Deployed: NATS is deployed",
@@ -63,13 +63,13 @@ async fn a_cluster_is_processing_until_it_was_ready_once() {
             "AvailabilityZones True Deployed: NATS is deployed in different availability zones.",
         ]
     );
-    world.without_storage_class("later").await;
+    world.delete_storage_class("later").await;
     world.events_are(3).await;
-    assert_eq!(announcements(&world).await[2], "Deployed: StatefulSet is ready and NATS is deployed.");
+    assert_eq!(event_texts(&world).await[2], "Deployed: StatefulSet is ready and NATS is deployed.");
 }
 
 #[tokio::test]
-async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
+async fn cluster_stays_ready_while_it_has_quorum() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;
@@ -79,7 +79,7 @@ async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
     };
 
     world.cordon(true).await;
-    world.lose("eventing-nats-0").await;
+    world.kill_pod("eventing-nats-0").await;
     let status = world.status_becomes("a server is missing", |status| has(status, "not ready: eventing-nats-0")).await;
     assert_eq!((status.state.as_str(), status.url.as_str(), status.availability_zones_used), ("Ready", URL, 3));
     let is = |status: &NatsStatus, kind| condition(status, kind).map(|(holds, reason, _)| format!("{holds} {reason}"));
@@ -93,7 +93,7 @@ async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
         assert_eq!(since(&status, kind), since(&ready, kind), "{kind}");
     }
 
-    world.lose("eventing-nats-1").await;
+    world.kill_pod("eventing-nats-1").await;
     let status = world
         .status_becomes("the quorum is lost", |status| has(status, "not ready: eventing-nats-0, eventing-nats-1"))
         .await;
@@ -103,7 +103,7 @@ async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
     {
         assert_eq!(is(&status, kind).as_deref(), Some(expected), "{kind}");
     }
-    world.lose("eventing-nats-2").await;
+    world.kill_pod("eventing-nats-2").await;
     world
         .status_becomes("no server is left", |status| {
             has(status, "not ready: eventing-nats-0, eventing-nats-1, eventing-nats-2")
@@ -112,19 +112,19 @@ async fn a_cluster_that_was_ready_is_so_as_long_as_it_has_its_quorum() {
 
     world.cordon(false).await;
     world.is_ready_for_the_newest_spec().await;
-    eventually("both transitions are told twice", SOON, || async {
-        let told = told(&world).await;
-        if told == [("Processing".to_owned(), 1), ("Deploying".to_owned(), 2), ("Deployed".to_owned(), 2)] {
+    eventually("both transitions are reported twice", TIMEOUT, || async {
+        let counts = event_counts(&world).await;
+        if counts == [("Processing".to_owned(), 1), ("Deploying".to_owned(), 2), ("Deployed".to_owned(), 2)] {
             Seen::Done(())
         } else {
-            Seen::NotYet(format!("{told:?}"))
+            Seen::NotYet(format!("{counts:?}"))
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn servers_that_are_added_are_no_outage() {
+async fn scale_up_is_no_outage() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;
@@ -143,28 +143,28 @@ async fn servers_that_are_added_are_no_outage() {
 
     world.cordon(false).await;
     world.is_ready_for_the_newest_spec().await;
-    assert!(told(&world).await.iter().all(|(_, times)| *times == 1), "no outage was told");
+    assert!(event_counts(&world).await.iter().all(|(_, times)| *times == 1), "no outage is reported");
 }
 
 #[tokio::test]
-async fn a_steady_cluster_costs_nothing_but_watches() {
+async fn steady_cluster_causes_only_watches() {
     let world = World::new().await;
     let _manager = world.manager().await;
-    // The apiserver stores other spellings of these.
+    // The apiserver stores other spellings of these quantities.
     let resources = json!({"limits": {"cpu": "1.0", "memory": "1024Mi"}, "requests": {"cpu": "0.1", "memory": "1e8"}});
     world.create(json!({"resources": resources})).await;
     world.state_becomes("Ready").await;
     world.events_are(3).await;
-    world.looked_again().await;
+    world.reconcile_again().await;
     let nats = world.api::<nats_manager_api::Nats>();
     let version = nats.get(NAME).await.unwrap().resource_version();
     let audit = world.cluster.audit().unwrap();
     let mark = audit.mark().await.unwrap();
 
-    // Thirty seconds in the life of the pods.
-    let mut pace = tokio::time::interval(std::time::Duration::from_millis(200));
+    // The status of the Pods changes 150 times within 30 s.
+    let mut ticker = tokio::time::interval(std::time::Duration::from_millis(200));
     for tick in 0..150 {
-        pace.tick().await;
+        ticker.tick().await;
         let condition = json!({"type": "Probed", "status": if tick % 2 == 0 { "True" } else { "False" }});
         let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
         let pod = format!("eventing-nats-{}", tick % 3);
@@ -179,11 +179,11 @@ async fn a_steady_cluster_costs_nothing_but_watches() {
         .collect();
     assert_eq!(ours, [""; 0]);
     assert_eq!(nats.get(NAME).await.unwrap().resource_version(), version);
-    assert!(told(&world).await.iter().all(|(_, times)| *times == 1));
+    assert!(event_counts(&world).await.iter().all(|(_, times)| *times == 1));
 }
 
 #[tokio::test]
-async fn a_restarted_manager_changes_nothing_and_says_nothing() {
+async fn restarted_manager_writes_no_status_and_no_events() {
     let world = World::new().await;
     let manager = world.manager().await;
     world.create(json!({})).await;
@@ -191,16 +191,16 @@ async fn a_restarted_manager_changes_nothing_and_says_nothing() {
     world.events_are(3).await;
     let nats = world.api::<nats_manager_api::Nats>();
     let version = nats.get(NAME).await.unwrap().resource_version();
-    manager.terminate().await;
+    manager.terminate().await.unwrap();
 
     let _manager = world.manager().await;
-    world.looked_again().await;
+    world.reconcile_again().await;
     assert_eq!(nats.get(NAME).await.unwrap().resource_version(), version);
-    assert_eq!(announcements(&world).await.len(), 3);
+    assert_eq!(event_texts(&world).await.len(), 3);
 }
 
 #[tokio::test]
-async fn each_change_of_the_spec_is_observed() {
+async fn every_spec_change_is_observed() {
     let world = World::new().await;
     let _manager = world.manager().await;
     let created = world.create(json!({})).await;
@@ -214,31 +214,32 @@ async fn each_change_of_the_spec_is_observed() {
 }
 
 impl World {
-    /// Deletes a pod at once.
-    pub async fn lose(&self, pod: &str) {
+    /// Deletes a Pod without grace period.
+    pub async fn kill_pod(&self, pod: &str) {
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
         self.api::<Pod>().delete(pod, &now).await.unwrap();
     }
 }
 
-/// The conditions, a line each.
-fn said(status: &NatsStatus) -> Vec<String> {
+/// Returns one line for each condition.
+fn condition_lines(status: &NatsStatus) -> Vec<String> {
     let line = |kind: &str| {
         let (holds, reason, message) = condition(status, kind)?;
         Some(format!("{kind} {holds} {reason}: {message}"))
     };
-    // And what is known of JetStream, in `Storage` and `JetStream`.
+    // The other two conditions, `Storage` and `JetStream`, depend on polling.
     assert_eq!(status.conditions.len(), 8, "{:?}", status.conditions);
     let kinds = ["Ready", "Available", "Reconciling", "Stalled", "StatefulSet", "AvailabilityZones"];
     kinds.into_iter().filter_map(line).collect()
 }
 
+/// Returns whether a condition has this message.
 fn has(status: &NatsStatus, message: &str) -> bool {
     status.conditions.iter().any(|condition| condition.message == message)
 }
 
-/// The reasons of the events, oldest first, and how often each was told.
-async fn told(world: &World) -> Vec<(String, i32)> {
+/// Returns the reasons of the events, oldest first, each with its number of occurrences.
+async fn event_counts(world: &World) -> Vec<(String, i32)> {
     let mut events = world.api::<Event>().list(&ListParams::default()).await.unwrap().items;
     events.retain(|event| event.regarding.as_ref().is_some_and(|about| about.kind.as_deref() == Some("NATS")));
     events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
@@ -246,6 +247,7 @@ async fn told(world: &World) -> Vec<(String, i32)> {
     events.iter().map(|event| (event.reason.clone().unwrap_or_default(), times(event))).collect()
 }
 
-async fn announcements(world: &World) -> Vec<String> {
+/// Returns reason and note of the events, oldest first.
+async fn event_texts(world: &World) -> Vec<String> {
     world.events().await.into_iter().map(|(_, reason, note)| format!("{reason}: {note}")).collect()
 }

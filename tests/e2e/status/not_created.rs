@@ -1,4 +1,4 @@
-//! Pods that the apiserver rejects: its sentence is in the status until they are created.
+//! Pods that the apiserver rejects: the status contains its message until they are created.
 
 use std::time::{Duration, Instant};
 
@@ -8,33 +8,33 @@ use nats_manager_api::Nats;
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
-use super::told;
+use super::event_counts;
 use crate::{
     history::History,
     objects::STATEFUL_SET,
-    world::{SOON, World, condition, kubectl},
+    world::{TIMEOUT, World, condition},
 };
 
-/// How soon the sentence is in the status.
+/// Limit until the message is in the status.
 const REPORTED_WITHIN: Duration = Duration::from_secs(30);
 
 const PRIORITY_CLASS: &str = "nats-manager-priority-class";
 
-/// Why Pods cannot be created.
+/// Reason for which the apiserver rejects Pods.
 enum Obstacle {
     LimitRange(Value),
     Quota(Value),
     NoPriorityClass,
 }
 
-/// Why Pods have to be created.
+/// Change that requires new Pods.
 enum Change {
     Creation,
     Spec(Value),
 }
 
 #[tokio::test]
-async fn pods_that_cannot_be_created_are_reported_in_the_apiservers_words() {
+async fn rejected_pods_are_reported_with_the_apiservers_message() {
     let world = World::new().await;
     let _manager = world.manager().await;
     let history = History::record(world.api::<Nats>(), |nats| nats.status);
@@ -58,7 +58,7 @@ async fn pods_that_cannot_be_created_are_reported_in_the_apiservers_words() {
             &["no PriorityClass with name nats-manager-priority-class was found"],
         ),
     ];
-    for (index, (obstacle, change, sentence)) in cases.iter().enumerate() {
+    for (index, (obstacle, change, parts)) in cases.iter().enumerate() {
         if let Change::Spec(_) = change {
             // The StatefulSet controller writes 25 events about one StatefulSet, and then one in five minutes.
             STATEFUL_SET.comes_back(&world).await;
@@ -74,20 +74,20 @@ async fn pods_that_cannot_be_created_are_reported_in_the_apiservers_words() {
             Change::Spec(spec) => drop(world.patch(json!({"spec": spec})).await.unwrap()),
         }
         let status = world
-            .status_becomes(&format!("{sentence:?}"), |status| {
-                let has = |kind| condition(status, kind).is_some_and(|(_, _, message)| is_about(&message, sentence));
+            .status_becomes(&format!("{parts:?}"), |status| {
+                let has = |kind| condition(status, kind).is_some_and(|(_, _, message)| is_about(&message, parts));
                 has("Reconciling") && has("StatefulSet")
             })
             .await;
-        assert!(started.elapsed() < REPORTED_WITHIN, "{sentence:?}: {:?}", started.elapsed());
+        assert!(started.elapsed() < REPORTED_WITHIN, "{parts:?}: {:?}", started.elapsed());
         let (holds, reason, message) = condition(&status, "Reconciling").unwrap();
         assert_eq!((holds.as_str(), reason.as_str()), ("True", "FailedCreate"), "{message}");
-        assert_eq!(condition(&status, "Ready").unwrap().0, "False", "{sentence:?}");
+        assert_eq!(condition(&status, "Ready").unwrap().0, "False", "{parts:?}");
         let state = if matches!(change, Change::Spec(_)) { "Ready" } else { "Processing" };
-        assert_eq!(status.state, state, "{sentence:?}");
+        assert_eq!(status.state, state, "{parts:?}");
 
         obstacle.remove(&world).await;
-        // The StatefulSet controller pauses after each failure.
+        // The StatefulSet controller backs off after each failure.
         STATEFUL_SET.change(&world, json!({"metadata": {"annotations": {"nudge": index.to_string()}}})).await;
         world.is_ready_for_the_newest_spec().await;
         world
@@ -95,13 +95,13 @@ async fn pods_that_cannot_be_created_are_reported_in_the_apiservers_words() {
                 condition(status, "Reconciling").is_some_and(|(holds, ..)| holds == "False")
             })
             .await;
-        let mut told = told(&world).await;
-        told.retain(|(reason, _)| reason == "FailedCreate");
-        assert_eq!(told, vec![("FailedCreate".to_owned(), 1); index + 1], "{sentence:?}");
+        let mut counts = event_counts(&world).await;
+        counts.retain(|(reason, _)| reason == "FailedCreate");
+        assert_eq!(counts, vec![("FailedCreate".to_owned(), 1); index + 1], "{parts:?}");
     }
     let notes = reported(&world).await;
-    for ((_, _, sentence), note) in cases.iter().zip(&notes) {
-        assert!(is_about(note, sentence), "{note}");
+    for ((_, _, parts), note) in cases.iter().zip(&notes) {
+        assert!(is_about(note, parts), "{note}");
     }
     for status in history.states() {
         let empty = status.conditions.iter().find(|condition| condition.message.is_empty());
@@ -109,33 +109,36 @@ async fn pods_that_cannot_be_created_are_reported_in_the_apiservers_words() {
     }
 }
 
-fn is_about(message: &str, sentence: &[&str]) -> bool {
-    sentence.iter().all(|part| message.contains(part))
+/// Returns whether a message contains all parts.
+fn is_about(message: &str, parts: &[&str]) -> bool {
+    parts.iter().all(|part| message.contains(part))
 }
 
 impl Obstacle {
-    /// Sets it up, and waits until it is in force.
+    /// Creates the obstacle, and waits until Pods are rejected.
     async fn set(&self, world: &World) {
         match self {
             Self::NoPriorityClass => {
-                kubectl(&world.cluster, &["delete", "priorityclass", PRIORITY_CLASS]).await.unwrap();
+                world.kubectl(&["delete", "priorityclass", PRIORITY_CLASS]).await.unwrap();
             }
             object => world.apply(&object.manifest()).await,
         }
-        eventually("Pods are rejected", SOON, || async { !accepts_pods(world).await }).await;
+        eventually("Pods are rejected", TIMEOUT, || async { !accepts_pods(world).await }).await;
     }
 
+    /// Removes the obstacle, and waits until Pods are accepted.
     async fn remove(&self, world: &World) {
         match self {
             Self::NoPriorityClass => {
                 let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/manager/priority_class.yaml");
-                kubectl(&world.cluster, &["apply", "--server-side", "-f", file]).await.unwrap();
+                world.kubectl(&["apply", "--server-side", "-f", file]).await.unwrap();
             }
             object => world.remove(&object.manifest()).await,
         }
-        eventually("Pods are accepted", SOON, || accepts_pods(world)).await;
+        eventually("Pods are accepted", TIMEOUT, || accepts_pods(world)).await;
     }
 
+    /// Returns the object that is the obstacle.
     fn manifest(&self) -> Value {
         let (kind, spec) = match self {
             Self::LimitRange(spec) => ("LimitRange", spec),

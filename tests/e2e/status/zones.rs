@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     objects::STATEFUL_SET,
-    world::{SOON, World, condition},
+    world::{TIMEOUT, World, condition},
 };
 
 const ONE_ZONE: [(&str, Option<&str>); 3] =
@@ -18,13 +18,13 @@ const UNKNOWN_AND_ONE: [(&str, Option<&str>); 3] =
     [("node-a", Some("zone-a")), ("node-b", Some("zone-a")), ("node-c", None)];
 
 #[tokio::test]
-async fn too_few_zones_are_a_warning_until_there_are_enough() {
+async fn too_few_zones_cause_warning_until_there_are_enough() {
     let world = World::new().await;
-    world.zones(ONE_ZONE).await;
+    world.set_zones(ONE_ZONE).await;
     let manager = world.manager().await;
     world.create(json!({})).await;
     world.state_becomes("Warning").await;
-    // Where there are no three zones, pods must not wait for them.
+    // Pods must not wait for zones that do not exist.
     assert_eq!(
         STATEFUL_SET.get(&world).await["metadata"]["annotations"]["nats.operator.kyma-project.io/topology-spread"],
         "soft"
@@ -45,25 +45,26 @@ async fn too_few_zones_are_a_warning_until_there_are_enough() {
         (ONE_ZONE, too_few(1)),
         (TWO_ZONES, too_few(2)),
         (three, enough()),
-        // What is not known changes the state neither to the better nor to the worse.
+        // A node without a zone leaves the state unchanged.
         (UNKNOWN_ZONE, unknown("Ready", 2)),
         (three, enough()),
         (ONE_ZONE, too_few(1)),
         (UNKNOWN_AND_ONE, unknown("Warning", 1)),
         (three, enough()),
     ] {
-        world.zones(nodes).await;
+        world.set_zones(nodes).await;
         let (state, zones, (holds, reason, message)) = &expected;
         let status = world
             .status_becomes(&format!("{expected:?}"), |status| {
-                let (is, why, says) = condition(status, "AvailabilityZones").unwrap_or_default();
+                let (found_status, found_reason, found_message) =
+                    condition(status, "AvailabilityZones").unwrap_or_default();
                 status.availability_zones_used == i64::from(*zones)
-                    && (is.as_str(), why.as_str(), &says) == (holds, reason, message)
+                    && (found_status.as_str(), found_reason.as_str(), &found_message) == (holds, reason, message)
             })
             .await;
         assert_eq!(status.state, *state, "{expected:?}");
         assert_eq!(condition(&status, "Available").unwrap().0, "True");
-        eventually("the metric", SOON, || async {
+        eventually("the metric", TIMEOUT, || async {
             manager.metric("nats_manager_availability_zones_used_count").await == Some(f64::from(*zones))
         })
         .await;
@@ -71,7 +72,7 @@ async fn too_few_zones_are_a_warning_until_there_are_enough() {
 }
 
 #[tokio::test]
-async fn a_single_server_is_ready_without_zones() {
+async fn standalone_server_is_ready_without_zone_requirement() {
     let world = World::new().await;
     let manager = world.manager().await;
     world.create(json!({"cluster": {"size": 1}})).await;

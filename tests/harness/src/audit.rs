@@ -1,4 +1,5 @@
-//! What the apiserver was asked, by whom: how a test tells that a controller with nothing to do writes nothing.
+//! Audit log of the apiserver: requests and their users. A test counts writes, for example to check that a controller
+//! without a change to apply writes nothing.
 
 use std::{io::SeekFrom, ops::Deref, path::PathBuf, time::Duration};
 
@@ -10,46 +11,46 @@ use tokio::{
 
 use crate::error::{Error, Result};
 
-/// The apiserver logs a request when it has sent the answer; this is how long after it the log is looked at.
-const SETTLE: Duration = Duration::from_millis(50);
+/// Delay before the log is read: the apiserver logs a request after its response.
+const LOG_DELAY: Duration = Duration::from_millis(50);
 
-/// An apiserver's audit log.
+/// Audit log of an apiserver.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     path: PathBuf,
 }
 
-/// A moment in an audit log.
+/// Position in an audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditMark(u64);
 
-/// A request that was answered.
+/// Request that has a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditEvent {
-    /// get, list, watch, create, update, patch, delete or deletecollection.
+    /// One of get, list, watch, create, update, patch, delete and deletecollection.
     pub verb: String,
-    /// The API group, empty for the core group.
+    /// API group; empty for the core group.
     pub group: String,
-    /// The resource, in the plural; empty when the request was for no resource.
+    /// Resource in the plural; empty for a request without a resource.
     pub resource: String,
-    /// status, token, ...; mostly empty.
+    /// Subresource such as `status` or `token`; empty for the object itself.
     pub subresource: String,
-    /// The object; empty for lists, and for creations that leave the name to the apiserver.
+    /// Name of the object; empty for lists and for creations with `generateName`.
     pub name: String,
-    /// The object's namespace; empty for cluster-scoped objects.
+    /// Namespace of the object; empty for cluster-scoped objects.
     pub namespace: String,
-    /// Who asked.
+    /// User that sent the request.
     pub user: String,
-    /// The client that asked.
+    /// User agent of the client.
     pub user_agent: String,
-    /// The response's HTTP status, 0 when there was none.
+    /// HTTP status of the response; 0 if it has none.
     pub code: u16,
-    /// The whole path, with the query.
+    /// Path and query of the request.
     pub uri: String,
 }
 
-/// Requests, in the order of their answers. It is a slice, with counts of writes on top.
+/// Requests in the order of their responses: a slice with counts of writes.
 #[derive(Debug, Clone, Default)]
 pub struct AuditEvents(Vec<AuditEvent>);
 
@@ -58,21 +59,21 @@ impl AuditLog {
         Self { path }
     }
 
-    /// Now. Requests that were answered before are not in what follows.
+    /// Returns the current end of the log. [`AuditLog::since`] leaves out requests with an earlier response.
     pub async fn mark(&self) -> Result<AuditMark> {
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(LOG_DELAY).await;
         let metadata = tokio::fs::metadata(&self.path).await.map_err(Error::io(self.path.display()))?;
         Ok(AuditMark(metadata.len()))
     }
 
-    /// The requests that were answered since the mark. A watch counts when it starts.
+    /// Returns the requests with a response since the mark. A watch counts at its start.
     pub async fn since(&self, mark: AuditMark) -> Result<AuditEvents> {
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(LOG_DELAY).await;
         let content = self.read_from(mark).await.map_err(Error::io(self.path.display()))?;
-        // The last line may still be in the writing.
-        let whole = content.rfind('\n').map_or("", |end| &content[..end]);
+        // The last line may be incomplete.
+        let complete = content.rfind('\n').map_or("", |end| &content[..end]);
         let mut events = Vec::new();
-        for line in whole.lines() {
+        for line in complete.lines() {
             let record: Record = serde_json::from_str(line)
                 .map_err(|source| Error::Json { context: self.path.display().to_string(), source })?;
             if record.counts() {
@@ -92,24 +93,24 @@ impl AuditLog {
 }
 
 impl AuditEvent {
-    /// Whether the request was to change something.
+    /// Returns whether the request is a write.
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
     }
 }
 
 impl AuditEvents {
-    /// The requests that were to change something.
+    /// Returns the writes.
     pub fn writes(&self) -> impl Iterator<Item = &AuditEvent> {
         self.0.iter().filter(|event| event.is_write())
     }
 
-    /// How many writes a user asked for, such as `system:serviceaccount:NAMESPACE:NAME`.
+    /// Counts the writes of a user such as `system:serviceaccount:NAMESPACE:NAME`.
     pub fn writes_of_user(&self, user: &str) -> usize {
         self.writes().filter(|event| event.user == user).count()
     }
 
-    /// How many writes clients asked for whose user agent starts like this.
+    /// Counts the writes of clients whose user agent starts with `prefix`.
     pub fn writes_of_agent(&self, prefix: &str) -> usize {
         self.writes().filter(|event| event.user_agent.starts_with(prefix)).count()
     }
@@ -132,7 +133,7 @@ impl IntoIterator for AuditEvents {
     }
 }
 
-/// A line of the log, `audit.k8s.io/v1` Event.
+/// Line of the log: an `Event` of `audit.k8s.io/v1`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
@@ -172,7 +173,8 @@ struct ResponseStatus {
 }
 
 impl Record {
-    /// Each request counts once: what takes long (a watch) is logged at its start and again at its end.
+    /// Returns whether the line is the one that counts for its request. The apiserver logs a watch at its start and at
+    /// its end.
     fn counts(&self) -> bool {
         let started = self.stage == "ResponseStarted";
         if self.verb == "watch" && self.response_status.code < 400 { started } else { !started }

@@ -1,30 +1,34 @@
-//! The shell commands of the documentation. A comment before each block says where a test runs it.
+//! Shell commands of the documentation. The comment before a block names the mark by which a test runs it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "what tests share is a test too")]
 
 use std::{fs, path::Path};
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// Root of the checkout.
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const SHELLS: [&str; 2] = ["```sh", "```console"];
 const END: &str = "```";
 
-/// Commands between two fences.
+/// Fenced block of shell commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// What the comment before it says; empty without one.
+    /// Text of the HTML comment before the block; empty if there is none.
     pub mark: String,
-    /// Its lines, without the indentation of a list.
+    /// Lines of the block, without the indentation of a list.
     pub text: String,
 }
 
 impl Block {
-    /// The commands alone, where their answers are shown too.
+    /// Returns the lines after a `$ ` prompt, without the output that the block shows.
     pub fn commands(&self) -> Vec<&str> {
         self.text.lines().filter_map(|line| line.strip_prefix("$ ")).collect()
     }
 }
 
-/// The blocks of a page with a mark, in their order; there must be one.
+/// Returns the blocks of a page that have the mark, in their order.
+///
+/// # Panics
+/// If there is none.
 pub fn blocks(page: &str, mark: &str) -> Vec<Block> {
     let mut blocks = all(page);
     blocks.retain(|block| block.mark == mark);
@@ -32,7 +36,7 @@ pub fn blocks(page: &str, mark: &str) -> Vec<Block> {
     blocks
 }
 
-/// `README.md` and every page of the documentation, from the root of the repository.
+/// Returns the paths of `README.md` and of every page of the documentation, relative to the root of the repository.
 pub fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
     let mut folders = vec!["docs".to_owned()];
@@ -45,7 +49,7 @@ pub fn pages() -> Vec<String> {
     pages
 }
 
-/// Every block of a page, which is named from the root of the repository.
+/// Returns all blocks of a page. The path is relative to the root of the repository.
 pub fn all(page: &str) -> Vec<Block> {
     parse(&fs::read_to_string(Path::new(ROOT).join(page)).unwrap())
 }
@@ -71,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// Which marks a page has, and the test that runs them.
+    /// Page, mark and the file of the test that runs its blocks.
     const RUN: [(&str, &str, &str); 31] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_knows_what_stands_before_it() {
+    fn block_has_the_mark_of_the_comment_before_it() {
         let page = "text\n<!-- run: x -->\n```sh\na\nb &\n```\n- item\n\n   ```console\n   $ c\n   d\n   ```\n```json\n{}\n```\n";
         let block = |mark: &str, text: &str| Block { mark: mark.to_owned(), text: text.to_owned() };
         let blocks = parse(page);

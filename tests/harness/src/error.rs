@@ -1,92 +1,92 @@
 use std::path::PathBuf;
 
-/// What can go wrong before a test can start.
+/// Error of the test support.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A program that builds the rest is not installed.
-    #[error("{program} is not in PATH; install it with: {mend}")]
+    /// Missing program that is required to build the tools.
+    #[error("{program} is not in PATH; install it with: {fix}")]
     MissingProgram {
-        /// The program.
+        /// Name of the program.
         program: &'static str,
-        /// The command that installs it.
-        mend: &'static str,
+        /// Command that installs it.
+        fix: &'static str,
     },
-    /// A tool could not be built.
-    #[error("{tool} does not build ({status}); the end of what the compiler said:\n{output}")]
+    /// Failed build of a tool.
+    #[error("{tool} does not build ({status}); the end of the output:\n{output}")]
     Build {
-        /// The tool.
+        /// Name of the tool.
         tool: &'static str,
-        /// How the build ended.
+        /// Exit status of the build.
         status: std::process::ExitStatus,
-        /// The last lines of its output.
+        /// Last lines of its output.
         output: String,
     },
-    /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-    #[error("nowhere to keep the tools; set one with: export XDG_CACHE_HOME=/some/folder")]
+    /// Missing cache folder: neither `XDG_CACHE_HOME` nor `HOME` is set.
+    #[error("no cache folder for the tools; set one with: export XDG_CACHE_HOME=/some/folder")]
     NoCacheFolder,
-    /// An environment variable names no known version.
+    /// Environment variable with an unknown version.
     #[error("{variable}: {source}")]
     Version {
-        /// The variable.
+        /// Name of the variable.
         variable: &'static str,
-        /// The value and the known versions.
+        /// Value and known versions.
         source: crate::UnknownVersion,
     },
-    /// The control plane did not start.
+    /// Failed start of the control plane, with the end of its output.
     #[error("the control plane did not start: {0}")]
     Cluster(String),
-    /// There can be no real nodes on this machine.
+    /// Machine that cannot have real nodes.
     #[error(transparent)]
     Unavailable(#[from] crate::real::Unavailable),
-    /// A node did not stop or start.
+    /// Failed request to the control socket of the nodes.
     #[error("{0}")]
     Node(String),
-    /// `USE_EXISTING_CLUSTER` is set, but nothing says which cluster.
+    /// `USE_EXISTING_CLUSTER` without `KUBECONFIG`.
     #[error("USE_EXISTING_CLUSTER is set without a cluster; choose one with: export KUBECONFIG=/path/to/kubeconfig")]
     NoKubeconfig,
-    /// An existing cluster keeps its audit log to itself.
+    /// Missing audit log: that of an existing cluster is not available.
     #[error("an existing cluster has no audit log to read; unset it with: unset USE_EXISTING_CLUSTER")]
     NoAuditLog,
-    /// A NATS server did not start.
+    /// Failed start of a NATS server, with its log.
     #[error("the NATS server did not start: {0}")]
     Nats(String),
-    /// A file or process operation failed.
+    /// Failed file or process operation.
     #[error("{context}: {source}")]
     Io {
-        /// What was done, to which file.
+        /// Operation or file that failed.
         context: String,
-        /// Why it failed.
+        /// Cause of the failure.
         source: std::io::Error,
     },
-    /// A kubeconfig cannot be used.
+    /// Invalid kubeconfig.
     #[error("{}: {source}", path.display())]
     Kubeconfig {
-        /// The kubeconfig.
+        /// Path of the kubeconfig.
         path: PathBuf,
-        /// Why it cannot be used.
+        /// Cause of the failure.
         source: Box<kube::config::KubeconfigError>,
     },
-    /// The apiserver refused, or could not be asked.
+    /// Failed request to the apiserver: rejected, or without a response.
     #[error(transparent)]
     Kube(Box<kube::Error>),
-    /// A user agent that no header can carry.
-    #[error("a user agent cannot be: {0}")]
+    /// User agent that is not a valid header value.
+    #[error("invalid user agent: {0}")]
     UserAgent(String),
-    /// Something that should be JSON is not.
+    /// Invalid JSON.
     #[error("{context}: {source}")]
     Json {
-        /// Where the JSON came from.
+        /// Source of the JSON.
         context: String,
-        /// What is wrong with it.
+        /// Error of the parser.
         source: serde_json::Error,
     },
 }
 
-/// A result of the harness.
+/// Result of the test support.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Tests unwrap, and that is to show the one clear line as well.
+/// Prints the same line as `Display`, since tests unwrap.
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
@@ -100,21 +100,22 @@ impl From<kube::Error> for Error {
 }
 
 impl Error {
-    /// Says what was done when an I/O operation failed; for `map_err`.
+    /// Returns a closure for `map_err` that adds the operation or file to an I/O error.
     pub(crate) fn io(context: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { context: context.to_string(), source }
     }
 
-    /// The same for a program that has to be installed: a missing one leads to the command that mends it.
-    pub(crate) fn spawn(program: &'static str, mend: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+    /// Returns a closure for `map_err` of a spawn. A missing program becomes [`Error::MissingProgram`] with the command
+    /// that installs it.
+    pub(crate) fn spawn(program: &'static str, fix: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| match source.kind() {
-            std::io::ErrorKind::NotFound => Self::MissingProgram { program, mend },
+            std::io::ErrorKind::NotFound => Self::MissingProgram { program, fix },
             _ => Self::Io { context: program.to_owned(), source },
         }
     }
 }
 
-/// Runs what blocks (builds, child processes) where it does not hold up the caller's runtime.
+/// Runs blocking work (builds, child processes) on a thread outside of the workers of the caller's runtime.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,

@@ -7,22 +7,22 @@ use std::{
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a probe saw, where it wants to say more than that it is not there yet.
+/// Result of a probe, with a description of the actual state if it is not the expected one.
 #[derive(Debug)]
 pub enum Seen<T = ()> {
-    /// What was waited for.
+    /// Value that the wait is for.
     Done(T),
-    /// Something else: what it was, for the failure message.
+    /// Description of the actual state, for the failure message.
     NotYet(String),
 }
 
-/// What a probe may return: `bool`, `Option<T>`, [`Seen<T>`], or a `Result` of one of them. An error counts as "not
-/// yet", since what is being waited for is often what makes it go away.
+/// Return type of a probe: `bool`, `Option<T>`, [`Seen<T>`], or a `Result` of one of them. An error counts as "not
+/// yet", since it often disappears when the expected state is reached.
 pub trait Attempt {
-    /// What [`eventually`] returns.
+    /// Type of the value that [`eventually`] returns.
     type Value;
 
-    /// What was waited for, or what was seen in its place.
+    /// Returns the value, or a description of the actual state.
     fn seen(self) -> Seen<Self::Value>;
 }
 
@@ -61,10 +61,10 @@ impl<O: Attempt, E: Display> Attempt for Result<O, E> {
     }
 }
 
-/// Probes every 100 ms until it finds what it waits for, and returns that.
+/// Runs the probe every 100 ms until it returns a value, and returns the value.
 ///
 /// # Panics
-/// When the time is over: the message names `what`, the caller's line and what was seen last.
+/// After the timeout. The message contains `what`, the line of the caller and the last actual state.
 #[track_caller]
 pub fn eventually<O, F, P>(what: &str, timeout: Duration, mut probe: P) -> impl Future<Output = O::Value>
 where
@@ -75,7 +75,7 @@ where
     let caller = Location::caller();
     async move {
         let started = Instant::now();
-        let mut last = "nothing: the first probe did not come back".to_owned();
+        let mut last = "nothing: the first probe did not return".to_owned();
         while let Some(left) = timeout.checked_sub(started.elapsed()) {
             match tokio::time::timeout(left, probe()).await.map(Attempt::seen) {
                 Ok(Seen::Done(value)) => return value,
@@ -84,11 +84,11 @@ where
             }
             tokio::time::sleep(INTERVAL).await;
         }
-        give_up(what, timeout, caller, &last)
+        fail(what, timeout, caller, &last)
     }
 }
 
-#[allow(clippy::panic, reason = "a test that waits in vain has failed")]
-fn give_up(what: &str, timeout: Duration, caller: &Location<'_>, last: &str) -> ! {
+#[allow(clippy::panic, reason = "a test whose wait times out has failed")]
+fn fail(what: &str, timeout: Duration, caller: &Location<'_>, last: &str) -> ! {
     panic!("{caller}: not within {timeout:?}: {what}; last seen: {last}")
 }

@@ -1,8 +1,8 @@
 //! Test support: a real Kubernetes control plane and real NATS servers, on loopback, without containers.
 //!
-//! [`LocalCluster`] runs the control plane of `tests/cluster`, [`RealCluster`] the same with nodes that run containers,
-//! [`NatsServer`] runs NATS. What they need is built on
-//! first use and kept in the user's cache (see [`tools`]). [`eventually`] waits for what a test expects.
+//! [`LocalCluster`] runs the control plane of `tests/cluster`, [`RealCluster`] runs it with nodes that run containers,
+//! [`NatsServer`] runs NATS. Their programs are built on first use and kept in the user's cache (see [`tools`]).
+//! [`eventually`] polls until the expected state is reached.
 
 pub mod audit;
 pub mod cluster;
@@ -10,6 +10,10 @@ pub mod documented;
 mod error;
 mod eventually;
 mod hold;
+mod http;
+pub mod installation;
+mod kubectl;
+mod manager_process;
 pub mod nats;
 pub mod real;
 mod shell;
@@ -21,8 +25,12 @@ pub use cluster::{ClusterOptions, Lease, LocalCluster};
 pub use error::{Error, Result};
 pub use eventually::{Attempt, Seen, eventually};
 pub use hold::held;
+pub use http::http_get;
+pub use installation::Installation;
+pub use kubectl::KubectlOutput;
+pub use manager_process::{ManagerProcess, ManagerProcessError, ResidentMemory, free_address};
 pub use nats::{NatsOptions, NatsServer};
 pub use real::RealCluster;
-pub use shell::{Background, Said, Shell};
-pub use tools::Tool;
+pub use shell::{Background, CommandOutput, Shell};
+pub use tools::{Tool, cache_folder};
 pub use version::{KubernetesVersion, NatsVersion, UnknownVersion};

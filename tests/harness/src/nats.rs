@@ -1,4 +1,4 @@
-//! A real NATS server with JetStream, on loopback.
+//! Real NATS server with JetStream, on loopback.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,20 +25,20 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
-/// How the server is to be.
+/// Configuration of a NATS server.
 #[derive(Debug, Clone, Default)]
 pub struct NatsOptions {
-    /// More configuration, in the server's own syntax.
+    /// Additional configuration in the syntax of `nats.conf`.
     pub config: String,
-    /// The port for clients; the server chooses when there is none.
+    /// Client port; `None` lets the server choose a free one.
     pub port: Option<u16>,
-    /// The version; the one of this test run ([`NatsVersion::selected`]) if there is none.
+    /// Server version; `None` for the version of this test run ([`NatsVersion::selected`]).
     pub version: Option<NatsVersion>,
-    /// Where `JetStream` keeps its data; a folder that goes with the value when there is none.
+    /// `JetStream` storage folder; `None` for a temporary one that is deleted with the [`NatsServer`].
     pub store: Option<PathBuf>,
 }
 
-/// A NATS server. It is killed when it is dropped; its data survives [`NatsServer::stop`].
+/// NATS server, killed when dropped. Its data survives [`NatsServer::stop`].
 #[derive(Debug)]
 pub struct NatsServer {
     options: NatsOptions,
@@ -99,48 +99,48 @@ impl NatsServer {
         }
     }
 
-    /// Stops the server as an orderly shutdown does.
+    /// Stops the server with SIGINT. Kills it if it has not stopped within 10 s.
     pub async fn stop(&mut self) -> Result<()> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
         blocking(move || {
             running.interrupt();
-            let asked = Instant::now();
-            while asked.elapsed() < STOP_TIMEOUT && matches!(running.0.try_wait(), Ok(None)) {
+            let interrupted = Instant::now();
+            while interrupted.elapsed() < STOP_TIMEOUT && matches!(running.0.try_wait(), Ok(None)) {
                 std::thread::sleep(POLL);
             }
-            Ok(()) // dropping it kills what is still there
+            Ok(()) // the drop kills a process that still runs
         })
         .await
     }
 
-    /// Ends the server as a crash does.
+    /// Kills the server with SIGKILL, as a crash does.
     pub fn kill(&mut self) {
         self.running = None;
     }
 
-    /// Where clients connect.
+    /// Returns the URL for clients.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.ports.client)
     }
 
-    /// Where the server tells about itself: /healthz, /jsz, ...
+    /// Returns the base URL of the monitoring port (`/healthz`, `/jsz`, ...).
     pub fn monitor_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.monitor)
     }
 
-    /// Where `JetStream` keeps its data.
+    /// Returns the `JetStream` storage folder.
     pub fn store(&self) -> PathBuf {
         self.options.store.clone().unwrap_or_else(|| self.folder.path().join("store"))
     }
 
-    /// The log of the last start.
+    /// Returns the log file of the last start.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("nats.log")
     }
 
     fn config_text(&self) -> String {
-        // The server writes down which ports it chose; asked to start again it gets the same ones.
-        let port = |known: u16| if known == 0 { "-1".to_owned() } else { known.to_string() };
+        // The first start uses free ports (-1), which the ports file records. A restart uses the same ones.
+        let port = |recorded: u16| if recorded == 0 { "-1".to_owned() } else { recorded.to_string() };
         let client = self.options.port.unwrap_or(self.ports.client);
         format!(
             "listen: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\nports_file_dir: {}\njetstream {{ store_dir: {} }}\n{}\n",
@@ -169,7 +169,7 @@ impl Drop for Running {
     }
 }
 
-/// JSON's quotes are quotes in the server's syntax as well.
+/// Returns a path in quotes. The syntax of `nats.conf` accepts JSON strings.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
 }
@@ -186,12 +186,12 @@ fn read_ports(file: &Path) -> Option<Ports> {
 }
 
 async fn is_healthy(port: u16) -> bool {
-    let ask = async {
+    let request = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await?;
+        std::io::Result::Ok(response)
     };
-    ask.await.is_ok_and(|answer| answer.lines().next().is_some_and(|status| status.ends_with("200 OK")))
+    request.await.is_ok_and(|response| response.lines().next().is_some_and(|status| status.ends_with("200 OK")))
 }

@@ -1,4 +1,4 @@
-//! A shell in which `kubectl` is the cluster's.
+//! Shell whose `kubectl` uses the cluster of the test.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "what tests share is a test too")]
 
@@ -17,37 +17,39 @@ use tokio::{
     time::timeout,
 };
 
+/// Time within which a background command has to print its start line.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
-/// A folder to work in, with a `kubectl` for the administrator.
+/// Shell with a temporary working folder and a `kubectl` with administrator credentials.
 pub struct Shell {
     folder: TempDir,
     path: String,
 }
 
-/// What a command printed, on both outputs as they come, and how it ended.
+/// Result of a command: exit code and output.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Said {
-    /// The exit code; none when it was killed.
+pub struct CommandOutput {
+    /// Exit code; `None` if a signal ended the command.
     pub code: Option<i32>,
-    /// Both outputs.
+    /// Standard output and standard error, interleaved.
     pub text: String,
 }
 
-/// A command that goes on; killed when dropped.
+/// Command that runs in the background; killed when dropped.
 pub struct Background {
     _child: Child,
-    // Open, or what it says next would kill it.
-    _said: Lines<BufReader<ChildStdout>>,
+    // Kept open: the next line would end the command with SIGPIPE.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Shell {
-    /// A shell for a cluster.
+    /// Creates a shell for a cluster.
     pub fn new(cluster: &LocalCluster) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let command = cluster.kubectl();
-        let words = std::iter::once(command.as_std().get_program()).chain(command.as_std().get_args());
-        let quoted: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        let program_and_args = std::iter::once(command.as_std().get_program()).chain(command.as_std().get_args());
+        let quoted: Vec<String> =
+            program_and_args.map(|argument| format!("'{}'", argument.to_str().unwrap())).collect();
         let bin = folder.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
         let kubeconfig = cluster.kubeconfig().display();
@@ -58,38 +60,38 @@ impl Shell {
         Self { folder, path }
     }
 
-    /// Has a program under its own name.
+    /// Adds a program to `PATH` under the name of its file.
     pub fn has(&self, program: &Path) {
         symlink(program, self.folder.path().join("bin").join(program.file_name().unwrap())).unwrap();
     }
 
-    /// Where its commands run.
+    /// Returns the working folder of the commands.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Runs a script.
-    pub async fn run(&self, script: &str) -> Said {
+    /// Runs a script and waits for its end.
+    pub async fn run(&self, script: &str) -> CommandOutput {
         let output = self.command(script).output().await.unwrap();
-        Said { code: output.status.code(), text: String::from_utf8(output.stdout).unwrap() }
+        CommandOutput { code: output.status.code(), text: String::from_utf8(output.stdout).unwrap() }
     }
 
-    /// Starts a command that goes on, and waits until a line that it prints has these words.
-    pub async fn start(&self, command: &str, words: &str) -> Background {
-        // Without `exec` the shell would be killed, and the command go on.
+    /// Starts a command in the background and waits until it prints a line that contains `start_line`.
+    pub async fn start(&self, command: &str, start_line: &str) -> Background {
+        // Without `exec` a kill would reach the shell only, and the command would keep running.
         let mut child = self.command(&format!("exec {command}")).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let started = timeout(STARTS_WITHIN, async {
-            while let Some(line) = said.next_line().await.unwrap() {
-                if line.contains(words) {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains(start_line) {
                     return;
                 }
                 eprintln!("{line}");
             }
-            panic!("{command} ended before it said {words}");
+            panic!("{command} ended before it printed {start_line}");
         });
-        started.await.unwrap_or_else(|_| panic!("{command} does not say {words}"));
-        Background { _child: child, _said: said }
+        started.await.unwrap_or_else(|_| panic!("{command} did not print {start_line} within {STARTS_WITHIN:?}"));
+        Background { _child: child, _output: lines }
     }
 
     fn command(&self, script: &str) -> Command {
@@ -103,17 +105,17 @@ impl Shell {
         command
     }
 
-    /// Runs a script that is to end well; what it printed.
+    /// Runs a script that must succeed and returns its output.
     pub async fn done(&self, script: &str) -> String {
-        let said = self.run(script).await;
-        assert_eq!(said.code, Some(0), "{script}\n{}", said.text);
-        said.text
+        let output = self.run(script).await;
+        assert_eq!(output.code, Some(0), "{script}\n{}", output.text);
+        output.text
     }
 
-    /// Runs a script that is to fail; what it printed.
+    /// Runs a script that must fail and returns its output.
     pub async fn refused(&self, script: &str) -> String {
-        let said = self.run(script).await;
-        assert_ne!(said.code, Some(0), "{script}\n{}", said.text);
-        said.text
+        let output = self.run(script).await;
+        assert_ne!(output.code, Some(0), "{script}\n{}", output.text);
+        output.text
     }
 }

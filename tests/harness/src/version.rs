@@ -31,7 +31,7 @@ pub enum KubernetesVersion {
     V1_37_2,
 }
 
-/// A value that names no known version.
+/// Error: a value that names no known version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown version {value}; use one of {known}")]
 pub struct UnknownVersion {

@@ -1,4 +1,4 @@
-//! The control plane is what tests of the manager rely on; these tests are about the control plane itself.
+//! Tests of the control plane that the tests of the manager run on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{collections::BTreeSet, fs, path::Path, process::Stdio, time::Duration};
@@ -45,7 +45,7 @@ async fn nodes_are_in_three_zones() {
 }
 
 #[tokio::test]
-async fn a_stateful_set_gets_volumes_in_three_zones() {
+async fn stateful_set_gets_volumes_in_three_zones() {
     let cluster = LocalCluster::lease().await.unwrap();
     let client = cluster.client("test").await.unwrap();
     namespace(&client, "volumes").await;
@@ -61,19 +61,19 @@ async fn a_stateful_set_gets_volumes_in_three_zones() {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let ours = || async {
         let list = volumes.list(&ListParams::default()).await.unwrap();
-        let of_claim = |volume: &PersistentVolume| volume.spec.as_ref()?.claim_ref.as_ref()?.namespace.clone();
-        list.into_iter().filter(|volume| of_claim(volume).as_deref() == Some("volumes")).collect::<Vec<_>>()
+        let namespace_of = |volume: &PersistentVolume| volume.spec.as_ref()?.claim_ref.as_ref()?.namespace.clone();
+        list.into_iter().filter(|volume| namespace_of(volume).as_deref() == Some("volumes")).collect::<Vec<_>>()
     };
     let zones: BTreeSet<_> = ours().await.iter().map(zone).collect();
     assert_eq!(zones, BTreeSet::from(["zone-a", "zone-b", "zone-c"].map(String::from)));
 
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "volumes");
-    let phases: Vec<_> = claims.list(&ListParams::default()).await.unwrap().into_iter().map(phase).collect();
+    let pvcs: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "volumes");
+    let phases: Vec<_> = pvcs.list(&ListParams::default()).await.unwrap().into_iter().map(phase).collect();
     assert_eq!(phases, ["Bound", "Bound", "Bound"]);
 
-    // Volumes go with their claims, claims only after the pods that use them.
+    // Volumes are deleted with their PVCs, PVCs after the pods that use them.
     sets.delete("web", &DeleteParams::foreground()).await.unwrap();
-    claims.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    pvcs.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     eventually("the volumes are gone", SOON, || async { ours().await.is_empty() }).await;
     let pods: Api<Pod> = Api::namespaced(client, "volumes");
     assert!(pods.list(&ListParams::default()).await.unwrap().items.is_empty());
@@ -120,12 +120,12 @@ fn zone(volume: &PersistentVolume) -> String {
         .to_owned()
 }
 
-fn phase(claim: PersistentVolumeClaim) -> String {
-    claim.status.and_then(|status| status.phase).unwrap_or_default()
+fn phase(pvc: PersistentVolumeClaim) -> String {
+    pvc.status.and_then(|status| status.phase).unwrap_or_default()
 }
 
 #[tokio::test]
-async fn a_service_account_may_do_what_its_role_says() {
+async fn service_account_has_the_permissions_of_its_role() {
     let cluster = LocalCluster::lease().await.unwrap();
     let admin = cluster.client("test").await.unwrap();
     namespace(&admin, "access").await;
@@ -153,13 +153,13 @@ async fn a_service_account_may_do_what_its_role_says() {
     let mark = cluster.audit().unwrap().mark().await.unwrap();
     let maps: Api<ConfigMap> = Api::default_namespaced(worker);
     let map = json!({"metadata": {"name": "made-by-worker"}});
-    // The authorizer learns of a new role by watching.
-    eventually("the role counts", SOON, || async {
+    // The authorizer gets a new role through a watch, with a delay.
+    eventually("the role takes effect", SOON, || async {
         maps.create(&PostParams::default(), &serde_json::from_value(map.clone()).unwrap()).await.map(Some)
     })
     .await;
-    let refusal = maps.delete("made-by-worker", &DeleteParams::default()).await.unwrap_err();
-    assert!(matches!(&refusal, kube::Error::Api(status) if status.code == 403), "{refusal}");
+    let rejection = maps.delete("made-by-worker", &DeleteParams::default()).await.unwrap_err();
+    assert!(matches!(&rejection, kube::Error::Api(status) if status.code == 403), "{rejection}");
 
     let events = cluster.audit().unwrap().since(mark).await.unwrap();
     let user = "system:serviceaccount:access:worker";
@@ -172,7 +172,7 @@ async fn a_service_account_may_do_what_its_role_says() {
 }
 
 #[tokio::test]
-async fn kubectl_asks_this_cluster() {
+async fn kubectl_uses_this_cluster() {
     let cluster = LocalCluster::lease().await.unwrap();
     let output = cluster.kubectl().args(["get", "storageclass", "-o", "name"]).output().await.unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "storageclass.storage.k8s.io/standard\n");
@@ -213,7 +213,7 @@ async fn nothing_is_left_of_a_killed_supervisor() {
     supervisor.wait().await.unwrap();
     eventually("its components are gone", SOON, || async { processes_of(&killed) == 0 }).await;
 
-    // The folder goes when the next one starts beside it; that of a living one stays.
+    // The start of another supervisor beside it deletes the folder, but not that of a running supervisor.
     let next = supervise(&parent.path().join("next")).await;
     assert!(!killed.exists());
     let last = supervise(&parent.path().join("last")).await;
@@ -242,7 +242,7 @@ async fn supervise(folder: &Path) -> tokio::process::Child {
     child
 }
 
-/// The processes whose command line names the folder.
+/// Counts the processes whose command line contains the folder.
 fn processes_of(folder: &Path) -> usize {
     let folder = folder.to_str().unwrap();
     let commands =

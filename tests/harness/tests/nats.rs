@@ -1,11 +1,11 @@
-//! What tests of the manager rely on in a NATS server.
+//! Tests of the NATS server that the tests of the manager use.
 #![allow(clippy::unwrap_used)]
 
 use nats_manager_harness::{NatsOptions, NatsServer, Tool};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_server_comes_back_with_its_ports_and_its_data() {
+async fn restarted_server_keeps_its_ports_and_data() {
     let mut server =
         NatsServer::start(NatsOptions { config: "max_payload: 4096".to_owned(), ..NatsOptions::default() })
             .await
@@ -25,7 +25,7 @@ async fn a_server_comes_back_with_its_ports_and_its_data() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_start_says_why() {
+async fn server_that_cannot_start_reports_the_reason() {
     let options = NatsOptions { config: "no_such_setting: 1".to_owned(), ..NatsOptions::default() };
     let error = NatsServer::start(options).await.unwrap_err();
     assert!(error.to_string().contains("no_such_setting"), "{error}");
@@ -33,7 +33,7 @@ async fn a_server_that_cannot_start_says_why() {
 
 #[tokio::test]
 #[ignore = "builds for a minute"]
-async fn the_command_line_is_there_on_request() {
+async fn nats_cli_is_built_on_request() {
     let output =
         tokio::process::Command::new(Tool::NatsCli.path().await.unwrap()).arg("--version").output().await.unwrap();
     assert!(output.status.success());

@@ -1,4 +1,4 @@
-//! Real nodes are what tests of running servers rely on; these tests are about the nodes themselves.
+//! Tests of the real nodes that the tests of running servers use.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
@@ -28,10 +28,10 @@ const SOON: Duration = Duration::from_mins(2);
 const PORT: u16 = 7777;
 const CGROUPS: &str = "nats-manager-cluster";
 
-fn is_left_out() -> bool {
+fn is_skipped() -> bool {
     match RealCluster::available() {
         Err(reason) if !is_required() => {
-            // Past the capture of test output: nobody is to take this for a test that ran.
+            // Written to stderr directly, since the capture of test output would hide that the test did not run.
             let _ = writeln!(std::io::stderr(), "LEFT OUT: {reason}");
             true
         }
@@ -41,14 +41,14 @@ fn is_left_out() -> bool {
 
 /// Runs a test in the network of the shared cluster.
 fn real(test: impl AsyncFnOnce(&RealCluster) + Send) {
-    if !is_left_out() {
+    if !is_skipped() {
         let cluster = RealCluster::lease().unwrap();
         cluster.block_on(async || test(&cluster).await).unwrap();
     }
 }
 
 #[test]
-fn pods_run_on_every_node_behind_a_name() {
+fn pods_on_every_node_are_reachable_through_a_service() {
     real(async |cluster| {
         let client = cluster.client("test").await.unwrap();
         let (pods, services) = (Api::<Pod>::default_namespaced(client.clone()), Api::default_namespaced(client));
@@ -62,14 +62,14 @@ fn pods_run_on_every_node_behind_a_name() {
         )
         .await;
         for node in RealCluster::NODES {
-            is_ready(&pods, &format!("web-{node}")).await;
+            becomes_ready(&pods, &format!("web-{node}")).await;
         }
 
         let address = service.spec.unwrap().cluster_ip.unwrap();
         let resolved = cluster.enter("getent").args(["ahostsv4", "web.default.svc.cluster.local"]).output().unwrap();
         assert!(String::from_utf8_lossy(&resolved.stdout).starts_with(&address), "{resolved:?}");
-        eventually("the service answers", SOON, || async {
-            get(&address, 80).await.map(|answer| answer.contains("stand_in"))
+        eventually("the service responds", SOON, || async {
+            get(&address, 80).await.map(|response| response.contains("stand_in"))
         })
         .await;
         let logs = cluster.kubectl().args(["logs", "web-node-c"]).output().await.unwrap();
@@ -83,23 +83,23 @@ fn pods_run_on_every_node_behind_a_name() {
 }
 
 #[test]
-fn a_node_without_power_is_silent_and_comes_back() {
+fn stopped_node_is_unreachable_until_it_is_started() {
     real(async |cluster| {
         let client = cluster.client("test").await.unwrap();
         let (pods, nodes) = (Api::<Pod>::default_namespaced(client.clone()), Api::<Node>::all(client));
         create(&pods, pod("lamp", "node-b")).await;
-        let address = is_ready(&pods, "lamp").await;
+        let address = becomes_ready(&pods, "lamp").await;
         get(&address, PORT).await.unwrap();
 
         cluster.stop_node("node-b").await.unwrap();
-        let answer = tokio::time::timeout(Duration::from_secs(1), get(&address, PORT)).await;
-        assert!(!matches!(answer, Ok(Ok(_))), "its pod still answers: {answer:?}");
-        node_is_ready(&nodes, "Unknown").await;
+        let response = tokio::time::timeout(Duration::from_secs(1), get(&address, PORT)).await;
+        assert!(!matches!(response, Ok(Ok(_))), "its pod still responds: {response:?}");
+        ready_condition_becomes(&nodes, "Unknown").await;
         cluster.start_node("node-b").await.unwrap();
-        node_is_ready(&nodes, "True").await;
-        // A pod that was evicted meanwhile is not made again: nothing stands behind this one.
+        ready_condition_becomes(&nodes, "True").await;
+        // The pod has no controller, so an evicted one is not created again.
         if pods.get_opt("lamp").await.unwrap().is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            let address = is_ready(&pods, "lamp").await;
+            let address = becomes_ready(&pods, "lamp").await;
             get(&address, PORT).await.unwrap();
             pods.delete("lamp", &DeleteParams::default().grace_period(1)).await.unwrap();
         }
@@ -114,13 +114,13 @@ fn limited_link_slows_what_pods_receive() {
     real(async |cluster| {
         let pods = Api::<Pod>::default_namespaced(cluster.client("test").await.unwrap());
         create(&pods, pod("far", "node-b")).await;
-        let address = is_ready(&pods, "far").await;
+        let address = becomes_ready(&pods, "far").await;
         let quick = Duration::from_secs(1);
         assert!(send(&address, SENT).await < quick);
 
         cluster.limit_link("node-b", BITS_PER_SECOND).await.unwrap();
         let slow = send(&address, SENT).await;
-        // 4 s, and what the burst saves.
+        // 4 s, less the burst.
         assert!(slow > Duration::from_secs(3) && slow < Duration::from_secs(8), "{slow:?}");
         for _ in 0..2 {
             cluster.unlimit_link("node-b").await.unwrap();
@@ -133,7 +133,7 @@ fn limited_link_slows_what_pods_receive() {
 
 #[test]
 fn other_nats_servers_are_loaded_on_request() {
-    if is_left_out() {
+    if is_skipped() {
         return;
     }
     let version = NatsVersion::V2_15_3;
@@ -156,7 +156,7 @@ fn other_nats_servers_are_loaded_on_request() {
 
 #[test]
 fn nothing_is_left_of_real_nodes() {
-    if is_left_out() {
+    if is_skipped() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -175,7 +175,7 @@ fn nothing_is_left_of_real_nodes() {
         })
         .await;
 
-        // Folder and cgroups go when the next one starts.
+        // The start of another supervisor deletes folder and cgroups.
         let (mut next, its_cgroup) = supervise(&parent.path().join("next")).await;
         assert!(!killed.exists());
         assert_eq!(existing(&cgroup), Vec::<PathBuf>::new());
@@ -186,7 +186,7 @@ fn nothing_is_left_of_real_nodes() {
     });
 }
 
-/// A pod that serves /metrics.
+/// Returns a pod that serves `/metrics`.
 fn pod(name: &str, node: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -210,12 +210,13 @@ where
     K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
     let object = serde_json::from_value(object).unwrap();
-    // The service account of pods comes a moment after its namespace.
-    eventually("it is made", SOON, || async { api.create(&PostParams::default(), &object).await.map(Some) }).await
+    // The default service account exists a moment after its namespace.
+    eventually("the object is created", SOON, || async { api.create(&PostParams::default(), &object).await.map(Some) })
+        .await
 }
 
-/// Waits until a pod is ready; its address.
-async fn is_ready(pods: &Api<Pod>, name: &str) -> String {
+/// Waits until a pod is ready and returns its address.
+async fn becomes_ready(pods: &Api<Pod>, name: &str) -> String {
     eventually(&format!("{name} is ready"), SOON, || async {
         let status = pods.get(name).await?.status.unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
@@ -228,21 +229,21 @@ async fn is_ready(pods: &Api<Pod>, name: &str) -> String {
     .await
 }
 
-async fn node_is_ready(nodes: &Api<Node>, wanted: &str) {
-    eventually(&format!("Ready of node-b is {wanted}"), SOON, || async {
+async fn ready_condition_becomes(nodes: &Api<Node>, expected: &str) {
+    eventually(&format!("Ready of node-b is {expected}"), SOON, || async {
         let node = nodes.get("node-b").await?;
         let name = node.name_any();
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.status);
         Ok::<_, kube::Error>(match ready {
-            Some(status) if status == wanted => Seen::Done(()),
+            Some(status) if status == expected => Seen::Done(()),
             other => Seen::NotYet(format!("{name}: {other:?}")),
         })
     })
     .await;
 }
 
-/// Sends so many bytes to a pod of [`pod`], as headers, and returns how long it took until all were answered.
+/// Sends `bytes` bytes as headers to a pod of [`pod`], and returns the time until it has responded to all requests.
 async fn send(address: &str, bytes: usize) -> Duration {
     const REQUEST: usize = 50_000;
     let started = Instant::now();
@@ -252,21 +253,22 @@ async fn send(address: &str, bytes: usize) -> Duration {
         stream.write_all(request.as_bytes()).await.unwrap();
     }
     stream.write_all(b"HEAD /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answers = String::new();
-    stream.read_to_string(&mut answers).await.unwrap();
-    assert_eq!(answers.matches("200 OK").count(), bytes.div_ceil(REQUEST) + 1);
+    let mut responses = String::new();
+    stream.read_to_string(&mut responses).await.unwrap();
+    assert_eq!(responses.matches("200 OK").count(), bytes.div_ceil(REQUEST) + 1);
     started.elapsed()
 }
 
 async fn get(address: &str, port: u16) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((address, port)).await?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }
 
-/// Starts `cluster up --real` without the harness and waits until it is ready; also the name of its cgroups.
+/// Starts `cluster up --real` without the harness and waits until it is ready. Returns the process and the name of its
+/// cgroups.
 async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
     let version = NatsVersion::default();
     let mut child = tokio::process::Command::new(Tool::Cluster(KubernetesVersion::default()).path().await.unwrap())
@@ -288,7 +290,7 @@ async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
     (child, pid)
 }
 
-/// Has a container run on a cluster that the harness does not know.
+/// Runs a container on a cluster of [`supervise`].
 async fn run_a_pod(folder: &Path, cgroup: &str) {
     let cluster = Tool::Cluster(KubernetesVersion::default()).path().await.unwrap();
     let manifest = folder.join("pod.json");
@@ -302,7 +304,7 @@ async fn run_a_pod(folder: &Path, cgroup: &str) {
     .await;
 }
 
-/// The processes whose command line names the folder.
+/// Counts the processes whose command line contains the folder.
 fn processes_of(folder: &Path) -> usize {
     let folder = folder.to_str().unwrap();
     let commands =
@@ -310,7 +312,7 @@ fn processes_of(folder: &Path) -> usize {
     commands.filter(|command| String::from_utf8_lossy(command).contains(folder)).count()
 }
 
-/// The processes in cgroups of this name, counted once for each hierarchy.
+/// Counts the processes in cgroups of this name, once for each hierarchy.
 fn processes_in(cgroup: &str) -> usize {
     fn count(folder: &Path) -> usize {
         let here = fs::read_to_string(folder.join("cgroup.procs")).map_or(0, |processes| processes.lines().count());
@@ -320,7 +322,7 @@ fn processes_in(cgroup: &str) -> usize {
     existing(cgroup).iter().map(|folder| count(folder)).sum()
 }
 
-/// Where there are cgroups of this name, in one of the hierarchies.
+/// Returns the folders of the cgroups of this name, of all hierarchies.
 fn existing(cgroup: &str) -> Vec<PathBuf> {
     let top = Path::new("/sys/fs/cgroup");
     let hierarchies = fs::read_dir(top).unwrap().flatten().map(|entry| entry.path()).chain([top.to_owned()]);

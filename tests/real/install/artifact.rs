@@ -1,4 +1,4 @@
-//! The release's artifacts, and who applies and prunes them.
+//! Release artifacts, applied and pruned as the Kyma lifecycle manager does.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,27 +15,27 @@ use serde_json::{Value, json};
 
 use crate::world::{SOON, World};
 
-/// What the image is called in the artifact: as the Kyma lifecycle manager does, names are rewritten to what the
-/// cluster can pull.
+/// Name of the manager image in the artifact. Names of other images are rewritten to those that the nodes have, as the
+/// Kyma lifecycle manager does.
 const MANAGER_IMAGE: &str = "docker.io/library/nats-manager:latest";
 
-/// A released version of the module.
+/// Artifacts of a release of the module.
 pub struct Artifact {
-    /// The objects of `nats-manager.yaml`.
+    /// Objects of `nats-manager.yaml`.
     pub objects: Vec<DynamicObject>,
-    /// The same as a file.
+    /// Path of `nats-manager.yaml`.
     pub manifest: PathBuf,
-    /// `nats-default-cr.yaml`.
+    /// Path of `nats-default-cr.yaml`.
     pub default_resource: PathBuf,
 }
 
-/// Builds the image; call it from outside of the cluster's network. It takes minutes at first.
+/// Builds the image, which takes minutes at first. Call it from outside of the network of the cluster.
 pub fn build_image() {
     in_checkout("run: image", "");
 }
 
 impl Artifact {
-    /// Makes the artifacts, and gives the nodes the image.
+    /// Builds the artifacts and loads the image into the nodes.
     pub async fn new(world: &World<'_>) -> Self {
         let folder = world.cluster.folder().join("release");
         in_checkout("run: manifests", &format!(" --output {}", folder.display()));
@@ -53,41 +53,41 @@ impl Artifact {
         Self { objects, manifest, default_resource: folder.join("nats-default-cr.yaml") }
     }
 
-    /// Applies all of it at once, in no order, by force, with labels and annotations on top, as the Kyma lifecycle
-    /// manager does, until all of it is taken.
+    /// Applies all objects at once, in no order, by force and with additional labels and annotations, as the Kyma
+    /// lifecycle manager does. Repeats until all of them are accepted.
     pub async fn apply_as_lifecycle_manager(&self, client: &Client) {
-        let owned: Vec<DynamicObject> = self.objects.iter().cloned().map(with_marks).collect();
+        let owned: Vec<DynamicObject> = self.objects.iter().cloned().map(with_kyma_metadata).collect();
         eventually("the manifest is applied", SOON, || async {
             let applied = owned.iter().rev().map(|object| apply(client, object));
-            let refusals: Vec<String> =
+            let errors: Vec<String> =
                 join_all(applied).await.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
-            Ok::<_, kube::Error>(if refusals.is_empty() { Seen::Done(()) } else { Seen::NotYet(refusals.join("; ")) })
+            Ok::<_, kube::Error>(if errors.is_empty() { Seen::Done(()) } else { Seen::NotYet(errors.join("; ")) })
         })
         .await;
     }
 
-    /// Deletes all of it at once, and waits until it is gone.
+    /// Deletes all objects at once, and waits until they are gone.
     pub async fn prune(&self, client: &Client) {
         join_all(self.objects.iter().map(|object| async move {
             let _ = api(client, object).delete(&object.name_any(), &DeleteParams::background()).await;
         }))
         .await;
         eventually("the manifest is pruned", SOON, || async {
-            let left = self.left(client).await?;
-            Ok::<_, kube::Error>(if left.is_empty() { Seen::Done(()) } else { Seen::NotYet(left.join(", ")) })
+            let remaining = self.remaining(client).await?;
+            Ok::<_, kube::Error>(if remaining.is_empty() { Seen::Done(()) } else { Seen::NotYet(remaining.join(", ")) })
         })
         .await;
     }
 
-    /// What of it is there.
-    pub async fn left(&self, client: &Client) -> kube::Result<Vec<String>> {
-        let mut left = Vec::new();
+    /// Returns kind and name of the objects that exist.
+    pub async fn remaining(&self, client: &Client) -> kube::Result<Vec<String>> {
+        let mut remaining = Vec::new();
         for object in &self.objects {
             if api(client, object).get_opt(&object.name_any()).await?.is_some() {
-                left.push(format!("{} {}", object.types.as_ref().unwrap().kind, object.name_any()));
+                remaining.push(format!("{} {}", object.types.as_ref().unwrap().kind, object.name_any()));
             }
         }
-        Ok(left)
+        Ok(remaining)
     }
 }
 
@@ -105,7 +105,8 @@ async fn apply(client: &Client, object: &DynamicObject) -> kube::Result<()> {
     api(client, object).patch(&object.name_any(), &parameters, &Patch::Apply(object)).await.map(|_| ())
 }
 
-fn with_marks(mut object: DynamicObject) -> DynamicObject {
+/// Adds the labels and annotations of the Kyma lifecycle manager.
+fn with_kyma_metadata(mut object: DynamicObject) -> DynamicObject {
     object.labels_mut().insert("operator.kyma-project.io/managed-by".to_owned(), "kyma".to_owned());
     object.labels_mut().insert("operator.kyma-project.io/watched-by".to_owned(), "kyma".to_owned());
     let note = "This resource is managed by Kyma.".to_owned();
@@ -113,7 +114,7 @@ fn with_marks(mut object: DynamicObject) -> DynamicObject {
     object
 }
 
-/// In containers and in values of the environment.
+/// Replaces the images in environment variables of containers by those that the nodes have.
 fn rewrite_images(object: &mut DynamicObject) {
     for container in
         object.data.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten()
@@ -130,10 +131,11 @@ fn rewrite_images(object: &mut DynamicObject) {
     }
 }
 
-/// Runs what `docs/user/install.md` tells who has a checkout, and no registry.
-fn in_checkout(mark: &str, more: &str) {
+/// Runs the blocks of `docs/user/install.md` that have the mark, in this checkout and without a registry. The last
+/// command of a block gets additional arguments.
+fn in_checkout(mark: &str, arguments: &str) {
     for block in documented::blocks("docs/user/install.md", mark) {
-        let script = block.text.replace("YOUR/IMAGE:TAG", MANAGER_IMAGE) + more;
+        let script = block.text.replace("YOUR/IMAGE:TAG", MANAGER_IMAGE) + arguments;
         let status = Command::new("sh").args(["-ec", &script]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(status.unwrap().success(), "{script}");
     }

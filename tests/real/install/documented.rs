@@ -1,4 +1,4 @@
-//! The commands of the user documentation, from the installation to the removal, as a new user types them.
+//! Commands of the user documentation, from the installation to the removal, as a new user types them.
 
 use nats_manager_harness::{RealCluster, documented};
 
@@ -11,7 +11,7 @@ use crate::{
     world::{World, real},
 };
 
-/// What they say of a cluster that serves Eventing.
+/// Pages with commands for a cluster that serves Eventing.
 const PAGES: [&str; 7] = [
     "access.md",
     "high-availability.md",
@@ -22,13 +22,13 @@ const PAGES: [&str; 7] = [
     "upgrades.md",
 ];
 
-/// Where the documentation takes the artifacts from; here they are those of this checkout.
+/// URL of the artifacts in the documentation. The test replaces it by the artifacts of this checkout.
 const RELEASES: &str = "https://github.com/kyma-project/nats-manager/releases/latest/download/";
-/// Where they are made by who has a checkout.
-const MADE: &str = "target/release-manifests/";
+/// Folder in which a checkout builds the artifacts.
+const BUILT: &str = "target/release-manifests/";
 
 #[test]
-fn the_documented_commands_install_show_change_and_remove_it() {
+fn documented_commands_install_show_change_and_remove_the_module() {
     if RealCluster::available().is_ok() {
         build_image();
     }
@@ -48,16 +48,16 @@ fn the_documented_commands_install_show_change_and_remove_it() {
     });
 }
 
-/// Types the blocks of a page, with this checkout's artifacts.
+/// Runs the blocks of a page that have the mark, with the artifacts of this checkout.
 pub(super) async fn follow(user: &mut User, artifact: &Artifact, page: &str, mark: &str) {
     let folder = format!("{}/", artifact.manifest.parent().unwrap().display());
     for block in documented::blocks(page, mark) {
-        user.types(&block.text.replace(RELEASES, &folder).replace(MADE, &folder)).await;
+        user.types(&block.text.replace(RELEASES, &folder).replace(BUILT, &folder)).await;
     }
 }
 
-/// The stream that Eventing makes: reports are about it.
+/// Creates the stream that Eventing creates, which the documented commands show.
 async fn serves_eventing(world: &World<'_>) {
     world.make_stream(3).await;
-    world.stream_is_current(3).await;
+    world.stream_is_in_sync(3).await;
 }

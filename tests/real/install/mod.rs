@@ -1,4 +1,4 @@
-//! The module is installed from the release's artifacts, as a Deployment with the image that is shipped, and its webhook
+//! Installation of the module from the release artifacts, as a Deployment with the released image and its webhook
 //! behind a Service: by the Kyma lifecycle manager, and by an administrator with kubectl.
 
 mod artifact;
@@ -24,15 +24,15 @@ use crate::{
 };
 use artifact::{Artifact, build_image};
 
-/// How long the Kyma lifecycle manager waits for a Deployment, by its default of `progressDeadlineSeconds`, is 10
-/// minutes; who installs by hand is less patient.
+/// Time within which the Deployment is available. The Kyma lifecycle manager waits 10 minutes (the default of
+/// `progressDeadlineSeconds`), administrators wait for less.
 const AVAILABLE: Duration = Duration::from_mins(1);
 const READY: Duration = Duration::from_secs(90);
 const PAGE: &str = "docs/user/install.md";
 const MANAGER: &str = "nats.operator.kyma-project.io/manager=true";
 
 #[test]
-fn the_lifecycle_manager_installs_it_keeps_it_and_removes_it() {
+fn lifecycle_manager_installs_keeps_and_removes_the_module() {
     if RealCluster::available().is_ok() {
         build_image();
     }
@@ -42,23 +42,23 @@ fn the_lifecycle_manager_installs_it_keeps_it_and_removes_it() {
         let start = Instant::now();
         artifact.apply_as_lifecycle_manager(&world.client).await;
         create_default_resource(world, &artifact).await;
-        available(world, start).await;
+        becomes_available(world, start).await;
         world.status_becomes("Ready", |status| status.state == "Ready").await;
         assert!(start.elapsed() < READY, "Ready after {:?}", start.elapsed());
         eprintln!("installed and Ready in {:?}", start.elapsed());
-        replicas_are_apart(world).await;
-        configurations_become_whole(world).await;
+        replicas_are_in_two_zones(world).await;
+        webhook_configurations_become_complete(world).await;
 
-        // It comes again every few seconds.
+        // The lifecycle manager applies the manifest every few seconds.
         for _ in 0..5 {
             artifact.apply_as_lifecycle_manager(&world.client).await;
             let broken = broken_configurations(world).await.unwrap();
             assert!(broken.is_empty(), "{broken:?}");
-            refuses_an_even_size(world).await;
+            even_size_is_rejected(world).await;
         }
         let changed = world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
         world
-            .status_becomes("the change is carried out", |status| {
+            .status_becomes("the change is applied", |status| {
                 status.state == "Ready" && status.observed_generation >= changed.metadata.generation
             })
             .await;
@@ -72,7 +72,7 @@ fn the_lifecycle_manager_installs_it_keeps_it_and_removes_it() {
 }
 
 #[test]
-fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
+fn administrator_installs_edits_and_removes_the_module_with_kubectl() {
     if RealCluster::available().is_ok() {
         build_image();
     }
@@ -81,7 +81,7 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
         artifact.prune(&world.client).await;
         let manifest = artifact.manifest.to_str().unwrap();
         let mut user = User::new(world).await;
-        // Twice is as good as once.
+        // A second apply has no effect.
         for _ in 0..2 {
             world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", manifest]).await.unwrap();
         }
@@ -91,11 +91,15 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
             .kubectl(&["wait", "-n", NAMESPACE, "--for=condition=Available", "nats/eventing-nats", "--timeout=90s"])
             .await
             .unwrap();
-        configurations_become_whole(world).await;
-        world.kubectl(&["apply", "--server-side", "-f", manifest]).await.expect("no conflict with what we write");
-        refuses_an_even_size(world).await;
+        webhook_configurations_become_complete(world).await;
+        world
+            .kubectl(&["apply", "--server-side", "-f", manifest])
+            .await
+            .expect("no conflict with the fields that the manager writes");
+        even_size_is_rejected(world).await;
 
-        // All at once: the permissions go before the resource can. NATS runs on, and nothing is lost.
+        // All objects at once: the permissions are deleted before the resource can be. NATS keeps running with its
+        // data.
         world.kubectl(&["delete", "--wait=false", "-f", manifest]).await.unwrap();
         eventually("the manager is gone", SOON, || async {
             let pods = world.api::<Pod>().list(&ListParams::default().labels(MANAGER)).await?.items;
@@ -109,22 +113,22 @@ fn an_administrator_installs_edits_and_removes_it_with_kubectl() {
         let resource = world.api::<nats_manager_api::Nats>().get_opt(NAME).await.ok().flatten();
         if let Some(resource) = resource {
             assert!(resource.metadata.deletion_timestamp.is_some());
-            assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_some(), "NATS runs on");
+            assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_some(), "NATS keeps running");
         }
-        // Installing it again lets it finish.
+        // Another installation lets the deletion complete.
         documented::follow(&mut user, &artifact, PAGE, "run: after all at once").await;
         nothing_is_left(world).await;
     });
 }
 
 #[test]
-fn it_takes_the_place_of_another_manager() {
+fn module_replaces_its_predecessor() {
     if RealCluster::available().is_ok() {
         build_image();
     }
     real(async |world| {
         let artifact = Artifact::new(world).await;
-        // The Go manager's Deployment, played by a program that only waits.
+        // Deployment of the predecessor (the Go manager), with a stand-in that does nothing.
         let old = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -160,7 +164,7 @@ fn it_takes_the_place_of_another_manager() {
             .await
             .unwrap();
         world.state_becomes("Ready").await;
-        configurations_become_whole(world).await;
+        webhook_configurations_become_complete(world).await;
         nothing_restarted(world).await;
 
         make_stream(world, "orders", 3).await;
@@ -173,7 +177,7 @@ fn it_takes_the_place_of_another_manager() {
     });
 }
 
-/// As soon as its kind is known, which is before the webhook is.
+/// Creates the default resource as soon as its kind is served, which is before the webhook is ready.
 async fn create_default_resource(world: &World<'_>, artifact: &Artifact) {
     let file = artifact.default_resource.to_str().unwrap();
     eventually("the default resource is created", SOON, || async {
@@ -182,7 +186,8 @@ async fn create_default_resource(world: &World<'_>, artifact: &Artifact) {
     .await;
 }
 
-async fn available(world: &World<'_>, start: Instant) {
+/// Waits until both replicas of the Deployment are available.
+async fn becomes_available(world: &World<'_>, start: Instant) {
     let deployment = eventually("the Deployment is available", AVAILABLE, || async {
         let deployment = world.api::<Deployment>().get("nats-manager").await?;
         let status = deployment.status.clone().unwrap_or_default();
@@ -196,7 +201,7 @@ async fn available(world: &World<'_>, start: Instant) {
     assert_eq!(deployment.spec.unwrap().replicas, Some(2));
 }
 
-/// The replicas that are to stay.
+/// Returns the Pods of both manager replicas, without terminating ones.
 async fn managers(world: &World<'_>) -> Vec<Pod> {
     let mut pods = world.api::<Pod>().list(&ListParams::default().labels(MANAGER)).await.unwrap().items;
     pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
@@ -204,7 +209,8 @@ async fn managers(world: &World<'_>) -> Vec<Pod> {
     pods
 }
 
-async fn replicas_are_apart(world: &World<'_>) {
+/// Checks that the manager replicas are in two zones.
+async fn replicas_are_in_two_zones(world: &World<'_>) {
     let nodes: Api<Node> = Api::all(world.client.clone());
     let mut zones = Vec::new();
     for pod in managers(world).await {
@@ -224,7 +230,7 @@ async fn nothing_restarted(world: &World<'_>) {
     }
 }
 
-/// Webhooks without a CA that the apiserver would trust.
+/// Returns the webhooks without a CA bundle.
 async fn broken_configurations(world: &World<'_>) -> kube::Result<Vec<String>> {
     let mutating = Api::<MutatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?;
     let validating = Api::<ValidatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?;
@@ -238,40 +244,42 @@ async fn broken_configurations(world: &World<'_>) -> kube::Result<Vec<String>> {
     Ok(broken.map(|(name, _)| name).collect())
 }
 
-async fn configurations_become_whole(world: &World<'_>) {
-    eventually("the webhook configurations are whole", SOON, || async {
+async fn webhook_configurations_become_complete(world: &World<'_>) {
+    eventually("the webhook configurations are complete", SOON, || async {
         let broken = broken_configurations(world).await?;
         Ok::<_, kube::Error>(if broken.is_empty() { Seen::Done(()) } else { Seen::NotYet(broken.join(", ")) })
     })
     .await;
 }
 
-async fn refuses_an_even_size(world: &World<'_>) {
-    let refusal = world.patch(json!({"spec": {"cluster": {"size": 4}}})).await.unwrap_err().to_string();
-    assert!(refusal.contains("size only accepts odd numbers"), "{refusal}");
+async fn even_size_is_rejected(world: &World<'_>) {
+    let rejection = world.patch(json!({"spec": {"cluster": {"size": 4}}})).await.unwrap_err().to_string();
+    assert!(rejection.contains("size only accepts odd numbers"), "{rejection}");
 }
 
 async fn nothing_is_left(world: &World<'_>) {
     let all = ListParams::default();
     eventually("nothing is left", SOON, || async {
-        let mut left = Vec::new();
-        // What Kubernetes itself puts into every namespace.
-        let own = |name: &String| name != "kube-root-ca.crt";
-        left.extend(world.api::<ConfigMap>().list(&all).await?.items.iter().map(ResourceExt::name_any).filter(own));
-        left.extend(world.api::<Secret>().list(&all).await?.items.iter().map(ResourceExt::name_any));
-        left.extend(world.api::<StatefulSet>().list(&all).await?.items.iter().map(ResourceExt::name_any));
-        left.extend(world.api::<Pod>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        let mut remaining = Vec::new();
+        // Kubernetes creates this ConfigMap in every namespace.
+        let is_ours = |name: &String| name != "kube-root-ca.crt";
+        remaining
+            .extend(world.api::<ConfigMap>().list(&all).await?.items.iter().map(ResourceExt::name_any).filter(is_ours));
+        remaining.extend(world.api::<Secret>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining.extend(world.api::<StatefulSet>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining.extend(world.api::<Pod>().list(&all).await?.items.iter().map(ResourceExt::name_any));
         let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
-        left.extend(volumes.list(&all).await?.items.iter().map(ResourceExt::name_any));
-        left.extend(world.api::<Service>().list(&all).await?.items.iter().map(ResourceExt::name_any));
-        left.extend(world.api::<PodDisruptionBudget>().list(&all).await?.items.iter().map(ResourceExt::name_any));
-        left.extend(world.api::<PersistentVolumeClaim>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining.extend(volumes.list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining.extend(world.api::<Service>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining.extend(world.api::<PodDisruptionBudget>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining
+            .extend(world.api::<PersistentVolumeClaim>().list(&all).await?.items.iter().map(ResourceExt::name_any));
         let mutating = Api::<MutatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?;
         let validating =
             Api::<ValidatingWebhookConfiguration>::all(world.client.clone()).get_opt("nats-manager").await?;
-        left.extend(mutating.map(|_| "the mutating webhook".to_owned()));
-        left.extend(validating.map(|_| "the validating webhook".to_owned()));
-        Ok::<_, kube::Error>(if left.is_empty() { Seen::Done(()) } else { Seen::NotYet(left.join(", ")) })
+        remaining.extend(mutating.map(|_| "the mutating webhook".to_owned()));
+        remaining.extend(validating.map(|_| "the validating webhook".to_owned()));
+        Ok::<_, kube::Error>(if remaining.is_empty() { Seen::Done(()) } else { Seen::NotYet(remaining.join(", ")) })
     })
     .await;
 }

@@ -1,5 +1,4 @@
-//! The rules that are shipped are those that are needed: everything that the manager does is compared with the
-//! apiserver's audit log.
+//! RBAC rules of the module: they are compared with the requests of the manager in the audit log of the apiserver.
 
 use std::{fmt, path::Path};
 
@@ -19,7 +18,7 @@ use nats_manager_harness::{AuditEvent, Seen, eventually};
 use serde_json::json;
 
 use crate::{
-    manager::Options,
+    manager::ManagerOptions,
     servers::is_ready,
     world::{SOON, World, real},
 };
@@ -27,42 +26,44 @@ use crate::{
 const USER: &str = "system:serviceaccount:kyma-system:nats-manager";
 const ISTIO: &str = "destinationrules.networking.istio.io";
 
-/// Needed, but not for what happens here: resource, verb, and for what.
-const NOT_HERE: [(&str, &str, &str); 5] = [
+/// Grants that the test does not use: resource, verb, and purpose.
+const UNUSED_HERE: [(&str, &str, &str); 5] = [
     ("nats/finalizers", "update", "owner references, with the plugin OwnerReferencesPermissionEnforcement"),
-    ("nats", "get", "the status of a resource that cannot be read"),
+    ("nats", "get", "the status of a resource that cannot be parsed"),
     ("events", "patch", "an event that happens again within minutes"),
     ("events", "list", "Pods that cannot be created"),
-    ("pods", "delete", "a broken pod that its StatefulSet leaves alone, a server that has given up writing"),
+    ("pods", "delete", "a broken Pod that its StatefulSet does not replace, a server that has stopped writing"),
 ];
 
-/// One thing that the rules allow.
+/// Permission for one verb on one resource.
 #[derive(Debug, PartialEq, Eq)]
 struct Grant {
-    /// None for the whole cluster.
+    /// Namespace; `None` for all namespaces.
     namespace: Option<String>,
     group: String,
-    /// With its subresource: `nats/status`.
+    /// Resource with its subresource, such as `nats/status`.
     resource: String,
     verb: String,
-    /// One of these; empty for every name.
+    /// Allowed names; empty for all names.
     names: Vec<String>,
 }
 
 #[test]
-fn nothing_is_refused_and_nothing_is_granted_in_vain() {
+fn no_request_is_forbidden_and_no_grant_is_unused() {
     real(async |world| {
         let audit = world.cluster.audit().unwrap();
         let mark = audit.mark().await.unwrap();
-        everything(world).await;
+        run_all_operations(world).await;
 
         let events: Vec<AuditEvent> =
             audit.since(mark).await.unwrap().into_iter().filter(|event| event.user == USER).collect();
-        let refused: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
-        assert!(refused.is_empty(), "{refused:#?}");
+        let forbidden: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
+        assert!(forbidden.is_empty(), "{forbidden:#?}");
         let unused: Vec<String> = grants()
             .into_iter()
-            .filter(|grant| !NOT_HERE.iter().any(|(of, verb, _)| (*of, *verb) == (&grant.resource, &grant.verb)))
+            .filter(|grant| {
+                !UNUSED_HERE.iter().any(|(resource, verb, _)| (*resource, *verb) == (&grant.resource, &grant.verb))
+            })
             .filter(|grant| !events.iter().any(|event| grant.is_used_by(event)))
             .map(|grant| grant.to_string())
             .collect();
@@ -70,17 +71,17 @@ fn nothing_is_refused_and_nothing_is_granted_in_vain() {
     });
 }
 
-/// Has the manager do whatever it may have to do.
-async fn everything(world: &World<'_>) {
+/// Runs a manager through all of its operations.
+async fn run_all_operations(world: &World<'_>) {
     let _ = world.api::<Lease>().delete("nats-manager", &DeleteParams::default()).await;
     let options = || {
-        let mut options = Options { webhook: true, ..Options::default() };
+        let mut options = ManagerOptions { webhook: true, ..ManagerOptions::default() };
         options.args.push("--leader-elect".to_owned());
         options
     };
     install_istio(world).await;
     let manager = world.manager_with(&options()).await;
-    // In the wrong place.
+    // A NATS resource in another namespace.
     let stray = json!({
         "apiVersion": "operator.kyma-project.io/v1alpha1", "kind": "NATS", "metadata": {"name": "stray"},
     });
@@ -88,9 +89,9 @@ async fn everything(world: &World<'_>) {
     let _ = strays.patch("stray", &PatchParams::apply("user"), &Patch::Apply(&stray)).await;
     world.create(json!({"cluster": {"size": 3}})).await;
     world.state_becomes("Ready").await;
-    manager.kill().await;
+    manager.kill().await.unwrap();
 
-    // A pod that is broken is deleted by the roll that mends it.
+    // The rollout that repairs a broken Pod deletes it.
     let mut broken = options();
     broken.env.insert("NATS_IMAGE".to_owned(), "nats-server.example/none:1".to_owned());
     let manager = world.manager_with(&broken).await;
@@ -99,21 +100,21 @@ async fn everything(world: &World<'_>) {
         Ok::<_, kube::Error>(if ready == 2 { Seen::Done(()) } else { Seen::NotYet(format!("{ready} are ready")) })
     })
     .await;
-    manager.kill().await;
+    manager.kill().await.unwrap();
     let manager = world.manager_with(&options()).await;
     world.servers_are_ready(3, &[]).await;
     world.state_becomes("Ready").await;
 
     world.delete().await;
     world.gone().await;
-    assert_eq!(manager.terminate().await, Some(0));
-    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    definitions.delete(ISTIO, &DeleteParams::default()).await.unwrap();
+    assert_eq!(manager.terminate().await.unwrap(), Some(0));
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    crds.delete(ISTIO, &DeleteParams::default()).await.unwrap();
     let _ = strays.delete("stray", &DeleteParams::default()).await;
 }
 
 async fn install_istio(world: &World<'_>) {
-    let definition = json!({
+    let crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": ISTIO},
@@ -130,8 +131,8 @@ async fn install_istio(world: &World<'_>) {
             }],
         },
     });
-    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    definitions.patch(ISTIO, &PatchParams::apply("user").force(), &Patch::Apply(&definition)).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    crds.patch(ISTIO, &PatchParams::apply("user").force(), &Patch::Apply(&crd)).await.unwrap();
 }
 
 impl Grant {
@@ -140,7 +141,7 @@ impl Grant {
             "" => event.resource.clone(),
             subresource => format!("{}/{subresource}", event.resource),
         };
-        // A server-side apply that creates is logged as a patch, and asks for both.
+        // A server-side apply that creates an object is logged as a patch, and requires both verbs.
         let created = self.verb == "create" && event.verb == "patch" && event.code == 201;
         let named = self.names.is_empty() || self.names.contains(&event.name);
         event.code < 400
@@ -159,7 +160,7 @@ impl fmt::Display for Grant {
     }
 }
 
-/// Of the manager's roles; those for people are not among them.
+/// Returns the grants of the roles of the manager, without the roles for users.
 fn grants() -> Vec<Grant> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rbac");
     let mut grants = Vec::new();
@@ -168,11 +169,11 @@ fn grants() -> Vec<Grant> {
         for document in text.split("\n---\n") {
             if document.contains("\nkind: ClusterRole\n") {
                 let role: ClusterRole = serde_saphyr::from_str(document).unwrap();
-                grants.extend(role.rules.into_iter().flatten().flat_map(|rule| of_rule(None, &rule)));
+                grants.extend(role.rules.into_iter().flatten().flat_map(|rule| grants_of(None, &rule)));
             } else if document.contains("\nkind: Role\n") {
                 let role: Role = serde_saphyr::from_str(document).unwrap();
                 let namespace = role.metadata.namespace;
-                grants.extend(role.rules.into_iter().flatten().flat_map(|rule| of_rule(namespace.as_deref(), &rule)));
+                grants.extend(role.rules.into_iter().flatten().flat_map(|rule| grants_of(namespace.as_deref(), &rule)));
             }
         }
     }
@@ -180,7 +181,7 @@ fn grants() -> Vec<Grant> {
     grants
 }
 
-fn of_rule(namespace: Option<&str>, rule: &PolicyRule) -> Vec<Grant> {
+fn grants_of(namespace: Option<&str>, rule: &PolicyRule) -> Vec<Grant> {
     let mut grants = Vec::new();
     for group in rule.api_groups.iter().flatten() {
         for resource in rule.resources.iter().flatten() {

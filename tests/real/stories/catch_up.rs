@@ -1,4 +1,4 @@
-//! Catch-ups that take long: links of 20 Mbit/s or more, and streams of 256 MiB and 1 GiB.
+//! Slow catch-ups: links of 20 Mbit/s or more, and streams of 256 MiB and 1 GiB.
 
 use std::time::{Duration, Instant};
 
@@ -9,23 +9,24 @@ use nats_manager_harness::{RealCluster, Seen, eventually};
 use serde_json::json;
 
 use super::{
-    steps::{CHANGED, memory_limit, nothing_changes, settles},
+    steps::{CHANGED, becomes_steady, memory_limit, nothing_changes},
     watch::replicas,
 };
 use crate::{
-    manager::Manager,
+    manager::ManagerProcess,
     placement::drain,
-    scaling::counts,
+    scaling::size_becomes,
     servers::is_ready,
     world::{NAME, SOON, World, real},
 };
 
 const STREAM: &str = "large";
-/// 256 MiB.
+/// Number of messages of a stream of 256 MiB.
 const MESSAGES: u64 = 1024;
 const MESSAGE: usize = 1 << 18;
 
-async fn running(world: &World<'_>, servers: usize) -> Manager {
+/// Starts a manager and servers with a file store of 3 GiB.
+async fn running(world: &World<'_>, servers: usize) -> ManagerProcess {
     let manager = world.manager().await;
     let storage = json!({"fileStorage": {"size": "3Gi"}});
     world.create(json!({"cluster": {"size": servers}, "jetStream": storage})).await;
@@ -33,13 +34,13 @@ async fn running(world: &World<'_>, servers: usize) -> Manager {
     manager
 }
 
-/// Makes the stream with replicas on these servers, and publishes so many messages to it.
+/// Creates the stream with replicas on these servers, publishes the messages, and waits until all replicas have them.
 async fn fill(world: &World<'_>, on: &[usize], messages: u64) {
     let context = world.nats().await;
     let config =
         Config { name: STREAM.to_owned(), subjects: vec![STREAM.to_owned()], num_replicas: 3, ..Config::default() };
     let on: Vec<String> = on.iter().map(|ordinal| World::server(*ordinal)).collect();
-    eventually("the stream is where it has to be", CHANGED, || async {
+    eventually("the stream has replicas on these servers", CHANGED, || async {
         let stream = context.create_stream(config.clone()).await.map_err(|error| error.to_string())?;
         let cluster = stream.cached_info().cluster.clone().unwrap();
         let mut names: Vec<String> = cluster.replicas.into_iter().map(|replica| replica.name).collect();
@@ -63,7 +64,7 @@ async fn fill(world: &World<'_>, on: &[usize], messages: u64) {
     .await;
 }
 
-/// Servers compress what they replicate, so the bytes are those of a random generator (xorshift).
+/// Returns bytes of a random generator (xorshift), since servers compress the messages that they replicate.
 fn incompressible(count: usize) -> Vec<u8> {
     let next = |state: &u64| {
         let mut state = *state;
@@ -75,32 +76,32 @@ fn incompressible(count: usize) -> Vec<u8> {
     std::iter::successors(Some(0x9E37_79B9_7F4A_7C15), next).flat_map(u64::to_le_bytes).take(count).collect()
 }
 
-/// Returns one of the first three servers that is on another node than the other two. When it leads, what they receive
-/// comes over a limited link.
+/// Returns one of the first three servers that is on another node than the other two. If it leads, the others receive
+/// messages over a limited link.
 async fn far_from_others(world: &World<'_>) -> usize {
     let nodes = [world.node_of(0).await, world.node_of(1).await, world.node_of(2).await];
     let is_far = |ordinal: &usize| nodes.iter().filter(|node| **node == nodes[*ordinal]).count() == 1;
     (0..3).find(is_far).expect("the first three servers are on more than one node")
 }
 
-/// Scales 5 to 3 over links of so many bits a second.
-async fn scale_down(world: &World<'_>, messages: u64, link: u32) {
+/// Scales 5 to 3 servers over links of `link_bits_per_second`.
+async fn scale_down(world: &World<'_>, messages: u64, link_bits_per_second: u32) {
     let _manager = running(world, 5).await;
     let staying = far_from_others(world).await;
     fill(world, &[staying, 3, 4], messages).await;
     for node in RealCluster::NODES {
-        world.cluster.limit_link(node, link).await.unwrap();
+        world.cluster.limit_link(node, link_bits_per_second).await.unwrap();
     }
     let (complete, members, begun) =
         (world.watch_complete_replicas(STREAM, messages), world.watch_members(), Instant::now());
     world.patch(json!({"spec": {"cluster": {"size": 3}}})).await.unwrap();
-    counts(world, 3).await;
+    size_becomes(world, 3).await;
     println!("5 -> 3 with {messages} messages: {:?}; worst: {:?}", begun.elapsed(), complete.get());
-    settles(world, 3, &[]).await;
+    becomes_steady(world, 3, &[]).await;
 
     let (worst, text) = complete.get().unwrap();
     assert!(worst >= 2, "{worst} complete replicas {text}");
-    members.one_away_at_most();
+    members.at_most_one_unavailable();
     let found = replicas(world.client.clone(), STREAM).await.unwrap();
     assert!(found.len() == 3 && found.values().all(|last| *last == messages), "{found:?}");
 }
@@ -127,35 +128,35 @@ fn eviction_and_rollout_wait_while_a_server_catches_up() {
         fill(world, &[0, 1, 2], MESSAGES).await;
         let last = World::server(2);
         world.slow_down(2).await;
-        // Its volume is new and empty when it comes back.
-        let claim = format!("{NAME}-js-pvc-{last}");
-        world.api::<PersistentVolumeClaim>().delete(&claim, &DeleteParams::default()).await.unwrap();
+        // The new Pod gets a new, empty volume.
+        let pvc = format!("{NAME}-js-pvc-{last}");
+        world.api::<PersistentVolumeClaim>().delete(&pvc, &DeleteParams::default()).await.unwrap();
         let old = world.pod(&last).await;
         world.delete_pod(&last).await;
         eventually("the server catches up", SOON, || async {
             let pods: Vec<Pod> = world.pods().await;
             let is_new = pods.iter().any(|pod| pod.name_any() == last && pod.uid() != old.uid());
             let found = replicas(world.client.clone(), STREAM).await.unwrap_or_default();
-            let is_behind = found.get(&last).is_some_and(|sequence| *sequence < MESSAGES);
-            if is_new && is_behind { Seen::Done(()) } else { Seen::NotYet(format!("{found:?}")) }
+            let is_catching_up = found.get(&last).is_some_and(|sequence| *sequence < MESSAGES);
+            if is_new && is_catching_up { Seen::Done(()) } else { Seen::NotYet(format!("{found:?}")) }
         })
         .await;
 
         let node = world.node_of(0).await;
-        let refused = drain(world, &node, "20s").await.unwrap_err();
-        assert!(refused.contains("disruption budget"), "{refused}");
+        let rejection = drain(world, &node, "20s").await.unwrap_err();
+        assert!(rejection.contains("disruption budget"), "{rejection}");
         world.kubectl(&["uncordon", &node]).await.unwrap();
         // A rolling update waits as well.
         let old = world.pods().await;
         world.patch(json!({"spec": memory_limit("1100Mi")})).await.unwrap();
         nothing_changes(world, 3, Duration::from_secs(15)).await;
-        let behind = replicas(world.client.clone(), STREAM).await.unwrap();
-        // Over a slow link it may give no answer.
-        assert!(behind.get(&last).is_none_or(|sequence| *sequence < MESSAGES), "{behind:?}");
+        let incomplete = replicas(world.client.clone(), STREAM).await.unwrap();
+        // Over a slow link the server may not respond.
+        assert!(incomplete.get(&last).is_none_or(|sequence| *sequence < MESSAGES), "{incomplete:?}");
         assert!(!is_ready(&world.pod(&last).await), "ready before it has all messages");
 
         world.speed_up(2).await;
-        settles(world, 3, &old).await;
+        becomes_steady(world, 3, &old).await;
         let found = replicas(world.client.clone(), STREAM).await.unwrap();
         assert!(found.len() == 3 && found.values().all(|last| *last == MESSAGES), "{found:?}");
     });

@@ -1,11 +1,11 @@
-//! A server of another cluster that joins over the routes.
+//! Foreign server that joins the cluster over the routes.
 
 use std::time::Instant;
 
 use nats_manager_harness::{NatsVersion, Seen, eventually};
 use serde_json::json;
 
-use super::steps::{CHANGED, condition_becomes, is_true, memory_limit, memory_limits, running, settles};
+use super::steps::{CHANGED, becomes_steady, condition_becomes, is_true, memory_limit, memory_limits, running};
 use crate::{
     faults::FOREIGN,
     scaling::make_stream,
@@ -19,8 +19,8 @@ fn foreign_server_is_named_and_removed_when_it_is_gone() {
         let _manager = running(world, 3).await;
         world.make_stream(3).await;
         world.add_foreign_server(NatsVersion::selected().unwrap()).await;
-        joins(world).await;
-        // It holds replicas of some of them, and leads some.
+        foreign_server_joins(world).await;
+        // The foreign server gets replicas of some of the streams, and leads some.
         for index in 0..6 {
             make_stream(world, &format!("other-{index}"), 3).await;
         }
@@ -32,7 +32,7 @@ fn foreign_server_is_named_and_removed_when_it_is_gone() {
 
         world.remove_foreign_server().await;
         let begun = Instant::now();
-        let old = settles(world, 3, &[]).await;
+        let old = becomes_steady(world, 3, &[]).await;
         println!("foreign server removed: {:?}", begun.elapsed());
         let names = world.meta_group_has(3).await;
         assert!(!names.iter().any(|name| name == FOREIGN), "{names:?}");
@@ -40,7 +40,7 @@ fn foreign_server_is_named_and_removed_when_it_is_gone() {
         assert!(is_true(&status, "Available"), "{:?}", status.conditions);
 
         world.patch(json!({"spec": memory_limit("1100Mi")})).await.unwrap();
-        assert_eq!(memory_limits(&settles(world, 3, &old).await), ["1100Mi"; 3]);
+        assert_eq!(memory_limits(&becomes_steady(world, 3, &old).await), ["1100Mi"; 3]);
         for index in 0..6 {
             let mut stream = world.nats().await.get_stream(format!("other-{index}")).await.unwrap();
             assert_eq!(stream.info().await.unwrap().state.messages, 1, "other-{index}");
@@ -48,8 +48,8 @@ fn foreign_server_is_named_and_removed_when_it_is_gone() {
     });
 }
 
-/// Waits until every server counts the foreign one.
-async fn joins(world: &World<'_>) {
+/// Waits until a server size_becomes the foreign one in the meta group.
+async fn foreign_server_joins(world: &World<'_>) {
     eventually("the foreign server is counted", CHANGED, || async {
         let mut sizes = Vec::new();
         for pod in world.pods().await {

@@ -1,4 +1,4 @@
-//! Containers that end by themselves.
+//! Kill of a server by SIGKILL, and restarts of its container.
 
 use std::fs;
 
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl World<'_> {
-    /// Kills the server in a Pod as the kernel does when memory runs out, and waits until its container has restarted
-    /// and is ready.
+    /// Kills the server in a Pod as the kernel does when memory runs out. Waits until its container has restarted and
+    /// is ready.
     pub async fn kill_server(&self, name: &str) {
         let pod = self.pod(name).await;
         let before = restarts(&pod);
@@ -28,13 +28,13 @@ impl World<'_> {
     }
 }
 
-/// Returns how often the container `nats` has restarted.
+/// Returns the restart count of the container `nats`.
 pub fn restarts(pod: &Pod) -> i32 {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     statuses.iter().filter(|status| status.name == "nats").map(|status| status.restart_count).sum()
 }
 
-/// Returns the process of the server in a Pod: containers are processes of this machine, in the cgroup of their Pod.
+/// Returns the process ID of the server in a Pod. Containers are processes of this machine, in the cgroup of their Pod.
 fn server_of(uid: &str) -> Option<String> {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let mut pids = processes.filter_map(|entry| entry.file_name().into_string().ok());

@@ -1,4 +1,4 @@
-//! A memory store that is full.
+//! Full memory store.
 
 use std::time::Instant;
 
@@ -7,14 +7,14 @@ use kube::ResourceExt;
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use super::steps::{condition_becomes, settles};
+use super::steps::{becomes_steady, condition_becomes};
 use crate::world::{SOON, World, real};
 
 const MESSAGE: usize = 1 << 16;
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn full_memory_store_is_named_and_healed_by_a_reload() {
+fn full_memory_store_is_named_and_repaired_by_a_reload() {
     real(async |world: &World<'_>| {
         let _manager = world.manager().await;
         let memory =
@@ -29,8 +29,10 @@ fn full_memory_store_is_named_and_healed_by_a_reload() {
             num_replicas: 3,
             ..Config::default()
         };
-        eventually("the stream is made", SOON, || async { context.create_stream(config.clone()).await.map(|_| true) })
-            .await;
+        eventually("the stream is created", SOON, || async {
+            context.create_stream(config.clone()).await.map(|_| true)
+        })
+        .await;
         let (mut acknowledged, payload) = (0, vec![b'x'; MESSAGE]);
         for _ in 0..1200 {
             let Ok(answer) = context.publish("m.x", payload.clone().into()).await else { break };
@@ -45,8 +47,8 @@ fn full_memory_store_is_named_and_healed_by_a_reload() {
         let before: Vec<_> = world.pods().await.iter().map(ResourceExt::uid).collect();
         world.patch(json!({"spec": {"jetStream": memory("128Mi")}})).await.unwrap();
         let begun = Instant::now();
-        let pods = settles(world, 3, &[]).await;
-        println!("healed by the reload: {:?}", begun.elapsed());
+        let pods = becomes_steady(world, 3, &[]).await;
+        println!("repaired by the reload: {:?}", begun.elapsed());
         assert_eq!(pods.iter().map(ResourceExt::uid).collect::<Vec<_>>(), before);
         let mut stream = world.nats().await.get_stream("m").await.unwrap();
         assert!(stream.info().await.unwrap().state.messages >= acknowledged);

@@ -1,4 +1,4 @@
-//! Changes and faults that come together: what must never happen to servers and data meanwhile.
+//! Changes and faults at the same time, with checks of servers and data meanwhile.
 
 mod catch_up;
 mod edits;

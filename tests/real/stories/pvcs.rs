@@ -1,39 +1,39 @@
-//! A resource made anew while PVCs of the deleted one are terminating.
+//! NATS resource that is created again while PVCs of the deleted one are terminating.
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::steps::{condition_becomes, running, settles};
+use super::steps::{becomes_steady, condition_becomes, running};
 use crate::{
-    scaling::counts,
+    scaling::size_becomes,
     world::{NAME, World, real},
 };
 
 #[test]
 #[ignore = "long: cargo xtask test --only real-all"]
-fn resource_made_anew_waits_for_terminating_pvcs_and_takes_its_own_size() {
+fn recreated_resource_waits_for_terminating_pvcs_and_gets_its_own_size() {
     real(async |world: &World<'_>| {
         let _manager = running(world, 5).await;
-        let held = format!("{NAME}-js-pvc-{}", World::server(2));
-        hold(world, &held, json!(["kubernetes.io/pvc-protection", "test.example/hold"])).await;
+        let pvc_name = format!("{NAME}-js-pvc-{}", World::server(2));
+        set_finalizers(world, &pvc_name, json!(["kubernetes.io/pvc-protection", "test.example/hold"])).await;
         world.delete().await;
         world.gone().await;
 
         world.create(json!({"cluster": {"size": 3}, "jetStream": {"fileStorage": {"size": "512Mi"}}})).await;
         condition_becomes(world, "Stalled", "True", "PvcTerminating", "is terminating").await;
         assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
-        hold(world, &held, json!(null)).await;
-        settles(world, 3, &[]).await;
-        counts(world, 3).await;
-        let pvc = world.api::<PersistentVolumeClaim>().get(&held).await.unwrap();
+        set_finalizers(world, &pvc_name, json!(null)).await;
+        becomes_steady(world, 3, &[]).await;
+        size_becomes(world, 3).await;
+        let pvc = world.api::<PersistentVolumeClaim>().get(&pvc_name).await.unwrap();
         let requests = pvc.spec.unwrap().resources.unwrap().requests.unwrap();
         assert_eq!(requests["storage"].0, "512Mi");
     });
 }
 
 /// Sets the finalizers of a PVC.
-async fn hold(world: &World<'_>, pvc: &str, finalizers: serde_json::Value) {
+async fn set_finalizers(world: &World<'_>, pvc: &str, finalizers: serde_json::Value) {
     let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
     world.api::<PersistentVolumeClaim>().patch(pvc, &PatchParams::default(), &patch).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A single server with a stream that cannot be recovered.
+//! Standalone server with a stream that cannot be recovered.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
 fn stream_that_cannot_be_recovered_is_named_and_blocks_the_deletion() {
     real(async |world: &World<'_>| {
         let _manager = running(world, 1).await;
-        // It is in no list afterwards.
+        // No list of the server contains the stream after the damage.
         make_stream(world, "A", 1).await;
         let folder = "$0/jetstream/\\$G/streams/A/meta.sum";
         let damage = format!("printf 0000000000000000 | dd of={folder} conv=notrunc bs=16 count=1 status=none");
@@ -38,10 +38,10 @@ fn stream_that_cannot_be_recovered_is_named_and_blocks_the_deletion() {
         world.delete().await;
         world
             .status_becomes("the deletion is blocked", |status| {
-                let is_blocked = |known: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-                    known.type_ == "Deleted"
-                        && known.status == "False"
-                        && known.message.contains("could not be recovered")
+                let is_blocked = |condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+                    condition.type_ == "Deleted"
+                        && condition.status == "False"
+                        && condition.message.contains("could not be recovered")
                 };
                 status.state == "Warning" && status.conditions.iter().any(is_blocked)
             })
@@ -49,7 +49,7 @@ fn stream_that_cannot_be_recovered_is_named_and_blocks_the_deletion() {
         tokio::time::sleep(Duration::from_mins(1)).await;
         let pod = world.pod(&first).await;
         assert_eq!(restarts(&pod), 0, "the server was killed");
-        let statefulset = world.kubectl(&["get", "statefulset,pvc", "-n", NAMESPACE, "-o", "name"]).await.unwrap();
-        assert!(statefulset.contains(NAME) && statefulset.contains("js-pvc"), "{statefulset}");
+        let objects = world.kubectl(&["get", "statefulset,pvc", "-n", NAMESPACE, "-o", "name"]).await.unwrap();
+        assert!(objects.contains(NAME) && objects.contains("js-pvc"), "{objects}");
     });
 }

@@ -1,4 +1,4 @@
-//! Steps that the stories share.
+//! Shared steps of the stories.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    manager::Manager,
+    manager::ManagerProcess,
     servers::is_ready,
     world::{NAME, World},
 };
 
-/// The time within which a change with several restarts is complete.
+/// Timeout of a change with several restarts.
 pub const CHANGED: Duration = Duration::from_mins(8);
 
-/// Starts a manager and a cluster with so many servers, and waits until it is Ready.
-pub async fn running(world: &World<'_>, servers: usize) -> Manager {
+/// Starts a manager and a cluster with `servers` servers, and waits until it is Ready.
+pub async fn running(world: &World<'_>, servers: usize) -> ManagerProcess {
     let manager = world.manager().await;
     world.create(json!({"cluster": {"size": servers}})).await;
     world.state_becomes("Ready").await;
@@ -33,28 +33,32 @@ pub fn memory_limit(limit: &str) -> Value {
     json!({"resources": {"limits": {"cpu": "500m", "memory": limit}, "requests": {"cpu": "40m", "memory": "64Mi"}}})
 }
 
-/// Waits until a condition has this status and reason, and a message with these words.
-pub async fn condition_becomes(world: &World<'_>, kind: &str, status: &str, reason: &str, words: &str) -> Condition {
-    eventually(&format!("{kind} {status} {reason}: {words}"), CHANGED, || async {
+/// Waits until a condition has this status and reason, and a message that contains `text`. Returns the condition.
+pub async fn condition_becomes(world: &World<'_>, kind: &str, status: &str, reason: &str, text: &str) -> Condition {
+    eventually(&format!("{kind} {status} {reason}: {text}"), CHANGED, || async {
         let found = status_of(world).await?.conditions;
-        let is_it = |known: &&Condition| {
-            known.type_ == kind && known.status == status && known.reason == reason && known.message.contains(words)
+        let is_met = |condition: &&Condition| {
+            condition.type_ == kind
+                && condition.status == status
+                && condition.reason == reason
+                && condition.message.contains(text)
         };
-        let known = found.iter().find(is_it).cloned();
-        Ok::<_, kube::Error>(known.map_or_else(|| Seen::NotYet(summary(&found)), Seen::Done))
+        let condition = found.iter().find(is_met).cloned();
+        Ok::<_, kube::Error>(condition.map_or_else(|| Seen::NotYet(summary(&found)), Seen::Done))
     })
     .await
 }
 
-/// Waits until nothing is in progress and nothing is wrong, and all servers have Pods other than the `old` ones.
-pub async fn settles(world: &World<'_>, servers: usize, old: &[Pod]) -> Vec<Pod> {
+/// Waits until no change is in progress, the cluster is healthy, and all servers have Pods other than the `old` ones.
+/// Returns the Pods.
+pub async fn becomes_steady(world: &World<'_>, servers: usize, old: &[Pod]) -> Vec<Pod> {
     eventually(&format!("{servers} servers are ready, and nothing is in progress"), CHANGED, || async {
         let status = status_of(world).await?;
         let pods = world.pods().await;
         let is_new = |pod: &Pod| old.iter().all(|old| old.uid() != pod.uid());
         let ready = pods.iter().filter(|pod| is_ready(pod) && is_new(pod)).count();
-        let is_calm = status.operation.is_none() && is_true(&status, "Ready") && is_true(&status, "JetStream");
-        Ok::<_, kube::Error>(if is_calm && ready == servers && pods.len() == servers {
+        let is_steady = status.operation.is_none() && is_true(&status, "Ready") && is_true(&status, "JetStream");
+        Ok::<_, kube::Error>(if is_steady && ready == servers && pods.len() == servers {
             Seen::Done(pods)
         } else {
             Seen::NotYet(format!("{ready} of {}; {}", pods.len(), summary(&status.conditions)))
@@ -63,11 +67,11 @@ pub async fn settles(world: &World<'_>, servers: usize, old: &[Pod]) -> Vec<Pod>
     .await
 }
 
-/// Checks for so long, every second, that the StatefulSet has these replicas and the servers are the same Pods.
-pub async fn nothing_changes(world: &World<'_>, replicas: i32, time: Duration) {
+/// Checks every second for a duration that the StatefulSet has these replicas and the servers have the same Pods.
+pub async fn nothing_changes(world: &World<'_>, replicas: i32, duration: Duration) {
     let uids = |pods: &[Pod]| pods.iter().map(ResourceExt::uid).collect::<Vec<_>>();
     let before = uids(&world.pods().await);
-    let end = tokio::time::Instant::now() + time;
+    let end = tokio::time::Instant::now() + duration;
     while tokio::time::Instant::now() < end {
         assert_eq!(replicas_of(world).await, Some(replicas));
         assert_eq!(uids(&world.pods().await), before, "a server was restarted or stopped");
@@ -103,7 +107,7 @@ pub fn memory_limits(pods: &[Pod]) -> Vec<String> {
     pods.iter().filter_map(limit).collect()
 }
 
-/// Checks that each stream has its message, and that it can be read.
+/// Waits until the message of each stream can be read.
 pub async fn streams_are_readable(world: &World<'_>, names: &[String]) {
     for name in names {
         eventually(&format!("stream {name} can be read"), CHANGED, || async {
@@ -118,7 +122,7 @@ pub async fn streams_are_readable(world: &World<'_>, names: &[String]) {
 
 /// Returns whether a condition is True.
 pub fn is_true(status: &NatsStatus, kind: &str) -> bool {
-    status.conditions.iter().any(|known| known.type_ == kind && known.status == "True")
+    status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
 }
 
 async fn status_of(world: &World<'_>) -> kube::Result<NatsStatus> {
@@ -126,6 +130,9 @@ async fn status_of(world: &World<'_>) -> kube::Result<NatsStatus> {
 }
 
 fn summary(conditions: &[Condition]) -> String {
-    let line = |known: &Condition| format!("{} {} {}: {}", known.type_, known.status, known.reason, known.message);
+    let line = |condition: &Condition| {
+        let Condition { type_, status, reason, message, .. } = condition;
+        format!("{type_} {status} {reason}: {message}")
+    };
     conditions.iter().map(line).collect::<Vec<_>>().join(" | ")
 }

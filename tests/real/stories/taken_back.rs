@@ -1,4 +1,4 @@
-//! A scale-up that fails is taken back while its cause lasts.
+//! Scale-up that fails and is taken back while its cause lasts.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ fn failed_scale_up_is_taken_back() {
         let _manager = running(world, 3).await;
         world.make_stream(3).await;
         let publisher = world.publisher();
-        publisher.goes_on().await;
+        publisher.makes_progress().await;
         let watch = world.watch_members();
         let quota = ["create", "quota", "q", "--hard=persistentvolumeclaims=3", "-n", NAMESPACE];
         world.kubectl(&quota).await.unwrap();
@@ -38,7 +38,7 @@ fn failed_scale_up_is_taken_back() {
             if is_new { Seen::Done(()) } else { Seen::NotYet("none is".to_owned()) }
         })
         .await;
-        watch.one_away_at_most();
+        watch.at_most_one_unavailable();
         world.verify(&publisher.stop().await).await;
         world.kubectl(&["delete", "quota", "q", "-n", NAMESPACE]).await.unwrap();
     });

@@ -1,18 +1,19 @@
-//! A StatefulSet that is scaled while no manager runs.
+//! StatefulSet that is scaled while no manager runs.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::steps::{condition_becomes, nothing_changes, running, settles, streams_are_readable};
+use super::steps::{becomes_steady, condition_becomes, nothing_changes, running, streams_are_readable};
 use crate::{
-    scaling::{counts, make_stream},
+    scaling::{make_stream, size_becomes},
     world::{World, real},
 };
 
-/// Scales three servers to five while no manager runs, and makes streams with these replicas there.
+/// Scales three servers to five while no manager runs, and creates ten streams for each name prefix and number of
+/// replicas. Returns the names of the streams.
 async fn scaled_by_hand(world: &World<'_>, streams: &[(&str, usize)]) -> Vec<String> {
-    running(world, 3).await.terminate().await;
+    running(world, 3).await.terminate().await.unwrap();
     world.scale_stateful_set(5).await;
     world.servers_are_ready(5, &[]).await;
     world.meta_group_has(5).await;
@@ -38,7 +39,7 @@ fn servers_scaled_by_hand_stay_while_they_hold_the_only_replica() {
         streams_are_readable(world, &names).await;
 
         world.patch(json!({"spec": {"cluster": {"size": 5}}})).await.unwrap();
-        settles(world, 5, &[]).await;
+        becomes_steady(world, 5, &[]).await;
         condition_becomes(world, "Stalled", "False", "NotBlocked", "").await;
         world.meta_group_has(5).await;
         streams_are_readable(world, &names).await;
@@ -51,10 +52,10 @@ fn servers_scaled_by_hand_leave_one_at_a_time() {
         let names = scaled_by_hand(world, &[("b", 3)]).await;
         let watch = world.watch_members();
         let _manager = world.manager().await;
-        counts(world, 3).await;
-        settles(world, 3, &[]).await;
+        size_becomes(world, 3).await;
+        becomes_steady(world, 3, &[]).await;
         world.meta_group_has(3).await;
-        watch.one_away_at_most();
+        watch.at_most_one_unavailable();
         streams_are_readable(world, &names).await;
     });
 }

@@ -1,4 +1,4 @@
-//! Watches that run beside a story.
+//! Background watches of a story.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,11 @@ use std::{
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{Api, Client, ResourceExt, api::ListParams};
+use nats_manager_harness::http_get;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::{
-    http,
     servers::{MONITOR_PORT, address, is_ready},
     world::{NAMESPACE, World},
 };
@@ -21,7 +21,7 @@ use crate::{
 const POLL: Duration = Duration::from_millis(200);
 const PVC_PREFIX: &str = "eventing-nats-js-pvc-";
 
-/// Records the worst that was seen, with what it was, until it is dropped.
+/// Background task that records the worst observed value with a description, until dropped.
 pub struct Worst<T> {
     seen: Arc<Mutex<Option<(T, String)>>>,
     task: JoinHandle<()>,
@@ -34,28 +34,28 @@ impl<T> Drop for Worst<T> {
 }
 
 impl<T: Copy + Send + 'static> Worst<T> {
-    /// Returns the worst that was seen.
+    /// Returns the worst observed value with its description; `None` before the first one.
     pub fn get(&self) -> Option<(T, String)> {
         self.seen.lock().unwrap().clone()
     }
 }
 
 impl World<'_> {
-    /// Watches the members of the cluster: servers that have a PVC which is not being deleted. One that leaves counts
-    /// as away until its PVC is deleted, which is the end of its removal.
+    /// Watches how many members are unavailable. A member is a server whose PVC is not terminating, so a leaving server
+    /// size_becomes as unavailable until its PVC is deleted, which is the end of its removal.
     pub fn watch_members(&self) -> Worst<usize> {
         let client = self.client.clone();
-        self.watch(move || away(client.clone()), |new, worst| new > worst)
+        self.watch(move || unavailable(client.clone()), |new, worst| new > worst)
     }
 
-    /// Watches how many servers have all messages of a stream that is not written to.
+    /// Watches how many servers have all messages of a stream without writes.
     pub fn watch_complete_replicas(&self, stream: &'static str, last: u64) -> Worst<usize> {
         let client = self.client.clone();
         self.watch(move || complete(client.clone(), stream, last), |new, worst| new < worst)
     }
 
     #[allow(clippy::unused_self, reason = "a watch belongs to a world")]
-    fn watch<T, F>(&self, look: impl Fn() -> F + Send + 'static, is_worse: fn(T, T) -> bool) -> Worst<T>
+    fn watch<T, F>(&self, probe: impl Fn() -> F + Send + 'static, is_worse: fn(T, T) -> bool) -> Worst<T>
     where
         T: Copy + Send + 'static,
         F: Future<Output = Option<(T, String)>> + Send,
@@ -64,7 +64,7 @@ impl World<'_> {
         let worst: Arc<Mutex<Option<(T, String)>>> = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             loop {
-                if let Some((new, text)) = look().await {
+                if let Some((new, text)) = probe().await {
                     let mut worst = worst.lock().unwrap();
                     if worst.as_ref().is_none_or(|(old, _)| is_worse(new, *old)) {
                         *worst = Some((new, text));
@@ -78,14 +78,14 @@ impl World<'_> {
 }
 
 impl Worst<usize> {
-    /// Fails when more than one member was away at a time.
-    pub fn one_away_at_most(&self) {
-        let (worst, text) = self.get().expect("nothing was seen");
-        assert!(worst <= 1, "{worst} members were away at a time: {text}");
+    /// Checks that at most one member was unavailable at a time.
+    pub fn at_most_one_unavailable(&self) {
+        let (worst, text) = self.get().expect("no value was observed");
+        assert!(worst <= 1, "{worst} members were unavailable at a time: {text}");
     }
 }
 
-async fn away(client: Client) -> Option<(usize, String)> {
+async fn unavailable(client: Client) -> Option<(usize, String)> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let pvcs: Api<PersistentVolumeClaim> = Api::namespaced(client, NAMESPACE);
     let (pods, pvcs) = tokio::try_join!(
@@ -93,11 +93,11 @@ async fn away(client: Client) -> Option<(usize, String)> {
         async { pvcs.list(&ListParams::default()).await }
     )
     .ok()?;
-    let is_away = |server: &String| !pods.items.iter().any(|pod| pod.name_any() == *server && is_ready(pod));
+    let is_unavailable = |server: &String| !pods.items.iter().any(|pod| pod.name_any() == *server && is_ready(pod));
     let kept = pvcs.items.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none());
     let members = kept.filter_map(|pvc| Some(pvc.name_any().strip_prefix(PVC_PREFIX)?.to_owned()));
-    let away: Vec<String> = members.filter(is_away).collect();
-    Some((away.len(), away.join(", ")))
+    let unavailable: Vec<String> = members.filter(is_unavailable).collect();
+    Some((unavailable.len(), unavailable.join(", ")))
 }
 
 async fn complete(client: Client, stream: &str, last: u64) -> Option<(usize, String)> {
@@ -106,17 +106,17 @@ async fn complete(client: Client, stream: &str, last: u64) -> Option<(usize, Str
     Some((complete, format!("of {last}: {replicas:?}")))
 }
 
-/// Returns the last sequence of each replica of a stream, as its own server reports it.
+/// Returns the last sequence of each replica of a stream by server, as that server reports it.
 pub async fn replicas(client: Client, stream: &str) -> Option<BTreeMap<String, u64>> {
     let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
     let pods = pods.list(&ListParams::default().labels("nats_cluster=eventing-nats")).await.ok()?.items;
     let mut all = BTreeMap::new();
     for pod in &pods {
         let Some(ip) = address(pod) else { continue };
-        let answer = http::get(SocketAddr::new(ip, MONITOR_PORT), "/jsz?accounts=true&streams=true").await;
-        let Some((200, body)) = answer else { continue };
-        let answer: Value = serde_json::from_str(&body).ok()?;
-        let streams = answer["account_details"].as_array().into_iter().flatten();
+        let response = http_get(SocketAddr::new(ip, MONITOR_PORT), "/jsz?accounts=true&streams=true").await;
+        let Ok((200, body)) = response else { continue };
+        let jsz: Value = serde_json::from_str(&body).ok()?;
+        let streams = jsz["account_details"].as_array().into_iter().flatten();
         let mut details = streams.flat_map(|account| account["stream_detail"].as_array().into_iter().flatten());
         if let Some(found) = details.find(|detail| detail["name"] == stream) {
             all.insert(pod.name_any(), found["state"]["last_seq"].as_u64().unwrap_or_default());

@@ -1,50 +1,51 @@
-//! What a connection is doing, for those who decide which one has to go.
+//! State of a connection, from which the connection limiter selects the one to close.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
-/// An answer takes less than a millisecond: whoever is at it longer is waiting for a slow client.
-const LONG_ANSWER: Duration = Duration::from_secs(1);
+/// Time after which a response counts as waiting for a slow client: it takes less than a millisecond otherwise.
+const SLOW_RESPONSE: Duration = Duration::from_secs(1);
 
-/// What a connection is doing, shared between it and the server.
+/// State of a connection, shared between its task and the connection limiter.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     since: Instant,
-    answering: bool,
+    is_answering: bool,
 }
 
 impl Activity {
-    /// A connection just accepted.
+    /// Creates the state of a connection that was just accepted.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State { since: Instant::now(), answering: false }))
+        Self(Mutex::new(State { since: Instant::now(), is_answering: false }))
     }
 
-    /// It begins to wait for its client.
-    pub(super) fn waits(&self) {
+    /// Marks the connection as waiting for its client.
+    pub(super) fn set_waiting(&self) {
         self.set(false);
     }
 
-    /// A request has come.
-    pub(super) fn answers(&self) {
+    /// Marks the connection as busy with a request.
+    pub(super) fn set_answering(&self) {
         self.set(true);
     }
 
+    /// Returns whether a request is in progress.
     pub(super) fn is_answering(&self) -> bool {
-        self.lock().answering
+        self.lock().is_answering
     }
 
-    /// Since when it has been waiting for its client, if it is.
+    /// Returns the time since which the connection has waited for its client, if it does.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         let state = self.lock();
-        (!state.answering || state.since.elapsed() > LONG_ANSWER).then_some(state.since)
+        (!state.is_answering || state.since.elapsed() > SLOW_RESPONSE).then_some(state.since)
     }
 
-    fn set(&self, answering: bool) {
-        *self.lock() = State { since: Instant::now(), answering };
+    fn set(&self, is_answering: bool) {
+        *self.lock() = State { since: Instant::now(), is_answering };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

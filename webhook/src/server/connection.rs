@@ -1,4 +1,4 @@
-//! One connection: the handshake, then requests until one side has enough.
+//! One connection: the TLS handshake, then requests until one side closes.
 
 use std::{convert::Infallible, io, sync::Arc};
 
@@ -16,12 +16,12 @@ use tower::ServiceExt;
 use super::{Phase, ServerOptions, activity::Activity, timed::Timed, tls::rejection};
 use crate::{Observer, Rejection};
 
-/// Room for the header of a request, and what is read of a body at a time.
+/// Size of the read buffer in bytes, for the header of a request and for each part of a body.
 const BUFFER: usize = 32 << 10;
 
-/// What all connections have in common.
+/// Configuration shared by all connections.
 #[derive(Clone)]
-pub(super) struct Common {
+pub(super) struct ConnectionContext {
     pub(super) tls: TlsAcceptor,
     pub(super) router: Router,
     pub(super) observer: Arc<dyn Observer>,
@@ -29,17 +29,17 @@ pub(super) struct Common {
     pub(super) phase: watch::Receiver<Phase>,
 }
 
-impl Common {
-    /// Serves a connection to its end.
+impl ConnectionContext {
+    /// Serves a connection until it ends.
     pub(super) async fn serve(self, stream: TcpStream, activity: Arc<Activity>) {
-        // Answers are small and waited for.
+        // Responses are small, and clients wait for them.
         let _ = stream.set_nodelay(true);
         let stream = match timeout(self.options.handshake, self.tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return self.rejected(rejection(&error), &error),
             Err(_) => return self.rejected(Rejection::Timeout, &io::ErrorKind::TimedOut.into()),
         };
-        activity.waits();
+        activity.set_waiting();
         let stream = Timed::new(stream, Arc::clone(&activity), self.options.exchange, self.options.idle);
         let phase = self.phase.clone();
         let service = service_fn(|request: Request<Incoming>| {
@@ -49,7 +49,7 @@ impl Common {
                 let mut response = router.oneshot(request.map(Body::new)).await?;
                 drop(answering);
                 if *phase.borrow() != Phase::Open {
-                    // The client takes its next request to a replica that stays.
+                    // The client sends its next request to a replica that stays.
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
@@ -62,7 +62,7 @@ impl Common {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
-            // A request that has come already is answered first.
+            // A request that has arrived is answered first.
             biased;
             ended = &mut connection => ended,
             () = closing(self.phase.clone()) => {
@@ -71,33 +71,33 @@ impl Common {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "connection broke off");
+            tracing::debug!(%error, "connection ended with an error");
         }
     }
 
     fn rejected(&self, reason: Rejection, error: &io::Error) {
-        tracing::debug!(reason = reason.as_str(), %error, "handshake failed");
+        tracing::debug!(reason = reason.as_str(), %error, "rejected a TLS handshake");
         self.observer.handshake_rejected(reason);
     }
 }
 
-/// Until connections are to end, also when nobody is left to say so.
+/// Resolves when connections must end, and also when the sender of the phase is gone.
 async fn closing(mut phase: watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
 }
 
-/// Marks a connection as answering, also when the answer is given up.
+/// Guard that marks a connection as busy until it is dropped, also when the response is aborted.
 struct Answering<'a>(&'a Activity);
 
 impl<'a> Answering<'a> {
     fn begin(activity: &'a Activity) -> Self {
-        activity.answers();
+        activity.set_answering();
         Self(activity)
     }
 }
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
-        self.0.waits();
+        self.0.set_waiting();
     }
 }

@@ -1,4 +1,4 @@
-//! The connections there are: bounded, and joined at the end.
+//! Connection limiter: a bounded set of connections, joined at the end.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,38 +9,39 @@ use tokio::{
 
 use super::activity::Activity;
 
-/// Connections, at most so many.
+/// Set of connections with an upper bound.
 pub(super) struct ConnectionLimiter {
-    most: usize,
+    max: usize,
     tasks: JoinSet<()>,
     members: HashMap<Id, (AbortHandle, Arc<Activity>)>,
 }
 
 impl ConnectionLimiter {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most: most.max(1), tasks: JoinSet::new(), members: HashMap::new() }
+    /// Creates an empty set for `max` connections, at least 1.
+    pub(super) fn new(max: usize) -> Self {
+        Self { max: max.max(1), tasks: JoinSet::new(), members: HashMap::new() }
     }
 
-    /// Whether another one can come in.
-    pub(super) fn has_room(&self) -> bool {
-        self.members.len() < self.most || self.longest_waiting().is_some()
+    /// Returns whether another connection can be accepted, if necessary in place of a waiting one.
+    pub(super) fn has_capacity(&self) -> bool {
+        self.members.len() < self.max || self.longest_waiting().is_some()
     }
 
-    /// Lets one in. When there are too many, the one that has waited longest for its client goes:
-    /// clients that say nothing must not keep the others out.
+    /// Adds a connection. At the limit it replaces the one that has waited longest for its client, so that idle clients
+    /// cannot exclude others.
     pub(super) fn add(&mut self, activity: Arc<Activity>, connection: impl Future<Output = ()> + Send + 'static) {
-        if self.members.len() >= self.most
+        if self.members.len() >= self.max
             && let Some(id) = self.longest_waiting()
             && let Some((handle, _)) = self.members.remove(&id)
         {
-            tracing::debug!("too many connections: the one that waited longest has to go");
+            tracing::debug!("closing the connection that waited longest, to accept another");
             handle.abort();
         }
         let handle = self.tasks.spawn(connection);
         self.members.insert(handle.id(), (handle, activity));
     }
 
-    /// Waits for the next one to end; for ever when there is none.
+    /// Waits for the next connection to end, forever if there is none.
     pub(super) async fn ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
@@ -50,11 +51,11 @@ impl ConnectionLimiter {
         self.members.remove(&id);
     }
 
-    /// Waits until all have ended, and gives up those that have not by then.
-    pub(super) async fn leave(mut self, limit: Duration) {
+    /// Waits until all connections have ended, and aborts the others after `limit`.
+    pub(super) async fn drain(mut self, limit: Duration) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(limit, all).await.is_err() {
-            tracing::debug!(count = self.tasks.len(), "connections cut off");
+            tracing::debug!(count = self.tasks.len(), "aborted connections after the drain");
         }
         self.tasks.shutdown().await;
     }

@@ -1,8 +1,8 @@
-//! The TLS server.
+//! TLS server of the webhooks.
 //!
-//! Made of hyper and tokio-rustls rather than of axum-server, because the promises are about
-//! single connections: which one goes when there are too many, how long one exchange may take
-//! while pauses between two may be long, and `Connection: close` on each before the port closes.
+//! Built on hyper and tokio-rustls rather than on axum-server, because the guarantees are about single connections. At
+//! the limit the server selects the connection to close. One exchange has a short limit while a pause between two may
+//! be long. Each connection gets `Connection: close` before the port closes.
 
 mod activity;
 mod connection;
@@ -21,27 +21,27 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use self::{activity::Activity, connection::Common, connection_limiter::ConnectionLimiter};
+use self::{activity::Activity, connection::ConnectionContext, connection_limiter::ConnectionLimiter};
 use crate::Observer;
 
 pub use self::tls::tls_config;
 
-/// How the server goes about it.
+/// Time limits and bounds of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerOptions {
-    /// How long a TLS handshake may take.
+    /// Limit for a TLS handshake.
     pub handshake: Duration,
-    /// How long an exchange may take, from the first byte of a request to the last of its answer.
+    /// Limit for an exchange, from the first byte of a request to the last byte of its response.
     pub exchange: Duration,
-    /// How long a connection may pause. The apiserver gives idle connections up after 90 s; were
-    /// we to do so before it, a request might just be on its way.
+    /// Limit for a pause between two exchanges. The apiserver closes idle connections after 90 s. A shorter limit here
+    /// could close a connection while a request is on its way.
     pub idle: Duration,
-    /// How many connections there are at most.
+    /// Upper bound for open connections.
     pub connections: usize,
-    /// How long connections are still accepted when the server is to stop: until the rest of the
-    /// cluster knows.
+    /// Time after the stop in which connections are still accepted: removal from the Service's endpoints takes as long
+    /// to reach every node.
     pub lame_duck: Duration,
-    /// How long what runs may take to finish after that.
+    /// Limit for requests in progress to finish after that.
     pub drain: Duration,
 }
 
@@ -58,33 +58,32 @@ impl Default for ServerOptions {
     }
 }
 
-/// Why the server cannot serve.
+/// Reason for which the server cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// rustls does not take the configuration.
+    /// TLS configuration that rustls rejects.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// How open the server is.
+/// Phase of the server's shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Each connection closes with its next answer.
+    /// Phase in which each connection closes with its next response.
     LameDuck,
     Closing,
 }
 
-/// After a failed accept, which is mostly for want of file descriptors.
+/// Pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often to look again for room when all connections are busy.
-const ROOM_PAUSE: Duration = Duration::from_millis(20);
-/// For what the kernel accepted just before the port closed.
-const LAST_CALL: Duration = Duration::from_millis(250);
+/// Interval between checks for capacity while all connections are busy.
+const CAPACITY_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Time to accept connections that the kernel accepted just before the port closes.
+const BACKLOG_TIME: Duration = Duration::from_millis(250);
 
-/// Serves `router` on `listener` with the certificates of `resolver` until `stop`, then drains:
-/// for a while connections are still accepted, but none is kept; then the port closes, what runs is
-/// finished, and idle connections end.
+/// Serves `router` on `listener` with the certificates of `resolver` until `stop`, then drains. First, connections are
+/// still accepted but not kept. Then the port closes, requests in progress finish, and idle connections end.
 pub async fn serve(
     listener: TcpListener,
     resolver: Arc<dyn ResolvesServerCert>,
@@ -95,50 +94,52 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let tls: Arc<ServerConfig> = Arc::new(tls_config(resolver)?);
     let (phase, watched) = watch::channel(Phase::Open);
-    let common = Common { tls: TlsAcceptor::from(tls), router, observer, options, phase: watched };
+    let context = ConnectionContext { tls: TlsAcceptor::from(tls), router, observer, options, phase: watched };
     let mut connection_limiter = ConnectionLimiter::new(options.connections);
     let closing = async {
         stop.await;
         phase.send_replace(Phase::LameDuck);
         sleep(options.lame_duck).await;
     };
-    accept(&listener, &mut connection_limiter, &common, closing).await;
-    // What is in the listener's queue came before the port closed.
-    accept(&listener, &mut connection_limiter, &common, sleep(LAST_CALL)).await;
+    accept(&listener, &mut connection_limiter, &context, closing).await;
+    // Connections in the listener's queue arrived before the port closed.
+    accept(&listener, &mut connection_limiter, &context, sleep(BACKLOG_TIME)).await;
     drop(listener);
     phase.send_replace(Phase::Closing);
-    connection_limiter.leave(options.drain).await;
+    connection_limiter.drain(options.drain).await;
     Ok(())
 }
 
+/// Accepts connections within the limit until `end` resolves.
 async fn accept(
     listener: &TcpListener,
     connection_limiter: &mut ConnectionLimiter,
-    common: &Common,
+    context: &ConnectionContext,
     end: impl Future<Output = ()>,
 ) {
     let mut end = pin!(end);
     loop {
-        let has_room = connection_limiter.has_room();
+        let has_capacity = connection_limiter.has_capacity();
         tokio::select! {
             biased;
             () = &mut end => return,
             () = connection_limiter.ended() => {}
-            stream = next(listener), if has_room => {
+            stream = next(listener), if has_capacity => {
                 let activity = Arc::new(Activity::new());
-                connection_limiter.add(Arc::clone(&activity), common.clone().serve(stream, activity));
+                connection_limiter.add(Arc::clone(&activity), context.clone().serve(stream, activity));
             }
-            () = sleep(ROOM_PAUSE), if !has_room => {}
+            () = sleep(CAPACITY_POLL_INTERVAL), if !has_capacity => {}
         }
     }
 }
 
+/// Accepts the next connection, after failed attempts if necessary.
 async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, "failed to accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -1,9 +1,8 @@
-//! A stream with a limit on each exchange.
+//! Stream with a time limit for each exchange.
 //!
-//! hyper's own limit on reading a header runs on an idle connection as well, and would close it
-//! while the apiserver keeps it for its next review, which then fails. This one begins with the
-//! first byte of a request, and ends when the answer is out: header, body, handler and a client
-//! that does not read are all under it.
+//! hyper's own limit for reading a header also runs on an idle connection. It would close a connection that the
+//! apiserver keeps for its next review, which then fails. The limit here starts with the first byte of a request and
+//! ends with the last byte of the response. It covers header, body and handler, and a client that does not read.
 
 use std::{
     io::{self, ErrorKind},
@@ -20,7 +19,7 @@ use tokio::{
 
 use super::activity::Activity;
 
-/// A stream that ends with an error when an exchange, or a pause between two, takes too long.
+/// Stream that fails with a timeout if an exchange, or a pause between two, takes too long.
 pub(super) struct Timed<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -37,22 +36,24 @@ impl<S> Timed<S> {
         Self { stream, activity, exchange, idle, timer, is_exchanging: false, has_written: false }
     }
 
+    /// Starts the limit of an exchange, unless one is in progress.
     fn begin(&mut self) {
         if !self.is_exchanging {
             self.is_exchanging = true;
             self.has_written = false;
             self.restart(self.exchange);
             if !self.activity.is_answering() {
-                self.activity.waits();
+                self.activity.set_waiting();
             }
         }
     }
 
+    /// Ends an exchange after its response, and starts the limit of the pause.
     fn end(&mut self) {
         if self.is_exchanging && self.has_written && !self.activity.is_answering() {
             self.is_exchanging = false;
             self.restart(self.idle);
-            self.activity.waits();
+            self.activity.set_waiting();
         }
     }
 
@@ -60,7 +61,7 @@ impl<S> Timed<S> {
         self.timer.as_mut().reset(Instant::now() + limit);
     }
 
-    /// What to do instead of waiting on.
+    /// Returns a timeout error once the limit is reached, and registers for a wake-up before.
     fn poll_limit<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.timer.as_mut().poll(cx));
         Poll::Ready(Err(ErrorKind::TimedOut.into()))

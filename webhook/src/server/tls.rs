@@ -1,4 +1,4 @@
-//! The TLS side: what is offered, and why a handshake came to nothing.
+//! TLS side of the server: its configuration, and the classification of failed handshakes.
 
 use std::{io, sync::Arc};
 
@@ -11,8 +11,8 @@ use rustls::{
 
 use crate::Rejection;
 
-/// What the server offers: TLS 1.2 and 1.3 with the certificates of `resolver`, and HTTP/1.1,
-/// which is what the apiserver speaks to webhooks.
+/// Builds the server's configuration: TLS 1.2 and 1.3 with the certificates of `resolver`, and HTTP/1.1, the protocol
+/// of the apiserver for webhooks.
 pub fn tls_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -22,14 +22,14 @@ pub fn tls_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig,
     Ok(config)
 }
 
-/// Sorts the error of a handshake.
+/// Classifies the error of a handshake.
 pub(super) fn rejection(error: &io::Error) -> Rejection {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::AlertReceived(alert)) if is_distrust(*alert) => Rejection::Untrusted,
         None | Some(Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled)) => {
             Rejection::Closed
         }
-        // What rustls says when the resolver has nothing.
+        // The error of rustls for a resolver without a certificate.
         Some(Error::General(_)) => Rejection::NoCertificate,
         Some(_) => Rejection::Protocol,
     }

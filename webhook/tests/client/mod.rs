@@ -1,4 +1,4 @@
-//! A server on a loopback address, and clients of it that see every byte.
+//! Server on a loopback address, and clients that see every byte.
 #![allow(dead_code, reason = "not every test needs everything")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
@@ -31,7 +31,7 @@ use crate::world::{Cluster, Counts, create, spec};
 
 pub const NAME: &str = "webhook.kyma-system.svc";
 
-/// Longer than anything takes that is not broken.
+/// Timeout that only a defect reaches.
 pub const LONG: Duration = Duration::from_secs(20);
 
 pub struct Server {
@@ -44,7 +44,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with short limits, so that tests do not take long.
+    /// Starts a server on a free port, with a certificate of a new CA.
     pub async fn start(options: ServerOptions, limits: RequestTimeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,7 +62,7 @@ impl Server {
         server
     }
 
-    /// Serves a new leaf.
+    /// Issues a leaf certificate and serves it.
     pub fn renew(&self) {
         let names = DnsNames { dns: vec![NAME.to_owned()], addresses: Vec::new() };
         self.resolver.swap(self.authority.issue(&names, Timestamp::now()).unwrap());
@@ -82,7 +82,7 @@ impl Server {
     }
 }
 
-/// A connection.
+/// TLS connection to the server.
 pub struct Client(pub TlsStream<TcpStream>);
 
 #[derive(Debug)]
@@ -109,7 +109,7 @@ pub fn connector(authority: &Authority) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-/// A request with the review of a good resource.
+/// Builds a request that reviews a valid resource.
 pub fn request() -> Vec<u8> {
     request_for(&create(&spec()))
 }
@@ -128,7 +128,7 @@ pub fn head(length: usize) -> String {
 impl Client {
     pub async fn connect(address: SocketAddr, authority: &Authority) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        // So that a client that does not read is soon one that the server waits for.
+        // With a small buffer, the server soon waits for a client that does not read.
         socket.set_recv_buffer_size(16 << 10)?;
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
@@ -136,7 +136,7 @@ impl Client {
         timeout(LONG, connector(authority).connect(name, stream)).await?.map(Self)
     }
 
-    /// The certificate that the server showed.
+    /// Returns the certificate that the server presented.
     pub fn certificate(&self) -> CertificateDer<'static> {
         self.0.get_ref().1.peer_certificates().unwrap()[0].clone()
     }
@@ -146,13 +146,13 @@ impl Client {
         self.0.flush().await
     }
 
-    /// Asks for a review.
+    /// Sends a review and reads the response.
     pub async fn ask(&mut self) -> io::Result<Answer> {
         self.send(&request()).await?;
         self.answer().await
     }
 
-    /// Reads an answer.
+    /// Reads one response within [`LONG`].
     pub async fn answer(&mut self) -> io::Result<Answer> {
         timeout(LONG, self.read()).await?
     }

@@ -1,4 +1,4 @@
-//! The webhooks, asked without a socket.
+//! Webhooks without a socket.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Server {
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    /// The response to a review that is answered.
+    /// Sends a review, checks the envelope of the answer, and returns the response in it.
     pub async fn ask(&self, webhook: WebhookKind, review: &Value) -> Value {
         let (status, body) = self.post(webhook, review.to_string()).await;
         assert_eq!(status, 200, "{body}");
@@ -55,7 +55,7 @@ impl Server {
         self.ask(WebhookKind::Validate, review).await
     }
 
-    /// The patch as JSON, none where there is no patch.
+    /// Returns the patch as JSON, or `None` if there is no patch.
     pub async fn patch(&self, review: &Value) -> Option<Value> {
         let response = self.ask(WebhookKind::Mutate, review).await;
         assert_eq!(response["allowed"], true);

@@ -1,4 +1,4 @@
-//! What all tests need: reviews as the apiserver sends them, facts, and an observer that counts.
+//! Fixtures of all tests: reviews as the apiserver sends them, facts, and an observer that counts.
 #![allow(dead_code, reason = "not every test needs everything")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 pub const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 
-/// The cluster as a test wants it.
+/// Facts about the cluster, as a test sets them.
 #[derive(Clone, Default)]
 pub struct Cluster {
     pub cluster_facts: ClusterFacts,
@@ -33,7 +33,7 @@ impl FactSource for Cluster {
     }
 }
 
-/// Keeps what it is told.
+/// Observer that records every event.
 #[derive(Default)]
 pub struct Counts {
     pub reviews: Mutex<Vec<(WebhookKind, ReviewOutcome)>>,
@@ -51,8 +51,8 @@ impl Counts {
 }
 
 impl Observer for Counts {
-    fn reviewed(&self, webhook: WebhookKind, verdict: ReviewOutcome, _: Duration) {
-        self.reviews.lock().unwrap().push((webhook, verdict));
+    fn reviewed(&self, webhook: WebhookKind, outcome: ReviewOutcome, _: Duration) {
+        self.reviews.lock().unwrap().push((webhook, outcome));
     }
 
     fn handshake_rejected(&self, reason: Rejection) {
@@ -60,7 +60,7 @@ impl Observer for Counts {
     }
 }
 
-/// A spec as the schema's defaults leave it.
+/// Builds a spec as the schema's defaults leave it.
 pub fn spec() -> Value {
     json!({
         "cluster": {"size": 3},
@@ -76,7 +76,7 @@ pub fn spec() -> Value {
     })
 }
 
-/// An object as the apiserver sends it.
+/// Builds an object as the apiserver sends it.
 pub fn object(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "operator.kyma-project.io/v1alpha1",
@@ -103,7 +103,7 @@ pub fn object(name: &str, spec: &Value) -> Value {
     })
 }
 
-/// A review as the apiserver sends it.
+/// Builds a review as the apiserver sends it.
 pub fn review(operation: &str, object: &Value, old: &Value) -> Value {
     let kind = json!({"group": "operator.kyma-project.io", "version": "v1alpha1", "kind": "NATS"});
     let resource = json!({"group": "operator.kyma-project.io", "version": "v1alpha1", "resource": "nats"});
@@ -137,17 +137,17 @@ pub fn review(operation: &str, object: &Value, old: &Value) -> Value {
     })
 }
 
-/// The creation of a resource with this spec.
+/// Builds the review of a creation with this spec.
 pub fn create(spec: &Value) -> Value {
     review("CREATE", &object("eventing-nats", spec), &Value::Null)
 }
 
-/// The change of a resource from one spec to another.
+/// Builds the review of a change from one spec to another.
 pub fn update(old: &Value, new: &Value) -> Value {
     review("UPDATE", &object("eventing-nats", new), &object("eventing-nats", old))
 }
 
-/// A copy of `value` with something else at a JSON pointer.
+/// Returns a copy of `value` with `other` at a JSON pointer.
 pub fn with(value: &Value, pointer: &str, other: Value) -> Value {
     let mut value = value.clone();
     let (parent, name) = pointer.rsplit_once('/').unwrap();

@@ -1,4 +1,4 @@
-//! What the process costs by itself: memory, and the time to its caches filled.
+//! Cost of the process itself: memory, and the time until its caches are filled.
 
 use std::{path::Path, time::Duration};
 
@@ -8,11 +8,11 @@ use crate::{
     terminal::note,
 };
 
-/// A start that takes longer than this has failed.
+/// Limit of a start.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 const STARTS: usize = 10;
 
-/// The median time from exec to a good `/readyz`, with nothing to reconcile yet.
+/// Measures the median time from exec to a successful `/readyz`, with nothing to reconcile yet.
 pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, BenchError> {
     let mut times = Vec::with_capacity(STARTS);
     for _ in 0..STARTS {
@@ -23,7 +23,7 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
     times.sort();
     let median = times.get(STARTS / 2).copied().unwrap_or_default();
     Ok(Measure {
-        what: "from exec to /readyz (median of 10)",
+        name: "from exec to /readyz (median of 10)",
         value: median.as_secs_f64() * 1000.0,
         unit: "ms",
         goal: 150.0,
@@ -32,7 +32,7 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
     })
 }
 
-/// Resident memory, and what it is made of.
+/// Returns resident memory as a measure, and prints its parts.
 pub(super) fn memory(memory: Memory) -> Measure {
     let mebibytes = |kibibytes: u32| f64::from(kibibytes) / 1024.0;
     note(format!(
@@ -41,7 +41,7 @@ pub(super) fn memory(memory: Memory) -> Measure {
         mebibytes(memory.files)
     ));
     Measure {
-        what: "resident memory, steady",
+        name: "resident memory, steady",
         value: mebibytes(memory.resident),
         unit: "MiB",
         goal: 15.0,

@@ -1,44 +1,45 @@
-//! A number with its limit.
+//! Measured values with their limits.
 
 use console::style;
 
 use crate::table::Table;
 
-/// What was measured.
+/// Measured value with its limit.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measure {
-    /// What it is.
-    pub(super) what: &'static str,
-    /// The number.
+    /// Name for the reader.
+    pub(super) name: &'static str,
+    /// Measured value, in `unit`.
     pub(super) value: f64,
-    /// Its unit, if it has one.
+    /// Unit; empty for a count.
     pub(super) unit: &'static str,
-    /// The number that it should not exceed.
+    /// Value that the measure should not exceed.
     pub(super) goal: f64,
-    /// Beyond this times the goal it fails: more than 1 for what depends on the machine.
+    /// Factor of the goal beyond which the measure fails; more than 1 for values that depend on the machine.
     pub(super) tolerance: f64,
-    /// What the reference implementation needs.
+    /// Value of the reference implementation.
     pub(super) reference: Option<f64>,
 }
 
-/// Whether that is good.
+/// Comparison of a measure with its goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MeasureResult {
     Good,
-    /// Worse than the goal, as a busy machine may make it.
+    /// Above the goal, within the tolerance for a busy machine.
     Slow,
     Beyond,
 }
 
 impl Measure {
-    /// A count, which is the same on every machine.
-    pub(super) fn count(what: &'static str, value: usize, goal: u32, reference: Option<f64>) -> Self {
-        // No count here comes near what an f64 cannot hold.
+    /// Returns a count. It has no tolerance, since it is the same on every machine.
+    pub(super) fn count(name: &'static str, value: usize, goal: u32, reference: Option<f64>) -> Self {
+        // Counts are far below the limit up to which an f64 is exact.
         let value = u32::try_from(value).map_or(f64::INFINITY, f64::from);
-        Self { what, value, unit: "", goal: f64::from(goal), tolerance: 1.0, reference }
+        Self { name, value, unit: "", goal: f64::from(goal), tolerance: 1.0, reference }
     }
 
-    pub(super) fn verdict(&self) -> MeasureResult {
+    /// Compares the value with the goal.
+    pub(super) fn result(&self) -> MeasureResult {
         if self.value <= self.goal {
             MeasureResult::Good
         } else if self.value <= self.goal * self.tolerance {
@@ -49,7 +50,7 @@ impl Measure {
     }
 }
 
-/// Prints all of them.
+/// Prints the measures as a table.
 pub(super) fn print(measures: &[Measure]) {
     let mut table = Table::new(&["MEASURE", "VALUE", "LIMIT", "OF LIMIT", "REFERENCE", ""]);
     for measure in measures {
@@ -58,14 +59,14 @@ pub(super) fn print(measures: &[Measure]) {
         };
         let ratio =
             if measure.goal > 0.0 { format!("{:.0} %", 100.0 * measure.value / measure.goal) } else { String::new() };
-        let verdict = match measure.verdict() {
+        let result = match measure.result() {
             MeasureResult::Good => style("good").green(),
-            MeasureResult::Slow => style("above the goal, within what a busy machine may cost").yellow(),
+            MeasureResult::Slow => style("above the goal, within the tolerance for a busy machine").yellow(),
             MeasureResult::Beyond => style("BEYOND").red().bold(),
         };
         let reference = measure.reference.map(number).unwrap_or_default();
-        let cells = [number(measure.value), number(measure.goal), ratio, reference, verdict.to_string()];
-        table.row([measure.what.to_owned()].into_iter().chain(cells));
+        let cells = [number(measure.value), number(measure.goal), ratio, reference, result.to_string()];
+        table.row([measure.name.to_owned()].into_iter().chain(cells));
     }
     table.print();
 }
@@ -75,12 +76,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits() {
-        let time = |value| Measure { what: "time", value, unit: "ms", goal: 150.0, tolerance: 3.0, reference: None };
-        assert_eq!(time(150.0).verdict(), MeasureResult::Good);
-        assert_eq!(time(450.0).verdict(), MeasureResult::Slow);
-        assert_eq!(time(451.0).verdict(), MeasureResult::Beyond);
-        assert_eq!(Measure::count("requests", 0, 0, None).verdict(), MeasureResult::Good);
-        assert_eq!(Measure::count("requests", 1, 0, None).verdict(), MeasureResult::Beyond);
+    fn result_depends_on_goal_and_tolerance() {
+        let time = |value| Measure { name: "time", value, unit: "ms", goal: 150.0, tolerance: 3.0, reference: None };
+        assert_eq!(time(150.0).result(), MeasureResult::Good);
+        assert_eq!(time(450.0).result(), MeasureResult::Slow);
+        assert_eq!(time(451.0).result(), MeasureResult::Beyond);
+        assert_eq!(Measure::count("requests", 0, 0, None).result(), MeasureResult::Good);
+        assert_eq!(Measure::count("requests", 1, 0, None).result(), MeasureResult::Beyond);
     }
 }

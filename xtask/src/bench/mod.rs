@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: what the manager costs, in its release build, on a local control plane.
+//! `cargo xtask bench`: cost of the manager's release build on a local control plane.
 //!
-//! Requests are counted and have hard limits. Memory is measured and has one too: it does not depend on how busy the
-//! machine is. Time does, so the start fails only far beyond its goal.
+//! Requests are counted and have hard limits. Memory has a hard limit too, since it does not depend on the load of the
+//! machine. Time does, so the start fails only far beyond its goal.
 
 mod idle;
 mod measure;
@@ -15,49 +15,49 @@ use crate::{
 };
 use measure::{Measure, MeasureResult};
 
-/// How long to measure.
+/// Options of the benchmark.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct BenchOptions {
-    /// How long the steady cluster is watched
+    /// Minutes for which the steady cluster is observed
     #[arg(long, value_name = "N", default_value_t = MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
 }
 
-/// The measures could not be taken, or are beyond their limits.
+/// Failure to measure, or measures beyond their limits.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
-    /// The manager does not build.
+    /// Failed build of the manager.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The cluster does not work.
+    /// Failure of the cluster or the manager.
     #[error(transparent)]
     Local(#[from] LocalError),
-    /// The apiserver refused, or did not answer.
+    /// Failed request to the apiserver.
     #[error(transparent)]
     Kube(#[from] kube::Error),
-    /// The NATS resource does not become ready.
+    /// NATS resource that did not become ready in time.
     #[error("the NATS resource was not ready within {} s; its status: {seen}", within.as_secs())]
     NotReady {
-        /// How long it had.
+        /// Limit of the wait.
         within: Duration,
-        /// The status.
+        /// Last status.
         seen: String,
     },
-    /// Requests are counted where there is an audit log.
+    /// Existing cluster, which has no audit log to count requests in.
     #[error(
         "an existing cluster has no audit log to count requests in; measure on the local one: unset USE_EXISTING_CLUSTER"
     )]
     Existing,
-    /// The kernel does not tell.
+    /// Platform that does not report resident memory.
     #[error("resident memory can be read on Linux only")]
     NoMemory,
-    /// Beyond the limits.
+    /// Names of the measures beyond their limits.
     #[error("beyond the limit: {}", .0.join(", "))]
     Beyond(Vec<&'static str>),
-    /// Ctrl-C.
+    /// Interruption by Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// The process cannot have a runtime or handle signals.
+    /// Failed setup of the runtime or the signal handlers.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -83,17 +83,18 @@ pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
             () = &mut interrupted => return Err(BenchError::Interrupted),
         };
         let measures = tokio::select! {
-            measures = take(&mut local, &program, options) => measures,
+            measures = take_measures(&mut local, &program, options) => measures,
             () = &mut interrupted => Err(BenchError::Interrupted),
         };
         local.shutdown(None).await?;
         measures
     });
     runtime.shutdown_background();
-    judge(&result?)
+    check_limits(&result?)
 }
 
-async fn take(local: &mut Local, program: &Path, options: &BenchOptions) -> Result<Vec<Measure>, BenchError> {
+/// Installs and starts the manager, and takes all measures.
+async fn take_measures(local: &mut Local, program: &Path, options: &BenchOptions) -> Result<Vec<Measure>, BenchError> {
     if local.is_existing() {
         return Err(BenchError::Existing);
     }
@@ -116,12 +117,13 @@ async fn take(local: &mut Local, program: &Path, options: &BenchOptions) -> Resu
     Ok(measures)
 }
 
-fn judge(measures: &[Measure]) -> Result<(), BenchError> {
+/// Prints the measures, and fails when one is beyond its limit.
+fn check_limits(measures: &[Measure]) -> Result<(), BenchError> {
     measure::print(measures);
     let beyond: Vec<_> = measures
         .iter()
-        .filter(|measure| measure.verdict() == MeasureResult::Beyond)
-        .map(|measure| measure.what)
+        .filter(|measure| measure.result() == MeasureResult::Beyond)
+        .map(|measure| measure.name)
         .collect();
     if beyond.is_empty() { Ok(()) } else { Err(BenchError::Beyond(beyond)) }
 }

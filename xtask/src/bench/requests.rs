@@ -1,4 +1,4 @@
-//! Requests of the manager, as the apiserver's audit log has them.
+//! Requests of the manager, counted in the audit log of the apiserver.
 
 use std::time::{Duration, Instant};
 
@@ -18,31 +18,31 @@ use crate::{
     terminal::note,
 };
 
-/// The manager, in the audit log.
+/// Start of the manager's user agent in the audit log.
 const AGENT: &str = "nats-manager/";
 
 const READY_LIMIT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(100);
-/// The manager may still write down what just happened.
-const AFTERMATH: Duration = Duration::from_secs(5);
-/// How often a pod's status changes while nothing else does.
-const BEAT: Duration = Duration::from_secs(5);
+/// Time for writes that follow the last change.
+const TRAILING_WRITES: Duration = Duration::from_secs(5);
+/// Interval between changes of a Pod's status while nothing else changes.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Creates a resource with defaults, and counts the writes until it is ready and a little longer.
+/// Creates a resource with defaults, and counts the writes until it is ready and 5 s longer.
 pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchError> {
     let audit = local.cluster().audit().map_err(LocalError::from)?;
     let mark = audit.mark().await.map_err(LocalError::from)?;
     let api: Api<Nats> = Api::namespaced(local.client(), NAMESPACE);
     api.create(&PostParams::default(), &Nats::new(NAME, NatsSpec::default())).await?;
     wait_until_ready(&api).await?;
-    sleep(AFTERMATH).await;
+    sleep(TRAILING_WRITES).await;
     let events = audit.since(mark).await.map_err(LocalError::from)?;
     let writes: Vec<_> = ours(&events).filter(|event| event.is_write() && !is_lease(event)).collect();
-    tell(&writes);
+    print_requests(&writes);
     Ok(vec![Measure::count("writes from create to Ready", writes.len(), 11, Some(250.0))])
 }
 
-/// Lets the cluster be, but for changes of a pod's status, and counts every request that is no watch and no lease.
+/// Counts the requests of a steady cluster, other than watches and the lease, while the status of its Pods changes.
 pub(super) async fn steady(local: &Local, time: Duration) -> Result<Vec<Measure>, BenchError> {
     let audit = local.cluster().audit().map_err(LocalError::from)?;
     let pods: Api<Pod> = Api::namespaced(local.client(), NAMESPACE);
@@ -53,7 +53,7 @@ pub(super) async fn steady(local: &Local, time: Duration) -> Result<Vec<Measure>
     let started = Instant::now();
     let mut names = names.iter().cycle();
     while started.elapsed() < time {
-        sleep(BEAT.min(time.saturating_sub(started.elapsed()))).await;
+        sleep(STATUS_INTERVAL.min(time.saturating_sub(started.elapsed()))).await;
         if let Some(name) = names.next() {
             let patch = json!({"status": {"message": format!("{} s", started.elapsed().as_secs())}});
             pods.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
@@ -61,7 +61,7 @@ pub(super) async fn steady(local: &Local, time: Duration) -> Result<Vec<Measure>
     }
     let events = audit.since(mark).await.map_err(LocalError::from)?;
     let requests: Vec<_> = ours(&events).filter(|event| event.verb != "watch" && !is_lease(event)).collect();
-    tell(&requests);
+    print_requests(&requests);
     let writes = requests.iter().filter(|event| event.is_write()).count();
     Ok(vec![
         Measure::count("writes of a steady cluster", writes, 0, None),
@@ -84,16 +84,18 @@ async fn wait_until_ready(api: &Api<Nats>) -> Result<(), BenchError> {
     }
 }
 
+/// Returns the requests of the manager.
 fn ours(events: &AuditEvents) -> impl Iterator<Item = &AuditEvent> {
     events.iter().filter(|event| event.user_agent.starts_with(AGENT))
 }
 
-/// Leadership costs a write every few seconds, whatever the cluster does.
+/// Returns whether a request is for the lease: leader election writes it every few seconds in any cluster.
 fn is_lease(event: &AuditEvent) -> bool {
     event.resource == "leases"
 }
 
-fn tell(events: &[&AuditEvent]) {
+/// Prints requests, so that the count can be checked.
+fn print_requests(events: &[&AuditEvent]) {
     for event in events {
         let resource = [&*event.resource, &*event.subresource].join("/");
         note(format!("  {} {} {} {}", event.verb, resource.trim_end_matches('/'), event.name, event.code));

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the manager at work, from nothing to a cleaned-up cluster.
+//! `cargo xtask demo`: tour of the manager, from an empty cluster to its cleanup.
 
 mod live;
 mod real;
@@ -17,13 +17,13 @@ use crate::{
 use samples::{SampleError, samples};
 use walk::Walk;
 
-/// How the demo goes.
+/// Options of the demo.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DemoOptions {
-    /// End after the walk; exit code 1 when a step does not happen
+    /// Exit after the tour; exit code 1 when a step fails
     #[arg(long)]
     once: bool,
-    /// Leave the folder with logs, audit log and data behind
+    /// Keep the folder with logs, audit log and data
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
@@ -33,65 +33,66 @@ pub(crate) struct DemoOptions {
     sample: Option<String>,
 }
 
-/// The demo did not go as it should.
+/// Failure of the demo.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
-    /// The manager does not build.
+    /// Failed build of the manager.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// There is nothing to apply.
+    /// Failure to read the samples.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// The cluster does not work.
+    /// Failure of the cluster or the manager.
     #[error(transparent)]
     Local(#[from] LocalError),
-    /// There can be no real nodes.
+    /// Missing prerequisites of real nodes.
     #[error(transparent)]
     Unavailable(#[from] nats_manager_harness::real::Unavailable),
-    /// Packages are still missing.
-    #[error("apt-get ended with {0}; it says why above")]
+    /// Failed installation of packages.
+    #[error("apt-get failed with {0}; see its output above")]
     NotInstalled(std::process::ExitStatus),
-    /// The control plane ended by itself.
+    /// Unexpected end of the control plane.
     #[error("the control plane ended")]
     ClusterEnded,
-    /// The apiserver refused, or did not answer.
+    /// Failed request to the apiserver.
     #[error(transparent)]
     Kube(#[from] kube::Error),
-    /// A step did not happen.
-    #[error("not within {within} s: {what}; last seen: {seen}")]
+    /// Step that did not complete in time.
+    #[error("timed out after {within} s: {what}; last state: {seen}")]
     NotInTime {
-        /// What should have happened.
+        /// Expected state.
         what: String,
-        /// The seconds it had.
+        /// Limit, in seconds.
         within: u64,
-        /// What was there in its place.
+        /// Last state.
         seen: String,
     },
-    /// An edit that should be refused was not, or for another reason.
-    #[error("the edit {patch} should be refused with {expected:?}, but kubectl said: {answer}")]
-    NotRefused {
-        /// The edit.
+    /// Invalid change that was accepted, or rejected for another reason.
+    #[error("the change {patch} is not rejected with {expected:?}; kubectl printed: {answer}")]
+    NotRejected {
+        /// Merge patch.
         patch: String,
-        /// The contract's words.
+        /// Part of the expected message.
         expected: &'static str,
-        /// What came.
+        /// Output of kubectl.
         answer: String,
     },
-    #[error("{patch} does not lead to {expected:?}; it says: {answer}")]
-    NotAnswered { patch: String, expected: &'static str, answer: String },
-    /// Ctrl-C, before the end of the walk.
+    /// Dry run without the expected warning or default.
+    #[error("the dry run of {patch} does not print {expected:?}; kubectl printed: {answer}")]
+    NotPreviewed { patch: String, expected: &'static str, answer: String },
+    /// Interruption by Ctrl-C before the end of the tour.
     #[error("interrupted")]
     Interrupted,
-    /// The process cannot have a runtime or handle signals.
+    /// Failed setup of the runtime or the signal handlers.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
 
-/// Shows the manager at work.
+/// Runs the demo.
 pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let samples = samples(options.sample.as_deref())?;
     heading("building the manager");
-    // As it is for development: the release build takes minutes, and nobody sees the difference here.
+    // A release build takes minutes, and makes no visible difference here.
     let program = local::build(Profile::Dev)?;
     let real = options.nodes.start(options.keep)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -122,16 +123,16 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
         };
         heading("cleaning up");
         if options.keep {
-            note(format!("left behind: {}", local.cluster().folder().display()));
+            note(format!("kept: {}", local.cluster().folder().display()));
         }
         local.shutdown(manager).await?;
-        note("nothing is left of it");
+        note("removed everything");
         match shown {
             Ok(false) if options.once => Err(DemoError::Interrupted),
             shown => shown.map(|_| ()),
         }
     });
-    // A build of tools that was interrupted ends by itself.
+    // An interrupted build of tools ends by itself.
     runtime.shutdown_background();
     result
 }

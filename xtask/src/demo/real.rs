@@ -1,4 +1,4 @@
-//! Real nodes for the demo, and what this machine lacks for them.
+//! Real nodes for the demo, and the packages that they need.
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -13,25 +13,26 @@ use crate::{
     terminal::{heading, note, typed, words},
 };
 
-/// What the nodes are.
+/// Options for the nodes.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Nodes {
-    /// Run real NATS pods on real nodes, in a network of their own (Linux, root, containerd)
+    /// Run real NATS Pods on real nodes, in a network of their own (Linux, root, containerd)
     #[arg(long)]
     real: bool,
-    /// With --real: install the packages that are missing, unasked (Debian)
+    /// With --real: install missing packages without asking (Debian)
     #[arg(long, requires = "real")]
     install: bool,
 }
 
 impl Nodes {
-    /// Starts a cluster if real nodes are wanted, and moves this thread and all that it will start into its network.
+    /// Starts a cluster if real nodes are requested, and moves this thread into its network, with all that it starts
+    /// later.
     pub(super) fn start(&self, keep: bool) -> Result<Option<RealCluster>, DemoError> {
         if !self.real {
             return Ok(None);
         }
         if let Err(unavailable) = RealCluster::available() {
-            mend(unavailable, self.install)?;
+            install_missing(unavailable, self.install)?;
         }
         heading("starting a control plane and three real nodes");
         let default = ClusterOptions::default();
@@ -42,10 +43,10 @@ impl Nodes {
     }
 }
 
-/// Installs the packages that are missing, if that helps and somebody wants it.
-fn mend(unavailable: Unavailable, install: bool) -> Result<(), DemoError> {
+/// Installs missing packages if `install` is set or the user confirms. Fails if missing packages are not the cause.
+fn install_missing(unavailable: Unavailable, install: bool) -> Result<(), DemoError> {
     note(&unavailable);
-    if unavailable.packages.is_empty() || !(install || is_wanted()?) {
+    if unavailable.packages.is_empty() || !(install || is_confirmed()?) {
         return Err(unavailable.into());
     }
     apt_get(&["update", "--quiet"])?;
@@ -55,8 +56,8 @@ fn mend(unavailable: Unavailable, install: bool) -> Result<(), DemoError> {
     Ok(RealCluster::available()?)
 }
 
-/// Asks, where there is somebody to answer.
-fn is_wanted() -> io::Result<bool> {
+/// Asks the user to confirm. Without a terminal, returns false.
+fn is_confirmed() -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }

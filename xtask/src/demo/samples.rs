@@ -1,4 +1,4 @@
-//! The NATS resources of `config/samples`.
+//! NATS resources of `config/samples`.
 
 use std::{fs, io};
 
@@ -6,44 +6,44 @@ use nats_manager_api::{FileStorage, Nats};
 
 use crate::workspace;
 
-/// One file.
+/// Sample file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sample {
-    /// Its name, without the suffix.
+    /// File name without suffix.
     pub(super) name: String,
-    /// The StorageClass that it asks for by name.
+    /// StorageClass that the sample requests by name.
     pub(super) storage_class: Option<String>,
 }
 
-/// There is no such sample.
+/// Failure to read the samples.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SampleError {
-    /// The folder cannot be read.
+    /// Unreadable folder or file.
     #[error("{FOLDER}: {0}")]
     Read(#[from] io::Error),
-    /// A file holds no NATS resource.
+    /// File that contains no NATS resource.
     #[error("{path}: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// Why not.
+        /// Cause.
         source: Box<serde_saphyr::Error>,
     },
-    /// Nothing is in it.
+    /// Folder without samples.
     #[error("{FOLDER} has no samples")]
     None,
-    /// None has the name.
-    #[error("{FOLDER} has no sample {wanted}; there are: {}", there.join(", "))]
+    /// Name without a sample.
+    #[error("{FOLDER} has no sample {requested}; available: {}", available.join(", "))]
     Unknown {
-        /// The name.
-        wanted: String,
-        /// The names that there are.
-        there: Vec<String>,
+        /// Requested name.
+        requested: String,
+        /// Names of the samples.
+        available: Vec<String>,
     },
 }
 
 const FOLDER: &str = "config/samples";
-/// What most users have comes first.
+/// Sample that is shown first: the default of the module.
 const FIRST: &str = "default";
 
 impl Sample {
@@ -58,30 +58,30 @@ impl Sample {
         Ok(sample)
     }
 
-    /// Where it is, as one would type it.
+    /// Returns the path of the file, relative to the checkout.
     pub(super) fn path(&self) -> String {
         format!("{FOLDER}/{}.yaml", self.name)
     }
 }
 
-/// All samples, or only the one that is wanted.
-pub(super) fn samples(wanted: Option<&str>) -> Result<Vec<Sample>, SampleError> {
-    let mut there = Vec::new();
+/// Reads all samples, or only the requested one.
+pub(super) fn samples(requested: Option<&str>) -> Result<Vec<Sample>, SampleError> {
+    let mut available = Vec::new();
     for entry in fs::read_dir(workspace::path(FOLDER))? {
         let file = entry?.file_name().to_string_lossy().into_owned();
         if let Some(name) = file.strip_suffix(".yaml").filter(|name| *name != "kustomization") {
-            there.push(Sample::read(name)?);
+            available.push(Sample::read(name)?);
         }
     }
-    there.sort_by_key(|sample| (sample.name != FIRST, sample.name.clone()));
-    if there.is_empty() {
+    available.sort_by_key(|sample| (sample.name != FIRST, sample.name.clone()));
+    if available.is_empty() {
         return Err(SampleError::None);
     }
-    let Some(wanted) = wanted else { return Ok(there) };
-    let chosen: Vec<Sample> = there.iter().filter(|sample| sample.name == wanted).cloned().collect();
+    let Some(requested) = requested else { return Ok(available) };
+    let chosen: Vec<Sample> = available.iter().filter(|sample| sample.name == requested).cloned().collect();
     if chosen.is_empty() {
-        let there = there.into_iter().map(|sample| sample.name).collect();
-        return Err(SampleError::Unknown { wanted: wanted.to_owned(), there });
+        let available = available.into_iter().map(|sample| sample.name).collect();
+        return Err(SampleError::Unknown { requested: requested.to_owned(), available });
     }
     Ok(chosen)
 }

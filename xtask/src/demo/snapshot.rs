@@ -1,4 +1,4 @@
-//! What there is to see at one moment.
+//! Snapshots of the NATS resource and its Pods.
 
 use std::collections::BTreeMap;
 
@@ -15,21 +15,21 @@ use crate::{
     table::Table,
 };
 
-/// Looks at the cluster.
+/// Source of snapshots.
 pub(super) struct SnapshotSource {
     nats: Api<Nats>,
     pods: Api<Pod>,
     zones: BTreeMap<String, String>,
 }
 
-/// The resource and its pods.
+/// NATS resource and its Pods at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
     nats: Option<Nats>,
     pods: Vec<PodPlacement>,
 }
 
-/// A pod and where it runs.
+/// Pod with its node and zone.
 #[derive(Debug, Clone)]
 struct PodPlacement {
     name: String,
@@ -42,7 +42,7 @@ struct PodPlacement {
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 impl SnapshotSource {
-    /// Learns where the nodes are.
+    /// Reads the zones of the nodes.
     pub(super) async fn open(client: Client) -> kube::Result<Self> {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
         let zone = |node: Node| Some((node.name_any(), node.labels().get(ZONE_LABEL)?.clone()));
@@ -53,8 +53,8 @@ impl SnapshotSource {
         })
     }
 
-    /// Looks once.
-    pub(super) async fn look(&self) -> kube::Result<Snapshot> {
+    /// Takes a snapshot.
+    pub(super) async fn take(&self) -> kube::Result<Snapshot> {
         let nats = self.nats.get_opt(NAME).await?;
         let labels = NamespacedName::new(NAMESPACE, NAME).label_query();
         let pods = self.pods.list(&ListParams::default().labels(&labels)).await?;
@@ -80,12 +80,13 @@ impl SnapshotSource {
 }
 
 impl Snapshot {
-    /// Whether the resource is there.
+    /// Returns whether the NATS resource exists.
     pub(super) fn exists(&self) -> bool {
         self.nats.is_some()
     }
 
-    /// Whether the spec as it is now is carried out. `or_warning` is for clusters with few zones.
+    /// Returns whether all servers run the current spec. With `or_warning`, the state Warning is accepted too, as in
+    /// clusters with few zones.
     pub(super) fn is_ready(&self, or_warning: bool) -> bool {
         let Some(nats) = &self.nats else { return false };
         let status = self.status();
@@ -97,28 +98,28 @@ impl Snapshot {
             && is_true(ConditionType::StatefulSet)
     }
 
-    /// In one line, for a log.
+    /// Formats the snapshot as one line, for a log.
     pub(super) fn summary(&self) -> String {
         if !self.exists() {
-            return format!("no NATS resource, {} pods", self.pods.len());
+            return format!("no NATS resource, {} Pods", self.pods.len());
         }
         let status = self.status();
-        let said = |condition: &Condition| {
-            let needs_words = condition.status != "True" && !condition.message.is_empty();
-            let message = if needs_words { format!(" ({})", condition.message) } else { String::new() };
+        let describe = |condition: &Condition| {
+            let needs_message = condition.status != "True" && !condition.message.is_empty();
+            let message = if needs_message { format!(" ({})", condition.message) } else { String::new() };
             format!("{}={}{message}", condition.type_, condition.reason)
         };
-        let conditions: Vec<_> = status.conditions.iter().map(said).collect();
+        let conditions: Vec<_> = status.conditions.iter().map(describe).collect();
         let ready = self.pods.iter().filter(|pod| pod.ready).count();
         let places =
             self.pods.iter().map(|pod| format!("{} {} {}", pod.name, pod.phase, pod.zone).trim_end().to_owned());
         let state = [format!("state {}", or_dash(&status.state))];
-        let pods = [format!("{ready}/{} pods ready", self.pods.len()), places.collect::<Vec<_>>().join(", ")];
+        let pods = [format!("{ready}/{} Pods ready", self.pods.len()), places.collect::<Vec<_>>().join(", ")];
         let parts = [&state[..], &conditions, &pods].concat();
         parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(" | ")
     }
 
-    /// As tables, for a screen.
+    /// Formats the snapshot as tables, for a terminal.
     pub(super) fn lines(&self) -> Vec<String> {
         if !self.exists() && self.pods.is_empty() {
             return vec![style("no NATS resource").dim().to_string()];

@@ -1,4 +1,4 @@
-//! After the walk: the cluster is the user's.
+//! After the tour: the cluster stays up for the user.
 
 use super::{DemoError, walk::Walk};
 use crate::{
@@ -7,9 +7,9 @@ use crate::{
 };
 
 impl Walk<'_> {
-    /// Says how to use the cluster, and shows what becomes of it until somebody stops it.
+    /// Prints commands for the cluster, and shows its state until the demo is interrupted.
     pub(super) async fn stay(&mut self) -> Result<(), DemoError> {
-        heading("it is yours now");
+        heading("the cluster is ready for use");
         typed(format!("export KUBECONFIG={}", self.local.cluster().kubeconfig().display()));
         let kubectl = self.local.cluster().kubectl();
         let words: Vec<_> =
@@ -22,7 +22,7 @@ impl Walk<'_> {
             match self.local.cluster().real() {
                 None => typed(format!("alias kubectl='{kubectl}'   # if you have none")),
                 Some(cluster) => {
-                    note("Everything is in a network of its own:");
+                    note("The cluster has a network of its own:");
                     let enter = format!("nsenter --net={}", cluster.namespace().display());
                     typed(format!("alias kubectl='{enter} {kubectl}' curl='{enter} curl'"));
                 }
@@ -30,11 +30,11 @@ impl Walk<'_> {
         }
         typed(format!("kubectl get nats -n {NAMESPACE} -o wide"));
         typed(format!("kubectl edit nats {NAME} -n {NAMESPACE}"));
-        typed(format!("kubectl delete statefulset {NAME} -n {NAMESPACE} --wait=false   # it comes back"));
+        typed(format!("kubectl delete statefulset {NAME} -n {NAMESPACE} --wait=false   # the manager recreates it"));
         typed(format!("kubectl get events -n {NAMESPACE} --watch"));
         typed(format!("curl {}", self.manager.metrics_url()));
         typed(format!("tail -f {}", self.manager.log().display()));
-        note("Ctrl-C takes everything down. This is what the manager sees until then:");
+        note("Ctrl-C stops and removes everything. The current state:");
         self.watch().await
     }
 }

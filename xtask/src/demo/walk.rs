@@ -1,4 +1,4 @@
-//! The steps of the demo, each shown, each with a limit.
+//! Steps of the tour, each with a time limit.
 
 use std::{
     path::Path,
@@ -21,14 +21,14 @@ use crate::{
     terminal::{self, done, heading, note, output, typed},
 };
 
-/// The manager on its way through the demo.
+/// State of the tour.
 pub(super) struct Walk<'a> {
     pub(super) local: &'a Local,
     pub(super) manager: &'a mut Manager,
-    eyes: SnapshotSource,
+    source: SnapshotSource,
 }
 
-/// Generous: a machine may be busy.
+/// Limit of a start. All limits are generous, since the machine may be busy.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const READY_LIMIT: Duration = Duration::from_mins(2);
 const GONE_LIMIT: Duration = Duration::from_secs(90);
@@ -39,30 +39,31 @@ const KINDS: &str = "statefulsets,services,configmaps,secrets,poddisruptionbudge
 const COLUMNS: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,OWNER:.metadata.ownerReferences[0].name";
 
 impl<'a> Walk<'a> {
-    /// Installs, and starts the manager. It is in `slot` as soon as it runs, so that it can be stopped whatever happens.
+    /// Installs and starts the manager. `slot` contains the process from its start, so that the caller can stop it
+    /// after a failure.
     pub(super) async fn begin(
         local: &'a mut Local,
         program: &Path,
         slot: &'a mut Option<Manager>,
     ) -> Result<Self, DemoError> {
-        heading("installing what users install");
+        heading("installing the shipped manifests");
         local.install(show).await?;
         heading("starting the manager");
-        note(format!("A local process, under its ServiceAccount {NAMESPACE}/nats-manager and its shipped rules."));
+        note(format!("A local process, with its ServiceAccount {NAMESPACE}/nats-manager and its shipped roles."));
         match local.nats_url() {
             Some(url) => {
-                note("The nodes are simulated, so pods are placed and become ready, but run nothing.");
-                note(format!("Where streams matter the manager asks a real NATS server: {url}"));
+                note("The nodes are simulated: Pods are scheduled and become ready, but run no containers.");
+                note(format!("For streams, the manager uses a real NATS server: {url}"));
             }
             None => note("The nodes are real, and so is NATS; its two sidecars are stand-ins."),
         }
         let manager = slot.insert(local.start_manager(program).await?);
         let time = manager.ready(START_LIMIT).await.map_err(LocalError::from)?;
         done(format!("ready {} ms after its start", time.as_millis()));
-        Ok(Self { eyes: SnapshotSource::open(local.client()).await?, local, manager })
+        Ok(Self { source: SnapshotSource::open(local.client()).await?, local, manager })
     }
 
-    /// The whole walk.
+    /// Shows each sample, and the features of the manager with the first one.
     pub(super) async fn show(&mut self, samples: &[Sample]) -> Result<(), DemoError> {
         for (index, sample) in samples.iter().enumerate() {
             heading(format!("sample {}/{}: {}", index + 1, samples.len(), sample.name));
@@ -71,52 +72,54 @@ impl<'a> Walk<'a> {
             }
             self.apply(sample).await?;
             if index == 0 {
-                self.look_around().await?;
+                self.show_features().await?;
             }
         }
         Ok(())
     }
 
-    /// A local cluster gets the class; of an existing one it is not known what the class should be.
+    /// Provides the StorageClass of a sample. Returns false on an existing cluster without it: its parameters are
+    /// unknown.
     async fn has_storage_for(&self, sample: &Sample) -> Result<bool, DemoError> {
         let Some(class) = &sample.storage_class else { return Ok(true) };
         let provided = storage::provide(self.local.client(), class, !self.local.is_existing()).await?;
         match provided {
-            StorageClassState::There => {}
-            StorageClassState::Made => {
-                note(format!("It asks for the StorageClass {class}, which this cluster now has too."));
+            StorageClassState::Exists => {}
+            StorageClassState::Created => {
+                note(format!("created StorageClass {class}, which the sample requests"));
             }
-            StorageClassState::Missing => note(format!("Left out: this cluster has no StorageClass {class}.")),
+            StorageClassState::Missing => note(format!("skipped: this cluster has no StorageClass {class}")),
         }
         Ok(provided != StorageClassState::Missing)
     }
 
-    async fn look_around(&mut self) -> Result<(), DemoError> {
-        heading("its objects");
-        self.objects().await?;
-        heading("bad edits are refused");
-        self.refused(r#"{"spec":{"cluster":{"size":4}}}"#, message::ODD_SIZE).await?;
+    /// Shows the objects, rejections, warnings, defaults and recreation of an object.
+    async fn show_features(&mut self) -> Result<(), DemoError> {
+        heading("objects of the NATS resource");
+        self.list_objects().await?;
+        heading("invalid changes are rejected");
+        self.rejected(r#"{"spec":{"cluster":{"size":4}}}"#, message::ODD_SIZE).await?;
         let other_class = r#"{"spec":{"jetStream":{"fileStorage":{"storageClassName":"fast"}}}}"#;
-        self.refused(other_class, message::IMMUTABLE).await?;
-        heading("what is unwise is warned of, what is missing is filled in (nothing is stored here)");
-        self.answered(r#"{"spec":{"logging":{"trace":true}}}"#, "Warning: spec.logging.trace").await?;
+        self.rejected(other_class, message::IMMUTABLE).await?;
+        heading("warnings and defaults of the webhook (dry run: nothing is stored)");
+        self.previewed(r#"{"spec":{"logging":{"trace":true}}}"#, "Warning: spec.logging.trace").await?;
         let in_part = r#"{"spec":{"resources":{"limits":null,"requests":{"cpu":"2"}}}}"#;
-        self.answered(in_part, r#""limits":{"cpu":"2","memory":"1Gi"}"#).await?;
-        heading("a child that is deleted comes back");
-        self.comes_back().await
+        self.previewed(in_part, r#""limits":{"cpu":"2","memory":"1Gi"}"#).await?;
+        heading("a deleted object is recreated");
+        self.service_is_recreated().await
     }
 
-    /// Applies a sample until it is ready; what cannot be changed in place is made anew.
+    /// Applies a sample and waits until it is ready. Recreates the resource if an immutable field differs.
     async fn apply(&mut self, sample: &Sample) -> Result<(), DemoError> {
         let path = sample.path();
         let kubectl = self.local.kubectl();
         let answer = kubectl.run(["apply", "-f", &path]).await?;
         show(&format!("apply -f {path}"), &answer);
         if !answer.success {
-            if !self.eyes.look().await?.exists() {
+            if !self.source.take().await?.exists() {
                 return Err(LocalError::Kubectl { command: format!("apply -f {path}"), answer: answer.text }.into());
             }
-            note("It differs in what cannot change in place: the resource goes first, with its data.");
+            note("An immutable field differs: the NATS resource is deleted first, with its data.");
             self.delete().await?;
             let command = ["apply", "-f", &path];
             show(&command.join(" "), &kubectl.must(command).await?);
@@ -125,39 +128,42 @@ impl<'a> Walk<'a> {
         self.until(&format!("sample {} is ready", sample.name), READY_LIMIT, |seen| seen.is_ready(or_warning)).await
     }
 
+    /// Deletes the NATS resource, and waits until its children are deleted too.
     async fn delete(&mut self) -> Result<(), DemoError> {
         let command = ["delete", "nats", NAME, "-n", NAMESPACE, "--wait=false"];
         show(&command.join(" "), &self.local.kubectl().must(command).await?);
-        self.until("the NATS resource is gone", GONE_LIMIT, |seen| !seen.exists()).await?;
-        // Right after the installation the garbage collector does not know the new kind yet, for half a minute.
+        self.until("the NATS resource is deleted", GONE_LIMIT, |seen| !seen.exists()).await?;
+        // The garbage collector discovers a new kind within half a minute after the installation.
         let secret = format!("secret/{NAME}-secret");
         let command = ["wait", "--for=delete", &secret, "-n", NAMESPACE, "--timeout=90s"];
         show(
-            &format!("{}   # Kubernetes collects the children", command.join(" ")),
+            &format!("{}   # the garbage collector deletes the children", command.join(" ")),
             &self.local.kubectl().must(command).await?,
         );
         Ok(())
     }
 
-    async fn objects(&self) -> Result<(), DemoError> {
+    /// Lists the objects of the NATS resource.
+    async fn list_objects(&self) -> Result<(), DemoError> {
         let labels = NamespacedName::new(NAMESPACE, NAME).label_query();
         let command = ["get", KINDS, "-n", NAMESPACE, "-l", &labels, "-o", COLUMNS];
         show(&command.join(" "), &self.local.kubectl().must(command).await?);
         Ok(())
     }
 
-    async fn refused(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
+    /// Sends an invalid change, and checks that it is rejected with `expected`.
+    async fn rejected(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
         let answer =
             self.local.kubectl().run(["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "-p", patch]).await?;
         show(&format!("patch nats {NAME} -n {NAMESPACE} --type=merge -p '{patch}'"), &answer);
         if answer.success || !answer.text.contains(expected) {
-            return Err(DemoError::NotRefused { patch: patch.to_owned(), expected, answer: answer.text });
+            return Err(DemoError::NotRejected { patch: patch.to_owned(), expected, answer: answer.text });
         }
         Ok(())
     }
 
-    /// Tries an edit as a dry run, and shows the resources that it leads to.
-    async fn answered(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
+    /// Sends a change as a dry run, and checks that the output contains `expected`.
+    async fn previewed(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
         let output = "jsonpath={.spec.resources}";
         let command =
             ["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "--dry-run=server", "-p", patch, "-o", output];
@@ -169,32 +175,33 @@ impl<'a> Walk<'a> {
         if answer.success && answer.text.contains(expected) {
             return Ok(());
         }
-        Err(DemoError::NotAnswered { patch: patch.to_owned(), expected, answer: answer.text })
+        Err(DemoError::NotPreviewed { patch: patch.to_owned(), expected, answer: answer.text })
     }
 
-    async fn comes_back(&mut self) -> Result<(), DemoError> {
+    /// Deletes the Service, and waits for a new one.
+    async fn service_is_recreated(&mut self) -> Result<(), DemoError> {
         let services: Api<Service> = Api::namespaced(self.local.client(), NAMESPACE);
         let before = services.get(NAME).await?.uid();
-        // Waiting, kubectl may take the new one for the old one.
+        // With `--wait`, kubectl may mistake the new Service for the old one.
         let command = ["delete", "service", NAME, "-n", NAMESPACE, "--wait=false"];
         show(&command.join(" "), &self.local.kubectl().must(command).await?);
         let deleted = Instant::now();
         loop {
             let found = services.get_opt(NAME).await?.and_then(|service| service.uid());
             if found.is_some() && found != before {
-                done(format!("a new Service {NAME} is there after {}", terminal::duration(deleted.elapsed())));
+                done(format!("recreated Service {NAME} after {}", terminal::duration(deleted.elapsed())));
                 return Ok(());
             }
-            self.is_alive()?;
+            self.check_running()?;
             if deleted.elapsed() > BACK_LIMIT {
                 let seen = found.map_or("no Service", |_| "the deleted Service").to_owned();
-                return Err(not_in_time("the deleted Service comes back", BACK_LIMIT, seen));
+                return Err(not_in_time("the deleted Service is recreated", BACK_LIMIT, seen));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Shows what happens until what is waited for is there.
+    /// Shows snapshots until one meets the predicate. Fails after `limit`.
     async fn until(
         &mut self,
         what: &str,
@@ -205,8 +212,8 @@ impl<'a> Walk<'a> {
         let mut live = Live::new();
         let mut last = Snapshot::default();
         loop {
-            // An apiserver that is busy for a moment is no reason to end.
-            if let Ok(seen) = self.eyes.look().await {
+            // A failed request is no reason to end, since the apiserver may be busy.
+            if let Ok(seen) = self.source.take().await {
                 live.show(&seen);
                 last = seen;
                 if is_done(&last) {
@@ -214,7 +221,7 @@ impl<'a> Walk<'a> {
                     return Ok(());
                 }
             }
-            self.is_alive()?;
+            self.check_running()?;
             if started.elapsed() > limit {
                 live.end(&last);
                 let seen = format!("{}; the end of the manager's log:\n{}", last.summary(), self.manager.log_tail());
@@ -224,20 +231,21 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Shows what happens for as long as everything runs.
+    /// Shows snapshots until the manager or the control plane ends.
     pub(super) async fn watch(&mut self) -> Result<(), DemoError> {
         let mut live = Live::new();
         loop {
-            if let Ok(seen) = self.eyes.look().await {
+            if let Ok(seen) = self.source.take().await {
                 live.show(&seen);
             }
-            self.is_alive()?;
+            self.check_running()?;
             tokio::time::sleep(POLL).await;
         }
     }
 
-    fn is_alive(&mut self) -> Result<(), DemoError> {
-        self.manager.is_running().map_err(LocalError::from)?;
+    /// Fails if the manager or the control plane has ended.
+    fn check_running(&mut self) -> Result<(), DemoError> {
+        self.manager.check_running().map_err(LocalError::from)?;
         if self.local.cluster().is_up() { Ok(()) } else { Err(DemoError::ClusterEnded) }
     }
 }

@@ -1,5 +1,6 @@
-//! An image as an OCI archive: the [image layout](https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md)
-//! in a tar file. The same program gives the same bytes.
+//! Image as an OCI archive: the [image
+//! layout](https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md) in a tar file. The same program
+//! gives the same bytes.
 
 use std::io;
 
@@ -7,20 +8,20 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, Header};
 
-/// An image with one program in it, which runs as nobody in particular. The Dockerfile makes the same.
+/// Image that contains one program and runs it as an unprivileged user, like the image of the Dockerfile.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Image<'a> {
-    /// Name and tag under which it is loaded.
+    /// Name and tag under which the image is loaded.
     pub(super) name: &'a str,
     pub(super) version: &'a str,
-    /// The commit that it is made of.
+    /// Commit of the program.
     pub(super) revision: &'a str,
-    /// The program, which is static.
+    /// Content of the statically linked program.
     pub(super) program: &'a [u8],
 }
 
 const PROGRAM: &str = "nats-manager";
-/// User and group, as the Deployment has them.
+/// User and group, equal to those in the Deployment.
 const USER: &str = "10001:10001";
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -28,7 +29,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// A content-addressed part of the layout.
+/// Content-addressed part of the layout.
 struct Blob {
     media_type: &'static str,
     digest: String,
@@ -36,7 +37,7 @@ struct Blob {
 }
 
 impl Image<'_> {
-    /// The archive.
+    /// Returns the archive.
     pub(super) fn archive(&self) -> io::Result<Vec<u8>> {
         let layer = Blob::new(LAYER, self.layer()?);
         let config = Blob::new(CONFIG, self.config(&layer).to_string().into_bytes());
@@ -49,7 +50,7 @@ impl Image<'_> {
         let manifest = Blob::new(MANIFEST, manifest.to_string().into_bytes());
 
         let mut descriptor = manifest.descriptor();
-        // containerd reads the first, others the second.
+        // containerd reads the first annotation, other tools the second.
         descriptor["annotations"] = json!({
             "io.containerd.image.name": self.name,
             "org.opencontainers.image.ref.name": self.name,
@@ -96,7 +97,7 @@ impl Image<'_> {
 
 impl Blob {
     fn new(media_type: &'static str, content: Vec<u8>) -> Self {
-        let digest = format!("{:x}", Sha256::digest(&content));
+        let digest = base16ct::lower::encode_string(&Sha256::digest(&content));
         Self { media_type, digest, content }
     }
 
@@ -109,7 +110,7 @@ impl Blob {
     }
 }
 
-/// Owned by root and without a time.
+/// Adds a file that is owned by root and has no modification time.
 fn add(archive: &mut Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut header = Header::new_ustar();
     header.set_mode(mode);
@@ -126,6 +127,7 @@ mod tests {
 
     use super::*;
 
+    /// Returns the files of an archive, by path.
     fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(archive).entries().unwrap() {
@@ -137,6 +139,7 @@ mod tests {
         files
     }
 
+    /// Returns the blob of a descriptor, and checks size and digest.
     fn follow(files: &BTreeMap<String, Vec<u8>>, descriptor: &Value) -> Vec<u8> {
         let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
         let content = &files[&format!("blobs/sha256/{digest}")];
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn from_the_index_every_part_is_found_by_its_digest() {
+    fn every_blob_is_reachable_from_the_index_by_digest() {
         let image = Image { name: "a.example/m:1", version: "1", revision: "r", program: b"program" };
         let files = files(&image.archive().unwrap());
         let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_program_gives_the_same_archive() {
+    fn same_program_gives_same_archive() {
         let image = Image { name: "a.example/m:1", version: "1", revision: "r", program: b"program" };
         assert_eq!(image.archive().unwrap(), image.archive().unwrap());
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask image`: the container image, without Docker.
+//! `cargo xtask image`: build of the container image without Docker.
 
 mod archive;
 
@@ -21,7 +21,7 @@ pub(crate) struct ImageOptions {
     /// Name and tag of the image
     #[arg(long, value_name = "IMAGE", default_value = NAME)]
     name: String,
-    /// Where the archive goes
+    /// File to write the archive to
     #[arg(long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
 }
@@ -35,7 +35,7 @@ impl Default for ImageOptions {
 const NAME: &str = "docker.io/library/nats-manager:latest";
 const OUTPUT: &str = "target/image/nats-manager.tar";
 
-/// The image could not be made.
+/// Failed build of the image.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
     #[error(transparent)]
@@ -44,7 +44,7 @@ pub(crate) enum ImageError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Builds the program and packs it.
+/// Builds the manager and writes the archive.
 pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
     let program = build(Profile::Static)?;
     let image = Image {

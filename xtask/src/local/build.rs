@@ -1,4 +1,4 @@
-//! Builds the manager.
+//! Build of the manager.
 
 use std::{io, path::PathBuf, process::Stdio};
 
@@ -6,34 +6,34 @@ use serde_json::Value;
 
 use crate::{terminal, workspace};
 
-/// How it is optimized.
+/// Build profile of the manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Seconds after a change; the tests have built most of it already.
+    /// Development profile: a build takes seconds, since tests have built most of it already.
     Dev,
-    /// Small.
+    /// Release profile: optimized for size.
     Release,
-    /// As it is shipped: small, and static, so that the image needs no file but this.
+    /// Release profile, statically linked as in the shipped image, which contains no other file.
     Static,
 }
 
-/// There is no manager to run.
+/// Failed build of the manager.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
-    /// cargo cannot be run.
+    /// Failed start of cargo.
     #[error("cargo: {0}")]
     Cargo(#[from] io::Error),
-    /// It does not compile.
-    #[error("nats-manager does not build; cargo says why above")]
+    /// Compile error, printed by cargo.
+    #[error("nats-manager does not build; see the output of cargo above")]
     Failed,
-    /// Only Linux with glibc has what a static program is made of.
-    #[error("a static program is built on Linux with glibc, not for {0}; build the Dockerfile instead")]
+    /// Platform without support for static programs: they need Linux with glibc.
+    #[error("a static program can be built on Linux with glibc only, not for {0}; build the Dockerfile instead")]
     NotStatic(String),
 }
 
 const PROGRAM: &str = "nats-manager";
 
-/// Builds the manager, with cargo's progress shown, and tells where it is.
+/// Builds the manager, shows cargo's progress, and returns the path of the program.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--package", PROGRAM, "--bin", PROGRAM]);
@@ -41,12 +41,12 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
         cargo.arg("--release");
     }
     if profile == Profile::Static {
-        // Naming the target keeps the flag from build scripts and macros, which have to be dynamic.
+        // With an explicit target, the flag does not apply to build scripts and macros, which have to be dynamic.
         cargo.args(["--locked", "--target", &target()?]);
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("NATS_MANAGER_REVISION", revision());
     }
     terminal::typed(terminal::words(&cargo));
-    // cargo names the file, wherever the target folder is.
+    // cargo reports the path of the program, which depends on the target folder.
     cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output()?;
     let messages = String::from_utf8_lossy(&output.stdout);
@@ -55,14 +55,14 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
     program.filter(|_| output.status.success()).ok_or(BuildError::Failed)
 }
 
-/// The commit that is built; `unknown` outside of a clone.
+/// Returns the commit of the checkout, or `unknown` outside of a clone.
 pub(crate) fn revision() -> String {
     let git = workspace::command("git").args(["rev-parse", "HEAD"]).output();
     let revision = git.ok().filter(|output| output.status.success());
     revision.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// What rustc builds for here.
+/// Returns the host target of rustc. Fails if it does not support static programs.
 fn target() -> Result<String, BuildError> {
     let output = workspace::command("rustc").arg("-vV").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -70,6 +70,7 @@ fn target() -> Result<String, BuildError> {
     if host.ends_with("-linux-gnu") { Ok(host.to_owned()) } else { Err(BuildError::NotStatic(host.to_owned())) }
 }
 
+/// Returns the path of the manager from a message of cargo.
 fn executable(message: &Value) -> Option<PathBuf> {
     let is_ours = message["target"]["name"] == PROGRAM;
     message["executable"].as_str().filter(|_| is_ours).map(PathBuf::from)

@@ -1,21 +1,21 @@
-//! What the manager works on: a control plane with simulated nodes, or real ones.
+//! Cluster of the manager: a control plane with simulated or real nodes.
 
 use std::{ops::Deref, path::Path};
 
 use nats_manager_harness::{LocalCluster, RealCluster};
 use tokio::process::Command;
 
-/// A cluster of this machine, or an existing one.
+/// Cluster on this machine, or an existing one.
 #[derive(Debug)]
 pub(crate) enum DemoCluster {
-    /// Pods are placed, and run nothing.
+    /// Simulated nodes: Pods are scheduled, but run no containers.
     Simulated(LocalCluster),
-    /// Pods run.
+    /// Real nodes: Pods run.
     Real(RealCluster),
 }
 
 impl DemoCluster {
-    /// The real one, if it is that.
+    /// Returns the cluster if its nodes are real.
     pub(crate) fn real(&self) -> Option<&RealCluster> {
         match self {
             Self::Simulated(_) => None,
@@ -23,7 +23,7 @@ impl DemoCluster {
         }
     }
 
-    /// A command for a program that is to reach what the manager reaches in a pod, as far as there is that.
+    /// Returns a command that runs a program in the network of the Pods, if the nodes are real.
     pub(super) fn command(&self, program: &Path) -> Command {
         match self.real() {
             None => Command::new(program),
@@ -31,6 +31,7 @@ impl DemoCluster {
         }
     }
 
+    /// Stops the cluster.
     pub(super) async fn shutdown(self) -> nats_manager_harness::Result<()> {
         match self {
             Self::Simulated(cluster) => cluster.shutdown().await,

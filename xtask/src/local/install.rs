@@ -1,13 +1,13 @@
-//! Installs what users install, except for the Deployment: here the manager runs as a process.
+//! Installation of the shipped manifests, except for the Deployment: the manager runs as a local process.
 
 use serde_json::Value;
 
 use super::{Answer, Kubectl, LocalError, NAME, NAMESPACE};
 
-/// The whole installation, for kubectl's kustomize.
+/// Folder of the complete installation, for kustomize.
 const INSTALLATION: &str = "config/default";
 
-/// Installs, telling each command as one would type it.
+/// Installs the manifests, and passes each command with its output to `show`.
 pub(super) async fn install(kubectl: Kubectl<'_>, mut show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
     let namespace = ["create", "namespace", NAMESPACE];
     let answer = kubectl.run(namespace).await?;
@@ -22,20 +22,21 @@ pub(super) async fn install(kubectl: Kubectl<'_>, mut show: impl FnMut(&str, &An
     Ok(())
 }
 
-/// Takes out what [`install`] put in, except for the namespace. The manager has to run, since it takes the finalizer
-/// off.
+/// Removes the objects of [`install`], except for the namespace. The manager has to run, since it removes the
+/// finalizer.
 pub(super) async fn uninstall(kubectl: Kubectl<'_>) -> Result<(), LocalError> {
     kubectl.must(["delete", "nats", NAME, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"]).await?;
     on_manifest(kubectl, &["delete", "--ignore-not-found", "-f", "-"]).await?;
     Ok(())
 }
 
-/// Whether somebody installed it before.
+/// Returns whether the CRD exists already.
 pub(super) async fn is_installed(kubectl: Kubectl<'_>) -> Result<bool, LocalError> {
     let definition = ["get", "crd", nats_manager_api::crd::NAME, "--ignore-not-found", "-o", "name"];
     Ok(!kubectl.must(definition).await?.text.is_empty())
 }
 
+/// Runs kubectl with the manifest on its standard input.
 async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<Answer, LocalError> {
     let manifest = without_deployments(&kubectl.must(["kustomize", INSTALLATION]).await?.text)?;
     let answer = kubectl.run_with(args, &manifest).await?;
@@ -43,6 +44,7 @@ async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<Answer, Loca
     if answer.success { Ok(answer) } else { Err(failed) }
 }
 
+/// Removes Deployments from a manifest.
 fn without_deployments(manifest: &str) -> Result<String, LocalError> {
     let mut kept = Vec::new();
     for document in manifest.split("\n---\n") {
@@ -57,7 +59,7 @@ fn without_deployments(manifest: &str) -> Result<String, LocalError> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_manifest_without_its_deployment() {
+    fn deployments_are_removed_from_a_manifest() {
         let manifest = "kind: Secret\n---\nkind: Deployment\nspec: {}\n---\nkind: Service\n";
         assert_eq!(super::without_deployments(manifest).unwrap(), "kind: Secret\n---\nkind: Service\n");
     }

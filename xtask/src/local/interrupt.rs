@@ -1,10 +1,11 @@
-//! The wish to stop, from a person or from the system.
+//! Interruption by the user or the system.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves at Ctrl-C, SIGTERM, or when the terminal goes. From the call on these do not end the process.
+/// Returns a future that resolves at SIGINT (Ctrl-C), SIGTERM or SIGHUP (closed terminal). From the call on, these
+/// signals do not end the process.
 pub(crate) fn interrupted() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! kubectl as administrator, in the root of the checkout, with its answer as text.
+//! kubectl as administrator, run in the root of the checkout.
 
 use std::process::Stdio;
 
@@ -12,12 +12,12 @@ use crate::workspace;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kubectl<'a>(&'a LocalCluster);
 
-/// What kubectl said.
+/// Result of a kubectl command.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    /// Whether it did what it was told.
+    /// kubectl exited with 0.
     pub(crate) success: bool,
-    /// Everything it printed.
+    /// Standard output and standard error.
     pub(crate) text: String,
 }
 
@@ -26,18 +26,18 @@ impl<'a> Kubectl<'a> {
         Self(cluster)
     }
 
-    /// Runs it; a refusal is an answer.
+    /// Runs kubectl. A failed command is a result.
     pub(crate) async fn run<const N: usize>(&self, args: [&str; N]) -> Result<Answer, LocalError> {
         self.run_with(&args, "").await
     }
 
-    /// Runs it; a refusal is an error.
+    /// Runs kubectl. A failed command is an error.
     pub(crate) async fn must<const N: usize>(&self, args: [&str; N]) -> Result<Answer, LocalError> {
         let answer = self.run(args).await?;
         if answer.success { Ok(answer) } else { Err(failed(&args, answer.text)) }
     }
 
-    /// Runs it with something on its standard input.
+    /// Runs kubectl with `input` on its standard input. A failed command is a result.
     pub(crate) async fn run_with(&self, args: &[&str], input: &str) -> Result<Answer, LocalError> {
         let io = |error: std::io::Error| failed(args, error.to_string());
         let mut child = self
@@ -51,7 +51,7 @@ impl<'a> Kubectl<'a> {
             .spawn()
             .map_err(io)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that ends without reading says why in its answer.
+            // A command that ends without reading its input reports the cause in its output.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         let output = child.wait_with_output().await.map_err(io)?;

@@ -1,4 +1,4 @@
-//! The manager as a process, started as its Deployment says.
+//! The manager as a local process, with the arguments and the environment of its Deployment.
 
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ use tokio::process::Child;
 use super::{DemoCluster, NAMESPACE, probe};
 use crate::workspace;
 
-/// A running manager. It is killed when it is dropped.
+/// Running manager process; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Manager {
     child: Child,
@@ -29,51 +29,51 @@ pub(crate) struct Manager {
 /// Resident memory, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
-    /// All of it.
+    /// Total.
     pub(crate) resident: u32,
     /// Heap and stacks.
     pub(crate) own: u32,
-    /// Pages of the program and its libraries, which the kernel can take back.
+    /// Pages of the program and its libraries, which the kernel can reclaim.
     pub(crate) files: u32,
 }
 
-/// What a manager outside of a pod has to be told.
+/// Environment of a manager that runs outside of a Pod.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
-    /// Has a folder for its log, and a network that it may have to be in.
+pub(super) struct ManagerEnvironment<'a> {
+    /// Cluster with a folder for the log and, if its nodes are real, with a network of its own.
     pub(super) cluster: &'a DemoCluster,
     pub(super) kubeconfig: &'a Path,
-    /// Where NATS is, when that is not in the cluster.
+    /// URL of NATS if it runs outside of the cluster.
     pub(super) nats_url: Option<&'a str>,
-    /// Whether the apiserver is on this machine, and can call the webhook here.
-    pub(super) has_near_apiserver: bool,
+    /// The apiserver runs on this machine and can call the webhook on loopback.
+    pub(super) is_apiserver_local: bool,
 }
 
-/// It does not run as it should.
+/// Failure of the manager process.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManagerError {
-    /// It cannot be started.
+    /// Failed start.
     #[error("cannot start the manager: {0}")]
     Start(#[from] io::Error),
-    /// The Deployment cannot be read.
+    /// Unreadable Deployment.
     #[error("{DEPLOYMENT}: {0}")]
     Deployment(#[from] Box<serde_saphyr::Error>),
-    /// It ended by itself.
+    /// Unexpected end of the process.
     #[error("the manager ended ({status}); the end of its log:\n{log}")]
     Ended {
-        /// How.
+        /// Exit status.
         status: ExitStatus,
-        /// Its last words.
+        /// End of the log.
         log: String,
     },
-    /// It does not become ready.
+    /// Process that did not become ready in time.
     #[error("the manager was not ready within {} s; /readyz: {seen}; the end of its log:\n{log}", within.as_secs())]
     NotReady {
-        /// How long it had.
+        /// Limit of the wait.
         within: Duration,
-        /// What the probe said last.
+        /// Last response of `/readyz`.
         seen: String,
-        /// Its last words.
+        /// End of the log.
         log: String,
     },
 }
@@ -84,42 +84,43 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 const LOG_LINES: usize = 20;
 
 impl Manager {
-    pub(super) fn start(program: &Path, around: &Surroundings<'_>) -> Result<Self, ManagerError> {
+    /// Starts the process without waiting for readiness.
+    pub(super) fn start(program: &Path, environment: &ManagerEnvironment<'_>) -> Result<Self, ManagerError> {
         let deployment: Deployment =
             serde_saphyr::from_str(&fs::read_to_string(workspace::path(DEPLOYMENT))?).map_err(Box::new)?;
         let (args, env) = container(&deployment);
         let (metrics, probes) = (free_port()?, free_port()?);
-        let webhook = if around.has_near_apiserver { webhook_on(free_port()?) } else { webhook_off() };
-        let log = around.cluster.folder().join("nats-manager.log");
+        let webhook = if environment.is_apiserver_local { webhook_on(free_port()?) } else { webhook_off() };
+        let log = environment.cluster.folder().join("nats-manager.log");
         let output = fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = around.cluster.command(program);
+        let mut command = environment.cluster.command(program);
         command
             .args(args)
             .arg(format!("--metrics-bind-address=127.0.0.1:{metrics}"))
             .arg(format!("--health-probe-bind-address=127.0.0.1:{probes}"))
-            .args(around.nats_url.map(|url| format!("--nats-url={url}")))
+            .args(environment.nats_url.map(|url| format!("--nats-url={url}")))
             .args(webhook)
             .env_clear()
             .envs(env)
-            .envs(around.cluster.real().map(|_| images()).into_iter().flatten())
+            .envs(environment.cluster.real().map(|_| images()).into_iter().flatten())
             .env("POD_NAME", format!("local-{probes}"))
             .env("POD_NAMESPACE", NAMESPACE)
-            .env("KUBECONFIG", around.kubeconfig)
+            .env("KUBECONFIG", environment.kubeconfig)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
-            // Ctrl-C on the terminal is ours to handle: the manager has to live until its resource is gone.
+            // Ctrl-C on the terminal must not reach the manager: it has to run until its resource is deleted.
             .process_group(0)
             .kill_on_drop(true);
         let started = Instant::now();
         Ok(Self { child: command.spawn()?, log, metrics, probes, started })
     }
 
-    /// Waits until its caches are filled; how long that took from its start.
+    /// Waits until the manager is ready, and returns the time since its start.
     pub(crate) async fn ready(&mut self, within: Duration) -> Result<Duration, ManagerError> {
         loop {
             let Err(seen) = probe::get(self.probes, "/readyz").await else { return Ok(self.started.elapsed()) };
-            self.is_running()?;
+            self.check_running()?;
             if self.started.elapsed() > within {
                 return Err(ManagerError::NotReady { within, seen, log: self.log_tail() });
             }
@@ -127,15 +128,15 @@ impl Manager {
         }
     }
 
-    /// Fails when it ended.
-    pub(crate) fn is_running(&mut self) -> Result<(), ManagerError> {
+    /// Fails if the process has ended.
+    pub(crate) fn check_running(&mut self) -> Result<(), ManagerError> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(ManagerError::Ended { status, log: self.log_tail() }),
         }
     }
 
-    /// Resident memory, as the kernel counts it; only Linux tells.
+    /// Reads resident memory from `/proc`. Returns `None` on systems other than Linux.
     pub(crate) fn memory(&self) -> Option<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let kibibytes = |field: &str| {
@@ -145,21 +146,21 @@ impl Manager {
         Some(Memory { resident: kibibytes("VmRSS:")?, own: kibibytes("RssAnon:")?, files: kibibytes("RssFile:")? })
     }
 
-    /// Where it logs.
+    /// Returns the path of the log.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Where it serves metrics.
+    /// Returns the URL of the metrics.
     pub(crate) fn metrics_url(&self) -> String {
         format!("http://127.0.0.1:{}/metrics", self.metrics)
     }
 
-    /// Asks it to end, and kills one that does not.
+    /// Sends SIGTERM, and kills the process if it has not ended after 10 s.
     pub(crate) async fn stop(mut self) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // One that has just ended is as good as stopped.
+            // The signal fails if the process has just ended.
             let _ = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
@@ -167,7 +168,7 @@ impl Manager {
         }
     }
 
-    /// Its last words.
+    /// Returns the last 20 lines of the log.
     pub(crate) fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -175,7 +176,7 @@ impl Manager {
     }
 }
 
-/// Those that real nodes have, in the place of the Deployment's.
+/// Returns the images that real nodes have, in place of those in the Deployment.
 fn images() -> [(&'static str, &'static str); 3] {
     [
         ("NATS_IMAGE", IMAGES.nats),
@@ -184,7 +185,7 @@ fn images() -> [(&'static str, &'static str); 3] {
     ]
 }
 
-/// The apiserver reaches it by address: no Service leads out of the cluster.
+/// Returns the arguments of a webhook that the apiserver calls by address: no Service leads out of the cluster.
 fn webhook_on(port: u16) -> Vec<String> {
     vec![format!("--webhook-bind-address=127.0.0.1:{port}"), format!("--webhook-url=https://127.0.0.1:{port}")]
 }
@@ -193,7 +194,7 @@ fn webhook_off() -> Vec<String> {
     vec!["--webhook-bind-address=0".to_owned()]
 }
 
-/// Arguments and environment of the manager's container. What the cluster fills in is not among them.
+/// Returns arguments and environment of the manager's container, without variables that the cluster fills in.
 fn container(deployment: &Deployment) -> (Vec<String>, Vec<(String, String)>) {
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let Some(container) = pod.and_then(|pod| pod.containers.first()) else { return (Vec::new(), Vec::new()) };
@@ -202,7 +203,7 @@ fn container(deployment: &Deployment) -> (Vec<String>, Vec<(String, String)>) {
     (container.args.clone().unwrap_or_default(), env.collect())
 }
 
-/// Free now, which is as much as one can know.
+/// Returns a TCP port that is free at the time of the call.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

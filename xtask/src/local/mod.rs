@@ -1,7 +1,8 @@
-//! The manager as a local process on a local control plane: what the demo shows and the benchmark measures.
+//! The manager as a local process on a local control plane, for the demo and the benchmark.
 //!
-//! It has what it has in a cluster: the files of `config/`, its ServiceAccount and rules, the environment and the
-//! arguments of its Deployment. Only NATS is one real server beside it, since the pods of a simulated node run nothing.
+//! The setup is the same as in a cluster: the files of `config/`, the ServiceAccount with its roles, the environment
+//! and the arguments of the Deployment. NATS is one real server beside the manager, since Pods on simulated nodes run
+//! no containers.
 
 mod build;
 mod cluster;
@@ -20,56 +21,56 @@ pub(crate) use build::{BuildError, Profile, build, revision};
 pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::{Answer, Kubectl};
-use manager::Surroundings;
+use manager::ManagerEnvironment;
 pub(crate) use manager::{Manager, ManagerError, Memory};
 
-/// Where the manager and its NATS resource live: what RBAC names.
+/// Namespace of the manager and its NATS resource, as in the roles.
 pub(crate) const NAMESPACE: &str = "kyma-system";
-/// The one NATS resource that is served.
+/// Name of the NATS resource that the manager serves.
 pub(crate) const NAME: &str = "eventing-nats";
-/// The manager's account.
+/// ServiceAccount of the manager.
 const SERVICE_ACCOUNT: &str = "nats-manager";
-/// Us, in the audit log.
+/// User agent of this program in the audit log.
 const AGENT: &str = "xtask";
 
-/// The local cluster could not be made.
+/// Failure of the local cluster.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocalError {
-    /// The control plane, or NATS.
+    /// Failure of the control plane or NATS.
     #[error(transparent)]
     Harness(#[from] nats_manager_harness::Error),
-    /// kubectl did not do what it should.
+    /// Failed kubectl command.
     #[error("kubectl {command}: {answer}")]
     Kubectl {
-        /// Its arguments.
+        /// Arguments of kubectl.
         command: String,
-        /// What it said.
+        /// Output of kubectl.
         answer: String,
     },
-    /// kustomize made something else than objects.
-    #[error("what kustomize made is not YAML: {0}")]
+    /// Output of kustomize that contains no objects.
+    #[error("the output of kustomize is not YAML: {0}")]
     Manifest(Box<serde_saphyr::Error>),
-    /// Somebody uses this cluster.
+    /// Existing cluster in which the manager is installed already.
     #[error(
-        "this cluster has NATS Manager already, and the demo would take it over; use the local one with: unset USE_EXISTING_CLUSTER"
+        "NATS Manager is installed in this cluster already, and the demo would replace it; use a local cluster with: unset USE_EXISTING_CLUSTER"
     )]
     InUse,
-    /// The manager did not start.
+    /// Failure of the manager process.
     #[error(transparent)]
     Manager(#[from] ManagerError),
 }
 
-/// A control plane with the manager installed, but not running.
+/// Cluster in which the manager can be installed and started as a process.
 pub(crate) struct Local {
     cluster: DemoCluster,
     client: Client,
-    /// Answers in the place of pods that run nothing.
+    /// NATS server in place of simulated Pods.
     nats: Option<NatsServer>,
     installed: bool,
 }
 
 impl Local {
-    /// Starts the control plane and NATS; `keep` leaves the folder with the logs behind.
+    /// Starts the control plane and NATS. With `keep`, the folder with the logs is kept.
     pub(crate) async fn start(keep: bool) -> Result<Self, LocalError> {
         let default = ClusterOptions::default();
         let cluster = LocalCluster::start(ClusterOptions { keep: keep || default.keep, ..default }).await?;
@@ -78,62 +79,63 @@ impl Local {
         Ok(Self { cluster: DemoCluster::Simulated(cluster), client, nats: Some(nats), installed: false })
     }
 
-    /// On real nodes, in whose network this thread is.
+    /// Uses a cluster with real nodes. This thread has to be in its network.
     pub(crate) async fn start_on(cluster: RealCluster) -> Result<Self, LocalError> {
         let client = cluster.client(AGENT).await?;
         Ok(Self { cluster: DemoCluster::Real(cluster), client, nats: None, installed: false })
     }
 
-    /// Installs everything but the Deployment, telling each command as one would type it.
+    /// Installs everything but the Deployment, and passes each command with its output to `show`.
     pub(crate) async fn install(&mut self, show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
         if self.is_existing() && install::is_installed(self.kubectl()).await? {
             return Err(LocalError::InUse);
         }
-        // From here on there may be something to take out again.
+        // From here on the cluster may contain objects to remove.
         self.installed = true;
         install::install(self.kubectl(), show).await
     }
 
-    /// Starts the manager, not waiting for anything.
+    /// Starts the manager without waiting for readiness.
     pub(crate) async fn start_manager(&self, program: &Path) -> Result<Manager, LocalError> {
         let kubeconfig = self.cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT).await?;
         let nats_url = self.nats_url();
-        let around = Surroundings {
+        let environment = ManagerEnvironment {
             cluster: &self.cluster,
             kubeconfig: &kubeconfig,
             nats_url: nats_url.as_deref(),
-            has_near_apiserver: !self.is_existing(),
+            is_apiserver_local: !self.is_existing(),
         };
-        Ok(Manager::start(program, &around)?)
+        Ok(Manager::start(program, &environment)?)
     }
 
-    /// The control plane.
+    /// Returns the cluster.
     pub(crate) fn cluster(&self) -> &DemoCluster {
         &self.cluster
     }
 
-    /// As administrator.
+    /// Returns a client for the administrator.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// As administrator.
+    /// Returns kubectl for the administrator.
     pub(crate) fn kubectl(&self) -> Kubectl<'_> {
         Kubectl::new(&self.cluster)
     }
 
-    /// Where NATS answers in place of the simulated pods.
+    /// Returns the URL of the NATS server that replaces simulated Pods.
     pub(crate) fn nats_url(&self) -> Option<String> {
         self.nats.as_ref().map(NatsServer::url)
     }
 
-    /// Whether the cluster was there before us, and has to be as it was after us. Only ours has an audit log.
+    /// Returns whether the cluster existed before and has to be restored. Only a cluster that was started here has an
+    /// audit log.
     pub(crate) fn is_existing(&self) -> bool {
         self.cluster.audit().is_err()
     }
 
-    /// Takes everything down. From an existing cluster it takes what it brought, except for the namespace; the
-    /// manager has to run until its resource is gone, since it takes the finalizer off.
+    /// Stops everything. In an existing cluster, removes the installed objects, except for the namespace. The manager
+    /// runs until its resource is deleted, since it removes the finalizer.
     pub(crate) async fn shutdown(mut self, manager: Option<Manager>) -> Result<(), LocalError> {
         let to_remove = self.is_existing() && self.installed;
         let removed = if to_remove { install::uninstall(self.kubectl()).await } else { Ok(()) };

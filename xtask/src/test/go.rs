@@ -1,25 +1,25 @@
-//! Checks of the control plane's Go sources, with the settings of its build, so that both share Go's cache.
+//! Checks of the control plane's Go sources. The settings are those of its build, so that both share Go's cache.
 
 use std::process::Command;
 
 use crate::workspace;
 
-/// Where the control plane's sources are.
+/// Folder of the control plane's sources.
 pub(super) const SOURCES: &str = "tests/cluster";
 
-/// Lists the files that are not formatted.
+/// Returns the command that lists unformatted files.
 pub(super) fn unformatted() -> Command {
     let mut gofmt = workspace::command("gofmt");
     gofmt.args(["-l", SOURCES]);
     gofmt
 }
 
-/// `go vet`.
+/// Returns the `go vet` command.
 pub(super) fn vet() -> Command {
     go("vet")
 }
 
-/// `go test`.
+/// Returns the `go test` command.
 pub(super) fn test() -> Command {
     go("test")
 }

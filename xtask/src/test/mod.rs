@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check there is, the quick ones first.
+//! `cargo xtask test`: all checks, the quick ones first.
 
 mod go;
 mod needs;
@@ -16,10 +16,10 @@ use crate::{
 use needs::MissingPackages;
 use steps::{STEPS, StepError, StepOutcome, TestStep};
 
-/// Which checks to run.
+/// Selection of steps.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TestOptions {
-    /// Go on after a step that failed
+    /// Continue after a failed step
     #[arg(long)]
     keep_going: bool,
     /// Run only this step (repeatable)
@@ -33,17 +33,18 @@ pub(crate) struct TestOptions {
     list: bool,
 }
 
-/// Not everything passed.
+/// Missing programs, or failed steps.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TestError {
-    /// Something that the steps need is not there.
+    /// Missing program.
     #[error(transparent)]
     Missing(#[from] MissingPackages),
-    /// Steps failed.
-    #[error("failed: {}; again with: cargo xtask test{}", .0.join(", "), again(.0))]
+    /// Names of the failed steps.
+    #[error("failed: {}; run again with: cargo xtask test{}", .0.join(", "), again(.0))]
     Failed(Vec<&'static str>),
 }
 
+/// Returns the arguments that repeat these steps.
 fn again(names: &[&'static str]) -> String {
     names.iter().flat_map(|name| [" --only ", name]).collect()
 }
@@ -55,7 +56,7 @@ enum Result {
     NotRun,
 }
 
-/// Runs the steps and prints a summary.
+/// Runs the selected steps and prints a summary.
 pub(crate) fn run(options: &TestOptions) -> std::result::Result<(), TestError> {
     let chosen: Vec<&TestStep> = STEPS.iter().filter(|step| options.chooses(step)).collect();
     if options.list {
@@ -91,10 +92,11 @@ pub(crate) fn run(options: &TestOptions) -> std::result::Result<(), TestError> {
 }
 
 impl TestOptions {
+    /// Returns whether a step is selected.
     fn chooses(&self, step: &TestStep) -> bool {
         let names = |list: &[&TestStep]| list.iter().any(|listed| listed.name == step.name);
-        let wanted = if self.only.is_empty() { step.usual } else { names(&self.only) };
-        wanted && !names(&self.skip)
+        let is_selected = if self.only.is_empty() { step.usual } else { names(&self.only) };
+        is_selected && !names(&self.skip)
     }
 }
 

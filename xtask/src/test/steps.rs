@@ -12,6 +12,7 @@ use super::{
 use crate::{
     generate,
     image::{self, ImageError},
+    language,
     local::BuildError,
     terminal, workspace,
 };
@@ -50,6 +51,8 @@ pub(super) enum StepError {
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
     #[error(transparent)]
+    Language(#[from] language::LanguageError),
+    #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
     Tool(#[from] nats_manager_harness::Error),
@@ -58,6 +61,7 @@ pub(super) enum StepError {
 /// What fails fast comes first; nothing builds while something else does.
 pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
+    TestStep::new("language", "terms of the field, doc comments, spelling", &[], language),
     TestStep::new("clippy", "no lint has anything to say", &[Need::Clippy], clippy),
     TestStep::new("generated", "generated files are what the code says", &[], generated),
     TestStep::new("unit", "tests beside the code", &[], unit),
@@ -110,6 +114,11 @@ fn format(_: bool) -> Result<StepOutcome, StepError> {
     let files = String::from_utf8_lossy(&output.stdout);
     let files = files.split_whitespace().collect::<Vec<_>>().join(" ");
     if files.is_empty() { Ok(StepOutcome::Passed) } else { Err(StepError::Unformatted { files }) }
+}
+
+fn language(_: bool) -> Result<StepOutcome, StepError> {
+    language::run()?;
+    Ok(StepOutcome::Passed)
 }
 
 fn clippy(_: bool) -> Result<StepOutcome, StepError> {

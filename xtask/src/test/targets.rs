@@ -1,4 +1,4 @@
-//! The integration tests of the workspace, as cargo knows them: a new one is run without being named here.
+//! Test targets of the workspace, read from cargo: a new one runs without a change here.
 
 use std::collections::BTreeSet;
 
@@ -7,27 +7,27 @@ use serde_json::Value;
 use super::steps::StepError;
 use crate::{terminal, workspace};
 
-/// What a test needs to run.
+/// Kind of a test target, by the environment that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TargetKind {
-    /// Nothing.
+    /// No cluster.
     Integration,
     /// The manager on a control plane.
     EndToEnd,
-    /// The manager on real pods.
+    /// The manager on real Pods.
     Real,
     /// The control plane itself.
     Harness,
 }
 
-/// The package whose tests are about the test support.
+/// Package of the test support, with tests of its own.
 const HARNESS: &str = "nats-manager-harness";
-/// The test that runs the manager on a control plane.
+/// Test target that runs the manager on a control plane.
 const END_TO_END: &str = "e2e";
-/// The test that runs it on real pods.
+/// Test target that runs the manager on real Pods.
 const REAL: &str = "real";
 
-/// The names of all tests of a kind.
+/// Returns the names of all test targets of a kind.
 pub(super) fn of_kind(kind: TargetKind) -> Result<BTreeSet<String>, StepError> {
     let mut cargo = workspace::cargo();
     cargo.args(["metadata", "--no-deps", "--format-version=1"]);
@@ -40,6 +40,7 @@ pub(super) fn of_kind(kind: TargetKind) -> Result<BTreeSet<String>, StepError> {
     Ok(names(&metadata, kind))
 }
 
+/// Returns the names of the test targets of a kind, from the output of `cargo metadata`.
 fn names(metadata: &Value, kind: TargetKind) -> BTreeSet<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| {
@@ -53,6 +54,7 @@ fn names(metadata: &Value, kind: TargetKind) -> BTreeSet<String> {
         .collect()
 }
 
+/// Returns the kind of a test target.
 fn kind_of(package: &str, name: &str) -> TargetKind {
     match (package, name) {
         (HARNESS, _) => TargetKind::Harness,
@@ -68,7 +70,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn tests_are_told_apart() {
+    fn test_targets_are_classified() {
         let target = |kind: &str, name: &str| json!({"kind": [kind], "name": name});
         let metadata = json!({"packages": [
             {"name": "a", "targets": [target("lib", "a"), target("test", "rules"), target("test", "e2e"), target("test", "real")]},

@@ -1,30 +1,30 @@
-//! Raft groups in `/jsz`.
+//! Parser of Raft groups in `/jsz`.
 
 use nats_manager_planner::snapshot::{Peer, PeerId, RaftGroup};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::super::object::AtMost;
 
-/// The most peers of a group; there are at most 99 servers.
+/// Highest number of peers of a group. A cluster has at most 99 servers.
 const MOST_PEERS: usize = 256;
 
-/// The group of the meta leader or of a stream (`MetaClusterInfo`, `ClusterInfo`).
+/// Raft group of the meta leader or of a stream (`MetaClusterInfo`, `ClusterInfo`).
 #[derive(Deserialize)]
 pub(super) struct RaftGroupInfo {
     #[serde(default)]
     leader: String,
-    /// Left out where there is no Raft node: the server then names itself as leader, whoever leads.
+    /// Empty without a Raft node. The server then names itself as leader, whichever server leads.
     #[serde(default)]
     raft_group: String,
     #[serde(rename = "cluster_size")]
     size: Option<u32>,
     #[serde(default)]
     replicas: AtMost<MOST_PEERS, RaftReplica>,
-    /// A move that was requested (2.14.7 and later).
+    /// A requested move (NATS 2.14.7 and later).
     desired: Option<IgnoredAny>,
 }
 
-/// A peer (`PeerInfo`).
+/// Peer of a Raft group (`PeerInfo`).
 #[derive(Debug, Deserialize)]
 struct RaftReplica {
     name: String,
@@ -76,7 +76,7 @@ impl From<RaftReplica> for Peer {
     }
 }
 
-/// Returns the id in a placeholder such as `Server name unknown at this time (peerID: yrzKKRBu)`.
+/// Extracts the id from a placeholder such as `Server name unknown at this time (peerID: yrzKKRBu)`.
 fn id_in(name: &str) -> Option<&str> {
     let (_, rest) = name.split_once("(peerID: ")?;
     rest.strip_suffix(')')

@@ -1,4 +1,5 @@
-//! `/jsz`, parsed while it arrives. Only lean values are kept, so memory does not depend on the answer's size.
+//! Parser of `/jsz`, which reads the answer while it arrives. Only small values are kept, so that memory does not
+//! depend on the answer's size.
 //!
 //! Source: `JSInfo` in `server/monitor.go` of nats-server 2.14.2, 2.14.10 and 2.15.3. Fields that are false, empty or 0
 //! are mostly absent.
@@ -22,13 +23,17 @@ use super::{
 use group::RaftGroupInfo;
 use stream::Detail;
 
-/// The longest element (a stream without its consumers, a consumer), in bytes. A stream has some 2 KB; a create request
+/// Longest element (a stream without its consumers, a consumer) in bytes. A stream has some 2 KB, and a create request
 /// is limited to 1 MB by default.
 const LONGEST_ELEMENT: usize = 4 << 20;
-/// The most stream replicas on a server.
+/// Highest number of stream replicas on a server.
 const MOST_STREAMS: usize = 20_000;
 
-/// Parses an answer.
+/// Parses the answer to `/jsz`.
+///
+/// # Errors
+///
+/// Fails if the body is not JSON, exceeds a limit, or contradicts itself.
 pub(super) fn parse(body: impl Read) -> Result<ServerSnapshot, PollError> {
     let budget = Budget::new(LONGEST_ELEMENT);
     let mut deserializer = serde_json::Deserializer::from_reader(Budgeted::new(body, budget.clone()));
@@ -49,9 +54,9 @@ struct JszAnswer {
     storage: u64,
     reserved_storage: u64,
     meta: Option<RaftGroup>,
-    /// The server's own counts.
+    /// Counts of streams and accounts that the server reports.
     counted: Counted,
-    /// The number of accounts that are listed.
+    /// Number of accounts that the answer lists.
     listed_accounts: u64,
     streams: Vec<StreamReplica>,
 }
@@ -62,7 +67,7 @@ struct Counted {
     accounts: u64,
 }
 
-/// The limits of the stores. -1 is no limit.
+/// Limits of the stores in bytes. -1 is no limit.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct StoreConfig {
@@ -106,7 +111,7 @@ impl JszAnswer {
         }
     }
 
-    /// Returns the first contradiction. Such an answer must not be taken for that of an empty server.
+    /// Returns the first contradiction in the answer. Such an answer must not count as that of an empty server.
     fn contradiction(&self) -> Option<&'static str> {
         let twice = self.streams.windows(2).any(|pair| pair[0].stream == pair[1].stream);
         if self.id.as_ref().is_none_or(String::is_empty) {
@@ -179,7 +184,7 @@ impl Elements for Accounts<'_> {
     }
 }
 
-/// An account. Its streams are those from `first` on.
+/// An account that is being read. Its streams are those from index `first` on.
 struct Account<'a> {
     answer: &'a mut JszAnswer,
     first: usize,

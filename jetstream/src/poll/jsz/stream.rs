@@ -1,4 +1,4 @@
-//! Streams in `/jsz`.
+//! Parser of streams in `/jsz`.
 
 use nats_manager_planner::snapshot::{RaftGroup, StreamId, StreamReplica};
 use serde::{
@@ -21,7 +21,7 @@ pub(super) struct Detail<'a> {
     cluster: Option<RaftGroupInfo>,
     config: Option<StreamConfig>,
     state: StreamState,
-    /// The result. Its account is set when the account's object ends.
+    /// Result. Its account is set when the account's object ends.
     replica: &'a mut Option<StreamReplica>,
 }
 
@@ -79,8 +79,8 @@ impl Fields for Detail<'_> {
         let config = self.config.ok_or_else(|| E::missing_field("config"))?;
         let replicas = config.num_replicas.max(1);
         let moving = self.cluster.as_ref().is_some_and(RaftGroupInfo::is_moving);
-        // A stream with one replica has no Raft node, and is led by its server. With several replicas the node is not
-        // started yet.
+        // A stream with one replica has no Raft node, and is led by its server. If a stream with several replicas has
+        // none, its node is not started yet.
         let group = self.cluster.filter(|cluster| cluster.has_node() || replicas == 1).map(RaftGroup::from);
         *self.replica = Some(StreamReplica {
             stream: StreamId { account: String::new(), name },
@@ -96,7 +96,7 @@ impl Fields for Detail<'_> {
     }
 }
 
-/// Consumers are not requested, and skipped one by one where they are there.
+/// Receiver of consumers, which are not requested, and are skipped one by one if they are present.
 struct Consumers<'a>(&'a Budget);
 
 impl Elements for Consumers<'_> {

@@ -23,12 +23,12 @@ fn stream(name: &str, replicas: u32, group: Option<RaftGroup>) -> StreamReplica 
     StreamReplica { stream: StreamId::new("$G", name), replicas, group, ..StreamReplica::default() }
 }
 
-fn forgotten(id: &str) -> Peer {
+fn unnamed(id: &str) -> Peer {
     let name = format!("Server name unknown at this time (peerID: {id})");
     Peer { name, id: PeerId(id.to_owned()), offline: true, ..Peer::default() }
 }
 
-/// The answers are recorded: three servers n-0 to n-2, a stream with three replicas and one with one replica.
+/// Recorded answers of three servers n-0 to n-2, with a stream of three replicas and one of one replica.
 #[test]
 fn recorded_answers_are_parsed() {
     let file = |used| StoreUsage { used, reserved: 0, limit: 1 << 30 };
@@ -36,7 +36,7 @@ fn recorded_answers_are_parsed() {
     let messages = |replica: StreamReplica| StreamReplica { bytes: 165, last_seq: 5, consumers: 1, ..replica };
 
     let server = recorded(include_str!("recorded/2.14.2-forgotten-peer.json"));
-    let peers = [forgotten("L2hpLS7X"), peer("n-1", true)];
+    let peers = [unnamed("L2hpLS7X"), peer("n-1", true)];
     assert_eq!((server.file, server.memory), (file(165), memory));
     assert_eq!(server.meta, Some(group("n-0", Some(3), &peers)));
     assert_eq!(server.streams, [messages(stream("r3", 3, Some(group("n-1", None, &peers))))]);
@@ -72,7 +72,7 @@ fn server_without_jetstream_is_disabled() {
 }
 
 #[test]
-fn forgotten_name_without_peer_field_has_the_id_of_its_text() {
+fn placeholder_name_without_peer_field_has_the_id_of_its_text() {
     for (name, id) in [
         ("Server name unknown at this time (peerID: L2hpLS7X)", "L2hpLS7X"),
         ("n-2", ""),
@@ -138,7 +138,7 @@ fn unusable_answers_have_a_cause() {
 }
 
 #[test]
-fn text_that_is_no_answer_has_a_cause() {
+fn malformed_answers_have_a_cause() {
     let nested = format!(r#"{{"config": {}"#, r#"{"max_memory": "#.repeat(200));
     let deep = format!(r#"{{"meta_cluster": {}"#, r#"{"replicas": [{"name": "#.repeat(100));
     for (cause, body) in [

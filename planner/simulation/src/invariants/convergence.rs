@@ -9,11 +9,11 @@ use crate::{
     world::World,
 };
 
-/// Returns what is not as desired; `None` if everything is.
+/// Returns the first difference between actual and desired state; `None` if there is none.
 pub fn difference(world: &World) -> Option<String> {
     let resource = &world.kubernetes.resource;
     let Some(set) = &world.kubernetes.set else { return Some("there is no StatefulSet".to_owned()) };
-    let differs = |what: &str, is: &dyn std::fmt::Debug| Some(format!("{what} is {is:?}"));
+    let differs = |name: &str, actual: &dyn std::fmt::Debug| Some(format!("{name} is {actual:?}"));
     if set.replicas != resource.size {
         return differs("replicas", &set.replicas);
     }
@@ -70,7 +70,7 @@ fn nats_difference(world: &World, size: usize) -> Option<String> {
     None
 }
 
-/// Returns what the plan names as the reason why the actual state is not the desired one.
+/// Returns the cause that the plan names for a difference between actual and desired state.
 pub fn named(manager: &Manager) -> Option<String> {
     let plan = manager.plan.as_ref()?;
     let blocked = plan.blocked.first().map(|blocked| format!("{:?}: {}", blocked.reason, blocked.message));

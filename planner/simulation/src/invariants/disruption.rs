@@ -1,4 +1,4 @@
-//! Invariant 1: what happens when the manager takes a server away.
+//! Invariant 1: voluntary disruptions. The manager takes no server away that the others need.
 
 use crate::{
     kubernetes::objects::Actor,
@@ -7,16 +7,16 @@ use crate::{
     world::World,
 };
 
-/// Streams that are younger were created after the decision.
+/// Seconds since its creation in which a stream may be unknown to the decision.
 const YOUNG: u64 = 15;
 
-/// Notes that a server is taken away, and checks that it may be. `is_condemned` if it does not come back.
+/// Records that a server is taken away, and checks that it may be. `is_condemned` if it stays away for good.
 pub fn take_away(world: &mut World, server: ServerId, by: Actor, is_condemned: bool) {
     let is_up = world.nats.up.contains(server);
     if by == Actor::Manager && is_up {
         check(world, server, is_condemned);
     }
-    // One that does not serve is not made unavailable.
+    // A server that does not serve is not made unavailable.
     let by = if is_up { by } else { Actor::Other };
     if by == Actor::Other {
         world.nats.disturbed[server] = world.now;
@@ -35,10 +35,10 @@ fn check(world: &mut World, server: ServerId, is_condemned: bool) {
 
 fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    // What no poll can have shown does not count: a server that came back a moment ago.
+    // A server that started a moment ago does not count: no poll can have shown it.
     let started = world.nats.processes[server].map_or(0, |process| process.started);
-    let is_held = world.nats.streams.iter().any(|stream| stream.peers.contains(server));
-    if world.now < started + crate::nats::NOTICE && !(is_condemned && is_held) {
+    let has_replica = world.nats.streams.iter().any(|stream| stream.peers.contains(server));
+    if world.now < started + crate::nats::NOTICE && !(is_condemned && has_replica) {
         return texts;
     }
     // A server that was evacuated and stopped counts in the meta group only.
@@ -47,7 +47,7 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     };
     let is_away =
         |other: &ServerId| *other != server && world.ledger.away[*other] == Some(Actor::Manager) && !is_empty(*other);
-    // A group that was founded a moment ago holds nothing.
+    // A group that was founded a moment ago has no streams.
     let founded = world.nats.meta.as_ref().map_or(world.now, |meta| meta.founded);
     let is_new = world.nats.streams.is_empty() && world.now < founded + 60;
     // Standalone servers that were added by hand serve nothing together.
@@ -63,7 +63,7 @@ fn violations(world: &World, server: ServerId, is_condemned: bool) -> Vec<String
     if world.nats.meta_leader().is_some() && peers.len() > 2 && left.and(peers).len() < peers.majority() {
         texts.push("the meta group loses its quorum".to_owned());
     }
-    // The StatefulSet controller carries out late what was decided before.
+    // A StatefulSet controller that was stopped carries out earlier decisions late.
     let young = if world.now < world.faults.controller_until + 10 { 6 * YOUNG } else { YOUNG };
     let is_old = |stream: &&Stream| !is_condemned || world.now > stream.created + young;
     let concerned = world.nats.streams.iter().filter(|stream| stream.peers.contains(server) && !stream.is_excused);

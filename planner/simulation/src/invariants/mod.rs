@@ -16,7 +16,7 @@ pub mod truth;
 
 use crate::world::World;
 
-/// Takes over the violations that NATS' model has seen.
+/// Records the violations that the model of NATS has found.
 pub fn collect(world: &mut World) {
     for (invariant, text) in std::mem::take(&mut world.nats.violations) {
         world.ledger.violate(invariant, world.now, text);

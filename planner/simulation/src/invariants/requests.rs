@@ -1,4 +1,4 @@
-//! Invariants 1 and 2: requests that cannot be taken back.
+//! Invariants 1 and 2: requests that cannot be reverted.
 
 use crate::{
     kubernetes::objects::Actor,
@@ -6,11 +6,12 @@ use crate::{
     world::World,
 };
 
-/// Requests for another leader of one stream within [`WINDOW`] seconds.
+/// Highest number of requests for another leader of one stream within [`WINDOW`].
 const STEP_DOWNS: usize = 6;
+/// Seconds for which requests are counted.
 const WINDOW: u64 = 300;
 
-/// Checks a request for another leader: once, then with a backoff.
+/// Checks a request for another leader: requests for the same stream need a backoff.
 pub fn step_down(world: &mut World, stream: &str) {
     let now = world.now;
     let asked = world.ledger.step_downs.entry(stream.to_owned()).or_default();
@@ -51,14 +52,14 @@ pub fn delete_pvc(world: &mut World, server: ServerId, by: Actor) {
     }
 }
 
-/// A stream that has no majority of complete replicas without this server, and would have one with it.
+/// Returns a stream that has no majority of complete replicas without this server, and would have one with it.
 fn incomplete_without(world: &World, server: ServerId) -> Option<String> {
     let unnoticed = world.unnoticed();
-    let lacks = |stream: &&crate::nats::stream::Stream| {
+    let needs_server = |stream: &&crate::nats::stream::Stream| {
         let complete: Group = stream.complete().iter().chain(unnoticed.and(stream.peers).iter()).collect();
         let majority = stream.replicas.min(stream.peers.len()) / 2 + 1;
         let has_data = stream.data[server].is_some_and(|last| last > 0);
         has_data && !stream.is_excused && complete.without(server).len() < majority
     };
-    world.nats.streams.iter().find(lacks).map(|stream| stream.id.to_string())
+    world.nats.streams.iter().find(needs_server).map(|stream| stream.id.to_string())
 }

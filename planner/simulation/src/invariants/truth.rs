@@ -1,4 +1,4 @@
-//! Invariant 6: what the assessment says is true.
+//! Invariant 6: the assessment is true.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::{
     world::World,
 };
 
-/// A failure shows, and a recovery shows, within so many seconds.
+/// Seconds within which the assessment has to show a failure or a recovery.
 const SHOWN: u64 = 120;
 
-/// Since when something was in its present state.
+/// Seconds since which servers and the meta group are in their present state.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     servers_down: [Option<u64>; SERVERS],
@@ -22,7 +22,8 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Compares the assessment with the truth. `observing_since` is when the manager began to see everything.
+    /// Compares the assessment with the model. `observing_since` is the second from which the manager could observe all
+    /// servers.
     pub fn check(&mut self, world: &mut World, assessment: Option<&Assessment>, observing_since: u64) {
         let now = world.now;
         self.meta_led = world.nats.meta_leader().and(self.meta_led.or(Some(now)));
@@ -51,7 +52,7 @@ impl Truth {
         }
     }
 
-    /// An outage that is reported, and that clients do not see.
+    /// Returns the text of an outage that is reported although clients have no outage.
     fn invented(&self, world: &World, assessment: &Assessment, is_old: impl Fn(u64) -> bool) -> Option<String> {
         let holds = |issue: &&Issue| time(world.now).since(issue.since) > Duration::from_secs(SHOWN);
         assessment.issues.iter().filter(holds).find_map(|issue| {

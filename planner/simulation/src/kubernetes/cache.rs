@@ -1,4 +1,4 @@
-//! The manager's watch caches: each kind lags on its own.
+//! Watch caches of the manager: each kind of object lags on its own.
 
 use nats_manager_planner::{
     Time,
@@ -14,49 +14,49 @@ use crate::{
     servers::{NAME, Names},
 };
 
-/// The kinds that are watched.
+/// Kinds of objects that the manager watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
     /// The StatefulSet.
     StatefulSet = 0,
-    /// Pods.
+    /// The servers' Pods.
     Pods = 1,
-    /// PVCs.
+    /// The servers' PVCs.
     Pvcs = 2,
     /// The ConfigMap.
     Config = 3,
-    /// The NATS resource.
+    /// The NATS custom resource.
     Resource = 4,
 }
 
-/// The number of kinds.
+/// Number of watched kinds.
 pub const KINDS: usize = 5;
 
-/// The manager's watch caches.
+/// Watch caches of the manager.
 #[derive(Clone, Debug)]
 pub struct Caches {
-    /// As the planner takes it.
+    /// Actual state, as the input of the planner.
     pub actual: ActualState,
-    /// The StatefulSet.
+    /// Cached StatefulSet.
     pub set: Option<StatefulSet>,
-    /// The ConfigMap.
+    /// Cached ConfigMap.
     pub config: Option<ConfigMap>,
-    /// The NATS resource.
+    /// Cached NATS resource.
     pub resource: Resource,
-    /// Until when each kind gets nothing new.
+    /// Second until which each watch receives no events.
     pub stalled: [u64; KINDS],
     pods_version: u64,
     pvcs_version: u64,
 }
 
-/// Returns a point in time as the planner takes it.
+/// Converts a second of the run to a time of the planner.
 pub fn time(now: u64) -> Time {
     const EPOCH: i64 = 1_700_000_000_000;
     Time::from_millis(EPOCH + i64::try_from(now).unwrap_or(i64::MAX / 2000) * 1000)
 }
 
 impl Caches {
-    /// Builds caches that are filled: a manager waits for them at its start.
+    /// Builds caches with all present objects: a manager waits for them at its start.
     pub fn new(kubernetes: &Kubernetes, names: &Names) -> Self {
         let mut caches = Self {
             actual: ActualState { name: NAME.to_owned(), ..ActualState::default() },
@@ -75,7 +75,7 @@ impl Caches {
         caches
     }
 
-    /// Delivers events. Returns whether something changed.
+    /// Delivers watch events. Returns whether a cache changed.
     pub fn tick(&mut self, kubernetes: &Kubernetes, names: &Names, now: u64, random: &mut Random) -> bool {
         let mut is_changed = false;
         let stalled = self.stalled;
@@ -103,7 +103,7 @@ impl Caches {
         is_changed
     }
 
-    /// Takes a StatefulSet: an event, or the answer to an own write.
+    /// Stores a StatefulSet from a watch event or from the answer to an own write.
     pub fn take_set(&mut self, set: Option<StatefulSet>) {
         self.set = set;
         self.actual.stateful_set = set.map(|set| StatefulSetState {
@@ -120,14 +120,14 @@ impl Caches {
         });
     }
 
-    /// Takes a ConfigMap.
+    /// Stores a ConfigMap from a watch event or from the answer to an own write.
     pub fn take_config(&mut self, config: Option<ConfigMap>) {
         self.config = config;
         self.actual.config =
             config.map(|config| LiveConfig { main_routes: config.main, clustered_routes: config.clustered });
     }
 
-    /// Takes a NATS resource.
+    /// Stores a NATS resource from a watch event or from the answer to an own write.
     pub fn take_resource(&mut self, resource: &Resource) {
         self.resource.clone_from(resource);
         self.actual.members = resource.members;

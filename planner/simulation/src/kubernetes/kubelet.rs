@@ -1,4 +1,4 @@
-//! Kubelets, the node lifecycle controller and the Pod garbage collector.
+//! Model of the kubelets, the node lifecycle controller and the Pod garbage collector.
 
 use nats_manager_planner::actual::ConfigKey;
 
@@ -12,30 +12,31 @@ use crate::{
     servers::{SERVERS, ServerId},
 };
 
-/// Seconds after which Pods of a lost node are not ready, and are terminating (measured).
+/// Seconds after which Pods of a lost node are not ready (measured).
 const NOT_READY: u64 = 19;
+/// Seconds after which Pods of a lost node are terminating (measured).
 const EVICTED: u64 = 48;
 /// Seconds after which the liveness probe restarts a disabled server.
 const LIVENESS: u64 = 150;
-/// The largest delay between restarts of a container that exits.
+/// Longest delay between restarts of a container that exits, in seconds.
 const LARGEST_BACKOFF: u64 = 60;
 
 /// The state that a kubelet reads and changes.
 #[derive(Debug)]
 pub struct Host<'a> {
-    /// The apiserver.
+    /// State of the apiserver and of the nodes.
     pub kubernetes: &'a mut Kubernetes,
-    /// The servers.
+    /// State of the servers.
     pub nats: &'a mut Nats,
-    /// The actor that took each server away.
+    /// Actor that took each server away.
     pub away: &'a [Option<Actor>; SERVERS],
-    /// Until when a configuration that a fault has overwritten is excused.
+    /// Second until which a configuration that a fault has overwritten is excused.
     pub overwritten_until: u64,
-    /// The present second.
+    /// Present second of the run.
     pub now: u64,
 }
 
-/// Lets a second pass on every node.
+/// Simulates a second on every node.
 pub fn tick(host: &mut Host<'_>, random: &mut Random) {
     for ordinal in 0..SERVERS {
         let node = host.kubernetes.nodes[ordinal];
@@ -84,7 +85,7 @@ impl Host<'_> {
         self.set_ready(pod, false);
     }
 
-    /// A Pod on a node that works. Returns whether it is still there.
+    /// Simulates a Pod on a working node. Returns whether the Pod still exists.
     fn run(&mut self, pod: &mut Pod, random: &mut Random) -> bool {
         if let Some(since) = pod.terminating {
             if self.now > since {
@@ -120,7 +121,7 @@ impl Host<'_> {
         true
     }
 
-    /// A changed ConfigMap reaches the volume after up to 70 s; the reloader then signals the server.
+    /// Updates the mounted ConfigMap up to 70 s after a change. The reloader then signals the server.
     fn mount(&mut self, pod: &mut Pod, random: &mut Random) {
         let live = self.kubernetes.config;
         if pod.mounted == live {
@@ -148,15 +149,15 @@ impl Host<'_> {
             return;
         }
         if pod.mounted.is_none() {
-            // A ConfigMap that is not there is mounted as soon as it is.
+            // A missing ConfigMap is mounted as soon as it is created.
             pod.mounted = self.kubernetes.config;
         }
         let Some(config) = pod.mounted else { return };
         pod.started = true;
         let is_excused = self.now < self.overwritten_until;
         let start = routes(pod, &config).filter(|_| pod.template.image == Image::Good);
-        // Servers that a user added or let through get the update revision, whatever the planner does. Without answers
-        // it knows no versions.
+        // Servers that a user added, or for which a user lowered the partition, get the update revision whatever the
+        // planner does. Without answers the planner has no versions.
         let is_updated = self.kubernetes.set.is_some_and(|set| set.template == pod.template);
         let is_opened_by_hand = self.kubernetes.is_changed_by_hand;
         let checks_version = is_updated && !is_opened_by_hand && self.now > self.nats.blocked_ports.1 + 60;
@@ -178,7 +179,7 @@ impl Host<'_> {
         }
     }
 
-    /// A Pod on a node that does not answer.
+    /// Simulates a Pod on a node that does not answer.
     fn lose(&mut self, pod: &mut Pod, since: u64) {
         if self.nats.processes[pod.ordinal].is_some() {
             self.nats.stop(pod.ordinal, Actor::Other, false, self.now);
@@ -197,7 +198,7 @@ impl Host<'_> {
         }
     }
 
-    /// A Pod whose node and volume are gone. Returns whether it is still there.
+    /// Simulates a Pod whose node and volume are gone. Returns whether the Pod still exists.
     fn strand(&mut self, pod: &mut Pod, since: u64) -> bool {
         if self.nats.processes[pod.ordinal].is_some() {
             self.nats.stop(pod.ordinal, Actor::Other, false, self.now);
@@ -220,7 +221,8 @@ impl Host<'_> {
     }
 }
 
-/// The routes and the memory store that a server of this Pod reads; `None` where its key is missing.
+/// Returns the number of routes and the memory store in bytes that the Pod's server reads; `None` if its key is
+/// missing.
 pub(crate) fn routes(pod: &Pod, config: &ConfigMap) -> Option<(u32, u64)> {
     let routes = match pod.template.key {
         ConfigKey::Main => config.main,

@@ -1,4 +1,4 @@
-//! Kubernetes: objects, the StatefulSet controller, kubelets and watch caches.
+//! Model of Kubernetes: objects, the StatefulSet controller, kubelets and watch caches.
 
 pub mod cache;
 pub mod controller;
@@ -9,44 +9,44 @@ use objects::{Actor, ApiError, ConfigMap, Exposure, Node, Pod, Pvc, Resource, Ru
 
 use crate::servers::{SERVERS, ServerId};
 
-/// The apiserver's state and its nodes.
+/// State of the apiserver and of the nodes.
 #[derive(Clone, Debug)]
 pub struct Kubernetes {
     /// The rule set of the StatefulSet controller.
     pub rules: Rules,
-    /// The NATS resource.
+    /// The NATS custom resource.
     pub resource: Resource,
-    /// The StatefulSet.
+    /// The StatefulSet; `None` if it does not exist.
     pub set: Option<StatefulSet>,
-    /// The ConfigMap.
+    /// The ConfigMap; `None` if it does not exist.
     pub config: Option<ConfigMap>,
     /// Pods by ordinal.
     pub pods: [Option<Pod>; SERVERS],
-    /// Changes of Pods.
+    /// Number of changes of Pods, for the watch caches.
     pub pods_version: u64,
     /// PVCs by ordinal.
     pub pvcs: [Option<Pvc>; SERVERS],
-    /// Changes of PVCs.
+    /// Number of changes of PVCs, for the watch caches.
     pub pvcs_version: u64,
     /// Nodes by ordinal.
     pub nodes: [Node; SERVERS],
-    /// Until when no Pod can be created.
+    /// Second until which no Pod can be created.
     pub quota_until: u64,
-    /// PVCs that came and went, for their stores to follow.
+    /// PVCs that were created or deleted, to be applied to the servers' stores.
     pub volumes: Vec<VolumeChange>,
     /// A user has set the StatefulSet's replicas or partition once.
     pub is_changed_by_hand: bool,
-    /// The size of new PVCs.
+    /// Size of new PVCs in bytes.
     pub volume_size: u64,
     counter: u64,
 }
 
-/// A PVC was created or deleted.
+/// Creation or deletion of a PVC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeChange {
-    /// A new, empty volume.
+    /// A new, empty volume of this size in bytes.
     Created(ServerId, u64),
-    /// The volume is gone.
+    /// The volume was deleted.
     Deleted(ServerId),
 }
 
@@ -71,13 +71,13 @@ impl Kubernetes {
         }
     }
 
-    /// Returns a new resourceVersion or uid.
+    /// Generates a new resourceVersion or uid.
     pub fn count(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
 
-    /// Changes the StatefulSet's spec, and notes which Pods the controller is to delete because of it.
+    /// Changes the StatefulSet's spec, and records which Pods the controller will delete because of it.
     pub fn update_set(&mut self, by: Actor, now: u64, change: impl FnOnce(&mut StatefulSet)) {
         let version = self.count();
         let Some(set) = &mut self.set else { return };
@@ -107,7 +107,7 @@ impl Kubernetes {
         }
     }
 
-    /// Deletes a Pod, if it is the one that was seen.
+    /// Deletes a Pod if its uid is `uid`.
     pub fn delete_pod(&mut self, ordinal: ServerId, uid: &str, now: u64) -> Result<(), ApiError> {
         match &self.pods[ordinal] {
             None => Err(ApiError::NotFound),
@@ -119,7 +119,7 @@ impl Kubernetes {
         }
     }
 
-    /// Deletes a PVC, if it is the one that was seen.
+    /// Deletes a PVC if its uid is `uid`, or in any case without `uid`.
     pub fn delete_pvc(&mut self, ordinal: ServerId, uid: Option<&str>) -> Result<(), ApiError> {
         let pvc = self.pvcs[ordinal].as_mut().ok_or(ApiError::NotFound)?;
         if uid.is_some_and(|uid| pvc.uid.to_string() != uid) {
@@ -130,7 +130,7 @@ impl Kubernetes {
         Ok(())
     }
 
-    /// Lets PVCs go that no Pod uses.
+    /// Removes terminating PVCs that no Pod uses.
     pub fn release_pvcs(&mut self) {
         for ordinal in 0..SERVERS {
             if self.pods[ordinal].is_none() && self.pvcs[ordinal].is_some_and(|pvc| pvc.terminating) {
@@ -143,7 +143,7 @@ impl Kubernetes {
 }
 
 impl StatefulSet {
-    /// Returns whether the controller deletes this Pod sooner or later.
+    /// Returns whether the controller will delete this Pod.
     pub fn exposes(&self, pod: &Pod) -> bool {
         let ordinal = u32::try_from(pod.ordinal).unwrap_or(u32::MAX);
         let is_outdated = pod.template != self.template;

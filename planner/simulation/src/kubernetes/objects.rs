@@ -1,4 +1,4 @@
-//! The apiserver's objects, as far as the planner and NATS depend on them.
+//! Objects of the apiserver, as far as the planner and NATS depend on them.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use nats_manager_planner::{Time, Version, actual::ConfigKey, snapshot::PeerId};
 
 use crate::servers::ServerId;
 
-/// The state that Pods with an image get into.
+/// Behaviour of Pods with an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Image {
     /// The server starts.
@@ -21,33 +21,33 @@ pub enum Image {
 /// A Pod template; equal templates are one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// The ConfigMap key that the server reads.
+    /// ConfigMap key that the server reads.
     pub key: ConfigKey,
-    /// The server's version.
+    /// Version of the server.
     pub nats: Version,
-    /// What becomes of it.
+    /// Behaviour of the image.
     pub image: Image,
     /// Counts edits of other fields (resources, labels).
     pub edit: u32,
-    /// The memory store that a restart was needed for; 0 if none was.
+    /// Memory store in bytes that needed a restart; 0 if none did.
     pub memory: u64,
-    /// Counts `kubectl rollout restart`. Another field manager's: our writes leave it as it is.
+    /// Counts `kubectl rollout restart`. The field belongs to another field manager: our writes leave it as it is.
     pub restart: u32,
 }
 
 impl Template {
-    /// Returns the hash of what we apply of it.
+    /// Computes the hash of the fields that the manager applies.
     pub fn hash(&self) -> String {
         let Self { key, nats, image, edit, memory, .. } = self;
         format!("{key:?}-{nats}-{image:?}-{edit}-{memory}")
     }
 
-    /// Returns the name of its revision.
+    /// Builds the name of the template's revision.
     pub fn revision(&self) -> String {
         format!("{}-{}", self.hash(), self.restart)
     }
 
-    /// Returns whether both are equal in what we apply.
+    /// Returns whether both templates are equal in the fields that the manager applies.
     pub fn is_applied_as(&self, other: &Self) -> bool {
         Self { restart: 0, ..*self } == Self { restart: 0, ..*other }
     }
@@ -56,9 +56,9 @@ impl Template {
 /// The StatefulSet. Its `podManagementPolicy` is `Parallel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatefulSet {
-    /// `resourceVersion`.
+    /// `metadata.resourceVersion`.
     pub version: u64,
-    /// `generation`.
+    /// `metadata.generation`.
     pub generation: u64,
     /// `spec.replicas`.
     pub replicas: u32,
@@ -68,32 +68,32 @@ pub struct StatefulSet {
     pub on_delete: bool,
     /// `spec.template`.
     pub template: Template,
-    /// The template of our last write, whose hash is an annotation.
+    /// Template of the manager's last write, whose hash is an annotation.
     pub applied: Option<Template>,
-    /// The memory store of our last write, an annotation: lowering it needs a restart.
+    /// Memory store of the manager's last write in bytes, an annotation: a lower value needs a restart.
     pub memory: u64,
-    /// Status.
+    /// `status`.
     pub status: SetStatus,
 }
 
-/// Status of the StatefulSet.
+/// Status of the StatefulSet, as far as the planner depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetStatus {
-    /// `observedGeneration`.
+    /// `status.observedGeneration`.
     pub observed: u64,
-    /// `currentRevision`.
+    /// Template of `status.currentRevision`.
     pub current: Template,
-    /// `updateRevision`.
+    /// Template of `status.updateRevision`.
     pub update: Template,
-    /// `replicas`.
+    /// `status.replicas`.
     pub present: u32,
-    /// `updatedReplicas`.
+    /// `status.updatedReplicas`.
     pub updated: u32,
-    /// `readyReplicas`.
+    /// `status.readyReplicas`.
     pub ready: u32,
 }
 
-/// Who caused something.
+/// Actor that caused a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The manager.
@@ -104,146 +104,146 @@ pub enum Actor {
     Other,
 }
 
-/// A change of the StatefulSet has the controller delete this Pod.
+/// Change of the StatefulSet that makes the controller delete a Pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exposure {
-    /// Who made the change.
+    /// Actor that made the change.
     pub by: Actor,
-    /// When.
+    /// Second of the change.
     pub since: u64,
 }
 
-/// A Pod.
+/// A server's Pod.
 #[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
-    /// Unique number.
+    /// `metadata.uid`, as a number.
     pub uid: u64,
-    /// Its place.
+    /// Ordinal in the StatefulSet.
     pub ordinal: ServerId,
-    /// The template that it was created from.
+    /// Template that the Pod was created from.
     pub template: Template,
-    /// When it was created.
+    /// Second of the creation.
     pub created: u64,
-    /// Since when it is terminating.
+    /// Second of the deletion timestamp.
     pub terminating: Option<u64>,
-    /// The controller is to delete it.
+    /// Change for which the controller will delete the Pod.
     pub exposure: Option<Exposure>,
     /// The NATS container has started once.
     pub started: bool,
     /// The startup probe has passed.
     pub running: bool,
-    /// The condition `Ready`.
+    /// The condition `Ready` is true.
     pub ready: bool,
-    /// Its last change.
+    /// Second of the last change of the condition `Ready`.
     pub ready_changed: u64,
-    /// Why it cannot run.
+    /// Cause for which the Pod cannot run.
     pub broken: Option<&'static str>,
-    /// No node takes it.
+    /// The Pod cannot be scheduled.
     pub stranded: bool,
-    /// When its container starts next.
+    /// Second of the next start of the container.
     pub start_at: u64,
-    /// How often its container exited by itself.
+    /// Number of times that the container exited by itself.
     pub crashes: u32,
-    /// The configuration in its volume.
+    /// Configuration in the Pod's ConfigMap volume.
     pub mounted: Option<ConfigMap>,
-    /// When the volume follows the ConfigMap.
+    /// Second at which the volume is updated from the ConfigMap.
     pub mount_at: Option<u64>,
 }
 
-/// A PVC.
+/// A server's PVC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pvc {
-    /// Unique number.
+    /// `metadata.uid`, as a number.
     pub uid: u64,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// It has a deletion timestamp. The finalizer holds it while a Pod has its name.
+    /// The PVC has a deletion timestamp. Its finalizer stays while the server's Pod exists.
     pub terminating: bool,
 }
 
-/// The ConfigMap.
+/// The ConfigMap with the servers' configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigMap {
-    /// `resourceVersion`.
+    /// `metadata.resourceVersion`.
     pub version: u64,
     /// Routes under `nats.conf`; 0 without a cluster block.
     pub main: Option<u32>,
     /// Routes under the key that a change to a cluster adds.
     pub clustered: Option<u32>,
-    /// `max_memory_store`.
+    /// `max_memory_store` in bytes.
     pub memory: u64,
 }
 
 /// The NATS custom resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// `resourceVersion`.
+    /// `metadata.resourceVersion`.
     pub version: u64,
     /// `spec.cluster.size`.
     pub size: u32,
-    /// The version of the configured image.
+    /// Version of the configured image.
     pub nats: Version,
-    /// What becomes of Pods with the image.
+    /// Behaviour of Pods with the configured image.
     pub image: Image,
     /// Counts edits that change the Pod template.
     pub edit: u32,
-    /// `spec.jetStream.memStorage.size`, 0 is off.
+    /// `spec.jetStream.memStorage.size` in bytes; 0 is off.
     pub memory: u64,
-    /// The annotation `force-rollout`.
+    /// The annotation `force-rollout` is set.
     pub force: bool,
     /// `status.members`.
     pub members: Option<u32>,
-    /// `status` of removed peers.
+    /// Removed peers in `status`, with the times of their removal.
     pub removed: BTreeMap<PeerId, Time>,
     /// `status.serversStarted`.
     pub servers_started: bool,
 }
 
-/// State of a node. Each ordinal has a node of its own, which its volume is bound to.
+/// State of a node. Each ordinal has a node of its own, to which its volume is bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Node {
-    /// Works.
+    /// The node works.
     #[default]
     Up,
-    /// Does not answer.
+    /// The node does not answer.
     Lost {
-        /// Since when.
+        /// Second of the loss.
         since: u64,
-        /// When it comes back.
+        /// Second at which the node works again.
         until: u64,
     },
-    /// Gone for good, with its volume.
+    /// The node is gone for good, with its volume.
     Gone {
-        /// Since when.
+        /// Second of the loss.
         since: u64,
     },
 }
 
-/// Which Kubernetes.
+/// Rule sets of the StatefulSet controller, by version of Kubernetes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rules {
-    /// Up to 1.36: outdated Pods one by one, from the highest ordinal down.
+    /// Up to 1.36: outdated Pods are deleted one by one, from the highest ordinal down.
     #[default]
     V1_34,
-    /// From 1.37: `maxUnavailable` counts; unavailable Pods go at once.
+    /// From 1.37: `maxUnavailable` counts, and unavailable Pods are deleted at once.
     V1_37,
 }
 
-/// An answer of the apiserver that is no success.
+/// Errors of the apiserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiError {
-    /// 403.
+    /// HTTP status 403.
     Forbidden,
-    /// 404.
+    /// HTTP status 404.
     NotFound,
-    /// 409.
+    /// HTTP status 409.
     Conflict,
-    /// 410.
+    /// HTTP status 410.
     Gone,
-    /// 429.
+    /// HTTP status 429.
     Throttled,
-    /// 5xx.
+    /// HTTP status 5xx.
     Server,
     /// The write was carried out, and its answer is lost.
     LostAnswer,

@@ -1,4 +1,4 @@
-//! Carries out the one action of a plan.
+//! Execution of the action of a plan.
 
 use nats_manager_planner::plan::{Action, Plan};
 
@@ -15,17 +15,17 @@ use crate::{
 };
 
 impl Manager {
-    /// Returns whether something was sent.
+    /// Carries out the action of the plan, if it is confirmed. Returns whether there was one.
     pub(super) fn act(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
         let Some(action) = &plan.action else { return Ok(false) };
         if action.is_disruptive() && !plan.is_confirmed {
             return Ok(false);
         }
-        // Also one that fails was carried out in part.
+        // An action that fails may have been carried out in part.
         self.history.record(time(world.now), action);
         *world.ledger.coverage.actions.entry(variant(action)).or_default() += 1;
         match action {
-            // The StatefulSet's fields say it all.
+            // These actions are fields of the StatefulSet, which is written already.
             Action::OpenPartition { .. } | Action::StopServers { .. } => {}
             Action::Evacuate { server, step_down, moves } => {
                 let leaving = by_name(world, server)?;
@@ -70,12 +70,12 @@ impl Manager {
         Ok(true)
     }
 
-    /// Returns on whose behalf it acts.
+    /// Returns the actor of the manager's writes.
     pub(super) fn actor(&self) -> Actor {
         if self.caches.resource.force { Actor::Forced } else { Actor::Manager }
     }
 
-    /// Sends a request to NATS; one that fails is made again by a later plan.
+    /// Sends a request to NATS. A later plan repeats a request that fails.
     fn request(
         &mut self,
         world: &mut World,
@@ -83,7 +83,7 @@ impl Manager {
     ) -> Result<(), ApiError> {
         self.send(world, |world| {
             request(world).map_err(|error| {
-                world.ledger.tell(world.now, || format!("request to NATS fails: {error}"));
+                world.ledger.log(world.now, || format!("request to NATS fails: {error}"));
                 ApiError::Server
             })
         })
@@ -109,7 +109,7 @@ fn by_name(world: &World, name: &str) -> Result<ServerId, ApiError> {
     world.nats.names.by_name(name).ok_or(ApiError::NotFound)
 }
 
-/// Kubernetes was faster.
+/// Ignores errors for objects that are gone already or were replaced.
 fn ignore_missing(result: Result<(), ApiError>) -> Result<(), ApiError> {
     match result {
         Err(ApiError::NotFound | ApiError::Conflict) => Ok(()),
@@ -117,7 +117,7 @@ fn ignore_missing(result: Result<(), ApiError>) -> Result<(), ApiError> {
     }
 }
 
-/// A server reads its volume again.
+/// Reloads the configuration in a server's volume.
 fn reload(world: &mut World, name: &str, run: &str) -> Result<(), String> {
     let server = world.nats.names.by_name(name).ok_or("no response")?;
     let process = world.nats.processes[server].filter(|process| process.run.to_string() == run).ok_or("no response")?;

@@ -1,7 +1,6 @@
-//! The manager's loop: caches, poll, assess, plan, confirm, writes in a fixed order, the action.
+//! Model of the manager's loop: caches, poll, assess, plan, confirm, writes in a fixed order, the action.
 //!
-//! It mirrors the controller. What it does not keep in the resource is lost when it
-//! is killed.
+//! The loop mirrors the controller. A manager that is killed loses everything that is not in the resource.
 
 mod execute;
 mod write;
@@ -25,24 +24,25 @@ use crate::{
     world::World,
 };
 
-/// Seconds between polls while something is in progress or wrong, and at rest.
+/// Seconds between polls while a change is in progress or an issue exists.
 const BUSY: u64 = 5;
+/// Seconds between polls at rest.
 const REST: u64 = 20;
 /// Seconds after which servers that never answered count as unobservable.
 const UNOBSERVABLE: u64 = 60;
-/// The longest delay after a write that failed.
+/// Longest delay after a write that failed, in seconds.
 const LONGEST_BACKOFF: u64 = 30;
 
 /// A manager process.
 #[derive(Debug)]
 pub struct Manager {
-    /// Its caches.
+    /// Watch caches.
     pub caches: Caches,
-    /// The last assessment.
+    /// Assessment of the last poll.
     pub assessment: Option<Assessment>,
-    /// The last plan.
+    /// Last plan.
     pub plan: Option<Plan>,
-    /// When it started.
+    /// Second of the start.
     pub started: u64,
     history: History,
     desired: Desired,
@@ -57,7 +57,7 @@ pub struct Manager {
     is_killed: bool,
 }
 
-/// The writes of a reconcile, in order.
+/// Writes of a reconcile, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Write {
     Started,
@@ -67,11 +67,11 @@ enum Write {
     Action,
 }
 
-/// What NATS' API answers when it is asked for all streams.
+/// Answer of the JetStream API to a request for the names of all streams.
 type Streams = Result<BTreeSet<String>, String>;
 
 impl Manager {
-    /// Starts a manager: with filled caches and empty memory.
+    /// Builds a manager with filled caches and empty memory.
     pub fn new(world: &World) -> Self {
         let caches = Caches::new(&world.kubernetes, &world.nats.names);
         Self {
@@ -93,7 +93,7 @@ impl Manager {
         }
     }
 
-    /// Lets a second pass.
+    /// Simulates a second.
     pub fn tick(&mut self, world: &mut World) {
         let mut random = world.random(Purpose::Cache);
         let now = world.now;
@@ -107,7 +107,7 @@ impl Manager {
         self.write(world);
         if self.is_killed {
             *self = Self::new(world);
-            world.ledger.tell(now, || "the manager is killed".to_owned());
+            world.ledger.log(now, || "the manager is killed".to_owned());
             world.faults.down_until = now + 3;
         }
     }
@@ -121,28 +121,28 @@ impl Manager {
         (self.is_dirty, self.planned_at) = (false, world.now);
         let mut plan = self.plan(world, plan::plan, None);
         if plan.needs_streams && plan.action.is_none() {
-            let streams = self.ask_again(world);
+            let streams = self.list_streams_and_poll(world);
             plan = self.plan(world, plan::plan, Some(&streams));
         }
         if let Some(action) = plan.unconfirmed_action() {
             let name = variant(action);
-            let streams = self.ask_again(world);
+            let streams = self.list_streams_and_poll(world);
             plan = self.plan(world, |input| plan::confirm(&plan, input), Some(&streams));
             if plan.confirmed_action().is_none() {
                 *world.ledger.coverage.unconfirmed.entry(name).or_default() += 1;
             }
         }
-        if let Some(before) = self.plan.as_ref().filter(|_| !plan.is_settled) {
+        if let Some(before) = self.plan.as_ref().filter(|_| !plan.is_consistent) {
             plan.operation.clone_from(&before.operation);
             plan.blocked.clone_from(&before.blocked);
         }
-        self.note(world, &plan);
+        self.record(world, &plan);
         self.plan = Some(plan.clone());
         self.pending = Some((plan, Write::Started));
     }
 
-    /// The names come first: a stream that is created in between is in the younger snapshot.
-    fn ask_again(&mut self, world: &World) -> Streams {
+    /// Lists the streams and polls after that: a stream that is created in between is in the newer snapshot.
+    fn list_streams_and_poll(&mut self, world: &World) -> Streams {
         let streams = world.nats.stream_names();
         self.poll(world);
         streams
@@ -173,7 +173,7 @@ impl Manager {
         }
     }
 
-    /// Returns whether it polled.
+    /// Polls if a poll is due. Returns whether it was.
     fn poll_when_due(&mut self, world: &World) -> bool {
         let is_ready = self.caches.actual.pods.iter().any(|pod| pod.ready);
         self.ready_since = if is_ready { self.ready_since.or(Some(world.now)) } else { None };
@@ -199,7 +199,7 @@ impl Manager {
         self.assessment = Some(next);
     }
 
-    fn note(&mut self, world: &mut World, plan: &Plan) {
+    fn record(&mut self, world: &mut World, plan: &Plan) {
         let coverage = &mut world.ledger.coverage;
         for blocked in &plan.blocked {
             *coverage.blocked.entry(blocked.reason).or_default() += 1;
@@ -212,7 +212,7 @@ impl Manager {
                 && (before.replicas, before.partition) == (plan.replicas, plan.partition)
         });
         if !is_same {
-            world.ledger.tell(world.now, || describe(plan, self.assessment.as_ref()));
+            world.ledger.log(world.now, || describe(plan, self.assessment.as_ref()));
         }
     }
 }
@@ -230,14 +230,14 @@ impl Write {
 }
 
 fn template(resource: &Resource, live: Option<&StatefulSet>, key: ConfigKey, memory: u64) -> Template {
-    let noted = live.map_or(0, |set| set.template.memory);
+    let recorded = live.map_or(0, |set| set.template.memory);
     let is_lowered = live.is_some_and(|set| memory < set.memory);
     Template {
         key,
         nats: resource.nats,
         image: resource.image,
         edit: resource.edit,
-        memory: if is_lowered { memory } else { noted },
+        memory: if is_lowered { memory } else { recorded },
         restart: 0,
     }
 }

@@ -1,4 +1,4 @@
-//! The writes of a reconcile, in a fixed order, each with its precondition.
+//! Writes of a reconcile, in a fixed order, each with its precondition.
 
 use nats_manager_planner::{
     actual::{ConfigKey, ServerMode},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Manager {
-    /// Carries out the writes that are left. While the apiserver is slow, one a second.
+    /// Carries out the pending writes. While the apiserver is slow, only one a second.
     pub(super) fn write(&mut self, world: &mut World) {
         while let Some((plan, write)) = self.pending.take() {
             let result = match write {
@@ -33,7 +33,7 @@ impl Manager {
                     }
                 }
                 Err(error) => {
-                    world.ledger.tell(world.now, || format!("{write:?} fails: {error:?}"));
+                    world.ledger.log(world.now, || format!("{write:?} fails: {error:?}"));
                     self.failures += 1;
                     self.retry_at = world.now + (1 << self.failures.min(5)).min(LONGEST_BACKOFF);
                     self.is_dirty = true;
@@ -69,7 +69,7 @@ impl Manager {
         }
     }
 
-    /// "A server has started" comes before anything else.
+    /// Records that a server has started, before all other writes.
     fn write_started(&mut self, world: &mut World) -> Result<bool, ApiError> {
         let has_started = self.caches.actual.pods.iter().any(|pod| pod.started);
         if !has_started || self.caches.resource.servers_started {
@@ -79,9 +79,9 @@ impl Manager {
     }
 
     fn write_status(&mut self, world: &mut World, change: impl Fn(&mut Resource)) -> Result<bool, ApiError> {
-        let seen = self.caches.resource.version;
+        let cached = self.caches.resource.version;
         let written = self.send(world, |world| {
-            if world.kubernetes.resource.version != seen {
+            if world.kubernetes.resource.version != cached {
                 return Err(ApiError::Conflict);
             }
             world.kubernetes.resource.version = world.kubernetes.count();
@@ -97,24 +97,24 @@ impl Manager {
         if !plan.may_build {
             return Ok(false);
         }
-        let wanted = ConfigMap {
+        let desired = ConfigMap {
             version: 0,
             main: Some(routes(plan.main_kind)),
             clustered: (plan.variant.key == ConfigKey::Clustered).then_some(plan.routes),
             memory: plan.memory_store,
         };
-        let is_equal = |config: &ConfigMap| ConfigMap { version: 0, ..*config } == wanted;
+        let is_equal = |config: &ConfigMap| ConfigMap { version: 0, ..*config } == desired;
         if self.caches.config.as_ref().is_some_and(is_equal) {
             return Ok(false);
         }
         let written = self.send(world, |world| {
             if !world.kubernetes.config.as_ref().is_some_and(is_equal) {
                 let version = world.kubernetes.count();
-                world.kubernetes.config = Some(ConfigMap { version, ..wanted });
+                world.kubernetes.config = Some(ConfigMap { version, ..desired });
             }
             Ok(world.kubernetes.config)
         })?;
-        world.ledger.tell(world.now, || format!("wrote ConfigMap: {wanted:?}"));
+        world.ledger.log(world.now, || format!("wrote ConfigMap: {desired:?}"));
         self.caches.take_config(written);
         Ok(true)
     }
@@ -137,15 +137,15 @@ impl Manager {
         }
         let by = self.actor();
         let precondition = plan.precondition.clone();
-        let knows_nothing = self.assessment.as_ref().is_none_or(|assessment| assessment.versions.is_empty());
+        let has_no_versions = self.assessment.as_ref().is_none_or(|assessment| assessment.versions.is_empty());
         let written = self.send(world, |world| {
             let present = world.kubernetes.set;
             if precondition.is_some() && precondition != present.map(|set| set.version.to_string()) {
                 return Err(ApiError::Conflict);
             }
             if present.is_none() {
-                // Without any server it cannot know the version of the stores.
-                world.kubernetes.is_changed_by_hand |= knows_nothing;
+                // Without any server the version of the stores is unknown.
+                world.kubernetes.is_changed_by_hand |= has_no_versions;
                 let version = world.kubernetes.count();
                 world.kubernetes.set = Some(new_set(version, replicas, partition, template, memory));
                 return Ok(world.kubernetes.set);
@@ -157,14 +157,14 @@ impl Manager {
             });
             Ok(world.kubernetes.set)
         })?;
-        world.ledger.tell(world.now, || {
+        world.ledger.log(world.now, || {
             format!("wrote StatefulSet: replicas {replicas}, partition {partition}, template {}", template.hash())
         });
         self.caches.take_set(written);
         Ok(true)
     }
 
-    /// Membership and removals are recorded before they take effect.
+    /// Records membership and removals before they take effect.
     fn write_recorded(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
         let resource = &self.caches.resource;
         let members = if plan.may_build { Some(plan.members) } else { resource.members };

@@ -1,4 +1,4 @@
-//! Answers of the monitoring ports, as the poller turns them into values.
+//! Answers of the monitoring ports, as values of the planner.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use nats_manager_planner::{
 use super::{Nats, Process, stream::Stream};
 use crate::servers::{Group, SERVERS, ServerId};
 
-/// Shows moves as `pending`, and the meta group's peers on every server.
+/// First version that reports moves as `pending`, and the meta group's peers on every server.
 const PENDING: Version = Version::new(2, 15, 0);
 
 impl Nats {
-    /// Polls the servers.
+    /// Polls the servers and returns their answers.
     pub fn snapshot(&self, servers: Group, taken_at: Time, now: u64) -> JetStreamSnapshot {
         let answers: BTreeMap<_, _> =
             servers.iter().map(|server| (self.names.server[server].clone(), self.answer(server, now))).collect();
@@ -46,7 +46,7 @@ impl Nats {
         })
     }
 
-    fn knows_leader(&self, server: ServerId, now: u64) -> Option<ServerId> {
+    fn reported_leader(&self, server: ServerId, now: u64) -> Option<ServerId> {
         let process = self.processes[server].filter(|process| now >= process.started + 3)?;
         let meta = self.meta.as_ref()?;
         let stale = meta.stale.filter(|(leader, until)| now < *until && *leader != server).map(|(leader, _)| leader);
@@ -57,7 +57,7 @@ impl Nats {
         let Some(meta) = &self.meta else {
             return RaftGroup { leader: None, size: Some(process.routes), peers: Vec::new() };
         };
-        let leader = self.knows_leader(server, now);
+        let leader = self.reported_leader(server, now);
         let leads = meta.leader == Some(server);
         let peers = if leads || (process.version >= PENDING && leader.is_some()) {
             meta.peers.without(server).iter().map(|peer| self.meta_peer(peer, leads, now)).collect()
@@ -74,7 +74,7 @@ impl Nats {
     fn meta_peer(&self, peer: ServerId, leads: bool, now: u64) -> Peer {
         let meta = self.meta.as_ref();
         let is_named = meta.is_some_and(|meta| meta.named.contains(peer));
-        let name = if is_named { &self.names.server[peer] } else { &self.names.forgotten[peer] };
+        let name = if is_named { &self.names.server[peer] } else { &self.names.placeholder[peer] };
         let is_current = leads
             && self.processes[peer].is_some_and(|process| {
                 process.disabled.is_none()
@@ -91,7 +91,7 @@ impl Nats {
         }
     }
 
-    /// Returns the text of the full `/healthz`, unless it is 200. A server that is barred reports ok (measured).
+    /// Returns the error text of the full `/healthz`; `None` if it is 200. A barred server reports 200 (measured).
     fn failure(&self, server: ServerId, process: Process, now: u64) -> Option<String> {
         if process.disabled.is_some() {
             return Some("JetStream not enabled (10076)".to_owned());
@@ -102,7 +102,7 @@ impl Nats {
         if now < process.restored {
             return Some("JetStream is still recovering meta layer".to_owned());
         }
-        if process.kind == ServerMode::Clustered && self.knows_leader(server, now).is_none() {
+        if process.kind == ServerMode::Clustered && self.reported_leader(server, now).is_none() {
             return Some("JetStream has not established contact with a meta leader".to_owned());
         }
         let up = self.up;
@@ -122,11 +122,11 @@ impl Nats {
                 _ => None,
             }
         };
-        let held = |stream: &&Stream| {
+        let is_on_server = |stream: &&Stream| {
             stream.data[server].is_some()
                 && (stream.is_standalone || process.unreadable || stream.peers.contains(server))
         };
-        self.streams.iter().filter(held).find_map(failing)
+        self.streams.iter().filter(is_on_server).find_map(failing)
     }
 
     /// Returns whether the full `/healthz` is 200.
@@ -160,7 +160,8 @@ impl Nats {
         self.streams.iter().filter(is_shown).map(replica).collect()
     }
 
-    /// Only the leader knows how far the others are; followers report each other as not current.
+    /// Builds the group that a server reports. Only the leader reports the progress of the others. Followers report
+    /// each other as not current.
     fn group(&self, stream: &Stream, server: ServerId, process: Process, now: u64) -> RaftGroup {
         let is_stale = |(leader, until): &(ServerId, u64)| now < *until && *leader != server;
         let stale = stream.stale.filter(is_stale).map(|(leader, _)| leader);
@@ -181,7 +182,7 @@ impl Nats {
         RaftGroup { leader: leader.map(|leader| self.names.server[leader].clone()), size: None, peers }
     }
 
-    /// Returns the servers that the manager can address: those with Pods, and those that should have one.
+    /// Returns the servers that the manager polls: those with Pods, and those that should have one.
     pub fn addressable(replicas: u32, has_pod: impl Fn(ServerId) -> bool) -> Group {
         let expected = usize::try_from(replicas).unwrap_or(SERVERS);
         (0..SERVERS).filter(|server| *server < expected || has_pod(*server)).collect()

@@ -1,4 +1,4 @@
-//! The meta group: peers by id, votes, forgotten names.
+//! Model of the meta group: peers by id, votes, placeholders for names.
 
 use nats_manager_planner::actual::ServerMode;
 
@@ -8,26 +8,26 @@ use crate::{
     servers::{Group, SERVERS, ServerId},
 };
 
-/// The meta group.
+/// State of the meta group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// All peers.
+    /// All peers, also those that stopped.
     pub peers: Group,
-    /// The leader.
+    /// The leader, if one is elected.
     pub leader: Option<ServerId>,
-    /// When the next leader is elected.
+    /// Second at which the next leader is elected.
     pub elect_at: u64,
-    /// Peers whose names the leader knows.
+    /// Peers whose names the leader has.
     pub named: Group,
-    /// The leader that is gone, and until when others still name it.
+    /// The leader that is gone, and the second until which others still name it.
     pub stale: Option<(ServerId, u64)>,
-    /// When it was founded.
+    /// Second at which the group was founded.
     pub founded: u64,
-    /// When each peer has joined.
+    /// Second at which each peer joined.
     pub joined: [u64; SERVERS],
 }
 
-/// Seconds after its start at which a server takes part.
+/// Seconds after its start at which a server votes.
 const CONTACT: u64 = 1;
 
 impl Nats {
@@ -71,7 +71,7 @@ impl Nats {
             }
             self.join(voters, now);
         } else if !any_log {
-            // Every log is gone: the group starts anew, without the streams it knew.
+            // Every log is gone: the group starts anew, without its streams.
             self.meta = None;
             for stream in self.streams.iter_mut().filter(|stream| !stream.is_standalone) {
                 stream.data = [None; SERVERS];
@@ -81,7 +81,7 @@ impl Nats {
         }
     }
 
-    /// A fresh group needs the votes of all servers that it has routes to (measured with three).
+    /// Founds the group. A new group needs the votes of all servers that it has routes to (measured with three).
     fn bootstrap(&mut self, voters: Group, now: u64, random: &mut Random) {
         let routes = voters.iter().filter_map(|server| self.processes[server]).map(|process| process.routes).max();
         let Some(expected) = routes.and_then(|routes| usize::try_from(routes).ok()) else { return };
@@ -96,7 +96,7 @@ impl Nats {
         }
     }
 
-    /// Servers that have routes and are not barred become peers; under-replicated streams get the new one.
+    /// Makes servers that have routes and are not barred peers. Under-replicated streams get a replica on the new peer.
     fn join(&mut self, voters: Group, now: u64) {
         for server in voters.minus(self.peers()).iter() {
             let is_new = self.processes[server].is_some_and(|process| !process.removed && now >= process.started + 2);
@@ -113,7 +113,7 @@ impl Nats {
         }
     }
 
-    /// Another meta leader is elected.
+    /// Makes the meta leader step down; another election follows.
     pub fn step_down_meta(&mut self, now: u64) {
         if let Some(meta) = &mut self.meta {
             meta.leader = None;

@@ -1,6 +1,6 @@
-//! NATS servers, their stores, the meta group and streams.
+//! Model of NATS servers, their stores, the meta group and streams.
 //!
-//! Facts come from `docs/contributor/nats.md`. Where a fact is not known, the model takes the case that is worse for
+//! Facts come from `docs/contributor/nats.md`. Where a fact is unknown, the model assumes the case that is worse for
 //! messages.
 
 pub mod answers;
@@ -18,83 +18,83 @@ use crate::{
 use meta::Meta;
 use stream::Stream;
 
-/// Bytes of a message.
+/// Size of a message in bytes.
 pub const MESSAGE: u64 = 1000;
-/// A fault that the manager cannot have noticed yet excuses what it did, for so many seconds: a poll shows a dead
-/// peer after up to 12 s (measured).
+/// Seconds for which a fault excuses actions of the manager, since a poll may not have shown the fault yet: a poll
+/// shows a dead peer after up to 12 s (measured).
 pub const NOTICE: u64 = 25;
 
-/// All servers and streams.
+/// State of all servers and streams.
 #[derive(Clone, Debug)]
 pub struct Nats {
     /// Names and peer ids.
     pub names: Names,
-    /// Running servers.
+    /// Processes of running servers.
     pub processes: [Option<Process>; SERVERS],
-    /// Volumes.
+    /// Stores on the servers' volumes.
     pub stores: [Store; SERVERS],
-    /// The meta group, once it exists.
+    /// The meta group; `None` until it is founded.
     pub meta: Option<Meta>,
-    /// Streams.
+    /// All streams of all servers.
     pub streams: Vec<Stream>,
     /// Servers that announced their shutdown.
     pub graceful: Group,
-    /// Until when a removed name cannot rejoin.
+    /// Second until which a removed name cannot rejoin.
     pub barred: [u64; SERVERS],
-    /// When a fault last hit a server.
+    /// Second of the last fault of each server; 0 if there was none.
     pub disturbed: [u64; SERVERS],
-    /// When each server last stopped.
+    /// Second at which each server stopped last.
     pub stopped: [u64; SERVERS],
     /// Messages per second that a replica catches up.
     pub catch_up: u64,
     /// Seconds that a server needs to restore its streams.
     pub restore: u64,
-    /// Servers whose monitoring port does not answer, and until when.
+    /// Servers whose monitoring port does not answer, and the second until which it does not.
     pub blocked_ports: (Group, u64),
-    /// Violations that were seen where they happened.
+    /// Violations of invariants that the model has found, by number.
     pub violations: Vec<(u8, String)>,
-    /// Servers that can serve streams now.
+    /// Servers that can serve streams in this second.
     pub up: Group,
     runs: u64,
 }
 
-/// A running server.
+/// The process of a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its identity until it restarts.
+    /// Identity until the server restarts (`server_id`).
     pub run: u64,
-    /// Its version.
+    /// Version of the server.
     pub version: Version,
-    /// Whether it has a cluster block.
+    /// Mode of its configuration.
     pub kind: ServerMode,
-    /// The servers that it has routes to.
+    /// Number of servers that it has routes to.
     pub routes: u32,
-    /// `max_memory_store`.
+    /// `max_memory_store` in bytes.
     pub memory: u64,
-    /// When it started.
+    /// Second of the start.
     pub started: u64,
-    /// When its streams are restored.
+    /// Second at which the streams are restored.
     pub restored: u64,
-    /// Since when it has disabled JetStream.
+    /// Second since which the server has disabled JetStream.
     pub disabled: Option<u64>,
-    /// Its peer was removed while it ran: its JetStream is off.
+    /// The server's peer was removed while it ran: its JetStream is off.
     pub removed: bool,
-    /// It cannot read what its store holds.
+    /// The server cannot read the streams in its store.
     pub unreadable: bool,
 }
 
-/// The volume of a server.
+/// The store on the volume of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Store {
-    /// The kind of server that wrote it; `None` is empty.
+    /// Mode of the server that wrote the store; `None` is empty.
     pub kind: Option<ServerMode>,
-    /// The version of the last server that wrote it.
+    /// Version of the last server that wrote the store.
     pub version: Option<Version>,
-    /// It has the meta group's log.
+    /// The store has the meta group's log.
     pub joined: bool,
     /// The volume has no room left.
     pub full: bool,
-    /// Bytes.
+    /// Limit of the file store in bytes.
     pub limit: u64,
     /// The volume cannot be attached any more.
     pub gone: bool,
@@ -122,7 +122,7 @@ impl Nats {
         }
     }
 
-    /// Lets a second pass.
+    /// Simulates a second.
     pub fn tick(&mut self, now: u64, random: &mut crate::random::Random) {
         self.refresh(now);
         self.tick_meta(now, random);
@@ -133,7 +133,7 @@ impl Nats {
         }
     }
 
-    /// Computes which servers can serve streams.
+    /// Computes the servers that can serve streams.
     pub fn refresh(&mut self, now: u64) {
         let peers = self.peers();
         let serves = |server: &ServerId| {
@@ -144,7 +144,7 @@ impl Nats {
         self.up = (0..SERVERS).filter(serves).collect();
     }
 
-    /// Returns the meta group's peers.
+    /// Returns the meta group's peers; the empty set without a meta group.
     pub fn peers(&self) -> Group {
         self.meta.as_ref().map_or(Group::default(), |meta| meta.peers)
     }
@@ -159,12 +159,13 @@ impl Nats {
         self.up.contains(0) && self.processes[0].is_some_and(|process| process.kind == ServerMode::Standalone)
     }
 
-    /// Returns the meta leader.
+    /// Returns the meta leader, if one is elected.
     pub fn meta_leader(&self) -> Option<ServerId> {
         self.meta.as_ref()?.leader
     }
 
-    /// Empties the data of a server. What others did is excused where it left no majority of complete replicas.
+    /// Deletes the data of a server. Deletions by others than the manager excuse streams without a majority of complete
+    /// replicas.
     pub fn destroy(&mut self, server: ServerId, by: Actor, now: u64) {
         self.stores[server].kind = None;
         self.stores[server].version = None;
@@ -192,7 +193,7 @@ impl Nats {
 }
 
 impl Process {
-    /// Returns whether its JetStream is on.
+    /// Returns whether JetStream is enabled.
     pub fn is_enabled(&self) -> bool {
         self.disabled.is_none() && !self.removed && !self.unreadable
     }

@@ -1,4 +1,4 @@
-//! Servers start, stop, restart and reload.
+//! Model of starts, stops and reloads of servers.
 
 use nats_manager_planner::{Version, actual::ServerMode};
 
@@ -8,20 +8,20 @@ use crate::{kubernetes::objects::Actor, servers::ServerId};
 /// The configuration of a server at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// The version.
+    /// Version of the image.
     pub version: Version,
     /// The number of servers that it has routes to; 0 without a cluster block.
     pub routes: u32,
-    /// `max_memory_store`.
+    /// `max_memory_store` in bytes.
     pub memory: u64,
-    /// Whether a fault has just overwritten the configuration.
+    /// A fault has just overwritten the configuration.
     pub is_excused: bool,
-    /// Whether the manager could know that the version does not go with the others.
+    /// The manager can know the versions of the other servers, so an incompatible one is a violation.
     pub checks_version: bool,
 }
 
 impl Nats {
-    /// Starts a server. Returns whether it runs: a clustered one exits on a full disk.
+    /// Starts a server. Returns whether it runs: a clustered server exits on a full disk.
     pub fn start(&mut self, server: ServerId, start: Start, now: u64) -> bool {
         let kind = if start.routes == 0 { ServerMode::Standalone } else { ServerMode::Clustered };
         if self.stores[server].full && kind == ServerMode::Clustered {
@@ -65,14 +65,15 @@ impl Nats {
         true
     }
 
-    /// The streams of a standalone store answer 404 at once, and are deleted after 30 s (measured).
+    /// Starts a standalone store with a cluster block: its streams answer 404 at once, and are deleted after 30 s
+    /// (measured).
     fn start_clustered(&mut self, server: ServerId, start: Start, now: u64) {
-        // One that was created just before the server stopped cannot be known.
+        // A stream that was created just before the server stopped may be unknown to the manager.
         let stopped = self.stopped[server];
-        let is_held = |stream: &super::stream::Stream| {
+        let is_lost = |stream: &super::stream::Stream| {
             stream.is_standalone && stream.data[server].is_some() && stopped > stream.created + super::NOTICE
         };
-        if !start.is_excused && self.streams.iter().any(is_held) {
+        if !start.is_excused && self.streams.iter().any(is_lost) {
             let name = &self.names.server[server];
             self.violations.push((3, format!("standalone store of {name} started with a cluster block")));
         }
@@ -80,7 +81,7 @@ impl Nats {
         self.streams.retain(|stream| !stream.is_standalone);
     }
 
-    /// Stops a server; what it has in memory is gone.
+    /// Stops a server. Its data in memory is lost.
     pub fn stop(&mut self, server: ServerId, by: Actor, is_graceful: bool, now: u64) {
         if self.processes[server].take().is_none() {
             return;
@@ -99,7 +100,7 @@ impl Nats {
         }
     }
 
-    /// A server reads its configuration again: raised limits and routes are taken, lowered limits reject the file.
+    /// Reloads the configuration of a server: raised limits and routes take effect, a lowered limit rejects the file.
     pub fn reload(&mut self, server: ServerId, routes: u32, memory: u64, now: u64) {
         let is_full = self.stores[server].full;
         let restore = self.restore;
@@ -120,7 +121,7 @@ impl Nats {
         }
     }
 
-    /// The volume of a server has no room left.
+    /// Fills the volume of a server: a clustered server disables JetStream.
     pub fn fill(&mut self, server: ServerId, now: u64) {
         self.stores[server].full = true;
         self.disturbed[server] = now;

@@ -1,4 +1,4 @@
-//! Requests of clients and of the system account.
+//! Model of requests of clients and of the system account.
 
 use std::collections::BTreeSet;
 
@@ -16,26 +16,26 @@ use crate::{
 /// Seconds that a removed name is barred (302 were measured).
 pub const BARRED: u64 = 302;
 
-/// What a user creates.
+/// Configuration of a stream that a user creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewStream {
-    /// The number of replicas.
+    /// Number of replicas.
     pub replicas: u32,
-    /// In memory.
+    /// The messages are kept in memory.
     pub in_memory: bool,
-    /// Messages that are published at once.
+    /// Number of messages that are published at once.
     pub messages: u64,
-    /// Messages a second afterwards.
+    /// Number of messages a second afterwards.
     pub rate: u64,
 }
 
 impl Nats {
-    /// Returns the servers that streams can be placed on.
+    /// Returns the servers on which streams can be placed.
     fn placeable(&self) -> Group {
         self.peers().and(self.up).iter().filter(|server| !self.stores[*server].full).collect()
     }
 
-    /// Creates a stream. Returns whether there is room for it.
+    /// Creates a stream. Returns whether there was room for it.
     pub fn create_stream(&mut self, name: &str, new: NewStream, now: u64) -> bool {
         if self.streams.iter().any(|stream| stream.id.name == name) {
             return false;
@@ -77,7 +77,7 @@ impl Nats {
         Ok(shown.map(|stream| stream.id.name.clone()).collect())
     }
 
-    /// Has the leader of a stream step down.
+    /// Makes the leader of a stream step down.
     pub fn step_down(&mut self, stream: &str, now: u64) -> Result<(), String> {
         let disturbed = self.disturbed;
         let stream = self.streams.iter_mut().find(|other| other.id.name == stream).ok_or("stream not found")?;
@@ -111,8 +111,8 @@ impl Nats {
         Ok(())
     }
 
-    /// Removes a peer from the meta group: its replicas are placed anew where there is another server, else the
-    /// groups shrink. A live server loses its JetStream.
+    /// Removes a peer from the meta group. Its replicas are placed on other servers, or dropped where there is none. A
+    /// running server loses its JetStream.
     pub fn remove_peer(&mut self, server: ServerId, by: Actor, now: u64) -> Result<(), String> {
         let Some(meta) = self.meta.as_mut().filter(|meta| meta.leader.is_some()) else {
             return Err("no response".to_owned());
@@ -160,7 +160,7 @@ impl Nats {
         }
     }
 
-    /// A foreign server joins over the routes.
+    /// Starts a foreign server, which joins over the routes.
     pub fn join_foreign(&mut self, now: u64) {
         if self.meta_leader().is_none() || self.processes[FOREIGN].is_some() {
             return;
@@ -182,23 +182,23 @@ impl Nats {
         self.start(FOREIGN, start, now);
     }
 
-    /// A foreign server leaves for good, with its store.
+    /// Stops the foreign server for good, and deletes its store.
     pub fn leave_foreign(&mut self, now: u64) {
         self.stop(FOREIGN, Actor::Other, false, now);
         self.destroy(FOREIGN, Actor::Other, now);
     }
 
-    /// Deletes a stream.
+    /// Deletes a stream, as a user does.
     pub fn delete_stream(&mut self, index: usize) {
         if index < self.streams.len() && self.is_serving() {
             self.streams.remove(index);
         }
     }
 
-    /// Returns the bytes that a server holds on its volume.
+    /// Computes the bytes of messages in a server's file store or memory store.
     pub fn stored(&self, server: ServerId, in_memory: bool) -> u64 {
-        let held = self.streams.iter().filter(|stream| stream.in_memory == in_memory);
-        held.filter_map(|stream| stream.data[server]).map(|last| last * super::MESSAGE).sum()
+        let streams = self.streams.iter().filter(|stream| stream.in_memory == in_memory);
+        streams.filter_map(|stream| stream.data[server]).map(|last| last * super::MESSAGE).sum()
     }
 
     /// Returns all servers that run.

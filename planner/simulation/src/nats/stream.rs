@@ -1,4 +1,4 @@
-//! Streams: leaders, replicas that catch up, moves, and a publisher whose messages are acknowledged.
+//! Model of streams: leaders, replicas that catch up, moves, and a publisher whose messages are acknowledged.
 
 use nats_manager_planner::snapshot::StreamId;
 
@@ -8,41 +8,41 @@ use crate::{
     servers::{Group, SERVERS, ServerId},
 };
 
-/// A stream.
+/// State of a stream.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Account and name.
+    /// Identity of the stream.
     pub id: StreamId,
     /// The configured number of replicas.
     pub replicas: u32,
-    /// It is kept in memory.
+    /// The messages are kept in memory.
     pub in_memory: bool,
-    /// When it was created.
+    /// Second of the creation.
     pub created: u64,
     /// Number of consumers.
     pub consumers: u64,
-    /// It belongs to a standalone server's store.
+    /// The stream belongs to a standalone server's store.
     pub is_standalone: bool,
-    /// Its replicas.
+    /// Servers with a replica.
     pub peers: Group,
-    /// Its leader.
+    /// The leader, if one is elected.
     pub leader: Option<ServerId>,
-    /// Since when it has (no) leader.
+    /// Second since which the stream has its leader, or none.
     pub leader_since: u64,
-    /// When the next leader is elected.
+    /// Second at which the next leader is elected.
     pub elect_at: u64,
-    /// The last leader, and until when others name it.
+    /// The last leader, and the second until which others still name it.
     pub stale: Option<(ServerId, u64)>,
-    /// It stepped down: another one is preferred.
+    /// The server that stepped down: another leader is preferred.
     pub stepped_down: Option<ServerId>,
     /// The last acknowledged message. Messages up to it count as acknowledged.
     pub acknowledged: u64,
-    /// Messages published a second.
+    /// Number of messages published a second.
     pub rate: u64,
     /// The last message of each replica.
     pub data: [Option<u64>; SERVERS],
-    /// When each replica was added: its log is persisted a second later.
+    /// Second at which each replica was added: its log is persisted a second later.
     pub added: [u64; SERVERS],
     /// Replicas that have stopped writing.
     pub write_errors: Group,
@@ -57,11 +57,11 @@ pub struct Stream {
 /// A move of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// The server that it leaves.
+    /// Server that the replica leaves.
     pub leaving: ServerId,
-    /// The server that it moves to.
+    /// Server that the replica moves to.
     pub joining: ServerId,
-    /// When it was asked for.
+    /// Second of the request.
     pub since: u64,
 }
 
@@ -115,13 +115,13 @@ impl Stream {
         self.write_errors.remove(server);
     }
 
-    /// Drops a replica.
+    /// Drops a replica and its messages.
     pub fn drop_replica(&mut self, server: ServerId) {
         self.peers.remove(server);
         self.data[server] = None;
     }
 
-    /// The leader is gone; a new one is elected later.
+    /// Removes the leader. A new one is elected after so many seconds.
     pub fn lose_leader(&mut self, now: u64, after: u64) {
         if let Some(leader) = self.leader.take() {
             self.stale = Some((leader, now + 8));
@@ -130,7 +130,7 @@ impl Stream {
         self.elect_at = now + after;
     }
 
-    /// Returns whether the log of a replica is persisted: NATS reports it as current.
+    /// Returns whether NATS reports a replica as current: its log is persisted.
     pub fn is_current(&self, server: ServerId, up: Group, now: u64) -> bool {
         up.contains(server) && now > self.added[server]
     }
@@ -183,7 +183,7 @@ impl Nats {
         self.tick_move(index, now, random);
     }
 
-    /// Replicas that catch up vote and do not campaign, nor do those with a write error.
+    /// Elects a leader. Replicas that catch up, or have a write error, vote and are no candidates.
     fn elect(&mut self, index: usize, live: Group, now: u64, random: &mut Random) {
         let stream = &mut self.streams[index];
         let candidates = stream.complete().and(live).minus(stream.write_errors);
@@ -204,7 +204,7 @@ impl Nats {
         }
     }
 
-    /// A leader without all messages: the others follow it.
+    /// Makes a server without all messages the leader: the others drop the messages that it does not have.
     fn lead_incomplete(&mut self, index: usize, leader: ServerId, now: u64) {
         let stream = &mut self.streams[index];
         let last = stream.data[leader].unwrap_or(0);
@@ -220,8 +220,8 @@ impl Nats {
         stream.set_leader(leader, now);
     }
 
-    /// A leader that stays drops the leaving replica half a second after the new one is current. One that leaves hands
-    /// over to any that is current.
+    /// Continues a move. A leader that stays drops the leaving replica half a second after the new one is current. A
+    /// leader that leaves hands over to any replica that is current.
     fn tick_move(&mut self, index: usize, now: u64, random: &mut Random) {
         let up = self.up;
         let stream = &mut self.streams[index];
@@ -254,13 +254,13 @@ impl Nats {
         }
     }
 
-    /// Returns whether a fault hit a replica since shortly before a time.
+    /// Returns whether a fault hit a replica after `since`, or up to [`NOTICE`] seconds before.
     fn is_disturbed(&self, index: usize, since: u64) -> bool {
         let hit = |peer: ServerId| self.disturbed[peer] > 0 && self.disturbed[peer] + NOTICE > since;
         self.streams[index].peers.iter().any(hit)
     }
 
-    /// Streams without any replica are gone.
+    /// Removes streams without any replica, and records the loss.
     pub(super) fn drop_lost_streams(&mut self, concerns: impl Fn(&Stream) -> bool) {
         let is_lost = |stream: &Stream| concerns(stream) && stream.data.iter().all(Option::is_none);
         for stream in self.streams.iter().filter(|stream| is_lost(stream)) {

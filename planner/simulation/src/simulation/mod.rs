@@ -1,4 +1,4 @@
-//! A run: deploys a cluster, lets events happen, ends faults, and waits for the desired state.
+//! Runs of scenarios: deploy a cluster, apply events, end faults, and wait for the desired state.
 
 mod shrink;
 
@@ -21,59 +21,59 @@ use crate::{
     world::{Faults, World},
 };
 
-/// Bytes of a PVC.
+/// Size of a PVC in bytes.
 const VOLUME: u64 = 4_000_000_000;
-/// Seconds within which a cluster is deployed.
+/// Seconds within which a cluster has to be deployed.
 const DEPLOYED: u64 = 600;
-/// Seconds within which a cluster is as desired once faults have ended. A removed name is barred for 302 s, and a move
-/// may wait for a catch-up of the largest stream.
+/// Seconds within which a cluster has to reach the desired state once faults have ended. A removed name is barred for
+/// 302 s, and a move may wait for a catch-up of the largest stream.
 const CONVERGED: u64 = 5400;
-/// Writes that may be needed for it.
+/// Highest number of writes to reach the desired state.
 const WRITES: u64 = 400;
-/// Seconds without a write after which nothing more is expected.
+/// Seconds without a write after which no more writes are expected.
 const QUIET: u64 = 60;
-/// Seconds for which a cluster is blocked before it counts as such.
+/// Seconds after which a blocked cluster counts as blocked for good.
 const BLOCKED: u64 = 900;
 
 /// A world and its manager.
 #[derive(Debug)]
 pub struct Simulation {
-    /// Everything around the manager.
+    /// Environment of the manager.
     pub world: World,
-    /// The manager.
+    /// The simulated manager process.
     pub manager: Manager,
     truth: Truth,
     observing_since: u64,
 }
 
-/// How a run ended.
+/// End of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The actual state is the desired one, so many seconds after faults ended.
     Converged(u64),
-    /// It is not, and the plan names this.
+    /// The actual state differs, and the plan names this cause.
     Blocked(String),
-    /// It is not, and nothing is named; or an invariant was violated before.
+    /// The actual state differs without a named cause, or an invariant was violated.
     Failed,
 }
 
 /// The result of a run.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
-    /// How it ended.
+    /// End of the run.
     pub end: End,
-    /// Seconds that it simulated.
+    /// Number of simulated seconds.
     pub steps: u64,
-    /// What was violated.
+    /// Violated invariants.
     pub violations: Vec<Violation>,
-    /// What occurred.
+    /// Counts of actions, steps and blocked changes.
     pub coverage: Coverage,
-    /// What happened, if it was recorded.
+    /// Lines of the story; empty if it was not recorded.
     pub story: Vec<String>,
 }
 
 impl Simulation {
-    /// Builds the world of a scenario, with nothing in it but the resource.
+    /// Builds the world of a scenario, in which only the resource exists.
     pub fn new(scenario: &Scenario) -> Self {
         let resource = Resource {
             version: 1,
@@ -94,14 +94,14 @@ impl Simulation {
         Self { world, manager, truth: Truth::default(), observing_since: 0 }
     }
 
-    /// Records what happens, for people.
+    /// Starts to record the story.
     pub fn record(&mut self) {
         self.world.ledger.story = Some(Vec::new());
     }
 
-    /// Lets an event happen.
+    /// Applies an event to the world.
     pub fn apply(&mut self, event: Event) {
-        self.world.ledger.tell(self.world.now, || format!("EVENT {event:?}"));
+        self.world.ledger.log(self.world.now, || format!("EVENT {event:?}"));
         event.apply(&mut self.world, &mut self.manager.caches);
         if matches!(event, Event::DeleteStatefulSet | Event::Recreate(_) | Event::ScaleByHand(_)) {
             self.observing_since = self.world.now;
@@ -109,7 +109,7 @@ impl Simulation {
         self.world.sync_volumes();
     }
 
-    /// Lets a second pass.
+    /// Simulates a second.
     pub fn step(&mut self) {
         for deletion in self.world.begin() {
             disruption::take_away(&mut self.world, deletion.ordinal, deletion.by, deletion.is_condemned);
@@ -155,10 +155,10 @@ impl Simulation {
         self.world.ledger.violate(5, self.world.now, format!("not deployed: {difference}"));
     }
 
-    /// Ends all faults, and makes good what only users can.
+    /// Ends all faults, and repairs what only users can repair.
     pub fn heal(&mut self) {
         let now = self.world.now;
-        self.world.ledger.tell(now, || "faults end".to_owned());
+        self.world.ledger.log(now, || "faults end".to_owned());
         let Faults { overwritten_until, down_until, controller_until, .. } = self.world.faults;
         let (down_until, controller_until) = (down_until.min(now), controller_until.min(now));
         self.world.faults = Faults { down_until, controller_until, overwritten_until, ..Faults::default() };
@@ -182,7 +182,7 @@ impl Simulation {
         }
     }
 
-    /// Users delete a Pod whose PVC is terminating: as long as it is there the PVC stays.
+    /// Deletes a Pod whose PVC is terminating, as users do: the PVC stays as long as the Pod exists.
     fn release(&mut self) {
         let stuck = (0..SERVERS).find(|server| {
             self.world.kubernetes.pvcs[*server].is_some_and(|pvc| pvc.terminating)
@@ -193,8 +193,8 @@ impl Simulation {
         }
     }
 
-    /// Runs until the actual state is the desired one and nothing is written any more.
-    pub fn settle(&mut self) -> End {
+    /// Runs until the actual state is the desired one and no more writes are made.
+    pub fn converge(&mut self) -> End {
         let (began, writes) = (self.world.now, self.world.ledger.writes);
         let mut converged: Option<u64> = None;
         let mut named_since = None;
@@ -241,7 +241,7 @@ impl Simulation {
     }
 }
 
-/// Runs a scenario.
+/// Runs a scenario to its end.
 pub fn run(scenario: &Scenario, is_recorded: bool) -> RunOutcome {
     let mut simulation = Simulation::new(scenario);
     if is_recorded {
@@ -265,7 +265,7 @@ pub fn run(scenario: &Scenario, is_recorded: bool) -> RunOutcome {
         }
     }
     simulation.heal();
-    let end = simulation.settle();
+    let end = simulation.converge();
     let end = if simulation.holds() { end } else { End::Failed };
     let world = simulation.world;
     RunOutcome {

@@ -1,9 +1,9 @@
-//! Shrinks a failure to the events and streams that it needs.
+//! Reduction of a failing scenario to the events and streams that the failure needs.
 
 use super::{RunOutcome, run};
 use crate::scenario::Scenario;
 
-/// Returns the smallest scenario found that violates the same invariant, and its outcome with the story.
+/// Finds a small scenario that violates the same invariant. Returns it with its outcome and story.
 pub fn shrink(scenario: &Scenario) -> (Scenario, RunOutcome) {
     let invariant = first_invariant(&run(scenario, false));
     let fails = |scenario: &Scenario| first_invariant(&run(scenario, false)) == invariant;
@@ -25,7 +25,7 @@ fn first_invariant(outcome: &RunOutcome) -> Option<u8> {
     outcome.violations.first().map(|violation| violation.invariant)
 }
 
-/// Delta debugging: removes chunks, from halves down to single items, while it still fails.
+/// Removes chunks of items, from halves down to single ones, while the scenario still fails (delta debugging).
 fn reduce<T: Clone>(items: &[T], fails: impl Fn(Vec<T>) -> bool) -> Vec<T> {
     let mut left = items.to_vec();
     let mut size = left.len().div_ceil(2);

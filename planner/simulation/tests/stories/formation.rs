@@ -1,4 +1,4 @@
-//! From a standalone server to a cluster.
+//! Change from a standalone server to a cluster.
 
 use nats_manager_planner::plan::BlockedReason;
 use nats_manager_simulation::{
@@ -11,9 +11,9 @@ use nats_manager_simulation::{
 fn standalone_server_without_streams_becomes_a_cluster() {
     everywhere(1, |story| {
         let mut story = story.begin();
-        story.resize(3).settles();
+        story.resize(3).converges();
         assert_eq!(story.times("JoinCluster"), 1);
-        story.resize(5).settles();
+        story.resize(5).converges();
     });
 }
 
@@ -24,14 +24,14 @@ fn container_restarts_at_any_moment_of_the_change_keep_its_streams() {
         everywhere(1, |story| {
             let mut story = story.begin();
             story.resize(3).passes(after);
-            story.happens(Event::CrashContainer(0)).settles();
+            story.happens(Event::CrashContainer(0)).converges();
         });
     }
 }
 
 /// Defect 3.
 #[test]
-fn stream_made_during_the_change_leads_back_to_one_server() {
+fn stream_created_during_the_change_reverts_it_to_one_server() {
     everywhere(1, |story| {
         let mut story = story.begin();
         story.happens(Event::Quota(100)).resize(3).passes(20);
@@ -41,24 +41,24 @@ fn stream_made_during_the_change_leads_back_to_one_server() {
         story.until(200, "one server", |story| story.world().replicas() == 1);
         story.happens(Event::CrashContainer(0)).passes(60);
         assert_eq!(story.streams(), 1);
-        story.resize(1).settles();
+        story.resize(1).converges();
     });
 }
 
 /// Defect 3.
 #[test]
-fn change_can_be_taken_back_until_the_first_server_is_restarted() {
+fn change_can_be_reverted_until_the_first_server_is_restarted() {
     everywhere(1, |story| {
         let mut story = story.begin();
         story.happens(Event::Quota(300)).resize(3).passes(30);
-        story.resize(1).settles();
+        story.resize(1).converges();
         assert_eq!((story.times("JoinCluster"), story.world().kubernetes.resource.size), (0, 1));
     });
 }
 
 /// Defect 3.
 #[test]
-fn standalone_server_with_streams_is_not_touched() {
+fn standalone_server_with_streams_is_not_restarted() {
     everywhere(1, |story| {
         let mut story = story.with(stream(1, 100)).begin();
         let before = story.run_of(0);
@@ -66,13 +66,13 @@ fn standalone_server_with_streams_is_not_touched() {
         assert!(reason.contains("stream-0"), "{reason}");
         story.passes(300);
         assert_eq!(story.run_of(0), before);
-        story.resize(1).settles();
+        story.resize(1).converges();
     });
 }
 
-/// Defect 3: after the predecessor has overwritten the ConfigMap.
+/// Defect 3: the predecessor overwrites the ConfigMap.
 #[test]
-fn configuration_overwritten_by_the_predecessor_is_put_right() {
+fn configuration_overwritten_by_the_predecessor_is_corrected() {
     everywhere(1, |story| {
         let mut story = story.with(stream(1, 100)).begin();
         story.resize(3).is_blocked(BlockedReason::ScalingBlocked);
@@ -82,7 +82,7 @@ fn configuration_overwritten_by_the_predecessor_is_put_right() {
     });
 }
 
-/// Defect 3: with port 8222 unreachable it ends or says why not.
+/// Defect 3: without port 8222 the change ends, or is blocked with a reason.
 #[test]
 fn change_with_unreachable_monitoring_ports_ends_or_is_blocked() {
     everywhere(1, |story| {
@@ -94,14 +94,14 @@ fn change_with_unreachable_monitoring_ports_ends_or_is_blocked() {
     });
 }
 
-/// Defect 3: a template that changes in the middle, and a manager that dies between any two writes.
+/// Defect 3: the template changes during the change, and the manager is killed between any two writes.
 #[test]
 fn interruptions_of_the_change_are_harmless() {
     for writes in 0..8 {
         everywhere(1, |story| {
             let mut story = story.begin();
             story.happens(Event::KillManager(writes)).resize(3).passes(8 + u64::from(writes) * 2);
-            story.edit(Edit { template: true, ..Edit::default() }).happens(Event::RestartRollout).settles();
+            story.edit(Edit { template: true, ..Edit::default() }).happens(Event::RestartRollout).converges();
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Repair, and what must not wait for it.
+//! Repair, and changes that must not wait for it.
 
 use nats_manager_planner::{health::IssueKind, plan::BlockedReason};
 use nats_manager_simulation::{
@@ -13,7 +13,7 @@ use nats_manager_simulation::{
 fn replica_with_a_write_error_is_restarted() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 1_000)).begin();
-        story.happens(Event::WriteError(0, 0)).settles();
+        story.happens(Event::WriteError(0, 0)).converges();
         assert_eq!(story.times("RestartServer"), 1);
     });
 }
@@ -29,12 +29,12 @@ fn write_error_is_repaired_while_a_scale_down_waits() {
     });
 }
 
-/// Defect 7: both replicas wait for each other's repair.
+/// Defect 7: each replica waits for the repair of the other one.
 #[test]
 fn write_errors_on_two_servers_are_repaired_one_after_the_other() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 1_000)).with(stream(3, 1_000)).begin();
-        story.happens(Event::WriteError(1, 0)).happens(Event::WriteError(0, 1)).settles();
+        story.happens(Event::WriteError(1, 0)).happens(Event::WriteError(0, 1)).converges();
         assert_eq!(story.times("RestartServer"), 2);
     });
 }
@@ -46,19 +46,19 @@ fn disabled_server_is_enabled_again_while_a_rolling_update_waits() {
         let mut story = story.with(stream(3, 100)).begin();
         story.happens(Event::FillVolume(0)).passes(20);
         story.edit(Edit { template: true, ..Edit::default() }).passes(30);
-        story.happens(Event::FreeVolume(0)).settles();
+        story.happens(Event::FreeVolume(0)).converges();
         assert!(story.times("Reload") > 0);
     });
 }
 
 /// Defect 9: one server is broken by its template, another by its volume.
 #[test]
-fn broken_server_does_not_hold_up_a_rolling_update_that_keeps_quorum() {
+fn rolling_update_that_keeps_quorum_continues_past_a_broken_server() {
     everywhere(5, |story| {
         let mut story = story.with(stream(3, 100)).begin();
         story.edit(Edit { image: Some(Image::Crashing), template: true, ..Edit::default() }).passes(200);
         story.happens(Event::LoseNode(0, 200)).passes(100);
-        story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).settles();
+        story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).converges();
     });
 }
 
@@ -67,34 +67,34 @@ fn broken_server_does_not_hold_up_a_rolling_update_that_keeps_quorum() {
 fn lost_quorum_is_reported_and_ends_with_the_quorum() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 100)).begin();
-        let has_no_leader = |story: &nats_manager_simulation::story::Running| {
+        let is_leaderless = |story: &nats_manager_simulation::story::Running| {
             let assessment = story.simulation.manager.assessment.as_ref();
             assessment.is_some_and(|all| all.issues.iter().any(|issue| issue.kind == IssueKind::NoMetaLeader))
         };
         story.happens(Event::LoseNode(0, 200)).happens(Event::LoseNode(1, 400));
-        story.until(60, "no meta leader", has_no_leader);
-        story.until(300, "a meta leader, with one server still away", |story| !has_no_leader(story));
+        story.until(60, "no meta leader", is_leaderless);
+        story.until(300, "a meta leader, with one server still away", |story| !is_leaderless(story));
         assert!(!story.world().nats.up.contains(1));
-        story.settles();
+        story.converges();
     });
 }
 
 /// Defect 10: a full memory store.
 #[test]
-fn stream_without_a_leader_for_a_full_memory_store_is_reported_and_healed_by_a_raised_limit() {
+fn leaderless_stream_of_a_full_memory_store_is_reported_and_repaired_by_a_raised_limit() {
     everywhere(3, |story| {
         let memory = NewStream { replicas: 3, in_memory: true, messages: 100, rate: 1 };
         let mut story = story.with(memory).begin();
         story.happens(Event::FillMemory(0)).until(60, "an issue", |story| {
             story.simulation.manager.assessment.as_ref().is_some_and(|all| !all.issues.is_empty())
         });
-        story.edit(Edit { memory: Some(2_000_000_000), ..Edit::default() }).settles();
+        story.edit(Edit { memory: Some(2_000_000_000), ..Edit::default() }).converges();
     });
 }
 
-/// Defect 11: the planner's part; admission rejects it before.
+/// Defect 11: the part of the planner. Admission rejects the change first.
 #[test]
-fn memory_store_is_not_lowered_below_what_streams_hold() {
+fn memory_store_is_not_lowered_below_its_usage() {
     everywhere(3, |story| {
         let memory = NewStream { replicas: 3, in_memory: true, messages: 100, rate: 1 };
         let mut story = story.with(memory).begin();
@@ -103,6 +103,6 @@ fn memory_store_is_not_lowered_below_what_streams_hold() {
         story.is_blocked(BlockedReason::MemoryStoreBlocked);
         story.passes(300);
         assert!(story.world().nats.streams[0].leader.is_some());
-        story.edit(Edit { memory: Some(1_000_000_000), ..Edit::default() }).settles();
+        story.edit(Edit { memory: Some(1_000_000_000), ..Edit::default() }).converges();
     });
 }

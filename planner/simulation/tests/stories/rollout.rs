@@ -14,33 +14,33 @@ fn rolling_update_waits_for_each_replica_to_have_the_messages() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 50_000)).begin();
         // Each server misses messages while it restarts, and catches up slowly.
-        story.happens(Event::CatchUp(10)).edit(TEMPLATE).settles();
+        story.happens(Event::CatchUp(10)).edit(TEMPLATE).converges();
         assert_eq!(story.times("OpenPartition"), 3);
     });
 }
 
 /// Defect 9.
 #[test]
-fn rollout_restart_at_rest_restarts_nothing_unguarded() {
+fn rollout_restart_waits_while_another_server_is_away() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 100)).begin();
         story.happens(Event::LoseNode(0, 120)).passes(20);
         let before = [1, 2].map(|server| story.run_of(server));
         story.happens(Event::RestartRollout).passes(80);
         assert_eq!([1, 2].map(|server| story.run_of(server)), before, "while another server is away");
-        story.settles();
+        story.converges();
     });
 }
 
 /// Defect 9.
 #[test]
-fn broken_template_stops_at_one_server_and_is_taken_back() {
+fn broken_template_stops_at_one_server_and_can_be_reverted() {
     for image in [Image::Missing, Image::Crashing] {
         everywhere(3, |story| {
             let mut story = story.with(stream(3, 100)).begin();
             story.edit(Edit { image: Some(image), ..TEMPLATE }).passes(400);
             assert_eq!(story.world().nats.up.len(), 2);
-            story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).settles();
+            story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).converges();
         });
     }
 }
@@ -52,13 +52,13 @@ fn cluster_whose_first_template_is_broken_is_repaired_by_an_edit() {
         let mut story = story.begin();
         story.happens(Event::Recreate(3));
         story.edit(Edit { image: Some(Image::Missing), ..TEMPLATE }).passes(200);
-        story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).settles();
+        story.edit(Edit { image: Some(Image::Good), ..Edit::default() }).converges();
     });
 }
 
-/// Part 5: forced rolling updates make progress under both rule sets.
+/// Part 5: forced rolling updates continue under both rule sets.
 #[test]
-fn forced_rolling_update_goes_on_without_health() {
+fn forced_rolling_update_continues_without_health() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 100)).begin();
         story.happens(Event::BlockPorts(None, 4_000));
@@ -71,7 +71,7 @@ fn forced_rolling_update_goes_on_without_health() {
 
 /// Part 4.
 #[test]
-fn version_that_needs_a_step_between_is_blocked_and_nothing_restarts() {
+fn version_that_needs_an_intermediate_version_is_blocked_without_restarts() {
     let jump = |version| Edit { version: Some(version), ..Edit::default() };
     everywhere(3, |story| {
         let mut story = story.of_version(Version::new(2, 14, 2)).with(stream(3, 100)).begin();
@@ -80,15 +80,15 @@ fn version_that_needs_a_step_between_is_blocked_and_nothing_restarts() {
         assert!(reason.contains("2.14.7"), "{reason}");
         story.resize(5).passes(200);
         assert_eq!((story.run_of(2), story.world().replicas()), (before, 3));
-        story.edit(jump(Version::new(2, 14, 10))).settles();
-        story.edit(jump(Version::new(2, 15, 3))).settles();
+        story.edit(jump(Version::new(2, 14, 10))).converges();
+        story.edit(jump(Version::new(2, 15, 3))).converges();
         story.edit(jump(Version::new(2, 15, 0))).is_blocked(BlockedReason::VersionBlocked);
     });
 }
 
-/// Defect 14: the rolling update deleted the Pod, and the PVC went with it.
+/// Defect 14: the rolling update deleted the Pod, and its PVC was deleted with it.
 #[test]
-fn terminating_pvc_is_a_reason_not_to_restart_its_pod() {
+fn pod_whose_pvc_is_terminating_waits_for_its_restart() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 100)).begin();
         let before = story.run_of(2);
@@ -98,12 +98,12 @@ fn terminating_pvc_is_a_reason_not_to_restart_its_pod() {
     });
 }
 
-/// Defect 15: the planner's part; the apiserver's sentence is the controller's.
+/// Defect 15: the part of the planner. The controller adds the text of the apiserver.
 #[test]
-fn pod_that_cannot_be_created_is_named() {
+fn pod_that_cannot_be_created_is_reported() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 100)).begin();
-        story.happens(Event::Quota(300)).edit(TEMPLATE).waits_for("has no Pod").settles();
+        story.happens(Event::Quota(300)).edit(TEMPLATE).waits_for("has no Pod").converges();
     });
 }
 
@@ -115,7 +115,7 @@ fn lagging_watches_and_conflicts_are_harmless() {
         everywhere(5, |story| {
             let mut story = story.with(stream(3, 1_000)).begin();
             story.happens(Event::StallWatch(watch, 40)).happens(Event::ApiErrors(ApiError::LostAnswer, 50, 60));
-            story.edit(Edit { size: Some(3), ..TEMPLATE }).settles();
+            story.edit(Edit { size: Some(3), ..TEMPLATE }).converges();
         });
     }
 }

@@ -1,4 +1,4 @@
-//! A cluster as a value: what Kubernetes and the servers show, and what the spec asks for.
+//! A cluster as a value: desired and actual state, and the state of the servers.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 const MEMORY: u64 = 1 << 20;
 pub(super) const NOW: Time = Time::from_millis(60_000);
 
-/// A cluster, as it is polled twice, and what the spec asks for.
+/// Desired and actual state, and the servers, which are polled twice.
 pub(super) struct Cluster {
     pub(super) desired: Desired,
     pub(super) actual: ActualState,
@@ -34,7 +34,7 @@ fn template(variant: Variant, memory_store: u64) -> String {
     format!("{variant:?} {memory_store}")
 }
 
-/// What a member of a group with these servers reports; the first one leads.
+/// Builds the group that a member reports. The first server leads.
 fn group(own: u32, servers: u32) -> RaftGroup {
     let peer = |ordinal| Peer { name: name(ordinal), id: PeerId::of(&name(ordinal)), current: true, ..Peer::default() };
     let peers = (0..servers).filter(|ordinal| *ordinal != own).map(peer).collect();
@@ -67,7 +67,7 @@ fn pod(ordinal: u32) -> PodState {
     }
 }
 
-/// A healthy cluster at rest with so many servers.
+/// Builds a healthy cluster at rest with so many servers.
 pub(super) fn cluster(replicas: u32) -> Cluster {
     let kind = ServerMode::of(replicas);
     let set = StatefulSetState {
@@ -116,14 +116,14 @@ impl Cluster {
         self.actual.stateful_set.as_mut().unwrap()
     }
 
-    /// Every Pod is of the revision before.
+    /// Sets every Pod to the revision before.
     pub(super) fn outdate(&mut self) {
         self.set().current_revision = Some("old".to_owned());
         self.set().counts.updated = 0;
         self.actual.pods.iter_mut().for_each(|pod| pod.revision = Some("old".to_owned()));
     }
 
-    /// The server's Pod is not ready, and nobody reaches it.
+    /// Makes a server unreachable and its Pod not ready.
     pub(super) fn lose(&mut self, ordinal: usize) {
         self.actual.pods[ordinal].ready = false;
         self.actual.pods[ordinal].running = false;
@@ -135,13 +135,13 @@ impl Cluster {
         }
     }
 
-    /// The server's Pod cannot run as it is.
+    /// Makes a server's Pod unable to run as it is.
     pub(super) fn break_pod(&mut self, ordinal: usize) {
         self.lose(ordinal);
         self.actual.pods[ordinal].broken = Some("the image cannot be pulled".to_owned());
     }
 
-    /// A stream with a replica on each of these servers; the first one leads.
+    /// Adds a stream with a replica on each of these servers. The first one leads.
     pub(super) fn add_stream(&mut self, stream: &str, on: &[u32]) {
         for own in on {
             let others = on.iter().filter(|other| *other != own);
@@ -176,7 +176,7 @@ impl Cluster {
         self.with_streams(None, plan)
     }
 
-    /// Confirms a plan, as this cluster is now. These are the names of all streams.
+    /// Confirms a plan in the present state of the cluster. `streams` are the names of all streams.
     pub(super) fn confirm(&self, first: &Plan, streams: &[&str]) -> Plan {
         let streams = Ok(streams.iter().map(|&name| name.to_owned()).collect());
         self.with_streams(Some(&streams), |input| confirm(first, input))
@@ -203,7 +203,7 @@ impl Cluster {
     }
 }
 
-/// The action in a few words.
+/// Formats the action in a few words.
 pub(super) fn action(plan: &Plan) -> Option<String> {
     Some(match plan.action.as_ref()? {
         Action::Evacuate { server, moves, .. } => format!("evacuate {server} of {}", moves.len()),

@@ -1,11 +1,10 @@
-//! Values in, plans out: one state of Kubernetes and of the servers, one plan. Sequences and faults are stories of the
-//! simulation.
+//! Plans of single states of Kubernetes and of the servers. Sequences and faults are stories of the simulation.
 
 mod cluster;
 
 use self::cluster::{Cluster, NOW, action, cluster, name};
 use super::{
-    BlockedReason as Why,
+    BlockedReason::{self, MemoryStoreBlocked, PvcTerminating, ScalingBlocked, UnknownServer, VersionBlocked},
     OperationKind::{Deployment, FormCluster, RollingUpdate, ScaleDown, ScaleUp},
     *,
 };
@@ -15,8 +14,8 @@ use crate::{
     version::Version,
 };
 
-/// What is planned: replicas, partition, action, change in progress, why a change is blocked.
-type Expected = (u32, u32, Option<&'static str>, Option<OperationKind>, Option<Why>);
+/// Expected plan: replicas, partition, action, change in progress, reason of a blocked change.
+type Expected = (u32, u32, Option<&'static str>, Option<OperationKind>, Option<BlockedReason>);
 
 fn check(cases: impl IntoIterator<Item = (&'static str, Cluster, Expected)>) {
     for (case, cluster, expected) in cases {
@@ -34,10 +33,10 @@ fn check(cases: impl IntoIterator<Item = (&'static str, Cluster, Expected)>) {
 }
 
 #[test]
-fn servers_restart_one_by_one() {
+fn rolling_update_restarts_servers_one_by_one() {
     check([
         ("at rest", cluster(3), (3, 3, None, None, None)),
-        ("alone at rest", cluster(1), (1, 1, None, None, None)),
+        ("standalone at rest", cluster(1), (1, 1, None, None, None)),
         (
             "nothing exists",
             cluster(3).with(|cluster| cluster.actual = ActualState { name: "n".to_owned(), ..ActualState::default() }),
@@ -123,7 +122,7 @@ fn servers_restart_one_by_one() {
 }
 
 #[test]
-fn servers_leave_in_order() {
+fn scale_down_steps_follow_in_order() {
     let scaled = |to| move |cluster: &mut Cluster| cluster.desired.replicas = to;
     check([
         ("fewer, empty", cluster(5).with(scaled(3)), (5, 5, Some("stop to 4"), Some(ScaleDown), None)),
@@ -185,7 +184,7 @@ fn servers_leave_in_order() {
                 cluster.add_stream("orders", &[0, 1, 2, 3, 4]);
                 cluster.desired.replicas = 3;
             }),
-            (5, 5, None, None, Some(Why::ScalingBlocked)),
+            (5, 5, None, None, Some(ScalingBlocked)),
         ),
         (
             "fewer, with the only replica of a stream on the last one",
@@ -193,7 +192,7 @@ fn servers_leave_in_order() {
                 cluster.add_stream("orders", &[4]);
                 cluster.desired.replicas = 3;
             }),
-            (5, 5, None, None, Some(Why::ScalingBlocked)),
+            (5, 5, None, None, Some(ScalingBlocked)),
         ),
         (
             "fewer, and a server is away",
@@ -212,21 +211,17 @@ fn servers_leave_in_order() {
                 }
                 cluster.desired.replicas = 3;
             }),
-            (5, 5, None, Some(ScaleDown), Some(Why::UnknownServer)),
+            (5, 5, None, Some(ScaleDown), Some(UnknownServer)),
         ),
     ]);
 }
 
 #[test]
-fn servers_are_added_and_change_their_kind_in_order() {
+fn scale_up_and_change_of_mode_follow_in_order() {
     let scaled = |to| move |cluster: &mut Cluster| cluster.desired.replicas = to;
     check([
         ("more", cluster(3).with(scaled(5)), (5, 3, None, Some(ScaleUp), None)),
-        (
-            "a cluster never becomes one server",
-            cluster(3).with(scaled(1)),
-            (3, 3, None, None, Some(Why::ScalingBlocked)),
-        ),
+        ("a cluster never becomes one server", cluster(3).with(scaled(1)), (3, 3, None, None, Some(ScalingBlocked))),
         ("one becomes three", cluster(1).with(scaled(3)), (3, 1, None, Some(FormCluster), None)),
         (
             "one with a stream stays one",
@@ -235,7 +230,7 @@ fn servers_are_added_and_change_their_kind_in_order() {
                 cluster.servers[0].streams[0].group = None;
                 cluster.desired.replicas = 3;
             }),
-            (1, 1, None, None, Some(Why::ScalingBlocked)),
+            (1, 1, None, None, Some(ScalingBlocked)),
         ),
         (
             "scaled to fewer by hand: the members come back",
@@ -249,17 +244,17 @@ fn servers_are_added_and_change_their_kind_in_order() {
 }
 
 #[test]
-fn what_is_left_behind_is_taken_into_account() {
-    let ghost = |cluster: &mut Cluster| {
+fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
+    let stale = |cluster: &mut Cluster| {
         for server in &mut cluster.servers {
-            let ghost = Peer { name: name(3), id: PeerId::of(&name(3)), offline: true, ..Peer::default() };
+            let stale = Peer { name: name(3), id: PeerId::of(&name(3)), offline: true, ..Peer::default() };
             let meta = server.meta.as_mut().unwrap();
             meta.size = Some(4);
-            meta.peers.push(ghost);
+            meta.peers.push(stale);
         }
     };
     check([
-        ("a peer is left over", cluster(3).with(ghost), (3, 3, Some("remove n-3"), Some(ScaleDown), None)),
+        ("a peer is left over", cluster(3).with(stale), (3, 3, Some("remove n-3"), Some(ScaleDown), None)),
         (
             "a PVC is left over",
             cluster(3).with(|cluster| {
@@ -283,7 +278,7 @@ fn what_is_left_behind_is_taken_into_account() {
                 cluster.actual.stateful_set = None;
                 cluster.actual.pvcs[1].terminating = true;
             }),
-            (3, 3, None, None, Some(Why::PvcTerminating)),
+            (3, 3, None, None, Some(PvcTerminating)),
         ),
         (
             "2.15 from below 2.14.7",
@@ -291,7 +286,7 @@ fn what_is_left_behind_is_taken_into_account() {
                 cluster.desired.version = Version::of_image("nats:2.15.3");
                 cluster.servers.iter_mut().for_each(|server| server.version = Version::of_image("nats:2.14.2"));
             }),
-            (3, 3, None, None, Some(Why::VersionBlocked)),
+            (3, 3, None, None, Some(VersionBlocked)),
         ),
         (
             "the memory store holds more than it is to have",
@@ -299,13 +294,13 @@ fn what_is_left_behind_is_taken_into_account() {
                 cluster.desired.memory_store = 0;
                 cluster.servers[1].memory.used = 1;
             }),
-            (3, 3, None, None, Some(Why::MemoryStoreBlocked)),
+            (3, 3, None, None, Some(MemoryStoreBlocked)),
         ),
     ]);
 }
 
 #[test]
-fn disruptive_action_needs_a_second_look() {
+fn disruptive_action_needs_confirmation_by_a_newer_snapshot() {
     let smaller = || cluster(5).with(|cluster| cluster.desired.replicas = 3);
     let first = smaller().plan();
     assert_eq!((action(&first).as_deref(), first.is_confirmed, first.replicas), (Some("stop to 4"), false, 5));
@@ -313,7 +308,7 @@ fn disruptive_action_needs_a_second_look() {
         ("the same", smaller(), &[][..], Some("stop to 4"), 4),
         ("a server was lost", smaller().with(|cluster| cluster.lose(1)), &[], None, 5),
         ("a replica came to it", smaller().with(|cluster| cluster.add_stream("orders", &[0, 1, 4])), &[], None, 5),
-        ("a stream was made that no server shows yet", smaller(), &["orders"], None, 5),
+        ("a stream was created that no server reports yet", smaller(), &["orders"], None, 5),
     ] {
         let second = now.confirm(&first, streams);
         let confirmed = second.confirmed_action().and_then(|_| action(&second));

@@ -1,8 +1,8 @@
-//! Which digest a server tells of the configuration (`config_digest` in `/varz`): how to see that a
-//! reload took it.
+//! The digest that a server reports of its configuration (`config_digest` in `/varz`), which shows that it has loaded
+//! it.
 //!
-//! NATS takes the SHA-256 of what it parsed, written as JSON with sorted keys: included files are
-//! part of it, variables have their values, sizes are bytes (`conf/parse.go`, 2.14.2).
+//! NATS computes the SHA-256 of the parsed configuration as JSON with sorted keys. Included files are part of it,
+//! variables have their values, and sizes are bytes (`conf/parse.go`, 2.14.2).
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -24,19 +24,19 @@ enum Value {
     Block(BTreeMap<String, Self>),
 }
 
-/// The digest of the configuration that a server of `cluster` is to have, where the system account's
-/// user is the only one.
+/// Returns the digest of the configuration that a server of `cluster` has to load, where the user of the system account
+/// is the only user.
 pub(crate) fn of(cluster: &ResolvedCluster, layout: Layout, credentials: &Credentials, server: &str) -> String {
     let config = NatsConf::of(cluster, layout);
     let block = |settings: &[Setting]| -> BTreeMap<String, Value> {
         settings.iter().map(|setting| (setting.key.to_owned(), value(&setting.value, &cluster.id, server))).collect()
     };
-    let mut all = block(&config.top);
+    let mut all = block(&config.top_level);
     all.insert("jetstream".to_owned(), Value::Block(block(&config.jet_stream)));
     all.extend(config.cluster.map(|settings| ("cluster".to_owned(), Value::Block(block(&settings)))));
-    all.insert("resolver".to_owned(), text("MEMORY"));
+    all.insert("resolver".to_owned(), text_value("MEMORY"));
     all.extend(accounts(credentials));
-    // Types with text keys only always have a JSON; NATS ends it with a line break.
+    // Types whose keys are texts are always serializable. NATS appends a line break.
     let mut json = serde_json::to_vec(&all).unwrap_or_default();
     json.push(b'\n');
     let mut hex = "sha256:".to_owned();
@@ -47,21 +47,21 @@ pub(crate) fn of(cluster: &ResolvedCluster, layout: Layout, credentials: &Creden
     hex
 }
 
-/// What the included file says, however it is laid out.
+/// Returns the settings in the included file, regardless of its layout.
 fn accounts(credentials: &Credentials) -> [(String, Value); 2] {
     let map = |pairs: Vec<(&str, Value)>| {
         Value::Block(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     };
-    let user = map(vec![("user", text(credentials.user())), ("password", text(credentials.password()))]);
+    let user = map(vec![("user", text_value(credentials.user())), ("password", text_value(credentials.password()))]);
     let system = map(vec![("users", Value::List(vec![user]))]);
-    [("accounts".to_owned(), map(vec![("$SYS", system)])), ("system_account".to_owned(), text("$SYS"))]
+    [("accounts".to_owned(), map(vec![("$SYS", system)])), ("system_account".to_owned(), text_value("$SYS"))]
 }
 
-/// Reads a value as it is written.
-fn value(written: &str, id: &NamespacedName, server: &str) -> Value {
-    let unquoted = |quoted: &str| quoted.strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
-    match written {
-        "$SERVER_NAME" => text(server),
+/// Parses a value as NATS does.
+fn value(text: &str, id: &NamespacedName, server: &str) -> Value {
+    let without_quotes = |quoted: &str| quoted.strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
+    match text {
+        "$SERVER_NAME" => text_value(server),
         "$CLUSTER_ADVERTISE" => Value::Text(format!("{server}.{}", id.host())),
         "true" => Value::Flag(true),
         "false" => Value::Flag(false),
@@ -69,14 +69,14 @@ fn value(written: &str, id: &NamespacedName, server: &str) -> Value {
             let items = list.trim_matches(['[', ']']).split_whitespace();
             Value::List(items.map(|item| value(item, id, server)).collect())
         }
-        other => match (unquoted(other), Amount::parse(other).ok().and_then(Amount::bytes)) {
+        other => match (without_quotes(other), Amount::parse(other).ok().and_then(Amount::bytes)) {
             (Some(unquoted), _) => Value::Text(unquoted),
             (None, Some(bytes)) => Value::Number(bytes.get()),
-            (None, None) => text(other),
+            (None, None) => text_value(other),
         },
     }
 }
 
-fn text(text: &str) -> Value {
+fn text_value(text: &str) -> Value {
     Value::Text(text.to_owned())
 }

@@ -1,17 +1,17 @@
 //! The text of `nats.conf`, and the hash of the part that a reload cannot apply.
 //!
-//! The config reloader sends SIGHUP when the file has changed. Of what changes in the life of a
-//! cluster NATS 2.14.2 then applies `debug`, `trace`, `routes` and a raised `max_memory_store`
-//! (measured; `server/reload.go`). It rejects the whole file for `server_name`, the ports,
-//! `store_dir`, `lame_duck_*`, a cluster block that comes or goes, and a lowered limit. It would
-//! take a few more (`pid_file`, `connect_retries`, the cluster's name, a raised `max_file_store`),
-//! which change with a restart only, if ever.
+//! The config reloader sends SIGHUP when the file has changed. Of the settings that change in the life of a cluster,
+//! NATS 2.14.2 then applies `debug`, `trace`, `routes` and a raised `max_memory_store` (measured, and
+//! `server/reload.go`). It rejects the complete file for a change of `server_name`, the ports, `store_dir` or
+//! `lame_duck_*`, for a cluster block that is added or removed, and for a lowered limit. It would apply a few more
+//! (`pid_file`, `connect_retries`, the cluster's name, a raised `max_file_store`), which NATS Manager changes only with
+//! a restart.
 //!
-//! A lowered `max_memory_store` needs a restart too; the pod template has an annotation of its own
-//! for that, or raising it would restart the servers as well.
+//! A lowered `max_memory_store` needs a restart too. The Pod template has a separate annotation for it, or a raised
+//! value would restart the servers as well.
 //!
-//! With `max_file_store: 0` a single server refuses streams on files (10047); a cluster makes them
-//! and refuses their second message (10023). Measured.
+//! With `max_file_store: 0` a standalone server rejects streams on files (10047). A cluster creates them and rejects
+//! their second message (10023). Both are measured.
 
 mod digest;
 
@@ -24,35 +24,34 @@ use super::{metadata, secret::RESOLVER_KEY};
 
 pub(crate) use digest::of as digest;
 
-/// The key of the ConfigMap that fresh clusters read, and the predecessor's. Also the name of the file.
+/// ConfigMap key, and name of the mounted file, that fresh clusters and those of the predecessor read.
 const MAIN_FILE: &str = "nats.conf";
-/// The key of a cluster that was formed from a standalone server.
+/// ConfigMap key that a cluster reads after it was formed from a standalone server.
 const CLUSTERED_FILE: &str = "nats-cluster.conf";
-/// Where the ConfigMap is mounted.
+/// Mount path of the ConfigMap.
 pub(crate) const FOLDER: &str = "/etc/nats-config";
-/// The folder of [`RESOLVER_KEY`] below [`FOLDER`].
+/// Folder of [`RESOLVER_KEY`] below [`FOLDER`].
 pub(super) const ACCOUNTS: &str = "accounts";
-/// Where the server keeps its pid file, for the config reloader.
+/// Folder of the server's pid file, which the config reloader reads.
 pub(super) const RUN_FOLDER: &str = "/var/run/nats";
-/// The pid file.
 pub(super) const PID_FILE: &str = "/var/run/nats/nats.pid";
-/// Where JetStream keeps its files.
+/// Folder of JetStream's files.
 pub(super) const STORE_FOLDER: &str = "/data";
 
 pub(crate) const CLIENT_PORT: u16 = 4222;
 pub(super) const CLUSTER_PORT: u16 = 6222;
 pub(crate) const MONITOR_PORT: u16 = 8222;
 
-/// What the plan decides about a configuration.
+/// Settings of a configuration that the plan decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// The number of servers in the cluster block; 0 is standalone, without that block.
+    /// Number of servers in the cluster block. 0 for a standalone server, without that block.
     pub(crate) routes: u32,
-    /// The memory store of each server, in bytes; 0 is off.
+    /// Memory store of each server in bytes. 0 for none.
     pub(crate) memory_store: u64,
 }
 
-/// Returns the name of the file, and key of the ConfigMap.
+/// Returns the ConfigMap key, which is also the name of the mounted file.
 pub(crate) const fn file(key: ConfigKey) -> &'static str {
     match key {
         ConfigKey::Main => MAIN_FILE,
@@ -60,7 +59,7 @@ pub(crate) const fn file(key: ConfigKey) -> &'static str {
     }
 }
 
-/// Returns the number of routes in the cluster block of a configuration; 0 without that block.
+/// Counts the routes in the cluster block of a configuration: 0 without that block, otherwise at least 1.
 pub(crate) fn routes_in(config: &str) -> u32 {
     let is_block = |line: &str| {
         let rest = line.trim_start().strip_prefix("cluster");
@@ -76,33 +75,33 @@ pub(crate) fn routes_in(config: &str) -> u32 {
     u32::try_from(routes.count()).unwrap_or(u32::MAX).max(1)
 }
 
-/// The whole configuration of a server.
+/// All settings of a server.
 struct NatsConf {
-    top: Vec<Setting>,
+    top_level: Vec<Setting>,
     jet_stream: Vec<Setting>,
-    /// Only where servers form a cluster: a single one with this block never finds a leader.
+    /// Present only where servers form a cluster: a single server with this block never elects a leader.
     cluster: Option<Vec<Setting>>,
 }
 
 struct Setting {
     key: &'static str,
-    /// As it is written.
+    /// Value in the syntax of the file.
     value: String,
     change: ChangeEffect,
 }
 
-/// What it takes to change a setting of a running server.
+/// Requirement for a change of a setting of a running server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ChangeEffect {
     Reload,
     Restart,
 }
 
-/// The configuration that the servers of `cluster` read.
+/// Returns the configuration that the servers of `cluster` read.
 pub(super) fn text(cluster: &ResolvedCluster, layout: Layout) -> String {
     let config = NatsConf::of(cluster, layout);
     let mut text = format!("# Made by nats-manager from the NATS resource {}; edits are undone.\n", cluster.id);
-    write_settings(&mut text, "", &config.top);
+    write_settings(&mut text, "", &config.top_level);
     write_block(&mut text, "jetstream", &config.jet_stream);
     if let Some(cluster) = &config.cluster {
         write_block(&mut text, "cluster", cluster);
@@ -112,11 +111,14 @@ pub(super) fn text(cluster: &ResolvedCluster, layout: Layout) -> String {
     text
 }
 
-/// The hash over what only a restart can change.
+/// Returns the hash of the settings that only a restart can change.
 pub(super) fn restart_hash(cluster: &ResolvedCluster, layout: Layout) -> String {
     let config = NatsConf::of(cluster, layout);
-    let blocks =
-        [("", Some(&config.top)), ("jetstream.", Some(&config.jet_stream)), ("cluster.", config.cluster.as_ref())];
+    let blocks = [
+        ("", Some(&config.top_level)),
+        ("jetstream.", Some(&config.jet_stream)),
+        ("cluster.", config.cluster.as_ref()),
+    ];
     let mut lines = String::new();
     for (block, settings) in blocks {
         for Setting { key, value, .. } in settings.into_iter().flatten().filter(|s| s.change == ChangeEffect::Restart) {
@@ -129,21 +131,21 @@ pub(super) fn restart_hash(cluster: &ResolvedCluster, layout: Layout) -> String 
 impl NatsConf {
     fn of(cluster: &ResolvedCluster, layout: Layout) -> Self {
         Self {
-            top: top(cluster),
+            top_level: top_level(cluster),
             jet_stream: jet_stream(cluster, layout.memory_store),
             cluster: (layout.routes > 0).then(|| routing(cluster, layout.routes)),
         }
     }
 }
 
-fn top(cluster: &ResolvedCluster) -> Vec<Setting> {
+fn top_level(cluster: &ResolvedCluster) -> Vec<Setting> {
     let mut settings = vec![
         restart("server_name", "$SERVER_NAME"),
         restart("port", CLIENT_PORT),
         restart("http_port", MONITOR_PORT),
         restart("pid_file", quoted(PID_FILE)),
-        // How long a server that is stopped keeps its clients, after which they are moved away
-        // one by one; the pod's termination grace period covers both.
+        // Time for which a server that is stopped keeps its clients, and then the time in which they are moved away
+        // one by one. The termination grace period of the Pod covers both.
         restart("lame_duck_grace_period", quoted("10s")),
         restart("lame_duck_duration", quoted("120s")),
     ];
@@ -159,7 +161,7 @@ fn jet_stream(cluster: &ResolvedCluster, memory_store: u64) -> Vec<Setting> {
     };
     vec![
         restart("store_dir", quoted(STORE_FOLDER)),
-        // 0 is off. Left out it would be most of the memory, or of the disk.
+        // 0 turns it off. Without the setting, JetStream would use most of the memory, or of the disk.
         reload("max_memory_store", Bytes::new(memory_store)),
         restart("max_file_store", file_store),
     ]
@@ -179,7 +181,7 @@ fn routing(cluster: &ResolvedCluster, servers: u32) -> Vec<Setting> {
     ]
 }
 
-/// Text in quotes is never taken for a number, a size, a boolean or a variable.
+/// Quotes a text, so that NATS does not parse it as a number, a size, a boolean or a variable.
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }

@@ -1,4 +1,4 @@
-//! The contract's table, and what is written on first sight.
+//! The conditions of the contract, and the status of the first reconcile.
 
 use nats_manager_api::{
     ConditionType::{self, AvailabilityZones, Available, JetStream, Ready, Reconciling, Stalled, StatefulSet, Storage},
@@ -15,7 +15,7 @@ fn expect(truth: &str, reason: &str, message: &str) -> (String, String, String) 
     (truth.to_owned(), reason.to_owned(), message.to_owned())
 }
 
-/// A cluster whose first servers are starting.
+/// Returns a cluster whose first servers are starting.
 fn deploying() -> World {
     let world = World { seen: Seen::Starting, ..World::healthy(3) };
     let first =
@@ -24,7 +24,7 @@ fn deploying() -> World {
 }
 
 #[test]
-fn every_condition_is_written_on_first_sight() {
+fn first_reconcile_sets_every_condition() {
     let (status, events) = deploying().after(&NatsStatus::default(), 100);
     assert_eq!((status.state.as_str(), status.url.as_str()), ("Processing", ""));
     let not_yet = "NATS is being deployed, waiting for StatefulSet to get ready.";
@@ -65,7 +65,7 @@ fn first_deployment_is_written_once() {
 }
 
 #[test]
-fn cluster_becomes_ready_with_the_texts_of_the_contract() {
+fn ready_cluster_has_the_texts_of_the_contract() {
     let (deploying, _) = deploying().after(&NatsStatus::default(), 100);
     let (status, events) = World::healthy(3).after(&deploying, 110);
     assert_eq!((status.state.as_str(), status.url.as_str()), ("Ready", URL));
@@ -87,7 +87,7 @@ fn cluster_becomes_ready_with_the_texts_of_the_contract() {
 }
 
 #[test]
-fn servers_have_to_find_each_other_before_the_first_ready() {
+fn cluster_is_not_ready_before_it_has_a_meta_group() {
     let forming = |second| {
         polls(second, second, 3, |poll| {
             for name in ["n-0", "n-1", "n-2"] {
@@ -120,7 +120,7 @@ fn zones_decide_between_ready_and_warning() {
 }
 
 #[test]
-fn node_without_a_zone_leaves_the_state_as_it_was() {
+fn node_without_a_zone_does_not_change_the_state() {
     let with = |node: Option<&str>| World {
         zones: ZonesUsed { count: 2, unlabelled_node: node.map(str::to_owned) },
         ..World::healthy(3)
@@ -155,8 +155,8 @@ fn lost_servers_are_an_outage_only_without_a_quorum() {
 }
 
 #[test]
-fn added_servers_are_no_outage() {
-    let growing = |counted_servers, seen| {
+fn scale_up_is_no_outage() {
+    let scaling_up = |counted_servers, seen| {
         let applied = AppliedCounts { desired: 7, ready: 3, is_complete: false };
         let mut world = World { applied, counted_servers, seen, ..World::healthy(3) };
         world.plan.members = 7;
@@ -167,7 +167,7 @@ fn added_servers_are_no_outage() {
         ("it is not polled, and all former servers are ready", 3, Seen::Off, "Ready"),
         ("the majority is lost", 7, Seen::Off, "Processing"),
     ] {
-        let status = growing(counted, seen);
+        let status = scaling_up(counted, seen);
         assert_eq!((status.state.as_str(), status.url.as_str()), (state, URL), "{what}");
     }
 }
@@ -185,7 +185,7 @@ fn standalone_server_that_is_about_to_join_a_cluster_is_not_available() {
 }
 
 #[test]
-fn membership_is_recorded_only_where_it_is_known() {
+fn membership_is_recorded_only_if_the_plan_may_build() {
     let mut world = World::healthy(3);
     world.plan.may_build = false;
     world.plan.members = 5;
@@ -193,7 +193,7 @@ fn membership_is_recorded_only_where_it_is_known() {
 }
 
 #[test]
-fn stored_policy_violation_is_announced_once_a_generation() {
+fn stored_policy_violation_is_announced_once_per_generation() {
     let policy = || vec![Violation::invalid("spec.a", ViolationClass::Policy, 1, "no")];
     let world = World { policy: policy(), generation: 2, ..World::healthy(3) };
     let (status, events) = world.after(&ready(), 110);
@@ -203,8 +203,9 @@ fn stored_policy_violation_is_announced_once_a_generation() {
 
 #[test]
 fn failure_names_its_cause_once_and_keeps_the_address() {
-    let failed = |old: &NatsStatus, stateful_set, cause: &str, second| {
-        let (status, events) = next(old, 1, &Reconciled::Failed { stateful_set, cause: cause.to_owned() }, at(second));
+    let failed = |old: &NatsStatus, is_stateful_set, cause: &str, second| {
+        let (status, events) =
+            next(old, 1, &Reconciled::Failed { is_stateful_set, cause: cause.to_owned() }, at(second));
         assert_sound(&status, 1);
         (status, events.iter().map(|event| event.reason.to_string()).collect::<Vec<_>>())
     };
@@ -225,7 +226,7 @@ fn failure_names_its_cause_once_and_keeps_the_address() {
 }
 
 #[test]
-fn another_resource_is_forbidden() {
+fn resource_that_is_not_allowed_is_forbidden() {
     let allowed = NamespacedName::new("kyma-system", "eventing-nats");
     let (status, events) = next(&NatsStatus::default(), 1, &Reconciled::Forbidden { allowed }, at(1));
     assert_sound(&status, 1);
@@ -234,11 +235,11 @@ fn another_resource_is_forbidden() {
     for kind in [StatefulSet, Available, Ready] {
         assert_eq!(condition(&status, kind), expect("False", "Forbidden", message));
     }
-    assert_eq!((events[0].warning, events[0].message.as_str(), events.len()), (true, message, 1));
+    assert_eq!((events[0].is_warning, events[0].message.as_str(), events.len()), (true, message, 1));
 }
 
 #[test]
-fn conditions_of_earlier_versions_are_replaced() {
+fn condition_of_earlier_versions_is_removed() {
     let mut old = ready();
     for condition in &mut old.conditions {
         condition.message = String::new();

@@ -1,4 +1,4 @@
-//! Deletions: each obstacle is reported once.
+//! The condition `Deleted`: each obstacle is reported once.
 
 use nats_manager_api::ConditionType::{Deleted, Ready, Reconciling, Stalled};
 
@@ -43,34 +43,34 @@ fn blocked_deletion_is_reported_once_and_then_continues() {
 }
 
 #[test]
-fn failing_deletion_is_reported_once_however_often_it_is_tried() {
-    let (begun, events) = deleting(&ready(), &Reconciled::Deleting, 110);
-    assert_eq!((begun.state.as_str(), events), ("Deleting", vec!["Deleting".to_owned()]));
-    let (told, events) = deleting(&begun, &failed("cannot delete the PVCs: no answer from 10.0.0.1:40001"), 120);
-    assert_eq!((told.state.as_str(), events), ("Warning", vec!["DeletionError".to_owned()]));
-    assert_eq!(brief(&told, Deleted), "True DeletionError", "the decision stays");
+fn failing_deletion_is_reported_once_for_all_retries() {
+    let (started, events) = deleting(&ready(), &Reconciled::Deleting, 110);
+    assert_eq!((started.state.as_str(), events), ("Deleting", vec!["Deleting".to_owned()]));
+    let (reported, events) = deleting(&started, &failed("cannot delete the PVCs: no answer from 10.0.0.1:40001"), 120);
+    assert_eq!((reported.state.as_str(), events), ("Warning", vec!["DeletionError".to_owned()]));
+    assert_eq!(brief(&reported, Deleted), "True DeletionError", "the decision stays");
     for again in [Reconciled::Deleting, failed("cannot delete the PVCs: no answer from 10.0.0.1:40002")] {
-        let (same, events) = deleting(&told, &again, 130);
-        assert_eq!((&same, events.len()), (&told, 0), "{again:?}");
+        let (same, events) = deleting(&reported, &again, 130);
+        assert_eq!((&same, events.len()), (&reported, 0), "{again:?}");
     }
-    let (other, events) = deleting(&told, &failed("the StatefulSet was not gone after 20 s"), 140);
+    let (other, events) = deleting(&reported, &failed("the StatefulSet was not gone after 20 s"), 140);
     assert_eq!((other.state.as_str(), events), ("Warning", vec!["DeletionError".to_owned()]));
 }
 
 #[test]
-fn deletion_that_waits_for_an_answer_is_reported_once_in_whatever_words_it_fails() {
-    let unasked = |cause: &str| {
+fn deletion_without_an_answer_is_reported_once_for_all_causes() {
+    let unanswered = |cause: &str| {
         blocked(&format!("Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again."))
     };
-    let (told, _) = deleting(&ready(), &unasked("cannot connect to n:4222: timed out"), 110);
-    let (same, events) = deleting(&told, &unasked("JetStream does not answer: no responders"), 120);
-    assert_eq!((&same, events.len()), (&told, 0));
+    let (reported, _) = deleting(&ready(), &unanswered("cannot connect to n:4222: timed out"), 110);
+    let (same, events) = deleting(&reported, &unanswered("JetStream does not answer: no responders"), 120);
+    assert_eq!((&same, events.len()), (&reported, 0));
     let stream = blocked("Cannot delete NATS cluster as customer stream exists");
-    assert_eq!(deleting(&told, &stream, 130).1, ["DeletionError"]);
+    assert_eq!(deleting(&reported, &stream, 130).1, ["DeletionError"]);
 }
 
 #[test]
-fn condition_of_a_deletion_from_a_backup_is_removed() {
+fn deleted_condition_from_a_backup_is_removed() {
     let (status, _) = deleting(&ready(), &Reconciled::Deleting, 110);
     assert_eq!(World::healthy(3).after(&status, 120).0.condition(Deleted), None);
 }

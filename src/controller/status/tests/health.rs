@@ -1,4 +1,4 @@
-//! What is wrong with JetStream: when it is reported, and in which words.
+//! Diagnoses of JetStream: their delays and messages.
 
 use nats_manager_api::ConditionType::{Available, JetStream, Ready, Storage};
 use nats_manager_planner::{actual::PvcState, snapshot::StoreUsage};
@@ -8,7 +8,7 @@ use super::*;
 const MEBI: u64 = 1 << 20;
 
 fn unreachable(poll: &mut JetStreamSnapshot) {
-    silence(poll, &["n-1"]);
+    make_unreachable(poll, &["n-1"]);
     for name in ["n-0", "n-2"] {
         change(poll, name, |server| server.meta.as_mut().unwrap().peers.retain(|peer| peer.name != "n-1"));
         change(poll, name, |server| {
@@ -19,9 +19,14 @@ fn unreachable(poll: &mut JetStreamSnapshot) {
 }
 
 #[test]
-fn fault_is_reported_when_it_has_lasted_with_its_way_out() {
+fn fault_that_has_lasted_is_reported_with_the_way_out() {
     let cases: [(&str, Fault, &str, &str); 9] = [
-        ("unreachable", |poll| silence(poll, &["n-1"]), "ServerUnreachable", "n-1: no response. JetStream continues"),
+        (
+            "unreachable",
+            |poll| make_unreachable(poll, &["n-1"]),
+            "ServerUnreachable",
+            "n-1: no response. JetStream continues",
+        ),
         (
             "disabled",
             |poll| change(poll, "n-1", |server| server.disabled = true),
@@ -82,25 +87,29 @@ fn fault_is_reported_when_it_has_lasted_with_its_way_out() {
         ),
     ];
     for (what, fault, reason, text) in cases {
-        let patience = if reason == "ServerUnhealthy" { 60 } else { 30 };
-        let (soon, _) = faulty(fault, 190 + patience).after(&ready(), 190 + patience);
+        let delay = if reason == "ServerUnhealthy" { 60 } else { 30 };
+        let (soon, _) = faulty(fault, 190 + delay).after(&ready(), 190 + delay);
         assert_eq!(brief(&soon, JetStream), "True Healthy", "{what}: it may pass");
-        let (status, events) = faulty(fault, 200 + patience).announced(&soon, 200 + patience);
+        let (status, events) = faulty(fault, 200 + delay).announced(&soon, 200 + delay);
         assert_eq!(brief(&status, JetStream), format!("False {reason}"), "{what}");
         assert!(message(&status, JetStream).starts_with(text), "{what}: {}", message(&status, JetStream));
         assert_eq!((status.state.as_str(), condition(&status, Ready).1.as_str()), ("Warning", reason), "{what}");
         assert_eq!(brief(&status, Available), "True Deployed", "{what}: clients are served");
-        assert_eq!((events.len(), events[0].warning), (1, true), "{what}");
+        assert_eq!((events.len(), events[0].is_warning), (1, true), "{what}");
         let (same, events) = faulty(fault, 900).after(&status, 900);
-        assert_eq!((&same.conditions, events.len()), (&status.conditions, 0), "{what}: it stays the same");
+        assert_eq!((&same.conditions, events.len()), (&status.conditions, 0), "{what}: the status stays");
 
         let (during, _) = busy(faulty(fault, 300)).after(&ready(), 300);
         assert_eq!(brief(&during, JetStream), "True Healthy", "{what}: part of a change");
         let (lasting, _) = busy(faulty(fault, 320)).after(&during, 320);
-        assert_eq!(brief(&lasting, JetStream), format!("False {reason}"), "{what}: whatever is in progress");
+        assert_eq!(brief(&lasting, JetStream), format!("False {reason}"), "{what}: also during a change");
 
-        let (healed, events) = World::healthy(3).seen(polls(910, 920, 3, |_| ())).after(&same, 920);
-        assert_eq!((brief(&healed, JetStream).as_str(), healed.state.as_str()), ("True Healthy", "Ready"), "{what}");
+        let (recovered, events) = World::healthy(3).seen(polls(910, 920, 3, |_| ())).after(&same, 920);
+        assert_eq!(
+            (brief(&recovered, JetStream).as_str(), recovered.state.as_str()),
+            ("True Healthy", "Ready"),
+            "{what}"
+        );
         assert!(!events.is_empty() && events.iter().all(|reason| reason == "Healthy"), "{what}: {events:?}");
     }
 }
@@ -121,7 +130,11 @@ fn server_that_is_not_ready_is_reported_with_the_text_of_its_healthz() {
     assert_eq!((brief(&status, JetStream).as_str(), status.state.as_str()), ("False ServerNotReady", "Warning"));
     let text = message(&status, JetStream);
     assert!(text.starts_with("n-1 is not ready: JetStream stream '$G > sap' is not current: lag 7. See: "), "{text}");
-    assert_eq!(failing(8123).after(&status, 270).0.conditions, status.conditions, "figures that move are no news");
+    assert_eq!(
+        failing(8123).after(&status, 270).0.conditions,
+        status.conditions,
+        "changed figures alone are not reported"
+    );
 
     let mut broken = failing(7);
     broken.actual.pods[1].broken = Some("container nats keeps crashing".to_owned());
@@ -130,7 +143,7 @@ fn server_that_is_not_ready_is_reported_with_the_text_of_its_healthz() {
 }
 
 #[test]
-fn server_that_never_becomes_ready_is_reported_in_the_first_deployment_too() {
+fn server_that_never_becomes_ready_is_reported_during_the_first_deployment() {
     let fault: Fault = |poll| {
         change(poll, "n-0", |server| {
             server.healthz = Healthz::Failing("stream 'orders' could not be recovered".to_owned());
@@ -184,7 +197,7 @@ fn cause_of_a_leaderless_stream_is_named_only_if_it_is_known() {
 }
 
 #[test]
-fn pod_that_does_not_stop_is_reported_whatever_is_in_progress() {
+fn pod_that_does_not_stop_is_reported_during_a_change() {
     let stuck = |since| {
         let mut world = busy(faulty(unreachable, 400)).not_ready(&[1], 200);
         world.actual.pods[1].terminating = Some(at(since));
@@ -232,7 +245,7 @@ fn terminating_pvc_of_a_server_that_stays_is_reported() {
 }
 
 #[test]
-fn several_troubles_are_all_reported_the_worst_first() {
+fn several_issues_are_reported_by_severity() {
     let fault: Fault = |poll| {
         change(poll, "n-2", |server| server.disabled = true);
         stream(poll, "n-0", |stream| stream.group.as_mut().unwrap().peers[0].current = false);
@@ -244,7 +257,7 @@ fn several_troubles_are_all_reported_the_worst_first() {
 }
 
 #[test]
-fn storage_is_written_at_a_crossing_alone() {
+fn storage_condition_changes_only_with_its_level() {
     let used = |used: u64, second| {
         let mut polls = polls(second, second, 3, |_| ());
         let file = StoreUsage { used: used * MEBI, limit: 100 * MEBI, reserved: 0 };
@@ -267,7 +280,7 @@ fn storage_is_written_at_a_crossing_alone() {
 }
 
 #[test]
-fn summary_is_that_of_a_complete_inventory() {
+fn summary_needs_a_complete_inventory() {
     let with_memory = |bytes: u64| {
         polls(200, 200, 3, |poll| {
             let replica = StreamReplica {
@@ -285,6 +298,6 @@ fn summary_is_that_of_a_complete_inventory() {
     assert_eq!((summary.streams, summary.customer_data, summary.highest_replicas), (true, true, 3));
     assert_eq!((summary.memory_streams, summary.memory_used.unwrap().0.as_str()), (true, "4Mi"));
     let mut incomplete = with_memory(0);
-    silence(&mut incomplete[0], &["n-2"]);
+    make_unreachable(&mut incomplete[0], &["n-2"]);
     assert_eq!(World::healthy(3).seen(incomplete).after(&status, 200).0.jet_stream, status.jet_stream);
 }

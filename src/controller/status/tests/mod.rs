@@ -1,4 +1,4 @@
-//! The status, as tables of cases: what is given, and what is written.
+//! Tests of the status: tables of facts and expected conditions and events.
 
 mod contract;
 mod deletion;
@@ -21,7 +21,7 @@ use super::{Announcement, AppliedCounts, Reconciled, StatusFacts, ZonesUsed, nex
 
 const URL: &str = "nats://n.kyma-system.svc.cluster.local:4222";
 
-/// What the manager observes.
+/// Observation of the servers.
 enum Seen {
     Off,
     Starting,
@@ -30,7 +30,7 @@ enum Seen {
     Polls(Vec<JetStreamSnapshot>),
 }
 
-/// What a status is made of.
+/// Facts of a status, with builders for test cases.
 struct World {
     id: NamespacedName,
     generation: i64,
@@ -46,14 +46,14 @@ struct World {
     pods_not_created: Option<&'static str>,
     action_failure: Option<&'static str>,
     reload_notice: Option<&'static str>,
-    force_rollout: bool,
+    is_rollout_forced: bool,
 }
 
 fn at(second: i64) -> Time {
     Time::from_millis(second * 1000)
 }
 
-/// A poll of healthy servers, with the stream `sap` on all of them.
+/// Returns a poll of healthy servers, with the stream `sap` on all of them.
 fn poll(second: i64, servers: u32) -> JetStreamSnapshot {
     let name = |ordinal: u32| format!("n-{ordinal}");
     let answer = |ordinal: u32| {
@@ -78,18 +78,17 @@ fn poll(second: i64, servers: u32) -> JetStreamSnapshot {
     JetStreamSnapshot { taken_at: at(second), servers: (0..servers).map(answer).collect() }
 }
 
-/// Changes the answer of a server.
 fn change(poll: &mut JetStreamSnapshot, server: &str, change: impl Fn(&mut ServerSnapshot)) {
     change(poll.servers.get_mut(server).unwrap().as_mut().unwrap());
 }
 
-fn silence(poll: &mut JetStreamSnapshot, servers: &[&str]) {
+fn make_unreachable(poll: &mut JetStreamSnapshot, servers: &[&str]) {
     for server in servers {
         poll.servers.insert((*server).to_owned(), Err(Unreachable("no route".to_owned())));
     }
 }
 
-/// Polls every ten seconds from `from` through `to`.
+/// Returns polls every ten seconds from second `from` through `to`.
 fn polls(from: i64, to: i64, servers: u32, change: impl Fn(&mut JetStreamSnapshot)) -> Vec<JetStreamSnapshot> {
     let seconds = (from..=to).step_by(10);
     seconds
@@ -102,7 +101,7 @@ fn polls(from: i64, to: i64, servers: u32, change: impl Fn(&mut JetStreamSnapsho
 }
 
 impl World {
-    /// A healthy cluster of so many servers, which has been ready for long.
+    /// Returns a healthy cluster that has been ready since second 0.
     fn healthy(servers: u32) -> Self {
         let pod = |ordinal| PodState {
             name: format!("n-{ordinal}"),
@@ -145,7 +144,7 @@ impl World {
             pods_not_created: None,
             action_failure: None,
             reload_notice: None,
-            force_rollout: false,
+            is_rollout_forced: false,
         }
     }
 
@@ -170,7 +169,7 @@ impl World {
         self
     }
 
-    /// The status after `old`, and the reasons of the events.
+    /// Returns the status after `old`, and the reasons of the events.
     fn after(&self, old: &NatsStatus, second: i64) -> (NatsStatus, Vec<String>) {
         let (status, events) = self.announced(old, second);
         (status, events.iter().map(|event| event.reason.to_string()).collect())
@@ -204,7 +203,7 @@ impl World {
             pods_not_created: self.pods_not_created,
             action_failure: self.action_failure,
             reload_notice: self.reload_notice,
-            force_rollout: self.force_rollout,
+            is_rollout_forced: self.is_rollout_forced,
         };
         let (status, events) = next(old, self.generation, &Reconciled::Deployed(Box::new(facts)), at(second));
         assert_sound(&status, self.generation);
@@ -212,12 +211,12 @@ impl World {
     }
 }
 
-/// The status of a healthy cluster of three servers.
+/// Returns the status of a healthy cluster of three servers.
 fn ready() -> NatsStatus {
     World::healthy(3).after(&NatsStatus::default(), 100).0
 }
 
-/// What holds of every status.
+/// Checks the invariants of every status.
 fn assert_sound(status: &NatsStatus, generation: i64) {
     for condition in &status.conditions {
         assert_eq!(condition.observed_generation, Some(generation), "{condition:?}");
@@ -230,13 +229,13 @@ fn assert_sound(status: &NatsStatus, generation: i64) {
     }
 }
 
-/// Status, reason and message of a condition.
+/// Returns status, reason and message of a condition.
 fn condition(status: &NatsStatus, kind: ConditionType) -> (String, String, String) {
     let condition = status.condition(kind).unwrap();
     (condition.status.clone(), condition.reason.clone(), condition.message.clone())
 }
 
-/// Status and reason of a condition.
+/// Returns status and reason of a condition.
 fn brief(status: &NatsStatus, kind: ConditionType) -> String {
     let (truth, reason, _) = condition(status, kind);
     format!("{truth} {reason}")
@@ -246,14 +245,14 @@ fn message(status: &NatsStatus, kind: ConditionType) -> String {
     condition(status, kind).2
 }
 
-/// What makes the polls unhealthy.
+/// Change of a poll that makes it unhealthy.
 type Fault = fn(&mut JetStreamSnapshot);
 
 fn busy(world: World) -> World {
     world.operation(Operation::new(OperationKind::RollingUpdate, OperationStep::Restart).at("n-2"))
 }
 
-/// A cluster with a fault since second 200, at second `until`.
+/// Returns a cluster with a fault from second 200 through `until`.
 fn faulty(fault: Fault, until: i64) -> World {
     World::healthy(3).seen(polls(200, until, 3, fault))
 }

@@ -1,4 +1,4 @@
-//! Changes in progress, and changes that are blocked.
+//! Changes in progress and blocked changes.
 
 use nats_manager_api::ConditionType::{Ready, Reconciling, Stalled, StatefulSet};
 use nats_manager_planner::plan::{Blocked, BlockedReason, Operation, OperationKind, OperationStep};
@@ -48,9 +48,9 @@ fn operation_names_the_change_its_step_and_the_obstacle() {
         let (truth, reason, message) = condition(&status, Reconciling);
         let kind = format!("{:?}", operation.kind);
         assert_eq!((truth.as_str(), reason.as_str(), message.as_str()), ("True", kind.as_str(), expected));
-        let shown = status.operation.clone().unwrap();
-        assert_eq!((shown.type_, shown.step), (kind, format!("{:?}", operation.step)));
-        assert_eq!((shown.server, shown.waiting_for), (operation.server.clone(), operation.waiting_for.clone()));
+        let written = status.operation.clone().unwrap();
+        assert_eq!((written.type_, written.step), (kind, format!("{:?}", operation.step)));
+        assert_eq!((written.server, written.waiting_for), (operation.server.clone(), operation.waiting_for.clone()));
         assert_eq!(status.state, "Ready");
         assert_eq!(events.len(), 0, "{expected}: a step is no event");
         assert_eq!(brief(&status, Ready), format!("False {reason}"));
@@ -58,7 +58,7 @@ fn operation_names_the_change_its_step_and_the_obstacle() {
 }
 
 #[test]
-fn operation_is_as_old_as_its_change() {
+fn operation_keeps_its_start_time_across_steps() {
     let (first, _) = rolling("n-2", None).after(&ready(), 110);
     let (second, _) = rolling("n-1", Some("n-2 is not ready")).after(&first, 150);
     assert_eq!(second.operation.as_ref().unwrap().since, first.operation.as_ref().unwrap().since);
@@ -85,7 +85,7 @@ fn obstacle_stays_the_same_while_it_is_one_of_several() {
 }
 
 #[test]
-fn failed_action_is_what_the_step_waits_for() {
+fn failed_action_is_reported_as_the_obstacle() {
     let failing = |failure| World { action_failure: Some(failure), ..rolling("n-1", Some("a")) };
     let (status, _) = failing("cannot restart n-1: connection from 10.0.0.1:40001 refused").after(&ready(), 110);
     let text = "Rolling update: waiting to restart n-1: cannot restart n-1: connection from 10.0.0.1:40001 refused";
@@ -107,7 +107,7 @@ fn long_first_deployment_names_its_obstacle() {
 }
 
 #[test]
-fn rolling_update_names_the_servers_that_wait() {
+fn rolling_update_names_the_outdated_servers() {
     let mut world = rolling("n-2", None);
     world.applied.is_complete = false;
     world.actual.stateful_set.as_mut().unwrap().update_revision = Some("newer".to_owned());
@@ -120,7 +120,7 @@ fn rolling_update_names_the_servers_that_wait() {
 }
 
 #[test]
-fn counts_that_the_pods_do_not_explain_keep_the_text() {
+fn counts_that_the_pods_do_not_explain_keep_the_message() {
     let (first, _) = World::healthy(3).not_ready(&[1], 100).after(&ready(), 110);
     let mut ahead = World::healthy(3);
     ahead.applied = AppliedCounts { desired: 3, ready: 2, is_complete: false };
@@ -130,7 +130,7 @@ fn counts_that_the_pods_do_not_explain_keep_the_text() {
 }
 
 #[test]
-fn blocked_change_warns_once_and_leaves_no_trace() {
+fn blocked_change_is_announced_once_and_ends_without_a_trace() {
     use BlockedReason::{
         MemoryStoreBlocked, PvcTerminating, ScalingBlocked, StoreUnknown, UnknownServer, VersionBlocked,
     };
@@ -144,27 +144,27 @@ fn blocked_change_warns_once_and_leaves_no_trace() {
         let name = format!("{reason:?}");
         assert_eq!(condition(&status, Stalled), ("True".to_owned(), name.clone(), "why".to_owned()));
         assert_eq!(condition(&status, Ready).1, name);
-        assert_eq!((status.state.as_str(), events.len(), events[0].warning), ("Warning", 1, true));
+        assert_eq!((status.state.as_str(), events.len(), events[0].is_warning), ("Warning", 1, true));
         assert!(blocked(&[(reason, "why")]).after(&status, 120).1.is_empty());
-        let (freed, _) = World::healthy(3).after(&status, 130);
-        assert_eq!((freed.state.as_str(), brief(&freed, Stalled).as_str()), ("Ready", "False NotBlocked"));
+        let (unblocked, _) = World::healthy(3).after(&status, 130);
+        assert_eq!((unblocked.state.as_str(), brief(&unblocked, Stalled).as_str()), ("Ready", "False NotBlocked"));
     }
     let (both, _) = blocked(&[(ScalingBlocked, "one"), (VersionBlocked, "two")]).after(&ready(), 110);
     assert_eq!((brief(&both, Stalled).as_str(), message(&both, Stalled).as_str()), ("True ScalingBlocked", "one. two"));
 }
 
 #[test]
-fn disagreeing_caches_change_nothing_but_a_new_spec_is_in_progress() {
+fn inconsistent_caches_change_only_the_status_of_a_new_spec() {
     let mut blocked = rolling("n-1", None);
     blocked.plan.blocked = vec![Blocked::new(BlockedReason::ScalingBlocked, "why")];
     let (old, _) = blocked.after(&ready(), 110);
-    let mut unsettled = World::healthy(3);
-    unsettled.plan.is_settled = false;
-    let (same, events) = unsettled.after(&old, 120);
+    let mut inconsistent = World::healthy(3);
+    inconsistent.plan.is_consistent = false;
+    let (same, events) = inconsistent.after(&old, 120);
     assert_eq!((&same, events.len()), (&old, 0));
 
-    unsettled.generation = 2;
-    let (new, _) = unsettled.after(&ready(), 120);
+    inconsistent.generation = 2;
+    let (new, _) = inconsistent.after(&ready(), 120);
     assert_eq!(
         (brief(&new, Ready).as_str(), brief(&new, Reconciling).as_str()),
         ("False Processing", "True Processing")
@@ -172,32 +172,32 @@ fn disagreeing_caches_change_nothing_but_a_new_spec_is_in_progress() {
 }
 
 #[test]
-fn pods_that_cannot_be_created_are_reported_once_with_the_sentence_of_the_apiserver() {
+fn pods_that_cannot_be_created_are_reported_once_with_the_apiserver_message() {
     const QUOTA: &str = "create Pod n-2 in StatefulSet n failed error: exceeded quota: pods, used: 2, limited: 2";
     const MORE: &str = "create Pod n-2 in StatefulSet n failed error: exceeded quota: pods, used: 3, limited: 2";
-    let world = |sentence| World { pods_not_created: sentence, ..World::healthy(3).not_ready(&[2], 100) };
+    let world = |cause| World { pods_not_created: cause, ..World::healthy(3).not_ready(&[2], 100) };
     for old in [ready(), NatsStatus::default()] {
         let (status, events) = world(Some(QUOTA)).announced(&old, 110);
         for (kind, expected) in [(Reconciling, "True FailedCreate"), (StatefulSet, "False Pending")] {
             assert_eq!((brief(&status, kind).as_str(), message(&status, kind).as_str()), (expected, QUOTA));
         }
-        let warnings: Vec<_> = events.iter().filter(|event| event.warning).map(|event| &event.message).collect();
+        let warnings: Vec<_> = events.iter().filter(|event| event.is_warning).map(|event| &event.message).collect();
         assert_eq!(warnings, [QUOTA]);
         let (same, events) = world(Some(MORE)).after(&status, 120);
-        assert_eq!((same, events.len()), (status.clone(), 0), "figures that move are no news");
+        assert_eq!((same, events.len()), (status.clone(), 0), "changed figures alone are not reported");
         let (other, events) = world(Some("violates PodSecurity")).after(&status, 120);
         assert_eq!((message(&other, StatefulSet).as_str(), events.len()), ("violates PodSecurity", 1));
-        let (gone, _) = World::healthy(3).after(&status, 130);
+        let (recovered, _) = World::healthy(3).after(&status, 130);
         assert_eq!(
-            (brief(&gone, Reconciling).as_str(), brief(&gone, StatefulSet).as_str()),
+            (brief(&recovered, Reconciling).as_str(), brief(&recovered, StatefulSet).as_str()),
             ("False Idle", "True Available")
         );
     }
 }
 
 #[test]
-fn forgotten_annotation_and_late_reload_are_reported_at_rest_alone() {
-    let forced = |world: World| World { force_rollout: true, ..world };
+fn leftover_force_rollout_and_late_reload_are_reported_only_at_rest() {
+    let forced = |world: World| World { is_rollout_forced: true, ..world };
     let (status, events) = forced(World::healthy(3)).after(&ready(), 110);
     assert_eq!((brief(&status, Reconciling).as_str(), status.state.as_str()), ("False RolloutForced", "Ready"));
     let way_out = "kubectl annotate nats n -n kyma-system nats.operator.kyma-project.io/force-rollout-";

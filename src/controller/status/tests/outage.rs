@@ -1,4 +1,4 @@
-//! Outages, and servers that cannot be reached.
+//! Outages and unreachable servers.
 
 use nats_manager_api::ConditionType::{Available, JetStream, Ready, Storage};
 
@@ -7,22 +7,22 @@ use super::*;
 #[test]
 fn lost_quorum_is_an_outage_and_ends_when_the_quorum_is_back() {
     let lost: Fault = |poll| {
-        silence(poll, &["n-1", "n-2"]);
+        make_unreachable(poll, &["n-1", "n-2"]);
         change(poll, "n-0", |server| server.meta.as_mut().unwrap().leader = None);
     };
     let world = |until| faulty(lost, until).not_ready(&[1, 2], 200);
-    // A server that is ready and not reached may serve.
+    // A server that is ready and unreachable may serve clients.
     let (soon, _) = world(220).after(&ready(), 220);
     assert_ne!(brief(&soon, JetStream), "False QuorumLost");
     let (status, events) = busy(world(230)).after(&soon, 230);
-    assert_eq!(brief(&status, JetStream), "False QuorumLost", "whatever is in progress");
+    assert_eq!(brief(&status, JetStream), "False QuorumLost", "also during a change");
     assert_eq!(
         message(&status, JetStream),
         "JetStream accepts no messages: no majority of its servers agrees on a leader. Bring back: n-1, n-2."
     );
     assert!(events.contains(&"QuorumLost".to_owned()), "{events:?}");
 
-    // The Pods are ready again, and not reached: they may serve.
+    // The Pods are ready again and the servers unreachable: they may serve clients.
     let (unknown, _) = faulty(lost, 300).after(&status, 300);
     assert_eq!(brief(&unknown, JetStream), "Unknown ServersUnreachable");
 
@@ -48,7 +48,7 @@ fn quorum_lost_with_ready_pods_makes_nats_unavailable() {
     assert_eq!((status.url.as_str(), brief(&status, Ready).as_str()), (URL, "False QuorumLost"));
     let way_out = "agrees on a leader. The servers must reach each other at port 6222.";
     assert!(message(&status, Available).ends_with(way_out), "{}", message(&status, Available));
-    // A new manager has to poll for itself.
+    // A new manager has to poll first.
     for seen in [Seen::Pending, Seen::Polls(polls(240, 240, 3, lost))] {
         let (kept, events) = World { seen, ..World::healthy(3) }.after(&status, 240);
         assert_eq!((brief(&kept, Available).as_str(), kept.state.as_str()), ("False QuorumLost", "Warning"));
@@ -58,26 +58,26 @@ fn quorum_lost_with_ready_pods_makes_nats_unavailable() {
 
 #[test]
 fn servers_that_cannot_be_reached_are_unknown_while_their_pods_are_ready() {
-    let blind: Fault = |poll| silence(poll, &["n-0", "n-1", "n-2"]);
-    let (soon, _) = faulty(blind, 220).after(&ready(), 220);
+    let unreachable: Fault = |poll| make_unreachable(poll, &["n-0", "n-1", "n-2"]);
+    let (soon, _) = faulty(unreachable, 220).after(&ready(), 220);
     assert_eq!(soon.conditions, ready().conditions);
-    let (status, events) = faulty(blind, 260).after(&soon, 260);
+    let (status, events) = faulty(unreachable, 260).after(&soon, 260);
     for kind in [Available, JetStream, Ready] {
         assert_eq!(brief(&status, kind), "Unknown ServersUnreachable");
         assert!(message(&status, kind).starts_with("NATS Manager cannot reach the servers"), "{kind}");
     }
     assert_eq!((brief(&status, Storage).as_str(), status.state.as_str()), ("Unknown Unknown", "Warning"));
     assert_eq!((status.url.as_str(), events), (URL, vec!["ServersUnreachable".to_owned()]));
-    let (same, events) = faulty(blind, 500).after(&status, 500);
+    let (same, events) = faulty(unreachable, 500).after(&status, 500);
     assert_eq!((&same, events.len()), (&status, 0));
-    let (healed, _) = World::healthy(3).seen(polls(510, 520, 3, |_| ())).after(&same, 520);
+    let (recovered, _) = World::healthy(3).seen(polls(510, 520, 3, |_| ())).after(&same, 520);
     assert_eq!(
-        (brief(&healed, Available).as_str(), brief(&healed, JetStream).as_str()),
+        (brief(&recovered, Available).as_str(), brief(&recovered, JetStream).as_str()),
         ("True Deployed", "True Healthy")
     );
 
     // Without ready Pods it is an outage.
-    let (down, _) = faulty(blind, 260).not_ready(&[0, 1, 2], 200).after(&ready(), 260);
+    let (down, _) = faulty(unreachable, 260).not_ready(&[0, 1, 2], 200).after(&ready(), 260);
     assert!(brief(&down, JetStream).starts_with("False QuorumLost"), "{}", brief(&down, JetStream));
 }
 

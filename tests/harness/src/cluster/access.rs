@@ -19,17 +19,17 @@ const TOKEN_LIFETIME_SECONDS: i64 = 12 * 60 * 60;
 const HARNESS: &str = "nats-manager-harness";
 
 impl LocalCluster {
-    /// The administrator's client settings.
+    /// Returns the client settings of the administrator.
     pub async fn config(&self) -> Result<Config> {
         load(&self.kubeconfig).await
     }
 
-    /// An administrator's client, known to the audit log by its user agent.
+    /// Returns a client of the administrator. The user agent identifies its requests in the audit log.
     pub async fn client(&self, user_agent: &str) -> Result<Client> {
         self.client_of(&self.kubeconfig, user_agent).await
     }
 
-    /// A client for a kubeconfig, such as one of [`LocalCluster::kubeconfig_for`].
+    /// Returns a client for a kubeconfig, such as one of [`LocalCluster::kubeconfig_for`].
     pub async fn client_of(&self, kubeconfig: &Path, user_agent: &str) -> Result<Client> {
         let mut config = load(kubeconfig).await?;
         let value = HeaderValue::from_str(user_agent).map_err(|_| Error::UserAgent(user_agent.to_owned()))?;
@@ -37,7 +37,8 @@ impl LocalCluster {
         Ok(Client::try_from(config)?)
     }
 
-    /// A kubeconfig with a token of a service account, which has to exist: what a process has in a pod of it.
+    /// Writes a kubeconfig with a token of a service account, which must exist. It gives a process the permissions of a
+    /// pod with that service account.
     pub async fn kubeconfig_for(&self, namespace: &str, service_account: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client(HARNESS).await?, namespace);
         let request = TokenRequest {
@@ -50,8 +51,8 @@ impl LocalCluster {
         let path = self.folder().join(format!("{namespace}.{service_account}.kubeconfig"));
         let admin = read(&self.kubeconfig)?;
         let context = admin.contexts.iter().find(|context| Some(&context.name) == admin.current_context.as_ref());
-        let wanted = context.and_then(|named| named.context.as_ref()).map(|context| &context.cluster);
-        let cluster = admin.clusters.iter().find(|cluster| Some(&cluster.name) == wanted);
+        let cluster_name = context.and_then(|named| named.context.as_ref()).map(|context| &context.cluster);
+        let cluster = admin.clusters.iter().find(|cluster| Some(&cluster.name) == cluster_name);
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",

@@ -9,15 +9,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{ClusterOptions, LocalCluster, uses_existing_cluster};
 use crate::error::{Error, Result};
 
-/// Clusters of one test process: more would be slower on the small machines that tests run on.
+/// Maximum number of clusters of one test process. More would be slower on the small machines that tests run on.
 const CLUSTERS: u32 = 2;
 
-// The pool. Its statics know no runtime, since each test has one of its own. The clusters in it end with the process.
+// The pool. Its statics are independent of runtimes, since each test has one of its own. Its clusters end with the
+// process.
 static FREE: Semaphore = Semaphore::const_new(CLUSTERS as usize);
 static IDLE: Mutex<Vec<Arc<LocalCluster>>> = Mutex::new(Vec::new());
 
-/// A cluster that belongs to one test until it is dropped. What the test leaves in it is there for the next one, but
-/// after a test that failed the next one gets a new cluster.
+/// Exclusive use of a cluster until dropped. The next test finds the objects that this test leaves. After a failed test
+/// the next one gets a new cluster.
 #[derive(Debug)]
 pub struct Lease {
     cluster: Arc<LocalCluster>,
@@ -25,8 +26,8 @@ pub struct Lease {
 }
 
 impl LocalCluster {
-    /// Hands out one of up to two clusters of this process, each started when it is first needed, and waits for one
-    /// when both are taken. An existing cluster is handed out to one test at a time.
+    /// Leases one of up to two clusters of this process, which start on first use. Waits while both are in use. An
+    /// existing cluster is leased to one test at a time.
     pub async fn lease() -> Result<Lease> {
         let permits = if uses_existing_cluster() { CLUSTERS } else { 1 };
         let permit = FREE.acquire_many(permits).await.map_err(|error| Error::Cluster(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! A control plane for tests: etcd, kube-apiserver, controllers and scheduler for real, nodes and kubelets played.
+//! Control plane for tests: real etcd, kube-apiserver, controllers and scheduler, simulated nodes and kubelets.
 
 mod access;
 mod lease;
@@ -23,18 +23,18 @@ use crate::{
 pub use lease::Lease;
 use supervisor::Supervisor;
 
-/// How the control plane is to be.
+/// Configuration of a control plane.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Nodes, by the names node-a, node-b, ...
+    /// Number of nodes, with the names node-a, node-b, ...
     pub nodes: u8,
-    /// Zones, by the names zone-a, zone-b, ...; the nodes are in them by turns.
+    /// Number of zones, with the names zone-a, zone-b, ... The nodes are assigned to them in turn.
     pub zones: u8,
-    /// More flags for kube-apiserver.
+    /// Additional flags of kube-apiserver.
     pub apiserver_args: Vec<String>,
-    /// The version of the control plane; the one of this test run ([`KubernetesVersion::selected`]) if there is none.
+    /// Version of the control plane; `None` for the version of this test run ([`KubernetesVersion::selected`]).
     pub kubernetes: Option<KubernetesVersion>,
-    /// Leave the logs and the data behind. The default is whether `NATS_MANAGER_KEEP_CLUSTER` is set.
+    /// Logs and data are kept after the end. The default is `true` if `NATS_MANAGER_KEEP_CLUSTER` is set.
     pub keep: bool,
 }
 
@@ -52,8 +52,8 @@ impl ClusterOptions {
     }
 }
 
-/// A Kubernetes control plane, up until it is dropped, or an existing cluster that `USE_EXISTING_CLUSTER=true` and
-/// `KUBECONFIG` name, as envtest has it.
+/// Kubernetes control plane that runs until dropped, or an existing cluster, selected by `USE_EXISTING_CLUSTER=true`
+/// and `KUBECONFIG` as in envtest.
 #[derive(Debug)]
 pub struct LocalCluster {
     kubeconfig: PathBuf,
@@ -64,12 +64,12 @@ pub struct LocalCluster {
 #[derive(Debug)]
 enum Origin {
     Started(Supervisor),
-    /// Kubeconfigs that are made for it need a place.
+    /// Existing cluster, with a folder for the kubeconfigs of [`LocalCluster::kubeconfig_for`].
     Existing(TempDir),
 }
 
 impl LocalCluster {
-    /// Starts a control plane, which takes some 4 seconds once its programs are built.
+    /// Starts a control plane, which takes about 4 s once its programs are built.
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         blocking(move || Self::start_blocking(&options)).await
     }
@@ -81,7 +81,7 @@ impl LocalCluster {
         Self::start_with(&["--kwok".into(), Tool::Kwok.path_blocking()?.into()], options)
     }
 
-    /// Starts a control plane; `nodes` are the flags that say what plays the nodes.
+    /// Starts a control plane. `nodes` are the flags that select the implementation of the nodes.
     pub(crate) fn start_with(nodes: &[OsString], options: &ClusterOptions) -> Result<Self> {
         let cluster = Tool::Cluster(options.version()?).path_blocking()?;
         let supervisor = Supervisor::start(&cluster, nodes, &new_folder()?, options)?;
@@ -102,12 +102,12 @@ impl LocalCluster {
         })
     }
 
-    /// The administrator's kubeconfig.
+    /// Returns the kubeconfig of the administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// A folder that goes with the cluster.
+    /// Returns a folder that is deleted with the cluster.
     pub fn folder(&self) -> &Path {
         match &self.origin {
             Origin::Started(supervisor) => &supervisor.ready().dir,
@@ -115,7 +115,7 @@ impl LocalCluster {
         }
     }
 
-    /// kubectl, as administrator. The process ends with the value.
+    /// Returns a kubectl command with administrator credentials. Its process is killed when the `Child` is dropped.
     pub fn kubectl(&self) -> tokio::process::Command {
         let (program, args) = &self.kubectl;
         let mut command = tokio::process::Command::new(program);
@@ -123,7 +123,7 @@ impl LocalCluster {
         command
     }
 
-    /// What the apiserver was asked.
+    /// Returns the audit log of the apiserver. Fails for an existing cluster.
     pub fn audit(&self) -> Result<AuditLog> {
         match &self.origin {
             Origin::Started(supervisor) => Ok(AuditLog::new(supervisor.ready().audit_log.clone())),
@@ -131,7 +131,7 @@ impl LocalCluster {
         }
     }
 
-    /// The network of real nodes, where there are such.
+    /// Returns the network of real nodes; `None` for simulated nodes.
     pub(crate) fn network(&self) -> Option<&Network> {
         match &self.origin {
             Origin::Started(supervisor) => supervisor.ready().network.as_ref(),
@@ -139,7 +139,7 @@ impl LocalCluster {
         }
     }
 
-    /// Whether the control plane is still up; nobody asks that of an existing cluster.
+    /// Returns whether the control plane runs; always `true` for an existing cluster.
     pub fn is_up(&self) -> bool {
         match &self.origin {
             Origin::Started(supervisor) => supervisor.is_up(),
@@ -147,7 +147,7 @@ impl LocalCluster {
         }
     }
 
-    /// Takes the control plane down and waits until nothing is left of it. Dropping it does the same, but blocks.
+    /// Stops the control plane and waits until nothing is left of it. A drop does the same, but blocks.
     pub async fn shutdown(self) -> Result<()> {
         blocking(move || {
             drop(self);
@@ -161,7 +161,8 @@ fn uses_existing_cluster() -> bool {
     env::var("USE_EXISTING_CLUSTER").is_ok_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// A folder that is not there yet. All are side by side, so that the next start finds those of dead supervisors.
+/// Returns the path of a new folder. All of them have the same parent, so that the next start finds those of dead
+/// supervisors.
 fn new_folder() -> Result<PathBuf> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let name = format!("{}-{}", std::process::id(), since.as_nanos());

@@ -17,28 +17,28 @@ use crate::{
     real::Network,
 };
 
-/// Longer than the supervisor itself waits, so that its own message is the one that is read.
+/// Start timeout, longer than that of the supervisor, so that the error contains the message of the supervisor.
 const START_TIMEOUT: Duration = Duration::from_secs(150);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// The supervisor's message with the end of a component's log.
+/// Length of an error message: the last lines of the supervisor's output, with the end of a component's log.
 const MESSAGE_LINES: usize = 40;
 
-/// The line that `cluster up` prints when it is ready.
+/// Line that `cluster up` prints when it is ready.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ready {
     pub(super) kubeconfig: PathBuf,
     pub(super) audit_log: PathBuf,
     pub(super) dir: PathBuf,
-    /// With real nodes only.
+    /// Network; only with real nodes.
     #[serde(flatten)]
     pub(super) network: Option<Network>,
 }
 
-/// A running `cluster up`.
+/// Running `cluster up` process.
 ///
-/// It lives until its standard input is closed, which the kernel does as well when this process ends in whatever way.
-/// It is kept by std's means, not tokio's, since a leased cluster outlives the runtime of the test that started it.
+/// It runs until its standard input is closed, which the kernel does however this process ends. The child is one of
+/// `std`, not of tokio, since a leased cluster outlives the runtime of the test that started it.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     child: Mutex<Child>,
@@ -46,7 +46,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts a control plane; `nodes` are the flags that say what plays the nodes.
+    /// Starts a control plane. `nodes` are the flags that select the implementation of the nodes.
     pub(super) fn start(cluster: &Path, nodes: &[OsString], folder: &Path, options: &ClusterOptions) -> Result<Self> {
         let mut child = Command::new(cluster)
             .arg("up")
@@ -62,7 +62,7 @@ impl Supervisor {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(Error::io(cluster.display()))?;
-        let message = child.stderr.take().map(|stderr| thread::spawn(move || pass_on(stderr)));
+        let message = child.stderr.take().map(|stderr| thread::spawn(move || forward(stderr)));
         let line = child.stdout.take().and_then(|stdout| first_line(stdout, START_TIMEOUT));
         match line.map(|line| serde_json::from_str(&line)) {
             Some(Ok(ready)) => Ok(Self { child: Mutex::new(child), ready }),
@@ -71,7 +71,7 @@ impl Supervisor {
                 let message = message.and_then(|thread| JoinHandle::join(thread).ok()).unwrap_or_default();
                 Err(Error::Cluster(match unusable {
                     Some(Err(error)) => format!("its announcement is not JSON: {error}\n{message}"),
-                    _ if message.is_empty() => format!("no answer within {START_TIMEOUT:?}"),
+                    _ if message.is_empty() => format!("no response within {START_TIMEOUT:?}"),
                     _ => message,
                 }))
             }
@@ -93,12 +93,12 @@ impl Drop for Supervisor {
     }
 }
 
-/// Asks the supervisor to clean up, and kills one that does not.
+/// Requests a clean end from the supervisor, and kills it if it still runs after 20 s.
 fn end(child: &mut Child) {
     drop(child.stdin.take());
-    let asked = Instant::now();
+    let requested = Instant::now();
     while matches!(child.try_wait(), Ok(None)) {
-        if asked.elapsed() > STOP_TIMEOUT {
+        if requested.elapsed() > STOP_TIMEOUT {
             let _ = child.kill();
             let _ = child.wait();
             return;
@@ -116,8 +116,8 @@ fn first_line(stdout: impl Read + Send + 'static, timeout: Duration) -> Option<S
     receiver.recv_timeout(timeout).ok().flatten()
 }
 
-/// Shows what the supervisor has to say as it comes, and returns the end of it.
-fn pass_on(stderr: impl Read) -> String {
+/// Forwards the output of the supervisor to stderr, and returns its last lines.
+fn forward(stderr: impl Read) -> String {
     let mut last = VecDeque::new();
     for line in BufReader::new(stderr).lines().map_while(Result::<_, std::io::Error>::ok) {
         let _ = writeln!(std::io::stderr(), "{line}");

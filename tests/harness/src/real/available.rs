@@ -1,4 +1,4 @@
-//! Whether this machine can have real nodes.
+//! Requirements of real nodes: packages, root, namespaces and cgroups of this machine.
 
 use std::{
     env, fs,
@@ -11,11 +11,11 @@ use rustix::process::geteuid;
 
 use super::RealCluster;
 
-/// The Debian packages that real nodes need.
+/// Debian packages that real nodes require.
 pub const PACKAGES: [&str; 6] =
     ["containerd", "runc", "containernetworking-plugins", "conntrack", "iptables", "e2fsprogs"];
 
-/// What each package is known by.
+/// Programs in `PATH`, each with the package that installs it.
 const PROGRAMS: [(&str, &str); 6] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
@@ -24,43 +24,44 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("iptables", "iptables"),
     ("mkfs.ext4", "e2fsprogs"),
 ];
+/// File of the CNI plugins and the package that installs it.
 const CNI_PLUGIN: (&str, &str) = ("/usr/lib/cni/bridge", "containernetworking-plugins");
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// Why there can be no real nodes here, and what mends it; one line.
+/// Error: this machine cannot have real nodes. Its text is one line with the reason and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no real nodes here: {missing}; {mend}")]
+#[error("no real nodes here: {missing}; {fix}")]
 pub struct Unavailable {
-    /// What is missing.
+    /// Missing requirement.
     pub missing: String,
-    /// What mends it.
-    pub mend: String,
-    /// The packages whose installation mends it; none where that does not help.
+    /// Action or command that provides it.
+    pub fix: String,
+    /// Packages that provide it; empty if no installation helps.
     pub packages: Vec<&'static str>,
 }
 
-/// Whether tests have to fail where there can be no real nodes: `NATS_MANAGER_REAL=required`.
+/// Returns whether tests must fail on a machine that cannot have real nodes: `NATS_MANAGER_REAL=required`.
 pub fn is_required() -> bool {
     env::var_os("NATS_MANAGER_REAL").is_some_and(|value| value == "required")
 }
 
 impl RealCluster {
-    /// Whether this machine can have real nodes.
+    /// Checks that this machine can have real nodes. The error names the first missing requirement.
     pub fn available() -> Result<(), Unavailable> {
-        let other = |missing: &str, mend: &str| {
-            Err(Unavailable { missing: missing.to_owned(), mend: mend.to_owned(), packages: Vec::new() })
+        let other = |missing: &str, fix: &str| {
+            Err(Unavailable { missing: missing.to_owned(), fix: fix.to_owned(), packages: Vec::new() })
         };
         if !cfg!(target_os = "linux") {
             return other("they need Linux", "run it on a Linux machine, or in a virtual one");
         }
         if !geteuid().is_root() {
-            return other("they need root", "mend it with: sudo -E env \"PATH=$PATH\" cargo xtask test --only real");
+            return other("they need root", "fix it with: sudo -E env \"PATH=$PATH\" cargo xtask test --only real");
         }
         let packages = missing_packages();
         if !packages.is_empty() {
             let names = packages.join(" ");
-            let mend = format!("mend it with: apt-get install --no-install-recommends {names}");
-            return Err(Unavailable { missing: format!("{names} not installed"), mend, packages });
+            let fix = format!("fix it with: apt-get install --no-install-recommends {names}");
+            return Err(Unavailable { missing: format!("{names} not installed"), fix, packages });
         }
         if !can_have_namespaces() {
             return other(
@@ -96,7 +97,7 @@ fn can_have_namespaces() -> bool {
     unshare.status().is_ok_and(|status| status.success())
 }
 
-/// In one hierarchy, which says enough of the others.
+/// Returns whether a cgroup can be created. The check of one hierarchy is sufficient for all.
 fn can_have_cgroups() -> bool {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _probing = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_package_is_looked_for() {
+    fn every_package_is_checked() {
         for package in PACKAGES {
             assert!(PROGRAMS.iter().chain([&CNI_PLUGIN]).any(|(_, of)| *of == package), "{package}");
         }

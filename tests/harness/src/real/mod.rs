@@ -1,4 +1,4 @@
-//! A cluster whose nodes run containers: containerd and kubelets for real, in a network of their own, without Docker.
+//! Cluster whose nodes run containers: real containerd and kubelets, in a network of their own, without Docker.
 
 mod available;
 mod control;
@@ -18,32 +18,32 @@ use crate::{
     version::{KubernetesVersion, NatsVersion},
 };
 
-/// The images that every node has. A name that is not among them cannot be pulled.
+/// Names of the images that every node has. Nodes cannot pull other images.
 #[derive(Debug, Clone, Copy)]
 pub struct Images {
-    /// The NATS server, as it is.
+    /// Real NATS server.
     pub nats: &'static str,
-    /// A stand-in that sends SIGHUP when the configuration changes.
+    /// Stand-in that sends SIGHUP when the configuration changes.
     pub config_reloader: &'static str,
-    /// A stand-in that serves `/metrics`.
+    /// Stand-in that serves `/metrics`.
     pub exporter: &'static str,
 }
 
-/// The images that every node has.
+/// Images that every node has.
 ///
-/// The NATS server is the one of this test run. [`RealCluster::load_nats_server`] loads other versions.
+/// The NATS server has the version of this test run. [`RealCluster::load_nats_server`] loads other versions.
 pub static IMAGES: LazyLock<Images> = LazyLock::new(|| Images {
-    // A cluster does not start with a version that is not known.
+    // A cluster does not start with an unknown version.
     nats: NatsVersion::selected().unwrap_or_default().image(),
     config_reloader: "nats-server.example/config-reloader:stand-in",
     exporter: "nats-server.example/exporter:stand-in",
 });
 
-/// A [`LocalCluster`] with three real nodes, node-a to node-c in zone-a to zone-c.
+/// [`LocalCluster`] with three real nodes, node-a to node-c in zone-a to zone-c.
 ///
-/// The apiserver is on loopback of a network namespace, so its clients have to be in there: tests by
-/// [`RealCluster::block_on`], other processes by [`RealCluster::enter`]. All of it goes with the value, and with the
-/// process, in whatever way that ends.
+/// The apiserver listens on loopback of a network namespace. Its clients must run in that namespace: tests with
+/// [`RealCluster::block_on`], other processes with [`RealCluster::enter`]. The cluster ends when the value is dropped,
+/// and with the process, however that ends.
 #[derive(Debug)]
 pub struct RealCluster {
     cluster: LocalCluster,
@@ -51,13 +51,13 @@ pub struct RealCluster {
 }
 
 impl RealCluster {
-    /// Starts a cluster, which takes some 8 seconds once its programs are built. Call it from outside of the network of
-    /// another one: what has to be built is downloaded.
+    /// Starts a cluster, which takes about 8 s once its programs are built. Call it from outside of the network of
+    /// another cluster: builds download their sources.
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         blocking(move || Self::start_blocking(&options)).await
     }
 
-    /// [`RealCluster::start`] for callers without a runtime.
+    /// Starts a cluster like [`RealCluster::start`], for callers without a runtime.
     pub fn start_blocking(options: &ClusterOptions) -> Result<Self> {
         Self::available()?;
         let nats = NatsVersion::selected()?;
@@ -77,7 +77,7 @@ impl RealCluster {
         Ok(Self { cluster, network })
     }
 
-    /// Takes the cluster down and waits until nothing is left of it. Dropping it does the same, but blocks.
+    /// Stops the cluster and waits until nothing is left of it. A drop does the same, but blocks.
     pub async fn shutdown(self) -> Result<()> {
         self.cluster.shutdown().await
     }

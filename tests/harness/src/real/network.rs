@@ -1,4 +1,4 @@
-//! The way into the network of the nodes, which is a namespace of its own.
+//! Access to the network of the nodes, which is a network namespace.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -17,30 +17,30 @@ use tokio::runtime::{Builder, Runtime};
 use super::RealCluster;
 use crate::error::{Error, Result};
 
-/// Where the supervisor says that its network is.
+/// Network of the nodes, as the supervisor announces it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Network {
-    /// The file of the namespace.
+    /// File of the network namespace.
     #[serde(rename = "network")]
     pub(crate) namespace: PathBuf,
-    /// What /etc/resolv.conf is in there.
+    /// File for `/etc/resolv.conf` in the network.
     pub(crate) resolv_conf: PathBuf,
-    /// The socket that nodes are stopped and started by.
+    /// Socket that stops and starts nodes.
     pub(crate) control: PathBuf,
 }
 
-/// Puts the resolv.conf into a mount namespace of its own, and becomes the program.
+/// Script that mounts the resolv.conf in a mount namespace of its own and executes the program.
 const RESOLVE: &str = r#"mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@""#;
 
 impl RealCluster {
-    /// The file of the network's namespace, for `nsenter --net=FILE`.
+    /// Returns the file of the network namespace, for `nsenter --net=FILE`.
     pub fn namespace(&self) -> &Path {
         &self.network.namespace
     }
 
-    /// A command for a program that runs in the network, where Services and pods are reached and names of the cluster
-    /// resolve. Its process is the program's: it can be waited for and killed as ever.
+    /// Returns a command that runs a program in the network, where Services and pods are reachable and names of the
+    /// cluster resolve. The process of the command is the program itself, so it can be waited for and killed.
     pub fn enter(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         let mut net = OsString::from("--net=");
@@ -49,11 +49,12 @@ impl RealCluster {
         command
     }
 
-    /// Runs something on a runtime all of whose threads are in the network: Services and pods are reached by address
-    /// (names of the cluster do not resolve), processes that it starts are in there as well.
+    /// Runs `work` on a runtime whose threads are all in the network. Services and pods are reachable by address, but
+    /// names of the cluster do not resolve. Child processes run in the network as well.
     pub fn block_on<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> Result<T> {
         let result = thread::scope(|scope| {
-            // A thread of its own, since there is no way back out of the network. The runtime's are in there with it.
+            // A thread of its own, since a thread cannot leave the network again. The threads of the runtime inherit
+            // it.
             scope
                 .spawn(|| {
                     let runtime = self.runtime()?;
@@ -68,12 +69,12 @@ impl RealCluster {
 
     fn runtime(&self) -> Result<Runtime> {
         self.enter_thread()?;
-        // Threads are where the one is that starts them.
+        // Threads inherit the network namespace of the thread that starts them.
         Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Error::io("a runtime"))
     }
 
-    /// Moves the calling thread into the network, with the threads and processes that it starts from now on. There is no
-    /// way back.
+    /// Moves the calling thread into the network, with the threads and processes that it starts afterwards. A thread
+    /// cannot leave the network again.
     pub fn enter_thread(&self) -> Result<()> {
         let path = &self.network.namespace;
         let namespace = File::open(path).map_err(Error::io(path.display()))?;

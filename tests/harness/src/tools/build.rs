@@ -14,14 +14,14 @@ const POLL: Duration = Duration::from_millis(100);
 const TAIL: usize = 30;
 const INSTALL_GO: &str = "snap install go --classic (or brew install go; 1.26 or newer)";
 
-/// Builds a tool into `folder`, below `home`. Of several processes that want it, one builds and the others wait.
+/// Builds a tool into `folder`, below `home`. Of several processes that need it, one builds and the others wait.
 pub(super) fn build(tool: Tool, home: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(home).map_err(Error::io(home.display()))?;
     let _lock = lock(tool, home)?;
     if folder.join(tool.name()).exists() {
-        return Ok(()); // somebody else built it while we waited
+        return Ok(()); // another process built it during the wait for the lock
     }
-    // Built beside its place and renamed when whole, so that a build that was interrupted is never taken for one.
+    // Built in another folder and renamed when complete, so that an interrupted build never counts as one.
     let partial = home.join("partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir(&partial).map_err(Error::io(partial.display()))?;
@@ -33,7 +33,7 @@ pub(super) fn build(tool: Tool, home: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The lock goes with the file, and so with the process.
+/// Acquires the build lock. It is released when the file is closed, and so with the process.
 fn lock(tool: Tool, home: &Path) -> Result<File> {
     let path = home.join("build.lock");
     let file = File::create(&path).map_err(Error::io(path.display()))?;
@@ -51,7 +51,7 @@ fn lock(tool: Tool, home: &Path) -> Result<File> {
 }
 
 fn run(tool: Tool, target: &Path) -> Result<()> {
-    // A file, since a pipe that nobody reads would stop the build when it is full.
+    // A file, since a full pipe without a reader would block the build.
     let mut log = tempfile::tempfile_in(target).map_err(Error::io(target.display()))?;
     let output = || log.try_clone().map(Stdio::from).map_err(Error::io("the build's output"));
     let mut child = tool

@@ -1,6 +1,6 @@
-//! The programs that tests run, built from source on first use and kept in `${XDG_CACHE_HOME:-~/.cache}/nats-manager`.
+//! Programs that tests run, built from source on first use and kept in `${XDG_CACHE_HOME:-~/.cache}/nats-manager`.
 //!
-//! Each is kept under a key of its own (a version, or a hash of its sources), so a checkout never gets another's build.
+//! The key of a program is its version or a hash of its sources, so a checkout never uses the build of another one.
 
 mod build;
 mod progress;
@@ -25,45 +25,45 @@ const KWOK: &str = "v0.7.0";
 const NATS_CLI: &str = "v0.5.1";
 const CORE_DNS: &str = "v1.15.0";
 
-/// Linker flags that leave out what only debuggers read.
+/// Linker flags that leave out debug information.
 const STRIP: &str = "-s -w";
 
-/// Where the control plane's sources are.
+/// Folder with the sources of the control plane.
 const CLUSTER_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
 
-/// The module file of the default version, without its extension.
+/// Module file of the default version, without its extension.
 const DEFAULT_MODULE: &str = "go";
 
-/// Where the programs are that play what a NATS pod has beside the server.
+/// Folder with the sources of the stand-ins for the sidecars of a NATS pod.
 const STAND_IN_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/standin");
 
-/// Builds that nobody used for so long are removed.
+/// Age after the last use at which a build is removed: 14 days.
 const UNUSED: Duration = Duration::from_hours(14 * 24);
 
-/// A program that tests run.
+/// Program that tests run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tool {
-    /// The control plane of `tests/cluster`: etcd, kube-apiserver and the rest in one binary.
+    /// Control plane of `tests/cluster`: etcd, kube-apiserver and the other components in one binary.
     Cluster(KubernetesVersion),
-    /// kwok, which plays the nodes.
+    /// kwok, which simulates nodes.
     Kwok,
-    /// The NATS server.
+    /// NATS server.
     NatsServer(NatsVersion),
-    /// The NATS command line.
+    /// NATS command line client, `nats`.
     NatsCli,
-    /// The DNS server of real nodes.
+    /// DNS server of real nodes.
     CoreDns,
-    /// What plays the sidecars of a real NATS pod.
+    /// Stand-ins for the sidecars of a real NATS pod.
     StandIn,
 }
 
 impl Tool {
-    /// The path of the program, built first when the cache does not have it.
+    /// Returns the path of the program. Builds it first if the cache does not have it.
     pub async fn path(self) -> Result<PathBuf> {
         blocking(move || self.path_blocking()).await
     }
 
-    /// [`Tool::path`] for callers without a runtime.
+    /// Returns the path like [`Tool::path`], for callers without a runtime.
     pub fn path_blocking(self) -> Result<PathBuf> {
         let home = cache_folder()?.join(self.name());
         let folder = home.join(self.key()?);
@@ -72,14 +72,14 @@ impl Tool {
             build::build(self, &home, &folder)?;
             remove_unused(&home, &folder);
         }
-        // The time says when it was last used; a cache that cannot be written serves all the same.
+        // The modification time records the last use. An error does not matter: a read-only cache works as well.
         if let Ok(file) = File::open(&program) {
             let _ = file.set_modified(SystemTime::now());
         }
         Ok(program)
     }
 
-    /// The name of the program's file.
+    /// Returns the file name of the program.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cluster(_) => "cluster",
@@ -91,7 +91,7 @@ impl Tool {
         }
     }
 
-    /// What a person who waits for the build should read.
+    /// Returns the description that the progress line of a build shows.
     fn title(self) -> Cow<'static, str> {
         match self {
             Self::Cluster(version) => {
@@ -105,7 +105,7 @@ impl Tool {
         }
     }
 
-    /// What a build is good for: these sources, or this version.
+    /// Returns the cache key of a build: a hash of the sources, or the version.
     fn key(self) -> Result<String> {
         match self {
             Self::Cluster(version) => hash_sources(Path::new(CLUSTER_SOURCES), module(version)),
@@ -117,10 +117,10 @@ impl Tool {
         }
     }
 
-    /// The command that puts the program into a folder.
+    /// Returns the command that builds the program into a folder.
     fn build_command(self, target: &Path) -> Command {
         let mut go = Command::new("go");
-        // Settings of the user's own Go work (a vendor folder, a workspace) are not about this build.
+        // Go settings of the user (a vendor folder, a workspace) must not affect this build.
         go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0").env("GOBIN", target);
         match self {
             Self::Cluster(_) | Self::StandIn => go.arg("build").arg("-o").arg(target.join(self.name())),
@@ -143,15 +143,15 @@ impl Tool {
     }
 }
 
-/// The folder of everything that the harness keeps from run to run.
+/// Returns the folder of all files that the harness keeps between runs.
 pub fn cache_folder() -> Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     Ok(base.ok_or(Error::NoCacheFolder)?.join("nats-manager"))
 }
 
-/// Tells the components their version, as Kubernetes' own build does. The placeholder that is there otherwise is no
-/// version, which clients that ask for one do not bear.
+/// Returns linker flags that set the version of the components, as the build of Kubernetes does. The default value is a
+/// placeholder that clients cannot parse as a version.
 fn cluster_linker_flags(version: KubernetesVersion) -> String {
     let packages = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
     packages.iter().fold(STRIP.to_owned(), |flags, package| format!("{flags} -X {package}.gitVersion=v{version}"))
@@ -193,10 +193,11 @@ fn hash_sources(folder: &Path, module: &str) -> Result<String> {
         hash.update(format!("{name} {}\n", content.len()));
         hash.update(content);
     }
-    Ok(format!("{:x}", hash.finalize())[..16].to_owned())
+    Ok(base16ct::lower::encode_string(&hash.finalize())[..16].to_owned())
 }
 
-/// Makes room: a build of the control plane is more than 100 MB, and each change of its sources makes one more.
+/// Removes builds that were not used for [`UNUSED`]. A build of the control plane has more than 100 MB, and each change
+/// of its sources adds one.
 fn remove_unused(home: &Path, current: &Path) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let used = entry.path().join(home.file_name().unwrap_or_default()).metadata().and_then(|file| file.modified());

@@ -5,12 +5,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a log gets a line.
+/// Interval of the lines in a log.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Tells a person that something long is under way: a line that moves on a terminal, now and then a line in a log.
+/// Progress of a long operation: a spinner on a terminal, or a line every 30 s in a log.
 pub(super) struct Progress {
-    what: String,
+    message: String,
     bar: Option<ProgressBar>,
     started: Instant,
     reported: Instant,
@@ -18,15 +18,15 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(verb: &str, object: &str) -> Self {
-        let what = format!("{verb} {object}…");
+        let message = format!("{verb} {object}…");
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner().with_message(what.clone());
+            let bar = ProgressBar::new_spinner().with_message(message.clone());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
                 bar.set_style(style);
             }
             bar
         });
-        let progress = Self { what, bar, started: Instant::now(), reported: Instant::now() };
+        let progress = Self { message, bar, started: Instant::now(), reported: Instant::now() };
         progress.log();
         progress
     }
@@ -40,10 +40,11 @@ impl Progress {
         }
     }
 
-    /// Writes past the capture of test output: a test that seems to hang is what this is to prevent.
+    /// Writes to stderr directly, which the capture of test output does not hide: a long build must not appear as a
+    /// test that hangs.
     fn log(&self) {
         if self.bar.is_none() {
-            let _ = writeln!(std::io::stderr(), "{} {}s", self.what, self.started.elapsed().as_secs());
+            let _ = writeln!(std::io::stderr(), "{} {}s", self.message, self.started.elapsed().as_secs());
         }
     }
 }

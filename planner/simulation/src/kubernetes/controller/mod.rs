@@ -1,4 +1,4 @@
-//! The StatefulSet controller under `Parallel` (`pkg/controller/statefulset/stateful_set_control.go`).
+//! Model of the StatefulSet controller under `Parallel` (`pkg/controller/statefulset/stateful_set_control.go`).
 
 use super::{
     Kubernetes, VolumeChange,
@@ -9,15 +9,15 @@ use crate::servers::{SERVERS, ServerId};
 /// A Pod that the controller deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deletion {
-    /// Its place.
+    /// Ordinal of the Pod.
     pub ordinal: ServerId,
-    /// The actor that caused it.
+    /// Actor that caused the deletion.
     pub by: Actor,
-    /// There are to be fewer Pods.
+    /// The Pod is beyond the replicas and is not created again.
     pub is_condemned: bool,
 }
 
-/// Synchronises the StatefulSet once, and returns the Pods that it deleted.
+/// Synchronises the StatefulSet once. Returns the Pods that it deleted.
 pub fn sync(kubernetes: &mut Kubernetes, now: u64) -> Vec<Deletion> {
     let Some(mut set) = kubernetes.set else { return Vec::new() };
     let before = set.status;
@@ -52,7 +52,7 @@ fn count(kubernetes: &Kubernetes, set: &mut StatefulSet) {
     }
 }
 
-/// Pods below the partition come back at the current revision.
+/// Creates missing Pods and PVCs. Pods below the partition get the current revision.
 fn create_missing(kubernetes: &mut Kubernetes, set: &StatefulSet, now: u64) {
     for ordinal in ordinals(0, set.replicas) {
         if kubernetes.pods[ordinal].is_some() || kubernetes.quota_until > now {
@@ -69,8 +69,8 @@ fn create_missing(kubernetes: &mut Kubernetes, set: &StatefulSet, now: u64) {
                 kubernetes.volumes.push(VolumeChange::Created(ordinal, size));
             }
         }
-        let is_held = u32::try_from(ordinal).is_ok_and(|ordinal| ordinal < set.partition) && !set.on_delete;
-        let template = if is_held { set.status.current } else { set.status.update };
+        let is_below = u32::try_from(ordinal).is_ok_and(|ordinal| ordinal < set.partition) && !set.on_delete;
+        let template = if is_below { set.status.current } else { set.status.update };
         let uid = kubernetes.count();
         kubernetes.pods[ordinal] = Some(new_pod(uid, ordinal, template, kubernetes.config, now));
         kubernetes.pods_version += 1;
@@ -105,7 +105,8 @@ fn condemned(kubernetes: &Kubernetes, set: &StatefulSet) -> Vec<Deletion> {
     leaving.map(|pod| deletion(pod, true)).collect()
 }
 
-/// Both rule sets look at Pods at or above the partition, from the highest ordinal down.
+/// Returns the outdated Pods to delete: under both rule sets Pods at or above the partition, from the highest ordinal
+/// down.
 fn outdated(kubernetes: &Kubernetes, set: &StatefulSet) -> Vec<Deletion> {
     let mut deletions = Vec::new();
     let is_outdated = |pod: &Pod| pod.template != set.status.update && pod.terminating.is_none();

@@ -1,4 +1,4 @@
-//! The rules of the StatefulSet controller on their own.
+//! Tests of the rule sets of the StatefulSet controller.
 
 use std::collections::BTreeMap;
 
@@ -53,14 +53,14 @@ fn deleted(kubernetes: &mut Kubernetes) -> Vec<ServerId> {
 
 #[test]
 fn outdated_pods_are_deleted_by_the_rules_of_each_version() {
-    for (what, partition, ready, old, new) in [
+    for (case, partition, ready, old, new) in [
         ("the highest one", 0, [true; 3], vec![2], vec![2]),
         ("none below the partition", 3, [false; 3], vec![], vec![]),
         ("unavailable ones at once", 0, [false, true, false], vec![2], vec![2, 0]),
         ("an unavailable one below the partition counts", 2, [false, true, true], vec![2], vec![]),
     ] {
-        assert_eq!(deleted(&mut kubernetes(Rules::V1_34, partition, ready)), old, "1.34: {what}");
-        assert_eq!(deleted(&mut kubernetes(Rules::V1_37, partition, ready)), new, "1.37: {what}");
+        assert_eq!(deleted(&mut kubernetes(Rules::V1_34, partition, ready)), old, "1.34: {case}");
+        assert_eq!(deleted(&mut kubernetes(Rules::V1_37, partition, ready)), new, "1.37: {case}");
     }
 }
 
@@ -74,7 +74,7 @@ fn condemned_and_outdated_pods_are_deleted_in_one_sync() {
 }
 
 #[test]
-fn updated_pod_that_is_not_ready_holds_back_the_next_one() {
+fn updated_pod_that_is_not_ready_blocks_the_next_deletion() {
     let mut kubernetes = kubernetes(Rules::V1_34, 0, [true; 3]);
     kubernetes.pods[2] = Some(new_pod(9, 2, NEW, None, 0));
     assert_eq!(deleted(&mut kubernetes), [0; 0]);

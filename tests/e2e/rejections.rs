@@ -1,4 +1,4 @@
-//! An apiserver that refuses some requests of the manager.
+//! Admission policies that reject requests of the manager.
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use kube::{
@@ -8,14 +8,14 @@ use kube::{
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use crate::world::{SERVICE_ACCOUNT, SOON, World};
+use crate::world::{SERVICE_ACCOUNT, TIMEOUT, World};
 
-/// What the apiserver says.
-pub const REFUSAL: &str = "not today";
+/// Message of the rejections.
+pub const REJECTION: &str = "not today";
 
 impl World {
-    /// Refuses what the manager asks for: these operations on this resource.
-    pub async fn refuse(&self, operations: &[&str], group: &str, resource: &str) {
+    /// Rejects these operations of the manager on this resource, and waits until the policy is in force.
+    pub async fn reject(&self, operations: &[&str], group: &str, resource: &str) {
         let name = policy(resource);
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
         let policy = json!({
@@ -26,7 +26,7 @@ impl World {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [
                     {"apiGroups": [group], "apiVersions": ["*"], "operations": operations, "resources": [resource]},
-                    // Tells when the policy is in force.
+                    // This probe shows when the policy is in force.
                     {"apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["configmaps"]},
                 ]},
                 "validations": [{
@@ -34,7 +34,7 @@ impl World {
                         "request.userInfo.username != '{SERVICE_ACCOUNT}' && \
                          !(request.resource.resource == 'configmaps' && request.name == '{name}')"
                     ),
-                    "message": REFUSAL,
+                    "message": REJECTION,
                 }],
                 "matchConditions": [{
                     "name": "not-another",
@@ -55,20 +55,21 @@ impl World {
             "spec": {"policyName": name, "validationActions": ["Deny"]},
         });
         bindings.patch(&name, &apply, &Patch::Apply(&binding)).await.unwrap();
-        eventually("the apiserver refuses", SOON, || async { !self.takes_probe(&name).await }).await;
+        eventually("the apiserver rejects", TIMEOUT, || async { !self.accepts_probe(&name).await }).await;
     }
 
-    /// Takes it again.
+    /// Deletes the policy of a resource, and waits until it is not in force any more.
     pub async fn accept(&self, resource: &str) {
         let name = policy(resource);
         let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client.clone());
         bindings.delete(&name, &DeleteParams::default()).await.unwrap();
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
         policies.delete(&name, &DeleteParams::default()).await.unwrap();
-        eventually("the apiserver accepts", SOON, || self.takes_probe(&name)).await;
+        eventually("the apiserver accepts", TIMEOUT, || self.accepts_probe(&name)).await;
     }
 
-    async fn takes_probe(&self, name: &str) -> bool {
+    /// Returns whether the apiserver accepts the probe of a policy.
+    async fn accepts_probe(&self, name: &str) -> bool {
         let probe = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
         let api = self.api::<k8s_openapi::api::core::v1::ConfigMap>();
         api.patch(name, &PatchParams::apply("user").dry_run(), &Patch::Apply(&probe)).await.is_ok()

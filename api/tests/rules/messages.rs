@@ -1,25 +1,25 @@
-//! How the rules put what they find.
+//! Messages and limits of findings.
 
 use nats_manager_api::{NamespacedName, NatsSpec, rules};
 use serde_json::{Map, Value, json};
 
-use crate::among::Among;
+use crate::facts::Facts;
 
 #[test]
-fn the_default_resource_gives_no_warning() {
-    let mut healthy = Among::classes(&["standard"], Some("standard"));
+fn default_spec_causes_no_warning() {
+    let mut healthy = Facts::classes(&["standard"], Some("standard"));
     healthy.0.zones = Some(3);
     let sample = "{cluster: {size: 3}, jetStream: {memStorage: {enabled: true, size: 1Gi},
         fileStorage: {storageClassName: default, size: 1Gi}}, logging: {debug: false, trace: false},
         resources: {limits: {cpu: 500m, memory: 1Gi}, requests: {cpu: 40m, memory: 64Mi}}}";
     for spec in ["{}", "{resources: {}}", sample] {
-        healthy.is_silent(spec, spec);
-        Among::nothing().is_silent(spec, spec);
+        healthy.reports_nothing(spec, spec);
+        Facts::none().reports_nothing(spec, spec);
     }
 }
 
 #[test]
-fn the_single_resource() {
+fn message_of_forbidden_resource_names_allowed_one() {
     let allowed = NamespacedName::new("kyma-system", "eventing-nats");
     assert_eq!(
         rules::forbidden_message(&allowed),
@@ -28,17 +28,17 @@ fn the_single_resource() {
 }
 
 #[test]
-fn a_refusal_reads_as_those_of_the_apiserver() {
-    let words = |spec: &str| Among::nothing().check(spec).violations[0].to_string();
-    assert_eq!(words("{cluster: {size: 4}}"), "spec.cluster.size: Invalid value: 4: size only accepts odd numbers");
-    assert!(words("{labels: {a: b c}}").starts_with(r#"spec.labels[a]: Invalid value: "b c": must be"#));
-    assert!(words("{resources: {claims: [{name: a}]}}").starts_with("spec.resources.claims: Forbidden: the pods"));
-    let long = words(&format!("{{labels: {{a: {}}}}}", "b".repeat(200)));
+fn violations_have_format_of_apiserver() {
+    let message = |spec: &str| Facts::none().check(spec).violations[0].to_string();
+    assert_eq!(message("{cluster: {size: 4}}"), "spec.cluster.size: Invalid value: 4: size only accepts odd numbers");
+    assert!(message("{labels: {a: b c}}").starts_with(r#"spec.labels[a]: Invalid value: "b c": must be"#));
+    assert!(message("{resources: {claims: [{name: a}]}}").starts_with("spec.resources.claims: Forbidden: the pods"));
+    let long = message(&format!("{{labels: {{a: {}}}}}", "b".repeat(200)));
     assert!(long.starts_with("spec.labels[a]: Invalid value: must be"), "{long}");
 }
 
 #[test]
-fn nothing_is_too_absurd_for_an_answer() {
+fn findings_stay_bounded_for_extreme_specs() {
     let long = "9".repeat(100_000);
     let quantities = [
         "1e400",
@@ -68,7 +68,7 @@ fn nothing_is_too_absurd_for_an_answer() {
     specs.extend([json!({"labels": many}), json!({"annotations": many}), json!({"resources": {"limits": many}})]);
     let specs: Vec<NatsSpec> = specs.into_iter().map(|spec| serde_json::from_value(spec).unwrap()).collect();
     for (old, new) in specs.iter().zip(specs.iter().skip(1)) {
-        for Among(cluster_facts) in [Among::nothing(), Among::alicloud(), Among::volumes(u64::MAX >> 30)] {
+        for Facts(cluster_facts) in [Facts::none(), Facts::alicloud(), Facts::volumes(u64::MAX >> 30)] {
             let findings = rules::check_update(old, new, &cluster_facts);
             assert!(findings.violations.len() < 10, "{}", findings.violations.len());
             for violation in &findings.violations {

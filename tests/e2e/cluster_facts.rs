@@ -1,4 +1,4 @@
-//! What is around a NATS resource, as tests change it: its definition, nodes, Istio, the provider.
+//! Cluster facts that tests change: CRD, nodes, StorageClasses, Istio, cloud provider.
 
 use k8s_openapi::{
     api::{
@@ -18,23 +18,23 @@ use serde_json::{Value, json};
 
 use crate::{
     objects::CHILDREN,
-    world::{NAMESPACE, SOON, World},
+    world::{NAMESPACE, TIMEOUT, World},
 };
 
 const ISTIO: &str = "destinationrules.networking.istio.io";
 const ZONE: &str = "topology.kubernetes.io/zone";
-/// Who applied the definition before, so that what is left out is removed.
+/// Field manager that installed the CRD: an apply under the same name removes absent fields.
 const INSTALLER: &str = "kubectl";
 
 impl World {
-    /// Puts nodes into zones; `None` takes the label off.
-    pub async fn zones(&self, zones: [(&str, Option<&str>); 3]) {
+    /// Sets the zone labels of nodes; `None` removes the label.
+    pub async fn set_zones(&self, zones: [(&str, Option<&str>); 3]) {
         for (node, zone) in zones {
             self.patch_node(node, json!({"metadata": {"labels": {ZONE: zone}}})).await;
         }
     }
 
-    /// Lets no node take another pod, or all of them.
+    /// Cordons all nodes, or uncordons them.
     pub async fn cordon(&self, unschedulable: bool) {
         for node in Api::<Node>::all(self.client.clone()).list(&ListParams::default()).await.unwrap() {
             self.patch_node(&node.name_any(), json!({"spec": {"unschedulable": unschedulable}})).await;
@@ -46,23 +46,23 @@ impl World {
         nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Adds a StorageClass like the default one.
-    pub async fn storage_class(&self, name: &str) {
+    /// Creates a StorageClass like the default one.
+    pub async fn create_storage_class(&self, name: &str) {
         let classes: Api<StorageClass> = Api::all(self.client.clone());
         let mut class = classes.get("standard").await.unwrap();
         class.metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         classes.patch(name, &PatchParams::apply("user"), &Patch::Apply(&class)).await.unwrap();
     }
 
-    /// Takes a StorageClass away.
-    pub async fn without_storage_class(&self, name: &str) {
+    /// Deletes a StorageClass.
+    pub async fn delete_storage_class(&self, name: &str) {
         let classes: Api<StorageClass> = Api::all(self.client.clone());
         classes.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Adds a StorageClass whose volumes can be expanded.
-    pub async fn expandable_storage_class(&self, name: &str) {
-        self.storage_class(name).await;
+    /// Creates a StorageClass that allows volume expansion.
+    pub async fn create_expandable_storage_class(&self, name: &str) {
+        self.create_storage_class(name).await;
         let classes: Api<StorageClass> = Api::all(self.client.clone());
         let expandable = json!({"allowVolumeExpansion": true});
         classes.patch(name, &PatchParams::default(), &Patch::Merge(expandable)).await.unwrap();
@@ -72,24 +72,25 @@ impl World {
     pub async fn apply(&self, object: &Value) {
         let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
         let parameters = PatchParams::apply("user").force();
-        self.any(&object).patch(&object.name_any(), &parameters, &Patch::Apply(&object)).await.unwrap();
+        self.api_of(&object).patch(&object.name_any(), &parameters, &Patch::Apply(&object)).await.unwrap();
     }
 
     /// Deletes an object that a user applied.
     pub async fn remove(&self, object: &Value) {
         let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
-        self.any(&object).delete(&object.name_any(), &DeleteParams::default()).await.unwrap();
+        self.api_of(&object).delete(&object.name_any(), &DeleteParams::default()).await.unwrap();
     }
 
-    fn any(&self, object: &DynamicObject) -> Api<DynamicObject> {
+    /// Returns the API of an object's kind in the namespace of the installation.
+    fn api_of(&self, object: &DynamicObject) -> Api<DynamicObject> {
         let types = object.types.clone().unwrap();
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
         Api::namespaced_with(self.client.clone(), NAMESPACE, &kind)
     }
 
-    /// Makes the cluster know `DestinationRules`.
+    /// Installs the CRD of DestinationRules, and waits until it is served.
     pub async fn install_istio(&self) {
-        let definition = json!({
+        let crd = json!({
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
             "metadata": {"name": ISTIO},
@@ -108,27 +109,27 @@ impl World {
                 }],
             },
         });
-        self.apply_definition(ISTIO, &definition).await;
+        self.apply_crd(ISTIO, &crd).await;
         let rules: Api<DynamicObject> = CHILDREN[5].api(self);
-        eventually("DestinationRules are served", SOON, || async {
+        eventually("DestinationRules are served", TIMEOUT, || async {
             rules.list(&ListParams::default()).await.map(|_| true)
         })
         .await;
     }
 
-    /// Takes `DestinationRules` away, with every one there is.
+    /// Deletes the CRD of DestinationRules, and with it all DestinationRules.
     pub async fn remove_istio(&self) {
-        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let uid = definitions.get(ISTIO).await.unwrap().uid().unwrap();
-        definitions.delete(ISTIO, &DeleteParams::default()).await.unwrap();
-        tokio::time::timeout(SOON, await_condition(definitions, ISTIO, conditions::is_deleted(&uid)))
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let uid = crds.get(ISTIO).await.unwrap().uid().unwrap();
+        crds.delete(ISTIO, &DeleteParams::default()).await.unwrap();
+        tokio::time::timeout(TIMEOUT, await_condition(crds, ISTIO, conditions::is_deleted(&uid)))
             .await
-            .expect("the definition goes")
+            .expect("the CRD is deleted")
             .unwrap();
     }
 
-    /// Says which cloud provider runs the cluster.
-    pub async fn provider(&self, name: &str) {
+    /// Sets the cloud provider in Gardener's `shoot-info`.
+    pub async fn set_provider(&self, name: &str) {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), "kube-system");
         let info = json!({
             "apiVersion": "v1",
@@ -139,27 +140,28 @@ impl World {
         api.patch("shoot-info", &PatchParams::apply("gardener").force(), &Patch::Apply(&info)).await.unwrap();
     }
 
-    /// Lets anything be stored as a NATS resource, as an older definition might have.
-    pub async fn without_rules(&self) {
-        let mut definition = shipped_definition();
-        without_rules(&mut definition);
+    /// Removes the validation from the CRD, so that specs can be stored as under an older CRD.
+    pub async fn remove_crd_validation(&self) {
+        let mut crd = shipped_crd();
+        remove_validation(&mut crd);
         for (field, default) in [("cluster/properties/size", json!(3)), ("logging/properties/debug", json!(false))] {
             let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
-            *definition.pointer_mut(&path).unwrap() =
+            *crd.pointer_mut(&path).unwrap() =
                 json!({"x-kubernetes-preserve-unknown-fields": true, "default": default});
         }
-        self.apply_definition(&definition["metadata"]["name"].to_string().replace('"', ""), &definition).await;
-        eventually("anything can be stored", SOON, || self.takes("three")).await;
+        self.apply_crd(&crd["metadata"]["name"].to_string().replace('"', ""), &crd).await;
+        eventually("the CRD validates nothing", TIMEOUT, || self.accepts_size("three")).await;
     }
 
-    /// Puts the shipped definition back.
-    pub async fn with_rules(&self) {
-        let definition = shipped_definition();
-        self.apply_definition(&definition["metadata"]["name"].to_string().replace('"', ""), &definition).await;
-        eventually("the rules hold", SOON, || async { !self.takes("three").await }).await;
+    /// Applies the shipped CRD.
+    pub async fn restore_crd_validation(&self) {
+        let crd = shipped_crd();
+        self.apply_crd(&crd["metadata"]["name"].to_string().replace('"', ""), &crd).await;
+        eventually("the CRD validates", TIMEOUT, || async { !self.accepts_size("three").await }).await;
     }
 
-    async fn takes(&self, size: &str) -> bool {
+    /// Returns whether the apiserver accepts a spec with this size.
+    async fn accepts_size(&self, size: &str) -> bool {
         let nats = json!({
             "apiVersion": "operator.kyma-project.io/v1alpha1",
             "kind": "NATS",
@@ -170,32 +172,32 @@ impl World {
         api.patch("probe", &PatchParams::apply("user").force().dry_run(), &Patch::Apply(&nats)).await.is_ok()
     }
 
-    async fn apply_definition(&self, name: &str, definition: &Value) {
-        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+    async fn apply_crd(&self, name: &str, crd: &Value) {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let parameters = PatchParams::apply(INSTALLER).force();
-        definitions.patch(name, &parameters, &Patch::Apply(definition)).await.unwrap();
+        crds.patch(name, &parameters, &Patch::Apply(crd)).await.unwrap();
     }
 }
 
-fn shipped_definition() -> Value {
+fn shipped_crd() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/crd/nats.operator.kyma-project.io.yaml");
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Of a schema: its types and defaults, without what limits the values.
-fn without_rules(schema: &mut Value) {
+/// Removes the validation from a schema. Types and defaults stay.
+fn remove_validation(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             fields.remove("x-kubernetes-validations");
             for limit in ["minimum", "maximum", "pattern"] {
-                // A field of that name is an object.
+                // A property with such a name is an object, not a limit.
                 if fields.get(limit).is_some_and(|value| !value.is_object()) {
                     fields.remove(limit);
                 }
             }
-            fields.values_mut().for_each(without_rules);
+            fields.values_mut().for_each(remove_validation);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(without_rules),
+        Value::Array(elements) => elements.iter_mut().for_each(remove_validation),
         _ => {}
     }
 }
