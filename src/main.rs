@@ -1,12 +1,13 @@
 //! Binary `nats-manager`.
 
-use std::env;
-use std::error::Error;
-use std::process::ExitCode;
+use std::{env, error::Error, process::ExitCode};
 
-use nats_manager::cli::{self, RunOptions};
-use nats_manager::settings::Settings;
-use nats_manager::{offline, run, telemetry};
+use nats_manager::{
+    cli::{self, RunOptions},
+    offline, run,
+    settings::Settings,
+    telemetry,
+};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(env::args_os()) {

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
-    JetStreamStatus, NatsSpec, crd,
+    NatsSpec, crd,
     resource::message,
     rules::{self, ClusterFacts},
 };
-use serde::Deserialize;
+use nats_manager_harness::cases::{Floor, Rejection, cases};
 use serde_json::{Value, json};
 
 fn definition() -> Value {
@@ -178,41 +178,6 @@ fn cel_rules_have_expected_messages() {
     assert_eq!((&schema("cluster/size")["minimum"], &schema("cluster/size")["maximum"]), (&json!(1.0), &json!(99.0)));
 }
 
-/// Case of `cases.yaml`, which explains the fields.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Case {
-    name: String,
-    old: Option<Value>,
-    holds: Option<JetStreamStatus>,
-    members: Option<u32>,
-    new: Value,
-    #[serde(default)]
-    refused: Vec<Refusal>,
-    stored: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Refusal {
-    field: String,
-    message: String,
-    floor: Option<Floor>,
-    #[serde(rename = "floorMessage")]
-    _floor_message: Option<String>,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-enum Floor {
-    Cel,
-    Schema,
-}
-
-fn cases() -> Vec<Case> {
-    serde_saphyr::from_str(include_str!("cases.yaml")).unwrap()
-}
-
 #[test]
 fn rules_match_case_table() {
     let spec = |value: &Value| serde_json::from_value::<NatsSpec>(value.clone()).unwrap();
@@ -223,8 +188,8 @@ fn rules_match_case_table() {
             None => rules::check(&spec(&case.new), &cluster_facts),
         };
         let found = &findings.violations;
-        assert_eq!(found.len(), case.refused.len(), "{}: {found:?}", case.name);
-        for expected in &case.refused {
+        assert_eq!(found.len(), case.rejected.len(), "{}: {found:?}", case.name);
+        for expected in &case.rejected {
             let is_reported =
                 found.iter().any(|it| it.field == expected.field && it.message.contains(&expected.message));
             assert!(is_reported, "{}: {expected:?} is not in {found:?}", case.name);
@@ -261,10 +226,10 @@ fn cel_agrees_with_rules() {
         let found = match validator.validate(&schema, &object(&case.new), old.as_ref()) {
             Ok(()) => Vec::new(),
             // The apiserver does not validate unmodified fields again; the library does.
-            Err(_) if case.stored.is_some() && case.refused.is_empty() => Vec::new(),
+            Err(_) if case.stored.is_some() && case.rejected.is_empty() => Vec::new(),
             Err(errors) => errors.into_vec(),
         };
-        let expected: Vec<&Refusal> = case.refused.iter().filter(|it| it.floor == Some(Floor::Cel)).collect();
+        let expected: Vec<&Rejection> = case.rejected.iter().filter(|it| it.floor == Some(Floor::Cel)).collect();
         assert_eq!(found.len(), expected.len(), "{}: {found:?}", case.name);
         for expected in expected {
             // The library reports the path of a rule on the root without a change.

@@ -8,6 +8,8 @@ pub mod actual;
 pub mod health;
 pub mod plan;
 pub mod snapshot;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod time;
 mod version;
 

@@ -56,7 +56,7 @@ impl ServingCertificate {
                 store
             }
             Ok(None) => {
-                self.trusted.still_waiting("waiting for the leader to make the CA");
+                self.trusted.still_waiting("waiting for the leader to create the CA");
                 return RECHECK_INTERVAL;
             }
             Err(corrupt) => {

@@ -1,18 +1,11 @@
 //! Command line: `nats-manager` runs the manager; `crd`, `validate` and `render` work offline.
 
-use std::convert::Infallible;
-use std::ffi::OsString;
-use std::fmt;
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::str::FromStr;
+use std::{convert::Infallible, ffi::OsString, fmt, path::PathBuf, process::ExitCode, str::FromStr};
 
 use async_nats::ServerAddr;
-use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::settings::parse_bool;
-use crate::telemetry::BindAddress;
+use crate::{settings::parse_bool, telemetry::BindAddress};
 
 const EXAMPLES_AND_ENVIRONMENT: &str = "\
 Examples:

@@ -1,17 +1,19 @@
 //! Acquisition and renewal of the lease.
 
-use std::hash::{BuildHasher, RandomState};
-use std::pin::pin;
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher, RandomState},
+    pin::pin,
+    time::Duration,
+};
 
 use kube::Client;
 use kube_lease_manager::{LeaseManager, LeaseManagerError};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, warn};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
-use super::Election;
-use super::lease_watch::LeaseWatch;
+use super::{Election, lease_watch::LeaseWatch};
 
 /// Delay between attempts to renew.
 const RETRY: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ pub(super) async fn lock(
         tokio::select! {
             locked = wait(&manager) => return locked.map(|()| manager),
             // The library sleeps until the lease that it read expires. A new manager reads it again.
-            () = holder_watch.released() => debug!("the lease was released"),
+            () = holder_watch.released() => tracing::debug!("the lease was released"),
         }
     }
 }
@@ -50,9 +52,9 @@ pub(super) async fn renew(manager: &LeaseManager, renewed: &watch::Receiver<Inst
                 // One warning for each series of failures.
                 let last = *renewed.borrow();
                 if warned_for.replace(last) == Some(last) {
-                    debug!(%error, "still failing to renew the lease");
+                    tracing::debug!(%error, "still failing to renew the lease");
                 } else {
-                    warn!(%error, "failed to renew the lease, trying again");
+                    tracing::warn!(%error, "failed to renew the lease, trying again");
                 }
                 sleep(RETRY).await;
             }

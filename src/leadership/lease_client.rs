@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use axum::BoxError;
-use axum::http::{Method, Request};
-use kube::Client;
-use kube::client::Body;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use axum::{
+    BoxError,
+    http::{Method, Request},
+};
+use kube::{Client, client::Body};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 /// Limit for one request. Renewal begins 7 s before leadership ends, which leaves time for a request that hangs and for
 /// one more.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
-use kube::runtime::{WatchStreamExt, watcher};
-use tracing::warn;
+use kube::{
+    Api,
+    runtime::{WatchStreamExt, watcher},
+};
 
 /// Watch of one lease, restarted forever.
 pub(super) struct LeaseWatch {
@@ -49,7 +49,7 @@ impl LeaseWatch {
                 }
                 Some(Err(error)) => {
                     if !std::mem::replace(&mut self.is_failing, true) {
-                        warn!(%error, "failed to watch the lease, trying again");
+                        tracing::warn!(%error, "failed to watch the lease, trying again");
                     }
                 }
                 // The watch does not end. If it did, the lease library would still poll the lease.

@@ -5,18 +5,21 @@
 //! before the lease expires, and a watch of the lease. With the watch, a waiting replica takes over as soon as the
 //! lease is released, and a leader stops as soon as the lease has another holder.
 
-use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    panic::AssertUnwindSafe,
+    time::Duration,
+};
 
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseCreateMode, LeaseManager, LeaseManagerBuilder, LeaseManagerError, LeaseParams};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use lease::{expired, jitter, lock, renew};
 use lease_client::lease_client;
@@ -102,18 +105,18 @@ impl Leadership {
         let (client, renewed) = lease_client(client.clone(), &election.namespace);
         let api = Api::<Lease>::namespaced(client.clone(), &election.namespace);
         let mut holder_watch = LeaseWatch::new(api, LEASE_NAME);
-        info!(lease = LEASE_NAME, identity = election.identity, "waiting for the lease");
+        tracing::info!(lease = LEASE_NAME, identity = election.identity, "waiting for the lease");
         let mut backoff = MIN_BACKOFF;
         let manager = loop {
             match lock(election, &client, &mut holder_watch).await {
                 Ok(manager) => break manager,
-                Err(error) if backoff > MIN_BACKOFF => debug!(%error, "still failing to acquire the lease"),
-                Err(error) => warn!(%error, "failed to acquire the lease, trying again"),
+                Err(error) if backoff > MIN_BACKOFF => tracing::debug!(%error, "still failing to acquire the lease"),
+                Err(error) => tracing::warn!(%error, "failed to acquire the lease, trying again"),
             }
             sleep(backoff + jitter()).await;
             backoff = (backoff * 2).min(MAX_BACKOFF);
         };
-        info!(lease = LEASE_NAME, identity = election.identity, "acquired the lease, leading");
+        tracing::info!(lease = LEASE_NAME, identity = election.identity, "acquired the lease, leading");
         let lease = HeldLease { manager, holder_watch, identity: election.identity.clone(), renewed };
         Self { lease: Some(lease), is_elected: true }
     }
@@ -145,9 +148,9 @@ impl Leadership {
         // The library panics when the apiserver answers this with a conflict.
         let released = AssertUnwindSafe(lease.manager.release()).catch_unwind();
         match timeout(RELEASE_LIMIT, released).await {
-            Ok(Ok(Ok(()))) => info!(lease = LEASE_NAME, "released the lease"),
-            Ok(Ok(Err(error))) => warn!(%error, "failed to release the lease, it expires by itself"),
-            Ok(Err(_)) | Err(_) => warn!("failed to release the lease in time, it expires by itself"),
+            Ok(Ok(Ok(()))) => tracing::info!(lease = LEASE_NAME, "released the lease"),
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "failed to release the lease, it expires by itself"),
+            Ok(Err(_)) | Err(_) => tracing::warn!("failed to release the lease in time, it expires by itself"),
         }
     }
 }
@@ -162,7 +165,7 @@ impl fmt::Debug for Leadership {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Taken => "the lease is not ours any more",
+            Self::Taken => "the lease has another holder",
             Self::NotRenewed => "the lease could not be renewed in time",
         })
     }

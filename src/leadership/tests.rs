@@ -1,9 +1,13 @@
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
-use axum::BoxError;
-use axum::body::Body as AnswerBody;
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::{
+    BoxError,
+    body::Body as AnswerBody,
+    http::{Method, Request, Response, StatusCode},
+};
 use futures::stream;
 use kube::client::Body;
 use serde_json::{Value, json};

@@ -62,7 +62,7 @@ fn write_children(text: &mut String, nats: &Nats, children: &Children) {
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "# The objects of NATS {namespace}/{name}, as far as they can be told without its cluster:\n\
+        "# The objects of NATS {namespace}/{name}, as far as the spec determines them without a cluster:\n\
          # the uid and the hashes are not the real ones; a volume whose size is not set has 1Gi (20Gi on alicloud);\n\
          # the topology spread is hard for a cluster that is made where nodes are in three zones.\n"
     );

@@ -72,7 +72,7 @@ impl ResourceReader {
         if kind.is_empty() {
             self.find(Severity::Error, place, None, "kind: Required value".to_owned());
         } else if !kind.eq_ignore_ascii_case(&ours) || (!group.is_empty() && group != Nats::group(&())) {
-            self.find(Severity::Note, place, None, format!("{kind} ({api_version}) is not looked at"));
+            self.find(Severity::Note, place, None, format!("{kind} ({api_version}) is not validated"));
         } else if kind != ours {
             self.find(Severity::Error, place, None, format!("kind: Invalid value: \"{kind}\": must be {ours}"));
         } else {

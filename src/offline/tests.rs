@@ -129,7 +129,7 @@ fn documents_are_parsed_separately() {
     let report = check(&input);
     let found: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 4, "{found:?}");
-    assert_eq!(found[0], "note: document 1: Secret (v1) is not looked at");
+    assert_eq!(found[0], "note: document 1: Secret (v1) is not validated");
     assert!(found[1].starts_with("error: document 2: ") && found[1].contains("at line 6, column 4"), "{}", found[1]);
     assert!(found[2].starts_with("error: document 4, item 1: apiVersion: "), "{}", found[2]);
     assert_eq!(report.summary(), "2 NATS resources, 3 errors");

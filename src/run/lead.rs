@@ -1,18 +1,16 @@
 //! Work of the leading replica.
 
-use std::pin::pin;
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use kube::Client;
-use tokio::sync::oneshot;
-use tokio::time::sleep;
-use tracing::warn;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::RunError;
-use crate::controller::{self, Controller};
-use crate::leadership::{Election, Leadership};
+use crate::{
+    controller::{self, Controller},
+    leadership::{Election, Leadership},
+};
 
 /// Limit for reconciles in progress to finish.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -39,7 +37,7 @@ pub(super) async fn lead(
         // Another replica may lead at once: work in progress is dropped, not finished.
         lost = leadership.lost() => Err(RunError::Lost(lost)),
         () = &mut work => Err(RunError::Ended("controller")),
-        () = leader_task => Err(RunError::Ended("certificate keeper")),
+        () = leader_task => Err(RunError::Ended("CA controller")),
         () = &mut shutdown => Ok(()),
     };
     if result.is_ok() {
@@ -47,7 +45,7 @@ pub(super) async fn lead(
         tokio::select! {
             () = work => {}
             _ = leadership.lost() => {}
-            () = sleep(DRAIN_LIMIT) => warn!("timed out waiting for a reconcile to finish"),
+            () = sleep(DRAIN_LIMIT) => tracing::warn!("timed out waiting for a reconcile to finish"),
         }
     }
     metrics.set_leader(false);

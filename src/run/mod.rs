@@ -7,25 +7,32 @@ mod lead;
 
 use std::io;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, pending, try_join};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, pending, try_join},
+};
 use kube::Config;
 use nats_manager_api::NamespacedName;
 use nats_manager_webhook::ServeError;
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
-use tracing::info;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
 
 use self::lead::lead;
-use crate::admission::serve::{ListenError, WebhookServer};
-use crate::admission::{self, Certificates, WebhookAddress};
-use crate::cli::{RunOptions, WebhookOptions};
-use crate::controller::Controller;
-use crate::leadership::{Election, Lost};
-use crate::settings::Settings;
-use crate::telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers};
-use crate::watch::{Scope, watch_all};
+use crate::{
+    admission::{
+        self, Certificates, WebhookAddress,
+        serve::{ListenError, WebhookServer},
+    },
+    cli::{RunOptions, WebhookOptions},
+    controller::Controller,
+    leadership::{Election, Lost},
+    settings::Settings,
+    telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers},
+    watch::{Scope, watch_all},
+};
 
 /// Reason for which the manager ended without a signal to stop.
 #[derive(Debug, Error)]
@@ -72,7 +79,7 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     let (caches, watch_tasks) = watch_all(&client, &scope, &metrics, &readiness);
     let webhook = webhook_settings(options.webhook, &settings);
     let webhook = WebhookServer::bind(&client, &scope, &caches, webhook, &metrics, &readiness).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     running.pass();
 
     let (stop, stopping) = watch::channel(false);
@@ -162,6 +169,6 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        info!(signal = name, "stopping");
+        tracing::info!(signal = name, "stopping");
     })
 }

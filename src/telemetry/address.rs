@@ -1,9 +1,10 @@
 //! Listen addresses in the spelling of Go's `net.Listen`.
 
-use std::fmt;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use thiserror::Error;
 use tokio::net::TcpListener;

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use nats_manager_webhook::{Observer, Rejection, ReviewOutcome, WebhookKind};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
 
 use super::Metrics;
 
@@ -26,7 +25,7 @@ pub(super) struct AdmissionMetrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReviewLabels {
     webhook: &'static str,
-    verdict: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,7 +66,7 @@ impl AdmissionMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "nats_manager_admission_reviews",
-            "Admission reviews by webhook (mutate, validate, delete) and verdict",
+            "Admission reviews by webhook (mutate, validate, delete) and outcome",
             self.reviews.clone(),
         );
         registry.register_with_unit(
@@ -102,7 +101,7 @@ impl AdmissionMetrics {
 
 impl ReviewLabels {
     fn of(webhook: WebhookKind, outcome: ReviewOutcome) -> Self {
-        Self { webhook: webhook.as_str(), verdict: outcome.as_str() }
+        Self { webhook: webhook.as_str(), outcome: outcome.as_str() }
     }
 }
 

@@ -1,20 +1,25 @@
 //! Client of the apiserver, with a user agent, metrics of its requests, and a time limit.
 
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use axum::BoxError;
-use axum::body::{Body as AnswerBody, Bytes, HttpBody, to_bytes};
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::{
+    BoxError,
+    body::{Body as AnswerBody, Bytes, HttpBody, to_bytes},
+    http::{HeaderValue, Request, Response, header},
+};
 use futures::future::BoxFuture;
-use kube::client::{Body, ClientBuilder};
-use kube::{Client, Config};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+};
 use thiserror::Error;
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use super::requests::is_watch;
-use super::{Metrics, RequestLabels};
+use super::{Metrics, RequestLabels, requests::is_watch};
 
 /// Request without a response in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -122,9 +127,10 @@ mod tests {
 
     use futures::stream;
     use k8s_openapi::api::core::v1::Secret;
-    use kube::Api;
-    use kube::runtime::WatchStreamExt;
-    use kube::runtime::watcher;
+    use kube::{
+        Api,
+        runtime::{WatchStreamExt, watcher},
+    };
 
     use super::*;
 

@@ -4,10 +4,12 @@ use std::panic;
 
 use thiserror::Error;
 use tracing::{Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::{SubscriberInitExt, TryInitError},
+};
 
 /// Second setup of logging in a process.
 #[derive(Debug, Error)]
@@ -60,8 +62,10 @@ fn filter(level: Level) -> Targets {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
 
     use serde_json::Value;
     use tracing::subscriber::with_default;

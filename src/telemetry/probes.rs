@@ -1,9 +1,11 @@
 //! Readiness checks of the process, and the responses of `/healthz` and `/readyz`.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// Named checks of the process. Clones share them. Without checks the process is ready.
 #[derive(Debug, Clone, Default)]

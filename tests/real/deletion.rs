@@ -54,7 +54,7 @@ fn deletion_waits_for_streams_and_consumers_of_customers() {
         assert_eq!(inventory, Some((true, 3)));
 
         let output = world.kubectl_with_warnings(&["delete", "nats", NAME, "-n", "kyma-system", "--wait=false"]).await;
-        assert!(output.contains("Warning: NATS eventing-nats has streams or consumers of yours"), "{output}");
+        assert!(output.contains("Warning: NATS eventing-nats has streams or consumers of users"), "{output}");
         deletion_is_blocked(world, "Cannot delete NATS cluster as customer stream exists").await;
         nats(world, &["stream", "rm", "orders", "--force"]).await;
         deletion_is_blocked(world, "Cannot delete NATS cluster as stream consumer exists").await;
@@ -75,7 +75,7 @@ fn deletion_waits_while_servers_are_unreachable() {
         }
         let _manager = world.manager().await;
         world.delete().await;
-        deletion_is_blocked(world, "cannot be asked").await;
+        deletion_is_blocked(world, "cannot be listed").await;
         for node in ["node-a", "node-b", "node-c"] {
             world.cluster.start_node(node).await.unwrap();
         }

@@ -38,8 +38,9 @@ impl World<'_> {
 
     /// Starts a NATS server that does not belong to the cluster of three or five servers, but joins it over the routes.
     ///
-    /// Its routes name the servers by their own addresses. Behind the Service's name each connection of a route pool can reach
-    /// another server, so that the pool to one of them stays incomplete: see `docs/contributor/nats.md`.
+    /// Its routes name the servers by their own addresses. Behind the name of the Service each connection of a route
+    /// pool can reach another server, so that the pool to one of them stays incomplete: see
+    /// `docs/contributor/nats.md`.
     pub async fn add_foreign_server(&self, version: NatsVersion) {
         let route = |ordinal| format!("nats://{}.{NAME}.{NAMESPACE}:6222", Self::server(ordinal));
         let routes = [0, 1, 2].map(route).join(",");
@@ -84,7 +85,7 @@ impl World<'_> {
         self.api::<StatefulSet>().patch_scale(NAME, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Waits until the meta leader size_becomes `count` servers, itself included, and returns their names.
+    /// Waits until the meta leader `size_becomes` `count` servers, itself included, and returns their names.
     pub async fn meta_group_has(&self, count: usize) -> Vec<String> {
         eventually(&format!("the meta group has {count} servers"), SOON, || async {
             let mut names = Vec::new();

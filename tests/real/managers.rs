@@ -47,7 +47,7 @@ fn webhook_rejects_second_resource_and_allows_deletion_of_the_first() {
             }
         })
         .await;
-        let rejected = "nats_manager_admission_reviews_total{webhook=\"mutate\",verdict=\"refused\"}";
+        let rejected = "nats_manager_admission_reviews_total{webhook=\"mutate\",outcome=\"rejected\"}";
         eventually("the rejection is counted", SOON, || async { manager.metric(rejected).await.is_some() }).await;
 
         world.delete().await;

@@ -48,7 +48,7 @@ pub(crate) enum BodyError {
     TooLarge,
     #[error("the body did not arrive in time")]
     Timeout,
-    #[error("the body broke off")]
+    #[error("the body ended early")]
     Broken,
 }
 

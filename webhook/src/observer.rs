@@ -87,7 +87,7 @@ impl ReviewOutcome {
         match self {
             Self::Allowed => "allowed",
             Self::Patched => "patched",
-            Self::Rejected => "refused",
+            Self::Rejected => "rejected",
             Self::Ignored => "ignored",
             Self::Unreadable => "unreadable",
             Self::Failed => "failed",

@@ -137,9 +137,9 @@ enum HandlerError {
     Body(#[from] BodyError),
     #[error(transparent)]
     Review(#[from] ReviewError),
-    #[error("answering took too long")]
+    #[error("the response took too long")]
     Timeout,
-    #[error("answering failed")]
+    #[error("the response failed")]
     Panic,
 }
 

@@ -8,7 +8,7 @@ use nats_manager_webhook::{ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
 use world::{Cluster, UID, http::Server, object, review, spec, with};
 
-const WAITS: &str = "NATS eventing-nats has streams or consumers of yours: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap";
+const WAITS: &str = "NATS eventing-nats has streams or consumers of users: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap";
 
 /// Builds a stored resource of `size` servers with this status.
 fn stored(size: i64, status: &Value) -> Value {

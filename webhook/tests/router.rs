@@ -14,8 +14,7 @@ use nats_manager_api::{
 };
 use nats_manager_webhook::{ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
-use world::http::Server;
-use world::{Cluster, UID, create, object, review, spec, update, with};
+use world::{Cluster, UID, create, http::Server, object, review, spec, update, with};
 
 fn deployed(gibi: u64) -> ClusterFacts {
     let deployed = DeployedCluster {
@@ -104,7 +103,7 @@ async fn stored_invalid_spec_stays_editable() {
     assert_eq!(
         response["warnings"],
         json!([
-            "spec.logging.debug: logs much; turn it off after use",
+            "spec.logging.debug: produces many log lines; turn it off after use",
             "spec.cluster.size: size only accepts odd numbers"
         ])
     );
@@ -216,7 +215,7 @@ async fn panic_fails_one_request_only() {
     for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
         assert_eq!(
             server.post(webhook, bomb.to_string()).await,
-            (StatusCode::INTERNAL_SERVER_ERROR, "answering failed\n".into())
+            (StatusCode::INTERNAL_SERVER_ERROR, "the response failed\n".into())
         );
         assert_eq!(server.counts.last_review(), Some((webhook, ReviewOutcome::Failed)));
         assert_eq!(server.ask(webhook, &create(&spec())).await["allowed"], true);

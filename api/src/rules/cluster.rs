@@ -42,6 +42,6 @@ pub(super) fn check_logging(spec: &NatsSpec, findings: &mut Findings) {
         findings.warn("spec.logging.trace", "logs every message and slows the servers down");
     }
     if spec.logging.debug {
-        findings.warn("spec.logging.debug", "logs much; turn it off after use");
+        findings.warn("spec.logging.debug", "produces many log lines; turn it off after use");
     }
 }

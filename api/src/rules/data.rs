@@ -86,7 +86,7 @@ pub fn deletion_warning(name: &str, summary: &JetStreamStatus, forced: bool) -> 
     if !summary.customer_data {
         return None;
     }
-    let subject = format!("NATS {name} has streams or consumers of yours");
+    let subject = format!("NATS {name} has streams or consumers of users");
     Some(if forced {
         format!("{subject}, which are deleted with it: it has the annotation {}", naming::FORCE_DELETION)
     } else {

@@ -17,7 +17,7 @@ const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     if !given.claims.is_empty() {
         let claims: Vec<&str> = given.claims.iter().map(|claim| claim.name.as_str()).collect();
-        let message = "the pods have no resource claims to refer to; remove it";
+        let message = "the Pods have no resourceClaims to refer to; remove it";
         findings.reject(
             Violation::forbidden(format!("{RESOURCES}.claims"), ViolationClass::Invalid, message).with_value(claims),
         );

@@ -22,7 +22,7 @@ const MEMORY_ONLY: &str = "is off: streams are kept in memory and do not outlive
     so Eventing does not work, whose stream sap is one";
 
 /// Share of the memory limit, in percent, above which the servers are short of memory.
-const CROWDED: u64 = 80;
+const HIGH_SHARE: u64 = 80;
 
 pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let stores = &spec.jet_stream;
@@ -200,8 +200,8 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
             storage.size.0.clone(),
             format!("must not be more than the memory limit {raw_limit} in spec.resources.limits.memory"),
         ));
-    } else if size > limit.percent(CROWDED) && !both_default {
-        findings.warn(MEMORY_SIZE, format!("{} is above {CROWDED}% of the memory limit {raw_limit}", storage.size));
+    } else if size > limit.percent(HIGH_SHARE) && !both_default {
+        findings.warn(MEMORY_SIZE, format!("{} is above {HIGH_SHARE}% of the memory limit {raw_limit}", storage.size));
     }
 }
 

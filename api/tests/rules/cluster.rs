@@ -37,6 +37,6 @@ fn too_few_zones_cause_warning() {
 
 #[test]
 fn debug_and_trace_logging_cause_warning() {
-    warns("debug", "{logging: {debug: true}}", "spec.logging.debug", "logs much");
+    warns("debug", "{logging: {debug: true}}", "spec.logging.debug", "produces many log lines");
     warns("trace", "{logging: {trace: true}}", "spec.logging.trace", "logs every message");
 }

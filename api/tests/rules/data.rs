@@ -139,11 +139,11 @@ fn deletion_warning_states_fate_of_data() {
     let warning = |summary, forced| deletion_warning("eventing-nats", summary, forced);
     assert_eq!(
         warning(&customer_data, false).unwrap(),
-        "NATS eventing-nats has streams or consumers of yours: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap"
+        "NATS eventing-nats has streams or consumers of users: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap"
     );
     assert_eq!(
         warning(&customer_data, true).unwrap(),
-        "NATS eventing-nats has streams or consumers of yours, which are deleted with it: it has the annotation nats.operator.kyma-project.io/force-deletion"
+        "NATS eventing-nats has streams or consumers of users, which are deleted with it: it has the annotation nats.operator.kyma-project.io/force-deletion"
     );
     assert_eq!(warning(&summary(true, 3), false), None, "only Eventing's own");
 }

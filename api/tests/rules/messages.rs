@@ -32,7 +32,7 @@ fn violations_have_format_of_apiserver() {
     let message = |spec: &str| Facts::none().check(spec).violations[0].to_string();
     assert_eq!(message("{cluster: {size: 4}}"), "spec.cluster.size: Invalid value: 4: size only accepts odd numbers");
     assert!(message("{labels: {a: b c}}").starts_with(r#"spec.labels[a]: Invalid value: "b c": must be"#));
-    assert!(message("{resources: {claims: [{name: a}]}}").starts_with("spec.resources.claims: Forbidden: the pods"));
+    assert!(message("{resources: {claims: [{name: a}]}}").starts_with("spec.resources.claims: Forbidden: the Pods"));
     let long = message(&format!("{{labels: {{a: {}}}}}", "b".repeat(200)));
     assert!(long.starts_with("spec.labels[a]: Invalid value: must be"), "{long}");
 }

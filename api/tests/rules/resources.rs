@@ -1,7 +1,6 @@
 //! Resource limits and requests.
 
-use nats_manager_api::rules::ViolationClass::Invalid;
-use nats_manager_api::rules::ViolationClass::Policy;
+use nats_manager_api::rules::ViolationClass::{Invalid, Policy};
 
 use crate::facts::{accepts, rejects};
 
@@ -59,7 +58,7 @@ fn rejects_invalid_resources() {
             "claims",
             "{claims: [{name: a}]}",
             "spec.resources.claims".to_owned(),
-            "the pods have no resource claims",
+            "the Pods have no resourceClaims",
             Invalid,
         ),
     ] {

@@ -163,7 +163,7 @@ impl Authority {
         Ok(leaf?)
     }
 
-    /// Returns whether this CA has_signed the leaf.
+    /// Returns whether this CA `has_signed` the leaf.
     pub fn has_signed(&self, leaf: &Leaf) -> bool {
         let own_bundle: TrustBundle = [self.certificate.clone()].into_iter().collect();
         own_bundle.verify(leaf, leaf.validity().not_before).is_ok()

@@ -77,7 +77,7 @@ impl fmt::Display for StoreChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::First => "made the first CA",
-            Self::Repaired(fault) => return write!(f, "mended the stored CA: {fault}"),
+            Self::Repaired(fault) => return write!(f, "repaired the stored CA: {fault}"),
             Self::Replaced(RenewalCause::NotYetValid) => "replaced the CA, which is not valid yet",
             Self::Replaced(_) => "replaced the CA, which has expired",
             Self::ClockWentBack => "corrected a time written by a clock that was ahead",

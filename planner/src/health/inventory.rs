@@ -126,41 +126,39 @@ fn is_eventing(stream: &StreamId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{RaftGroup, StreamReplica, Unreachable};
+    use crate::{
+        snapshot::{RaftGroup, StreamReplica},
+        testing::{healthy_cluster, names, server, snapshot, stream},
+    };
 
-    fn stream(account: &str, name: &str, replicas: u32, bytes: u64, consumers: u64) -> StreamReplica {
-        StreamReplica { stream: StreamId::new(account, name), replicas, bytes, consumers, ..StreamReplica::default() }
+    /// Builds the inventory of three servers, with these streams on the first and the second one.
+    fn inventory(one: impl Into<Vec<StreamReplica>>, other: impl Into<Vec<StreamReplica>>) -> Inventory {
+        let servers = healthy_cluster(3).with_streams("n-0", one).with_streams("n-1", other);
+        Inventory::of(&servers, &names(3))
     }
 
-    fn group(leader: Option<&str>) -> RaftGroup {
-        RaftGroup { leader: leader.map(str::to_owned), ..RaftGroup::default() }
-    }
-
-    fn names(count: usize) -> Vec<String> {
-        (0..count).map(|index| format!("n-{index}")).collect()
-    }
-
-    fn snapshot(servers: Vec<Result<ServerSnapshot, Unreachable>>) -> JetStreamSnapshot {
-        let servers = servers.into_iter().enumerate().map(|(index, server)| (format!("n-{index}"), server));
-        JetStreamSnapshot { servers: servers.collect(), ..JetStreamSnapshot::default() }
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "one answer of several")]
-    fn with(streams: Vec<StreamReplica>) -> Result<ServerSnapshot, Unreachable> {
-        Ok(ServerSnapshot { streams, meta: Some(group(Some("n-0"))), ..ServerSnapshot::default() })
+    fn of_other_account(name: &str) -> StreamReplica {
+        StreamReplica { stream: StreamId::new("other", name), ..stream(name) }
     }
 
     #[test]
     fn inventory_has_the_streams_of_all_servers_and_accounts() {
-        let sap = |consumers| stream("$G", "sap", 3, 5, consumers);
+        let sap = |consumers| stream("sap").with_replicas(3).with_consumers(consumers);
         for (case, one, other, customer, consumer, replicas) in [
             ("nothing", vec![], vec![], false, false, 0),
             ("only Eventing's stream", vec![sap(0)], vec![sap(0)], false, false, 3),
             ("with a consumer", vec![sap(0)], vec![sap(1)], false, true, 3),
-            ("another", vec![sap(0)], vec![stream("$G", "orders", 5, 1, 0)], true, false, 5),
-            ("the same name in another account", vec![stream("other", "sap", 1, 1, 1)], vec![], true, false, 1),
+            ("another", vec![sap(0)], vec![stream("orders").with_replicas(5)], true, false, 5),
+            (
+                "the same name in another account",
+                vec![of_other_account("sap").with_consumers(1)],
+                vec![],
+                true,
+                false,
+                1,
+            ),
         ] {
-            let all = Inventory::of(&snapshot(vec![with(one), with(other)]), &names(2));
+            let all = inventory(one, other);
             assert_eq!(all.gap, None, "{case}");
             let found = (all.has_customer_stream(), all.has_eventing_consumer(), all.highest_replicas());
             assert_eq!(found, (customer, consumer, replicas), "{case}");
@@ -169,66 +167,51 @@ mod tests {
 
     #[test]
     fn memory_streams_are_summed_per_server() {
-        let in_memory = |name: &str, bytes| StreamReplica { in_memory: true, ..stream("$G", name, 1, bytes, 0) };
-        let one = with(vec![in_memory("a", 3), in_memory("b", 4), stream("$G", "c", 1, 100, 0)]);
-        let all = Inventory::of(&snapshot(vec![one, with(vec![in_memory("a", 5)])]), &names(2));
+        let in_memory = |name, bytes| stream(name).with_bytes(bytes).kept_in_memory();
+        let one = [in_memory("a", 3), in_memory("b", 4), stream("c").with_bytes(100)];
+        let all = inventory(one, [in_memory("a", 5)]);
         assert_eq!((all.memory_used, all.has_memory_stream()), (7, true));
         assert_eq!(all.largest_streams(3), [(&StreamId::new("$G", "c"), 100)]);
     }
 
     #[test]
     fn server_that_may_have_more_streams_is_a_gap() {
-        let changed = |change: fn(&mut ServerSnapshot)| {
-            let mut server = with(vec![]).unwrap();
-            change(&mut server);
-            Ok(server)
-        };
-        let unreachable = || Err(Unreachable("no route".to_owned()));
+        let three = |change: fn(&mut JetStreamSnapshot)| healthy_cluster(3).with(change);
         for (cause, snapshot) in [
-            ("n-1 is unreachable", snapshot(vec![with(vec![]), unreachable(), with(vec![])])),
-            ("n-2 is unreachable", snapshot(vec![with(vec![]), with(vec![])])),
-            (
-                "n-1 has disabled JetStream",
-                snapshot(vec![with(vec![]), changed(|server| server.disabled = true), with(vec![])]),
-            ),
-            ("n-1 is starting", snapshot(vec![with(vec![]), changed(|server| server.meta = None), with(vec![])])),
-            (
-                "n-1 is starting",
-                snapshot(vec![with(vec![]), changed(|server| server.meta = Some(RaftGroup::default())), with(vec![])]),
-            ),
+            ("n-1 is unreachable", three(|all| all.lose(&["n-1"]))),
+            ("n-2 is unreachable", three(|all| _ = all.servers.remove("n-2"))),
+            ("n-1 has disabled JetStream", three(|all| all.server_mut("n-1").disabled = true)),
+            ("n-1 is starting", three(|all| all.server_mut("n-1").meta = None)),
+            ("n-1 is starting", three(|all| all.server_mut("n-1").meta = Some(RaftGroup::default()))),
         ] {
             let gap = Inventory::of(&snapshot, &names(3)).gap.unwrap().to_string();
             assert!(gap.starts_with(cause), "{gap}");
         }
-        let standalone = snapshot(vec![changed(|server| server.meta = None)]);
-        assert_eq!(Inventory::of(&standalone, &names(1)), Inventory::default());
-        let partial = snapshot(vec![with(vec![stream("other", "orders", 1, 1, 0)]), unreachable()]);
-        assert!(Inventory::of(&partial, &names(2)).has_customer_stream(), "reported streams exist");
+        assert_eq!(Inventory::of(&healthy_cluster(1), &names(1)), Inventory::default());
+        let partial = three(|all| all.lose(&["n-1"])).with_streams("n-0", [of_other_account("orders")]);
+        assert!(Inventory::of(&partial, &names(3)).has_customer_stream(), "reported streams exist");
     }
 
     #[test]
     fn servers_are_empty_once_their_streams_are_restored() {
-        let two = |meta: Option<RaftGroup>, streams| {
-            let first = ServerSnapshot { meta, streams, ..ServerSnapshot::default() };
-            let second = ServerSnapshot { meta: Some(group(None)), ..ServerSnapshot::default() };
-            snapshot(vec![Ok(first), Ok(second)])
-        };
-        let orders = || vec![stream("$G", "orders", 1, 1, 0)];
-        for (expected, case, snapshot, is_ready) in [
-            (true, "one is standalone, and the other waits for it", two(None, vec![]), true),
-            (false, "one starts", two(None, vec![]), false),
-            (true, "both wait for a leader", two(Some(group(None)), vec![]), false),
-            (false, "there is a stream", two(None, orders()), true),
+        let waiting = || server().in_meta_group(RaftGroup::default());
+        let with_stream = || ServerSnapshot { streams: vec![stream("orders")], ..server() };
+        for (expected, case, first, is_ready) in [
+            (true, "one is standalone, and the other waits for it", server(), true),
+            (false, "one starts", server(), false),
+            (true, "both wait for a leader", waiting(), false),
+            (false, "there is a stream", with_stream(), true),
         ] {
-            assert_eq!(is_empty(&snapshot, &names(2), |_| is_ready), expected, "{case}");
+            let two = snapshot([Ok(first), Ok(waiting())]);
+            assert_eq!(is_empty(&two, &names(2), |_| is_ready), expected, "{case}");
         }
-        assert!(!is_empty(&two(Some(group(None)), vec![]), &names(3), |_| true), "one is missing");
+        let two = snapshot([Ok(waiting()), Ok(waiting())]);
+        assert!(!is_empty(&two, &names(3), |_| true), "one is missing");
     }
 
     #[test]
     fn largest_streams_come_first() {
-        let one = with(vec![stream("$G", "a", 3, 5, 0), stream("$G", "b", 1, 7, 0)]);
-        let all = Inventory::of(&snapshot(vec![one, with(vec![stream("$G", "a", 3, 9, 0)])]), &names(2));
+        let all = inventory([stream("a").with_bytes(5), stream("b").with_bytes(7)], [stream("a").with_bytes(9)]);
         assert_eq!(all.largest_streams(1), [(&StreamId::new("$G", "a"), 9)]);
     }
 }

@@ -21,7 +21,7 @@ pub enum IssueKind {
         server: String,
     },
     /// A server reports no meta leader while others do: it may not have all its streams yet.
-    #[error("{server} is starting and knows no meta leader yet")]
+    #[error("{server} is starting and has no contact with a meta leader yet")]
     Starting {
         /// Name of the server.
         server: String,

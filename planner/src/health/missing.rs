@@ -66,25 +66,21 @@ impl MissingStreams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{ServerSnapshot, StreamReplica, Unreachable};
-
-    type Answer = Result<ServerSnapshot, Unreachable>;
+    use crate::{
+        snapshot::ServerSnapshot,
+        testing::{Answer, names, server, snapshot, stream, unreachable},
+    };
 
     #[expect(clippy::unnecessary_wraps, reason = "one answer of several")]
-    fn server(id: &str, healthz: Healthz, streams: &[&str]) -> Answer {
-        let replica = |name: &&str| StreamReplica { stream: StreamId::new("$G", *name), ..StreamReplica::default() };
-        let streams = streams.iter().map(replica).collect();
-        Ok(ServerSnapshot { id: id.to_owned(), healthz, streams, ..ServerSnapshot::default() })
-    }
-
     fn ok(id: &str, streams: &[&str]) -> Answer {
-        server(id, Healthz::Ok, streams)
+        let streams = streams.iter().copied().map(stream).collect();
+        Ok(ServerSnapshot { id: id.to_owned(), streams, ..server() })
     }
 
     #[test]
     fn stream_is_missing_when_its_server_restarted_without_it() {
-        let unreachable = || Err(Unreachable("no route".to_owned()));
-        let recovering = || server("B", Healthz::Failing("could not be recovered".to_owned()), &["a"]);
+        let failing = || Healthz::Failing("could not be recovered".to_owned());
+        let recovering = || ok("B", &["a"]).map(|server| ServerSnapshot { healthz: failing(), ..server });
         for (case, polls, missing) in [
             ("the server restarts without it", vec![ok("A", &["a", "b"]), unreachable(), ok("B", &["a"])], vec!["b"]),
             ("the server restarts with it", vec![ok("A", &["a", "b"]), unreachable(), ok("B", &["a", "b"])], vec![]),
@@ -98,10 +94,9 @@ mod tests {
             ("it is created again", vec![ok("A", &["a", "b"]), ok("B", &["a"]), ok("B", &["a", "b"])], vec![]),
             ("it stays gone", vec![ok("A", &["a", "b"]), ok("B", &["a"]), ok("C", &["a"])], vec!["b"]),
         ] {
-            let last = polls.into_iter().fold(MissingStreams::default(), |before, answer| {
-                let servers = [("n-0".to_owned(), answer)].into();
-                before.next(&JetStreamSnapshot { servers, ..JetStreamSnapshot::default() }, &["n-0".to_owned()])
-            });
+            let last = polls
+                .into_iter()
+                .fold(MissingStreams::default(), |before, answer| before.next(&snapshot([answer]), &names(1)));
             let found: Vec<&str> = last.streams.keys().map(|stream| stream.name.as_str()).collect();
             assert_eq!(found, missing, "{case}");
         }

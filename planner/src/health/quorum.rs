@@ -111,97 +111,82 @@ mod tests {
 
     use super::*;
     use crate::{
-        actual::{ActualState, StatefulSetState},
-        snapshot::{Peer, Unreachable},
+        snapshot::Peer,
+        testing::{Answer, actual, at, led_by, names, peer, server, snapshot, unreachable},
     };
 
-    const SERVERS: [&str; 3] = ["n-0", "n-1", "n-2"];
-
-    /// The answer of a server.
-    #[derive(Clone, Copy)]
-    enum Answer {
-        Leads { in_sync: usize },
-        Follows(&'static str),
-        NoLeader,
-        Disabled,
-        Standalone,
-        None,
+    /// Builds the answer of a member of a meta group of three.
+    #[expect(clippy::unnecessary_wraps, reason = "one answer of several")]
+    fn member(meta: RaftGroup) -> Answer {
+        Ok(server().in_meta_group(RaftGroup { size: Some(3), ..meta }))
     }
 
-    fn server(answer: Answer) -> Result<ServerSnapshot, Unreachable> {
-        let group = |leader: Option<&str>, peers| {
-            let meta = RaftGroup { leader: leader.map(str::to_owned), size: Some(3), peers };
-            Ok(ServerSnapshot { meta: Some(meta), ..ServerSnapshot::default() })
-        };
-        match answer {
-            Answer::Leads { in_sync } => {
-                let peer = |index| Peer { current: index < in_sync, ..Peer::default() };
-                group(Some("n-0"), (0..2).map(peer).collect())
-            }
-            Answer::Follows(leader) => group(Some(leader), Vec::new()),
-            Answer::NoLeader => group(None, Vec::new()),
-            Answer::Disabled => Ok(ServerSnapshot { disabled: true, ..ServerSnapshot::default() }),
-            Answer::Standalone => Ok(ServerSnapshot::default()),
-            Answer::None => Err(Unreachable("no route".to_owned())),
-        }
+    /// Builds the answer of `n-0` that leads the meta group, with so many of the two others in sync.
+    fn leads(in_sync: usize) -> Answer {
+        let peers = ["n-1", "n-2"].iter().enumerate();
+        let peers = peers.map(|(index, name)| Peer { current: index < in_sync, ..peer(name) }).collect();
+        member(RaftGroup { peers, ..led_by("n-0") })
     }
 
-    fn snapshot(answers: &[Answer]) -> JetStreamSnapshot {
-        let servers = SERVERS.iter().zip(answers).map(|(name, answer)| ((*name).to_owned(), server(*answer)));
-        JetStreamSnapshot { servers: servers.collect(), ..JetStreamSnapshot::default() }
+    fn follows() -> Answer {
+        member(led_by("n-0"))
+    }
+
+    fn no_leader() -> Answer {
+        member(RaftGroup::default())
     }
 
     #[test]
     fn quorum_is_proven_disproven_or_unknown() {
-        use Answer::{Disabled, Follows, Leads, NoLeader, None, Standalone};
         use Quorum::{Lost, Present, Unknown};
+        let disabled = || Ok(ServerSnapshot { disabled: true, ..server() });
+        let standalone = || Ok(server());
+        let none = unreachable;
         for (case, answers, ready, expected) in [
-            ("all follow", vec![Leads { in_sync: 2 }, Follows("n-0"), Follows("n-0")], 3, Present),
-            ("one is away", vec![Leads { in_sync: 1 }, Follows("n-0"), None], 2, Present),
-            ("a follower names a leader that is not reached", vec![None, Follows("n-0"), None], 1, Present),
-            ("a leader reports a follower that is not reached", vec![Leads { in_sync: 1 }, None, None], 1, Present),
-            ("an old leader has no followers", vec![Leads { in_sync: 0 }, None, None], 1, Lost),
-            ("one is reached, and the others may serve", vec![NoLeader, None, None], 3, Unknown),
-            ("none reports a leader", vec![NoLeader, NoLeader, NoLeader], 3, Lost),
-            ("two are disabled", vec![NoLeader, Disabled, Disabled], 3, Lost),
-            ("none is reached, and all are ready", vec![None, None, None], 3, Unknown),
-            ("none is reached, and one is ready", vec![None, None, None], 1, Lost),
-            ("none is reached, and none is ready", vec![None, None, None], 0, Lost),
-            ("standalone servers are no cluster", vec![Standalone, Standalone, Standalone], 3, Lost),
-            ("a standalone server", vec![Standalone], 1, Present),
-            ("a standalone server that is not ready", vec![None], 0, Lost),
-            ("a standalone server that is not reached", vec![None], 1, Unknown),
-            ("two standalone servers", vec![Standalone, Standalone], 2, Present),
+            ("all follow", vec![leads(2), follows(), follows()], 3, Present),
+            ("one is away", vec![leads(1), follows(), none()], 2, Present),
+            ("a follower names a leader that is not reached", vec![none(), follows(), none()], 1, Present),
+            ("a leader reports a follower that is not reached", vec![leads(1), none(), none()], 1, Present),
+            ("an old leader has no followers", vec![leads(0), none(), none()], 1, Lost),
+            ("one is reached, and the others may serve", vec![no_leader(), none(), none()], 3, Unknown),
+            ("none reports a leader", vec![no_leader(), no_leader(), no_leader()], 3, Lost),
+            ("two are disabled", vec![no_leader(), disabled(), disabled()], 3, Lost),
+            ("none is reached, and all are ready", vec![none(), none(), none()], 3, Unknown),
+            ("none is reached, and one is ready", vec![none(), none(), none()], 1, Lost),
+            ("none is reached, and none is ready", vec![none(), none(), none()], 0, Lost),
+            ("standalone servers are no cluster", vec![standalone(), standalone(), standalone()], 3, Lost),
+            ("a standalone server", vec![standalone()], 1, Present),
+            ("a standalone server that is not ready", vec![none()], 0, Lost),
+            ("a standalone server that is not reached", vec![none()], 1, Unknown),
+            ("two standalone servers", vec![standalone(), standalone()], 2, Present),
         ] {
-            let expected_servers: Vec<String> = SERVERS.iter().take(answers.len()).map(ToString::to_string).collect();
-            let is_ready = |server: &str| SERVERS.iter().take(ready).any(|name| *name == server);
-            assert_eq!(quorum(&snapshot(&answers), &expected_servers, is_ready), expected, "{case}");
+            let snapshot = snapshot(answers);
+            let servers: Vec<String> = snapshot.servers.keys().cloned().collect();
+            let is_ready = |server: &str| names(ready).iter().any(|name| name == server);
+            assert_eq!(quorum(&snapshot, &servers, is_ready), expected, "{case}");
         }
     }
 
     #[test]
     fn new_servers_are_counted_once_they_are_in_the_meta_group() {
-        let seven: Vec<String> = (0..7).map(|ordinal| format!("n-{ordinal}")).collect();
-        let three = snapshot(&[Answer::Leads { in_sync: 0 }, Answer::Follows("n-0"), Answer::NoLeader]);
-        assert_eq!(quorum(&three, &seven, |_| false), Quorum::Present);
+        let three = snapshot([leads(0), follows(), no_leader()]);
+        assert_eq!(quorum(&three, &names(7), |_| false), Quorum::Present);
     }
 
     #[test]
     fn loss_begins_when_the_majority_is_away() {
-        let set = StatefulSetState { replicas: 3, ..StatefulSetState::default() };
-        let actual = ActualState { name: "n".to_owned(), stateful_set: Some(set), ..ActualState::default() };
+        let actual = actual(3);
         let polls = [
-            [Answer::Leads { in_sync: 2 }, Answer::Follows("n-0"), Answer::Follows("n-0")],
-            [Answer::Leads { in_sync: 1 }, Answer::Follows("n-0"), Answer::None],
-            [Answer::NoLeader, Answer::None, Answer::None],
-            [Answer::None, Answer::None, Answer::None],
-            [Answer::Leads { in_sync: 1 }, Answer::Follows("n-0"), Answer::None],
+            [leads(2), follows(), follows()],
+            [leads(1), follows(), unreachable()],
+            [no_leader(), unreachable(), unreachable()],
+            [unreachable(), unreachable(), unreachable()],
+            [leads(1), follows(), unreachable()],
         ];
-        let at = |second: i64| Time::from_millis(second * 1000);
         let mut last: Option<Assessment> = None;
         let mut found = Vec::new();
-        for (second, answers) in (1..).zip(&polls) {
-            let snapshot = JetStreamSnapshot { taken_at: at(second), ..snapshot(answers) };
+        for (second, answers) in (1..).zip(polls) {
+            let snapshot = snapshot(answers).at(second);
             let assessment = Assessment::next(last.as_ref(), Arc::new(snapshot), &actual);
             found.push((quorum_lost_since(&assessment, &actual.expected_servers()), blind_since(&assessment)));
             last = Some(assessment);

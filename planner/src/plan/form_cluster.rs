@@ -9,9 +9,8 @@ use super::{
     Action, Blocked, BlockedReason, Observation, Operation, OperationKind, OperationStep, PlanInput, PodRef, Stage,
     existing::Servers, slots::Slots, text::listed,
 };
-use crate::actual::PodState;
 use crate::{
-    actual::ActualState,
+    actual::{ActualState, PodState},
     snapshot::{DEFAULT_ACCOUNT, Healthz},
 };
 

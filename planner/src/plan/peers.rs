@@ -70,7 +70,7 @@ pub(super) fn remove(input: &PlanInput<'_>, assessment: &Assessment, stale: &Sta
             act @ Stage::Act(..) => act,
             _ => Stage::Busy(operation),
         },
-        stage => stage,
+        other => other,
     }
 }
 

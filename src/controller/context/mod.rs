@@ -87,7 +87,7 @@ pub(super) enum ReconcileError {
     #[error(transparent)]
     Delete(#[from] DeleteError),
     /// A panic, with its message.
-    #[error("a mistake in NATS Manager itself: {0}")]
+    #[error("internal error in NATS Manager: {0}")]
     Panicked(String),
     /// An address of the resource's Service that is invalid, which is a bug in NATS Manager.
     #[error("cannot use the address {address}: {cause}")]

@@ -25,7 +25,7 @@ impl PredecessorLog {
             return;
         }
         if let Some(pod) = predecessor {
-            tracing::warn!(pod, "another NATS manager still runs; writing nothing until it is gone");
+            tracing::warn!(pod, "another NATS manager still runs; no writes until it is gone");
         } else {
             tracing::info!("resumed: the other NATS manager is gone");
         }

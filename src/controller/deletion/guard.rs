@@ -149,8 +149,8 @@ fn block_cause(
         answer => answer,
     };
     match (inventory, &evidence.gap) {
-        (Err(cause), _) => Some(BlockCause::Unknown(format!("JetStream cannot be asked for streams: {cause}"))),
-        (Ok(_), Some(gap)) => Some(BlockCause::Unknown(format!("cannot verify that no other streams exist: {gap}"))),
+        (Err(cause), _) => Some(BlockCause::Unknown(format!("its streams cannot be listed: {cause}"))),
+        (Ok(_), Some(gap)) => Some(BlockCause::Unknown(format!("it can have other streams: {gap}"))),
         (Ok(_), None) => None,
     }
 }
@@ -176,6 +176,11 @@ fn is_decided(nats: &Nats) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use nats_manager_planner::{
+        snapshot::ServerSnapshot,
+        testing::{names, server, snapshot},
+    };
+
     use super::*;
 
     fn empty() -> jetstream::AccountInventory {
@@ -216,23 +221,16 @@ mod tests {
         let message = block_cause(&Ok(empty()), &gap()).unwrap().message(&nats);
         assert_eq!(
             message,
-            "Cannot delete NATS cluster as cannot verify that no other streams exist: n-1 is unreachable. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"
+            "Cannot delete NATS cluster as it can have other streams: n-1 is unreachable. Trying again. To delete it with all its data: kubectl annotate nats eventing-nats -n kyma-system nats.operator.kyma-project.io/force-deletion=true"
         );
         let unanswered = block_cause(&Err(ClientError::Timeout), &gap()).unwrap().message(&nats);
-        assert!(
-            unanswered.starts_with("Cannot delete NATS cluster as JetStream cannot be asked for streams: "),
-            "{unanswered}"
-        );
+        assert!(unanswered.starts_with("Cannot delete NATS cluster as its streams cannot be listed: "), "{unanswered}");
     }
 
     #[test]
     fn stream_that_a_standalone_server_could_not_recover_is_data() {
-        let answer = |healthz| nats_manager_planner::snapshot::ServerSnapshot { healthz, ..Default::default() };
-        let snapshot = |healthz| JetStreamSnapshot {
-            servers: [("n-0".to_owned(), Ok(answer(healthz)))].into(),
-            ..JetStreamSnapshot::default()
-        };
-        let one = ["n-0".to_owned()];
+        let snapshot = |healthz| snapshot([Ok(ServerSnapshot { healthz, ..server() })]);
+        let one = names(1);
         let failing = Healthz::Failing("JetStream stream '$G > A' could not be recovered".to_owned());
         assert_eq!(unrecovered_streams(&snapshot(Healthz::Ok), &one), None);
         assert!(unrecovered_streams(&snapshot(failing), &one).unwrap().contains("could not be recovered"));

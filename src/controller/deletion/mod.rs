@@ -49,7 +49,7 @@ pub(super) async fn delete(
     if let Err(error) = keep_cluster(&nats, id, context, memory).await {
         tracing::warn!(%error, "failed to keep the cluster while its deletion is blocked");
     }
-    Ok(ReconcileDone::after(retry_after(&nats, ConditionType::Deleted), telemetry::ReconcileOutcome::Held))
+    Ok(ReconcileDone::after(retry_after(&nats, ConditionType::Deleted), telemetry::ReconcileOutcome::Blocked))
 }
 
 /// Asks the deletion guard, and deletes everything that belongs to the resource if it allows that.

@@ -155,15 +155,17 @@ fn first_cause(snapshot: &JetStreamSnapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nats_manager_planner::{actual::PodState, snapshot::Unreachable};
+    use nats_manager_planner::{
+        actual::PodState,
+        testing::{at, snapshot, unreachable},
+    };
 
     use super::*;
 
     #[test]
     fn ready_servers_that_never_answer_become_unobservable() {
-        let unreachable = Err(Unreachable("no route".to_owned()));
-        let snapshot = JetStreamSnapshot { servers: [("n-0".to_owned(), unreachable)].into(), ..Default::default() };
-        let assessment = Arc::new(Assessment::next(None, Arc::new(snapshot), &ActualState::default()));
+        let snapshot = Arc::new(snapshot([unreachable()]));
+        let assessment = Arc::new(Assessment::next(None, snapshot, &ActualState::default()));
         let mut memory = PollMemory::default();
         for (seconds, ready, expected) in [
             (0, false, "Starting"),
@@ -176,7 +178,7 @@ mod tests {
         ] {
             let actual =
                 ActualState { pods: vec![PodState { ready, ..PodState::default() }], ..ActualState::default() };
-            let polled = memory.classify(assessment.clone(), &actual, false, Time::from_millis(seconds * 1000));
+            let polled = memory.classify(assessment.clone(), &actual, false, at(seconds));
             assert_eq!(format!("{polled:?}"), expected, "{seconds}");
         }
         let polled = memory.classify(assessment, &ActualState::default(), true, Time::default());

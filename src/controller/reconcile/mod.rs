@@ -38,7 +38,7 @@ pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<R
     let running = predecessor::running(context.caches.predecessors.state().iter().map(AsRef::as_ref));
     context.predecessors.record(running.as_deref());
     if running.is_some() {
-        return Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Held, ..ReconcileDone::finished() });
+        return Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Blocked, ..ReconcileDone::finished() });
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
@@ -73,14 +73,14 @@ async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Res
     let meta = &invalid.metadata;
     let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
     context.status.write_unreadable(name, namespace, &invalid.error).await.map_err(ReconcileError::status)?;
-    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Refused, ..ReconcileDone::finished() })
+    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Rejected, ..ReconcileDone::finished() })
 }
 
 /// Reports a resource that is not the allowed one.
 async fn reject_forbidden(nats: &Arc<Nats>, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     let outcome = Reconciled::Forbidden { allowed: context.scope.allowed.clone() };
     context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
-    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Refused, ..ReconcileDone::finished() })
+    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Rejected, ..ReconcileDone::finished() })
 }
 
 /// Runs the pipeline and writes its outcome to the status.
@@ -100,7 +100,7 @@ async fn deploy(
                 // A retry succeeds only after a change of the spec or of the cluster.
                 PipelineError::InvalidSpec(_) => {
                     context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
-                    Ok(ReconcileDone::after(RESYNC_INTERVAL, telemetry::ReconcileOutcome::Refused))
+                    Ok(ReconcileDone::after(RESYNC_INTERVAL, telemetry::ReconcileOutcome::Rejected))
                 }
                 PipelineError::Reconcile(error) => {
                     context.report_error(&error, &nats, &outcome).await;
@@ -115,7 +115,7 @@ async fn deploy(
     let facts = Reconciled::Deployed(Box::new(output.facts(id, &nats, &observation)));
     context.status.write(&nats, &facts).await.map_err(ReconcileError::status)?;
     let is_blocked = !output.plan.blocked.is_empty();
-    let outcome = if is_blocked { telemetry::ReconcileOutcome::Held } else { telemetry::ReconcileOutcome::Success };
+    let outcome = if is_blocked { telemetry::ReconcileOutcome::Blocked } else { telemetry::ReconcileOutcome::Success };
     Ok(ReconcileDone::after(requeue_delay(context, memory, &output), outcome))
 }
 

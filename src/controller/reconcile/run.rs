@@ -192,6 +192,6 @@ mod tests {
     #[tokio::test]
     async fn panic_fails_only_its_own_reconcile() {
         let error = catch_panic(async { panic!("on purpose: {}", 1) }).await.err().unwrap();
-        assert_eq!(error.to_string(), "a mistake in NATS Manager itself: on purpose: 1");
+        assert_eq!(error.to_string(), "internal error in NATS Manager: on purpose: 1");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use nats_manager_api::{NamespacedName, rules::Violation};
 use nats_manager_planner::{
-    actual::{ActualState, ServerMode},
+    actual::{ActualState, PodState, ServerMode},
     health::{Assessment, MissingStreams},
     plan::{Observation, OperationKind, Plan},
 };
@@ -143,6 +143,14 @@ impl StatusFacts<'_> {
     /// Returns the kind of the change in progress.
     pub(super) fn operation(&self) -> Option<OperationKind> {
         self.plan.operation.as_ref().map(|operation| operation.kind)
+    }
+
+    /// Returns whether the counts of the StatefulSet are older than its Pods, which all serve. The caches are filled
+    /// separately.
+    pub(super) fn has_outdated_counts(&self) -> bool {
+        let pods = &self.actual.pods;
+        let all_serve = u32::try_from(pods.len()) == Ok(self.applied.desired) && pods.iter().all(PodState::is_serving);
+        all_serve && self.applied.ready < self.applied.desired
     }
 
     /// Returns whether the Pod of a server is ready and not terminating.

@@ -52,7 +52,7 @@ impl StatusFacts<'_> {
             ),
             Reason::NoStreamLeader => self.leaderless(&subjects.streams),
             Reason::ConflictingLeaders => {
-                format!("More than one server claims to lead {streams}. See: nats stream report")
+                format!("More than one server leads {streams}. See: nats stream report")
             }
             Reason::NoMetaLeader => "JetStream has no meta leader: streams cannot be created or changed. The servers \
                                      must reach each other at port 6222."

@@ -20,7 +20,7 @@ impl Update<'_> {
         let with_status = |operation| (operation, self.operation(operation, facts.action_failure));
         let operation = facts.plan.operation.as_ref().map(with_status);
         // The plan has no operation either while the watch caches disagree for a moment.
-        let is_undecided = operation.is_none() && !facts.plan.is_consistent;
+        let is_undecided = operation.is_none() && (!facts.plan.is_consistent || facts.has_outdated_counts());
         if !is_undecided {
             self.status.operation = operation.as_ref().map(|(_, status)| status.clone());
         }

@@ -183,7 +183,7 @@ impl Update<'_> {
     /// nothing.
     fn no_level(&mut self, old: Option<Level>, assessment: &Assessment) {
         if has_lasted(blind_since(assessment), self.now, UNKNOWN_AFTER) {
-            let message = "How full the servers are is unknown: no server answers at its monitoring port (8222).";
+            let message = "The use of the servers' stores is unknown: no server answers at its monitoring port (8222).";
             self.set(KIND, ConditionStatus::Unknown, Reason::Unknown, message);
         } else {
             self.keep_level(old);
@@ -204,7 +204,10 @@ fn rounded(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nats_manager_planner::snapshot::{ServerSnapshot, Unreachable};
+    use nats_manager_planner::{
+        snapshot::ServerSnapshot,
+        testing::{self, Answer, snapshot, unreachable},
+    };
 
     use super::*;
 
@@ -252,17 +255,12 @@ mod tests {
 
     #[test]
     fn fullest_server_is_reported() {
-        let server = |used| Ok(ServerSnapshot { file: store(used), ..ServerSnapshot::default() });
-        let off = Ok(ServerSnapshot { disabled: true, ..ServerSnapshot::default() });
-        let snapshot = |servers: Vec<Result<ServerSnapshot, Unreachable>>| JetStreamSnapshot {
-            servers: servers.into_iter().enumerate().map(|(i, server)| (format!("n-{i}"), server)).collect(),
-            ..JetStreamSnapshot::default()
-        };
-        let fullest = |servers| Fill::fullest(&snapshot(servers), &[]).map(|fill| fill.server);
-        let unreachable = || Err(Unreachable("no route".to_owned()));
-        assert_eq!(fullest(vec![server(10), server(30), server(30), unreachable()]).as_deref(), Some("n-1"));
-        assert_eq!(fullest(vec![server(95), off]).as_deref(), Some("n-1"));
-        assert_eq!(fullest(vec![unreachable()]), None);
+        let server = |used| Ok(ServerSnapshot { file: store(used), ..testing::server() });
+        let off = Ok(ServerSnapshot { disabled: true, ..testing::server() });
+        let fullest = |servers: &[Answer]| Fill::fullest(&snapshot(servers.to_vec()), &[]).map(|fill| fill.server);
+        assert_eq!(fullest(&[server(10), server(30), server(30), unreachable()]).as_deref(), Some("n-1"));
+        assert_eq!(fullest(&[server(95), off]).as_deref(), Some("n-1"));
+        assert_eq!(fullest(&[unreachable()]), None);
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl<'a> Update<'a> {
     pub(super) fn finish(mut self) -> (NatsStatus, Vec<Announcement>) {
         for kind in ALWAYS {
             if self.status.condition(kind).is_none() {
-                self.set(kind, ConditionStatus::Unknown, Reason::Unknown, "This is not known yet.");
+                self.set(kind, ConditionStatus::Unknown, Reason::Unknown, "Not determined yet.");
             }
         }
         for condition in &mut self.status.conditions {

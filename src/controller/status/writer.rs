@@ -89,6 +89,7 @@ impl StatusWriter {
                 answer => answer?,
             };
             tracing::info!(from = old.state, to = status.state, url = status.url, "updated status");
+            tracing::debug!(changes = %status.merge_patch(&old), "changed fields of the status");
             current = self.record_write(written);
         }
         self.announce(nats.object_ref(&()), &announcements).await;
@@ -133,7 +134,7 @@ impl StatusWriter {
             object.data.get("status").cloned().and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
         let mut cause = format!("the resource cannot be read: {cause}");
         if object.metadata.deletion_timestamp.is_some() {
-            cause.push_str("; its deletion waits until that is mended");
+            cause.push_str("; its deletion waits until the spec is corrected");
         }
         let outcome = Reconciled::Failed { is_stateful_set: false, cause };
         let generation = object.metadata.generation.unwrap_or_default();

@@ -1,22 +1,16 @@
 //! Metrics of the manager. Every label has a small, fixed set of values.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{fmt, sync::Arc, time::Instant};
 
 use nats_manager_api::ModuleState;
 use nats_manager_planner::health::Assessment;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
 
-use super::RequestLabels;
-use super::admission::AdmissionMetrics;
-use super::jetstream::JetStreamMetrics;
+use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics};
 
 /// All metrics of the process. Clones share them.
 #[derive(Debug, Clone)]
@@ -43,9 +37,9 @@ pub enum ReconcileOutcome {
     /// Resource that is as desired, or gets there without the manager.
     Success,
     /// Change that is blocked on purpose, such as a deletion that would lose data.
-    Held,
+    Blocked,
     /// Resource with an invalid spec, which its author has to change.
-    Refused,
+    Rejected,
     /// Reconcile that failed and is tried again.
     Error,
 }
@@ -240,13 +234,13 @@ impl Inner {
 }
 
 impl ReconcileOutcome {
-    const ALL: [Self; 4] = [Self::Success, Self::Held, Self::Refused, Self::Error];
+    const ALL: [Self; 4] = [Self::Success, Self::Blocked, Self::Rejected, Self::Error];
 
     fn label(self) -> &'static str {
         match self {
             Self::Success => "success",
-            Self::Held => "held",
-            Self::Refused => "refused",
+            Self::Blocked => "blocked",
+            Self::Rejected => "rejected",
             Self::Error => "error",
         }
     }

@@ -51,13 +51,12 @@ fn removed_servers_have_no_metrics() {
     use nats_manager_planner::{
         actual::ActualState,
         health::Assessment,
-        snapshot::{JetStreamSnapshot, ServerSnapshot, StoreUsage, Unreachable},
+        snapshot::{ServerSnapshot, StoreUsage},
+        testing::{snapshot, unreachable},
     };
 
     let file = StoreUsage { used: 7, reserved: 8, limit: 9 };
-    let answers = [Ok(ServerSnapshot { file, ..ServerSnapshot::default() }), Err(Unreachable("no route".to_owned()))];
-    let servers = ["n-0", "n-1"].map(str::to_owned).into_iter().zip(answers).collect();
-    let snapshot = Arc::new(JetStreamSnapshot { servers, ..JetStreamSnapshot::default() });
+    let snapshot = Arc::new(snapshot([Ok(ServerSnapshot { file, ..ServerSnapshot::default() }), unreachable()]));
     let metrics = Metrics::new();
     metrics.0.jetstream.show(&Assessment::next(None, snapshot, &ActualState::default()));
     let text = lines(&metrics);

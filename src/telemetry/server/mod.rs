@@ -1,17 +1,20 @@
 //! HTTP servers of probes and metrics.
 
-use std::future::{Ready, ready};
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{
+    future::{Ready, ready},
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
 
-use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum_server::accept::Accept;
-use axum_server::{Handle, Server};
+use axum::{
+    Router,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use axum_server::{Handle, Server, accept::Accept};
 use futures::future::try_join3;
 use thiserror::Error;
 

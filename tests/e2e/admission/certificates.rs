@@ -128,7 +128,7 @@ async fn damaged_or_deleted_secret_is_repaired_without_lost_reviews() {
     let log = manager.log();
     let body = stranger.key_pem().lines().nth(1).unwrap();
     assert!(!log.contains("KEY-----") && !log.contains(body), "a key is logged");
-    assert!(log.contains("mended the stored CA: "), "{log}");
+    assert!(log.contains("repaired the stored CA: "), "{log}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn deletion_of_data_is_warned_about_but_not_rejected() {
     let api = objects::nats(&world, "default");
     let delete = "kubectl delete nats -n default another --dry-run=server";
     let reviews = || async {
-        manager.metric("nats_manager_admission_reviews_total{webhook=\"delete\",verdict=\"allowed\"}").await
+        manager.metric("nats_manager_admission_reviews_total{webhook=\"delete\",outcome=\"allowed\"}").await
     };
     let write = |patch: Value, status: bool| {
         let (api, patch) = (api.clone(), Patch::Merge(patch));
@@ -56,7 +56,7 @@ async fn deletion_of_data_is_warned_about_but_not_rejected() {
     write(json!({"status": {"jetStream": {"streams": true, "customerData": true}}}), true).await;
     let output = shell.done(delete).await;
     assert!(
-        output.starts_with("Warning: NATS another has streams or consumers of yours: its deletion waits"),
+        output.starts_with("Warning: NATS another has streams or consumers of users: its deletion waits"),
         "{output}"
     );
     assert!(output.contains("nats consumer ls sap\n"), "the warning is complete: {output}");
@@ -65,7 +65,7 @@ async fn deletion_of_data_is_warned_about_but_not_rejected() {
     write(force, false).await;
     let output = shell.done(delete).await;
     assert!(
-        output.starts_with("Warning: NATS another has streams or consumers of yours, which are deleted"),
+        output.starts_with("Warning: NATS another has streams or consumers of users, which are deleted"),
         "{output}"
     );
     // A resource that is being deleted is not reviewed again, and neither are requests of the manager.
@@ -86,7 +86,7 @@ async fn deletion_of_data_is_warned_about_but_not_rejected() {
 }
 
 #[tokio::test]
-async fn blocked_scale_up_can_be_taken_back() {
+async fn blocked_scale_up_can_be_reverted() {
     let world = World::new().await;
     let (server, options) = world.nats_server().await;
     world.create(json!({"cluster": {"size": 1}})).await;

@@ -139,7 +139,7 @@ async fn request(client: Client, number: usize) -> Result<(), String> {
         },
         1 => rejection(
             merge(json!({"spec": {"labels": {"nats_cluster": "mine"}}})).await,
-            "is set by NATS ManagerProcess itself",
+            "is set by NATS Manager itself",
         ),
         _ => {
             let mut other = nats(json!({}));

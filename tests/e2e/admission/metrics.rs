@@ -19,7 +19,7 @@ async fn metrics_cover_certificates_and_reviews() {
     let renewals =
         |certificate: &str| format!("nats_manager_webhook_certificate_renewals_total{{certificate=\"{certificate}\"}}");
     let reviews = |webhook: &str, outcome: &str| {
-        format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{outcome}\"}}")
+        format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",outcome=\"{outcome}\"}}")
     };
     let ca = manager.metric(&expiry("ca")).await.unwrap();
     let ends = store.current.authority.validity().not_after.as_second();
@@ -32,10 +32,10 @@ async fn metrics_cover_certificates_and_reviews() {
     assert_eq!(manager.metric(&renewals("leaf")).await, Some(1.0));
     assert_eq!(manager.metric("nats_manager_webhook_certificate_failures_total").await, Some(0.0));
 
-    let rejected = manager.metric(&reviews("mutate", "refused")).await.unwrap_or(0.0);
+    let rejected = manager.metric(&reviews("mutate", "rejected")).await.unwrap_or(0.0);
     assert!(world.dry_run(json!({"labels": {"nats_cluster": "mine"}})).await.is_err());
     world.dry_run(json!({})).await.unwrap();
-    assert_eq!(manager.metric(&reviews("mutate", "refused")).await, Some(rejected + 1.0));
+    assert_eq!(manager.metric(&reviews("mutate", "rejected")).await, Some(rejected + 1.0));
     for (webhook, outcome) in [("mutate", "patched"), ("validate", "allowed")] {
         assert!(
             manager.metric(&reviews(webhook, outcome)).await.is_some_and(|count| count >= 1.0),

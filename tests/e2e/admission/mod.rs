@@ -58,9 +58,7 @@ impl World {
     async fn webhook_is_active(&self) {
         eventually("the apiserver calls the webhook", TIMEOUT, || async {
             match self.dry_run(json!({"labels": {"nats_cluster": "mine"}})).await {
-                Err(kube::Error::Api(status)) if status.message.contains("is set by NATS ManagerProcess itself") => {
-                    Ok(true)
-                }
+                Err(kube::Error::Api(status)) if status.message.contains("is set by NATS Manager itself") => Ok(true),
                 other => Err(format!("{other:?}")),
             }
         })

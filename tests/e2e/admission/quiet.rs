@@ -13,7 +13,7 @@ async fn reviews_and_steady_state_cause_no_requests() {
     world.state_becomes("Ready").await;
     world.events_are(3).await;
     world.reconcile_again().await;
-    let reviewed = "nats_manager_admission_reviews_total{webhook=\"validate\",verdict=\"allowed\"}";
+    let reviewed = "nats_manager_admission_reviews_total{webhook=\"validate\",outcome=\"allowed\"}";
     let before = manager.metric(reviewed).await.unwrap();
     let audit = world.cluster.audit().unwrap();
     let mark = audit.mark().await.unwrap();

@@ -59,7 +59,7 @@ async fn readiness_names_missing_permission_and_missing_ca() {
     let follower = world.spawn(&options);
     eventually("it waits for the leader", TIMEOUT, || async {
         match follower.readyz().await {
-            Some((503, text)) if text.contains("[-]webhook-certificate: waiting for the leader to make the CA") => {
+            Some((503, text)) if text.contains("[-]webhook-certificate: waiting for the leader to create the CA") => {
                 Seen::Done(())
             }
             other => Seen::NotYet(format!("{other:?}")),

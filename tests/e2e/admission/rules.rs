@@ -5,8 +5,11 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use nats_manager_api::NatsSpec;
-use nats_manager_harness::eventually;
-use serde::Deserialize;
+use nats_manager_harness::{
+    Shell,
+    cases::{Case, Rejection, cases},
+    eventually,
+};
 use serde_json::{Value, json};
 
 use super::{nats, webhook_options};
@@ -14,34 +17,11 @@ use crate::{
     objects,
     world::{NAME, NAMESPACE, TIMEOUT, World},
 };
-use nats_manager_harness::Shell;
-
-/// Case of `api/tests/cases.yaml`, whose head describes the fields.
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    old: Option<Value>,
-    holds: Option<Value>,
-    members: Option<u32>,
-    new: Value,
-    #[serde(default)]
-    refused: Vec<Rejection>,
-    stored: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Rejection {
-    field: String,
-    message: String,
-    floor: Option<String>,
-    floor_message: Option<String>,
-}
 
 #[tokio::test]
 async fn webhook_and_offline_command_agree_with_rules() {
     let world = World::new().await;
-    let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../../../api/tests/cases.yaml")).unwrap();
+    let cases = cases();
     // The manager deploys nothing for resources in this namespace.
     let stored = objects::nats(&world, "default");
     store_old(&world, &stored, &cases).await;
@@ -53,10 +33,10 @@ async fn webhook_and_offline_command_agree_with_rules() {
     let mut disagreements = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let deviations = if case.old.is_some() {
-            case.compare(change(&stored, index, &case.new).await)
+            compare(case, change(&stored, index, &case.new).await)
         } else {
             let created = one.create(&dry_run, &serde_json::from_value(nats(case.new.clone())).unwrap()).await;
-            [case.compare(created), case.compare_offline(&shell).await].concat()
+            [compare(case, created), compare_offline(case, &shell).await].concat()
         };
         disagreements.extend(deviations.into_iter().map(|what| format!("{}: {what}", case.name)));
     }
@@ -102,74 +82,64 @@ async fn change(api: &Api<DynamicObject>, index: usize, spec: &Value) -> kube::R
     .await
 }
 
-impl Case {
-    /// Returns the deviations of a response from the case. Only the schema rejects specs that the rules cannot read.
-    fn compare(&self, response: kube::Result<DynamicObject>) -> Vec<String> {
-        // Dropping a size is no mistake with the webhook, which restores the size.
-        let size = self.new.pointer("/jetStream/fileStorage/size");
-        let is_restored = |rejection: &&Rejection| {
-            rejection.field == "spec.jetStream.fileStorage.size" && size.is_none_or(|size| size == "0")
-        };
-        let by_floor = serde_json::from_value::<NatsSpec>(self.new.clone()).is_err();
-        let expected: Vec<&Rejection> = self
-            .refused
-            .iter()
-            .filter(|rejection| !by_floor || rejection.floor.is_some())
-            .filter(|rejection| !is_restored(rejection))
-            .collect();
-        match response {
-            Ok(_) if expected.is_empty() => Vec::new(),
-            Ok(_) => vec!["accepted".to_owned()],
-            Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
-                let causes = status.details.map(|details| details.causes).unwrap_or_default();
-                let is_reported = |rejection: &&&Rejection| {
-                    let message = match &rejection.floor_message {
-                        Some(message) if by_floor => message,
-                        _ => &rejection.message,
-                    };
-                    causes.iter().any(|cause| {
-                        let is_there = if by_floor {
-                            rejection
-                                .field
-                                .strip_prefix(&cause.field)
-                                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-                        } else {
-                            rejection.field == cause.field
-                        };
-                        is_there && cause.message.contains(message.as_str())
-                    })
-                };
-                let missing = expected.iter().filter(|rejection| !is_reported(rejection));
-                let mut all: Vec<String> = missing
-                    .map(|rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message))
-                    .collect();
-                // A default that is derived from a mistake may be a mistake too.
-                let is_set = |field: &str| {
-                    let path = field.trim_start_matches("spec").split('[').next().unwrap_or_default().replace('.', "/");
-                    self.new.pointer(&path).is_some()
-                };
-                let reported = causes.iter().filter(|cause| is_set(&cause.field)).count();
-                if !by_floor && reported != expected.len() {
-                    all.push(format!("{reported} causes: {causes:?}"));
-                }
-                all
+/// Returns the deviations of a response from the case. Only the schema rejects specs that the rules cannot read.
+fn compare(case: &Case, response: kube::Result<DynamicObject>) -> Vec<String> {
+    // Dropping a size is no mistake with the webhook, which restores the size.
+    let size = case.new.pointer("/jetStream/fileStorage/size");
+    let is_restored = |rejection: &&Rejection| {
+        rejection.field == "spec.jetStream.fileStorage.size" && size.is_none_or(|size| size == "0")
+    };
+    let by_floor = serde_json::from_value::<NatsSpec>(case.new.clone()).is_err();
+    let expected: Vec<&Rejection> = case
+        .rejected
+        .iter()
+        .filter(|rejection| !by_floor || rejection.floor.is_some())
+        .filter(|rejection| !is_restored(rejection))
+        .collect();
+    match response {
+        Ok(_) if expected.is_empty() => Vec::new(),
+        Ok(_) => vec!["accepted".to_owned()],
+        Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
+            let causes = status.details.map(|details| details.causes).unwrap_or_default();
+            let is_reported = |rejection: &&&Rejection| {
+                causes.iter().any(|cause| {
+                    if by_floor {
+                        rejection.is_at_or_below(&cause.field) && cause.message.contains(rejection.floor_message())
+                    } else {
+                        rejection.field == cause.field && cause.message.contains(&rejection.message)
+                    }
+                })
+            };
+            let missing = expected.iter().filter(|rejection| !is_reported(rejection));
+            let mut all: Vec<String> = missing
+                .map(|rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message))
+                .collect();
+            // A default that is derived from a mistake may be a mistake too.
+            let is_set = |field: &str| {
+                let path = field.trim_start_matches("spec").split('[').next().unwrap_or_default().replace('.', "/");
+                case.new.pointer(&path).is_some()
+            };
+            let reported = causes.iter().filter(|cause| is_set(&cause.field)).count();
+            if !by_floor && reported != expected.len() {
+                all.push(format!("{reported} causes: {causes:?}"));
             }
-            Err(error) => vec![format!("refused: {error}")],
+            all
         }
+        Err(error) => vec![format!("rejected: {error}")],
     }
+}
 
-    /// Returns the deviations of the offline command from the case.
-    async fn compare_offline(&self, shell: &Shell) -> Vec<String> {
-        std::fs::write(shell.folder().join("case.yaml"), nats(self.new.clone()).to_string()).unwrap();
-        let output = shell.run(&format!("'{}' validate -f case.yaml", env!("CARGO_BIN_EXE_nats-manager"))).await;
-        let missing = self.refused.iter().filter(|rejection| !output.text.contains(&rejection.message));
-        let mut all: Vec<String> =
-            missing.map(|rejection| format!("offline, missing {}: {}", rejection.message, output.text)).collect();
-        if (output.code == Some(0)) != self.refused.is_empty() {
-            all.push(format!("offline: {output:?}"));
-        }
-        all
+/// Returns the deviations of the offline command from the case.
+async fn compare_offline(case: &Case, shell: &Shell) -> Vec<String> {
+    std::fs::write(shell.folder().join("case.yaml"), nats(case.new.clone()).to_string()).unwrap();
+    let output = shell.run(&format!("'{}' validate -f case.yaml", env!("CARGO_BIN_EXE_nats-manager"))).await;
+    let missing = case.rejected.iter().filter(|rejection| !output.text.contains(&rejection.message));
+    let mut all: Vec<String> =
+        missing.map(|rejection| format!("offline, missing {}: {}", rejection.message, output.text)).collect();
+    if (output.code == Some(0)) != case.rejected.is_empty() {
+        all.push(format!("offline: {output:?}"));
     }
+    all
 }
 
 #[tokio::test]

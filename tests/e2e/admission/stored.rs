@@ -76,9 +76,9 @@ async fn terminating_resource_is_not_reviewed() {
     let reviews = || async {
         let mut sum = 0.0;
         for webhook in ["mutate", "validate"] {
-            for outcome in ["allowed", "patched", "refused", "ignored", "unreadable", "failed"] {
+            for outcome in ["allowed", "patched", "rejected", "ignored", "unreadable", "failed"] {
                 let name =
-                    format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{outcome}\"}}");
+                    format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",outcome=\"{outcome}\"}}");
                 sum += manager.metric(&name).await.unwrap_or_default();
             }
         }

@@ -53,7 +53,7 @@ async fn child_with_foreign_controller_is_not_taken_over() {
 
     for child in children {
         let cause = format!(
-            "{} {} belongs to ConfigMap other-owner and is not taken over; delete it, or remove its owner reference, to let NATS ManagerProcess create its own",
+            "{} {} belongs to ConfigMap other-owner and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own",
             child.kind, child.name
         );
         let status = world

@@ -129,7 +129,7 @@ async fn unreachable_jetstream_blocks_deletion_until_annotation_forces_it() {
         let status = world.state_becomes("Warning").await;
         let (holds, reason, message) = condition(&status, "Deleted").unwrap();
         assert_eq!((holds.as_str(), reason.as_str()), ("False", "DeletionError"));
-        assert!(message.starts_with("Cannot delete NATS cluster as JetStream cannot be asked"), "{message}");
+        assert!(message.starts_with("Cannot delete NATS cluster as its streams cannot be listed"), "{message}");
         assert!(message.contains("Connection refused"), "{message}");
         let force = format!("kubectl annotate nats {NAME} -n {NAMESPACE} {}=true", naming::FORCE_DELETION);
         assert!(message.ends_with(&force), "{message}");
@@ -241,7 +241,7 @@ async fn children_are_deleted_before_the_finalizer_is_removed() {
 
 /// Returns the number of reconciles that ended blocked.
 async fn blocked_reconciles(manager: &ManagerProcess) -> f64 {
-    manager.metric("nats_manager_reconciles_total{outcome=\"held\"}").await.unwrap_or_default()
+    manager.metric("nats_manager_reconciles_total{outcome=\"blocked\"}").await.unwrap_or_default()
 }
 
 /// Creates the NATS resource, waits until it is ready, and returns its status.

@@ -88,7 +88,7 @@ fn documented_rejections_match_the_rules() {
     // The sources contain these values by name.
     let sources = sources.replace("{MAX_SIZE}", "99").replace("{MOST_ENTRIES}", "1000");
     let sources =
-        sources.replace("{ANNOTATIONS_SIZE}", "258048").replace("{CROWDED}", "80").replace("{unit}", "number");
+        sources.replace("{ANNOTATIONS_SIZE}", "258048").replace("{HIGH_SHARE}", "80").replace("{unit}", "number");
     let sources =
         sources.replace("{zones}", "N").replace("{wanted}", "M").replace("{minimum} for {name}", "20Gi for alicloud");
     let mut found = 0;

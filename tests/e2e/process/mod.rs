@@ -121,9 +121,9 @@ async fn missing_permission_is_named() {
     let roles = world.api::<Role>();
     let complete = roles.get("nats-manager").await.unwrap();
     let mut reduced = complete.clone();
-    let rules = reduced.rules.as_mut().unwrap();
-    rules.retain(|rule| rule.resources.as_ref().is_none_or(|resources| *resources != ["services"]));
-    assert_eq!(rules.len() + 1, complete.rules.as_ref().unwrap().len());
+    let granted = reduced.rules.as_mut().unwrap();
+    granted.retain(|rule| rule.resources.as_ref().is_none_or(|resources| *resources != ["services"]));
+    assert_eq!(granted.len() + 1, complete.rules.as_ref().unwrap().len());
     roles.replace("nats-manager", &PostParams::default(), &reduced).await.unwrap();
 
     let manager = world.spawn(&ManagerOptions::default());
@@ -183,7 +183,7 @@ async fn one_replica_leads_and_another_takes_over() {
     leases.patch("nats-manager", &PatchParams::default(), &Patch::Merge(stolen)).await.unwrap();
     let (code, log) = third.ended().await.unwrap();
     assert_eq!(code, Some(1));
-    assert!(log.contains("stopped leading: the lease is not ours any more"), "{log}");
+    assert!(log.contains("stopped leading: the lease has another holder"), "{log}");
     assert_eq!(holder(&world).await.as_deref(), Some("other-manager"), "the lease belongs to the new holder");
 }
 
@@ -200,7 +200,7 @@ async fn manager_writes_nothing_while_its_predecessor_runs() {
     let mark = audit.mark().await.unwrap();
     let manager = world.manager().await;
     world.create(json!({})).await;
-    let reconciles = "nats_manager_reconciles_total{outcome=\"held\"}";
+    let reconciles = "nats_manager_reconciles_total{outcome=\"blocked\"}";
     eventually("the resource was reconciled", TIMEOUT, || async { manager.metric(reconciles).await > Some(0.0) }).await;
     assert!(manager.log().contains("another NATS manager still runs"));
     assert_eq!(audit.since(mark).await.unwrap().writes_of_user(SERVICE_ACCOUNT), 0);

@@ -1,4 +1,4 @@
-//! Mistaken sizes: StatefulSets that were scaled by hand, and scale-ups that cannot be placed.
+//! Mistaken sizes: `StatefulSets` that were scaled by hand, and scale-ups that cannot be scheduled.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Patch, PatchParams};
@@ -51,7 +51,7 @@ async fn stateful_set_scaled_by_hand_is_restored() {
 }
 
 #[tokio::test]
-async fn scale_up_that_cannot_be_placed_is_taken_back_at_once() {
+async fn scale_up_that_cannot_be_scheduled_is_reverted_at_once() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;

@@ -14,7 +14,7 @@ use crate::{
 const LEFTOVER_PVCS: &str = "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers";
 
 #[tokio::test]
-async fn cluster_formation_can_be_taken_back_until_the_first_server_restarts() {
+async fn cluster_formation_can_be_reverted_until_the_first_server_restarts() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
     let _manager = world.manager_with(&options).await;

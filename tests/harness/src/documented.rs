@@ -133,4 +133,34 @@ mod tests {
         assert_eq!(blocks, [block("run: x", "a\nb &"), block("", "$ c\nd")]);
         assert_eq!(blocks[1].commands(), ["c"]);
     }
+
+    #[test]
+    fn every_documented_test_exists() {
+        let sources = sources(Path::new(ROOT));
+        for page in ["docs/contributor/simulation.md", "docs/contributor/real-pods.md", "docs/contributor/nats.md"] {
+            let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+            let is_word = |name: &&str| name.chars().all(|letter| letter.is_alphanumeric() || "_:*".contains(letter));
+            // Names of tests have at least four words.
+            let names = text.split('`').filter(is_word).filter(|name| name.matches('_').count() >= 3);
+            for name in names.filter(|name| name.contains("::")) {
+                let function = name.rsplit("::").next().unwrap_or(name);
+                assert!(function.contains('*') || sources.contains(&format!("fn {function}(")), "{page}: {name}");
+            }
+        }
+    }
+
+    /// Returns all Rust sources of the checkout.
+    fn sources(folder: &Path) -> String {
+        let mut sources = String::new();
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                let is_skipped = name == "target" || name.starts_with('.');
+                sources += &if is_skipped { String::new() } else { self::sources(&entry.path()) };
+            } else if Path::new(&name).extension().is_some_and(|extension| extension == "rs") {
+                sources += &fs::read_to_string(entry.path()).unwrap();
+            }
+        }
+        sources
+    }
 }

@@ -26,7 +26,7 @@ const SERVICE_ACCOUNT: &str = "nats-manager";
 /// Parts of `config/` that a manager outside of the cluster needs.
 const PARTS: [&str; 3] = ["config/crd", "config/rbac", "config/manager/priority_class.yaml"];
 
-/// The CRD, the permissions and the PriorityClass, installed in a cluster.
+/// The CRD, the permissions and the `PriorityClass`, installed in a cluster.
 #[derive(Clone)]
 pub struct Installation {
     /// A client with all permissions.

@@ -5,6 +5,7 @@
 //! [`eventually`] polls until the expected state is reached.
 
 pub mod audit;
+pub mod cases;
 pub mod cluster;
 pub mod documented;
 mod error;

@@ -92,7 +92,7 @@ impl ManagerProcess {
     }
 
     /// Waits up to 30 s until `/readyz` answers with 200: for tests, which fail otherwise.
-    #[allow(clippy::panic, reason = "a test whose manager does not start has failed")]
+    #[allow(clippy::panic, clippy::missing_panics_doc, reason = "a test whose manager does not start has failed")]
     pub async fn ready(mut self) -> Self {
         if let Err(error) = self.wait_until_ready(READY_LIMIT).await {
             panic!("{error}");
@@ -174,12 +174,11 @@ impl ManagerProcess {
             // Fails only where the process has just ended.
             let _ = kill_process(pid, Signal::TERM);
         }
-        match timeout(END_LIMIT, self.child.wait()).await {
-            Ok(status) => Ok(status?.code()),
-            Err(_) => {
-                self.child.kill().await?;
-                Err(io::ErrorKind::TimedOut.into())
-            }
+        if let Ok(status) = timeout(END_LIMIT, self.child.wait()).await {
+            Ok(status?.code())
+        } else {
+            self.child.kill().await?;
+            Err(io::ErrorKind::TimedOut.into())
         }
     }
 

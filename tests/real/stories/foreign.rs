@@ -48,7 +48,7 @@ fn foreign_server_is_named_and_removed_when_it_is_gone() {
     });
 }
 
-/// Waits until a server size_becomes the foreign one in the meta group.
+/// Waits until a server `size_becomes` the foreign one in the meta group.
 async fn foreign_server_joins(world: &World<'_>) {
     eventually("the foreign server is counted", CHANGED, || async {
         let mut sizes = Vec::new();

@@ -42,7 +42,7 @@ impl<T: Copy + Send + 'static> Worst<T> {
 
 impl World<'_> {
     /// Watches how many members are unavailable. A member is a server whose PVC is not terminating, so a leaving server
-    /// size_becomes as unavailable until its PVC is deleted, which is the end of its removal.
+    /// `size_becomes` as unavailable until its PVC is deleted, which is the end of its removal.
     pub fn watch_members(&self) -> Worst<usize> {
         let client = self.client.clone();
         self.watch(move || unavailable(client.clone()), |new, worst| new > worst)

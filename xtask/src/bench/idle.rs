@@ -2,9 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
+use nats_manager_harness::ResidentMemory;
+
 use super::{BenchError, measure::Measure};
 use crate::{
-    local::{Local, LocalError, Memory},
+    local::{Local, LocalError},
     terminal::note,
 };
 
@@ -17,8 +19,8 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
     let mut times = Vec::with_capacity(STARTS);
     for _ in 0..STARTS {
         let mut manager = local.start_manager(program).await?;
-        times.push(manager.ready(START_LIMIT).await.map_err(LocalError::from)?);
-        manager.stop().await;
+        times.push(manager.wait_until_ready(START_LIMIT).await.map_err(LocalError::from)?);
+        manager.terminate().await.map_err(LocalError::from)?;
     }
     times.sort();
     let median = times.get(STARTS / 2).copied().unwrap_or_default();
@@ -33,16 +35,16 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
 }
 
 /// Returns resident memory as a measure, and prints its parts.
-pub(super) fn memory(memory: Memory) -> Measure {
+pub(super) fn memory(memory: ResidentMemory) -> Measure {
     let mebibytes = |kibibytes: u32| f64::from(kibibytes) / 1024.0;
     note(format!(
         "resident memory: {:.1} MiB heap and stacks, {:.1} MiB pages of the program and its libraries",
-        mebibytes(memory.own),
+        mebibytes(memory.anonymous),
         mebibytes(memory.files)
     ));
     Measure {
         name: "resident memory, steady",
-        value: mebibytes(memory.resident),
+        value: mebibytes(memory.total),
         unit: "MiB",
         goal: 15.0,
         tolerance: 1.0,

@@ -103,13 +103,13 @@ async fn take_measures(local: &mut Local, program: &Path, options: &BenchOptions
     note("starts");
     let start = idle::start(local, program).await?;
     let mut manager = local.start_manager(program).await?;
-    manager.ready(idle::START_LIMIT).await.map_err(LocalError::from)?;
+    manager.wait_until_ready(idle::START_LIMIT).await.map_err(LocalError::from)?;
     note("from a new NATS resource to Ready");
     let deploying = requests::until_ready(local).await?;
     note(format!("a steady cluster, for {} min", options.minutes));
     let steady = requests::steady(local, Duration::from_mins(options.minutes)).await?;
     let memory = manager.memory().ok_or(BenchError::NoMemory)?;
-    manager.stop().await;
+    manager.terminate().await.map_err(LocalError::from)?;
     let mut measures = deploying;
     measures.extend(steady);
     measures.push(idle::memory(memory));

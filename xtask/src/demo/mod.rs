@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: tour of the manager, from an empty cluster to its cleanup.
 
 mod live;
+mod messages;
 mod real;
 mod samples;
 mod snapshot;
@@ -48,6 +49,17 @@ pub(crate) enum DemoError {
     /// Missing prerequisites of real nodes.
     #[error(transparent)]
     Unavailable(#[from] nats_manager_harness::real::Unavailable),
+    /// Packages that are missing and were not installed.
+    #[error("{0}, or run: cargo xtask demo --real --install")]
+    Uninstalled(nats_manager_harness::real::Unavailable),
+    /// Command of the NATS command line that failed.
+    #[error("nats {command}: {output}")]
+    Nats {
+        /// Arguments.
+        command: String,
+        /// Output.
+        output: String,
+    },
     /// Failed installation of packages.
     #[error("apt-get failed with {0}; see its output above")]
     NotInstalled(std::process::ExitStatus),
@@ -126,7 +138,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
             note(format!("kept: {}", local.cluster().folder().display()));
         }
         local.shutdown(manager).await?;
-        note("removed everything");
+        note(if options.keep { "stopped everything; the folder is left" } else { "removed everything" });
         match shown {
             Ok(false) if options.once => Err(DemoError::Interrupted),
             shown => shown.map(|_| ()),

@@ -5,12 +5,12 @@ use std::{
     process::Command,
 };
 
-use nats_manager_harness::{ClusterOptions, RealCluster, real::Unavailable};
+use nats_manager_harness::{ClusterOptions, RealCluster, Tool, real::Unavailable};
 
 use super::DemoError;
 use crate::{
     local::LocalError,
-    terminal::{heading, note, typed, words},
+    terminal::{heading, typed, words},
 };
 
 /// Options for the nodes.
@@ -34,6 +34,8 @@ impl Nodes {
         if let Err(unavailable) = RealCluster::available() {
             install_missing(unavailable, self.install)?;
         }
+        // The network of the cluster has no way out for a download.
+        Tool::NatsCli.path_blocking().map_err(LocalError::from)?;
         heading("starting a control plane and three real nodes");
         let default = ClusterOptions::default();
         let options = ClusterOptions { keep: keep || default.keep, ..default };
@@ -45,9 +47,11 @@ impl Nodes {
 
 /// Installs missing packages if `install` is set or the user confirms. Fails if missing packages are not the cause.
 fn install_missing(unavailable: Unavailable, install: bool) -> Result<(), DemoError> {
-    note(&unavailable);
-    if unavailable.packages.is_empty() || !(install || is_confirmed()?) {
+    if unavailable.packages.is_empty() {
         return Err(unavailable.into());
+    }
+    if !install && !is_confirmed(&unavailable)? {
+        return Err(DemoError::Uninstalled(unavailable));
     }
     apt_get(&["update", "--quiet"])?;
     let mut arguments = vec!["install", "--quiet", "--yes", "--no-install-recommends"];
@@ -56,12 +60,12 @@ fn install_missing(unavailable: Unavailable, install: bool) -> Result<(), DemoEr
     Ok(RealCluster::available()?)
 }
 
-/// Asks the user to confirm. Without a terminal, returns false.
-fn is_confirmed() -> io::Result<bool> {
+/// Asks the user to confirm the installation. Without a terminal, returns false.
+fn is_confirmed(unavailable: &Unavailable) -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
-    print!("   Install them now? [y/N] ");
+    print!("   {}. Install it now? [y/N] ", unavailable.missing);
     io::stdout().flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

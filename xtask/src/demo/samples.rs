@@ -43,8 +43,9 @@ pub(crate) enum SampleError {
 }
 
 const FOLDER: &str = "config/samples";
-/// Sample that is shown first: the default of the module.
-const FIRST: &str = "default";
+/// Samples that are shown first: the default of the module, and those that change it in place. The other ones differ in
+/// what is immutable, so that the resource is recreated.
+const FIRST: [&str; 3] = ["default", "minimal", "small-memory-store"];
 
 impl Sample {
     fn read(name: &str) -> Result<Self, SampleError> {
@@ -73,7 +74,8 @@ pub(super) fn samples(requested: Option<&str>) -> Result<Vec<Sample>, SampleErro
             available.push(Sample::read(name)?);
         }
     }
-    available.sort_by_key(|sample| (sample.name != FIRST, sample.name.clone()));
+    let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+    available.sort_by_key(|sample| (rank(&sample.name), sample.name.clone()));
     if available.is_empty() {
         return Err(SampleError::None);
     }

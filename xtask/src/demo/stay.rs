@@ -28,12 +28,13 @@ impl Walk<'_> {
                 }
             }
         }
+        self.print_nats_commands()?;
         typed(format!("kubectl get nats -n {NAMESPACE} -o wide"));
         typed(format!("kubectl edit nats {NAME} -n {NAMESPACE}"));
         typed(format!("kubectl delete statefulset {NAME} -n {NAMESPACE} --wait=false   # the manager recreates it"));
         typed(format!("kubectl get events -n {NAMESPACE} --watch"));
-        typed(format!("curl {}", self.manager.metrics_url()));
-        typed(format!("tail -f {}", self.manager.log().display()));
+        typed(format!("curl http://{}/metrics", self.manager.metrics));
+        typed(format!("tail -f {}", self.manager.log_path().display()));
         note("Ctrl-C stops and removes everything. The current state:");
         self.watch().await
     }

@@ -8,6 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, ResourceExt};
 use nats_manager_api::{NamespacedName, resource::message};
+use nats_manager_harness::{KubectlOutput, ManagerProcess};
 
 use super::{
     DemoError,
@@ -17,14 +18,14 @@ use super::{
     storage::{self, StorageClassState},
 };
 use crate::{
-    local::{Answer, Local, LocalError, Manager, NAME, NAMESPACE},
+    local::{Local, LocalError, NAME, NAMESPACE},
     terminal::{self, done, heading, note, output, typed},
 };
 
 /// State of the tour.
 pub(super) struct Walk<'a> {
     pub(super) local: &'a Local,
-    pub(super) manager: &'a mut Manager,
+    pub(super) manager: &'a mut ManagerProcess,
     source: SnapshotSource,
 }
 
@@ -44,7 +45,7 @@ impl<'a> Walk<'a> {
     pub(super) async fn begin(
         local: &'a mut Local,
         program: &Path,
-        slot: &'a mut Option<Manager>,
+        slot: &'a mut Option<ManagerProcess>,
     ) -> Result<Self, DemoError> {
         heading("installing the shipped manifests");
         local.install(show).await?;
@@ -58,7 +59,7 @@ impl<'a> Walk<'a> {
             None => note("The nodes are real, and so is NATS; its two sidecars are stand-ins."),
         }
         let manager = slot.insert(local.start_manager(program).await?);
-        let time = manager.ready(START_LIMIT).await.map_err(LocalError::from)?;
+        let time = manager.wait_until_ready(START_LIMIT).await.map_err(LocalError::from)?;
         done(format!("ready {} ms after its start", time.as_millis()));
         Ok(Self { source: SnapshotSource::open(local.client()).await?, local, manager })
     }
@@ -73,6 +74,7 @@ impl<'a> Walk<'a> {
             self.apply(sample).await?;
             if index == 0 {
                 self.show_features().await?;
+                self.show_messages().await?;
             }
         }
         Ok(())
@@ -113,16 +115,16 @@ impl<'a> Walk<'a> {
     async fn apply(&mut self, sample: &Sample) -> Result<(), DemoError> {
         let path = sample.path();
         let kubectl = self.local.kubectl();
-        let answer = kubectl.run(["apply", "-f", &path]).await?;
+        let answer = kubectl.run(&["apply", "-f", &path]).await?;
         show(&format!("apply -f {path}"), &answer);
-        if !answer.success {
+        if !answer.is_success {
             if !self.source.take().await?.exists() {
-                return Err(LocalError::Kubectl { command: format!("apply -f {path}"), answer: answer.text }.into());
+                return Err(LocalError::Kubectl { command: format!("apply -f {path}"), output: answer.text() }.into());
             }
             note("An immutable field differs: the NATS resource is deleted first, with its data.");
             self.delete().await?;
             let command = ["apply", "-f", &path];
-            show(&command.join(" "), &kubectl.must(command).await?);
+            show(&command.join(" "), &kubectl.must(&command).await?);
         }
         let or_warning = self.local.is_existing();
         self.until(&format!("sample {} is ready", sample.name), READY_LIMIT, |seen| seen.is_ready(or_warning)).await
@@ -131,14 +133,14 @@ impl<'a> Walk<'a> {
     /// Deletes the NATS resource, and waits until its children are deleted too.
     async fn delete(&mut self) -> Result<(), DemoError> {
         let command = ["delete", "nats", NAME, "-n", NAMESPACE, "--wait=false"];
-        show(&command.join(" "), &self.local.kubectl().must(command).await?);
+        show(&command.join(" "), &self.local.kubectl().must(&command).await?);
         self.until("the NATS resource is deleted", GONE_LIMIT, |seen| !seen.exists()).await?;
         // The garbage collector discovers a new kind within half a minute after the installation.
         let secret = format!("secret/{NAME}-secret");
         let command = ["wait", "--for=delete", &secret, "-n", NAMESPACE, "--timeout=90s"];
         show(
             &format!("{}   # the garbage collector deletes the children", command.join(" ")),
-            &self.local.kubectl().must(command).await?,
+            &self.local.kubectl().must(&command).await?,
         );
         Ok(())
     }
@@ -147,17 +149,17 @@ impl<'a> Walk<'a> {
     async fn list_objects(&self) -> Result<(), DemoError> {
         let labels = NamespacedName::new(NAMESPACE, NAME).label_query();
         let command = ["get", KINDS, "-n", NAMESPACE, "-l", &labels, "-o", COLUMNS];
-        show(&command.join(" "), &self.local.kubectl().must(command).await?);
+        show(&command.join(" "), &self.local.kubectl().must(&command).await?);
         Ok(())
     }
 
     /// Sends an invalid change, and checks that it is rejected with `expected`.
     async fn rejected(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
         let answer =
-            self.local.kubectl().run(["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "-p", patch]).await?;
+            self.local.kubectl().run(&["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "-p", patch]).await?;
         show(&format!("patch nats {NAME} -n {NAMESPACE} --type=merge -p '{patch}'"), &answer);
-        if answer.success || !answer.text.contains(expected) {
-            return Err(DemoError::NotRejected { patch: patch.to_owned(), expected, answer: answer.text });
+        if answer.is_success || !answer.text().contains(expected) {
+            return Err(DemoError::NotRejected { patch: patch.to_owned(), expected, answer: answer.text() });
         }
         Ok(())
     }
@@ -167,15 +169,15 @@ impl<'a> Walk<'a> {
         let output = "jsonpath={.spec.resources}";
         let command =
             ["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "--dry-run=server", "-p", patch, "-o", output];
-        let answer = self.local.kubectl().run(command).await?;
+        let answer = self.local.kubectl().run(&command).await?;
         show(
             &format!("patch nats {NAME} -n {NAMESPACE} --type=merge --dry-run=server -p '{patch}' -o {output}"),
             &answer,
         );
-        if answer.success && answer.text.contains(expected) {
+        if answer.is_success && answer.text().contains(expected) {
             return Ok(());
         }
-        Err(DemoError::NotPreviewed { patch: patch.to_owned(), expected, answer: answer.text })
+        Err(DemoError::NotPreviewed { patch: patch.to_owned(), expected, answer: answer.text() })
     }
 
     /// Deletes the Service, and waits for a new one.
@@ -184,7 +186,7 @@ impl<'a> Walk<'a> {
         let before = services.get(NAME).await?.uid();
         // With `--wait`, kubectl may mistake the new Service for the old one.
         let command = ["delete", "service", NAME, "-n", NAMESPACE, "--wait=false"];
-        show(&command.join(" "), &self.local.kubectl().must(command).await?);
+        show(&command.join(" "), &self.local.kubectl().must(&command).await?);
         let deleted = Instant::now();
         loop {
             let found = services.get_opt(NAME).await?.and_then(|service| service.uid());
@@ -245,7 +247,7 @@ impl<'a> Walk<'a> {
 
     /// Fails if the manager or the control plane has ended.
     fn check_running(&mut self) -> Result<(), DemoError> {
-        self.manager.check_running().map_err(LocalError::from)?;
+        self.manager.check_is_running().map_err(LocalError::from)?;
         if self.local.cluster().is_up() { Ok(()) } else { Err(DemoError::ClusterEnded) }
     }
 }
@@ -254,7 +256,7 @@ fn not_in_time(what: &str, limit: Duration, seen: String) -> DemoError {
     DemoError::NotInTime { what: what.to_owned(), within: limit.as_secs(), seen }
 }
 
-fn show(command: &str, answer: &Answer) {
+fn show(command: &str, answer: &KubectlOutput) {
     typed(format!("kubectl {command}"));
-    output(&answer.text);
+    output(&answer.text());
 }

@@ -2,30 +2,35 @@
 
 use serde_json::Value;
 
-use super::{Answer, Kubectl, LocalError, NAME, NAMESPACE};
+use nats_manager_harness::KubectlOutput;
+
+use super::{Kubectl, LocalError, NAME, NAMESPACE, kubectl::failed};
 
 /// Folder of the complete installation, for kustomize.
 const INSTALLATION: &str = "config/default";
 
 /// Installs the manifests, and passes each command with its output to `show`.
-pub(super) async fn install(kubectl: Kubectl<'_>, mut show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
+pub(super) async fn install(
+    kubectl: Kubectl<'_>,
+    mut show: impl FnMut(&str, &KubectlOutput),
+) -> Result<(), LocalError> {
     let namespace = ["create", "namespace", NAMESPACE];
-    let answer = kubectl.run(namespace).await?;
-    if !answer.success && !answer.text.contains("AlreadyExists") {
-        return Err(LocalError::Kubectl { command: namespace.join(" "), answer: answer.text });
+    let answer = kubectl.run(&namespace).await?;
+    if !answer.is_success && !answer.text().contains("AlreadyExists") {
+        return Err(failed(&namespace, &answer));
     }
     show(&namespace.join(" "), &answer);
     let answer = on_manifest(kubectl, &["apply", "--server-side", "-f", "-"]).await?;
     show(&format!("apply --server-side -k {INSTALLATION}   # without the Deployment"), &answer);
     let established = format!("crd/{}", nats_manager_api::crd::NAME);
-    kubectl.must(["wait", "--for=condition=Established", "--timeout=30s", &established]).await?;
+    kubectl.must(&["wait", "--for=condition=Established", "--timeout=30s", &established]).await?;
     Ok(())
 }
 
 /// Removes the objects of [`install`], except for the namespace. The manager has to run, since it removes the
 /// finalizer.
 pub(super) async fn uninstall(kubectl: Kubectl<'_>) -> Result<(), LocalError> {
-    kubectl.must(["delete", "nats", NAME, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"]).await?;
+    kubectl.must(&["delete", "nats", NAME, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"]).await?;
     on_manifest(kubectl, &["delete", "--ignore-not-found", "-f", "-"]).await?;
     Ok(())
 }
@@ -33,15 +38,14 @@ pub(super) async fn uninstall(kubectl: Kubectl<'_>) -> Result<(), LocalError> {
 /// Returns whether the CRD exists already.
 pub(super) async fn is_installed(kubectl: Kubectl<'_>) -> Result<bool, LocalError> {
     let definition = ["get", "crd", nats_manager_api::crd::NAME, "--ignore-not-found", "-o", "name"];
-    Ok(!kubectl.must(definition).await?.text.is_empty())
+    Ok(!kubectl.must(&definition).await?.text().is_empty())
 }
 
 /// Runs kubectl with the manifest on its standard input.
-async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<Answer, LocalError> {
-    let manifest = without_deployments(&kubectl.must(["kustomize", INSTALLATION]).await?.text)?;
+async fn on_manifest(kubectl: Kubectl<'_>, args: &[&str]) -> Result<KubectlOutput, LocalError> {
+    let manifest = without_deployments(&kubectl.must(&["kustomize", INSTALLATION]).await?.stdout)?;
     let answer = kubectl.run_with(args, &manifest).await?;
-    let failed = LocalError::Kubectl { command: args.join(" "), answer: answer.text.clone() };
-    if answer.success { Ok(answer) } else { Err(failed) }
+    if answer.is_success { Ok(answer) } else { Err(failed(args, &answer)) }
 }
 
 /// Removes Deployments from a manifest.

@@ -10,19 +10,21 @@ mod install;
 mod interrupt;
 mod kubectl;
 mod manager;
-mod probe;
 
 use std::path::Path;
 
 use kube::Client;
-use nats_manager_harness::{ClusterOptions, LocalCluster, NatsOptions, NatsServer, RealCluster};
+use nats_manager_harness::{
+    ClusterOptions, KubectlOutput, LocalCluster, ManagerProcess, ManagerProcessError, NatsOptions, NatsServer,
+    RealCluster,
+};
 
 pub(crate) use build::{BuildError, Profile, build, revision};
 pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
-pub(crate) use kubectl::{Answer, Kubectl};
+pub(crate) use kubectl::Kubectl;
 use manager::ManagerEnvironment;
-pub(crate) use manager::{Manager, ManagerError, Memory};
+pub(crate) use manager::ManagerError;
 
 /// Namespace of the manager and its NATS resource, as in the roles.
 pub(crate) const NAMESPACE: &str = "kyma-system";
@@ -40,12 +42,12 @@ pub(crate) enum LocalError {
     #[error(transparent)]
     Harness(#[from] nats_manager_harness::Error),
     /// Failed kubectl command.
-    #[error("kubectl {command}: {answer}")]
+    #[error("kubectl {command}: {output}")]
     Kubectl {
         /// Arguments of kubectl.
         command: String,
         /// Output of kubectl.
-        answer: String,
+        output: String,
     },
     /// Output of kustomize that contains no objects.
     #[error("the output of kustomize is not YAML: {0}")]
@@ -58,6 +60,12 @@ pub(crate) enum LocalError {
     /// Failure of the manager process.
     #[error(transparent)]
     Manager(#[from] ManagerError),
+    /// Manager that does not run as expected.
+    #[error(transparent)]
+    Process(#[from] ManagerProcessError),
+    /// Manager that did not end.
+    #[error("cannot stop the manager: {0}")]
+    Stop(#[from] std::io::Error),
 }
 
 /// Cluster in which the manager can be installed and started as a process.
@@ -86,7 +94,7 @@ impl Local {
     }
 
     /// Installs everything but the Deployment, and passes each command with its output to `show`.
-    pub(crate) async fn install(&mut self, show: impl FnMut(&str, &Answer)) -> Result<(), LocalError> {
+    pub(crate) async fn install(&mut self, show: impl FnMut(&str, &KubectlOutput)) -> Result<(), LocalError> {
         if self.is_existing() && install::is_installed(self.kubectl()).await? {
             return Err(LocalError::InUse);
         }
@@ -96,7 +104,7 @@ impl Local {
     }
 
     /// Starts the manager without waiting for readiness.
-    pub(crate) async fn start_manager(&self, program: &Path) -> Result<Manager, LocalError> {
+    pub(crate) async fn start_manager(&self, program: &Path) -> Result<ManagerProcess, LocalError> {
         let kubeconfig = self.cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT).await?;
         let nats_url = self.nats_url();
         let environment = ManagerEnvironment {
@@ -105,7 +113,7 @@ impl Local {
             nats_url: nats_url.as_deref(),
             is_apiserver_local: !self.is_existing(),
         };
-        Ok(Manager::start(program, &environment)?)
+        Ok(manager::start(program, &environment)?)
     }
 
     /// Returns the cluster.
@@ -136,11 +144,11 @@ impl Local {
 
     /// Stops everything. In an existing cluster, removes the installed objects, except for the namespace. The manager
     /// runs until its resource is deleted, since it removes the finalizer.
-    pub(crate) async fn shutdown(mut self, manager: Option<Manager>) -> Result<(), LocalError> {
+    pub(crate) async fn shutdown(mut self, manager: Option<ManagerProcess>) -> Result<(), LocalError> {
         let to_remove = self.is_existing() && self.installed;
         let removed = if to_remove { install::uninstall(self.kubectl()).await } else { Ok(()) };
         if let Some(manager) = manager {
-            manager.stop().await;
+            manager.terminate().await?;
         }
         if let Some(nats) = &mut self.nats {
             nats.stop().await?;

@@ -28,7 +28,7 @@ pub(super) struct TestStep {
     pub(super) needs: &'static [Need],
     /// Whether it runs unasked.
     pub(super) usual: bool,
-    /// Runs it; told whether to go on after a failure.
+    /// Runs the check. The argument is `--keep-going`.
     pub(super) run: fn(bool) -> Result<StepOutcome, StepError>,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum StepOutcome {
 pub(super) enum StepError {
     #[error("{command}: {cause}")]
     Failed { command: String, cause: String },
-    #[error("not formatted: {files}; mend it with: gofmt -w {}", go::SOURCES)]
+    #[error("not formatted: {files}; fix it with: gofmt -w {}", go::SOURCES)]
     Unformatted { files: String },
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
@@ -62,7 +62,7 @@ pub(super) enum StepError {
 pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
     TestStep::new("language", "terms of the field, doc comments, spelling", &[], language),
-    TestStep::new("clippy", "no lint has anything to say", &[Need::Clippy], clippy),
+    TestStep::new("clippy", "no lint reports anything", &[Need::Clippy], clippy),
     TestStep::new("generated", "generated files are what the code says", &[], generated),
     TestStep::new("unit", "tests beside the code", &[], unit),
     TestStep::new("docs", "the documentation builds, its examples pass", &[], docs),

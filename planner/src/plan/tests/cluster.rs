@@ -6,51 +6,36 @@ use super::super::{Action, Desired, History, Observation, Plan, PlanInput, Varia
 use crate::{
     actual::{ActualState, ConfigKey, LiveConfig, PodState, PvcState, ReplicaCounts, ServerMode, StatefulSetState},
     health::Assessment,
-    snapshot::{
-        DEFAULT_ACCOUNT, Healthz, JetStreamSnapshot, Peer, PeerId, RaftGroup, ServerSnapshot, StoreUsage, StreamId,
-        StreamReplica, Unreachable,
-    },
+    snapshot::{JetStreamSnapshot, StoreUsage, StreamReplica},
+    testing::{at, healthy_cluster, name, stream},
     time::Time,
     version::Version,
 };
 
 const MEMORY: u64 = 1 << 20;
-pub(super) const NOW: Time = Time::from_millis(60_000);
+pub(super) const NOW: Time = at(60);
 
 /// Desired and actual state, and the servers, which are polled twice.
 pub(super) struct Cluster {
     pub(super) desired: Desired,
     pub(super) actual: ActualState,
-    pub(super) servers: Vec<ServerSnapshot>,
-    unreachable: Vec<usize>,
+    pub(super) servers: JetStreamSnapshot,
     pub(super) history: History,
-}
-
-pub(super) fn name(ordinal: u32) -> String {
-    format!("n-{ordinal}")
 }
 
 fn template(variant: Variant, memory_store: u64) -> String {
     format!("{variant:?} {memory_store}")
 }
 
-/// Builds the group that a member reports. The first server leads.
-fn group(own: u32, servers: u32) -> RaftGroup {
-    let peer = |ordinal| Peer { name: name(ordinal), id: PeerId::of(&name(ordinal)), current: true, ..Peer::default() };
-    let peers = (0..servers).filter(|ordinal| *ordinal != own).map(peer).collect();
-    RaftGroup { leader: Some(name(0)), size: Some(servers), peers }
-}
-
-fn server(own: u32, servers: u32) -> ServerSnapshot {
-    ServerSnapshot {
-        id: format!("id-{own}"),
-        version: Version::of_image("nats:2.14.10"),
-        healthz: Healthz::Ok,
-        file: StoreUsage { used: 10, reserved: 0, limit: 100 },
-        memory: StoreUsage { used: 0, reserved: 0, limit: MEMORY },
-        meta: (servers > 1).then(|| group(own, servers)),
-        ..ServerSnapshot::default()
-    }
+/// Builds the answers of healthy servers, with stores that have room.
+fn servers(size: u32) -> JetStreamSnapshot {
+    healthy_cluster(size).with(|snapshot| {
+        for server in snapshot.answers_mut() {
+            server.version = Version::of_image("nats:2.14.10");
+            server.file = StoreUsage { used: 10, reserved: 0, limit: 100 };
+            server.memory = StoreUsage { used: 0, reserved: 0, limit: MEMORY };
+        }
+    })
 }
 
 fn pod(ordinal: u32) -> PodState {
@@ -100,8 +85,7 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
             members: Some(replicas),
             servers_started: Some(true),
         },
-        servers: (0..replicas).map(|ordinal| server(ordinal, replicas)).collect(),
-        unreachable: Vec::new(),
+        servers: servers(replicas),
         history: History::default(),
     }
 }
@@ -128,10 +112,11 @@ impl Cluster {
         self.actual.pods[ordinal].ready = false;
         self.actual.pods[ordinal].running = false;
         self.set().counts.ready -= 1;
-        self.unreachable.push(ordinal);
-        for server in &mut self.servers {
+        let lost = self.actual.pods[ordinal].name.as_str();
+        self.servers.lose(&[lost]);
+        for server in self.servers.answers_mut() {
             let peers = server.meta.iter_mut().flat_map(|meta| &mut meta.peers);
-            peers.filter(|peer| peer.name == format!("n-{ordinal}")).for_each(|peer| peer.current = false);
+            peers.filter(|peer| peer.name == lost).for_each(|peer| peer.current = false);
         }
     }
 
@@ -142,34 +127,8 @@ impl Cluster {
     }
 
     /// Adds a stream with a replica on each of these servers. The first one leads.
-    pub(super) fn add_stream(&mut self, stream: &str, on: &[u32]) {
-        for own in on {
-            let others = on.iter().filter(|other| *other != own);
-            let peer = |other: &u32| Peer {
-                name: name(*other),
-                id: PeerId::of(&name(*other)),
-                current: true,
-                ..Peer::default()
-            };
-            self.servers[*own as usize].streams.push(StreamReplica {
-                stream: StreamId::new(DEFAULT_ACCOUNT, stream),
-                replicas: u32::try_from(on.len()).unwrap(),
-                last_seq: 5,
-                bytes: 5,
-                group: Some(RaftGroup { leader: Some(name(on[0])), size: None, peers: others.map(peer).collect() }),
-                ..StreamReplica::default()
-            });
-        }
-    }
-
-    fn snapshot(&self, at: Time) -> Arc<JetStreamSnapshot> {
-        let answer = |ordinal: usize, server: &ServerSnapshot| {
-            let is_lost = self.unreachable.contains(&ordinal);
-            if is_lost { Err(Unreachable("no route".to_owned())) } else { Ok(server.clone()) }
-        };
-        let servers = self.servers.iter().enumerate();
-        let servers = servers.map(|(ordinal, server)| (format!("n-{ordinal}"), answer(ordinal, server))).collect();
-        Arc::new(JetStreamSnapshot { taken_at: at, servers })
+    pub(super) fn add_stream(&mut self, name: &str, on: &[u32]) {
+        self.servers.add_stream(&StreamReplica { last_seq: 5, bytes: 5, ..stream(name) }, on);
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -187,8 +146,9 @@ impl Cluster {
         streams: Option<&Result<BTreeSet<String>, String>>,
         make: impl FnOnce(&PlanInput<'_>) -> Plan,
     ) -> Plan {
-        let first = Assessment::next(None, self.snapshot(Time::from_millis(0)), &self.actual);
-        let second = Assessment::next(Some(&first), self.snapshot(Time::from_millis(3000)), &self.actual);
+        let poll = |second| Arc::new(self.servers.clone().at(second));
+        let first = Assessment::next(None, poll(0), &self.actual);
+        let second = Assessment::next(Some(&first), poll(3), &self.actual);
         make(&PlanInput {
             now: NOW,
             desired: &self.desired,

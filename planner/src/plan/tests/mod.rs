@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use self::cluster::{Cluster, NOW, action, cluster, name};
+use self::cluster::{Cluster, NOW, action, cluster};
 use super::{
     BlockedReason::{self, MemoryStoreBlocked, PvcTerminating, ScalingBlocked, UnknownServer, VersionBlocked},
     OperationKind::{Deployment, FormCluster, RollingUpdate, ScaleDown, ScaleUp},
@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     actual::{ActualState, PvcState},
-    snapshot::{DEFAULT_ACCOUNT, Peer, PeerId, RaftGroup, StreamId},
+    snapshot::{DEFAULT_ACCOUNT, Peer, RaftGroup, ServerSnapshot, StreamId},
+    testing::{led_by, peer},
     version::Version,
 };
 
@@ -155,7 +156,9 @@ fn scale_down_steps_follow_in_order() {
             "fewer, and a stream has fewer replicas than it asks for",
             cluster(5).with(|cluster| {
                 cluster.add_stream("orders", &[0, 1]);
-                cluster.servers[..2].iter_mut().for_each(|server| server.streams[0].replicas = 3);
+                for server in ["n-0", "n-1"] {
+                    cluster.servers.replica_mut(server).replicas = 3;
+                }
                 cluster.desired.replicas = 3;
             }),
             (5, 5, None, Some(ScaleDown), None),
@@ -164,7 +167,7 @@ fn scale_down_steps_follow_in_order() {
             "fewer, and a replica has less than its leader had",
             cluster(5).with(|cluster| {
                 cluster.add_stream("orders", &[0, 1, 2]);
-                cluster.servers[1].streams[0].last_seq = 4;
+                cluster.servers.replica_mut("n-1").last_seq = 4;
                 cluster.desired.replicas = 3;
             }),
             (5, 5, None, Some(ScaleDown), None),
@@ -173,7 +176,7 @@ fn scale_down_steps_follow_in_order() {
             "fewer, without room on the others",
             cluster(5).with(|cluster| {
                 cluster.add_stream("orders", &[0, 1, 4]);
-                cluster.servers.iter_mut().for_each(|server| server.file.used = 79);
+                cluster.servers.answers_mut().for_each(|server| server.file.used = 79);
                 cluster.desired.replicas = 3;
             }),
             (5, 5, None, Some(ScaleDown), None),
@@ -205,9 +208,8 @@ fn scale_down_steps_follow_in_order() {
         (
             "fewer, and a foreign server leads the meta group",
             cluster(5).with(|cluster| {
-                for server in &mut cluster.servers {
-                    let meta = server.meta.as_mut().unwrap();
-                    *meta = RaftGroup { leader: Some("other-0".to_owned()), size: Some(6), peers: Vec::new() };
+                for server in cluster.servers.answers_mut() {
+                    server.meta = Some(RaftGroup { size: Some(6), ..led_by("other-0") });
                 }
                 cluster.desired.replicas = 3;
             }),
@@ -227,7 +229,6 @@ fn scale_up_and_change_of_mode_follow_in_order() {
             "one with a stream stays one",
             cluster(1).with(|cluster| {
                 cluster.add_stream("orders", &[0]);
-                cluster.servers[0].streams[0].group = None;
                 cluster.desired.replicas = 3;
             }),
             (1, 1, None, None, Some(ScalingBlocked)),
@@ -246,11 +247,9 @@ fn scale_up_and_change_of_mode_follow_in_order() {
 #[test]
 fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
     let stale = |cluster: &mut Cluster| {
-        for server in &mut cluster.servers {
-            let stale = Peer { name: name(3), id: PeerId::of(&name(3)), offline: true, ..Peer::default() };
-            let meta = server.meta.as_mut().unwrap();
+        for meta in cluster.servers.answers_mut().map(ServerSnapshot::meta_mut) {
             meta.size = Some(4);
-            meta.peers.push(stale);
+            meta.peers.push(Peer { current: false, offline: true, ..peer("n-3") });
         }
     };
     check([
@@ -284,7 +283,7 @@ fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
             "2.15 from below 2.14.7",
             cluster(3).with(|cluster| {
                 cluster.desired.version = Version::of_image("nats:2.15.3");
-                cluster.servers.iter_mut().for_each(|server| server.version = Version::of_image("nats:2.14.2"));
+                cluster.servers.answers_mut().for_each(|server| server.version = Version::of_image("nats:2.14.2"));
             }),
             (3, 3, None, None, Some(VersionBlocked)),
         ),
@@ -292,7 +291,7 @@ fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
             "the memory store holds more than it is to have",
             cluster(3).with(|cluster| {
                 cluster.desired.memory_store = 0;
-                cluster.servers[1].memory.used = 1;
+                cluster.servers.server_mut("n-1").memory.used = 1;
             }),
             (3, 3, None, None, Some(MemoryStoreBlocked)),
         ),

@@ -5,7 +5,10 @@ use nats_manager_api::{
     NamespacedName, NatsStatus,
     rules::{Violation, ViolationClass},
 };
-use nats_manager_planner::plan::{Operation, OperationKind, OperationStep};
+use nats_manager_planner::{
+    plan::{Operation, OperationKind, OperationStep},
+    snapshot::RaftGroup,
+};
 
 use super::*;
 
@@ -90,9 +93,7 @@ fn ready_cluster_has_the_texts_of_the_contract() {
 fn cluster_is_not_ready_before_it_has_a_meta_group() {
     let forming = |second| {
         polls(second, second, 3, |poll| {
-            for name in ["n-0", "n-1", "n-2"] {
-                change(poll, name, |server| server.meta = Some(RaftGroup::default()));
-            }
+            poll.answers_mut().for_each(|server| server.meta = Some(RaftGroup::default()));
         })
     };
     let (new, _) = World::healthy(3).seen(forming(100)).after(&NatsStatus::default(), 100);

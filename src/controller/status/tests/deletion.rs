@@ -60,7 +60,7 @@ fn failing_deletion_is_reported_once_for_all_retries() {
 #[test]
 fn deletion_without_an_answer_is_reported_once_for_all_causes() {
     let unanswered = |cause: &str| {
-        blocked(&format!("Cannot delete NATS cluster as JetStream cannot be asked for streams: {cause}. Trying again."))
+        blocked(&format!("Cannot delete NATS cluster as its streams cannot be listed: {cause}. Trying again."))
     };
     let (reported, _) = deleting(&ready(), &unanswered("cannot connect to n:4222: timed out"), 110);
     let (same, events) = deleting(&reported, &unanswered("JetStream does not answer: no responders"), 120);

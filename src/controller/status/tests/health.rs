@@ -1,87 +1,76 @@
 //! Diagnoses of JetStream: their delays and messages.
 
 use nats_manager_api::ConditionType::{Available, JetStream, Ready, Storage};
-use nats_manager_planner::{actual::PvcState, snapshot::StoreUsage};
+use nats_manager_planner::{
+    actual::PvcState,
+    snapshot::{Healthz, ServerSnapshot, StoreUsage},
+    testing::{names, peer, server, snapshot},
+};
 
 use super::*;
 
 const MEBI: u64 = 1 << 20;
 
 fn unreachable(poll: &mut JetStreamSnapshot) {
-    make_unreachable(poll, &["n-1"]);
-    for name in ["n-0", "n-2"] {
-        change(poll, name, |server| server.meta.as_mut().unwrap().peers.retain(|peer| peer.name != "n-1"));
-        change(poll, name, |server| {
-            let peers = &mut server.streams[0].group.as_mut().unwrap().peers;
-            peers.retain(|peer| peer.name != "n-1");
-        });
+    poll.lose(&["n-1"]);
+    for server in poll.answers_mut() {
+        server.meta_mut().peers.retain(|peer| peer.name != "n-1");
+        server.streams[0].group_mut().peers.retain(|peer| peer.name != "n-1");
     }
 }
 
 #[test]
 fn fault_that_has_lasted_is_reported_with_the_way_out() {
     let cases: [(&str, Fault, &str, &str); 9] = [
-        (
-            "unreachable",
-            |poll| make_unreachable(poll, &["n-1"]),
-            "ServerUnreachable",
-            "n-1: no response. JetStream continues",
-        ),
+        ("unreachable", |poll| poll.lose(&["n-1"]), "ServerUnreachable", "n-1: no response. JetStream continues"),
         (
             "disabled",
-            |poll| change(poll, "n-1", |server| server.disabled = true),
+            |poll| poll.server_mut("n-1").disabled = true,
             "ServerDisabled",
             "n-1: JetStream is disabled, mostly because the volume is full.",
         ),
         (
             "write error",
-            |poll| change(poll, "n-1", |server| server.healthz = Healthz::Failing("stream write error".to_owned())),
+            |poll| poll.server_mut("n-1").healthz = Healthz::Failing("stream write error".to_owned()),
             "WriteError",
             "n-1: a stream replica has a write error.",
         ),
         (
             "not in the meta group",
-            |poll| change(poll, "n-0", |server| server.meta.as_mut().unwrap().peers.truncate(1)),
+            |poll| poll.server_mut("n-0").meta_mut().peers.truncate(1),
             "ServerMissing",
             "n-2: running, and not in the meta group.",
         ),
         (
             "a foreign server",
-            |poll| {
-                let foreign = Peer { name: "other-0".to_owned(), current: true, ..Peer::default() };
-                change(poll, "n-0", |server| server.meta.as_mut().unwrap().peers.push(foreign.clone()));
-            },
+            |poll| poll.server_mut("n-0").meta_mut().peers.push(peer("other-0")),
             "UnknownServer",
             "other-0: in the meta group, and not a server of this cluster.",
         ),
         (
             "no stream leader",
-            |poll| {
-                for server in ["n-0", "n-1", "n-2"] {
-                    stream(poll, server, |stream| stream.group.as_mut().unwrap().leader = None);
-                }
-            },
+            |poll| poll.answers_mut().for_each(|server| server.streams[0].group_mut().leader = None),
             "NoStreamLeader",
             "No leader: stream sap. See: nats stream report",
         ),
         (
             "under-replicated",
             |poll| {
-                poll.servers.get_mut("n-2").unwrap().as_mut().unwrap().streams.clear();
-                stream(poll, "n-0", |stream| stream.group.as_mut().unwrap().peers.truncate(1));
+                poll.server_mut("n-2").streams.clear();
+                poll.replica_mut("n-0").group_mut().peers.truncate(1);
             },
             "UnderReplicated",
             "Too few servers hold stream sap.",
         ),
         (
             "out of sync",
-            |poll| stream(poll, "n-0", |stream| stream.group.as_mut().unwrap().peers[1].current = false),
+            |poll| poll.replica_mut("n-0").group_mut().peers[1].current = false,
             "ReplicaOutOfSync",
             "n-2: stream replicas are not in sync.",
         ),
         (
             "unhealthy",
-            |poll| change(poll, "n-1", |server| server.healthz = Healthz::Failing("JetStream is ill".to_owned())),
+            |poll| poll.server_mut("n-1").healthz = Healthz::Failing("JetStream is ill".to_owned()),
             "ServerUnhealthy",
             "n-1 reports: JetStream is ill.",
         ),
@@ -120,7 +109,7 @@ fn server_that_is_not_ready_is_reported_with_the_text_of_its_healthz() {
         let mut polls = polls(200, 900, 3, |_| ());
         for poll in &mut polls {
             let text = format!("JetStream stream '$G > sap' is not current: lag {lag}");
-            change(poll, "n-1", |server| server.healthz = Healthz::Failing(text.clone()));
+            poll.server_mut("n-1").healthz = Healthz::Failing(text.clone());
         }
         World::healthy(3).seen(polls).not_ready(&[1], 200)
     };
@@ -145,9 +134,7 @@ fn server_that_is_not_ready_is_reported_with_the_text_of_its_healthz() {
 #[test]
 fn server_that_never_becomes_ready_is_reported_during_the_first_deployment() {
     let fault: Fault = |poll| {
-        change(poll, "n-0", |server| {
-            server.healthz = Healthz::Failing("stream 'orders' could not be recovered".to_owned());
-        });
+        poll.server_mut("n-0").healthz = Healthz::Failing("stream 'orders' could not be recovered".to_owned());
     };
     let world = |until| {
         let polls = polls(200, until, 1, fault);
@@ -177,16 +164,14 @@ fn missing_pod_is_reported_without_polls() {
 fn cause_of_a_leaderless_stream_is_named_only_if_it_is_known() {
     let leaderless = |full: bool| {
         let mut polls = polls(200, 230, 3, |poll| {
-            for server in ["n-0", "n-1", "n-2"] {
-                stream(poll, server, |stream| {
-                    stream.in_memory = true;
-                    stream.group.as_mut().unwrap().leader = None;
-                });
+            for replica in poll.answers_mut().map(|server| &mut server.streams[0]) {
+                replica.in_memory = true;
+                replica.group_mut().leader = None;
             }
         });
         for poll in &mut polls {
             let used = if full { 63 * MEBI } else { MEBI };
-            change(poll, "n-1", |server| server.memory = StoreUsage { used, limit: 64 * MEBI, reserved: 0 });
+            poll.server_mut("n-1").memory = StoreUsage { used, limit: 64 * MEBI, reserved: 0 };
         }
         message(&World::healthy(3).seen(polls).after(&ready(), 230).0, JetStream)
     };
@@ -213,18 +198,12 @@ fn pod_that_does_not_stop_is_reported_during_a_change() {
 
 #[test]
 fn streams_lost_by_a_restart_are_reported() {
-    let server = |id: &str, names: &[&str]| {
-        let replica = |name: &&str| StreamReplica { stream: StreamId::new("$G", *name), ..StreamReplica::default() };
-        let streams = names.iter().map(replica).collect();
-        ServerSnapshot { id: id.to_owned(), healthz: Healthz::Ok, streams, ..ServerSnapshot::default() }
+    let run = |id: &str, streams: &[&str]| {
+        let streams = streams.iter().copied().map(stream).collect();
+        snapshot([Ok(ServerSnapshot { id: id.to_owned(), streams, ..server() })])
     };
-    let snapshot = |server: ServerSnapshot| JetStreamSnapshot {
-        servers: [("n-0".to_owned(), Ok(server))].into(),
-        ..JetStreamSnapshot::default()
-    };
-    let expected = ["n-0".to_owned()];
-    let before = MissingStreams::default().next(&snapshot(server("A", &["sap", "orders"])), &expected);
-    let missing_streams = before.next(&snapshot(server("B", &["sap"])), &expected);
+    let before = MissingStreams::default().next(&run("A", &["sap", "orders"]), &names(1));
+    let missing_streams = before.next(&run("B", &["sap"]), &names(1));
     let (status, _) = World { missing_streams, ..World::healthy(3) }.after(&ready(), 110);
     assert_eq!((brief(&status, JetStream).as_str(), status.state.as_str()), ("False StreamsMissing", "Warning"));
     let text = message(&status, JetStream);
@@ -247,8 +226,8 @@ fn terminating_pvc_of_a_server_that_stays_is_reported() {
 #[test]
 fn several_issues_are_reported_by_severity() {
     let fault: Fault = |poll| {
-        change(poll, "n-2", |server| server.disabled = true);
-        stream(poll, "n-0", |stream| stream.group.as_mut().unwrap().peers[0].current = false);
+        poll.server_mut("n-2").disabled = true;
+        poll.replica_mut("n-0").group_mut().peers[0].current = false;
     };
     let (status, _) = faulty(fault, 230).after(&ready(), 230);
     let text = message(&status, JetStream);
@@ -262,7 +241,7 @@ fn storage_condition_changes_only_with_its_level() {
         let mut polls = polls(second, second, 3, |_| ());
         let file = StoreUsage { used: used * MEBI, limit: 100 * MEBI, reserved: 0 };
         for poll in &mut polls {
-            change(poll, "n-1", |server| server.file = file);
+            poll.server_mut("n-1").file = file;
         }
         World::healthy(3).seen(polls)
     };
@@ -283,14 +262,7 @@ fn storage_condition_changes_only_with_its_level() {
 fn summary_needs_a_complete_inventory() {
     let with_memory = |bytes: u64| {
         polls(200, 200, 3, |poll| {
-            let replica = StreamReplica {
-                stream: StreamId::new("$G", "hot"),
-                in_memory: true,
-                bytes,
-                replicas: 1,
-                ..StreamReplica::default()
-            };
-            change(poll, "n-2", |server| server.streams.push(replica.clone()));
+            poll.server_mut("n-2").streams.push(stream("hot").with_bytes(bytes).kept_in_memory());
         })
     };
     let (status, _) = World::healthy(3).seen(with_memory(3 * MEBI)).after(&ready(), 200);
@@ -298,6 +270,6 @@ fn summary_needs_a_complete_inventory() {
     assert_eq!((summary.streams, summary.customer_data, summary.highest_replicas), (true, true, 3));
     assert_eq!((summary.memory_streams, summary.memory_used.unwrap().0.as_str()), (true, "4Mi"));
     let mut incomplete = with_memory(0);
-    make_unreachable(&mut incomplete[0], &["n-2"]);
+    incomplete[0].lose(&["n-2"]);
     assert_eq!(World::healthy(3).seen(incomplete).after(&status, 200).0.jet_stream, status.jet_stream);
 }

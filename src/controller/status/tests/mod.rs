@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, rules::Violation};
 use nats_manager_planner::{
-    Time,
-    actual::{ActualState, PodState, ServerMode, StatefulSetState},
+    actual::{ActualState, PodState, StatefulSetState},
     health::{Assessment, MissingStreams},
     plan::{Observation, Operation, OperationKind, OperationStep, Plan},
-    snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StreamId, StreamReplica, Unreachable},
+    snapshot::JetStreamSnapshot,
+    testing::{at, healthy_cluster, name, stream},
 };
 
 use super::{Announcement, AppliedCounts, Reconciled, StatusFacts, ZonesUsed, next};
@@ -49,62 +49,18 @@ struct World {
     is_rollout_forced: bool,
 }
 
-fn at(second: i64) -> Time {
-    Time::from_millis(second * 1000)
-}
-
-/// Returns a poll of healthy servers, with the stream `sap` on all of them.
-fn poll(second: i64, servers: u32) -> JetStreamSnapshot {
-    let name = |ordinal: u32| format!("n-{ordinal}");
-    let answer = |ordinal: u32| {
-        let peer = |other| Peer { name: name(other), current: true, ..Peer::default() };
-        let peers = || (0..servers).filter(|other| ordinal == 0 && *other != 0).map(peer).collect();
-        let group = || RaftGroup { leader: Some(name(0)), size: Some(servers), peers: peers() };
-        let clustered = ServerMode::of(servers) == ServerMode::Clustered;
-        let stream = StreamReplica {
-            stream: StreamId::new("$G", "sap"),
-            replicas: servers,
-            group: clustered.then(group),
-            ..StreamReplica::default()
-        };
-        let server = ServerSnapshot {
-            healthz: Healthz::Ok,
-            meta: clustered.then(group),
-            streams: vec![stream],
-            ..ServerSnapshot::default()
-        };
-        (name(ordinal), Ok(server))
-    };
-    JetStreamSnapshot { taken_at: at(second), servers: (0..servers).map(answer).collect() }
-}
-
-fn change(poll: &mut JetStreamSnapshot, server: &str, change: impl Fn(&mut ServerSnapshot)) {
-    change(poll.servers.get_mut(server).unwrap().as_mut().unwrap());
-}
-
-fn make_unreachable(poll: &mut JetStreamSnapshot, servers: &[&str]) {
-    for server in servers {
-        poll.servers.insert((*server).to_owned(), Err(Unreachable("no route".to_owned())));
-    }
-}
-
-/// Returns polls every ten seconds from second `from` through `to`.
+/// Returns polls every ten seconds from second `from` through `to`, of servers with the stream `sap` on all of them. They
+/// are healthy before the change.
 fn polls(from: i64, to: i64, servers: u32, change: impl Fn(&mut JetStreamSnapshot)) -> Vec<JetStreamSnapshot> {
-    let seconds = (from..=to).step_by(10);
-    seconds
-        .map(|second| {
-            let mut poll = poll(second, servers);
-            change(&mut poll);
-            poll
-        })
-        .collect()
+    let healthy = healthy_cluster(servers).with_stream(&stream("sap"));
+    (from..=to).step_by(10).map(|second| healthy.clone().at(second).with(&change)).collect()
 }
 
 impl World {
     /// Returns a healthy cluster that has been ready since second 0.
     fn healthy(servers: u32) -> Self {
         let pod = |ordinal| PodState {
-            name: format!("n-{ordinal}"),
+            name: name(ordinal),
             uid: format!("uid-{ordinal}"),
             ordinal: Some(ordinal),
             node: Some(format!("node-{ordinal}")),
@@ -255,8 +211,4 @@ fn busy(world: World) -> World {
 /// Returns a cluster with a fault from second 200 through `until`.
 fn faulty(fault: Fault, until: i64) -> World {
     World::healthy(3).seen(polls(200, until, 3, fault))
-}
-
-fn stream(poll: &mut JetStreamSnapshot, server: &str, of: impl Fn(&mut StreamReplica)) {
-    change(poll, server, |server| of(&mut server.streams[0]));
 }

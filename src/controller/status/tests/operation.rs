@@ -130,6 +130,20 @@ fn counts_that_the_pods_do_not_explain_keep_the_message() {
 }
 
 #[test]
+fn operation_lasts_until_the_counts_agree_with_the_pods() {
+    let deploying = Operation::new(OperationKind::Deployment, OperationStep::Create);
+    let deploying = World { seen: Seen::Starting, ..World::healthy(3) }.not_ready(&[0, 1, 2], 95).operation(deploying);
+    let (first, _) = deploying.after(&NatsStatus::default(), 100);
+    // The Pods are cached as ready before the counts of the StatefulSet.
+    let mut ahead = World { seen: Seen::Starting, ..World::healthy(3) };
+    ahead.applied = AppliedCounts { desired: 3, ready: 1, is_complete: false };
+    let (between, events) = ahead.after(&first, 101);
+    assert_eq!((brief(&between, Reconciling).as_str(), &between.operation), ("True Deployment", &first.operation));
+    assert_eq!(events.len(), 0);
+    assert_eq!(brief(&World::healthy(3).after(&between, 102).0, Reconciling), "False Idle");
+}
+
+#[test]
 fn blocked_change_is_announced_once_and_ends_without_a_trace() {
     use BlockedReason::{
         MemoryStoreBlocked, PvcTerminating, ScalingBlocked, StoreUnknown, UnknownServer, VersionBlocked,

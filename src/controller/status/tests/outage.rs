@@ -7,8 +7,8 @@ use super::*;
 #[test]
 fn lost_quorum_is_an_outage_and_ends_when_the_quorum_is_back() {
     let lost: Fault = |poll| {
-        make_unreachable(poll, &["n-1", "n-2"]);
-        change(poll, "n-0", |server| server.meta.as_mut().unwrap().leader = None);
+        poll.lose(&["n-1", "n-2"]);
+        poll.server_mut("n-0").meta_mut().leader = None;
     };
     let world = |until| faulty(lost, until).not_ready(&[1, 2], 200);
     // A server that is ready and unreachable may serve clients.
@@ -26,8 +26,7 @@ fn lost_quorum_is_an_outage_and_ends_when_the_quorum_is_back() {
     let (unknown, _) = faulty(lost, 300).after(&status, 300);
     assert_eq!(brief(&unknown, JetStream), "Unknown ServersUnreachable");
 
-    let catching_up: Fault =
-        |poll| stream(poll, "n-0", |stream| stream.group.as_mut().unwrap().peers[1].current = false);
+    let catching_up: Fault = |poll| poll.replica_mut("n-0").group_mut().peers[1].current = false;
     let (back, events) = World::healthy(3).seen(polls(310, 310, 3, catching_up)).after(&status, 310);
     assert_eq!(
         (brief(&back, Available).as_str(), brief(&back, JetStream).as_str()),
@@ -38,11 +37,7 @@ fn lost_quorum_is_an_outage_and_ends_when_the_quorum_is_back() {
 
 #[test]
 fn quorum_lost_with_ready_pods_makes_nats_unavailable() {
-    let lost: Fault = |poll| {
-        for server in ["n-0", "n-1", "n-2"] {
-            change(poll, server, |server| server.meta.as_mut().unwrap().leader = None);
-        }
-    };
+    let lost: Fault = |poll| poll.answers_mut().for_each(|server| server.meta_mut().leader = None);
     let (status, _) = faulty(lost, 230).after(&ready(), 230);
     assert_eq!((brief(&status, Available).as_str(), status.state.as_str()), ("False QuorumLost", "Warning"));
     assert_eq!((status.url.as_str(), brief(&status, Ready).as_str()), (URL, "False QuorumLost"));
@@ -58,7 +53,7 @@ fn quorum_lost_with_ready_pods_makes_nats_unavailable() {
 
 #[test]
 fn servers_that_cannot_be_reached_are_unknown_while_their_pods_are_ready() {
-    let unreachable: Fault = |poll| make_unreachable(poll, &["n-0", "n-1", "n-2"]);
+    let unreachable: Fault = |poll| poll.lose(&["n-0", "n-1", "n-2"]);
     let (soon, _) = faulty(unreachable, 220).after(&ready(), 220);
     assert_eq!(soon.conditions, ready().conditions);
     let (status, events) = faulty(unreachable, 260).after(&soon, 260);
@@ -101,7 +96,7 @@ fn unobservable_servers_are_unknown_with_a_cause_that_stays_the_same() {
 
 #[test]
 fn cause_of_a_lost_quorum_is_reported_with_it() {
-    let disabled: Fault = |poll| change(poll, "n-0", |server| server.disabled = true);
+    let disabled: Fault = |poll| poll.server_mut("n-0").disabled = true;
     let (status, _) = World::healthy(1).seen(polls(200, 230, 1, disabled)).after(&ready(), 230);
     let text = message(&status, JetStream);
     assert_eq!(brief(&status, JetStream), "False QuorumLost");

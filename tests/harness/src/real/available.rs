@@ -60,7 +60,7 @@ impl RealCluster {
         let packages = missing_packages();
         if !packages.is_empty() {
             let names = packages.join(" ");
-            let fix = format!("fix it with: apt-get install --no-install-recommends {names}");
+            let fix = format!("fix it with: apt-get update && apt-get install --no-install-recommends {names}");
             return Err(Unavailable { missing: format!("{names} not installed"), fix, packages });
         }
         if !can_have_namespaces() {
