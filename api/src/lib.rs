@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod crd;
+pub mod defaults;
 pub mod deployed;
 pub mod naming;
 pub mod provider;

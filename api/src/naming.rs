@@ -3,8 +3,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::rules::MAX_SIZE;
-
 /// Finalizer that keeps a deleted resource until the handling of its data is complete.
 pub const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
 /// Field manager of all fields that the operator applies.
@@ -40,6 +38,9 @@ pub const RESTARTED_FOR_MEMORY_STORE: &str = "nats.operator.kyma-project.io/rest
 
 /// Label that distinguishes the NATS clusters of a namespace.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// Maximum number of servers: each one keeps a route to every other.
+pub const MAX_SIZE: i64 = 99;
 
 /// Name and namespace of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,15 +20,6 @@ impl Provider {
             _ => Self::Other,
         }
     }
-
-    /// Returns the size of a volume if the user sets none.
-    pub fn default_file_size(self) -> Bytes {
-        match self {
-            Self::AliCloud => Bytes::gibi(20),
-            Self::Other => Bytes::gibi(1),
-        }
-    }
-
     /// Returns the smallest size of a volume that the provider offers; `None` if there is no minimum.
     pub fn minimum_file_size(self) -> Option<Bytes> {
         match self {

@@ -207,25 +207,6 @@ const FILE_STORAGE_IMMUTABLE: &str = "self.enabled == oldSelf.enabled \
     || quantity(string(oldSelf.size)).compareTo(quantity('0')) == 0 \
     || (has(self.size) && isQuantity(string(self.size)) \
     && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0))";
-
-impl Default for ClusterSpec {
-    fn default() -> Self {
-        Self { size: 3 }
-    }
-}
-
-impl Default for MemStorage {
-    fn default() -> Self {
-        Self { enabled: true, size: "1Gi".into() }
-    }
-}
-
-impl Default for FileStorage {
-    fn default() -> Self {
-        Self { enabled: true, storage_class_name: FileStorage::DEFAULT_CLASS.to_owned(), size: None }
-    }
-}
-
 impl Nats {
     /// Returns whether an annotation has the value `"true"`, which `force-deletion` and `force-rollout` require.
     pub fn has_flag(&self, annotation: &str) -> bool {

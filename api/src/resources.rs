@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::defaults::{DEFAULT_LIMITS, DEFAULT_REQUESTS};
 use crate::quantity::RawQuantity;
 
 /// `core/v1` `ResourceRequirements`, with quantities in the notation of the user.
@@ -33,21 +34,6 @@ pub struct ResourceClaim {
     #[schemars(with = "String", extend("default" = null))]
     pub request: Option<String>,
 }
-
-/// Default limits: cpu (cores) and memory (bytes).
-pub const DEFAULT_LIMITS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
-/// Default requests: cpu (cores) and memory (bytes).
-pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "40m"), ("memory", "64Mi")];
-
-impl Default for ResourceRequirements {
-    fn default() -> Self {
-        let map = |pairs: [(&str, &str); 2]| {
-            Some(pairs.into_iter().map(|(name, amount)| (name.to_owned(), amount.into())).collect())
-        };
-        Self { limits: map(DEFAULT_LIMITS), requests: map(DEFAULT_REQUESTS), claims: Vec::new() }
-    }
-}
-
 impl ResourceRequirements {
     /// Fills in missing limits and requests of cpu and memory: an absent limit becomes the larger of its default and
     /// the request, an absent request the smaller of its default and the limit. Values that are set stay. If the

@@ -1,164 +1,226 @@
-//! Leader election: only the replica that holds the lease `nats-manager` reconciles.
+//! Leader election: the replica that holds the Lease `nats-manager` reconciles.
 //!
-//! kube-lease-manager takes and renews the lease. It does not report failed renewals, reads a lease of others only when
-//! that expires, and clears an expired lease without another read. So this module adds a clock that ends leadership
-//! before the lease expires, and a watch of the lease. With the watch, a waiting replica takes over as soon as the
-//! lease is released, and a leader stops as soon as the lease has another holder.
+//! [`record`] decides, this module sends requests. A watch of the Lease shows a release, or another holder, at once.
+
+mod record;
 
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    panic::AssertUnwindSafe,
     time::Duration,
 };
 
-use futures::FutureExt;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client};
-use kube_lease_manager::{LeaseCreateMode, LeaseManager, LeaseManagerBuilder, LeaseManagerError, LeaseParams};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout},
+use futures::{StreamExt, stream::BoxStream};
+use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
+use kube::{
+    Api, Client,
+    api::PostParams,
+    runtime::{WatchStreamExt, watcher},
 };
+use nats_manager_api::naming::FIELD_MANAGER;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use lease::{expired, jitter, lock, renew};
-use lease_client::lease_client;
-use lease_watch::LeaseWatch;
+pub(crate) use self::record::Lost;
+use self::record::{Candidate, Step};
+use crate::telemetry::Metrics;
 
-mod lease;
-mod lease_client;
-mod lease_watch;
-
-/// Name of the Lease, which is created if the manifest did not ship it.
+/// Name of the Lease. The manifest of the installation contains it.
 pub(crate) const LEASE_NAME: &str = "nats-manager";
 
-/// Seconds after the last renewal at which others may take the lease.
-const DURATION: u64 = 20;
-/// Seconds before the end of `DURATION` at which the lease is renewed: two requests every 10 s.
-const GRACE: u64 = 10;
-/// Duration of leadership after the last successful renewal. The rest of `DURATION` is for work to stop.
-const VALIDITY: Duration = Duration::from_secs(17);
-/// Delay between attempts to acquire leadership while the apiserver fails, doubled up to `MAX_BACKOFF`.
-const MIN_BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(16);
-const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+/// Limit of a request: renewals start 9 s before leadership ends, which is time for three attempts.
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// Pause after a request that failed. Up to a second is added at random, so that replicas do not retry in step.
+const RETRY: Duration = Duration::from_secs(1);
+const MAX_JITTER_MILLIS: u64 = 1000;
+/// Interval of reads while the Lease does not exist, beside the watch.
+const MISSING_POLL: Duration = Duration::from_secs(10);
+/// Attempts to release: an answer that was lost outdates the known version once.
+const RELEASE_ATTEMPTS: usize = 2;
 
-/// Candidate for leadership.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A replica in the election.
 pub(crate) struct Election {
-    namespace: String,
-    identity: String,
-}
-
-/// Leadership, valid until [`Leadership::lost`] resolves or it is released.
-pub(crate) struct Leadership {
-    /// Lease of this replica. `None` without an election, and after the loss.
-    lease: Option<HeldLease>,
-    is_elected: bool,
-}
-
-/// Reason for the loss of leadership.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
-    /// Lease that has another holder or none, or was deleted.
-    Taken,
-    /// Lease that was not renewed in time, so that another replica may take it.
-    NotRenewed,
-}
-
-struct HeldLease {
-    manager: LeaseManager,
-    holder_watch: LeaseWatch,
-    identity: String,
-    renewed: watch::Receiver<Instant>,
+    api: Api<Lease>,
+    events: BoxStream<'static, watcher::Result<Option<Lease>>>,
+    candidate: Candidate,
+    metrics: Metrics,
+    /// No request before this time.
+    paused_until: Instant,
+    is_failing: bool,
+    is_missing: bool,
 }
 
 impl Election {
-    /// Joins the election among the replicas that use the lease in `namespace`. The holder's name is `name` with a
-    /// random suffix: a process never mistakes the lease of an earlier process for its own.
-    pub(crate) fn new(namespace: impl Into<String>, name: Option<&str>) -> Self {
+    /// Returns a candidate for the Lease in `namespace`. Its identity is `name` with a random suffix, so that a process
+    /// never counts the Lease of an earlier one as its own. No request is sent before [`Election::acquire`].
+    pub(crate) fn new(client: &Client, namespace: &str, name: Option<&str>, metrics: &Metrics) -> Self {
         let random = RandomState::new().hash_one(std::process::id());
-        // The name with the additions of the apiserver must fit a field manager's 128 bytes.
-        let name: String = name.unwrap_or("nats-manager").chars().take(63).collect();
-        Self { namespace: namespace.into(), identity: format!("{name}_{random:016x}") }
+        let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
+        Self {
+            events: watcher::watch_object(api.clone(), LEASE_NAME).default_backoff().boxed(),
+            api,
+            candidate: Candidate::new(format!("{}_{random:016x}", name.unwrap_or("nats-manager"))),
+            metrics: metrics.clone(),
+            paused_until: Instant::now(),
+            is_failing: false,
+            is_missing: false,
+        }
     }
 
-    async fn manager(&self, client: Client) -> Result<LeaseManager, LeaseManagerError> {
-        let params = LeaseParams::new(self.identity.as_str(), DURATION, GRACE)
-            .with_field_manager(format!("nats-manager-{}", self.identity));
-        LeaseManagerBuilder::new(client, LEASE_NAME)
-            .with_namespace(self.namespace.as_str())
-            .with_parameters(params)
-            .with_create_mode(LeaseCreateMode::AutoCreate)
-            .build()
-            .await
-    }
-}
-
-impl Leadership {
-    /// Waits until this replica leads, at once without an election. Retries forever while the apiserver fails. May be
-    /// dropped at any time.
-    pub(crate) async fn acquire(client: &Client, election: Option<&Election>) -> Self {
-        let Some(election) = election else {
-            return Self { lease: None, is_elected: false };
-        };
-        let (client, renewed) = lease_client(client.clone(), &election.namespace);
-        let api = Api::<Lease>::namespaced(client.clone(), &election.namespace);
-        let mut holder_watch = LeaseWatch::new(api, LEASE_NAME);
-        tracing::info!(lease = LEASE_NAME, identity = election.identity, "waiting for the lease");
-        let mut backoff = MIN_BACKOFF;
-        let manager = loop {
-            match lock(election, &client, &mut holder_watch).await {
-                Ok(manager) => break manager,
-                Err(error) if backoff > MIN_BACKOFF => tracing::debug!(%error, "still failing to acquire the lease"),
-                Err(error) => tracing::warn!(%error, "failed to acquire the lease, trying again"),
-            }
-            sleep(backoff + jitter()).await;
-            backoff = (backoff * 2).min(MAX_BACKOFF);
-        };
-        tracing::info!(lease = LEASE_NAME, identity = election.identity, "acquired the lease, leading");
-        let lease = HeldLease { manager, holder_watch, identity: election.identity.clone(), renewed };
-        Self { lease: Some(lease), is_elected: true }
+    /// Waits until this replica leads. A failing apiserver is retried without limit. Can be dropped at any time.
+    pub(crate) async fn acquire(&mut self) {
+        tracing::info!(lease = LEASE_NAME, identity = self.candidate.identity(), "waiting for the lease");
+        self.candidate.resign();
+        while !self.candidate.leads(Instant::now()) {
+            self.advance().await;
+        }
+        tracing::info!(lease = LEASE_NAME, identity = self.candidate.identity(), "leading");
     }
 
-    /// Keeps the lease, and resolves when it is lost. Never resolves without an election. Leadership lasts only while
-    /// this is polled. Stop all writes when it resolves: another replica may lead 3 s later.
+    /// Renews the Lease, and resolves when leadership has ended. Leadership lasts only while this is polled. All writes
+    /// have to stop when it resolves: another replica can lead 3 s later.
     pub(crate) async fn lost(&mut self) -> Lost {
-        let Some(lease) = &mut self.lease else {
-            return if self.is_elected { Lost::Taken } else { std::future::pending().await };
-        };
-        let lost = tokio::select! {
-            () = renew(&lease.manager, &lease.renewed) => Lost::Taken,
-            () = lease.holder_watch.taken_from(&lease.identity) => Lost::Taken,
-            () = expired(lease.renewed.clone(), VALIDITY) => Lost::NotRenewed,
-        };
-        if lost == Lost::Taken {
-            // A release from the state that the library cached would take the lease from its new holder.
-            self.lease = None;
+        loop {
+            let now = Instant::now();
+            if let Some(lost) = self.candidate.lost(now) {
+                return lost;
+            }
+            let expires = self.candidate.expires().unwrap_or(now);
+            // A request that hangs must not outlast leadership.
+            tokio::select! {
+                biased;
+                () = sleep_until(expires) => {}
+                () = self.advance() => {}
+            }
         }
-        lost
     }
 
-    /// Releases the lease, so that another replica takes over at once. Call it after the work has stopped. Takes 5 s at
-    /// most. If it fails, the lease expires.
-    pub(crate) async fn release(self) {
-        let Some(lease) = self.lease else {
-            return;
-        };
-        // The library panics when the apiserver answers this with a conflict.
-        let released = AssertUnwindSafe(lease.manager.release()).catch_unwind();
-        match timeout(RELEASE_LIMIT, released).await {
-            Ok(Ok(Ok(()))) => tracing::info!(lease = LEASE_NAME, "released the lease"),
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "failed to release the lease, it expires by itself"),
-            Ok(Err(_)) | Err(_) => tracing::warn!("failed to release the lease in time, it expires by itself"),
+    /// Releases the Lease, so that another replica takes it at once. To be called when all work has stopped. Takes 12 s at
+    /// most. If it fails, the Lease expires.
+    pub(crate) async fn release(&mut self) {
+        for _ in 0..RELEASE_ATTEMPTS {
+            if self.candidate.next(Instant::now()) == Step::Read {
+                self.read().await;
+            }
+            let Some(lease) = self.candidate.release(Timestamp::now()) else { return };
+            match self.replace(&lease).await {
+                Ok(_) => {
+                    tracing::info!(lease = LEASE_NAME, "released the lease");
+                    self.candidate.resign();
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "failed to release the lease");
+                    self.candidate.outdate();
+                }
+            }
         }
+        tracing::warn!(lease = LEASE_NAME, "failed to release the lease: it expires");
+    }
+
+    /// Takes the next step, or a change of the Lease, whichever comes first.
+    async fn advance(&mut self) {
+        let now = Instant::now();
+        let step = self.candidate.next(now);
+        let due = match step {
+            Step::Read | Step::Write => now,
+            Step::Wait(until) => until,
+            Step::Missing => now + MISSING_POLL,
+        };
+        tokio::select! {
+            biased;
+            () = sleep_until(due.max(self.paused_until)) => match step {
+                Step::Read | Step::Missing => self.read().await,
+                Step::Write => self.write().await,
+                Step::Wait(_) => {}
+            },
+            event = self.events.next() => match event {
+                Some(Ok(lease)) => self.observe(lease),
+                Some(Err(error)) => tracing::debug!(%error, "watch of the lease failed"),
+                // The stream has no end. Reads and writes do not depend on it.
+                None => std::future::pending().await,
+            },
+        }
+    }
+
+    async fn read(&mut self) {
+        match timeout(REQUEST_LIMIT, self.api.get_opt(LEASE_NAME)).await {
+            Ok(Ok(lease)) => self.observe(lease),
+            Ok(Err(error)) => self.failed("read", &error),
+            Err(_) => self.failed("read", &"no response in time"),
+        }
+    }
+
+    async fn write(&mut self) {
+        let Some(lease) = self.candidate.claim(Timestamp::now()) else { return };
+        let sent = Instant::now();
+        match self.replace(&lease).await {
+            Ok(lease) => {
+                self.is_failing = false;
+                self.candidate.answered(lease, sent, Instant::now());
+            }
+            Err(error) => {
+                // The version was outdated by another replica, or by an own write whose answer was lost.
+                self.candidate.outdate();
+                if !error.is_conflict() {
+                    self.failed("write", &error);
+                }
+            }
+        }
+    }
+
+    /// Replaces the version that was read. Another version is a conflict.
+    async fn replace(&self, lease: &Lease) -> Result<Lease, WriteError> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match timeout(REQUEST_LIMIT, self.api.replace(LEASE_NAME, &parameters, lease)).await {
+            Ok(answer) => answer.map_err(WriteError::Rejected),
+            Err(_) => Err(WriteError::Timeout),
+        }
+    }
+
+    fn observe(&mut self, lease: Option<Lease>) {
+        let is_missing = lease.is_none();
+        if is_missing && !self.is_missing {
+            tracing::error!(
+                lease = LEASE_NAME,
+                "the lease does not exist, no replica can lead; restore it with: kubectl apply --server-side -f nats-manager.yaml"
+            );
+        }
+        self.is_missing = is_missing;
+        self.metrics.set_lease_missing(is_missing);
+        self.is_failing = false;
+        self.candidate.observe(lease, Instant::now());
+    }
+
+    /// Pauses, and logs the first of a row of failures.
+    fn failed(&mut self, what: &'static str, error: &dyn fmt::Display) {
+        if std::mem::replace(&mut self.is_failing, true) {
+            tracing::debug!(%error, "failed to {what} the lease");
+        } else {
+            tracing::warn!(%error, "failed to {what} the lease, retrying");
+        }
+        let jitter = RandomState::new().hash_one(0) % MAX_JITTER_MILLIS;
+        self.paused_until = Instant::now() + RETRY + Duration::from_millis(jitter);
     }
 }
 
-impl fmt::Debug for Leadership {
+/// A write of the Lease that failed.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("{0}")]
+    Rejected(kube::Error),
+    #[error("no response within {} s", REQUEST_LIMIT.as_secs())]
+    Timeout,
+}
+
+impl WriteError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Rejected(kube::Error::Api(status)) if status.code == 409)
+    }
+}
+
+impl fmt::Debug for Election {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let identity = self.lease.as_ref().map(|lease| lease.identity.as_str());
-        f.debug_struct("Leadership").field("identity", &identity).finish_non_exhaustive()
+        f.debug_struct("Election").field("candidate", &self.candidate).finish_non_exhaustive()
     }
 }
 
@@ -166,7 +228,8 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Taken => "the lease has another holder",
-            Self::NotRenewed => "the lease could not be renewed in time",
+            Self::Deleted => "the lease was deleted",
+            Self::NotRenewed => "the lease was not renewed in time",
         })
     }
 }

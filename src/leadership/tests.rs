@@ -11,10 +11,11 @@ use axum::{
 use futures::stream;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::{sync::watch, time::sleep};
 
 use super::*;
 
-/// Fake apiserver with one Lease.
+/// An apiserver with at most one Lease.
 #[derive(Clone)]
 struct Apiserver {
     state: Arc<Mutex<State>>,
@@ -24,8 +25,6 @@ struct Apiserver {
 #[derive(Default)]
 struct State {
     lease: Option<Value>,
-    /// Field manager that applied the holder.
-    owner: Option<String>,
     mode: Mode,
     writes: usize,
 }
@@ -36,18 +35,20 @@ enum Mode {
     Healthy,
     Failing,
     Hanging,
+    /// Writes are stored, and their answers are lost.
+    LosesAnswers,
 }
 
 impl Apiserver {
-    fn with(spec: Option<&Value>) -> Self {
-        let lease = spec.map(lease);
-        let state = State { lease, owner: Some("other-manager".into()), ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(1) }
+    fn new(spec: Option<Value>) -> Self {
+        let apiserver = Self { state: Arc::default(), changes: watch::Sender::new(1) };
+        apiserver.store(spec);
+        apiserver
     }
 
     fn client(&self) -> Client {
         let apiserver = self.clone();
-        Client::new(tower::service_fn(move |request| answer(apiserver.clone(), request)), "default")
+        Client::new(tower::service_fn(move |request| respond(apiserver.clone(), request)), "default")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -60,204 +61,266 @@ impl Apiserver {
 
     fn holder(&self) -> Option<String> {
         let state = self.state();
-        state.lease.as_ref()?["spec"]["holderIdentity"].as_str().map(str::to_owned)
+        let holder = state.lease.as_ref()?["spec"]["holderIdentity"].as_str()?;
+        (!holder.is_empty()).then(|| holder.to_owned())
     }
 
-    fn change(&self, lease: Option<Value>) {
-        self.state().lease = lease;
+    /// Stores a Lease with this spec, or deletes it.
+    fn store(&self, spec: Option<Value>) {
         self.changes.send_modify(|version| *version += 1);
+        let version = self.changes.borrow().to_string();
+        let meta = json!({"name": LEASE_NAME, "namespace": "a", "uid": "u", "resourceVersion": version});
+        self.state().lease = spec.map(
+            |spec| json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}),
+        );
+    }
+
+    fn version(&self) -> String {
+        let state = self.state();
+        let version = state.lease.as_ref().and_then(|lease| lease["metadata"]["resourceVersion"].as_str());
+        version.unwrap_or_default().to_owned()
     }
 }
 
-fn lease(spec: &Value) -> Value {
-    let metadata = json!({"name": LEASE_NAME, "namespace": "a", "resourceVersion": "1"});
-    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
-}
-
-fn reply(status: u16, body: impl Into<AnswerBody>) -> Response<AnswerBody> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+fn reply(code: u16, body: &Value) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::from(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
     response
 }
 
-fn refusal(code: u16, reason: &str) -> Response<AnswerBody> {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason, "reason": reason, "code": code});
-    reply(code, status.to_string())
+fn rejection(code: u16, reason: &str) -> Response<AnswerBody> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason});
+    let code_of = json!({"reason": reason, "code": code});
+    let mut body = status;
+    body.as_object_mut().unwrap().extend(code_of.as_object().unwrap().clone());
+    reply(code, &body)
 }
 
-async fn answer(apiserver: Apiserver, request: Request<Body>) -> Result<Response<AnswerBody>, BoxError> {
+async fn respond(apiserver: Apiserver, request: Request<Body>) -> Result<Response<AnswerBody>, BoxError> {
     let mode = apiserver.state().mode;
     match mode {
-        Mode::Healthy => {}
-        Mode::Failing => return Ok(refusal(503, "ServiceUnavailable")),
+        Mode::Healthy | Mode::LosesAnswers => {}
+        Mode::Failing => return Ok(rejection(503, "ServiceUnavailable")),
         Mode::Hanging => std::future::pending().await,
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let is_named = request.uri().path().ends_with(LEASE_NAME);
     if query.contains("watch=true") {
         let version = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
-        let seen: u64 = version.unwrap().parse().unwrap();
-        let changes = apiserver.changes.subscribe();
-        let events = stream::unfold((apiserver, changes, seen), |(apiserver, mut changes, seen)| async move {
-            let version = *changes.wait_for(|version| *version > seen).await.ok()?;
-            let event = match &apiserver.state().lease {
-                Some(lease) => json!({"type": "MODIFIED", "object": lease}),
-                None => json!({"type": "DELETED", "object": lease(&json!({}))}),
-            };
-            Some((Ok::<_, BoxError>(format!("{event}\n")), (apiserver, changes, version)))
-        });
-        return Ok(reply(200, AnswerBody::from_stream(events)));
+        return Ok(watch_from(apiserver, version.unwrap().parse().unwrap()));
     }
-    let found = apiserver.state().lease.clone();
-    match (request.method().clone(), found) {
-        (Method::GET, Some(lease)) if is_named => Ok(reply(200, lease.to_string())),
-        (Method::GET, None) if is_named => Ok(refusal(404, "NotFound")),
-        (Method::GET, found) => {
-            let items: Vec<Value> = found.into_iter().collect();
+    let stored = apiserver.state().lease.clone();
+    match (request.method().clone(), stored) {
+        (Method::GET, Some(lease)) if is_named => Ok(reply(200, &lease)),
+        (Method::GET, None) if is_named => Ok(rejection(404, "NotFound")),
+        (Method::GET, stored) => {
             let metadata = json!({"resourceVersion": apiserver.changes.borrow().to_string()});
-            let list = json!({"kind": "LeaseList", "apiVersion": "v1", "metadata": metadata, "items": items});
-            Ok(reply(200, list.to_string()))
+            let items: Vec<Value> = stored.into_iter().collect();
+            Ok(reply(200, &json!({"kind": "LeaseList", "apiVersion": "v1", "metadata": metadata, "items": items})))
         }
-        (Method::POST, _) => {
-            apiserver.change(Some(lease(&json!({}))));
-            Ok(reply(201, lease(&json!({})).to_string()))
-        }
-        (Method::PATCH, Some(mut found)) => {
-            let is_apply = request.headers()["content-type"] == "application/apply-patch+yaml";
-            let manager = query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")).map(str::to_owned);
+        (Method::PUT, Some(_)) => {
             let bytes = request.into_body().collect_bytes().await?;
-            let patch: Value = serde_json::from_slice(&bytes)?;
-            {
-                let mut state = apiserver.state();
-                if is_apply && found["spec"]["holderIdentity"].is_string() && state.owner != manager {
-                    return Ok(refusal(409, "Conflict"));
-                }
-                state.owner = manager;
-                state.writes += 1;
+            let lease: Value = serde_json::from_slice(&bytes)?;
+            if lease["metadata"]["resourceVersion"] != apiserver.version() {
+                return Ok(rejection(409, "Conflict"));
             }
-            for (key, value) in patch["spec"].as_object().unwrap() {
-                found["spec"][key] = value.clone();
+            apiserver.store(Some(lease["spec"].clone()));
+            apiserver.state().writes += 1;
+            if mode == Mode::LosesAnswers {
+                return Err("connection reset".into());
             }
-            apiserver.change(Some(found.clone()));
-            Ok(reply(200, found.to_string()))
+            let stored = apiserver.state().lease.clone();
+            Ok(reply(200, &stored.unwrap()))
         }
-        _ => Ok(refusal(404, "NotFound")),
+        _ => Ok(rejection(404, "NotFound")),
     }
+}
+
+fn watch_from(apiserver: Apiserver, seen: u64) -> Response<AnswerBody> {
+    let changes = apiserver.changes.subscribe();
+    let events = stream::unfold((apiserver, changes, seen), |(apiserver, mut changes, seen)| async move {
+        let version = *changes.wait_for(|version| *version > seen).await.ok()?;
+        let metadata =
+            json!({"name": LEASE_NAME, "namespace": "a", "uid": "u", "resourceVersion": version.to_string()});
+        let deleted = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata});
+        let stored = apiserver.state().lease.clone();
+        let event = stored.map_or_else(
+            || json!({"type": "DELETED", "object": deleted}),
+            |lease| json!({"type": "MODIFIED", "object": lease}),
+        );
+        Some((Ok::<_, BoxError>(format!("{event}\n")), (apiserver, changes, version)))
+    });
+    Response::new(AnswerBody::from_stream(events))
 }
 
 fn held_by(holder: &str, renewed: &str) -> Value {
     json!({"holderIdentity": holder, "renewTime": renewed, "acquireTime": renewed, "leaseDurationSeconds": 20})
 }
 
-async fn lead(apiserver: &Apiserver, name: &str) -> (Leadership, Election) {
-    let election = Election::new("a", Some(name));
-    let client = apiserver.client();
-    let leadership = Leadership::acquire(&client, Some(&election));
-    (timeout(Duration::from_mins(2), leadership).await.unwrap(), election)
+fn election(apiserver: &Apiserver, name: &str) -> Election {
+    Election::new(&apiserver.client(), "a", Some(name), &Metrics::new())
 }
 
+async fn leading(apiserver: &Apiserver, name: &str) -> Election {
+    let mut election = election(apiserver, name);
+    election.acquire().await;
+    election
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
 #[tokio::test(start_paused = true)]
-async fn free_lease_is_taken() {
-    let cases = [
-        ("missing", None),
-        ("empty", Some(json!({}))),
-        ("null", Some(Value::Null)),
-        ("released", Some(json!({"leaseTransitions": 4}))),
-        ("expired", Some(held_by("other", "2020-01-01T00:00:00.000000Z"))),
-    ];
-    for (case, spec) in cases {
-        let apiserver = Apiserver::with(spec.as_ref());
-        let (_leadership, election) = lead(&apiserver, "pod-1").await;
-        assert_eq!(apiserver.holder().as_deref(), Some(election.identity.as_str()), "{case}");
+async fn lease_of_another_is_taken_after_its_duration_whatever_its_clock_is() {
+    for (case, spec, expected) in [
+        ("fresh manifest", json!({}), 0..=1),
+        ("released", held_by("", "2026-11-01T00:00:00.000000Z"), 0..=1),
+        ("an hour behind", held_by("other", "2000-01-01T00:00:00.000000Z"), 20..=21),
+        ("an hour ahead", held_by("other", "2999-01-01T00:00:00.000000Z"), 20..=21),
+    ] {
+        let apiserver = Apiserver::new(Some(spec));
+        let start = Instant::now();
+        let election = leading(&apiserver, "a").await;
+        assert!(expected.contains(&start.elapsed().as_secs()), "{case}: {:?}", start.elapsed());
+        assert_eq!(apiserver.holder().as_deref(), Some(election.candidate.identity()), "{case}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_is_renewed_every_ten_seconds() {
-    let apiserver = Apiserver::with(Some(&json!({})));
-    let (mut leadership, _) = lead(&apiserver, "pod-1").await;
+async fn lease_is_kept_with_one_write_per_interval() {
+    let apiserver = Apiserver::new(Some(json!({})));
+    let mut election = leading(&apiserver, "a").await;
     let before = apiserver.state().writes;
-    assert!(timeout(Duration::from_secs(305), leadership.lost()).await.is_err());
-    let renewals = apiserver.state().writes - before;
-    assert!((28..=32).contains(&renewals), "{renewals}");
+    tokio::select! {
+        lost = election.lost() => panic!("{lost}"),
+        () = sleep(Duration::from_secs(80)) => {}
+    }
+    let writes = apiserver.state().writes - before;
+    assert!((9..=10).contains(&writes), "{writes}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn leadership_ends_before_unrenewed_lease_expires() {
+async fn leadership_ends_before_others_can_take_a_lease_that_is_not_renewed() {
     for mode in [Mode::Failing, Mode::Hanging] {
-        let apiserver = Apiserver::with(Some(&json!({})));
-        let (mut leadership, _) = lead(&apiserver, "pod-1").await;
+        let apiserver = Apiserver::new(Some(json!({})));
+        let mut election = leading(&apiserver, "a").await;
+        let start = Instant::now();
         apiserver.set(mode);
-        let start = Instant::now();
-        assert_eq!(leadership.lost().await, Lost::NotRenewed);
-        assert!(start.elapsed() <= VALIDITY + Duration::from_secs(1), "{:?}", start.elapsed());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn change_of_holder_ends_leadership_at_once() {
-    let now = jiff::Timestamp::now().to_string();
-    for other in [Some(lease(&held_by("other", &now))), Some(lease(&json!({}))), None] {
-        let apiserver = Apiserver::with(Some(&json!({})));
-        let (mut leadership, _) = lead(&apiserver, "pod-1").await;
-        // The watch has to deliver this holder first.
-        assert!(timeout(Duration::from_secs(1), leadership.lost()).await.is_err());
-        apiserver.change(other.clone());
-        let start = Instant::now();
-        assert_eq!(leadership.lost().await, Lost::Taken);
-        assert!(start.elapsed() < Duration::from_secs(1));
-        assert_eq!(leadership.lost().await, Lost::Taken);
-        // The release does not change the lease of another holder.
-        leadership.release().await;
-        assert_eq!(apiserver.state().lease, other);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn waiting_replica_takes_over_released_lease_at_once() {
-    let apiserver = Apiserver::with(Some(&json!({})));
-    let (leadership, first) = lead(&apiserver, "pod-1").await;
-    let second = Election::new("a", Some("pod-2"));
-    let client = apiserver.client();
-    let mut waiting = pin!(Leadership::acquire(&client, Some(&second)));
-    assert!(timeout(Duration::from_secs(5), &mut waiting).await.is_err());
-    assert_eq!(apiserver.holder().as_deref(), Some(first.identity.as_str()));
-    leadership.release().await;
-    assert_eq!(apiserver.holder(), None);
-    let start = Instant::now();
-    waiting.await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!(apiserver.holder().as_deref(), Some(second.identity.as_str()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn acquire_waits_for_failing_apiserver() {
-    let apiserver = Apiserver::with(Some(&json!({})));
-    apiserver.set(Mode::Failing);
-    let waiting = lead(&apiserver, "pod-1");
-    let coming = async {
-        sleep(Duration::from_secs(90)).await;
+        assert_eq!(election.lost().await, Lost::NotRenewed);
+        assert_eq!(start.elapsed().as_secs(), 17);
+        // It competes again.
         apiserver.set(Mode::Healthy);
-    };
-    let ((_, election), ()) = tokio::join!(waiting, coming);
-    assert_eq!(apiserver.holder().as_deref(), Some(election.identity.as_str()));
+        election.acquire().await;
+        assert!(election.candidate.leads(Instant::now()));
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn leadership_without_election_is_immediate_and_permanent() {
-    let apiserver = Apiserver::with(None);
-    let mut leadership = Leadership::acquire(&apiserver.client(), None).await;
-    assert!(timeout(Duration::from_hours(1), leadership.lost()).await.is_err());
-    leadership.release().await;
-    assert_eq!(apiserver.state().writes, 0);
+async fn lost_answer_to_a_renewal_keeps_leadership() {
+    let apiserver = Apiserver::new(Some(json!({})));
+    let mut election = leading(&apiserver, "a").await;
+    apiserver.set(Mode::LosesAnswers);
+    tokio::select! {
+        lost = election.lost() => panic!("{lost}"),
+        () = sleep(9 * SECOND) => {}
+    }
+    apiserver.set(Mode::Healthy);
+    tokio::select! {
+        lost = election.lost() => panic!("{lost}"),
+        () = sleep(30 * SECOND) => {}
+    }
+    assert_eq!(apiserver.holder().as_deref(), Some(election.candidate.identity()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_of_the_holder_ends_leadership_at_once() {
+    for (spec, expected) in [
+        (Some(held_by("other", "2026-11-01T00:00:00.000000Z")), Lost::Taken),
+        (Some(held_by("", "2026-11-01T00:00:00.000000Z")), Lost::Taken),
+        (None, Lost::Deleted),
+    ] {
+        let apiserver = Apiserver::new(Some(json!({})));
+        let mut election = leading(&apiserver, "a").await;
+        let start = Instant::now();
+        let (lost, ()) = tokio::join!(election.lost(), async {
+            sleep(SECOND).await;
+            apiserver.store(spec.clone());
+        });
+        assert_eq!(lost, expected);
+        assert!(start.elapsed() < 2 * SECOND, "{spec:?}: {:?}", start.elapsed());
+        // What others have is not released.
+        election.release().await;
+        assert_eq!(apiserver.holder(), spec.and_then(|_| apiserver.holder()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_two_candidates_leads_and_the_other_follows_after_a_release() {
+    let apiserver = Apiserver::new(Some(json!({})));
+    let (mut first, mut second) = (election(&apiserver, "a"), election(&apiserver, "b"));
+    let is_first = tokio::select! {
+        () = first.acquire() => true,
+        () = second.acquire() => false,
+    };
+    let (mut leader, mut follower) = if is_first { (first, second) } else { (second, first) };
+    let follows = async {
+        follower.acquire().await;
+        Instant::now()
+    };
+    let mut follows = pin!(follows);
+    tokio::select! {
+        lost = leader.lost() => panic!("{lost}"),
+        _ = &mut follows => panic!("two leaders"),
+        () = sleep(Duration::from_mins(5)) => {}
+    }
+    let start = Instant::now();
+    leader.release().await;
+    let took_over = follows.await;
+    assert!(took_over - start < SECOND, "{:?}", took_over - start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn follower_takes_over_after_the_duration_when_the_leader_stops_renewing() {
+    let apiserver = Apiserver::new(Some(json!({})));
+    let leader = leading(&apiserver, "a").await;
+    let start = Instant::now();
+    drop(leader);
+    let _follower = leading(&apiserver, "b").await;
+    assert!((20..=22).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_that_is_missing_is_taken_when_it_is_restored() {
+    let apiserver = Apiserver::new(None);
+    let mut election = election(&apiserver, "a");
+    let restored = async {
+        sleep(Duration::from_mins(1)).await;
+        assert!(apiserver.holder().is_none());
+        apiserver.store(Some(json!({})));
+        Instant::now()
+    };
+    let (restored, ()) = tokio::join!(restored, election.acquire());
+    assert!(Instant::now() - restored < 11 * SECOND);
+    assert_eq!(apiserver.state().writes, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn release_after_a_lost_answer_reads_the_lease_again() {
+    let apiserver = Apiserver::new(Some(json!({})));
+    let mut election = leading(&apiserver, "a").await;
+    let mut spec = held_by(election.candidate.identity(), "2026-11-01T00:00:00.000000Z");
+    spec["leaseTransitions"] = json!(1);
+    // As after a renewal whose answer was lost: the known version is not the stored one.
+    apiserver.store(Some(spec));
+    election.release().await;
+    assert_eq!(apiserver.holder(), None);
 }
 
 #[test]
-fn identity_is_unique_and_fits_field_manager() {
-    let one = Election::new("a", Some("pod-1"));
-    assert!(one.identity.starts_with("pod-1_"));
-    assert_ne!(one.identity, Election::new("a", Some("pod-1")).identity);
-    let long = "a".repeat(300);
-    assert!(format!("nats-manager-{}", Election::new("a", Some(&long)).identity).len() <= 128);
-    assert!(Election::new("a", None).identity.starts_with("nats-manager_"));
+fn identities_differ_for_each_process_and_fit() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _guard = runtime.enter();
+    let apiserver = Apiserver::new(None);
+    let (one, two) = (election(&apiserver, "pod"), election(&apiserver, "pod"));
+    assert_ne!(one.candidate.identity(), two.candidate.identity());
+    assert!(one.candidate.identity().starts_with("pod_"));
 }

@@ -1,54 +1,74 @@
 //! Work of the leading replica.
 
-use std::{pin::pin, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use kube::Client;
 use tokio::{sync::oneshot, time::sleep};
 
 use super::RunError;
 use crate::{
     controller::{self, Controller},
-    leadership::{Election, Leadership},
+    leadership::{Election, Lost},
 };
 
 /// Limit for reconciles in progress to finish.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Acquires leadership and reconciles until `shutdown` or the loss of leadership, then releases it. `leader_task` runs
-/// next to the controller while leading, and never ends.
+/// Acquires leadership and reconciles until `shutdown`, then releases it. After a loss of leadership it competes again:
+/// the replica keeps serving admission reviews. `leader_task` makes the future that runs next to the controller while
+/// leading, and never ends.
 pub(super) async fn lead(
-    client: &Client,
-    election: Option<&Election>,
+    mut election: Option<Election>,
     controller: Controller,
-    leader_task: BoxFuture<'static, ()>,
+    leader_task: impl Fn() -> BoxFuture<'static, ()>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let metrics = controller.metrics.clone();
     let mut shutdown = pin!(shutdown);
-    let mut leadership = tokio::select! {
-        leadership = Leadership::acquire(client, election) => leadership,
-        () = &mut shutdown => return Ok(()),
-    };
-    metrics.set_leader(true);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut work = pin!(controller::run(controller, stopped.map(|_| ())));
-    let result = tokio::select! {
-        // Another replica may lead at once: work in progress is dropped, not finished.
-        lost = leadership.lost() => Err(RunError::Lost(lost)),
-        () = &mut work => Err(RunError::Ended("controller")),
-        () = leader_task => Err(RunError::Ended("CA controller")),
-        () = &mut shutdown => Ok(()),
-    };
-    if result.is_ok() {
-        drop(stop);
-        tokio::select! {
-            () = work => {}
-            _ = leadership.lost() => {}
-            () = sleep(DRAIN_LIMIT) => tracing::warn!("timed out waiting for a reconcile to finish"),
+    loop {
+        if let Some(election) = &mut election {
+            tokio::select! {
+                () = election.acquire() => {}
+                () = &mut shutdown => return Ok(()),
+            }
         }
+        metrics.set_leader(true);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut work = pin!(controller::run(controller.clone(), stopped.map(|_| ())));
+        let result = tokio::select! {
+            // First: a process that was suspended must not write before it has found out that it does not lead.
+            biased;
+            // Another replica may lead at once: work in progress is dropped, not finished.
+            lost = lost(&mut election) => {
+                metrics.set_leader(false);
+                metrics.clear_cluster();
+                tracing::warn!("stopped leading: {lost}");
+                continue;
+            }
+            () = &mut shutdown => Ok(()),
+            () = &mut work => Err(RunError::Ended("controller")),
+            () = leader_task() => Err(RunError::Ended("CA controller")),
+        };
+        if result.is_ok() {
+            drop(stop);
+            tokio::select! {
+                () = work => {}
+                _ = lost(&mut election) => {}
+                () = sleep(DRAIN_LIMIT) => tracing::warn!("timed out waiting for a reconcile to finish"),
+            }
+        }
+        metrics.set_leader(false);
+        if let Some(election) = &mut election {
+            election.release().await;
+        }
+        return result;
     }
-    metrics.set_leader(false);
-    leadership.release().await;
-    result
+}
+
+/// Resolves when leadership is lost; never without an election.
+async fn lost(election: &mut Option<Election>) -> Lost {
+    match election {
+        Some(election) => election.lost().await,
+        None => pending().await,
+    }
 }

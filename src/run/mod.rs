@@ -28,7 +28,7 @@ use crate::{
     },
     cli::{RunOptions, WebhookOptions},
     controller::Controller,
-    leadership::{Election, Lost},
+    leadership::Election,
     settings::Settings,
     telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers},
     watch::{Scope, watch_all},
@@ -52,9 +52,6 @@ pub enum RunError {
     /// Failure of the webhook's server.
     #[error("the webhook ended: {0}")]
     Webhook(#[from] ServeError),
-    /// Loss of leadership, maybe to another replica.
-    #[error("stopped leading: {0}")]
-    Lost(Lost),
     /// Part that ended although it never should.
     #[error("the {0} ended")]
     Ended(&'static str),
@@ -102,9 +99,10 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
         // At once: reconciles that finish must not delay the signal that this replica stops.
         close();
     };
-    let election = options.leader_elect.then(|| Election::new(&*settings.pod_namespace, settings.pod_name.as_deref()));
+    let name = settings.pod_name.as_deref();
+    let election = options.leader_elect.then(|| Election::new(&client, &settings.pod_namespace, name, &metrics));
     let work = async {
-        let result = lead(&client, election.as_ref(), controller, leader_task, shutdown).await;
+        let result = lead(election, controller, leader_task, shutdown).await;
         // The servers stop whatever the result.
         close();
         result
@@ -117,15 +115,16 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
         drop(drained);
         worked?.0
     };
-    let probes = async { servers.serve(end.map(|_| ())).await.map_err(RunError::from) };
+    let probes = servers.serve(end.map(|_| ()));
     tokio::select! {
-        (result, probes) = async { tokio::join!(drain, probes) } => result.and(probes),
+        (result, ()) = async { tokio::join!(drain, probes) } => result,
         () = watch_tasks => Err(RunError::Ended("caches")),
         () = supply => Err(RunError::Ended("webhook's caches")),
     }
 }
 
-type Tasks = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, BoxFuture<'static, ()>);
+type LeaderTask = Box<dyn Fn() -> BoxFuture<'static, ()>>;
+type Tasks = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, LeaderTask);
 
 /// Splits the webhook into its supply, its server, and the task of the leader. If the webhook is disabled, the parts do
 /// nothing.
@@ -138,9 +137,10 @@ fn parts(webhook: Option<WebhookServer>, stopping: &watch::Receiver<bool>) -> Ta
     match webhook {
         Some(webhook) => {
             let parts = webhook.start(stop);
-            (parts.supply, parts.server, parts.ca_controller.run().boxed())
+            let ca_controller = parts.ca_controller;
+            (parts.supply, parts.server, Box::new(move || ca_controller.clone().run().boxed()))
         }
-        None => (pending().boxed(), stop.map(Ok).boxed(), pending().boxed()),
+        None => (pending().boxed(), stop.map(Ok).boxed(), Box::new(|| pending().boxed())),
     }
 }
 

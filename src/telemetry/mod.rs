@@ -6,7 +6,7 @@ mod client;
 mod jetstream;
 mod logging;
 mod metrics;
-mod probes;
+mod readiness;
 mod requests;
 mod server;
 
@@ -14,6 +14,6 @@ pub use address::{AddressError, BindAddress};
 pub use client::{CountedRequests, Metered, RequestTimeout, client};
 pub use logging::{LoggingError, init as init_logging};
 pub use metrics::{Metrics, ReconcileOutcome, ReconcileTimer};
-pub use probes::{Check, Readiness};
+pub use readiness::{Check, Readiness};
 pub use requests::RequestLabels;
 pub use server::{ServerError, TelemetryServers, metrics_router, probes_router};

@@ -7,7 +7,6 @@ use k8s_openapi::{
     api::{
         admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
         apps::v1::StatefulSet,
-        coordination::v1::Lease as LeaderLease,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
         events::v1::Event,
         policy::v1::PodDisruptionBudget,
@@ -85,7 +84,7 @@ impl World {
         self.delete_all::<PodDisruptionBudget>().await;
         self.delete_all::<k8s_openapi::api::core::v1::Pod>().await;
         self.delete_all::<PersistentVolumeClaim>().await;
-        self.delete_all::<LeaderLease>().await;
+        self.clear_lease().await;
         self.delete_all::<Event>().await;
         for name in ["eventing-nats-secret"] {
             let _ = self.api::<Secret>().delete(name, &DeleteParams::default()).await;

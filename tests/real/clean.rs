@@ -7,7 +7,6 @@ use k8s_openapi::{
     api::{
         admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
         apps::v1::StatefulSet,
-        coordination::v1::Lease,
         core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
         events::v1::Event,
         policy::v1::PodDisruptionBudget,
@@ -52,7 +51,7 @@ impl World<'_> {
         self.delete_all::<PodDisruptionBudget>().await;
         self.delete_all::<Pod>().await;
         self.delete_all::<PersistentVolumeClaim>().await;
-        self.delete_all::<Lease>().await;
+        self.clear_lease().await;
         self.delete_all::<Event>().await;
         for name in ["eventing-nats-secret", "nats-manager-webhook-ca"] {
             let _ = self.api::<Secret>().delete(name, &parameters).await;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use json_patch::Patch;
 use nats_manager_api::{
     Amount, FileStore, RawQuantity, ResourceRequirements,
-    resources::{DEFAULT_LIMITS, DEFAULT_REQUESTS},
+    defaults::{DEFAULT_LIMITS, DEFAULT_REQUESTS},
     rules::ClusterFacts,
 };
 use serde_json::{Map, Value};

@@ -146,3 +146,47 @@ async fn flood_of_idle_connections_excludes_no_client() {
     assert!(!flood.is_finished());
     flood.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flood_of_one_peer_loses_no_review_of_another() {
+    static OPENED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    const BUSY: usize = 256;
+    let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
+    let address = server.address;
+    let from = move |last: u8| async move {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(([127, 0, 0, last], 0).into())?;
+        socket.connect(address).await
+    };
+    // As many as the server has room for, each with a handshake that does not end.
+    let mut busy = Vec::new();
+    for _ in 0..BUSY {
+        busy.push(from(2).await.unwrap());
+    }
+    let flood = tokio::spawn(async move {
+        let mut opened = 0_u64;
+        loop {
+            if from(2).await.is_ok() {
+                opened += 1;
+            }
+            if opened.is_multiple_of(64) {
+                tokio::task::yield_now().await;
+            }
+            OPENED.store(opened, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    let mut kept = server.connect().await.unwrap();
+    let begun = Instant::now();
+    let mut round = 0;
+    while begun.elapsed() < Duration::from_secs(2) {
+        round += 1;
+        let started = Instant::now();
+        assert_eq!(kept.ask().await.unwrap().status, 200, "round {round}");
+        assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200, "round {round}");
+        assert!(started.elapsed() < Duration::from_secs(4), "round {round}: {:?}", started.elapsed());
+    }
+    flood.abort();
+    let opened = OPENED.load(std::sync::atomic::Ordering::Relaxed);
+    println!("{opened} connections in {:?}", begun.elapsed());
+    assert!(opened > 500, "{opened} connections are no flood");
+}

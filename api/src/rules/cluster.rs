@@ -1,12 +1,12 @@
 //! Rules on the number of servers, and on their logging.
 
 use super::{ClusterFacts, Findings, Violation, ViolationClass};
-use crate::resource::{NatsSpec, message};
+use crate::{
+    naming::MAX_SIZE,
+    resource::{NatsSpec, message},
+};
 
 pub(super) const SIZE: &str = "spec.cluster.size";
-
-/// Maximum number of servers: each one keeps a route to every other.
-pub const MAX_SIZE: i64 = 99;
 
 pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let size = spec.cluster.size;

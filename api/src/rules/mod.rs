@@ -16,7 +16,7 @@ use crate::{
     deployed::DeployedCluster, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
 };
 
-pub use cluster::MAX_SIZE;
+pub use crate::naming::MAX_SIZE;
 pub use data::deletion_warning;
 pub(crate) use storage::{deployed_or_desired_file_store, memory_store};
 pub use violation::{CauseType, Violation, ViolationClass, Warning};

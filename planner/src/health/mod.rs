@@ -33,7 +33,7 @@ use crate::{
 const APART: Duration = Duration::from_secs(2);
 
 /// Sequence of the last message of each stream, as its leader reports it.
-type Heads = BTreeMap<StreamId, u64>;
+type LastSequences = BTreeMap<StreamId, u64>;
 
 /// A snapshot with the issues that follow from it and from earlier ones.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub struct Assessment {
     pub issues: Vec<Issue>,
     /// Version that each server reported last, by name.
     pub versions: BTreeMap<String, Version>,
-    heads: Heads,
+    heads: LastSequences,
     /// The last poll that is at least [`APART`] older.
     before: Option<Baseline>,
     /// Every stream was in that poll, so that its replicas could be compared.
@@ -54,7 +54,7 @@ pub struct Assessment {
 /// An earlier poll, as far as the present one is compared with it.
 #[derive(Clone, Debug, Default)]
 struct Baseline {
-    heads: Heads,
+    heads: LastSequences,
     issues: Vec<IssueKind>,
 }
 
@@ -64,7 +64,7 @@ impl Assessment {
         let taken_at = snapshot.taken_at;
         let before = previous.and_then(|previous| previous.as_baseline(taken_at));
         let expected = actual.expected_servers();
-        let no_heads = Heads::new();
+        let no_heads = LastSequences::new();
         let streams = streams::assess(&snapshot, before.as_ref().map_or(&no_heads, |before| &before.heads));
         let mut kinds = streams.issues;
         meta::assess(&snapshot, &expected, is_clustered(&snapshot, actual), &mut kinds);
@@ -137,7 +137,7 @@ impl Assessment {
 
     /// Returns whether every replicated stream keeps a replica with all messages without this server.
     pub fn keeps_messages_without(&self, server: &str) -> bool {
-        let no_heads = Heads::new();
+        let no_heads = LastSequences::new();
         let before = self.before.as_ref().map_or(&no_heads, |before| &before.heads);
         streams::keep_messages_without(&self.snapshot, server, before)
     }

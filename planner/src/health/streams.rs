@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Heads, IssueKind};
+use super::{IssueKind, LastSequences};
 use crate::snapshot::{JetStreamSnapshot, Peer, RaftGroup, StreamId, StreamReplica};
 
 /// Health of the streams of a snapshot.
 pub(super) struct StreamHealth {
     pub(super) issues: Vec<IssueKind>,
     /// Last sequence of each leader.
-    pub(super) heads: Heads,
+    pub(super) heads: LastSequences,
     /// Every replicated stream was in the earlier poll.
     pub(super) is_proven: bool,
 }
@@ -18,8 +18,8 @@ pub(super) struct StreamHealth {
 type Views<'a> = Vec<(&'a str, &'a StreamReplica)>;
 
 /// Assesses all streams. `before` are the last sequences of their leaders in the earlier poll.
-pub(super) fn assess(snapshot: &JetStreamSnapshot, before: &Heads) -> StreamHealth {
-    let mut all = StreamHealth { issues: Vec::new(), heads: Heads::new(), is_proven: true };
+pub(super) fn assess(snapshot: &JetStreamSnapshot, before: &LastSequences) -> StreamHealth {
+    let mut all = StreamHealth { issues: Vec::new(), heads: LastSequences::new(), is_proven: true };
     for (stream, views) in by_stream(snapshot) {
         if views.iter().all(|(_, replica)| replica.group.is_none()) && is_standalone(snapshot, &views) {
             continue;
@@ -55,7 +55,7 @@ fn leaders<'a>(views: &Views<'a>) -> Vec<(&'a str, &'a StreamReplica, &'a RaftGr
 }
 
 impl StreamHealth {
-    fn assess(&mut self, snapshot: &JetStreamSnapshot, stream: &StreamId, views: &Views<'_>, before: &Heads) {
+    fn assess(&mut self, snapshot: &JetStreamSnapshot, stream: &StreamId, views: &Views<'_>, before: &LastSequences) {
         let id = || stream.clone();
         for (server, _) in views.iter().filter(|(_, replica)| replica.group.is_none()) {
             self.issues.push(IssueKind::OutOfSync { stream: id(), server: (*server).to_owned() });
@@ -131,7 +131,7 @@ pub(super) fn keep_quorum_without(snapshot: &JetStreamSnapshot, server: &str) ->
 
 /// Returns whether each replicated stream has its leader on another server, or a replica there with the messages that
 /// the leader had before.
-pub(super) fn keep_messages_without(snapshot: &JetStreamSnapshot, server: &str, before: &Heads) -> bool {
+pub(super) fn keep_messages_without(snapshot: &JetStreamSnapshot, server: &str, before: &LastSequences) -> bool {
     by_stream(snapshot).iter().all(|(stream, views)| {
         let all = leaders(views);
         let Some((leader, replica, group)) = all.first() else { return !views.iter().any(|(name, _)| *name == server) };

@@ -1,6 +1,8 @@
 //! Confirmation of disruptive actions: a second plan from a newer snapshot has to contain the same action.
 
-use super::{Action, Operation, OperationKind, OperationStep, PeerRef, Plan, PlanInput, peers, plan, text::listed};
+use super::{
+    Action, Operation, OperationKind, OperationStep, PeerRef, Plan, PlanInput, plan, remove_peers, text::listed,
+};
 use crate::snapshot::PeerId;
 
 /// Returns the plan to carry out: with the confirmed action and the fields of the StatefulSet that the action needs, or
@@ -39,7 +41,7 @@ fn streams_obstacle(input: &PlanInput<'_>, plan: &Plan, action: &Action) -> Opti
     };
     let staying: Vec<String> = (0..staying).map(|ordinal| input.actual.server(ordinal)).collect();
     let missing: Vec<&str> = match input.assessment() {
-        Some(assessment) => peers::missing_on(assessment, names, &staying),
+        Some(assessment) => remove_peers::missing_on(assessment, names, &staying),
         None => names.iter().map(String::as_str).collect(),
     };
     if missing.is_empty() {

@@ -7,11 +7,12 @@ use super::{
     existing::{Existing, Servers, runs_clustered},
     form_cluster,
     memory_store::memory_store,
-    peers::{self, StalePeers},
-    pvcs, repair, rollout, scale_down,
+    never_started, pvcs,
+    remove_peers::{self, StalePeers},
+    repair, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
     slots::Slots,
-    vacant, versions,
+    versions,
 };
 use crate::{
     actual::{ConfigKey, PodState, ServerMode},
@@ -174,13 +175,13 @@ impl<'a> PlanDraft<'a> {
     pub(super) fn keep_mode(&mut self, desired: u32) {
         let (input, members) = (self.input, self.servers.members);
         self.plan.main_kind = self.main_kind();
-        let members = members.max(peers::lost_quorum(input, &self.servers));
+        let members = members.max(remove_peers::lost_quorum(input, &self.servers));
         // Members are restored at once whatever the spec asks for: a scale-down is done in order. Vacant servers are
         // removed at once.
         let replicas = if members > self.servers.replicas {
             members
         } else {
-            vacant::occupied(input, &self.servers, desired, self.slots.is_some())
+            never_started::occupied(input, &self.servers, desired, self.slots.is_some())
         };
         self.plan.resize(replicas);
         let Some(set) = self.servers.set else {
@@ -236,7 +237,7 @@ impl<'a> PlanDraft<'a> {
         // A peer whose server is about to be restored stays, unless something else waits for its removal.
         let kept =
             if matches!(rollout, Stage::Idle) { self.servers.replicas.max(desired) } else { self.servers.replicas };
-        let stale = peers::stale_peers(input, kept);
+        let stale = remove_peers::stale_peers(input, kept);
         let repair = || match input.assessment() {
             Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
             None => Stage::Idle,
@@ -261,8 +262,8 @@ impl<'a> PlanDraft<'a> {
 
     fn peers(&self, stale: Option<&StalePeers<'_>>) -> Stage {
         match (self.input.assessment(), stale) {
-            (Some(assessment), Some(stale)) => peers::remove(self.input, assessment, stale),
-            (Some(assessment), None) => peers::foreign_leader(self.input, assessment),
+            (Some(assessment), Some(stale)) => remove_peers::remove(self.input, assessment, stale),
+            (Some(assessment), None) => remove_peers::foreign_leader(self.input, assessment),
             (None, _) => Stage::Idle,
         }
     }

@@ -6,16 +6,17 @@
 //! stage does not keep the next one from acting.
 
 mod action;
-mod change_kind;
+mod change_mode;
 mod confirm;
 mod decide;
 mod existing;
 mod form_cluster;
 mod input;
 mod memory_store;
+mod never_started;
 mod outcome;
-mod peers;
 mod pvcs;
+mod remove_peers;
 mod repair;
 mod rollout;
 mod room;
@@ -23,7 +24,6 @@ mod scale_down;
 mod scale_up;
 mod slots;
 mod text;
-mod vacant;
 mod versions;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The apply stage: takes the desired and the live objects, and sends those that differ.
+//! The apply stage, which also corrects drift: takes the desired and the live objects, and sends those that differ.
 //!
 //! Server-side apply drops fields of ours that an apply leaves out. So an object is sent with all its fields.
 

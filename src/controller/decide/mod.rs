@@ -27,7 +27,7 @@ pub(super) struct Planned {
 
 /// Input of a decision.
 #[derive(Clone, Copy)]
-pub(super) struct Subject<'a> {
+pub(super) struct PlanTarget<'a> {
     pub(super) nats: &'a Nats,
     pub(super) id: &'a NamespacedName,
     pub(super) observed: &'a Observed,
@@ -39,7 +39,7 @@ pub(super) struct Subject<'a> {
 pub(super) async fn decide(
     context: &Context,
     memory: &mut Memory,
-    subject: Subject<'_>,
+    subject: PlanTarget<'_>,
 ) -> Result<Planned, ReconcileError> {
     memory.history.removed.extend(subject.observed.removed.clone());
     let planning = Planning { context, subject, desired: subject.desired(context) };
@@ -60,7 +60,7 @@ pub(super) async fn decide(
     Ok(Planned { plan, polled })
 }
 
-impl Subject<'_> {
+impl PlanTarget<'_> {
     fn desired(&self, context: &Context) -> Desired {
         Desired {
             replicas: self.cluster.size,
@@ -73,7 +73,7 @@ impl Subject<'_> {
 
 struct Planning<'a> {
     context: &'a Context,
-    subject: Subject<'a>,
+    subject: PlanTarget<'a>,
     desired: Desired,
 }
 
@@ -99,7 +99,7 @@ impl Planning<'_> {
         streams: Option<&StreamNames>,
         make: impl FnOnce(&PlanInput<'_>) -> T,
     ) -> T {
-        let Subject { observed, cluster, account, .. } = self.subject;
+        let PlanTarget { observed, cluster, account, .. } = self.subject;
         let images = &self.context.images;
         let template = |variant: Variant, memory_store: u64| template_hash(cluster, images, variant, memory_store);
         make(&PlanInput {

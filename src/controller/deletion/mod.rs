@@ -30,10 +30,7 @@ pub(super) async fn delete(
 ) -> Result<ReconcileDone, ReconcileError> {
     let outcome = match delete_unless_blocked(&mut nats, id, context, memory).await {
         Ok(DeletionDecision::Delete) => {
-            context.metrics.set_nats_nodes(0);
-            context.metrics.forget_jetstream();
-            context.metrics.set_availability_zones_used(0);
-            context.metrics.set_state(None);
+            context.metrics.clear_cluster();
             *memory = Memory::default();
             return Ok(ReconcileDone::finished());
         }

@@ -60,7 +60,8 @@ pub(crate) struct LiveObjects {
 /// Observes the cluster of one resource. Sends no request.
 pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Observed {
     let live = LiveObjects::from_caches(caches);
-    let pods = caches.pods.state();
+    let mut pods = caches.pods.state();
+    pods.retain(|pod| pods::is_of(pod, live.stateful_set.as_deref()));
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches);
     if cluster_facts.deployed.is_none() {

@@ -1,6 +1,9 @@
 //! Conversion of Pods to the state that the planner takes.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ContainerStatus, Pod, PodSpec},
+};
 use kube::{Resource, ResourceExt};
 use nats_manager_planner::{Time, Version, actual::PodState};
 
@@ -113,6 +116,18 @@ fn truncated(mut cause: String) -> String {
     cause
 }
 
+/// Returns whether a Pod belongs to the present cluster. Pods of a StatefulSet that was deleted still answer while they
+/// terminate: they show nothing of the servers that a new StatefulSet creates under the same names. Pods without a
+/// controller are adopted by the StatefulSet.
+pub(super) fn is_of(pod: &Pod, stateful_set: Option<&StatefulSet>) -> bool {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let Some(controller) = owners.into_iter().find(|owner| owner.controller == Some(true)) else { return true };
+    match stateful_set {
+        Some(set) => set.metadata.uid.as_ref() == Some(&controller.uid),
+        None => pod.metadata.deletion_timestamp.is_none(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +184,29 @@ mod tests {
         let metadata =
             json!({"name": "n-0", "deletionTimestamp": "1970-01-01T00:10:00Z", "deletionGracePeriodSeconds": 150});
         assert_eq!(state(json!({"metadata": metadata})).terminating, Some(Time::from_millis(450_000)));
+    }
+
+    #[test]
+    fn terminating_pods_of_an_earlier_stateful_set_are_no_servers() {
+        let pod = |owner: Option<&str>, is_terminating: bool| {
+            let owners = owner.map(|uid| json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "n", "uid": uid, "controller": true}]));
+            let deleted = is_terminating.then_some("2026-11-26T12:00:00Z");
+            let meta = json!({"name": "n-0", "ownerReferences": owners, "deletionTimestamp": deleted});
+            serde_json::from_value::<Pod>(json!({"metadata": meta})).unwrap()
+        };
+        let mut set = StatefulSet::default();
+        set.metadata.uid = Some("new".to_owned());
+        for (owner, is_terminating, of_new, without) in [
+            (Some("new"), false, true, true),
+            (Some("new"), true, true, false),
+            (Some("old"), true, false, false),
+            (Some("old"), false, false, true),
+            (None, false, true, true),
+            (None, true, true, true),
+        ] {
+            let pod = pod(owner, is_terminating);
+            assert_eq!(is_of(&pod, Some(&set)), of_new, "{owner:?} {is_terminating}");
+            assert_eq!(is_of(&pod, None), without, "{owner:?} {is_terminating}, no StatefulSet");
+        }
     }
 }

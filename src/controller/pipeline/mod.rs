@@ -15,7 +15,7 @@ pub(super) mod finalizer;
 use crate::controller::{
     apply::{Applied, Owner, apply},
     context::{Context, Memory, ReconcileError},
-    decide::{Planned, Subject, decide},
+    decide::{PlanTarget, Planned, decide},
     execute::{ActionContext, execute},
     observe::{Observed, failed_create, now, observe},
     poll::{Polled, targets},
@@ -52,7 +52,7 @@ pub(super) async fn run_pipeline(
     let observed = observe(&context.caches, id, nats);
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
-    let subject = Subject { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
+    let subject = PlanTarget { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let planned = decide(context, memory, subject).await?;
     if planned.plan.confirmed_action().is_some() {
         record_start(nats, context, &observed).await?;

@@ -36,6 +36,7 @@ use crate::{
 };
 
 /// Clients and settings of the controller.
+#[derive(Clone)]
 pub struct Controller {
     /// Client for writes, and for the few reads that the watch caches do not serve.
     pub client: Client,

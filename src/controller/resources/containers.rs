@@ -12,11 +12,8 @@ use k8s_openapi::{
 use nats_manager_api::{RawQuantity, ResolvedCluster};
 use nats_manager_planner::actual::ConfigKey;
 
-use super::{nats_conf, secret::RESOLVER_KEY, service, stateful_set};
+use super::{nats_conf, ports, secret::RESOLVER_KEY, volumes};
 use crate::settings::Images;
-
-/// Port at which the exporter serves metrics.
-pub(super) const METRICS_PORT: u16 = 7777;
 
 /// Soft memory limit of the Go runtime (`GOMEMLIMIT`) in percent of the container's limit. Beyond it the garbage
 /// collector runs more often, before the kernel kills the server. The rest is for memory that Go does not count.
@@ -63,12 +60,12 @@ fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Contain
             ..probe("/healthz?js-enabled-only=true")
         }),
         ports: Some(vec![
-            port("client", nats_conf::CLIENT_PORT),
-            port("leafnodes", service::LEAFNODES_PORT),
-            port("gateways", service::GATEWAYS_PORT),
-            port("cluster", nats_conf::CLUSTER_PORT),
-            port("monitor", nats_conf::MONITOR_PORT),
-            port("metrics", METRICS_PORT),
+            port("client", ports::CLIENT),
+            port("leafnodes", ports::LEAFNODES),
+            port("gateways", ports::GATEWAYS),
+            port("cluster", ports::CLUSTER),
+            port("monitor", ports::MONITOR),
+            port("metrics", ports::METRICS),
         ]),
         resources: Some(ResourceRequirements {
             limits: Some(quantities(&cluster.limits)),
@@ -79,7 +76,7 @@ fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Contain
             accounts_mount(),
             config_mount(),
             run_mount(),
-            mount(&stateful_set::store_volume(cluster), nats_conf::STORE_FOLDER),
+            mount(&volumes::store(cluster), nats_conf::STORE_FOLDER),
         ]),
         ..container("nats", &images.nats)
     }
@@ -106,7 +103,7 @@ fn config_reloader(images: &Images, key: ConfigKey) -> Container {
 fn exporter(images: &Images) -> Container {
     Container {
         args: Some(args([
-            &format!("-port={METRICS_PORT}"),
+            &format!("-port={}", ports::METRICS),
             "-connz",
             "-routez",
             "-subz",
@@ -115,9 +112,9 @@ fn exporter(images: &Images) -> Container {
             "-prefix=nats",
             "-use_internal_server_id",
             "-jsz=all",
-            &format!("http://localhost:{}/", nats_conf::MONITOR_PORT),
+            &format!("http://localhost:{}/", ports::MONITOR),
         ])),
-        ports: Some(vec![port("metrics", METRICS_PORT)]),
+        ports: Some(vec![port("metrics", ports::METRICS)]),
         resources: Some(sidecar_resources()),
         ..container("metrics", &images.exporter)
     }
@@ -183,7 +180,7 @@ fn probe(path: &str) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::Int(nats_conf::MONITOR_PORT.into()),
+            port: IntOrString::Int(ports::MONITOR.into()),
             ..HTTPGetAction::default()
         }),
         initial_delay_seconds: Some(10),
@@ -207,15 +204,15 @@ fn config_file(key: ConfigKey) -> String {
 }
 
 fn config_mount() -> VolumeMount {
-    mount(stateful_set::CONFIG_VOLUME, nats_conf::FOLDER)
+    mount(volumes::CONFIG, nats_conf::FOLDER)
 }
 
 fn accounts_mount() -> VolumeMount {
-    mount(stateful_set::ACCOUNTS_VOLUME, &format!("{}/{}", nats_conf::FOLDER, nats_conf::ACCOUNTS))
+    mount(volumes::ACCOUNTS, &format!("{}/{}", nats_conf::FOLDER, nats_conf::ACCOUNTS))
 }
 
 fn run_mount() -> VolumeMount {
-    mount(stateful_set::RUN_VOLUME, nats_conf::RUN_FOLDER)
+    mount(volumes::RUN, nats_conf::RUN_FOLDER)
 }
 
 fn mount(volume: &str, path: &str) -> VolumeMount {

@@ -10,12 +10,14 @@ mod destination_rule;
 mod metadata;
 mod nats_conf;
 mod pod_disruption_budget;
+mod ports;
 mod secret;
 mod service;
 mod spread;
 mod stateful_set;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -29,9 +31,8 @@ use nats_manager_planner::plan::Plan;
 use crate::settings::Images;
 
 pub use destination_rule::{CRD_NAME as DESTINATION_RULE_CRD, resource as destination_rule_resource};
-pub(super) use nats_conf::{
-    CLIENT_PORT, FOLDER as CONFIG_FOLDER, Layout, MONITOR_PORT, digest as config_digest, file as config_file, routes_in,
-};
+pub(super) use nats_conf::{FOLDER as CONFIG_FOLDER, Layout, digest as config_digest, file as config_file, routes_in};
+pub(super) use ports::{CLIENT as CLIENT_PORT, MONITOR as MONITOR_PORT};
 pub use secret::{RESOLVER_KEY, SystemAccount};
 pub use stateful_set::template_hash;
 

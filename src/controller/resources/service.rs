@@ -6,29 +6,24 @@ use k8s_openapi::{
 };
 use nats_manager_api::ResolvedCluster;
 
-use super::{containers::METRICS_PORT, metadata, nats_conf};
-
-/// Port for leaf nodes. The servers do not open it, but clients of the Service may refer to it.
-pub(super) const LEAFNODES_PORT: u16 = 7422;
-/// Port for gateways, present for the same reason.
-pub(super) const GATEWAYS_PORT: u16 = 7522;
+use super::{metadata, ports};
 
 pub(super) fn build(cluster: &ResolvedCluster) -> Service {
     let annotations = metadata::annotations(
         cluster,
-        [("prometheus.io/scrape", "true".to_owned()), ("prometheus.io/port", METRICS_PORT.to_string())],
+        [("prometheus.io/scrape", "true".to_owned()), ("prometheus.io/port", ports::METRICS.to_string())],
     );
     metadata::stamped(Service {
         metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             ports: Some(vec![
-                port("client", "tcp", nats_conf::CLIENT_PORT),
-                port("cluster", "tcp", nats_conf::CLUSTER_PORT),
-                port("monitor", "http", nats_conf::MONITOR_PORT),
-                port("metrics", "http", METRICS_PORT),
-                port("leafnodes", "tcp", LEAFNODES_PORT),
-                port("gateways", "tcp", GATEWAYS_PORT),
+                port("client", "tcp", ports::CLIENT),
+                port("cluster", "tcp", ports::CLUSTER),
+                port("monitor", "http", ports::MONITOR),
+                port("metrics", "http", ports::METRICS),
+                port("leafnodes", "tcp", ports::LEAFNODES),
+                port("gateways", "tcp", ports::GATEWAYS),
             ]),
             // Servers must find each other before any of them is ready.
             publish_not_ready_addresses: Some(true),

@@ -17,14 +17,8 @@ use nats_manager_planner::{
     plan::{Plan, Variant},
 };
 
-use super::{containers, metadata, nats_conf, spread};
+use super::{containers, metadata, nats_conf, spread, volumes};
 use crate::settings::Images;
-
-pub(super) const CONFIG_VOLUME: &str = "config-volume";
-pub(super) const ACCOUNTS_VOLUME: &str = "accounts-volume";
-pub(super) const RUN_VOLUME: &str = "pid";
-/// Name of the volume that replaces the PVC where no file store exists.
-const TEMPORARY_STORE: &str = "store";
 
 /// Size limit of that volume. A server without a file store writes only the Raft logs of JetStream, which are some
 /// megabytes. A Pod that writes more is evicted before its node runs out of space.
@@ -90,14 +84,6 @@ fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
     }
 }
 
-/// Returns the name of the volume with JetStream's files.
-pub(super) fn store_volume(cluster: &ResolvedCluster) -> String {
-    match cluster.file_store {
-        FileStore::Volume { .. } => cluster.id.pvc_template(),
-        FileStore::MemoryOnly => TEMPORARY_STORE.to_owned(),
-    }
-}
-
 fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
     // A change of the number of routes needs no restart.
     let routes = u32::from(variant.kind == ServerMode::Clustered);
@@ -155,16 +141,16 @@ fn volumes(cluster: &ResolvedCluster) -> Vec<Volume> {
                 secret_name: Some(cluster.id.secret()),
                 ..SecretVolumeSource::default()
             }),
-            ..volume(ACCOUNTS_VOLUME)
+            ..volume(volumes::ACCOUNTS)
         },
         Volume {
             config_map: Some(ConfigMapVolumeSource {
                 name: cluster.id.config_map(),
                 ..ConfigMapVolumeSource::default()
             }),
-            ..volume(CONFIG_VOLUME)
+            ..volume(volumes::CONFIG)
         },
-        Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume(RUN_VOLUME) },
+        Volume { empty_dir: Some(EmptyDirVolumeSource::default()), ..volume(volumes::RUN) },
     ];
     if cluster.file_store == FileStore::MemoryOnly {
         volumes.push(Volume {
@@ -172,7 +158,7 @@ fn volumes(cluster: &ResolvedCluster) -> Vec<Volume> {
                 size_limit: Some(Quantity(TEMPORARY_STORE_SIZE.to_string())),
                 ..EmptyDirVolumeSource::default()
             }),
-            ..volume(TEMPORARY_STORE)
+            ..volume(volumes::TEMPORARY_STORE)
         });
     }
     volumes

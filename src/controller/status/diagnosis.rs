@@ -12,7 +12,7 @@ use nats_manager_planner::{
 
 use super::{
     StatusFacts,
-    message::{Subjects, quorum_lost, stuck, unavailable},
+    message::{AffectedObjects, quorum_lost, stuck, unavailable},
     serving::Serving,
     severity::{LASTING_IN_PROGRESS, ReportDelay, rank, reason},
     text,
@@ -36,7 +36,7 @@ pub(super) struct Diagnoser<'a> {
     old: Option<&'a str>,
     /// Time since which the condition `StatefulSet` is False.
     pending_since: Option<Time>,
-    found: BTreeMap<usize, (Reason, Subjects)>,
+    found: BTreeMap<usize, (Reason, AffectedObjects)>,
     /// Servers that a worse diagnosis contains.
     named: BTreeSet<String>,
 }
@@ -80,8 +80,8 @@ impl<'a> Diagnoser<'a> {
         all
     }
 
-    fn add(&mut self, reason: Reason) -> &mut Subjects {
-        &mut self.found.entry(rank(reason)).or_insert_with(|| (reason, Subjects::default())).1
+    fn add(&mut self, reason: Reason) -> &mut AffectedObjects {
+        &mut self.found.entry(rank(reason)).or_insert_with(|| (reason, AffectedObjects::default())).1
     }
 
     /// Adds the issues of the polls, the worst first, so that each server is named for its worst issue only.

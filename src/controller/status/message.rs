@@ -13,7 +13,7 @@ use super::{StatusFacts, severity::LASTING, text};
 
 /// Servers, streams and texts of one diagnosis.
 #[derive(Debug, Default)]
-pub(super) struct Subjects {
+pub(super) struct AffectedObjects {
     pub(super) servers: Vec<String>,
     pub(super) streams: Vec<String>,
     pub(super) texts: Vec<String>,
@@ -27,7 +27,7 @@ const FULL_PERCENT: u64 = 90;
 
 impl StatusFacts<'_> {
     /// Returns the message of a diagnosis.
-    pub(super) fn diagnosis(&self, reason: Reason, subjects: &Subjects) -> String {
+    pub(super) fn diagnosis(&self, reason: Reason, subjects: &AffectedObjects) -> String {
         let (id, servers, texts) = (self.id, subjects.servers.join(", "), subjects.texts.join("; "));
         let streams = text::streams(&subjects.streams);
         match reason {

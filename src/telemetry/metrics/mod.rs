@@ -28,6 +28,7 @@ struct Inner {
     requests: Family<RequestLabels, Counter>,
     watch_restarts: Family<WatchLabels, Counter>,
     leader: Gauge,
+    lease_missing: Gauge,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
 }
@@ -90,6 +91,7 @@ impl Metrics {
             requests: Family::default(),
             watch_restarts: Family::default(),
             leader: Gauge::default(),
+            lease_missing: Gauge::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
         };
@@ -136,14 +138,22 @@ impl Metrics {
         }
     }
 
-    /// Removes the metrics of JetStream, after its last server is gone.
-    pub fn forget_jetstream(&self) {
+    /// Clears the metrics of the cluster: after its deletion, and on a replica that does not lead any more.
+    pub fn clear_cluster(&self) {
+        self.set_nats_nodes(0);
+        self.set_availability_zones_used(0);
+        self.set_state(None);
         self.0.jetstream.clear();
     }
 
     /// Sets whether this replica leads.
     pub fn set_leader(&self, leads: bool) {
         self.0.leader.set(leads.into());
+    }
+
+    /// Sets whether the lease of the leader election does not exist.
+    pub fn set_lease_missing(&self, is_missing: bool) {
+        self.0.lease_missing.set(is_missing.into());
     }
 
     /// Starts to measure a reconcile.
@@ -204,16 +214,16 @@ impl Inner {
             self.state.clone(),
         );
         // The encoder adds the suffix `_total` to counters, and the unit to metrics that have one.
-        registry.register("nats_manager_reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        registry.register("nats_manager_reconciles", "Reconciles by outcome", self.reconciles.clone());
         registry.register_with_unit(
             "nats_manager_reconcile_duration",
-            "How long a reconcile took",
+            "Duration of reconciles",
             Unit::Seconds,
             self.reconcile_duration.clone(),
         );
         registry.register(
             "nats_manager_reconciles_in_flight",
-            "Reconciles that run now",
+            "Reconciles in progress",
             self.reconciles_in_flight.clone(),
         );
         registry.register(
@@ -223,10 +233,15 @@ impl Inner {
         );
         registry.register(
             "nats_manager_watch_restarts",
-            "Caches that ended with an error and were started anew",
+            "Watches that failed and were restarted",
             self.watch_restarts.clone(),
         );
         registry.register("nats_manager_leader", "1 while this replica leads", self.leader.clone());
+        registry.register(
+            "nats_manager_lease_missing",
+            "1 while the lease of the leader election does not exist, so that no replica can lead",
+            self.lease_missing.clone(),
+        );
         self.admission.register(registry);
         self.jetstream.register(registry);
         registry.register("nats_manager_build_info", "1, labelled with what was built", build);

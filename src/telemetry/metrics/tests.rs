@@ -71,6 +71,6 @@ fn removed_servers_have_no_metrics() {
     ] {
         assert!(text.iter().any(|found| found == line), "{line} in {text:#?}");
     }
-    metrics.forget_jetstream();
+    metrics.clear_cluster();
     assert!(!lines(&metrics).iter().any(|line| line.contains("n-0")));
 }

@@ -1,11 +1,6 @@
-//! HTTP servers of probes and metrics.
+//! HTTP servers of probes and metrics: the bounded server of the webhook, without TLS.
 
-use std::{
-    future::{Ready, ready},
-    io,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -14,54 +9,41 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use axum_server::{Handle, Server, accept::Accept};
-use futures::future::try_join3;
+use futures::{FutureExt, future::join};
+use nats_manager_webhook::{ServerOptions, serve_plain};
 use thiserror::Error;
+use tokio::net::TcpListener;
 
 use super::{BindAddress, Metrics, Readiness};
 
-/// Servers that listen but do not respond yet.
+/// Servers that listen and do not answer yet.
 #[derive(Debug)]
 pub struct TelemetryServers {
     metrics: Option<Listening>,
     probes: Option<Listening>,
 }
 
-/// Failure of a server at its start or later.
+/// An address that cannot be listened on.
 #[derive(Debug, Error)]
-pub enum ServerError {
-    /// Address that cannot be listened on.
-    #[error("cannot listen on {address} for {what}: {source}")]
-    Bind {
-        what: &'static str,
-        /// Address as given on the command line.
-        address: BindAddress,
-        source: io::Error,
-    },
-    /// Server that gets no more connections from the system.
-    #[error("the server of {what} stopped: {source}")]
-    Serve { what: &'static str, source: io::Error },
+#[error("cannot listen on {address} for {what}: {source}")]
+pub struct ServerError {
+    /// Served content.
+    what: &'static str,
+    /// Address as given on the command line.
+    address: BindAddress,
+    source: io::Error,
 }
 
 #[derive(Debug)]
 struct Listening {
-    what: &'static str,
-    router: Router,
+    listener: TcpListener,
     address: SocketAddr,
-    server: Server<SocketAddr>,
-    handle: Handle<SocketAddr>,
+    router: Router,
+    options: ServerOptions,
 }
 
-/// Acceptor that rejects connections above an upper bound: these servers have few, well-known clients.
-#[derive(Debug, Clone)]
-struct Bounded(Handle<SocketAddr>);
-
+/// Connections of a server: it has few, known clients.
 const CONNECTIONS: usize = 64;
-const HEADERS: usize = 64;
-/// Bytes for the head of a request, the smallest buffer that hyper supports.
-const HEAD: usize = 8 * 1024;
-/// Limit for the head of a request to arrive. Idle connections end after it too.
-const HEAD_LIMIT: Duration = Duration::from_mins(1);
 /// Limit for requests in progress at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -76,10 +58,9 @@ impl TelemetryServers {
         probes_address: &BindAddress,
         readiness: &Readiness,
     ) -> Result<Self, ServerError> {
-        Ok(Self {
-            metrics: Listening::bind("metrics", metrics_address, metrics_router(metrics.clone())).await?,
-            probes: Listening::bind("probes", probes_address, probes_router(readiness.clone())).await?,
-        })
+        let metrics = Listening::bind("metrics", metrics_address, metrics_router(metrics.clone()), scrapes());
+        let probes = Listening::bind("probes", probes_address, probes_router(readiness.clone()), probes());
+        Ok(Self { metrics: metrics.await?, probes: probes.await? })
     }
 
     /// Returns the address of the metrics, with the port that the system chose for port 0.
@@ -92,58 +73,41 @@ impl TelemetryServers {
         self.probes.as_ref().map(|server| server.address)
     }
 
-    /// Serves until `stop`, then finishes requests in progress within 2 s.
-    ///
-    /// # Errors
-    /// When the system stops handing out connections.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let handles = [&self.metrics, &self.probes].map(|server| server.as_ref().map(|server| server.handle.clone()));
-        let stop = async {
-            stop.await;
-            for handle in handles.iter().flatten() {
-                handle.graceful_shutdown(Some(DRAIN));
-            }
-            Ok(())
-        };
-        try_join3(run(self.metrics), run(self.probes), stop).await.map(|_| ())
+    /// Answers until `stop`, then ends the requests in progress within 2 s.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let stop = stop.shared();
+        join(run(self.metrics, stop.clone()), run(self.probes, stop)).await;
     }
 }
 
 impl Listening {
-    async fn bind(what: &'static str, address: &BindAddress, router: Router) -> Result<Option<Self>, ServerError> {
-        let error = |source| ServerError::Bind { what, address: address.clone(), source };
-        let Some(listener) = address.listen().await.map_err(error)? else {
-            return Ok(None);
-        };
+    async fn bind(
+        what: &'static str,
+        address: &BindAddress,
+        router: Router,
+        options: ServerOptions,
+    ) -> Result<Option<Self>, ServerError> {
+        let error = |source| ServerError { what, address: address.clone(), source };
+        let Some(listener) = address.listen().await.map_err(error)? else { return Ok(None) };
         let address = listener.local_addr().map_err(error)?;
-        let handle = Handle::new();
-        let mut server = Server::from_listener(listener).http1_only().handle(handle.clone());
-        server.http_builder().http1().header_read_timeout(HEAD_LIMIT).max_headers(HEADERS).max_buf_size(HEAD);
-        Ok(Some(Self { what, router, address, server, handle }))
+        Ok(Some(Self { listener, address, router, options }))
     }
 }
 
-/// Serves until its handle stops it. Returns at once if the server is disabled.
-async fn run(server: Option<Listening>) -> Result<(), ServerError> {
-    let Some(Listening { what, router, server, handle, .. }) = server else {
-        return Ok(());
-    };
-    let server = server.acceptor(Bounded(handle));
-    server.serve(router.into_make_service()).await.map_err(|source| ServerError::Serve { what, source })
+/// Returns options for scrapes. Prometheus keeps its connection between two of them.
+fn scrapes() -> ServerOptions {
+    ServerOptions { connections: CONNECTIONS, lame_duck: Duration::ZERO, drain: DRAIN, ..ServerOptions::default() }
 }
 
-impl<I, S> Accept<I, S> for Bounded {
-    type Stream = I;
-    type Service = S;
-    type Future = Ready<io::Result<(I, S)>>;
+/// Returns options for probes. The kubelet opens a connection for each, and sends its request at once.
+fn probes() -> ServerOptions {
+    let base = scrapes();
+    ServerOptions { idle: base.head, closes_after_response: true, ..base }
+}
 
-    fn accept(&self, stream: I, service: S) -> Self::Future {
-        // The new connection is counted already.
-        ready(if self.0.connection_count() > CONNECTIONS {
-            Err(io::Error::other("too many connections"))
-        } else {
-            Ok((stream, service))
-        })
+async fn run(server: Option<Listening>, stop: impl Future<Output = ()>) {
+    if let Some(Listening { listener, router, options, .. }) = server {
+        serve_plain(listener, router, options, stop).await;
     }
 }
 

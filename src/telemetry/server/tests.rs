@@ -51,8 +51,7 @@ async fn probes_and_metrics_are_served_until_stopped() {
         stop.send(()).unwrap();
     };
     let stopped = async { stopped.await.unwrap() };
-    let (result, ()) = tokio::join!(servers.serve(stopped), asking);
-    result.unwrap();
+    tokio::join!(servers.serve(stopped), asking);
     assert!(TcpStream::connect(probes).await.is_err());
 }
 
@@ -65,5 +64,62 @@ async fn bind_error_names_address_in_use() {
     let error = TelemetryServers::bind(&off, &metrics, &address, &readiness).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {address} for probes: ")), "{error}");
     let servers = TelemetryServers::bind(&off, &metrics, &off, &readiness).await.unwrap();
-    servers.serve(std::future::ready(())).await.unwrap();
+    servers.serve(std::future::ready(())).await;
+}
+
+#[tokio::test]
+async fn silent_and_slow_clients_fail_no_probe_and_no_scrape() {
+    let (local, metrics, readiness) = ("127.0.0.1:0".parse().unwrap(), Metrics::new(), Readiness::new());
+    let servers = TelemetryServers::bind(&local, &metrics, &local, &readiness).await.unwrap();
+    let cases = [(servers.probes_address().unwrap(), "/healthz"), (servers.metrics_address().unwrap(), "/metrics")];
+    let (stop, stopped) = oneshot::channel::<()>();
+    let asking = async {
+        for (address, path) in cases {
+            let mut open = Vec::new();
+            for index in 0..200 {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                if index % 2 == 0 {
+                    // The head of a request that never ends. The server may have closed the connection.
+                    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost:").await;
+                }
+                open.push(stream);
+                if index % 20 == 0 {
+                    let answer = get(address, path, "").await;
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{path} after {index}: {answer}");
+                }
+            }
+        }
+        // The head of a request is limited.
+        let mut slow = TcpStream::connect(cases[0].0).await.unwrap();
+        slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        let begun = std::time::Instant::now();
+        let mut nothing = Vec::new();
+        let _ = slow.read_to_end(&mut nothing).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        stop.send(()).unwrap();
+    };
+    tokio::join!(servers.serve(async { stopped.await.unwrap() }), asking);
+}
+
+#[tokio::test]
+async fn connection_closes_after_a_probe_and_stays_after_a_scrape() {
+    let (local, metrics, readiness) = ("127.0.0.1:0".parse().unwrap(), Metrics::new(), Readiness::new());
+    let servers = TelemetryServers::bind(&local, &metrics, &local, &readiness).await.unwrap();
+    let cases = [
+        (servers.probes_address().unwrap(), "/healthz", true),
+        (servers.metrics_address().unwrap(), "/metrics", false),
+    ];
+    let (stop, stopped) = oneshot::channel::<()>();
+    let asking = async {
+        for (address, path, closes) in cases {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes()).await.unwrap();
+            let mut head = vec![0; 4096];
+            let count = stream.read(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..count]).to_lowercase();
+            assert_eq!(head.contains("connection: close"), closes, "{path}: {head}");
+        }
+        stop.send(()).unwrap();
+    };
+    tokio::join!(servers.serve(async { stopped.await.unwrap() }), asking);
 }

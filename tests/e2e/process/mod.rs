@@ -181,10 +181,23 @@ async fn one_replica_leads_and_another_takes_over() {
     let stolen = json!({"spec": {"holderIdentity": "other-manager"}});
     let leases = world.api::<Lease>();
     leases.patch("nats-manager", &PatchParams::default(), &Patch::Merge(stolen)).await.unwrap();
-    let (code, log) = third.ended().await.unwrap();
-    assert_eq!(code, Some(1));
-    assert!(log.contains("stopped leading: the lease has another holder"), "{log}");
+    eventually("the leader stops", Duration::from_secs(5), || async { !leads(&third).await }).await;
+    assert!(third.log().contains("stopped leading: the lease has another holder"), "{}", third.log());
     assert_eq!(holder(&world).await.as_deref(), Some("other-manager"), "the lease belongs to the new holder");
+    // It keeps running, and competes again: the other holder does not renew.
+    leader_becomes(&world, "third", TIMEOUT).await;
+
+    // A lease that is deleted is reported with the command that restores it.
+    leases.delete("nats-manager", &DeleteParams::default()).await.unwrap();
+    let missing = "nats_manager_lease_missing";
+    eventually("the loss is reported", TIMEOUT, || async { third.metric(missing).await == Some(1.0) }).await;
+    assert!(!leads(&third).await);
+    let restore = "kubectl apply --server-side -f nats-manager.yaml";
+    assert!(third.log().contains(restore), "{}", third.log());
+    world.kubectl(&["apply", "--server-side", "-f", "config/manager/lease.yaml"]).await.unwrap();
+    leader_becomes(&world, "third", TIMEOUT).await;
+    assert_eq!(third.metric(missing).await, Some(0.0));
+    assert_eq!(third.terminate().await.unwrap(), Some(0));
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{coordination::v1::Lease, core::v1::Namespace},
+};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -24,7 +27,8 @@ pub const NAME: &str = "eventing-nats";
 /// ServiceAccount of the manager.
 const SERVICE_ACCOUNT: &str = "nats-manager";
 /// Parts of `config/` that a manager outside of the cluster needs.
-const PARTS: [&str; 3] = ["config/crd", "config/rbac", "config/manager/priority_class.yaml"];
+const PARTS: [&str; 4] =
+    ["config/crd", "config/rbac", "config/manager/priority_class.yaml", "config/manager/lease.yaml"];
 
 /// The CRD, the permissions and the `PriorityClass`, installed in a cluster.
 #[derive(Clone)]
@@ -61,6 +65,13 @@ impl Installation {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Removes the holder of the manager's Lease.
+    pub async fn clear_lease(&self) {
+        let clear = Patch::Merge(json!({"spec": null}));
+        // Some tests delete it with the installation.
+        let _ = self.api::<Lease>().patch("nats-manager", &PatchParams::default(), &clear).await;
     }
 
     /// Applies the one NATS resource.

@@ -3,10 +3,7 @@
 use std::{fmt, path::Path};
 
 use k8s_openapi::{
-    api::{
-        coordination::v1::Lease,
-        rbac::v1::{ClusterRole, PolicyRule, Role},
-    },
+    api::rbac::v1::{ClusterRole, PolicyRule, Role},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -73,7 +70,6 @@ fn no_request_is_forbidden_and_no_grant_is_unused() {
 
 /// Runs a manager through all of its operations.
 async fn run_all_operations(world: &World<'_>) {
-    let _ = world.api::<Lease>().delete("nats-manager", &DeleteParams::default()).await;
     let options = || {
         let mut options = ManagerOptions { webhook: true, ..ManagerOptions::default() };
         options.args.push("--leader-elect".to_owned());

@@ -1,4 +1,4 @@
-//! NATS resource that is created again while PVCs of the deleted one are terminating.
+//! NATS resource that is created again while Pods and PVCs of the deleted one are terminating.
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams};
@@ -30,6 +30,31 @@ fn recreated_resource_waits_for_terminating_pvcs_and_gets_its_own_size() {
         let requests = pvc.spec.unwrap().resources.unwrap().requests.unwrap();
         assert_eq!(requests["storage"].0, "512Mi");
     });
+}
+
+#[test]
+fn recreated_single_server_is_independent_of_the_terminating_cluster() {
+    real(async |world: &World<'_>| {
+        let _manager = world.manager().await;
+        // Without PVCs nothing else delays the new servers.
+        let in_memory = json!({"fileStorage": {"enabled": false}, "memStorage": {"size": "64Mi"}});
+        world.create(json!({"cluster": {"size": 3}, "jetStream": in_memory})).await;
+        world.state_becomes("Ready").await;
+        world.delete().await;
+        world.gone().await;
+        world.create(json!({"cluster": {"size": 1}})).await;
+        let status = world.state_becomes("Ready").await;
+        assert_eq!((status.members, status.ready_servers), (Some(1), 1));
+        let stalled = status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
+        assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("False", "NotBlocked"));
+        is_standalone(world).await;
+    });
+}
+
+/// Checks that the one server has no meta group.
+async fn is_standalone(world: &World<'_>) {
+    let pod = world.pod(&World::server(0)).await;
+    assert!(world.monitor(&pod, "/jsz").await["meta_cluster"].is_null());
 }
 
 /// Sets the finalizers of a PVC.

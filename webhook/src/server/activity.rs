@@ -44,6 +44,11 @@ impl Activity {
         (!state.is_answering || state.since.elapsed() > SLOW_RESPONSE).then_some(state.since)
     }
 
+    /// Returns the time of the last change.
+    pub(super) fn since(&self) -> Instant {
+        self.lock().since
+    }
+
     fn set(&self, is_answering: bool) {
         *self.lock() = State { since: Instant::now(), is_answering };
     }

@@ -1,4 +1,4 @@
-//! One connection: the TLS handshake, then requests until one side closes.
+//! One connection: the TLS handshake where there is one, then requests until one side closes.
 
 use std::{convert::Infallible, io, sync::Arc};
 
@@ -9,22 +9,38 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{Phase, ServerOptions, activity::Activity, timed::Timed, tls::rejection};
+use super::{
+    Phase, ServerOptions,
+    activity::Activity,
+    timed::{TimeLimits, Timed},
+    tls::rejection,
+};
 use crate::{Observer, Rejection};
 
 /// Size of the read buffer in bytes, for the header of a request and for each part of a body.
 const BUFFER: usize = 32 << 10;
 
+/// Security of the connections.
+#[derive(Clone)]
+pub(super) enum Transport {
+    Plain,
+    Tls { acceptor: TlsAcceptor, observer: Arc<dyn Observer> },
+}
+
 /// Configuration shared by all connections.
 #[derive(Clone)]
 pub(super) struct ConnectionContext {
-    pub(super) tls: TlsAcceptor,
+    pub(super) transport: Transport,
     pub(super) router: Router,
-    pub(super) observer: Arc<dyn Observer>,
     pub(super) options: ServerOptions,
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -34,22 +50,30 @@ impl ConnectionContext {
     pub(super) async fn serve(self, stream: TcpStream, activity: Arc<Activity>) {
         // Responses are small, and clients wait for them.
         let _ = stream.set_nodelay(true);
-        let stream = match timeout(self.options.handshake, self.tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return self.rejected(rejection(&error), &error),
-            Err(_) => return self.rejected(Rejection::Timeout, &io::ErrorKind::TimedOut.into()),
-        };
+        match &self.transport {
+            Transport::Plain => self.exchange(stream, activity).await,
+            Transport::Tls { acceptor, observer } => {
+                match timeout(self.options.handshake, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => self.exchange(stream, activity).await,
+                    Ok(Err(error)) => rejected(observer.as_ref(), rejection(&error), &error),
+                    Err(_) => rejected(observer.as_ref(), Rejection::Timeout, &io::ErrorKind::TimedOut.into()),
+                }
+            }
+        }
+    }
+
+    async fn exchange(&self, stream: impl AsyncRead + AsyncWrite + Unpin, activity: Arc<Activity>) {
         activity.set_waiting();
-        let stream = Timed::new(stream, Arc::clone(&activity), self.options.exchange, self.options.idle);
-        let phase = self.phase.clone();
+        let ServerOptions { head, exchange, idle, .. } = self.options;
+        let stream = Timed::new(stream, Arc::clone(&activity), TimeLimits { head, exchange, idle });
         let service = service_fn(|request: Request<Incoming>| {
             let answering = Answering::begin(&activity);
-            let (router, phase) = (self.router.clone(), &phase);
+            let (router, phase) = (self.router.clone(), &self.phase);
             async move {
                 let mut response = router.oneshot(request.map(Body::new)).await?;
                 drop(answering);
-                if *phase.borrow() != Phase::Open {
-                    // The client sends its next request to a replica that stays.
+                // While draining, the client sends its next request to a replica that stays.
+                if self.options.closes_after_response || *phase.borrow() != Phase::Open {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
@@ -74,11 +98,11 @@ impl ConnectionContext {
             tracing::debug!(%error, "connection ended with an error");
         }
     }
+}
 
-    fn rejected(&self, reason: Rejection, error: &io::Error) {
-        tracing::debug!(reason = reason.as_str(), %error, "rejected a TLS handshake");
-        self.observer.handshake_rejected(reason);
-    }
+fn rejected(observer: &dyn Observer, reason: Rejection, error: &io::Error) {
+    tracing::debug!(reason = reason.as_str(), %error, "rejected a TLS handshake");
+    observer.handshake_rejected(reason);
 }
 
 /// Resolves when connections must end, and also when the sender of the phase is gone.

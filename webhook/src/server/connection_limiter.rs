@@ -7,38 +7,48 @@ use tokio::{
     time::timeout,
 };
 
-use super::activity::Activity;
+use super::{activity::Activity, peers::Peer};
 
 /// Set of connections with an upper bound.
 pub(super) struct ConnectionLimiter {
     max: usize,
     tasks: JoinSet<()>,
-    members: HashMap<Id, (AbortHandle, Arc<Activity>)>,
+    members: HashMap<Id, Member>,
+    /// Number of connections of each peer that has some.
+    counts: HashMap<Peer, usize>,
+}
+
+struct Member {
+    handle: AbortHandle,
+    activity: Arc<Activity>,
+    peer: Peer,
 }
 
 impl ConnectionLimiter {
     /// Creates an empty set for `max` connections, at least 1.
     pub(super) fn new(max: usize) -> Self {
-        Self { max: max.max(1), tasks: JoinSet::new(), members: HashMap::new() }
+        Self { max: max.max(1), tasks: JoinSet::new(), members: HashMap::new(), counts: HashMap::new() }
     }
 
-    /// Returns whether another connection can be accepted, if necessary in place of a waiting one.
-    pub(super) fn has_capacity(&self) -> bool {
-        self.members.len() < self.max || self.longest_waiting().is_some()
-    }
-
-    /// Adds a connection. At the limit it replaces the one that has waited longest for its client, so that idle clients
-    /// cannot exclude others.
-    pub(super) fn add(&mut self, activity: Arc<Activity>, connection: impl Future<Output = ()> + Send + 'static) {
+    /// Adds a connection. At the limit it replaces one of the peer with the most connections, itself included: the one
+    /// that has waited longest for its client, else the one whose request has lasted longest. So one peer cannot exclude
+    /// others, whatever it does with its connections.
+    pub(super) fn add(
+        &mut self,
+        peer: Peer,
+        activity: Arc<Activity>,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) {
+        *self.counts.entry(peer).or_default() += 1;
         if self.members.len() >= self.max
-            && let Some(id) = self.longest_waiting()
-            && let Some((handle, _)) = self.members.remove(&id)
+            && let Some(id) = self.victim()
+            && let Some(member) = self.remove(id)
         {
-            tracing::debug!("closing the connection that waited longest, to accept another");
-            handle.abort();
+            tracing::debug!(peer = ?member.peer, "closing a connection to accept another");
+            member.handle.abort();
         }
         let handle = self.tasks.spawn(connection);
-        self.members.insert(handle.id(), (handle, activity));
+        self.members.insert(handle.id(), Member { handle, activity, peer });
     }
 
     /// Waits for the next connection to end, forever if there is none.
@@ -48,7 +58,7 @@ impl ConnectionLimiter {
             Some(Err(error)) => error.id(),
             None => return std::future::pending().await,
         };
-        self.members.remove(&id);
+        self.remove(id);
     }
 
     /// Waits until all connections have ended, and aborts the others after `limit`.
@@ -60,8 +70,60 @@ impl ConnectionLimiter {
         self.tasks.shutdown().await;
     }
 
-    fn longest_waiting(&self) -> Option<Id> {
-        let waiting = self.members.iter().filter_map(|(id, (_, activity))| Some((activity.waiting_since()?, *id)));
-        waiting.min_by_key(|(since, _)| *since).map(|(_, id)| id)
+    fn remove(&mut self, id: Id) -> Option<Member> {
+        let member = self.members.remove(&id)?;
+        if let Some(count) = self.counts.get_mut(&member.peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&member.peer);
+            }
+        }
+        Some(member)
+    }
+
+    /// Returns the connection to close.
+    fn victim(&self) -> Option<Id> {
+        // The new connection is counted, but not a member yet: its peer may have no other one.
+        let owned = |peer: &Peer| self.members.values().any(|member| member.peer == *peer);
+        let by_count = self.counts.iter().filter(|(peer, _)| owned(peer)).max_by_key(|(_, count)| **count);
+        let (largest, _) = by_count?;
+        let of_peer = self.members.iter().filter(|(_, member)| member.peer == *largest);
+        let order = |member: &Member| (member.activity.waiting_since().is_none(), member.activity.since());
+        of_peer.min_by_key(|(_, member)| order(member)).map(|(id, _)| *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        Peer::of(SocketAddr::from(([10, 0, 0, last], 1)))
+    }
+
+    #[tokio::test]
+    async fn peer_with_the_most_connections_loses_one() {
+        let mut limiter = ConnectionLimiter::new(5);
+        let mut add = |last: u8, is_answering: bool| {
+            let activity = Arc::new(Activity::new());
+            if is_answering {
+                activity.set_answering();
+            }
+            limiter.add(peer(last), activity, std::future::pending());
+        };
+        // A busy peer, and one with a single idle connection that is older than all.
+        add(1, false);
+        for _ in 0..4 {
+            add(2, true);
+        }
+        for last in [3, 4, 2, 2] {
+            add(last, false);
+        }
+        let mut counts: Vec<_> = limiter.counts.iter().map(|(peer, count)| (*peer, *count)).collect();
+        counts.sort_by_key(|(peer, _)| format!("{peer:?}"));
+        assert_eq!(counts, [(peer(1), 1), (peer(2), 2), (peer(3), 1), (peer(4), 1)]);
+        assert_eq!(limiter.members.len(), 5);
     }
 }

@@ -1,27 +1,33 @@
-//! TLS server of the webhooks.
+//! The bounded server of webhooks, probes and metrics.
 //!
 //! Built on hyper and tokio-rustls rather than on axum-server, because the guarantees are about single connections. At
-//! the limit the server selects the connection to close. One exchange has a short limit while a pause between two may
-//! be long. Each connection gets `Connection: close` before the port closes.
+//! the limit the server selects the connection to close, from the peer that has the most. One exchange has a short limit
+//! while a pause between two may be long. Each connection gets `Connection: close` before the port closes.
 
 mod activity;
 mod connection;
 mod connection_limiter;
+mod peers;
 mod timed;
 mod tls;
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use rustls::{ServerConfig, server::ResolvesServerCert};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 
-use self::{activity::Activity, connection::ConnectionContext, connection_limiter::ConnectionLimiter};
+use self::{
+    activity::Activity,
+    connection::{ConnectionContext, Transport},
+    connection_limiter::ConnectionLimiter,
+    peers::{AcceptRate, Peer},
+};
 use crate::Observer;
 
 pub use self::tls::tls_config;
@@ -31,13 +37,22 @@ pub use self::tls::tls_config;
 pub struct ServerOptions {
     /// Limit for a TLS handshake.
     pub handshake: Duration,
+    /// Limit for the header of a request, from its first byte.
+    pub head: Duration,
     /// Limit for an exchange, from the first byte of a request to the last byte of its response.
     pub exchange: Duration,
     /// Limit for a pause between two exchanges. The apiserver closes idle connections after 90 s. A shorter limit here
     /// could close a connection while a request is on its way.
     pub idle: Duration,
+    /// Closes each connection after its first response: for clients that send one request at a time, such as probes.
+    pub closes_after_response: bool,
     /// Upper bound for open connections.
     pub connections: usize,
+    /// Connections that a peer may open per second in the long run. A peer is an IPv4 address or an IPv6 network of 64
+    /// bits. Further ones are closed at once.
+    pub accepts_per_second: u32,
+    /// Connections that a peer may open at once.
+    pub accept_burst: u32,
     /// Time after the stop in which connections are still accepted: removal from the Service's endpoints takes as long
     /// to reach every node.
     pub lame_duck: Duration,
@@ -49,9 +64,13 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(4),
+            head: Duration::from_secs(3),
             exchange: Duration::from_millis(4500),
             idle: Duration::from_mins(2),
+            closes_after_response: false,
             connections: 256,
+            accepts_per_second: 500,
+            accept_burst: 1000,
             lame_duck: Duration::from_secs(5),
             drain: Duration::from_secs(5),
         }
@@ -77,13 +96,14 @@ enum Phase {
 
 /// Pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Interval between checks for capacity while all connections are busy.
-const CAPACITY_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Connections that are accepted in a row before other tasks run: a flood must not delay them.
+const ACCEPTS_IN_A_ROW: usize = 32;
 /// Time to accept connections that the kernel accepted just before the port closes.
 const BACKLOG_TIME: Duration = Duration::from_millis(250);
 
-/// Serves `router` on `listener` with the certificates of `resolver` until `stop`, then drains. First, connections are
-/// still accepted but not kept. Then the port closes, requests in progress finish, and idle connections end.
+/// Serves `router` on `listener` over TLS, with the certificates of `resolver`, until `stop`. Then it drains: first,
+/// connections are still accepted but not kept. Then the port closes, requests in progress finish, and idle connections
+/// end.
 pub async fn serve(
     listener: TcpListener,
     resolver: Arc<dyn ResolvesServerCert>,
@@ -93,51 +113,88 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let tls: Arc<ServerConfig> = Arc::new(tls_config(resolver)?);
+    let transport = Transport::Tls { acceptor: TlsAcceptor::from(tls), observer };
+    run(listener, transport, router, options, stop).await;
+    Ok(())
+}
+
+/// Serves `router` on `listener` without TLS until `stop`, and drains as [`serve`] does.
+pub async fn serve_plain(
+    listener: TcpListener,
+    router: Router,
+    options: ServerOptions,
+    stop: impl Future<Output = ()>,
+) {
+    run(listener, Transport::Plain, router, options, stop).await;
+}
+
+async fn run(
+    listener: TcpListener,
+    transport: Transport,
+    router: Router,
+    options: ServerOptions,
+    stop: impl Future<Output = ()>,
+) {
     let (phase, watched) = watch::channel(Phase::Open);
-    let context = ConnectionContext { tls: TlsAcceptor::from(tls), router, observer, options, phase: watched };
-    let mut connection_limiter = ConnectionLimiter::new(options.connections);
+    let context = ConnectionContext { transport, router, options, phase: watched };
+    let limiter = ConnectionLimiter::new(options.connections);
+    let rate = AcceptRate::new(options.accepts_per_second, options.accept_burst);
+    let mut acceptor = Acceptor { listener, limiter, rate, context };
     let closing = async {
         stop.await;
         phase.send_replace(Phase::LameDuck);
         sleep(options.lame_duck).await;
     };
-    accept(&listener, &mut connection_limiter, &context, closing).await;
+    acceptor.accept_until(closing).await;
     // Connections in the listener's queue arrived before the port closed.
-    accept(&listener, &mut connection_limiter, &context, sleep(BACKLOG_TIME)).await;
+    acceptor.accept_until(sleep(BACKLOG_TIME)).await;
+    let Acceptor { listener, limiter, .. } = acceptor;
     drop(listener);
     phase.send_replace(Phase::Closing);
-    connection_limiter.drain(options.drain).await;
-    Ok(())
+    limiter.drain(options.drain).await;
 }
 
-/// Accepts connections within the limit until `end` resolves.
-async fn accept(
-    listener: &TcpListener,
-    connection_limiter: &mut ConnectionLimiter,
-    context: &ConnectionContext,
-    end: impl Future<Output = ()>,
-) {
-    let mut end = pin!(end);
-    loop {
-        let has_capacity = connection_limiter.has_capacity();
-        tokio::select! {
-            biased;
-            () = &mut end => return,
-            () = connection_limiter.ended() => {}
-            stream = next(listener), if has_capacity => {
-                let activity = Arc::new(Activity::new());
-                connection_limiter.add(Arc::clone(&activity), context.clone().serve(stream, activity));
+/// The listener and its connections.
+struct Acceptor {
+    listener: TcpListener,
+    limiter: ConnectionLimiter,
+    rate: AcceptRate,
+    context: ConnectionContext,
+}
+
+impl Acceptor {
+    /// Accepts connections within the limits until `end` resolves.
+    async fn accept_until(&mut self, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        let mut in_a_row = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = self.limiter.ended() => {}
+                (stream, address) = next(&self.listener) => {
+                    let peer = Peer::of(address);
+                    if self.rate.admit(peer, Instant::now()) {
+                        let activity = Arc::new(Activity::new());
+                        let connection = self.context.clone().serve(stream, Arc::clone(&activity));
+                        self.limiter.add(peer, activity, connection);
+                    }
+                    in_a_row += 1;
+                    if in_a_row == ACCEPTS_IN_A_ROW {
+                        in_a_row = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
-            () = sleep(CAPACITY_POLL_INTERVAL), if !has_capacity => {}
         }
     }
 }
 
 /// Accepts the next connection, after failed attempts if necessary.
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
                 sleep(ACCEPT_PAUSE).await;

@@ -2,7 +2,8 @@
 //!
 //! hyper's own limit for reading a header also runs on an idle connection. It would close a connection that the
 //! apiserver keeps for its next review, which then fails. The limit here starts with the first byte of a request and
-//! ends with the last byte of the response. It covers header, body and handler, and a client that does not read.
+//! ends with the last byte of the response. It covers header, body and handler, and a client that does not read. The header
+//! has a shorter limit of its own.
 
 use std::{
     io::{self, ErrorKind},
@@ -19,40 +20,64 @@ use tokio::{
 
 use super::activity::Activity;
 
+/// Time limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimits {
+    /// From the first byte of a request until its header is complete.
+    pub(super) head: Duration,
+    /// From the first byte of a request to the last byte of its response.
+    pub(super) exchange: Duration,
+    /// Between two exchanges, and before the first.
+    pub(super) idle: Duration,
+}
+
 /// Stream that fails with a timeout if an exchange, or a pause between two, takes too long.
 pub(super) struct Timed<S> {
     stream: S,
     activity: Arc<Activity>,
-    exchange: Duration,
-    idle: Duration,
+    limits: TimeLimits,
     timer: Pin<Box<Sleep>>,
-    is_exchanging: bool,
+    /// Start of the exchange in progress.
+    begun: Option<Instant>,
+    is_in_head: bool,
     has_written: bool,
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>, exchange: Duration, idle: Duration) -> Self {
-        let timer = Box::pin(sleep(idle));
-        Self { stream, activity, exchange, idle, timer, is_exchanging: false, has_written: false }
+    pub(super) fn new(stream: S, activity: Arc<Activity>, limits: TimeLimits) -> Self {
+        let timer = Box::pin(sleep(limits.idle));
+        Self { stream, activity, limits, timer, begun: None, is_in_head: false, has_written: false }
     }
 
-    /// Starts the limit of an exchange, unless one is in progress.
+    /// Starts the limits of an exchange, unless one is in progress.
     fn begin(&mut self) {
-        if !self.is_exchanging {
-            self.is_exchanging = true;
+        if self.begun.is_none() {
+            self.begun = Some(Instant::now());
+            self.is_in_head = true;
             self.has_written = false;
-            self.restart(self.exchange);
+            self.restart(self.limits.head.min(self.limits.exchange));
             if !self.activity.is_answering() {
                 self.activity.set_waiting();
             }
         }
     }
 
+    /// Ends the limit of the header once the request is with its handler.
+    fn leave_head(&mut self) {
+        if let Some(begun) = self.begun
+            && self.is_in_head
+            && (self.activity.is_answering() || self.has_written)
+        {
+            self.is_in_head = false;
+            self.timer.as_mut().reset(begun + self.limits.exchange);
+        }
+    }
+
     /// Ends an exchange after its response, and starts the limit of the pause.
     fn end(&mut self) {
-        if self.is_exchanging && self.has_written && !self.activity.is_answering() {
-            self.is_exchanging = false;
-            self.restart(self.idle);
+        if self.begun.is_some() && self.has_written && !self.activity.is_answering() {
+            self.begun = None;
+            self.restart(self.limits.idle);
             self.activity.set_waiting();
         }
     }
@@ -63,6 +88,7 @@ impl<S> Timed<S> {
 
     /// Returns a timeout error once the limit is reached, and registers for a wake-up before.
     fn poll_limit<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.leave_head();
         ready!(self.timer.as_mut().poll(cx));
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }

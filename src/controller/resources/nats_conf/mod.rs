@@ -20,7 +20,7 @@ use std::fmt::{Display, Write};
 use nats_manager_api::{Bytes, FileStore, ResolvedCluster};
 use nats_manager_planner::actual::ConfigKey;
 
-use super::{metadata, secret::RESOLVER_KEY};
+use super::{metadata, ports, secret::RESOLVER_KEY};
 
 pub(crate) use digest::of as digest;
 
@@ -37,10 +37,6 @@ pub(super) const RUN_FOLDER: &str = "/var/run/nats";
 pub(super) const PID_FILE: &str = "/var/run/nats/nats.pid";
 /// Folder of JetStream's files.
 pub(super) const STORE_FOLDER: &str = "/data";
-
-pub(crate) const CLIENT_PORT: u16 = 4222;
-pub(super) const CLUSTER_PORT: u16 = 6222;
-pub(crate) const MONITOR_PORT: u16 = 8222;
 
 /// Settings of a configuration that the plan decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +137,8 @@ impl NatsConf {
 fn top_level(cluster: &ResolvedCluster) -> Vec<Setting> {
     let mut settings = vec![
         restart("server_name", "$SERVER_NAME"),
-        restart("port", CLIENT_PORT),
-        restart("http_port", MONITOR_PORT),
+        restart("port", ports::CLIENT),
+        restart("http_port", ports::MONITOR),
         restart("pid_file", quoted(PID_FILE)),
         // Time for which a server that is stopped keeps its clients, and then the time in which they are moved away
         // one by one. The termination grace period of the Pod covers both.
@@ -170,11 +166,11 @@ fn jet_stream(cluster: &ResolvedCluster, memory_store: u64) -> Vec<Setting> {
 fn routing(cluster: &ResolvedCluster, servers: u32) -> Vec<Setting> {
     let id = &cluster.id;
     let routes: Vec<String> = (0..servers)
-        .map(|ordinal| quoted(&format!("nats://{}.{}:{CLUSTER_PORT}", id.server(ordinal), id.host())))
+        .map(|ordinal| quoted(&format!("nats://{}.{}:{}", id.server(ordinal), id.host(), ports::CLUSTER)))
         .collect();
     vec![
         restart("name", quoted(&id.name)),
-        restart("port", CLUSTER_PORT),
+        restart("port", ports::CLUSTER),
         restart("cluster_advertise", "$CLUSTER_ADVERTISE"),
         restart("connect_retries", 120),
         reload("routes", format!("[\n    {}\n  ]", routes.join("\n    "))),
