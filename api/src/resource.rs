@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value, json};
 
-use crate::{quantity::RawQuantity, resources::ResourceRequirements, status::NatsStatus};
+use crate::{defaults, quantity::RawQuantity, resources::ResourceRequirements, status::NatsStatus};
 
 /// Desired state of a NATS JetStream cluster.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -207,6 +207,24 @@ const FILE_STORAGE_IMMUTABLE: &str = "self.enabled == oldSelf.enabled \
     || quantity(string(oldSelf.size)).compareTo(quantity('0')) == 0 \
     || (has(self.size) && isQuantity(string(self.size)) \
     && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0))";
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self { size: defaults::SIZE }
+    }
+}
+
+impl Default for MemStorage {
+    fn default() -> Self {
+        Self { enabled: true, size: defaults::MEM_STORAGE_SIZE.into() }
+    }
+}
+
+impl Default for FileStorage {
+    fn default() -> Self {
+        Self { enabled: true, storage_class_name: FileStorage::DEFAULT_CLASS.to_owned(), size: None }
+    }
+}
+
 impl Nats {
     /// Returns whether an annotation has the value `"true"`, which `force-deletion` and `force-rollout` require.
     pub fn has_flag(&self, annotation: &str) -> bool {
@@ -216,5 +234,5 @@ impl Nats {
 
 impl FileStorage {
     /// Class name that selects the default StorageClass of the Kubernetes cluster.
-    pub const DEFAULT_CLASS: &str = "default";
+    pub const DEFAULT_CLASS: &str = defaults::STORAGE_CLASS;
 }

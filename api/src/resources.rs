@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::defaults::{DEFAULT_LIMITS, DEFAULT_REQUESTS};
-use crate::quantity::RawQuantity;
+use crate::{defaults, quantity::RawQuantity};
 
 /// `core/v1` `ResourceRequirements`, with quantities in the notation of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +33,15 @@ pub struct ResourceClaim {
     #[schemars(with = "String", extend("default" = null))]
     pub request: Option<String>,
 }
+impl Default for ResourceRequirements {
+    fn default() -> Self {
+        let map = |pairs: [(&str, &str); 2]| {
+            Some(pairs.into_iter().map(|(name, amount)| (name.to_owned(), amount.into())).collect())
+        };
+        Self { limits: map(defaults::LIMITS), requests: map(defaults::REQUESTS), claims: Vec::new() }
+    }
+}
+
 impl ResourceRequirements {
     /// Fills in missing limits and requests of cpu and memory: an absent limit becomes the larger of its default and
     /// the request, an absent request the smaller of its default and the limit. Values that are set stay. If the
@@ -42,12 +50,12 @@ impl ResourceRequirements {
     pub fn completed(&self) -> Self {
         let mut limits = self.limits.clone().unwrap_or_default();
         let mut requests = self.requests.clone().unwrap_or_default();
-        for (name, default) in DEFAULT_LIMITS {
+        for (name, default) in defaults::LIMITS {
             limits
                 .entry(name.to_owned())
                 .or_insert_with(|| choose(default, requests.get(name), |default, given| given > default));
         }
-        for (name, default) in DEFAULT_REQUESTS {
+        for (name, default) in defaults::REQUESTS {
             requests
                 .entry(name.to_owned())
                 .or_insert_with(|| choose(default, limits.get(name), |default, given| given < default));

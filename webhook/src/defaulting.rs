@@ -4,11 +4,7 @@
 use std::collections::BTreeMap;
 
 use json_patch::Patch;
-use nats_manager_api::{
-    Amount, FileStore, RawQuantity, ResourceRequirements,
-    defaults::{DEFAULT_LIMITS, DEFAULT_REQUESTS},
-    rules::ClusterFacts,
-};
+use nats_manager_api::{Amount, FileStore, RawQuantity, ResourceRequirements, defaults, rules::ClusterFacts};
 use serde_json::{Map, Value};
 
 const SPEC: &str = "spec";
@@ -98,7 +94,7 @@ fn complete_resources(spec: &mut Value) {
     let given = ResourceRequirements { limits: Some(limits), requests: Some(requests), claims: Vec::new() };
     let completed = given.completed();
     for (kind, all, standard) in
-        [("limits", completed.limits, DEFAULT_LIMITS), ("requests", completed.requests, DEFAULT_REQUESTS)]
+        [("limits", completed.limits, defaults::LIMITS), ("requests", completed.requests, defaults::REQUESTS)]
     {
         let all = all.unwrap_or_default();
         for (name, _) in standard {
