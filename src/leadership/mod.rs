@@ -27,7 +27,8 @@ use crate::telemetry::Metrics;
 /// Name of the Lease. The manifest of the installation contains it.
 pub(crate) const LEASE_NAME: &str = "nats-manager";
 
-/// Limit of a request: renewals start 9 s before leadership ends, which is time for three attempts.
+/// Limit of a request: renewals start 11 s before leadership ends, which is time for two attempts that hang, or more that
+/// fail.
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 /// Pause after a request that failed. Up to a second is added at random, so that replicas do not retry in step.
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ const MAX_JITTER_MILLIS: u64 = 1000;
 const MISSING_POLL: Duration = Duration::from_secs(10);
 /// Attempts to release: an answer that was lost outdates the known version once.
 const RELEASE_ATTEMPTS: usize = 2;
+/// Limit of all attempts.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A replica in the election.
 pub(crate) struct Election {
@@ -45,6 +48,8 @@ pub(crate) struct Election {
     metrics: Metrics,
     /// No request before this time.
     paused_until: Instant,
+    /// A write was sent, and its answer is unknown so far.
+    is_writing: bool,
     is_failing: bool,
     is_missing: bool,
 }
@@ -61,6 +66,7 @@ impl Election {
             candidate: Candidate::new(format!("{}_{random:016x}", name.unwrap_or("nats-manager"))),
             metrics: metrics.clone(),
             paused_until: Instant::now(),
+            is_writing: false,
             is_failing: false,
             is_missing: false,
         }
@@ -94,9 +100,18 @@ impl Election {
         }
     }
 
-    /// Releases the Lease, so that another replica takes it at once. To be called when all work has stopped. Takes 12 s at
-    /// most. If it fails, the Lease expires.
+    /// Releases the Lease, so that another replica takes it at once. To be called when all work has stopped, also after an
+    /// [`Election::acquire`] that was dropped. Takes 5 s at most. If it fails, the Lease expires.
     pub(crate) async fn release(&mut self) {
+        if timeout(RELEASE_LIMIT, self.try_release()).await.is_err() {
+            tracing::warn!(lease = LEASE_NAME, "failed to release the lease in time: it expires");
+        }
+    }
+
+    async fn try_release(&mut self) {
+        if self.is_writing {
+            self.candidate.outdate();
+        }
         for _ in 0..RELEASE_ATTEMPTS {
             if self.candidate.next(Instant::now()) == Step::Read {
                 self.read().await;
@@ -134,7 +149,9 @@ impl Election {
                 Step::Wait(_) => {}
             },
             event = self.events.next() => match event {
-                Some(Ok(lease)) => self.observe(lease),
+                // A deletion can be that of an earlier Lease.
+                Some(Ok(None)) => self.candidate.outdate(),
+                Some(Ok(Some(lease))) => self.candidate.observe(Some(lease), Instant::now()),
                 Some(Err(error)) => tracing::debug!(%error, "watch of the lease failed"),
                 // The stream has no end. Reads and writes do not depend on it.
                 None => std::future::pending().await,
@@ -153,18 +170,25 @@ impl Election {
     async fn write(&mut self) {
         let Some(lease) = self.candidate.claim(Timestamp::now()) else { return };
         let sent = Instant::now();
-        match self.replace(&lease).await {
+        self.is_writing = true;
+        let answer = self.replace(&lease).await;
+        self.is_writing = answer.is_err();
+        match answer {
             Ok(lease) => {
                 self.is_failing = false;
                 self.candidate.answered(lease, sent, Instant::now());
-            }
-            Err(error) => {
-                // The version was outdated by another replica, or by an own write whose answer was lost.
-                self.candidate.outdate();
-                if !error.is_conflict() {
-                    self.failed("write", &error);
+                if !self.candidate.leads(Instant::now()) {
+                    self.pause(Duration::ZERO);
                 }
             }
+            // The version was outdated by another replica, or by an own write whose answer was lost.
+            Err(error) if error.has_code(409) => {
+                self.candidate.outdate();
+                self.pause(Duration::ZERO);
+            }
+            Err(error) if error.has_code(404) => self.observe(None),
+            // The known version may still be the stored one: the next attempt writes at once.
+            Err(error) => self.failed("write", &error),
         }
     }
 
@@ -188,7 +212,7 @@ impl Election {
         self.is_missing = is_missing;
         self.metrics.set_lease_missing(is_missing);
         self.is_failing = false;
-        self.candidate.observe(lease, Instant::now());
+        self.candidate.read(lease, Instant::now());
     }
 
     /// Pauses, and logs the first of a row of failures.
@@ -198,8 +222,13 @@ impl Election {
         } else {
             tracing::warn!(%error, "failed to {what} the lease, retrying");
         }
+        self.pause(RETRY);
+    }
+
+    /// Sends no request for a time, with jitter.
+    fn pause(&mut self, time: Duration) {
         let jitter = RandomState::new().hash_one(0) % MAX_JITTER_MILLIS;
-        self.paused_until = Instant::now() + RETRY + Duration::from_millis(jitter);
+        self.paused_until = Instant::now() + time + Duration::from_millis(jitter);
     }
 }
 
@@ -213,8 +242,8 @@ enum WriteError {
 }
 
 impl WriteError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Rejected(kube::Error::Api(status)) if status.code == 409)
+    fn has_code(&self, code: u16) -> bool {
+        matches!(self, Self::Rejected(kube::Error::Api(status)) if status.code == code)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) const DURATION: Duration = Duration::from_secs(20);
 /// Time after a renewal at which the leader stops, if no other succeeded. The rest of [`DURATION`] is for its work to end.
 pub(super) const VALIDITY: Duration = Duration::from_secs(17);
 /// Interval of renewals.
-const RENEW_EVERY: Duration = Duration::from_secs(8);
+const RENEW_EVERY: Duration = Duration::from_secs(6);
 /// Limit of the duration that another holder may ask for.
 const MAX_DURATION: Duration = Duration::from_mins(1);
 /// Duration in a Lease that its holder released, as client-go writes it: the apiserver rejects 0.
@@ -30,6 +30,8 @@ const RELEASED: Duration = Duration::from_secs(1);
 pub(super) struct Candidate {
     identity: String,
     view: View,
+    /// The known version has been overwritten, or its fate is unknown.
+    needs_read: bool,
     /// Send time of the last write whose answer names this replica as the holder.
     renewed: Option<Instant>,
 }
@@ -43,6 +45,8 @@ enum View {
         lease: Box<Lease>,
         /// First time at which this replica saw the record.
         since: Instant,
+        /// The Lease was created again. A leader of the deleted one may not have found out yet.
+        is_recreated: bool,
     },
 }
 
@@ -73,7 +77,7 @@ pub(crate) enum Lost {
 impl Candidate {
     /// Returns a candidate that has not read the Lease. `identity` must be unique among all processes.
     pub(super) fn new(identity: String) -> Self {
-        Self { identity, view: View::Unread, renewed: None }
+        Self { identity, view: View::Unread, needs_read: false, renewed: None }
     }
 
     /// Returns the name that the Lease's holder has if it is this replica.
@@ -88,17 +92,26 @@ impl Candidate {
             self.view = View::Missing;
             return;
         };
-        let since = match &self.view {
+        let (since, is_recreated) = match &self.view {
             View::Seen { lease: known, .. } if is_older(&lease, known) => return,
-            View::Seen { lease: known, since } if known.spec == lease.spec => *since,
-            View::Seen { .. } | View::Unread | View::Missing => now,
+            View::Seen { lease: known, .. } if known.metadata.uid != lease.metadata.uid => (now, true),
+            View::Seen { lease: known, since, is_recreated } if known.spec == lease.spec => (*since, *is_recreated),
+            View::Missing => (now, true),
+            View::Seen { .. } | View::Unread => (now, false),
         };
-        self.view = View::Seen { lease: Box::new(lease), since };
+        self.view = View::Seen { lease: Box::new(lease), since, is_recreated };
     }
 
-    /// Forces a read before the next write: the known version has been overwritten.
+    /// Records the Lease as it was read by a request, or that it does not exist.
+    pub(super) fn read(&mut self, lease: Option<Lease>, now: Instant) {
+        self.needs_read = false;
+        self.observe(lease, now);
+    }
+
+    /// Forces a read before the next write: the known version has been overwritten. The time at which its record was
+    /// seen first stays.
     pub(super) fn outdate(&mut self) {
-        self.view = View::Unread;
+        self.needs_read = true;
     }
 
     /// Records the answer to a write that was sent at `sent`. It is a renewal only if it names this replica.
@@ -112,16 +125,18 @@ impl Candidate {
 
     /// Returns the next step.
     pub(super) fn next(&self, now: Instant) -> Step {
-        let (lease, since) = match &self.view {
+        let (lease, since, is_recreated) = match &self.view {
+            _ if self.needs_read => return Step::Read,
             View::Unread => return Step::Read,
             View::Missing => return Step::Missing,
-            View::Seen { lease, since } => (lease, *since),
+            View::Seen { lease, since, is_recreated } => (lease, *since, *is_recreated),
         };
         let due = match (holder(lease), self.renewed) {
             (Some(holder), Some(renewed)) if holder == self.identity => renewed + RENEW_EVERY,
             // An answer that names this replica was lost.
             (Some(holder), None) if holder == self.identity => now,
             (Some(_), _) => since + duration(lease).min(MAX_DURATION),
+            (None, _) if is_recreated => since + DURATION,
             (None, _) => now,
         };
         if due <= now { Step::Write } else { Step::Wait(due) }
@@ -279,8 +294,8 @@ mod tests {
 
         candidate.answered(lease(US, 20, 2, 100), start, start + seconds(2));
         assert!(candidate.leads(start + seconds(16)));
-        assert_eq!(candidate.next(start + seconds(7)), Step::Wait(start + seconds(8)));
-        assert_eq!(candidate.next(start + seconds(8)), Step::Write);
+        assert_eq!(candidate.next(start + seconds(5)), Step::Wait(start + seconds(6)));
+        assert_eq!(candidate.next(start + seconds(6)), Step::Write);
         let renewal = candidate.claim(Timestamp::from_second(108).unwrap()).unwrap().spec.unwrap();
         assert_eq!(renewal.lease_transitions, Some(4), "kept");
         assert_eq!(
@@ -338,6 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn failed_takeover_does_not_restart_the_time() {
+        let start = Instant::now();
+        let mut candidate = Candidate::new(US.to_owned());
+        candidate.observe(Some(lease("other", 20, 1, 0)), start);
+        candidate.outdate();
+        assert_eq!(candidate.next(start + seconds(21)), Step::Read);
+        candidate.read(Some(lease("other", 20, 1, 0)), start + seconds(22));
+        assert_eq!(candidate.next(start + seconds(22)), Step::Write);
+    }
+
+    #[test]
+    fn recreated_lease_is_free_after_the_duration() {
+        let start = Instant::now();
+        let mut recreated = lease("", 1, 9, 0);
+        recreated.metadata.uid = Some("other uid".to_owned());
+        let mut candidate = Candidate::new(US.to_owned());
+        candidate.observe(Some(lease("other", 20, 1, 0)), start);
+        candidate.observe(Some(recreated.clone()), start);
+        assert_eq!(candidate.next(start), Step::Wait(start + DURATION));
+        candidate.read(None, start);
+        candidate.read(Some(recreated), start + seconds(5));
+        assert_eq!(candidate.next(start + seconds(5)), Step::Wait(start + seconds(5) + DURATION));
+    }
+
+    #[test]
     fn missing_lease_is_waited_for() {
         let start = Instant::now();
         let mut candidate = Candidate::new(US.to_owned());
@@ -345,6 +385,6 @@ mod tests {
         assert_eq!(candidate.next(start), Step::Missing);
         assert!(candidate.claim(Timestamp::UNIX_EPOCH).is_none());
         candidate.observe(Some(lease("", 1, 1, 0)), start);
-        assert_eq!(candidate.next(start), Step::Write);
+        assert_eq!(candidate.next(start + DURATION), Step::Write);
     }
 }

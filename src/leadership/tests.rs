@@ -195,7 +195,7 @@ async fn lease_is_kept_with_one_write_per_interval() {
         () = sleep(Duration::from_secs(80)) => {}
     }
     let writes = apiserver.state().writes - before;
-    assert!((9..=10).contains(&writes), "{writes}");
+    assert!((12..=13).contains(&writes), "{writes}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,7 +299,8 @@ async fn lease_that_is_missing_is_taken_when_it_is_restored() {
         Instant::now()
     };
     let (restored, ()) = tokio::join!(restored, election.acquire());
-    assert!(Instant::now() - restored < 11 * SECOND);
+    // The leader of a deleted Lease has that long to find out.
+    assert!((20..=31).contains(&(Instant::now() - restored).as_secs()));
     assert_eq!(apiserver.state().writes, 1);
 }
 

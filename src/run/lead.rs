@@ -29,12 +29,16 @@ pub(super) async fn lead(
         if let Some(election) = &mut election {
             tokio::select! {
                 () = election.acquire() => {}
-                () = &mut shutdown => return Ok(()),
+                () = &mut shutdown => {
+                    // The last write may have made this replica the leader.
+                    election.release().await;
+                    return Ok(());
+                }
             }
         }
         metrics.set_leader(true);
         let (stop, stopped) = oneshot::channel::<()>();
-        let mut work = pin!(controller::run(controller.clone(), stopped.map(|_| ())));
+        let mut work = controller::run(controller.clone(), stopped.map(|_| ())).boxed();
         let result = tokio::select! {
             // First: a process that was suspended must not write before it has found out that it does not lead.
             biased;
@@ -52,11 +56,13 @@ pub(super) async fn lead(
         if result.is_ok() {
             drop(stop);
             tokio::select! {
-                () = work => {}
+                () = &mut work => {}
                 _ = lost(&mut election) => {}
                 () = sleep(DRAIN_LIMIT) => tracing::warn!("timed out waiting for a reconcile to finish"),
             }
         }
+        // A request in progress must not reach the apiserver after the release.
+        drop(work);
         metrics.set_leader(false);
         if let Some(election) = &mut election {
             election.release().await;

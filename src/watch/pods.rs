@@ -1,6 +1,6 @@
 //! Watch of Pods: node, revision and state of each server.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::{
     Api, ResourceExt,
     runtime::{
@@ -28,12 +28,14 @@ pub(super) async fn watch_pods(
     .await;
 }
 
-/// Keeps the labels of a Pod (one is the revision), its node, and its status, which has the reason for which it does
-/// not run. The rest is most of its size.
-fn keep_needed_fields(pod: &mut Pod) {
+/// Keeps the labels of a Pod (one is the revision), its node, the images of its containers (one has the version), and its
+/// status, which has the reason for which it does not run. The rest is most of its size.
+pub(crate) fn keep_needed_fields(pod: &mut Pod) {
     pod.annotations_mut().clear();
     if let Some(spec) = &mut pod.spec {
         let node_name = spec.node_name.take();
-        *spec = k8s_openapi::api::core::v1::PodSpec { node_name, ..Default::default() };
+        let reduced = |Container { name, image, .. }| Container { name, image, ..Container::default() };
+        let containers = std::mem::take(&mut spec.containers).into_iter().map(reduced).collect();
+        *spec = PodSpec { node_name, containers, ..PodSpec::default() };
     }
 }

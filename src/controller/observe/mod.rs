@@ -60,8 +60,7 @@ pub(crate) struct LiveObjects {
 /// Observes the cluster of one resource. Sends no request.
 pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Observed {
     let live = LiveObjects::from_caches(caches);
-    let mut pods = caches.pods.state();
-    pods.retain(|pod| pods::is_of(pod, live.stateful_set.as_deref()));
+    let pods = caches.pods.state();
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches);
     if cluster_facts.deployed.is_none() {
@@ -77,12 +76,14 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
     let recorded_members = status.and_then(|status| status.members);
     let started = servers_started(nats, &live, &pods, &pvcs);
     let actual = actual::actual_state(id, &objects, recorded_members, started);
+    let polled = pods.iter().filter(|pod| pods::is_of(pod, live.stateful_set.as_deref()));
+    let addresses = polled.filter_map(|pod| address(pod)).collect();
     Observed {
         actual,
         removed: actual::removed_peers(id, live.stateful_set.as_deref()),
         live,
         cluster_facts,
-        addresses: pods.iter().filter_map(|pod| address(pod)).collect(),
+        addresses,
         node_zones: caches.zones.snapshot(),
     }
 }

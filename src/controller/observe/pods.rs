@@ -209,4 +209,20 @@ mod tests {
             assert_eq!(is_of(&pod, None), without, "{owner:?} {is_terminating}, no StatefulSet");
         }
     }
+
+    #[test]
+    fn cached_pod_has_all_that_its_state_is_read_from() {
+        let pod = json!({
+            "metadata": {"name": "n-2", "uid": "u", "labels": {"controller-revision-hash": "r"}},
+            "spec": {"nodeName": "a", "containers": [{"name": "nats", "image": "nats:2.14.2-scratch", "command": ["x"]}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let mut cached = pod.clone();
+        crate::watch::keep_needed_fields(&mut cached);
+        let state = pod_state(&cached, "n");
+        assert_eq!(state, pod_state(&pod, "n"));
+        assert_eq!((state.version.is_some(), state.node.is_some(), state.revision.is_some()), (true, true, true));
+        assert_eq!(cached.spec.unwrap().containers[0].command, None);
+    }
 }

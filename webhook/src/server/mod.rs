@@ -48,8 +48,8 @@ pub struct ServerOptions {
     pub closes_after_response: bool,
     /// Upper bound for open connections.
     pub connections: usize,
-    /// Connections that a peer may open per second in the long run. A peer is an IPv4 address or an IPv6 network of 64
-    /// bits. Further ones are closed at once.
+    /// Connections that a peer may open per second in the long run. A peer is an address. Further
+    /// ones are closed at once.
     pub accepts_per_second: u32,
     /// Connections that a peer may open at once.
     pub accept_burst: u32,

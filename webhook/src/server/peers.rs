@@ -7,20 +7,15 @@ use std::{
 
 use tokio::time::{Duration, Instant};
 
-/// A peer: an IPv4 address, or an IPv6 network of 64 bits, whose addresses one host has.
+/// A peer: an address. Networks of 64 bits are no peers: Kubernetes gives one to each node, for the kubelet and all of
+/// its Pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer(IpAddr);
-
-/// Bits of an IPv6 address that name the network.
-const NETWORK: u128 = !0 << 64;
 
 impl Peer {
     /// Returns the peer of an address. An IPv4 address that is mapped to IPv6 is that IPv4 address.
     pub(super) fn of(address: SocketAddr) -> Self {
-        match address.ip().to_canonical() {
-            IpAddr::V6(address) => Self(IpAddr::V6((u128::from(address) & NETWORK).into())),
-            address @ IpAddr::V4(_) => Self(address),
-        }
+        Self(address.ip().to_canonical())
     }
 }
 
@@ -85,13 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn peer_is_an_ipv4_address_or_an_ipv6_network() {
+    fn peer_is_an_address() {
         for (one, other, is_same) in [
             ("10.0.0.1", "10.0.0.1", true),
             ("10.0.0.1", "10.0.0.2", false),
             ("10.0.0.1", "::ffff:10.0.0.1", true),
-            ("fd00::1", "fd00::ffff:ffff:ffff:ffff", true),
-            ("fd00::1", "fd00:0:0:1::1", false),
+            ("fd00::1", "fd00::1", true),
+            ("fd00::1", "fd00::2", false),
         ] {
             assert_eq!(peer(one) == peer(other), is_same, "{one} {other}");
         }
