@@ -21,6 +21,10 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return cli::usage_error(&error),
     };
+    let _logs = match telemetry::init_logging(settings.log_level) {
+        Ok(logs) => logs,
+        Err(error) => return cli::usage_error(&error),
+    };
     match start(cli.options, settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,7 +35,6 @@ fn main() -> ExitCode {
 }
 
 fn start(options: RunOptions, settings: Settings) -> Result<(), Box<dyn Error>> {
-    telemetry::init_logging(settings.log_level)?;
     // One provider for the whole process. An error only means that there is one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // One thread: the work is mostly waiting, and each further thread needs memory for its heap.

@@ -54,7 +54,7 @@ impl PublishedWebhook {
                 match_policy: Some("Equivalent".to_owned()),
                 namespace_selector: Some(LabelSelector::default()),
                 object_selector: Some(LabelSelector::default()),
-                reinvocation_policy: Some("Never".to_owned()),
+                reinvocation_policy: Some("IfNeeded".to_owned()),
                 rules: Some(vec![rule(&["CREATE", "UPDATE"])]),
                 side_effects: "None".to_owned(),
                 timeout_seconds: Some(TIMEOUT),

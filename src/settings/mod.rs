@@ -7,7 +7,7 @@ use tracing::Level;
 pub struct Settings {
     /// `LOG_LEVEL`: level of the manager's own logs, default info.
     pub log_level: Level,
-    /// `NATS_CR_NAME`: name of the one NATS resource that is served, a DNS subdomain.
+    /// `NATS_CR_NAME`: name of the one NATS resource that is served, and of its StatefulSet and Service.
     pub cr_name: String,
     /// `NATS_CR_NAMESPACE`: namespace of that resource, a DNS label.
     pub cr_namespace: String,
@@ -43,6 +43,8 @@ pub enum SettingsError {
 
 const IMAGE: &str = "an image reference such as registry.example/nats:2.14.2";
 const LABEL: &str = "a DNS label (at most 63 of a-z, 0-9 and '-', first and last a letter or digit)";
+const CLUSTER_NAME: &str =
+    "a name of at most 52 of a-z, 0-9 and '-', first a letter, last a letter or digit: it names a StatefulSet and a Service";
 const SUBDOMAIN: &str = "a DNS subdomain (at most 253 of a-z, 0-9, '-' and '.', first and last a letter or digit)";
 const LOG_LEVELS: &str = "debug, info, warn, error or trace";
 const BOOLEAN: &str = "true or false";
@@ -57,7 +59,7 @@ impl Settings {
             None => Level::INFO,
             Some(text) => parse_level(&text).ok_or_else(|| invalid("LOG_LEVEL", text, LOG_LEVELS))?,
         };
-        let cr_name = name(&lookup, "NATS_CR_NAME", is_subdomain, SUBDOMAIN)?.unwrap_or("eventing-nats".into());
+        let cr_name = name(&lookup, "NATS_CR_NAME", is_cluster_name, CLUSTER_NAME)?.unwrap_or("eventing-nats".into());
         let cr_namespace = name(&lookup, "NATS_CR_NAMESPACE", is_label, LABEL)?.unwrap_or("kyma-system".into());
         let pod_namespace = name(&lookup, "POD_NAMESPACE", is_label, LABEL)?.unwrap_or_else(|| cr_namespace.clone());
         let pod_name = name(&lookup, "POD_NAME", is_subdomain, SUBDOMAIN)?
@@ -145,6 +147,12 @@ fn is_label(text: &str) -> bool {
         && edge(text.chars().next())
         && edge(text.chars().next_back())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Returns whether a StatefulSet and a Service can have this name. The StatefulSet controller appends 11 characters in a
+/// label (`controller-revision-hash`), and the name of a Service starts with a letter (RFC 1035).
+fn is_cluster_name(text: &str) -> bool {
+    is_label(text) && text.len() <= 52 && text.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 fn is_subdomain(text: &str) -> bool {

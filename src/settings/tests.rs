@@ -67,14 +67,17 @@ fn fips_images_are_used_in_fips_mode_only() {
 #[test]
 fn invalid_variable_is_named_with_expected_value() {
     let label = "a".repeat(64);
+    let too_long = "a".repeat(53);
     let cases = [
         ("LOG_LEVEL", "verbose", r#"LOG_LEVEL is "verbose": expected debug, info"#),
         ("NATS_IMAGE", "", "NATS_IMAGE is not set: expected an image reference"),
         ("NATS_IMAGE", "a b", r#"NATS_IMAGE is "a b": expected an image reference"#),
         ("KYMA_FIPS_MODE_ENABLED", "true", "NATS_IMAGE_FIPS is not set: expected an image reference"),
         ("KYMA_FIPS_MODE_ENABLED", "yes", r#"KYMA_FIPS_MODE_ENABLED is "yes": expected true or false"#),
-        ("NATS_CR_NAME", "Eventing", r#"NATS_CR_NAME is "Eventing": expected a DNS subdomain"#),
-        ("NATS_CR_NAME", "a..b", "expected a DNS subdomain"),
+        ("NATS_CR_NAME", "Eventing", r#"NATS_CR_NAME is "Eventing": expected a name of at most 52"#),
+        ("NATS_CR_NAME", "a.b", "expected a name of at most 52"),
+        ("NATS_CR_NAME", "1a", "first a letter"),
+        ("NATS_CR_NAME", &too_long, "expected a name of at most 52"),
         ("NATS_CR_NAMESPACE", "a.b", "expected a DNS label"),
         ("NATS_CR_NAMESPACE", "-a", "expected a DNS label"),
         ("NATS_CR_NAMESPACE", &label, "expected a DNS label"),
@@ -86,4 +89,10 @@ fn invalid_variable_is_named_with_expected_value() {
         assert!(message.contains(expected), "{variable}={value}: {message}");
         assert!(!message.contains('\n'), "{message}");
     }
+}
+
+#[test]
+fn cluster_name_may_be_as_long_as_a_stateful_set_allows() {
+    let longest = format!("a{}", "1".repeat(51));
+    assert_eq!(with(&[("NATS_CR_NAME", &longest)]).unwrap().cr_name, longest);
 }

@@ -1,9 +1,13 @@
 //! Logs on stderr as JSON lines, one object per line.
+//!
+//! Logging never blocks: a thread writes the lines, and lines are dropped while more than [`BUFFERED_LINES`] wait for it.
+//! The metric `nats_manager_log_lines_dropped_total` counts them.
 
-use std::panic;
+use std::{io::Write, panic, sync::OnceLock};
 
 use thiserror::Error;
 use tracing::{Level, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::MakeWriter,
@@ -17,22 +21,45 @@ use tracing_subscriber::{
 pub struct LoggingError(#[from] TryInitError);
 
 /// Log targets of this project. Every other target is a dependency.
-const OURS: [&str; 4] = ["nats_manager", "nats_manager_api", "nats_manager_certs", "nats_manager_webhook"];
+const OURS: [&str; 6] = [
+    "nats_manager",
+    "nats_manager_api",
+    "nats_manager_certs",
+    "nats_manager_jetstream",
+    "nats_manager_planner",
+    "nats_manager_webhook",
+];
+/// Lines that wait for the thread that writes them. A line has some hundred bytes.
+const BUFFERED_LINES: usize = 4096;
+/// Counter of the lines that were dropped.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// Starts to log events of the project's own code at `level` and above to stderr, as JSON lines with an RFC 3339
 /// timestamp and the fields of the current span under `span`. Panics are logged in the same way. Dependencies are
-/// limited to warnings, unless `level` is debug or trace.
+/// limited to warnings, unless `level` is debug or trace. The guard writes the last lines when it is dropped.
 ///
 /// # Errors
 /// When called twice in a process.
-pub fn init(level: Level) -> Result<(), LoggingError> {
-    subscriber(level, std::io::stderr).try_init()?;
+pub fn init(level: Level) -> Result<WorkerGuard, LoggingError> {
+    let (writer, guard) = lossy(std::io::stderr());
+    let dropped = writer.error_counter();
+    subscriber(level, writer).try_init()?;
+    let _ = DROPPED.set(dropped);
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "panic: {message}");
     }));
-    Ok(())
+    Ok(guard)
+}
+
+/// Returns the number of lines that were dropped so far.
+pub(super) fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |counter| counter.dropped_lines().try_into().unwrap_or(u64::MAX))
+}
+
+fn lossy(sink: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).thread_name("logs").finish(sink)
 }
 
 fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
@@ -128,5 +155,32 @@ mod tests {
             let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
             assert_eq!(messages, expected, "{level}");
         }
+    }
+
+    #[test]
+    fn sink_that_blocks_delays_no_line_and_drops_what_it_cannot_take() {
+        struct Blocked(std::sync::mpsc::Receiver<()>);
+        impl std::io::Write for Blocked {
+            fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+                let _ = self.0.recv();
+                Ok(line.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (unblock, blocked) = std::sync::mpsc::channel();
+        let (writer, guard) = lossy(Blocked(blocked));
+        let dropped = writer.error_counter();
+        let begun = std::time::Instant::now();
+        tracing::subscriber::with_default(subscriber(Level::INFO, writer), || {
+            for line in 0..2 * BUFFERED_LINES {
+                tracing::info!(target: "nats_manager", line, "a line");
+            }
+        });
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!((BUFFERED_LINES - 2..=BUFFERED_LINES).contains(&dropped.dropped_lines()), "{}", dropped.dropped_lines());
+        drop(unblock);
+        drop(guard);
     }
 }

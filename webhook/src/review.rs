@@ -96,7 +96,8 @@ fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactS
 
 fn log(webhook: WebhookKind, request: &Request<'_>, result: &AdmissionResult) {
     if let AdmissionResult::Rejected(status) = result {
-        tracing::info!(
+        // Anyone who reaches the port can post reviews. A person who is rejected sees the reason.
+        tracing::debug!(
             webhook = webhook.as_str(),
             namespace = shortened(&request.namespace),
             name = shortened(&request.name),

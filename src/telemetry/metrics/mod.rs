@@ -1,6 +1,10 @@
 //! Metrics of the manager. Every label has a small, fixed set of values.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use nats_manager_api::ModuleState;
 use nats_manager_planner::health::Assessment;
@@ -10,7 +14,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics};
+use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics, logging::dropped_lines};
 
 /// All metrics of the process. Clones share them.
 #[derive(Debug, Clone)]
@@ -29,6 +33,7 @@ struct Inner {
     watch_restarts: Family<WatchLabels, Counter>,
     leader: Gauge,
     lease_missing: Gauge,
+    log_lines_dropped: Counter,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
 }
@@ -92,6 +97,7 @@ impl Metrics {
             watch_restarts: Family::default(),
             leader: Gauge::default(),
             lease_missing: Gauge::default(),
+            log_lines_dropped: Counter::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
         };
@@ -178,6 +184,7 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be written, which is a defect of its definition.
     pub fn encode(&self) -> Result<String, fmt::Error> {
+        self.0.log_lines_dropped.inner().store(dropped_lines(), Ordering::Relaxed);
         let mut text = String::with_capacity(8 * 1024);
         encode(&mut text, &self.0.registry)?;
         Ok(text)
@@ -241,6 +248,11 @@ impl Inner {
             "nats_manager_lease_missing",
             "1 while the lease of the leader election does not exist, so that no replica can lead",
             self.lease_missing.clone(),
+        );
+        registry.register(
+            "nats_manager_log_lines_dropped",
+            "Lines of the log that were dropped, because stderr did not take them in time",
+            self.log_lines_dropped.clone(),
         );
         self.admission.register(registry);
         self.jetstream.register(registry);
