@@ -151,7 +151,10 @@ impl Election {
             event = self.events.next() => match event {
                 // A deletion can be that of an earlier Lease.
                 Some(Ok(None)) => self.candidate.outdate(),
-                Some(Ok(Some(lease))) => self.candidate.observe(Some(lease), Instant::now()),
+                Some(Ok(Some(lease))) => {
+                    self.report_missing(false);
+                    self.candidate.observe(Some(lease), Instant::now());
+                }
                 Some(Err(error)) => tracing::debug!(%error, "watch of the lease failed"),
                 // The stream has no end. Reads and writes do not depend on it.
                 None => std::future::pending().await,
@@ -201,8 +204,15 @@ impl Election {
         }
     }
 
+    /// Records the Lease as a request has shown it.
     fn observe(&mut self, lease: Option<Lease>) {
-        let is_missing = lease.is_none();
+        self.report_missing(lease.is_none());
+        self.is_failing = false;
+        self.candidate.read(lease, Instant::now());
+    }
+
+    /// Logs a Lease that does not exist, once, and sets the metric.
+    fn report_missing(&mut self, is_missing: bool) {
         if is_missing && !self.is_missing {
             tracing::error!(
                 lease = LEASE_NAME,
@@ -211,8 +221,6 @@ impl Election {
         }
         self.is_missing = is_missing;
         self.metrics.set_lease_missing(is_missing);
-        self.is_failing = false;
-        self.candidate.read(lease, Instant::now());
     }
 
     /// Pauses, and logs the first of a row of failures.

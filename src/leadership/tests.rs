@@ -292,8 +292,12 @@ async fn follower_takes_over_after_the_duration_when_the_leader_stops_renewing()
 async fn lease_that_is_missing_is_taken_when_it_is_restored() {
     let apiserver = Apiserver::new(None);
     let mut election = election(&apiserver, "a");
+    let metrics = election.metrics.clone();
+    let is_missing = |value: &str| metrics.encode().unwrap().contains(&format!("nats_manager_lease_missing {value}\n"));
     let restored = async {
-        sleep(Duration::from_mins(1)).await;
+        // Between two reads: the watch shows it.
+        sleep(Duration::from_secs(63)).await;
+        assert!(is_missing("1"));
         assert!(apiserver.holder().is_none());
         apiserver.store(Some(json!({})));
         Instant::now()
@@ -302,6 +306,7 @@ async fn lease_that_is_missing_is_taken_when_it_is_restored() {
     // The leader of a deleted Lease has that long to find out.
     assert!((20..=31).contains(&(Instant::now() - restored).as_secs()));
     assert_eq!(apiserver.state().writes, 1);
+    assert!(is_missing("0"));
 }
 
 #[tokio::test(start_paused = true)]

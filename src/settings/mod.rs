@@ -43,8 +43,7 @@ pub enum SettingsError {
 
 const IMAGE: &str = "an image reference such as registry.example/nats:2.14.2";
 const LABEL: &str = "a DNS label (at most 63 of a-z, 0-9 and '-', first and last a letter or digit)";
-const CLUSTER_NAME: &str =
-    "a name of at most 52 of a-z, 0-9 and '-', first a letter, last a letter or digit: it names a StatefulSet and a Service";
+const CLUSTER_NAME: &str = "a name of at most 52 of a-z, 0-9 and '-', first a letter, last a letter or digit: it names a StatefulSet and a Service";
 const SUBDOMAIN: &str = "a DNS subdomain (at most 253 of a-z, 0-9, '-' and '.', first and last a letter or digit)";
 const LOG_LEVELS: &str = "debug, info, warn, error or trace";
 const BOOLEAN: &str = "true or false";

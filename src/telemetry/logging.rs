@@ -179,7 +179,11 @@ mod tests {
             }
         });
         assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
-        assert!((BUFFERED_LINES - 2..=BUFFERED_LINES).contains(&dropped.dropped_lines()), "{}", dropped.dropped_lines());
+        assert!(
+            (BUFFERED_LINES - 2..=BUFFERED_LINES).contains(&dropped.dropped_lines()),
+            "{}",
+            dropped.dropped_lines()
+        );
         drop(unblock);
         drop(guard);
     }
