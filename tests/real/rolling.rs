@@ -207,7 +207,7 @@ fn change_that_a_reload_applies_restarts_no_server() {
         world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
         let pods = world.pods().await;
         for pod in &pods {
-            eventually("the server logs in detail", SOON, || async {
+            eventually("the server logs in detail", 2 * SOON, || async {
                 let varz = world.monitor(pod, "/varz").await;
                 let (loaded, started) = (varz["config_load_time"].to_string(), varz["start"].to_string());
                 if loaded[..18] > started[..18] { Seen::Done(()) } else { Seen::NotYet(format!("{loaded} {started}")) }
