@@ -1,4 +1,4 @@
-//! Renewal of certificates, decided anew at each check, only from the certificate and the clock. No timer is involved,
+//! Renewal of certificates, decided at each check, only from the certificate and the clock. No timer is involved,
 //! so that a clock that jumped, or a machine that slept, is detected at the next check, at most [`MAX_CHECK_INTERVAL`]
 //! later.
 

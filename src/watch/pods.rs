@@ -3,16 +3,10 @@
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::{
     Api, ResourceExt,
-    runtime::{
-        WatchStreamExt, reflector,
-        watcher::{Config, Event},
-    },
+    runtime::{WatchStreamExt, reflector, watcher::Config},
 };
 
-use super::{
-    Trigger,
-    task::{WatchTask, events},
-};
+use super::task::{WatchTask, events, trigger_of_change};
 
 pub(super) async fn watch_pods(
     task: WatchTask,
@@ -23,7 +17,7 @@ pub(super) async fn watch_pods(
     let events = events(api, config).modify(keep_needed_fields);
     task.run(events, move |event| {
         writer.apply_watcher_event(&event);
-        matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Trigger::All)
+        trigger_of_change(&event)
     })
     .await;
 }

@@ -10,10 +10,7 @@ use kube::{
 };
 use nats_manager_api::NamespacedName;
 
-use super::{
-    Trigger,
-    task::{WatchTask, events},
-};
+use super::task::{WatchTask, events, trigger_of_change};
 
 pub(super) async fn watch_pvcs(
     task: WatchTask,
@@ -28,7 +25,7 @@ pub(super) async fn watch_pvcs(
             Event::Apply(pvc) | Event::Delete(pvc) | Event::InitApply(pvc) if is_foreign(pvc) => return None,
             event => writer.apply_watcher_event(event),
         }
-        matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Trigger::All)
+        trigger_of_change(&event)
     })
     .await;
 }

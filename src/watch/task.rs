@@ -59,6 +59,11 @@ pub(crate) fn without_managed_fields<K: Resource>(
     stream.backoff(WatchBackoff::new()).modify(|object| object.meta_mut().managed_fields = None)
 }
 
+/// Returns the trigger of a change to a cache that all resources read. A list is one change, at its end.
+pub(super) fn trigger_of_change<K>(event: &Event<K>) -> Option<Trigger> {
+    matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(Trigger::All)
+}
+
 /// Exponential backoff between failures, with jitter.
 struct WatchBackoff {
     delays: ExponentialBackoff,

@@ -1,4 +1,4 @@
-//! Cluster facts that tests change: CRD, nodes, StorageClasses, Istio, cloud provider.
+//! Cluster facts that tests change: CRD, nodes, StorageClasses, cloud provider.
 
 use k8s_openapi::{
     api::{
@@ -11,17 +11,12 @@ use k8s_openapi::{
 use kube::{
     Api, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
-    runtime::wait::{await_condition, conditions},
 };
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
-use crate::{
-    objects::CHILDREN,
-    world::{NAMESPACE, TIMEOUT, World},
-};
+use crate::world::{NAMESPACE, TIMEOUT, World};
 
-const ISTIO: &str = "destinationrules.networking.istio.io";
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// Field manager that installed the CRD: an apply under the same name removes absent fields.
 const INSTALLER: &str = "kubectl";
@@ -86,46 +81,6 @@ impl World {
         let types = object.types.clone().unwrap();
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
         Api::namespaced_with(self.client.clone(), NAMESPACE, &kind)
-    }
-
-    /// Installs the CRD of DestinationRules, and waits until it is served.
-    pub async fn install_istio(&self) {
-        let crd = json!({
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": ISTIO},
-            "spec": {
-                "group": "networking.istio.io",
-                "scope": "Namespaced",
-                "names": {"kind": "DestinationRule", "plural": "destinationrules", "singular": "destinationrule"},
-                "versions": [{
-                    "name": "v1beta1",
-                    "served": true,
-                    "storage": true,
-                    "schema": {"openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-                    }},
-                }],
-            },
-        });
-        self.apply_crd(ISTIO, &crd).await;
-        let rules: Api<DynamicObject> = CHILDREN[5].api(self);
-        eventually("DestinationRules are served", TIMEOUT, || async {
-            rules.list(&ListParams::default()).await.map(|_| true)
-        })
-        .await;
-    }
-
-    /// Deletes the CRD of DestinationRules, and with it all DestinationRules.
-    pub async fn remove_istio(&self) {
-        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let uid = crds.get(ISTIO).await.unwrap().uid().unwrap();
-        crds.delete(ISTIO, &DeleteParams::default()).await.unwrap();
-        tokio::time::timeout(TIMEOUT, await_condition(crds, ISTIO, conditions::is_deleted(&uid)))
-            .await
-            .expect("the CRD is deleted")
-            .unwrap();
     }
 
     /// Sets the cloud provider in Gardener's `shoot-info`.

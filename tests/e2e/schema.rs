@@ -8,7 +8,7 @@ use kube::{
 };
 use nats_manager_harness::{
     Seen,
-    cases::{Case, Rejection, cases},
+    cases::{Case, Rejection, cases, unreported},
     eventually,
 };
 use serde_json::{Value, json};
@@ -61,15 +61,7 @@ fn compare(case: &Case, response: kube::Result<DynamicObject>) -> Vec<String> {
         Ok(_) => vec!["accepted".to_owned()],
         Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
             let causes = status.details.map(|details| details.causes).unwrap_or_default();
-            let is_reported = |rejection: &&&Rejection| {
-                causes.iter().any(|cause| {
-                    rejection.is_at_or_below(&cause.field) && cause.message.contains(rejection.floor_message())
-                })
-            };
-            let missing = expected.iter().filter(|rejection| !is_reported(rejection));
-            missing
-                .map(|rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message))
-                .collect()
+            unreported(&expected, &causes, Rejection::is_reported_by_floor)
         }
         Err(error) => vec![format!("rejected: {error}")],
     }

@@ -155,7 +155,7 @@ fn resolve(directory: &Path) -> Result<PathBuf, FilesError> {
         match fs::canonicalize(&data) {
             Ok(edition) => return Ok(edition),
             // The target was removed at this moment, and the link has another target now. The plain directory would
-            // follow the link anew for each file.
+            // follow the link once for each file.
             Err(_) if data.is_symlink() => {}
             Err(_) => return fs::canonicalize(directory).map_err(failed),
         }

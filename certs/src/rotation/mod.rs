@@ -2,7 +2,7 @@
 //!
 //! [`plan`] determines the next step from the stored data, the published bundle and the time. A step is one write of
 //! the Secret (with a precondition on the data that was read) and the publication of its bundle. Then the plan is made
-//! anew, by this replica or another. No state is kept between steps, so that an interruption at any point loses
+//! again, by this replica or another. No state is kept between steps, so that an interruption at any point loses
 //! nothing.
 //!
 //! | stored | step |

@@ -96,7 +96,7 @@ fn rotation_waits_until_all_configurations_contain_next_ca() {
     assert!(matches!(world.step(later), Some(StoreChange::Unpublished)), "stripped meanwhile");
     assert!(world.step(later).is_none());
     world.published = world.store().bundle();
-    assert_eq!(world.run(later), ["Published"], "and propagates anew");
+    assert_eq!(world.run(later), ["Published"], "and propagates again");
     assert_eq!(world.run(after(later, PROPAGATION_TIME)), ["Switched"]);
 }
 

@@ -263,7 +263,7 @@ fn write_error(world: &mut World, server: ServerId, index: usize) {
     world.nats.disturbed[server] = now;
 }
 
-/// Deletes all objects and creates the resource anew. PVCs wait for their Pods.
+/// Deletes all objects and creates the resource again. PVCs wait for their Pods.
 fn recreate(world: &mut World, size: u32) {
     (world.kubernetes.set, world.kubernetes.config) = (None, None);
     world.nats.leave_foreign(world.now);

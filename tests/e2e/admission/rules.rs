@@ -7,7 +7,7 @@ use kube::{
 use nats_manager_api::NatsSpec;
 use nats_manager_harness::{
     Shell,
-    cases::{Case, Rejection, cases},
+    cases::{Case, Rejection, cases, unreported},
     eventually,
 };
 use serde_json::{Value, json};
@@ -101,19 +101,8 @@ fn compare(case: &Case, response: kube::Result<DynamicObject>) -> Vec<String> {
         Ok(_) => vec!["accepted".to_owned()],
         Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
             let causes = status.details.map(|details| details.causes).unwrap_or_default();
-            let is_reported = |rejection: &&&Rejection| {
-                causes.iter().any(|cause| {
-                    if by_floor {
-                        rejection.is_at_or_below(&cause.field) && cause.message.contains(rejection.floor_message())
-                    } else {
-                        rejection.field == cause.field && cause.message.contains(&rejection.message)
-                    }
-                })
-            };
-            let missing = expected.iter().filter(|rejection| !is_reported(rejection));
-            let mut all: Vec<String> = missing
-                .map(|rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message))
-                .collect();
+            let is_reported = if by_floor { Rejection::is_reported_by_floor } else { Rejection::is_reported_by_rules };
+            let mut all = unreported(&expected, &causes, is_reported);
             // A default that is derived from a mistake may be a mistake too.
             let is_set = |field: &str| {
                 let path = field.trim_start_matches("spec").split('[').next().unwrap_or_default().replace('.', "/");

@@ -1,5 +1,6 @@
 //! The table `api/tests/cases.yaml`, on which the rules, the CEL of the CRD, the apiserver and the webhook must agree.
 
+use kube::core::response::StatusCause;
 use nats_manager_api::JetStreamStatus;
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,6 +60,27 @@ impl Rejection {
     pub fn is_at_or_below(&self, reported: &str) -> bool {
         self.field.strip_prefix(reported).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
+
+    /// Returns whether the cause is the rejection as the rules report it.
+    pub fn is_reported_by_rules(&self, cause: &StatusCause) -> bool {
+        self.field == cause.field && cause.message.contains(&self.message)
+    }
+
+    /// Returns whether the cause is the rejection as the CRD reports it.
+    pub fn is_reported_by_floor(&self, cause: &StatusCause) -> bool {
+        self.is_at_or_below(&cause.field) && cause.message.contains(self.floor_message())
+    }
+}
+
+/// Returns a line for each expected rejection that is not among the causes.
+pub fn unreported(
+    expected: &[&Rejection],
+    causes: &[StatusCause],
+    is_reported: impl Fn(&Rejection, &StatusCause) -> bool,
+) -> Vec<String> {
+    let is_missing = |rejection: &&&Rejection| !causes.iter().any(|cause| is_reported(rejection, cause));
+    let line = |rejection: &&Rejection| format!("{}: {} is not among {causes:?}", rejection.field, rejection.message);
+    expected.iter().filter(is_missing).map(line).collect()
 }
 
 /// Parses the table.

@@ -13,6 +13,7 @@ mod eventually;
 mod hold;
 mod http;
 pub mod installation;
+mod istio;
 mod kubectl;
 mod manager_process;
 pub mod nats;

@@ -2,10 +2,7 @@
 
 use std::{fmt, path::Path};
 
-use k8s_openapi::{
-    api::rbac::v1::{ClusterRole, PolicyRule, Role},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
@@ -21,7 +18,6 @@ use crate::{
 };
 
 const USER: &str = "system:serviceaccount:kyma-system:nats-manager";
-const ISTIO: &str = "destinationrules.networking.istio.io";
 
 /// Grants that the test does not use: resource, verb, and purpose.
 const UNUSED_HERE: [(&str, &str, &str); 5] = [
@@ -75,7 +71,7 @@ async fn run_all_operations(world: &World<'_>) {
         options.args.push("--leader-elect".to_owned());
         options
     };
-    install_istio(world).await;
+    world.install_istio().await;
     let manager = world.manager_with(&options()).await;
     // A NATS resource in another namespace.
     let stray = json!({
@@ -104,31 +100,8 @@ async fn run_all_operations(world: &World<'_>) {
     world.delete().await;
     world.gone().await;
     assert_eq!(manager.terminate().await.unwrap(), Some(0));
-    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    crds.delete(ISTIO, &DeleteParams::default()).await.unwrap();
+    world.remove_istio().await;
     let _ = strays.delete("stray", &DeleteParams::default()).await;
-}
-
-async fn install_istio(world: &World<'_>) {
-    let crd = json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": ISTIO},
-        "spec": {
-            "group": "networking.istio.io",
-            "scope": "Namespaced",
-            "names": {"kind": "DestinationRule", "plural": "destinationrules", "singular": "destinationrule"},
-            "versions": [{
-                "name": "v1beta1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {
-                    "type": "object",
-                    "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-                }},
-            }],
-        },
-    });
-    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    crds.patch(ISTIO, &PatchParams::apply("user").force(), &Patch::Apply(&crd)).await.unwrap();
 }
 
 impl Grant {

@@ -71,7 +71,7 @@ impl Nats {
             }
             self.join(voters, now);
         } else if !any_log {
-            // Every log is gone: the group starts anew, without its streams.
+            // Every log is gone: the group starts again, without its streams.
             self.meta = None;
             for stream in self.streams.iter_mut().filter(|stream| !stream.is_standalone) {
                 stream.data = [None; SERVERS];

@@ -1,4 +1,4 @@
-//! Existing state: resources that are deleted and created anew.
+//! Existing state: resources that are deleted and created again.
 
 use nats_manager_planner::plan::BlockedReason;
 use nats_manager_simulation::{
@@ -8,7 +8,7 @@ use nats_manager_simulation::{
 
 /// Defect 8.
 #[test]
-fn resource_created_anew_waits_for_terminating_pvcs_and_takes_its_own_size() {
+fn resource_created_again_waits_for_terminating_pvcs_and_takes_its_own_size() {
     everywhere(5, |story| {
         let mut story = story.begin();
         story.happens(Event::LoseNode(4, 200)).passes(10);
