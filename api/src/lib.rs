@@ -4,6 +4,7 @@
 //! controller and the command line call the same [`rules`] and [`resolve()`].
 #![deny(missing_docs)]
 
+pub mod applied;
 pub mod crd;
 pub mod defaults;
 pub mod deployed;
@@ -16,6 +17,7 @@ pub mod resources;
 pub mod rules;
 pub mod status;
 
+pub use applied::{AppliedResources, EffectiveSpec};
 pub use deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
 pub use provider::Provider;

@@ -56,7 +56,14 @@ where
 pub(crate) fn without_managed_fields<K: Resource>(
     stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    stream.backoff(WatchBackoff::new()).modify(|object| object.meta_mut().managed_fields = None)
+    with_backoff(stream).modify(|object| object.meta_mut().managed_fields = None)
+}
+
+/// Adds backoff to a stream of any kind of watch.
+pub(super) fn with_backoff<K: Resource>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
+    stream.backoff(WatchBackoff::new())
 }
 
 /// Returns the trigger of a change to a cache that all resources read. A list is one change, at its end.
