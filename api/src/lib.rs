@@ -9,6 +9,7 @@ pub mod crd;
 pub mod defaults;
 pub mod deployed;
 pub mod naming;
+pub mod policy;
 pub mod provider;
 pub mod quantity;
 pub mod resolve;

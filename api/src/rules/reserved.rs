@@ -3,7 +3,7 @@
 //! A user who may edit NATS resources is not necessarily allowed to create Pods or read Secrets in the namespace of the
 //! servers. So no key is accepted that another controller takes as an instruction to change Pods, or to copy Secrets.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::naming::{self, NamespacedName};
 
@@ -17,10 +17,10 @@ pub(crate) enum Reserved {
 }
 
 /// Domain of the keys of NATS Manager.
-const OWN_DOMAIN: &str = "nats.operator.kyma-project.io";
+pub(crate) const OWN_DOMAIN: &str = "nats.operator.kyma-project.io";
 
 /// Annotations that NATS Manager, or the StatefulSet controller and kubectl, set on the children.
-const OWN_ANNOTATIONS: [&str; 6] = [
+pub(crate) const OWN_ANNOTATIONS: [&str; 6] = [
     "prometheus.io/port",
     "prometheus.io/scrape",
     "sidecar.istio.io/inject",
@@ -77,7 +77,7 @@ pub(crate) const INSTRUCTION_KEYS: [&str; 5] = [
 
 /// Returns the reason for which a label is reserved, if it is.
 pub(crate) fn label(key: &str) -> Option<Reserved> {
-    if own_labels().contains_key(key) || STATEFUL_SET_LABELS.contains(&key) {
+    if set_labels().iter().any(|own| own == key) {
         return Some(Reserved::Set);
     }
     any(key)
@@ -109,12 +109,11 @@ fn any(key: &str) -> Option<Reserved> {
     is_instruction.then_some(Reserved::Instruction)
 }
 
-/// Returns the labels that NATS Manager sets on the children. Only their keys are meaningful here, not their values.
-pub(crate) fn own_labels() -> BTreeMap<String, String> {
+/// Returns the labels that NATS Manager or the StatefulSet controller sets on the children.
+pub(crate) fn set_labels() -> BTreeSet<String> {
     let id = NamespacedName::new("", "");
-    let mut own = id.labels();
-    own.extend(id.pod_labels());
-    own
+    let own = id.labels().into_keys().chain(id.pod_labels().into_keys());
+    own.chain(STATEFUL_SET_LABELS.map(str::to_owned)).collect()
 }
 
 impl Reserved {
