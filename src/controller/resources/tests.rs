@@ -24,7 +24,7 @@ fn fresh(cluster: &ResolvedCluster) -> Plan {
     Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get())
 }
 
-fn built(cluster: &ResolvedCluster) -> Children {
+pub(super) fn built(cluster: &ResolvedCluster) -> Children {
     built_with(cluster, &fresh(cluster))
 }
 
@@ -51,7 +51,7 @@ fn template_annotation<'a>(children: &'a Children, name: &str) -> Option<&'a str
     metadata.annotations.as_ref().unwrap().get(name).map(String::as_str)
 }
 
-fn config(children: &Children) -> &str {
+pub(super) fn config(children: &Children) -> &str {
     &children.config_map.data.as_ref().unwrap()["nats.conf"]
 }
 
