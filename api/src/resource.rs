@@ -24,6 +24,7 @@ use crate::{defaults, quantity::RawQuantity, resources::ResourceRequirements, st
     category = "kyma-modules",
     category = "kyma-nats",
     status = "NatsStatus",
+    scale(spec_replicas_path = ".spec.cluster.size", status_replicas_path = ".status.readyServers"),
     derive = "PartialEq",
     doc = "NATS JetStream cluster that NATS Manager deploys and reconciles.",
     label("kyma-project.io/module", "nats"),

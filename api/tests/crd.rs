@@ -42,7 +42,8 @@ fn crd_names_match_contract() {
     assert_eq!(versions.len(), 1);
     assert_eq!(versions[0]["name"], "v1alpha1");
     assert_eq!((&versions[0]["served"], &versions[0]["storage"]), (&json!(true), &json!(true)));
-    assert_eq!(versions[0]["subresources"], json!({"status": {}}));
+    let scale = json!({"specReplicasPath": ".spec.cluster.size", "statusReplicasPath": ".status.readyServers"});
+    assert_eq!(versions[0]["subresources"], json!({"status": {}, "scale": scale}));
 }
 
 #[test]

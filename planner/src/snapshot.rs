@@ -113,6 +113,10 @@ pub struct StreamReplica {
     pub in_memory: bool,
     /// Size of this replica in bytes.
     pub bytes: u64,
+    /// Number of messages in this replica.
+    pub messages: u64,
+    /// Limits at which the stream rejects new messages.
+    pub limits: StreamLimits,
     /// Sequence of the last message that this replica has.
     pub last_seq: u64,
     /// Number of consumers of the stream, as this server reports it.
@@ -121,6 +125,16 @@ pub struct StreamReplica {
     pub group: Option<RaftGroup>,
     /// A move was requested and is not complete (NATS 2.15 and later, `cluster.desired`).
     pub moving: bool,
+}
+
+/// Limits at which a stream rejects new messages, because it is configured with `discard: new`. A stream that discards
+/// old messages has none. 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// `max_bytes`: size of a replica in bytes.
+    pub bytes: u64,
+    /// `max_msgs`: number of messages.
+    pub messages: u64,
 }
 
 /// Identity of a stream: its account and its name.
@@ -169,9 +183,19 @@ impl Peer {
 impl StoreUsage {
     /// Computes the share of the limit that is used, in percent; 0 without a limit.
     pub fn percent(&self) -> u64 {
-        let (used, limit) = (u128::from(self.used), u128::from(self.limit));
-        (used * 100).checked_div(limit).and_then(|percent| u64::try_from(percent).ok()).unwrap_or(0)
+        percent(self.used, self.limit)
     }
+
+    /// Computes the share of the limit that streams have reserved, in percent; 0 without a limit.
+    pub fn reserved_percent(&self) -> u64 {
+        percent(self.reserved, self.limit)
+    }
+}
+
+/// Computes the share of `limit` that is used, in percent, rounded down; 0 without a limit.
+pub fn percent(used: u64, limit: u64) -> u64 {
+    let percent = (u128::from(used) * 100).checked_div(u128::from(limit));
+    percent.and_then(|percent| u64::try_from(percent).ok()).unwrap_or(0)
 }
 
 impl JetStreamSnapshot {

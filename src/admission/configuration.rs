@@ -74,7 +74,7 @@ impl PublishedWebhook {
             match_policy: Some("Equivalent".to_owned()),
             namespace_selector: Some(LabelSelector::default()),
             object_selector: Some(LabelSelector::default()),
-            rules: Some(vec![rule(&["CREATE", "UPDATE"])]),
+            rules: Some(vec![rule(&["CREATE", "UPDATE"]), scale_rule()]),
             side_effects: "None".to_owned(),
             timeout_seconds: Some(TIMEOUT),
         };
@@ -187,4 +187,9 @@ fn rule(operations: &[&str]) -> RuleWithOperations {
         resources: one("nats"),
         scope: Some("Namespaced".to_owned()),
     }
+}
+
+/// Builds the rule for the subresource `scale`, whose objects are of another kind.
+fn scale_rule() -> RuleWithOperations {
+    RuleWithOperations { resources: Some(vec!["nats/scale".to_owned()]), ..rule(&["UPDATE"]) }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use nats_manager_api::{NamespacedName, rules::ClusterFacts};
+use kube::runtime::reflector::ObjectRef;
+use nats_manager_api::{NamespacedName, Nats, rules::ClusterFacts};
 use nats_manager_webhook::FactSource;
 
 use super::watch::WebhookCaches;
@@ -33,5 +34,11 @@ impl FactSource for CachedFacts {
 
     fn allowed(&self) -> Option<NamespacedName> {
         Some(self.scope.allowed.clone())
+    }
+
+    fn stored(&self, id: &NamespacedName) -> Option<Arc<Nats>> {
+        let reference = ObjectRef::new(&id.name).within(&id.namespace);
+        let cached = self.caches.nats.get(&reference)?;
+        cached.0.as_ref().ok().map(|nats| Arc::new(nats.clone()))
     }
 }

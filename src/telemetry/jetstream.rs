@@ -1,8 +1,8 @@
 //! Metrics of JetStream, as the servers report it. The label `server` has as many values as there are servers, at most
-//! 99.
+//! 99. The label `stream` has at most [`MAX_STREAMS`] values.
 
 use nats_manager_planner::{
-    health::Assessment,
+    health::{Assessment, Inventory},
     snapshot::{Healthz, StoreUsage},
 };
 use prometheus_client::{
@@ -20,6 +20,24 @@ pub(super) struct JetStreamMetrics {
     stores: Family<StoreLabels, Gauge>,
     reserved: Family<StoreLabels, Gauge>,
     limits: Family<StoreLabels, Gauge>,
+    streams: StreamMetrics,
+}
+
+/// Use of the limits of the fullest streams that reject new messages at a limit.
+#[derive(Debug, Default)]
+struct StreamMetrics {
+    used_bytes: Family<StreamLabels, Gauge>,
+    limit_bytes: Family<StreamLabels, Gauge>,
+    used_messages: Family<StreamLabels, Gauge>,
+    limit_messages: Family<StreamLabels, Gauge>,
+}
+
+/// Maximum number of streams with metrics.
+const MAX_STREAMS: usize = 10;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    stream: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +82,7 @@ impl JetStreamMetrics {
             &self.reserved,
         );
         bytes("nats_manager_jetstream_store_limit", "Limit of a server's store (file, memory)", &self.limits);
+        self.streams.register(registry);
     }
 
     /// Sets the metrics from an assessment, and removes servers that are gone.
@@ -81,6 +100,7 @@ impl JetStreamMetrics {
                 self.store(name, "memory", server.memory);
             }
         }
+        self.streams.show(&Inventory::of(&assessment.snapshot, &[]));
     }
 
     /// Removes all series: no server is left, or this replica no longer leads.
@@ -91,6 +111,7 @@ impl JetStreamMetrics {
         for family in [&self.stores, &self.reserved, &self.limits] {
             family.clear();
         }
+        self.streams.clear();
     }
 
     fn store(&self, server: &str, store: &'static str, usage: StoreUsage) {
@@ -101,5 +122,54 @@ impl JetStreamMetrics {
         set(&self.stores, usage.used);
         set(&self.reserved, usage.reserved);
         set(&self.limits, usage.limit);
+    }
+}
+
+impl StreamMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "nats_manager_jetstream_stream_used",
+            "Bytes of a stream that rejects new messages at a limit in bytes (the 10 fullest)",
+            Unit::Bytes,
+            self.used_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "nats_manager_jetstream_stream_limit",
+            "Limit in bytes of a stream that rejects new messages at it (the 10 fullest)",
+            Unit::Bytes,
+            self.limit_bytes.clone(),
+        );
+        registry.register(
+            "nats_manager_jetstream_stream_used_messages",
+            "Messages of a stream that rejects new messages at a limit in messages (the 10 fullest)",
+            self.used_messages.clone(),
+        );
+        registry.register(
+            "nats_manager_jetstream_stream_limit_messages",
+            "Limit in messages of a stream that rejects new messages at it (the 10 fullest)",
+            self.limit_messages.clone(),
+        );
+    }
+
+    /// Shows the fullest streams. A limit that a stream does not have has no series.
+    fn show(&self, inventory: &Inventory) {
+        for (id, stream) in inventory.fullest_streams().into_iter().take(MAX_STREAMS) {
+            let labels = StreamLabels { stream: id.to_string() };
+            for (used, limit, used_family, limit_family) in [
+                (stream.bytes, stream.limits.bytes, &self.used_bytes, &self.limit_bytes),
+                (stream.messages, stream.limits.messages, &self.used_messages, &self.limit_messages),
+            ] {
+                if limit > 0 {
+                    used_family.get_or_create(&labels).set(i64::try_from(used).unwrap_or(i64::MAX));
+                    limit_family.get_or_create(&labels).set(i64::try_from(limit).unwrap_or(i64::MAX));
+                }
+            }
+        }
+    }
+
+    fn clear(&self) {
+        for family in [&self.used_bytes, &self.limit_bytes, &self.used_messages, &self.limit_messages] {
+            family.clear();
+        }
     }
 }

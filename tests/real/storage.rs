@@ -64,7 +64,12 @@ async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String
             is_reported && status.state == state
         })
         .await;
-    assert_eq!(status.jet_stream.map(|jet_stream| jet_stream.storage).as_deref(), Some(reason));
+    // The summary has the level of the file store only.
+    let level = match reason {
+        "VolumeFull" => "Full",
+        reason => reason.strip_prefix("FileStore").unwrap_or("Healthy"),
+    };
+    assert_eq!(status.jet_stream.map(|jet_stream| jet_stream.storage).as_deref(), Some(level));
     status.conditions.into_iter().find(|condition| condition.type_ == "Storage").unwrap().message
 }
 
@@ -75,7 +80,7 @@ fn file_store_is_reported_before_it_is_full() {
         storage_becomes(world, "Healthy", "Ready").await;
 
         assert_eq!(publish(world, 104).await, 104);
-        let message = storage_becomes(world, "NearlyFull", "Warning").await;
+        let message = storage_becomes(world, "FileStoreNearlyFull", "Warning").await;
         assert!(message.contains("Largest streams: orders 52Mi"), "{message}");
         let mut user = User::new(world).await;
         for command in documented::blocks("docs/user/storage.md", "run: nearly full").iter().flat_map(Block::commands) {
@@ -85,12 +90,30 @@ fn file_store_is_reported_before_it_is_full() {
         assert_eq!(publish(world, 4).await, 4);
 
         assert_eq!(publish(world, 10).await, 10);
-        storage_becomes(world, "Full", "Warning").await;
+        storage_becomes(world, "FileStoreFull", "Warning").await;
         let events =
             world.kubectl(&["get", "events", "-n", "kyma-system", "-o", "custom-columns=R:.reason"]).await.unwrap();
-        assert!(events.contains("NearlyFull") && events.contains("Full"), "{events}");
+        assert!(events.contains("FileStoreNearlyFull") && events.contains("FileStoreFull"), "{events}");
         assert_ne!(world.api::<Nats>().get(NAME).await.unwrap().resource_version(), version);
 
+        nats(world, &["stream", "purge", "orders", "--force"]).await;
+        storage_becomes(world, "Healthy", "Ready").await;
+    });
+}
+
+#[test]
+fn stream_that_rejects_new_messages_is_reported_before_it_is_full() {
+    real(async |world| {
+        let _manager = running(world, json!({"size": "64Mi"})).await;
+        let limit = ["stream", "edit", "orders", "--discard", "new", "--max-bytes", "16MB", "--force"];
+        nats(world, &limit).await;
+        storage_becomes(world, "Healthy", "Ready").await;
+        assert_eq!(publish(world, 26).await, 26);
+        let message = storage_becomes(world, "StreamNearlyFull", "Warning").await;
+        assert!(message.contains("orders is 81 % full (13Mi of 16Mi)"), "{message}");
+
+        assert!(publish(world, 20).await < 20, "the stream rejects messages");
+        storage_becomes(world, "StreamFull", "Warning").await;
         nats(world, &["stream", "purge", "orders", "--force"]).await;
         storage_becomes(world, "Healthy", "Ready").await;
     });
@@ -108,7 +131,7 @@ fn servers_with_full_volumes_recover_when_space_is_freed() {
         }
         let acknowledged = publish(world, 200).await;
         assert!(acknowledged < 200, "the volume is not full");
-        storage_becomes(world, "Full", "Warning").await;
+        storage_becomes(world, "VolumeFull", "Warning").await;
         world
             .status_becomes("a health issue is reported", |status| {
                 status.conditions.iter().any(|condition| condition.type_ == "JetStream" && condition.status == "False")

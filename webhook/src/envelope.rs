@@ -27,6 +27,7 @@ pub(crate) struct Envelope<'a> {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) kind: ReviewedKind,
+    pub(crate) resource: ReviewedResource,
     pub(crate) sub_resource: String,
     pub(crate) operation: ReviewOperation,
     pub(crate) name: String,
@@ -42,6 +43,13 @@ pub(crate) struct Request<'a> {
 pub(crate) struct ReviewedKind {
     pub(crate) group: String,
     pub(crate) kind: String,
+}
+
+/// Resource of the request. For a subresource it is that of the parent, while the kind is that of the object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ReviewedResource {
+    pub(crate) group: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -96,6 +104,8 @@ struct RawRequest<'a> {
     #[serde(borrow)]
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
+    resource: Option<&'a RawValue>,
+    #[serde(borrow)]
     sub_resource: Option<&'a RawValue>,
     #[serde(borrow)]
     operation: Option<&'a RawValue>,
@@ -143,6 +153,7 @@ impl<'a> RawRequest<'a> {
     fn read(self) -> Result<Request<'a>, Malformed> {
         Ok(Request {
             kind: optional("kind", self.kind)?,
+            resource: optional("resource", self.resource)?,
             sub_resource: optional("subResource", self.sub_resource)?,
             operation: required("operation", self.operation)?,
             name: optional("name", self.name)?,

@@ -1,6 +1,8 @@
 //! Facts about the cluster that a review depends on.
 
-use nats_manager_api::{NamespacedName, rules::ClusterFacts};
+use std::sync::Arc;
+
+use nats_manager_api::{NamespacedName, Nats, rules::ClusterFacts};
 
 /// Source of facts about the cluster. Every review calls both methods, so implementations return from memory.
 pub trait FactSource: Send + Sync + 'static {
@@ -9,4 +11,9 @@ pub trait FactSource: Send + Sync + 'static {
 
     /// Returns the only resource that may be created, or `None` if any may.
     fn allowed(&self) -> Option<NamespacedName>;
+
+    /// Returns the stored resource of this name, for reviews that do not contain it: those of the subresource `scale`.
+    fn stored(&self, _id: &NamespacedName) -> Option<Arc<Nats>> {
+        None
+    }
 }

@@ -26,6 +26,7 @@ mod object;
 mod observer;
 mod review;
 mod router;
+mod scale;
 pub mod server;
 mod status;
 mod text;

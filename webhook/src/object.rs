@@ -151,7 +151,7 @@ impl<'a> ReviewedObject<'a> {
 }
 
 impl TypeError {
-    fn at(field: &str, error: &serde_json::Error) -> Self {
+    pub(crate) fn at(field: &str, error: &serde_json::Error) -> Self {
         Self { field: shortened(field), message: shortened(&error.to_string()) }
     }
 }

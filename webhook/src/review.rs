@@ -8,7 +8,7 @@ use crate::{
     defaulting, deletion,
     envelope::{Envelope, Request, ReviewOperation, Unreadable},
     object::ReviewedObject,
-    status,
+    scale, status,
     text::shortened,
     validation,
 };
@@ -50,6 +50,7 @@ fn decide(webhook: WebhookKind, request: &Request<'_>, facts: &dyn FactSource) -
     match (webhook, request.object) {
         (WebhookKind::Delete, _) => deletion::warn(request),
         (_, None) => AdmissionResult::rejected(status::bad_request("request.object: is missing".to_owned())),
+        (_, Some(object)) if request.sub_resource == scale::SUB_RESOURCE => scale::validate(request, object, facts),
         (WebhookKind::Validate, Some(object)) => validation::validate(request, object, facts),
         (WebhookKind::Mutate, Some(object)) => match ReviewedObject::read(object) {
             Ok(object) => default(request, &object, facts),
@@ -66,10 +67,15 @@ fn is_in_scope(webhook: WebhookKind, request: &Request<'_>) -> bool {
         WebhookKind::Mutate | WebhookKind::Validate => &[ReviewOperation::Create, ReviewOperation::Update],
         WebhookKind::Delete => &[ReviewOperation::Delete],
     };
-    operations.contains(&request.operation)
-        && request.sub_resource.is_empty()
-        && request.kind.group == status::GROUP
-        && request.kind.kind == status::KIND
+    let is_scale = webhook == WebhookKind::Validate
+        && request.operation == ReviewOperation::Update
+        && request.sub_resource == scale::SUB_RESOURCE;
+    let expected = match request.sub_resource.as_str() {
+        "" => (status::GROUP, status::KIND),
+        _ if is_scale && request.resource.group == status::GROUP => scale::KIND,
+        _ => return false,
+    };
+    operations.contains(&request.operation) && (request.kind.group.as_str(), request.kind.kind.as_str()) == expected
 }
 
 /// Fills in defaults, and rejects a spec that breaks a rule.

@@ -47,6 +47,12 @@ pub(crate) fn forbidden(name: &str, message: String) -> Status {
     failure(403, "Forbidden", message, Some(details(RESOURCE, name)))
 }
 
+/// Builds a 503 for a request that depends on an object which is not cached yet.
+pub(crate) fn unavailable(name: &str) -> Status {
+    let message = format!("{RESOURCE} {name:?} is not known to NATS Manager yet; try again in some seconds");
+    failure(503, "ServiceUnavailable", message, Some(details(RESOURCE, name)))
+}
+
 /// Builds a 400 for a request that is malformed.
 pub(crate) fn bad_request(message: String) -> Status {
     failure(400, "BadRequest", message, None)

@@ -5,12 +5,7 @@ use super::{
     cluster::SIZE,
     storage::{self, MEMORY_ENABLED, MEMORY_SIZE},
 };
-use crate::{
-    deployed::SMALLEST_CLUSTER,
-    naming,
-    resource::NatsSpec,
-    status::{JetStreamStatus, Reason},
-};
+use crate::{deployed::SMALLEST_CLUSTER, naming, resource::NatsSpec, status::JetStreamStatus};
 
 const CLUSTERED: i64 = SMALLEST_CLUSTER as i64;
 
@@ -77,7 +72,7 @@ fn check_memory(old: &NatsSpec, new: &NatsSpec, summary: &JetStreamStatus, findi
 }
 
 fn is_filling_up(summary: &JetStreamStatus) -> bool {
-    [Reason::NearlyFull, Reason::Full].iter().any(|reason| summary.storage == reason.to_string())
+    ["NearlyFull", "Full"].contains(&summary.storage.as_str())
 }
 
 /// Returns the warning about a deletion of the resource `name`; `None` if it has no data of the user. `forced` means

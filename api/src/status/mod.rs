@@ -155,8 +155,22 @@ pub enum Reason {
 
     // Health.
     Healthy,
-    NearlyFull,
-    Full,
+    /// The volume of a server was full, so that it has disabled JetStream.
+    VolumeFull,
+    /// The file store of a server is nearly full.
+    FileStoreNearlyFull,
+    /// The file store of a server is full.
+    FileStoreFull,
+    /// The memory store of a server is nearly full.
+    MemoryStoreNearlyFull,
+    /// The memory store of a server is full.
+    MemoryStoreFull,
+    /// A stream that rejects new messages at its limit is nearly full.
+    StreamNearlyFull,
+    /// A stream that rejects new messages at its limit is full.
+    StreamFull,
+    /// Streams have reserved nearly all of a store.
+    ReservationNearlyFull,
     /// Too few servers answer for JetStream to accept messages.
     QuorumLost,
     /// No server can be reached, though Pods are ready.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::IssueKind;
 use crate::{
     actual::ServerMode,
-    snapshot::{DEFAULT_ACCOUNT, JetStreamSnapshot, ServerSnapshot, StreamId},
+    snapshot::{DEFAULT_ACCOUNT, JetStreamSnapshot, ServerSnapshot, StreamId, StreamLimits, percent},
 };
 
 /// Stream of Kyma Eventing, which creates it again when it is missing: only its consumers are data of users.
@@ -35,8 +35,22 @@ pub struct StreamSummary {
     pub in_memory: bool,
     /// Bytes of the largest replica.
     pub bytes: u64,
+    /// Messages of the replica that has most of them.
+    pub messages: u64,
+    /// Limits at which the stream rejects new messages.
+    pub limits: StreamLimits,
     /// Largest number of consumers that a server reports.
     pub consumers: u64,
+}
+
+impl StreamSummary {
+    /// Computes the share of the limits that is used, in percent, of the one that is reached first; `None` for a stream
+    /// that never rejects new messages.
+    pub fn percent(&self) -> Option<u64> {
+        let StreamLimits { bytes, messages } = self.limits;
+        let used = |used: u64, limit: u64| (limit > 0).then(|| percent(used, limit));
+        used(self.bytes, bytes).max(used(self.messages, messages))
+    }
 }
 
 impl Inventory {
@@ -48,6 +62,8 @@ impl Inventory {
             stream.replicas = stream.replicas.max(replica.replicas);
             stream.in_memory |= replica.in_memory;
             stream.bytes = stream.bytes.max(replica.bytes);
+            stream.messages = stream.messages.max(replica.messages);
+            stream.limits = replica.limits;
             stream.consumers = stream.consumers.max(replica.consumers);
         }
         let in_memory = |server: &ServerSnapshot| -> u64 {
@@ -80,10 +96,18 @@ impl Inventory {
         self.streams.values().any(|stream| stream.in_memory)
     }
 
-    /// Returns the largest streams on volumes, by the bytes of a replica, the largest first.
-    pub fn largest_streams(&self, count: usize) -> Vec<(&StreamId, u64)> {
-        let on_volumes = self.streams.iter().filter(|(_, stream)| !stream.in_memory);
-        let mut all: Vec<_> = on_volumes.map(|(id, stream)| (id, stream.bytes)).collect();
+    /// Returns the streams that reject new messages at a limit, the fullest first.
+    pub fn fullest_streams(&self) -> Vec<(&StreamId, &StreamSummary)> {
+        let limited = self.streams.iter().filter(|(_, stream)| stream.percent().is_some());
+        let mut all: Vec<_> = limited.collect();
+        all.sort_by(|one, other| other.1.percent().cmp(&one.1.percent()).then_with(|| one.0.cmp(other.0)));
+        all
+    }
+
+    /// Returns the largest streams in memory or on volumes, by the bytes of a replica, the largest first.
+    pub fn largest_streams(&self, count: usize, in_memory: bool) -> Vec<(&StreamId, u64)> {
+        let of_kind = self.streams.iter().filter(|(_, stream)| stream.in_memory == in_memory);
+        let mut all: Vec<_> = of_kind.map(|(id, stream)| (id, stream.bytes)).collect();
         all.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(other.0)));
         all.truncate(count);
         all
@@ -119,7 +143,8 @@ fn gap(snapshot: &JetStreamSnapshot, expected: &[String]) -> Option<IssueKind> {
     })
 }
 
-fn is_eventing(stream: &StreamId) -> bool {
+/// Returns whether a stream belongs to Kyma Eventing, whose controller reverts changes of its configuration.
+pub fn is_eventing(stream: &StreamId) -> bool {
     stream.account == DEFAULT_ACCOUNT && stream.name == EVENTING_STREAM
 }
 
@@ -171,7 +196,7 @@ mod tests {
         let one = [in_memory("a", 3), in_memory("b", 4), stream("c").with_bytes(100)];
         let all = inventory(one, [in_memory("a", 5)]);
         assert_eq!((all.memory_used, all.has_memory_stream()), (7, true));
-        assert_eq!(all.largest_streams(3), [(&StreamId::new("$G", "c"), 100)]);
+        assert_eq!(all.largest_streams(3, false), [(&StreamId::new("$G", "c"), 100)]);
     }
 
     #[test]
@@ -212,6 +237,6 @@ mod tests {
     #[test]
     fn largest_streams_come_first() {
         let all = inventory([stream("a").with_bytes(5), stream("b").with_bytes(7)], [stream("a").with_bytes(9)]);
-        assert_eq!(all.largest_streams(1), [(&StreamId::new("$G", "a"), 9)]);
+        assert_eq!(all.largest_streams(1, false), [(&StreamId::new("$G", "a"), 9)]);
     }
 }

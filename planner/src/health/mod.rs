@@ -16,7 +16,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-pub use inventory::{EVENTING_STREAM, Inventory, StreamSummary, is_empty};
+pub use inventory::{EVENTING_STREAM, Inventory, StreamSummary, is_empty, is_eventing};
 pub use issue::{Issue, IssueKind, summary};
 pub use missing::{MissingStream, MissingStreams};
 pub use quorum::{Quorum, blind_since, has_lasted, quorum, quorum_lost_since};

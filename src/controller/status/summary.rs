@@ -4,7 +4,7 @@
 use nats_manager_api::{Bytes, ConditionType, JetStreamStatus, RawQuantity};
 use nats_manager_planner::health::Inventory;
 
-use super::{StatusFacts, update::Update};
+use super::{StatusFacts, storage::file_store_level, update::Update};
 
 /// Lowest level of the memory store above 0, in bytes.
 const MIN_LEVEL: u64 = 1 << 20;
@@ -25,9 +25,11 @@ impl Update<'_> {
                 memory_used: Some(RawQuantity(memory_level(old, inventory.memory_used).to_string())),
             });
         }
-        let level = self.status.condition(ConditionType::Storage).map(|known| known.reason.clone());
+        let is_unknown = self.status.condition(ConditionType::Storage).is_some_and(|known| known.status == "Unknown");
+        let old = self.old.jet_stream.as_ref().map_or("", |old| old.storage.as_str());
+        let level = if is_unknown { Some("Unknown") } else { file_store_level(facts, old) };
         if let Some(summary) = &mut self.status.jet_stream {
-            summary.storage = level.unwrap_or_default();
+            level.unwrap_or(old).clone_into(&mut summary.storage);
         }
     }
 }

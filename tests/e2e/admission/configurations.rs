@@ -76,16 +76,19 @@ async fn configurations_are_complete_and_deleted_with_the_crd() {
             assert_eq!(webhook["sideEffects"], "None");
             assert!(webhook["clientConfig"]["url"].as_str().unwrap().ends_with(path));
             assert!(webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| bundle.len() > 100));
-            assert_eq!(
-                webhook["rules"],
-                json!([{
+            let rule = |operations: &[&str], resource: &str| {
+                json!({
                     "apiGroups": ["operator.kyma-project.io"],
                     "apiVersions": ["v1alpha1"],
                     "operations": operations,
-                    "resources": ["nats"],
+                    "resources": [resource],
                     "scope": "Namespaced",
-                }])
-            );
+                })
+            };
+            let mut rules = vec![rule(operations, "nats")];
+            // kubectl scale
+            rules.extend((*path == "/validate").then(|| rule(&["UPDATE"], "nats/scale")));
+            assert_eq!(webhook["rules"], json!(rules));
             assert_eq!(webhook["matchConditions"].as_array().unwrap().len(), *conditions);
         }
     }

@@ -1,6 +1,6 @@
 //! Parser of streams in `/jsz`.
 
-use nats_manager_planner::snapshot::{RaftGroup, StreamId, StreamReplica};
+use nats_manager_planner::snapshot::{RaftGroup, StreamId, StreamLimits, StreamReplica};
 use serde::{
     Deserialize,
     de::{Error, IgnoredAny, MapAccess, SeqAccess},
@@ -43,14 +43,35 @@ struct StreamConfig {
     storage: String,
     #[serde(default)]
     num_replicas: u32,
+    /// `old` or `new`.
+    #[serde(default)]
+    discard: String,
+    /// -1 is no limit.
+    #[serde(default)]
+    max_bytes: i64,
+    /// -1 is no limit.
+    #[serde(default)]
+    max_msgs: i64,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct StreamState {
+    messages: u64,
     bytes: u64,
     last_seq: u64,
     consumer_count: u64,
+}
+
+impl StreamConfig {
+    /// Returns the limits at which the stream rejects new messages.
+    fn limits(&self) -> StreamLimits {
+        let limit = |limit: i64| u64::try_from(limit).unwrap_or(0);
+        match self.discard.as_str() {
+            "new" => StreamLimits { bytes: limit(self.max_bytes), messages: limit(self.max_msgs) },
+            _ => StreamLimits::default(),
+        }
+    }
 }
 
 impl<'a> Detail<'a> {
@@ -87,6 +108,8 @@ impl Fields for Detail<'_> {
             replicas,
             in_memory: config.storage == "memory",
             bytes: self.state.bytes,
+            messages: self.state.messages,
+            limits: config.limits(),
             last_seq: self.state.last_seq,
             consumers: self.state.consumer_count,
             group,

@@ -1,4 +1,6 @@
-use nats_manager_planner::snapshot::{Peer, PeerId, RaftGroup, ServerSnapshot, StoreUsage, StreamId, StreamReplica};
+use nats_manager_planner::snapshot::{
+    Peer, PeerId, RaftGroup, ServerSnapshot, StoreUsage, StreamId, StreamLimits, StreamReplica,
+};
 use serde_json::{Value, json};
 
 use super::parse;
@@ -33,7 +35,8 @@ fn unnamed(id: &str) -> Peer {
 fn recorded_answers_are_parsed() {
     let file = |used| StoreUsage { used, reserved: 0, limit: 1 << 30 };
     let memory = StoreUsage { used: 0, reserved: 0, limit: 64 << 20 };
-    let messages = |replica: StreamReplica| StreamReplica { bytes: 165, last_seq: 5, consumers: 1, ..replica };
+    let messages =
+        |replica: StreamReplica| StreamReplica { bytes: 165, messages: 5, last_seq: 5, consumers: 1, ..replica };
 
     let server = recorded(include_str!("recorded/2.14.2-forgotten-peer.json"));
     let peers = [unnamed("L2hpLS7X"), peer("n-1", true)];
@@ -53,6 +56,7 @@ fn recorded_answers_are_parsed() {
     let coming = Peer { pending: true, ..peer("n-1", false) };
     let big = StreamReplica {
         bytes: 150_049_500,
+        messages: 1500,
         last_seq: 1500,
         moving: true,
         ..stream("big", 1, Some(group("n-0", None, &[coming])))
@@ -62,6 +66,22 @@ fn recorded_answers_are_parsed() {
 
     let server = recorded(include_str!("recorded/2.14.2-standalone.json"));
     assert_eq!((server.meta, server.streams), (None, vec![stream("r1", 1, None)]));
+}
+
+#[test]
+fn limits_count_only_where_new_messages_are_discarded() {
+    for (config, bytes, messages) in [
+        (json!({"discard": "new", "max_bytes": 734_003_200, "max_msgs": -1}), 734_003_200, 0),
+        (json!({"discard": "new", "max_bytes": -1, "max_msgs": 1000}), 0, 1000),
+        (json!({"discard": "old", "max_bytes": 734_003_200, "max_msgs": 1000}), 0, 0),
+        (json!({}), 0, 0),
+    ] {
+        let stream = json!({"name": "sap", "config": config, "state": {"messages": 7, "bytes": 700}});
+        let account = json!({"name": "$G", "stream_detail": [stream]});
+        let body = json!({"server_id": "NA", "account_details": [account], "total": 1});
+        let replica = parsed(&body).unwrap().streams.remove(0);
+        assert_eq!((replica.limits, replica.messages), (StreamLimits { bytes, messages }, 7), "{config}");
+    }
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use nats_manager_planner::{
     Time, Version,
     actual::ServerMode,
-    snapshot::{Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StoreUsage, StreamReplica, Unreachable},
+    snapshot::{
+        Healthz, JetStreamSnapshot, Peer, RaftGroup, ServerSnapshot, StoreUsage, StreamLimits, StreamReplica,
+        Unreachable,
+    },
 };
 
 use super::{Nats, Process, stream::Stream};
@@ -151,6 +154,8 @@ impl Nats {
                 replicas: stream.replicas,
                 in_memory: stream.in_memory,
                 bytes: last * super::MESSAGE,
+                messages: last,
+                limits: StreamLimits::default(),
                 last_seq: last,
                 consumers: stream.consumers,
                 group: (!stream.is_standalone && is_started).then(|| self.group(stream, server, process, now)),

@@ -78,7 +78,7 @@ fn ready_cluster_has_the_texts_of_the_contract() {
         (Reconciling, expect("False", "Idle", "No change is in progress.")),
         (StatefulSet, expect("True", "Available", "StatefulSet is ready")),
         (AvailabilityZones, expect("True", "Deployed", IN_ZONES)),
-        (Storage, expect("True", "Healthy", "There is no file store; streams are kept in memory.")),
+        (Storage, expect("True", "Healthy", "The stores, streams and reservations have room.")),
     ] {
         assert_eq!(condition(&status, kind), expected);
     }

@@ -248,10 +248,10 @@ fn storage_condition_changes_only_with_its_level() {
     let (low, events) = used(10, 200).after(&ready(), 200);
     assert_eq!((brief(&low, Storage).as_str(), events.len()), ("True Healthy", 0));
     let (high, events) = used(83, 210).after(&low, 210);
-    assert_eq!((brief(&high, Storage).as_str(), high.state.as_str()), ("False NearlyFull", "Warning"));
+    assert_eq!((brief(&high, Storage).as_str(), high.state.as_str()), ("False FileStoreNearlyFull", "Warning"));
     assert_eq!(
         (events, high.jet_stream.as_ref().unwrap().storage.as_str()),
-        (vec!["NearlyFull".to_owned()], "NearlyFull")
+        (vec!["FileStoreNearlyFull".to_owned()], "NearlyFull")
     );
     let (same, events) = used(85, 220).after(&high, 220);
     assert_eq!((&same, events.len()), (&high, 0));
