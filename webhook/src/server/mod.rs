@@ -4,6 +4,7 @@
 //! the limit the server selects the connection to close, from the peer that has the most. One exchange has a short limit
 //! while a pause between two may be long. Each connection gets `Connection: close` before the port closes.
 
+mod accept_rate;
 mod activity;
 mod connection;
 mod connection_limiter;
@@ -23,10 +24,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use self::{
+    accept_rate::AcceptRate,
     activity::Activity,
     connection::{ConnectionContext, Transport},
     connection_limiter::ConnectionLimiter,
-    peers::{AcceptRate, Peer},
+    peers::Peer,
 };
 use crate::Observer;
 
@@ -48,8 +50,8 @@ pub struct ServerOptions {
     pub closes_after_response: bool,
     /// Upper bound for open connections.
     pub connections: usize,
-    /// Connections that a peer may open per second in the long run. A peer is an address. Further
-    /// ones are closed at once.
+    /// Connections that a peer may open per second in the long run. A peer is an address. Further ones are closed at
+    /// once. All addresses of an IPv6 network of 64 bits together may open four times as many.
     pub accepts_per_second: u32,
     /// Connections that a peer may open at once.
     pub accept_burst: u32,
