@@ -16,6 +16,7 @@ mod deletion;
 mod deploy;
 mod deployed_server;
 mod faults;
+mod flood;
 mod history;
 mod jetstream;
 mod manager;

@@ -1,6 +1,10 @@
 //! Connection limiter: a bounded set of connections, joined at the end.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::{AbortHandle, Id, JoinSet},
@@ -45,7 +49,7 @@ impl ConnectionLimiter {
     ) {
         *self.counts.entry(peer).or_default() += 1;
         if self.members.len() >= self.max
-            && let Some(id) = self.victim()
+            && let Some(id) = self.victim(peer)
             && let Some(member) = self.remove(id)
         {
             tracing::debug!(peer = ?member.peer, "closing a connection to accept another");
@@ -85,17 +89,20 @@ impl ConnectionLimiter {
         Some(member)
     }
 
-    /// Returns the connection to close.
-    fn victim(&self) -> Option<Id> {
+    /// Returns the connection to close for one of the peer `new`, which is counted but not a member yet.
+    fn victim(&self, new: Peer) -> Option<Id> {
         let mut networks: HashMap<Network, usize> = HashMap::new();
         for (peer, count) in &self.counts {
             *networks.entry(peer.network()).or_default() += count;
         }
-        // The new connection is counted, but not a member yet.
-        let size = |peer: Peer| Reverse((networks.get(&peer.network()), self.counts.get(&peer)));
-        let order =
-            |member: &Member| (size(member.peer), member.activity.waiting_since().is_none(), member.activity.since());
-        self.members.iter().min_by_key(|(_, member)| order(member)).map(|(id, _)| *id)
+        let has_members = |peer: Peer, count: usize| peer != new || count > 1;
+        let sizes = self.counts.iter().filter(|(peer, count)| has_members(**peer, **count));
+        let sizes = sizes.map(|(peer, count)| (*peer, (networks.get(&peer.network()), *count)));
+        let largest = sizes.clone().map(|(_, size)| size).max()?;
+        let largest: HashSet<Peer> = sizes.filter(|(_, size)| *size == largest).map(|(peer, _)| peer).collect();
+        let of_largest = self.members.iter().filter(|(_, member)| largest.contains(&member.peer));
+        let order = |member: &Member| (member.activity.waiting_since().is_none(), member.activity.since());
+        of_largest.min_by_key(|(_, member)| order(member)).map(|(id, _)| *id)
     }
 }
 
