@@ -159,7 +159,8 @@ impl Update<'_> {
                 if let Some(unobserved) = Unobserved::of(facts.observation) {
                     self.set_unknown(KIND, &unobserved);
                 }
-                self.keep_level(old);
+                let kept = self.status.condition(KIND).and_then(|kept| Level::parse(&kept.reason));
+                self.keep_level(kept);
             }
         }
     }

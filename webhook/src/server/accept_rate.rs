@@ -44,7 +44,7 @@ impl AcceptRate {
 struct Buckets<K> {
     per_second: f64,
     burst: f64,
-    buckets: HashMap<K, Bucket>,
+    by_key: HashMap<K, Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,12 +55,12 @@ struct Bucket {
 
 impl<K: Eq + Hash + Copy> Buckets<K> {
     fn new(per_second: u32, burst: u32) -> Self {
-        Self { per_second: per_second.into(), burst: burst.into(), buckets: HashMap::new() }
+        Self { per_second: per_second.into(), burst: burst.into(), by_key: HashMap::new() }
     }
 
     /// Returns whether the key has a token.
     fn has(&self, key: K, now: Instant) -> bool {
-        self.buckets.get(&key).is_none_or(|bucket| self.level(*bucket, now) >= 1.0)
+        self.by_key.get(&key).is_none_or(|bucket| self.level(*bucket, now) >= 1.0)
     }
 
     /// Takes a token of the key. Returns whether there was one.
@@ -68,21 +68,21 @@ impl<K: Eq + Hash + Copy> Buckets<K> {
         let Some(tokens) = self.tokens(key, now) else { return false };
         let is_admitted = tokens >= 1.0;
         let tokens = if is_admitted { tokens - 1.0 } else { tokens };
-        self.buckets.insert(key, Bucket { tokens, filled: now });
+        self.by_key.insert(key, Bucket { tokens, filled: now });
         is_admitted
     }
 
     /// Returns the tokens of the key, `None` where there is no room for another bucket: so many keys at once are an
     /// attack, and a new one is not admitted until some have paused.
     fn tokens(&mut self, key: K, now: Instant) -> Option<f64> {
-        if let Some(bucket) = self.buckets.get(&key) {
+        if let Some(bucket) = self.by_key.get(&key) {
             return Some(self.level(*bucket, now));
         }
-        if self.buckets.len() >= MAX_BUCKETS {
+        if self.by_key.len() >= MAX_BUCKETS {
             let (per_second, burst) = (self.per_second, self.burst);
-            self.buckets.retain(|_, bucket| level(*bucket, per_second, burst, now) < burst);
+            self.by_key.retain(|_, bucket| level(*bucket, per_second, burst, now) < burst);
         }
-        (self.buckets.len() < MAX_BUCKETS).then_some(self.burst)
+        (self.by_key.len() < MAX_BUCKETS).then_some(self.burst)
     }
 
     fn level(&self, bucket: Bucket, now: Instant) -> f64 {
@@ -149,6 +149,6 @@ mod tests {
         }
         assert!(!rate.admit(peer([200, 0, 0, 1]), start));
         assert!(rate.admit(peer([200, 0, 0, 1]), start + Duration::from_secs(1)), "the others are full again");
-        assert_eq!((rate.peers.buckets.len(), rate.networks.buckets.len()), (1, 1));
+        assert_eq!((rate.peers.by_key.len(), rate.networks.by_key.len()), (1, 1));
     }
 }
