@@ -62,8 +62,8 @@ fn leftovers(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     Stage::Blocked(Blocked::new(
         BlockedReason::ScalingBlocked,
         format!(
-            "the scale-down to {} servers is not complete: the PVC of {} is left, and the manager cannot poll the \
-             servers. For each server {remove}delete its PVC: {delete}",
+            "the scale-down to size {} is not complete: the PVC of {} is left, and the manager cannot poll the servers. \
+             For each server {remove}delete its PVC: {delete}",
             servers.replicas,
             listed(names.iter().map(String::as_str))
         ),

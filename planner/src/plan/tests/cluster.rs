@@ -68,7 +68,7 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
         counts: ReplicaCounts { present: replicas, updated: replicas, ready: replicas },
     };
     let routes = if kind == ServerMode::Clustered { replicas } else { 0 };
-    let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, terminating: false };
+    let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, ..PvcState::default() };
     Cluster {
         desired: Desired {
             replicas,
