@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 async fn connect(from: u8, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_zero_linger()?;
+    // Otherwise servers of other tests cannot listen on the port of a connection.
+    socket.set_reuseaddr(true)?;
     socket.bind(([127, 0, 0, from], 0).into())?;
     socket.connect(to).await
 }
@@ -124,7 +126,7 @@ pub fn holding(count: usize, hold: Hold, from: u8, to: SocketAddr) -> JoinSet<()
     for _ in 0..count {
         clients.spawn(async move {
             loop {
-                let held = async {
+                let exchange = async {
                     let mut stream = connect(from, to).await?;
                     match hold {
                         Hold::Silent => {}
@@ -138,7 +140,7 @@ pub fn holding(count: usize, hold: Hold, from: u8, to: SocketAddr) -> JoinSet<()
                     }
                     stream.read_to_end(&mut Vec::new()).await
                 };
-                let _ = timeout(PATIENCE, held).await;
+                let _ = timeout(PATIENCE, exchange).await;
                 sleep(PAUSE).await;
             }
         });

@@ -31,7 +31,10 @@ const RENEWALS: Duration = Duration::from_secs(6 + 2);
 /// Renewals that happen during a flood.
 const OBSERVED: usize = 3;
 /// Connections per second below which the machine is too busy for the test to show anything.
-const MIN_RATE: f64 = 2000.0;
+const MIN_RATE: f64 = 500.0;
+/// Timeout of a probe, and the failures in a row after which the kubelet acts.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+const PROBE_FAILURES: u32 = 3;
 /// Limit of the resident memory in KiB.
 const MAX_PEAK: u32 = 64 << 10;
 
@@ -134,33 +137,37 @@ fn assert_peak(manager: &ManagerProcess) {
 /// Requests without a pause from an address that does not misbehave.
 struct Scrapes {
     stop: tokio::sync::oneshot::Sender<()>,
-    task: JoinHandle<(usize, Duration)>,
+    task: JoinHandle<usize>,
 }
 
 impl Scrapes {
-    /// Starts to send requests. Each must get a response with 200.
+    /// Starts to send requests. Each must get a response with 200, and so many in a row must not be slow that the
+    /// kubelet would restart the container: the kernel drops connections while a busy machine does not run the manager.
     fn start(address: SocketAddr, path: &'static str) -> Self {
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
-            let (mut count, mut slowest) = (0, Duration::ZERO);
+            let (mut count, mut slow_in_a_row, mut slowest) = (0, 0, Duration::ZERO);
             while stopped.try_recv().is_err() {
                 let started = Instant::now();
                 let answer = http_get(address, path).await;
                 assert!(matches!(answer, Ok((200, _))), "{path} {count}: {answer:?}");
-                slowest = slowest.max(started.elapsed());
+                let took = started.elapsed();
+                slow_in_a_row = if took > PROBE_TIMEOUT { slow_in_a_row + 1 } else { 0 };
+                assert!(slow_in_a_row < PROBE_FAILURES, "{path} {count}: {took:?}");
+                slowest = slowest.max(took);
                 count += 1;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             println!("{path}: {count} requests, the slowest took {slowest:.0?}");
-            (count, slowest)
+            count
         });
         Self { stop, task }
     }
 
-    /// Ends the requests, and asserts that there were some, within the timeout of the kubelet's probes.
+    /// Ends the requests, and asserts that there were some.
     async fn end(self) {
         let _ = self.stop.send(());
-        let (count, slowest) = self.task.await.unwrap();
-        assert!(count > 20 && slowest < Duration::from_secs(1), "{count} requests, the slowest took {slowest:.0?}");
+        let count = self.task.await.unwrap();
+        assert!(count > 20, "{count} requests");
     }
 }
