@@ -28,5 +28,6 @@ mod rejections;
 mod rolling;
 mod scaling;
 mod schema;
+mod secrets;
 mod status;
 mod world;
