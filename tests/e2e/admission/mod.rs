@@ -14,6 +14,7 @@ mod mistakes;
 mod mounted;
 mod outage;
 mod pair;
+mod policy;
 mod quiet;
 mod readiness;
 mod rotation;
