@@ -141,6 +141,8 @@ pub struct PvcState {
     pub size: u64,
     /// The PVC has a deletion timestamp.
     pub terminating: bool,
+    /// The finalizers of others that keep a terminating PVC, as a list for messages.
+    pub kept_by: Option<String>,
 }
 
 impl ActualState {
@@ -168,6 +170,16 @@ impl ActualState {
 
 /// The largest number of servers: each one has a route to every other.
 pub const MAX_SERVERS: u32 = 99;
+
+impl PvcState {
+    /// Returns the obstacle of a terminating PVC for messages. `server` is the name of its server.
+    pub(crate) fn terminating_message(&self, server: &str) -> String {
+        match &self.kept_by {
+            None => format!("the PVC of {server} is terminating"),
+            Some(finalizers) => format!("the PVC of {server} is terminating, and kept by the finalizer {finalizers}"),
+        }
+    }
+}
 
 impl PodState {
     /// Returns whether the Pod is ready and not terminating.

@@ -5,7 +5,7 @@ use std::{convert::Infallible, ffi::OsString, fmt, path::PathBuf, process::ExitC
 use async_nats::ServerAddr;
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::{settings::parse_bool, telemetry::BindAddress};
+use crate::{fips, settings::parse_bool, telemetry::BindAddress};
 
 const EXAMPLES_AND_ENVIRONMENT: &str = "\
 Examples:
@@ -24,6 +24,7 @@ Environment:
   KYMA_FIPS_MODE_ENABLED              true: the three images come from NATS_IMAGE_FIPS,
                                       NATS_SERVER_CONFIG_RELOADER_IMAGE_FIPS and
                                       PROMETHEUS_NATS_EXPORTER_IMAGE_FIPS [default: false]
+                                      The manager itself needs a FIPS build for it: see --version.
   POD_NAMESPACE                       the manager's own namespace [default: NATS_CR_NAMESPACE]
   POD_NAME                            name under which the lease is held [default: HOSTNAME]
   NATS_URL                            as --nats-url
@@ -35,7 +36,7 @@ Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or en
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "nats-manager",
-    version,
+    version = fips::VERSION,
     about = "Runs NATS JetStream on Kubernetes: turns a NATS resource into a running cluster and keeps it that way.",
     after_help = EXAMPLES_AND_ENVIRONMENT,
     args_conflicts_with_subcommands = true

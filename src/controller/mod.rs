@@ -7,6 +7,7 @@ mod context;
 mod decide;
 mod deletion;
 mod execute;
+mod foreign_finalizers;
 pub(crate) mod observe;
 mod pipeline;
 mod poll;

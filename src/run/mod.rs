@@ -28,6 +28,7 @@ use crate::{
     },
     cli::{RunOptions, WebhookOptions},
     controller::Controller,
+    fips,
     leadership::Election,
     settings::Settings,
     telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers},
@@ -76,7 +77,8 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     let (caches, watch_tasks) = watch_all(&client, &scope, &metrics, &readiness);
     let webhook = webhook_settings(options.webhook, &settings);
     let webhook = WebhookServer::bind(&client, &scope, &caches, webhook, &metrics, &readiness).await?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(version = fips::VERSION, "started");
+    metrics.set_fips_missing(fips::is_missing(settings.is_fips_required));
     running.pass();
 
     let (stop, stopping) = watch::channel(false);

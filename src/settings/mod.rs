@@ -12,6 +12,8 @@ pub struct Settings {
     /// `NATS_CR_NAMESPACE`: namespace of that resource, a DNS label.
     pub cr_namespace: String,
     pub images: Images,
+    /// `KYMA_FIPS_MODE_ENABLED`: FIPS modules are required, default false.
+    pub is_fips_required: bool,
     /// `POD_NAMESPACE`: namespace of the manager itself, default `cr_namespace`.
     pub pod_namespace: String,
     /// `POD_NAME`, else `HOSTNAME`: identity of this process among the replicas. Not unique across restarts.
@@ -64,7 +66,8 @@ impl Settings {
         let pod_name = name(&lookup, "POD_NAME", is_subdomain, SUBDOMAIN)?
             .or_else(|| read(&lookup, "HOSTNAME").filter(|host| is_subdomain(host)));
         let images = Images::from_env(&lookup)?;
-        Ok(Self { log_level, cr_name, cr_namespace, images, pod_namespace, pod_name })
+        let is_fips_required = fips_mode(&lookup)?;
+        Ok(Self { log_level, cr_name, cr_namespace, images, is_fips_required, pod_namespace, pod_name })
     }
 }
 
@@ -74,11 +77,7 @@ impl Images {
     /// # Errors
     /// A required variable that is missing, empty or no image reference, or a mode that is no boolean.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        const FIPS_MODE: &str = "KYMA_FIPS_MODE_ENABLED";
-        let fips = match read(&lookup, FIPS_MODE) {
-            None => false,
-            Some(text) => parse_bool(&text).map_err(|_| invalid(FIPS_MODE, text, BOOLEAN))?,
-        };
+        let fips = fips_mode(&lookup)?;
         let image = |plain: &'static str, with_fips: &'static str| {
             let variable = if fips { with_fips } else { plain };
             let value = read(&lookup, variable).ok_or(SettingsError::Missing { variable, expected: IMAGE })?;
@@ -92,6 +91,14 @@ impl Images {
             config_reloader: image("NATS_SERVER_CONFIG_RELOADER_IMAGE", "NATS_SERVER_CONFIG_RELOADER_IMAGE_FIPS")?,
             exporter: image("PROMETHEUS_NATS_EXPORTER_IMAGE", "PROMETHEUS_NATS_EXPORTER_IMAGE_FIPS")?,
         })
+    }
+}
+
+fn fips_mode(lookup: &impl Fn(&str) -> Option<String>) -> Result<bool, SettingsError> {
+    const FIPS_MODE: &str = "KYMA_FIPS_MODE_ENABLED";
+    match read(lookup, FIPS_MODE) {
+        None => Ok(false),
+        Some(text) => parse_bool(&text).map_err(|_| invalid(FIPS_MODE, text, BOOLEAN)),
     }
 }
 

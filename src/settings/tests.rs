@@ -24,6 +24,7 @@ fn unset_variables_get_defaults() {
         cr_name: "eventing-nats".into(),
         cr_namespace: "kyma-system".into(),
         images,
+        is_fips_required: false,
         pod_namespace: "kyma-system".into(),
         pod_name: None,
     };

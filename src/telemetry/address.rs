@@ -2,12 +2,17 @@
 
 use std::{
     fmt, io,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+/// Connections that the kernel keeps until they are accepted; it may keep fewer (`net.core.somaxconn`). Once they are
+/// that many it drops those of every peer, which try again after a second: too late for a probe. The standard library
+/// asks for 128, which a flood fills in milliseconds.
+const BACKLOG: u32 = 4096;
 
 /// Address that a server listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +38,21 @@ impl BindAddress {
     pub async fn listen(&self) -> io::Result<Option<TcpListener>> {
         match self {
             Self::Disabled => Ok(None),
-            Self::Host(host, port) => TcpListener::bind((host.as_str(), *port)).await.map(Some),
+            Self::Host(host, port) => {
+                let mut result = Err(io::ErrorKind::NotFound.into());
+                for address in lookup_host((host.as_str(), *port)).await? {
+                    result = listen(address);
+                    if result.is_ok() {
+                        break;
+                    }
+                }
+                result.map(Some)
+            }
             Self::All(port) => {
-                match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
+                match listen((Ipv6Addr::UNSPECIFIED, *port).into()) {
                     // With IPv6 switched off, the system refuses the address or the family.
                     Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                        TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
+                        listen((Ipv4Addr::UNSPECIFIED, *port).into())
                     }
                     result => result,
                 }
@@ -46,6 +60,14 @@ impl BindAddress {
             }
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: a restart need not wait for connections of the previous process.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl FromStr for BindAddress {

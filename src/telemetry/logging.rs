@@ -78,6 +78,7 @@ where
 fn filter(level: Level) -> Targets {
     let ours = OURS.map(|target| (target, LevelFilter::from(level)));
     if level >= Level::DEBUG {
+        // Never trace: the client of NATS then writes the password with which it connects.
         return Targets::new().with_default(Level::DEBUG).with_targets(ours);
     }
     Targets::new()
@@ -142,9 +143,15 @@ mod tests {
             (Level::ERROR, vec!["own error"]),
             (Level::INFO, vec!["own info", "own error", "kube warn"]),
             (Level::DEBUG, vec!["own debug", "own info", "own error", "kube warn", "kube info", "request failed"]),
+            (
+                Level::TRACE,
+                vec!["own trace", "own debug", "own info", "own error", "kube warn", "kube info", "request failed"],
+            ),
         ];
         for (level, expected) in cases {
             let lines = logged(level, || {
+                tracing::trace!(target: "nats_manager::controller", "own trace");
+                tracing::trace!(target: "async_nats::connection", "password");
                 tracing::debug!(target: "nats_manager::controller", "own debug");
                 tracing::info!(target: "nats_manager::controller", "own info");
                 tracing::error!(target: "nats_manager_webhook", "own error");

@@ -56,7 +56,7 @@ impl<'a> Existing<'a> {
             let server = actual.server(pvc.ordinal);
             return Self::Unknown(Blocked::new(
                 BlockedReason::PvcTerminating,
-                format!("the PVC of {server} is terminating; servers are created when it is gone"),
+                format!("{}; servers are created when it is gone", pvc.terminating_message(&server)),
             ));
         }
         let Some(size) = actual.members.or(routes).or(pvcs).filter(|size| (1..=MAX_SERVERS).contains(size)) else {

@@ -125,8 +125,8 @@ pub(super) fn join(input: &PlanInput<'_>, servers: &Servers<'_>, desired: u32) -
             }
         }
     }
-    if input.actual.pvc(0).is_some_and(|pvc| pvc.terminating) {
-        return Stage::Busy(operation.waiting_for(format!("the PVC of {first} is terminating")));
+    if let Some(pvc) = input.actual.pvc(0).filter(|pvc| pvc.terminating) {
+        return Stage::Busy(operation.waiting_for(pvc.terminating_message(&first)));
     }
     match pod_of(0) {
         Some(pod) if pod.revision == set.update_revision => {

@@ -3,13 +3,15 @@
 //! Their streams are complete on the other servers by then. An old store would conflict with a new server of the name.
 
 use super::{
-    Action, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage, existing::Servers, text::listed,
+    Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
+    existing::Servers, text::listed,
 };
 use crate::actual::{PvcState, ServerMode};
 
-/// Deletes PVCs beyond the replicas, once no Pod uses them, no peer is left, and JetStream is healthy.
+/// Deletes PVCs beyond the replicas, once no Pod uses them, no peer is left, and JetStream is healthy. Where the servers
+/// cannot be polled, it returns what users have to do.
 pub(super) fn delete(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
-    let Some(assessment) = input.assessment() else { return Stage::Idle };
+    let Some(assessment) = input.assessment() else { return leftovers(input, servers) };
     let meta = assessment.snapshot.meta_group();
     if servers.kind() == ServerMode::Clustered && meta.is_none() {
         return Stage::Idle; // only a meta leader lists the peers
@@ -38,4 +40,32 @@ pub(super) fn delete(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     }
     let pvcs = beyond.iter().map(|pvc| PvcRef { ordinal: pvc.ordinal, uid: pvc.uid.clone() }).collect();
     Stage::Act(Action::DeletePvcs { pvcs }, operation)
+}
+
+/// Returns the end of a scale-down that is left to users, since the peers are unknown: the peers, then the PVCs.
+fn leftovers(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
+    // A scale-up uses them again.
+    let first = servers.replicas.max(input.desired.replicas);
+    let beyond = input.actual.pvcs.iter().filter(|pvc| pvc.ordinal >= first && !pvc.terminating);
+    let stopped = beyond.filter(|pvc| input.actual.pod(pvc.ordinal).is_none());
+    let names: Vec<String> = stopped.map(|pvc| input.actual.server(pvc.ordinal)).collect();
+    let Some(server) = names.first().filter(|_| input.is_unobservable()) else { return Stage::Idle };
+    let delete = format!("kubectl delete pvc -n {{NAMESPACE}} {}-js-pvc-{server}", input.actual.name);
+    let remove = match servers.kind() {
+        ServerMode::Standalone => String::new(),
+        ServerMode::Clustered => {
+            format!(
+                "remove it from the meta group with the system account: nats server cluster peer-remove {server}; then "
+            )
+        }
+    };
+    Stage::Blocked(Blocked::new(
+        BlockedReason::ScalingBlocked,
+        format!(
+            "the scale-down to size {} is not complete: the PVC of {} is left, and the manager cannot poll the servers. \
+             For each server {remove}delete its PVC: {delete}",
+            servers.replicas,
+            listed(names.iter().map(String::as_str))
+        ),
+    ))
 }

@@ -208,7 +208,7 @@ impl<'a> Rollout<'a> {
     fn terminating_pvc(&self, ordinal: u32) -> Option<String> {
         let pvc = self.input.actual.pvc(ordinal).filter(|pvc| pvc.terminating)?;
         let server = self.name(pvc.ordinal);
-        Some(format!("the PVC of {server} is terminating and would be deleted with its Pod"))
+        Some(format!("{}, and would be deleted with its Pod", pvc.terminating_message(&server)))
     }
 
     fn leaving(&self) -> Option<String> {

@@ -14,6 +14,7 @@ use super::pvcs;
 use crate::{
     controller::{
         apply::{Control, Owner},
+        foreign_finalizers::{foreign_finalizers, is_of_kubernetes},
         observe::LiveObjects,
         resources::destination_rule_resource,
     },
@@ -28,6 +29,12 @@ pub(crate) enum DeleteError {
     /// A StatefulSet that still exists after [`DELETION_TIMEOUT`].
     #[error("the StatefulSet was not gone after {} s", DELETION_TIMEOUT.as_secs())]
     Slow,
+    /// A StatefulSet that finalizers of others keep.
+    #[error(
+        "the StatefulSet {name} is kept by the finalizer {finalizers}: what has set the finalizer has to remove it. \
+         To see it: kubectl get statefulset {name} -n {namespace} -o yaml"
+    )]
+    Kept { namespace: String, name: String, finalizers: String },
 }
 
 /// Time limit for the deletion of a StatefulSet. Its Pods may exist longer.
@@ -45,6 +52,10 @@ pub(crate) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<()
         let (Some(ordinal), Some(uid)) = (owner.id.pvc_ordinal(&pvc.name_any()), pvc.uid()) else { continue };
         tracing::info!(pvc = pvc.name_any(), "deleting the PVC");
         pvcs::delete(client, owner.id, ordinal, &uid).await.map_err(rejected)?;
+        // It does not hold up the deletion of the resource. Servers of a new one wait for it.
+        if pvc.finalizers().iter().any(|name| !is_of_kubernetes(name)) {
+            tracing::warn!(pvc = pvc.name_any(), finalizers = ?pvc.finalizers(), "finalizers of others keep the PVC");
+        }
     }
     Ok(())
 }
@@ -121,12 +132,16 @@ async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Serve
     tracing::info!("deleting the StatefulSet");
     ignore_missing(api.delete(&id.name, &DeleteParams::background().preconditions(precondition)).await)
         .map_err(rejected)?;
-    let deleted = await_condition(api, &id.name, conditions::is_deleted(&uid));
+    let deleted = await_condition(api.clone(), &id.name, conditions::is_deleted(&uid));
     // A failed watch proves as little as a timeout: both are retried.
-    match tokio::time::timeout(DELETION_TIMEOUT, deleted).await {
-        Ok(Ok(_)) => Ok(ServerRemoval::Deleted),
-        Ok(Err(_)) | Err(_) => Err(DeleteError::Slow),
+    if let Ok(Ok(_)) = tokio::time::timeout(DELETION_TIMEOUT, deleted).await {
+        return Ok(ServerRemoval::Deleted);
     }
+    let kept = api.get_metadata_opt(&id.name).await.map_err(rejected)?;
+    Err(match kept.and_then(|kept| foreign_finalizers(&kept.metadata)) {
+        None => DeleteError::Slow,
+        Some(finalizers) => DeleteError::Kept { namespace: id.namespace.clone(), name: id.name.clone(), finalizers },
+    })
 }
 
 /// Treats an object that does not exist as deleted.

@@ -15,7 +15,10 @@ use nats_manager_planner::{
 };
 
 use super::pods::{NATS_CONTAINER, pod_state};
-use crate::controller::resources::{CONFIG_FOLDER, config_file, routes_in};
+use crate::controller::{
+    foreign_finalizers::foreign_finalizers,
+    resources::{CONFIG_FOLDER, config_file, routes_in},
+};
 
 /// Cached objects that the actual state is read from.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +130,7 @@ fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcStat
         uid: pvc.uid().unwrap_or_default(),
         size: requested_size(pvc).map_or(0, Bytes::get),
         terminating: pvc.metadata.deletion_timestamp.is_some(),
+        kept_by: foreign_finalizers(&pvc.metadata),
     })
 }
 

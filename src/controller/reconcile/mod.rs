@@ -13,6 +13,7 @@ use crate::{
     controller::{
         context::{Context, Memory, ReconcileDone, ReconcileError, predecessor},
         deletion::delete,
+        foreign_finalizers::foreign_finalizers,
         observe::{now, observe},
         pipeline::{PipelineError, PipelineOutput, finalizer, record_start, run_pipeline},
         status::Reconciled,
@@ -61,11 +62,20 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
             let mut memory = context.memory.lock().await;
             delete(nats, &id, context, &mut memory).await
         }
-        (true, true) => Ok(ReconcileDone::finished()),
+        (true, true) => report_kept(&nats, context).await,
         (false, false) => reject_forbidden(&nats, context).await,
         // Nothing was created for it, so nothing has to be kept. The predecessor has set the finalizer.
         (false, true) => finalizer::remove(&nats, context).await.map(|()| ReconcileDone::finished()),
     }
+}
+
+/// Reports finalizers of others on a resource of which nothing else is left.
+async fn report_kept(nats: &Arc<Nats>, context: &Context) -> Result<ReconcileDone, ReconcileError> {
+    if let Some(finalizers) = foreign_finalizers(nats.meta()) {
+        let outcome = Reconciled::Kept { finalizers };
+        context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
+    }
+    Ok(ReconcileDone::finished())
 }
 
 /// Reports a resource that cannot be parsed. Other resources are reconciled.

@@ -26,6 +26,23 @@ impl Update<'_> {
         self.set(ConditionType::Ready, ConditionStatus::False, Reason::Deleting, message);
     }
 
+    /// Reports finalizers of others, which keep the resource when nothing else is left of it.
+    pub(super) fn kept(&mut self, finalizers: &str) {
+        self.begin_deletion();
+        self.state(ModuleState::Deleting);
+        let message = format!(
+            "NATS Manager has deleted the cluster. The resource is kept by the finalizer {finalizers}: what has set the \
+             finalizer has to remove it."
+        );
+        if self.set(KIND, ConditionStatus::True, Reason::Deleting, &message) {
+            self.announce(true, Reason::Deleting, &message);
+        }
+        self.status.operation = None;
+        self.set(ConditionType::Reconciling, ConditionStatus::True, Reason::Deleting, &message);
+        self.not_stalled();
+        self.set(ConditionType::Ready, ConditionStatus::False, Reason::Deleting, &message);
+    }
+
     /// Reports the cause for which the data is kept.
     pub(super) fn deletion_blocked(&mut self, reason: &str) {
         self.report_obstacle(reason, false);

@@ -27,6 +27,11 @@ pub(crate) enum Reconciled<'a> {
         cause: String,
     },
     Deleting,
+    /// Everything of a resource is deleted, and finalizers of others keep the resource.
+    Kept {
+        /// Their names, as a list.
+        finalizers: String,
+    },
     DeletionBlocked {
         /// Cause, with the way out.
         reason: String,

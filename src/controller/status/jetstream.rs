@@ -29,7 +29,7 @@ impl Update<'_> {
         } else if facts.assessment().is_some_and(Assessment::is_healthy) {
             self.healthy();
         } else if let Some(unobserved) = Unobserved::of(facts.observation) {
-            self.unobserved(&unobserved);
+            self.set_unknown(KIND, &unobserved);
         } else {
             self.keep_unhealthy(facts);
         }
@@ -56,16 +56,6 @@ impl Update<'_> {
         self.set(KIND, ConditionStatus::True, Reason::Healthy, HEALTHY);
         if !was_healthy {
             self.announce(false, Reason::Healthy, HEALTHY);
-        }
-    }
-
-    /// Sets the condition where only the state of Kubernetes is known, which shows no issue any more.
-    fn unobserved(&mut self, unobserved: &Unobserved) {
-        let was_unhealthy = self.old.condition(KIND).is_some_and(|known| known.status == "False");
-        if was_unhealthy && !unobserved.is_transient {
-            self.set(KIND, ConditionStatus::Unknown, Reason::Unknown, &unobserved.message());
-        } else {
-            self.set_unknown(KIND, unobserved);
         }
     }
 

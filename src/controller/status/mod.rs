@@ -61,6 +61,7 @@ pub(crate) fn next(
         Reconciled::Forbidden { allowed } => update.forbidden(allowed),
         Reconciled::Failed { is_stateful_set, cause } => update.failed(*is_stateful_set, cause),
         Reconciled::Deleting => update.deleting(),
+        Reconciled::Kept { finalizers } => update.kept(finalizers),
         Reconciled::DeletionBlocked { reason } => update.deletion_blocked(reason),
         Reconciled::DeletionFailed { cause } => update.deletion_failed(cause),
     }

@@ -198,13 +198,14 @@ impl<'a> Update<'a> {
         is_changed
     }
 
-    /// Sets a condition that was never known to Unknown. A message with this `head` stays, since the cause may differ
-    /// at each attempt.
+    /// Sets a condition to Unknown. While the cause ends by itself, a known condition stays. A message with this `head`
+    /// stays too, since the cause may differ at each attempt.
     pub(super) fn set_unknown(&mut self, kind: ConditionType, unobserved: &Unobserved) {
         let old = self.old.condition(kind);
-        let was_known = old.is_some_and(|old| old.status != "Unknown" || old.reason != Reason::Unknown.to_string());
+        let is_unknown = old.is_none_or(|old| old.status == "Unknown" && old.reason == Reason::Unknown.to_string());
         let is_same = old.is_some_and(|old| unobserved.is_transient || old.message.starts_with(&unobserved.head));
-        if !was_known && !is_same {
+        let is_outdated = if is_unknown { !is_same } else { !unobserved.is_transient };
+        if is_outdated {
             self.set(kind, ConditionStatus::Unknown, Reason::Unknown, &unobserved.message());
         }
     }

@@ -14,6 +14,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::fips;
+
 use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics, logging::dropped_lines};
 
 /// All metrics of the process. Clones share them.
@@ -33,6 +35,7 @@ struct Inner {
     watch_restarts: Family<WatchLabels, Counter>,
     leader: Gauge,
     lease_missing: Gauge,
+    fips_missing: Gauge,
     log_lines_dropped: Counter,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
@@ -77,6 +80,8 @@ struct WatchLabels {
 struct BuildLabels {
     version: &'static str,
     revision: &'static str,
+    /// `true` if the cryptography is a FIPS module.
+    fips: &'static str,
 }
 
 /// Bounds of the buckets in seconds. A reconcile with nothing to do takes well under a millisecond.
@@ -97,6 +102,7 @@ impl Metrics {
             watch_restarts: Family::default(),
             leader: Gauge::default(),
             lease_missing: Gauge::default(),
+            fips_missing: Gauge::default(),
             log_lines_dropped: Counter::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
@@ -162,6 +168,11 @@ impl Metrics {
         self.0.lease_missing.set(is_missing.into());
     }
 
+    /// Sets whether FIPS mode is required and this build has no FIPS module.
+    pub fn set_fips_missing(&self, is_missing: bool) {
+        self.0.fips_missing.set(is_missing.into());
+    }
+
     /// Starts to measure a reconcile.
     pub fn reconcile_started(&self) -> ReconcileTimer {
         self.0.reconciles_in_flight.inc();
@@ -201,7 +212,8 @@ impl Inner {
     fn register(&mut self) {
         let build = Family::<BuildLabels, Gauge>::default();
         let revision = option_env!("NATS_MANAGER_REVISION").unwrap_or("unknown");
-        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION"), revision }).set(1);
+        let fips = if fips::is_active() { "true" } else { "false" };
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION"), revision, fips }).set(1);
 
         let registry = &mut self.registry;
         // These two names come from the predecessor: dashboards and alerts use them.
@@ -248,6 +260,11 @@ impl Inner {
             "nats_manager_lease_missing",
             "1 while the lease of the leader election does not exist, so that no replica can lead",
             self.lease_missing.clone(),
+        );
+        registry.register(
+            "nats_manager_fips_missing",
+            "1 if KYMA_FIPS_MODE_ENABLED is true and this build has no FIPS module",
+            self.fips_missing.clone(),
         );
         registry.register(
             "nats_manager_log_lines_dropped",

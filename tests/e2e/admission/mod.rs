@@ -7,20 +7,21 @@ mod defaulting;
 mod documented;
 mod drain;
 mod forwarder;
-mod load;
+pub mod load;
 mod manifests;
 mod metrics;
 mod mistakes;
 mod mounted;
 mod outage;
 mod pair;
+mod policy;
 mod quiet;
 mod readiness;
 mod rotation;
 mod rules;
 mod scale;
 mod stored;
-mod tls;
+pub mod tls;
 
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ pub fn webhook_options() -> ManagerOptions {
 }
 
 /// Returns the options of a manager whose webhook listens on port `bind` and is called on port `reached`.
-fn webhook_options_at(bind: u16, reached: u16) -> ManagerOptions {
+pub fn webhook_options_at(bind: u16, reached: u16) -> ManagerOptions {
     ManagerOptions {
         args: vec![
             format!("--webhook-bind-address=127.0.0.1:{bind}"),
@@ -56,7 +57,7 @@ impl World {
     }
 
     /// Waits until the apiserver has loaded the webhook configurations, which it does with a delay.
-    async fn webhook_is_active(&self) {
+    pub async fn webhook_is_active(&self) {
         eventually("the apiserver calls the webhook", TIMEOUT, || async {
             match self.dry_run(json!({"labels": {"nats_cluster": "mine"}})).await {
                 Err(kube::Error::Api(status)) if status.message.contains("is set by NATS Manager itself") => Ok(true),

@@ -27,18 +27,23 @@ pub async fn answer(port: u16, bundle: &[u8]) -> Result<String, String> {
     exchange(port, bundle, Some(request)).await.map(|(_, answer)| answer)
 }
 
-/// Connects to a port, sends the request if there is one, and returns certificate and response.
-async fn exchange(port: u16, bundle: &[u8], request: Option<&'static str>) -> Result<(Vec<u8>, String), String> {
+/// Returns the configuration of a client that trusts `bundle`.
+pub fn client_config(bundle: &[u8]) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle) {
         roots.add(certificate.map_err(|error| format!("{error:?}"))?).map_err(|error| error.to_string())?;
     }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Connects to a port, sends the request if there is one, and returns certificate and response.
+async fn exchange(port: u16, bundle: &[u8], request: Option<&'static str>) -> Result<(Vec<u8>, String), String> {
+    let config = Arc::new(client_config(bundle)?);
     let blocking = move || -> Result<(Vec<u8>, String), Box<dyn std::error::Error>> {
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut connection = ClientConnection::new(Arc::new(config), "127.0.0.1".try_into()?)?;
+        let mut connection = ClientConnection::new(config, "127.0.0.1".try_into()?)?;
         let mut socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_read_timeout(READ_TIMEOUT)?;
         while connection.is_handshaking() {

@@ -113,6 +113,28 @@ async fn servers_with_foreign_controller_are_kept_with_their_volumes() {
 }
 
 #[tokio::test]
+async fn finalizer_that_keeps_the_stateful_set_is_named() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    deploy(&world, json!({})).await;
+    STATEFUL_SET.change(&world, json!({"metadata": {"finalizers": ["test.example/backup"]}})).await;
+
+    world.delete().await;
+    let status = world.status_becomes("the finalizer is named", |status| {
+        condition(status, "Deleted").is_some_and(|(_, _, message)| message.contains("test.example/backup"))
+    });
+    let (_, reason, message) = condition(&status.await, "Deleted").unwrap();
+    assert!(message.starts_with("the StatefulSet eventing-nats is kept by the finalizer "), "{message}");
+    assert_eq!(reason, "DeletionError");
+    assert_eq!(pvc_names(&world).await.len(), 3);
+
+    STATEFUL_SET.change(&world, json!({"metadata": {"finalizers": null}})).await;
+    world.gone().await;
+    pvcs_are_deleted(&world).await;
+}
+
+#[tokio::test]
 async fn pod_that_does_not_terminate_delays_only_its_own_volume() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
@@ -187,6 +209,12 @@ async fn only_own_finalizer_is_removed() {
             Ok::<_, kube::Error>(resources.get(name).await?.finalizers() == [other])
         })
         .await;
+        if name == NAME {
+            let status = world.status_becomes("the other finalizer is named", |status| {
+                condition(status, "Deleted").is_some_and(|(_, _, message)| message.contains(other))
+            });
+            assert_eq!(status.await.state, "Deleting");
+        }
         let none = json!({"metadata": {"finalizers": null}});
         resources.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.unwrap();
         assert!(resources.get_opt(name).await.unwrap().is_none());

@@ -45,6 +45,7 @@ async fn apiserver_accepts_every_overlay() {
         ("namespace", 16),
         ("certmanager", 16),
         ("webhook", 2),
+        ("webhook-policy", 2),
         ("samples", 1),
         ("ui-extensions", 1),
         ("network-policy", 2),

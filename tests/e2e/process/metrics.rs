@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::{manager::http_get, world::World};
+use crate::{
+    manager::{ManagerOptions, http_get},
+    world::World,
+};
 
 #[tokio::test]
 async fn every_metric_has_a_help_text_and_few_labels() {
@@ -39,10 +42,28 @@ async fn every_metric_has_a_help_text_and_few_labels() {
     }
     assert!(manager.metric("nats_manager_reconciles_total{outcome=\"success\"}").await > Some(0.0));
     let keys: Vec<&str> = values.keys().map(String::as_str).collect();
-    let known = ["code", "le", "outcome", "reason", "resource", "revision", "state", "verb", "version", "webhook"];
+    let known =
+        ["code", "fips", "le", "outcome", "reason", "resource", "revision", "state", "verb", "version", "webhook"];
     assert_eq!(keys, known);
     for (key, values) in values {
         assert!(values.len() < 20, "{key}: {values:?}");
         assert!(values.iter().all(|value| !value.contains("eventing-nats")), "{key}: {values:?}");
+    }
+}
+
+#[tokio::test]
+async fn required_fips_mode_without_a_fips_build_is_reported() {
+    let world = World::new().await;
+    let mut options = ManagerOptions::default();
+    for (name, value) in options.env.clone() {
+        options.env.insert(format!("{name}_FIPS"), value);
+    }
+    for (required, expected) in [("false", 0.0), ("true", 1.0)] {
+        options.env.insert("KYMA_FIPS_MODE_ENABLED".to_owned(), required.to_owned());
+        let manager = world.manager_with(&options).await;
+        assert_eq!(manager.metric("nats_manager_fips_missing").await, Some(expected));
+        let is_logged = manager.log().contains("this build has no FIPS module");
+        assert_eq!(is_logged, expected > 0.0, "{}", manager.log());
+        assert_eq!(manager.terminate().await.unwrap(), Some(0));
     }
 }

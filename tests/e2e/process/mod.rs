@@ -21,6 +21,9 @@ use crate::{
     world::{NAMESPACE, SERVICE_ACCOUNT, TIMEOUT, World},
 };
 
+/// Time after which a lease that is not renewed expires.
+const LEASE_DURATION: Duration = Duration::from_secs(20);
+
 #[test]
 fn invalid_flag_or_variable_prints_one_line_and_exits_with_2() {
     let images =
@@ -174,7 +177,7 @@ async fn one_replica_leads_and_another_takes_over() {
     let third = world.manager_with(&replica("third")).await;
     // A leader that is killed cannot release the lease: it expires.
     second.kill().await.unwrap();
-    leader_becomes(&world, "third", TIMEOUT).await;
+    leader_becomes(&world, "third", LEASE_DURATION + Duration::from_secs(2)).await;
     crate::objects::SERVICE.comes_back(&world).await;
 
     // A leader that loses its lease to another holder stops at once.

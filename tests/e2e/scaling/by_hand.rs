@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Patch, PatchParams};
+use nats_manager_api::Nats;
 use nats_manager_harness::{Seen, eventually};
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use super::replicas_become;
 use crate::{
     history::History,
     objects::STATEFUL_SET,
-    world::{NAME, TIMEOUT, World},
+    world::{NAME, TIMEOUT, World, condition},
 };
 
 #[tokio::test]
@@ -79,10 +80,18 @@ async fn scale(world: &World, replicas: i32) {
     world.api::<StatefulSet>().patch_scale(NAME, &PatchParams::default(), &scale).await.unwrap();
 }
 
-/// Waits until exactly the three servers of the spec exist and are ready.
+/// Waits until exactly the three servers of the spec exist and are ready. The manager cannot poll them, so that it only
+/// reports the PVCs of the others.
 async fn size_is_restored(world: &World) {
     replicas_become(world, 3).await;
     eventually("the other Pods are gone", TIMEOUT, || async { world.pods().await.len() == 3 }).await;
-    let status = world.is_ready_for_the_newest_spec().await;
+    let generation = world.api::<Nats>().get(NAME).await.unwrap().metadata.generation;
+    let has_leftovers = world.pvcs().await.len() > 3;
+    let status = world.status_becomes("restored", |status| {
+        let is_ready = condition(status, "StatefulSet").is_some_and(|(holds, ..)| holds == "True");
+        let reports = condition(status, "Stalled").is_some_and(|(_, _, message)| message.contains("is left"));
+        status.observed_generation == generation && is_ready && reports == has_leftovers
+    });
+    let status = status.await;
     assert_eq!((status.members, status.ready_servers), (Some(3), 3));
 }

@@ -47,8 +47,9 @@ async fn cluster_formation_can_be_reverted_until_the_first_server_restarts() {
 
     resize(&world, 1).await.unwrap();
     replicas_become(&world, 1).await;
-    let status = world.is_ready_for_the_newest_spec().await;
-    assert_eq!(status.members, Some(1));
+    is_blocked(&world, "the PVC of eventing-nats-1, eventing-nats-2 is left").await;
+    let status = world.status().await;
+    assert_eq!((status.members, status.state.as_str()), (Some(1), "Warning"));
     assert_eq!(CONFIG_MAP.get(&world).await["data"], json!({"nats.conf": standalone}));
     assert_eq!(first_server(&world).await, first);
 

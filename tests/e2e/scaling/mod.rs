@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod forming;
+mod unpolled;
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::api::{DeleteParams, Patch, PatchParams};

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 31] = [
+    const RUN: [(&str, &str, &str); 33] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -92,6 +92,8 @@ mod tests {
         ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/metrics.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+        ("docs/user/permissions.md", "run: policy", "tests/e2e/admission/policy.rs"),
+        ("docs/user/permissions.md", "run: policy check", "tests/e2e/admission/policy.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),
         ("docs/user/refusals.md", "checked: one server", "tests/e2e/admission/documented.rs"),
         ("docs/user/scaling.md", "checked", "tests/e2e/admission/documented.rs"),

@@ -39,6 +39,8 @@ pub struct ResidentMemory {
     pub anonymous: u32,
     /// Pages of the program and its libraries, which the kernel can reclaim (`RssFile`).
     pub files: u32,
+    /// Maximum of all resident pages since the start (`VmHWM`).
+    pub peak: u32,
 }
 
 /// A manager that does not run as expected.
@@ -146,6 +148,7 @@ impl ManagerProcess {
             total: kibibytes("VmRSS:")?,
             anonymous: kibibytes("RssAnon:")?,
             files: kibibytes("RssFile:")?,
+            peak: kibibytes("VmHWM:")?,
         })
     }
 

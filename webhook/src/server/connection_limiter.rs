@@ -1,13 +1,20 @@
 //! Connection limiter: a bounded set of connections, joined at the end.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::{AbortHandle, Id, JoinSet},
     time::timeout,
 };
 
-use super::{activity::Activity, peers::Peer};
+use super::{
+    activity::Activity,
+    peers::{Network, Peer},
+};
 
 /// Set of connections with an upper bound.
 pub(super) struct ConnectionLimiter {
@@ -30,9 +37,10 @@ impl ConnectionLimiter {
         Self { max: max.max(1), tasks: JoinSet::new(), members: HashMap::new(), counts: HashMap::new() }
     }
 
-    /// Adds a connection. At the limit it replaces one of the peer with the most connections, itself included: the one
-    /// that has waited longest for its client, else the one whose request has lasted longest. So one peer cannot exclude
-    /// others, whatever it does with its connections.
+    /// Adds a connection. At the limit it replaces one of the network with the most connections, itself included, and
+    /// there one of the peer with the most: the one that has waited longest for its client, else the one whose request
+    /// has lasted longest. So one peer cannot exclude others, whatever it does with its connections, and a host that
+    /// uses many addresses excludes none outside of its network.
     pub(super) fn add(
         &mut self,
         peer: Peer,
@@ -41,7 +49,7 @@ impl ConnectionLimiter {
     ) {
         *self.counts.entry(peer).or_default() += 1;
         if self.members.len() >= self.max
-            && let Some(id) = self.victim()
+            && let Some(id) = self.victim(peer)
             && let Some(member) = self.remove(id)
         {
             tracing::debug!(peer = ?member.peer, "closing a connection to accept another");
@@ -81,15 +89,20 @@ impl ConnectionLimiter {
         Some(member)
     }
 
-    /// Returns the connection to close.
-    fn victim(&self) -> Option<Id> {
-        // The new connection is counted, but not a member yet: its peer may have no other one.
-        let owned = |peer: &Peer| self.members.values().any(|member| member.peer == *peer);
-        let by_count = self.counts.iter().filter(|(peer, _)| owned(peer)).max_by_key(|(_, count)| **count);
-        let (largest, _) = by_count?;
-        let of_peer = self.members.iter().filter(|(_, member)| member.peer == *largest);
+    /// Returns the connection to close for one of the peer `new`, which is counted but not a member yet.
+    fn victim(&self, new: Peer) -> Option<Id> {
+        let mut networks: HashMap<Network, usize> = HashMap::new();
+        for (peer, count) in &self.counts {
+            *networks.entry(peer.network()).or_default() += count;
+        }
+        let has_members = |peer: Peer, count: usize| peer != new || count > 1;
+        let sizes = self.counts.iter().filter(|(peer, count)| has_members(**peer, **count));
+        let sizes = sizes.map(|(peer, count)| (*peer, (networks.get(&peer.network()), *count)));
+        let largest = sizes.clone().map(|(_, size)| size).max()?;
+        let largest: HashSet<Peer> = sizes.filter(|(_, size)| *size == largest).map(|(peer, _)| peer).collect();
+        let of_largest = self.members.iter().filter(|(_, member)| largest.contains(&member.peer));
         let order = |member: &Member| (member.activity.waiting_since().is_none(), member.activity.since());
-        of_peer.min_by_key(|(_, member)| order(member)).map(|(id, _)| *id)
+        of_largest.min_by_key(|(_, member)| order(member)).map(|(id, _)| *id)
     }
 }
 
@@ -125,5 +138,21 @@ mod tests {
         counts.sort_by_key(|(peer, _)| format!("{peer:?}"));
         assert_eq!(counts, [(peer(1), 1), (peer(2), 2), (peer(3), 1), (peer(4), 1)]);
         assert_eq!(limiter.members.len(), 5);
+    }
+    #[tokio::test]
+    async fn network_of_many_addresses_excludes_only_itself() {
+        let address = |network: u16, host: u16| Peer::of(SocketAddr::from(([0xfd00, 0, 0, network, 0, 0, 0, host], 1)));
+        let mut limiter = ConnectionLimiter::new(8);
+        let mut add = |peer: Peer| limiter.add(peer, Arc::new(Activity::new()), std::future::pending());
+        // A busy peer and a neighbour in its network, then a flood from many addresses of another one.
+        for host in [1, 1, 1, 2] {
+            add(address(1, host));
+        }
+        for host in 1..100 {
+            add(address(2, host));
+        }
+        let count = |peer: Peer| limiter.counts.get(&peer).copied().unwrap_or_default();
+        assert_eq!((count(address(1, 1)), count(address(1, 2))), (3, 1));
+        assert_eq!((96..100).map(|host| count(address(2, host))).collect::<Vec<_>>(), [1, 1, 1, 1]);
     }
 }

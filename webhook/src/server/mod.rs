@@ -4,6 +4,7 @@
 //! the limit the server selects the connection to close, from the peer that has the most. One exchange has a short limit
 //! while a pause between two may be long. Each connection gets `Connection: close` before the port closes.
 
+mod accept_rate;
 mod activity;
 mod connection;
 mod connection_limiter;
@@ -23,10 +24,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use self::{
+    accept_rate::AcceptRate,
     activity::Activity,
     connection::{ConnectionContext, Transport},
     connection_limiter::ConnectionLimiter,
-    peers::{AcceptRate, Peer},
+    peers::Peer,
 };
 use crate::Observer;
 
@@ -48,8 +50,8 @@ pub struct ServerOptions {
     pub closes_after_response: bool,
     /// Upper bound for open connections.
     pub connections: usize,
-    /// Connections that a peer may open per second in the long run. A peer is an address. Further
-    /// ones are closed at once.
+    /// Connections that a peer may open per second in the long run. A peer is an address. Further ones are closed at
+    /// once. All addresses of an IPv6 network of 64 bits together may open four times as many.
     pub accepts_per_second: u32,
     /// Connections that a peer may open at once.
     pub accept_burst: u32,
@@ -96,8 +98,11 @@ enum Phase {
 
 /// Pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that are accepted in a row before other tasks run: a flood must not delay them.
-const ACCEPTS_IN_A_ROW: usize = 32;
+/// Connections that are served in a row before other tasks run: a flood must not delay them.
+const SERVED_IN_A_ROW: usize = 32;
+/// Connections that are closed at once in a row before other tasks run. It takes microseconds to close one, while the
+/// kernel drops connections of every peer once its queue is full.
+const CLOSED_IN_A_ROW: usize = 512;
 /// Time to accept connections that the kernel accepted just before the port closes.
 const BACKLOG_TIME: Duration = Duration::from_millis(250);
 
@@ -166,27 +171,32 @@ impl Acceptor {
     /// Accepts connections within the limits until `end` resolves.
     async fn accept_until(&mut self, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
-        let mut in_a_row = 0;
+        let (mut served, mut closed) = (0, 0);
         loop {
             tokio::select! {
                 biased;
                 () = &mut end => return,
                 () = self.limiter.ended() => {}
                 (stream, address) = next(&self.listener) => {
-                    let peer = Peer::of(address);
-                    if self.rate.admit(peer, Instant::now()) {
-                        let activity = Arc::new(Activity::new());
-                        let connection = self.context.clone().serve(stream, Arc::clone(&activity));
-                        self.limiter.add(peer, activity, connection);
-                    }
-                    in_a_row += 1;
-                    if in_a_row == ACCEPTS_IN_A_ROW {
-                        in_a_row = 0;
+                    if self.serve(stream, Peer::of(address)) { served += 1 } else { closed += 1 }
+                    if served == SERVED_IN_A_ROW || closed == CLOSED_IN_A_ROW {
+                        (served, closed) = (0, 0);
                         tokio::task::yield_now().await;
                     }
                 }
             }
         }
+    }
+
+    /// Serves a connection, or closes it if its peer opens too many. Returns whether it is served.
+    fn serve(&mut self, stream: TcpStream, peer: Peer) -> bool {
+        let is_admitted = self.rate.admit(peer, Instant::now());
+        if is_admitted {
+            let activity = Arc::new(Activity::new());
+            let connection = self.context.clone().serve(stream, Arc::clone(&activity));
+            self.limiter.add(peer, activity, connection);
+        }
+        is_admitted
     }
 }
 

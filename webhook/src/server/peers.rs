@@ -1,73 +1,34 @@
-//! Peers of the server, and the rate at which each may connect.
+//! Peers of the server, and the networks that they are in.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
-use tokio::time::{Duration, Instant};
-
-/// A peer: an address. Networks of 64 bits are no peers: Kubernetes gives one to each node, for the kubelet and all of
-/// its Pods.
+/// A peer: an address. Kubernetes gives a network of 64 bits to each node, for the kubelet and all of its Pods, so that
+/// the network alone would not tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer(IpAddr);
+
+/// The network of a peer: 64 bits of an IPv6 address, since a host can use every address of its own network. An IPv4
+/// address is its own network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Network {
+    V4(IpAddr),
+    V6(u64),
+}
 
 impl Peer {
     /// Returns the peer of an address. An IPv4 address that is mapped to IPv6 is that IPv4 address.
     pub(super) fn of(address: SocketAddr) -> Self {
         Self(address.ip().to_canonical())
     }
-}
 
-/// Limits accepts per peer by a token bucket each: `burst` at once, and `per_second` in the long run.
-#[derive(Debug)]
-pub(super) struct AcceptRate {
-    per_second: f64,
-    burst: f64,
-    buckets: HashMap<Peer, Bucket>,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-}
-
-/// Upper bound for buckets. Buckets that are full again are dropped first: they hold nothing.
-const MAX_BUCKETS: usize = 4096;
-
-impl AcceptRate {
-    /// Returns a limit without peers.
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        Self { per_second: per_second.into(), burst: burst.max(1).into(), buckets: HashMap::new() }
-    }
-
-    /// Takes a token of the peer. Returns whether there was one.
-    pub(super) fn admit(&mut self, peer: Peer, now: Instant) -> bool {
-        if self.buckets.len() >= MAX_BUCKETS && !self.buckets.contains_key(&peer) {
-            let (per_second, burst) = (self.per_second, self.burst);
-            self.buckets.retain(|_, bucket| bucket.level(per_second, now) < burst);
-            if self.buckets.len() >= MAX_BUCKETS {
-                // So many peers at once are an attack: a new one is not admitted until some have paused.
-                return false;
+    /// Returns the network of the peer.
+    pub(super) fn network(self) -> Network {
+        match self.0 {
+            address @ IpAddr::V4(_) => Network::V4(address),
+            IpAddr::V6(address) => {
+                Network::V6(u64::from_be_bytes(std::array::from_fn(|index| address.octets()[index])))
             }
         }
-        let bucket = self.buckets.entry(peer).or_insert(Bucket { tokens: self.burst, filled: now });
-        bucket.tokens = bucket.level(self.per_second, now).min(self.burst);
-        bucket.filled = now;
-        if bucket.tokens < 1.0 {
-            return false;
-        }
-        bucket.tokens -= 1.0;
-        true
-    }
-}
-
-impl Bucket {
-    /// Returns the tokens at a time, without the upper bound.
-    fn level(&self, per_second: f64, now: Instant) -> f64 {
-        let passed: Duration = now.saturating_duration_since(self.filled);
-        passed.as_secs_f64().mul_add(per_second, self.tokens)
     }
 }
 
@@ -80,39 +41,18 @@ mod tests {
     }
 
     #[test]
-    fn peer_is_an_address() {
-        for (one, other, is_same) in [
-            ("10.0.0.1", "10.0.0.1", true),
-            ("10.0.0.1", "10.0.0.2", false),
-            ("10.0.0.1", "::ffff:10.0.0.1", true),
-            ("fd00::1", "fd00::1", true),
-            ("fd00::1", "fd00::2", false),
+    fn peer_is_an_address_and_network_has_64_bits() {
+        for (one, other, is_same_peer, is_same_network) in [
+            ("10.0.0.1", "10.0.0.1", true, true),
+            ("10.0.0.1", "10.0.0.2", false, false),
+            ("10.0.0.1", "::ffff:10.0.0.1", true, true),
+            ("fd00::1", "fd00::1", true, true),
+            ("fd00::1", "fd00::2", false, true),
+            ("fd00::1", "fd00::1:0:0:1", false, true),
+            ("fd00:0:0:1::1", "fd00::1", false, false),
         ] {
-            assert_eq!(peer(one) == peer(other), is_same, "{one} {other}");
+            assert_eq!(peer(one) == peer(other), is_same_peer, "{one} {other}");
+            assert_eq!(peer(one).network() == peer(other).network(), is_same_network, "{one} {other}");
         }
-    }
-
-    #[test]
-    fn accepts_of_a_peer_are_limited_and_those_of_others_are_not() {
-        let start = Instant::now();
-        let mut rate = AcceptRate::new(10, 20);
-        let mut admitted =
-            |address: &str, now: Instant, count: usize| (0..count).filter(|_| rate.admit(peer(address), now)).count();
-        assert_eq!(admitted("10.0.0.1", start, 1000), 20);
-        assert_eq!(admitted("10.0.0.2", start, 3), 3);
-        assert_eq!(admitted("10.0.0.1", start + Duration::from_secs(1), 1000), 10);
-        assert_eq!(admitted("10.0.0.1", start + Duration::from_mins(1), 1000), 20);
-    }
-
-    #[test]
-    fn buckets_are_bounded() {
-        let start = Instant::now();
-        let mut rate = AcceptRate::new(10, 20);
-        for index in 0..u32::try_from(MAX_BUCKETS).unwrap() {
-            assert!(rate.admit(Peer(IpAddr::V4(index.into())), start));
-        }
-        assert!(!rate.admit(peer("200.0.0.1"), start));
-        assert!(rate.admit(peer("200.0.0.1"), start + Duration::from_secs(1)), "the others are full again");
-        assert_eq!(rate.buckets.len(), 1);
     }
 }

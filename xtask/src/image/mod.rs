@@ -1,6 +1,7 @@
 //! `cargo xtask image`: build of the container image without Docker.
 
 mod archive;
+mod fips;
 
 use std::{
     fs, io,
@@ -10,50 +11,67 @@ use std::{
 use clap::Args;
 
 use crate::{
-    local::{BuildError, Profile, build, revision},
+    local::{BuildError, Profile, build_with, revision},
     terminal, workspace,
 };
 use archive::Image;
 
 /// Build the container image as an OCI archive.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ImageOptions {
-    /// Name and tag of the image
-    #[arg(long, value_name = "IMAGE", default_value = NAME)]
-    name: String,
-    /// File to write the archive to
-    #[arg(long, value_name = "FILE", default_value = OUTPUT)]
-    output: PathBuf,
+    /// Name and tag of the image [default: docker.io/library/nats-manager:latest, with --fips nats-manager-fips:latest]
+    #[arg(long, value_name = "IMAGE")]
+    name: Option<String>,
+    /// File to write the archive to [default: target/image/nats-manager.tar, with --fips nats-manager-fips.tar]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Build with the FIPS module of AWS-LC: this needs cmake, go and perl
+    #[arg(long)]
+    fips: bool,
 }
 
-impl Default for ImageOptions {
-    fn default() -> Self {
-        Self { name: NAME.to_owned(), output: PathBuf::from(OUTPUT) }
-    }
+/// Default name and output of an image, and the features of its program.
+struct Variant {
+    name: &'static str,
+    output: &'static str,
+    features: &'static [&'static str],
 }
 
-const NAME: &str = "docker.io/library/nats-manager:latest";
-const OUTPUT: &str = "target/image/nats-manager.tar";
+const PLAIN: Variant =
+    Variant { name: "docker.io/library/nats-manager:latest", output: "target/image/nats-manager.tar", features: &[] };
+const FIPS: Variant = Variant {
+    name: "docker.io/library/nats-manager-fips:latest",
+    output: "target/image/nats-manager-fips.tar",
+    features: &["fips"],
+};
 
 /// Failed build of the image.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Program that a FIPS build needs.
+    #[error(transparent)]
+    Fips(#[from] fips::MissingProgram),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
 /// Builds the manager and writes the archive.
 pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
-    let program = build(Profile::Static)?;
+    if options.fips {
+        fips::check_needs()?;
+    }
+    let variant = if options.fips { FIPS } else { PLAIN };
+    let program = build_with(Profile::Static, variant.features)?;
     let image = Image {
-        name: &options.name,
+        name: options.name.as_deref().unwrap_or(variant.name),
         version: env!("CARGO_PKG_VERSION"),
         revision: &revision(),
         program: &fs::read(&program).map_err(at(&program))?,
     };
-    let output = workspace::root().join(&options.output);
+    let output = options.output.as_deref().unwrap_or_else(|| Path::new(variant.output));
+    let output = workspace::root().join(output);
     if let Some(folder) = output.parent() {
         fs::create_dir_all(folder).map_err(at(folder))?;
     }

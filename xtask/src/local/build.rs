@@ -35,8 +35,16 @@ const PROGRAM: &str = "nats-manager";
 
 /// Builds the manager, shows cargo's progress, and returns the path of the program.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
+    build_with(profile, &[])
+}
+
+/// Builds the manager as [`build`] does, with features of its package.
+pub(crate) fn build_with(profile: Profile, features: &[&str]) -> Result<PathBuf, BuildError> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--package", PROGRAM, "--bin", PROGRAM]);
+    if !features.is_empty() {
+        cargo.args(["--features", &features.join(",")]);
+    }
     if profile != Profile::Dev {
         cargo.arg("--release");
     }

@@ -19,7 +19,7 @@ use nats_manager_harness::{
     RealCluster,
 };
 
-pub(crate) use build::{BuildError, Profile, build, revision};
+pub(crate) use build::{BuildError, Profile, build, build_with, revision};
 pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::Kubectl;

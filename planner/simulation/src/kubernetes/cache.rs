@@ -144,7 +144,13 @@ impl Caches {
         let pvcs = kubernetes.pvcs.iter().enumerate().filter_map(|(ordinal, pvc)| {
             let pvc = pvc.as_ref()?;
             let ordinal = u32::try_from(ordinal).ok()?;
-            Some(PvcState { ordinal, uid: pvc.uid.to_string(), size: pvc.size, terminating: pvc.terminating })
+            Some(PvcState {
+                ordinal,
+                uid: pvc.uid.to_string(),
+                size: pvc.size,
+                terminating: pvc.terminating,
+                kept_by: None,
+            })
         });
         self.actual.pvcs = pvcs.collect();
     }

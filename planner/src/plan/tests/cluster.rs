@@ -68,7 +68,7 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
         counts: ReplicaCounts { present: replicas, updated: replicas, ready: replicas },
     };
     let routes = if kind == ServerMode::Clustered { replicas } else { 0 };
-    let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, terminating: false };
+    let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, ..PvcState::default() };
     Cluster {
         desired: Desired {
             replicas,
@@ -141,6 +141,11 @@ impl Cluster {
         self.with_streams(Some(&streams), |input| confirm(first, input))
     }
 
+    /// Plans without an assessment of the servers.
+    pub(super) fn plan_without_polls(&self, observation: &Observation<'_>) -> Plan {
+        self.with_observation(observation, None, plan)
+    }
+
     fn with_streams(
         &self,
         streams: Option<&Result<BTreeSet<String>, String>>,
@@ -149,12 +154,21 @@ impl Cluster {
         let poll = |second| Arc::new(self.servers.clone().at(second));
         let first = Assessment::next(None, poll(0), &self.actual);
         let second = Assessment::next(Some(&first), poll(3), &self.actual);
+        self.with_observation(&Observation::Seen(&second), streams, make)
+    }
+
+    fn with_observation(
+        &self,
+        observation: &Observation<'_>,
+        streams: Option<&Result<BTreeSet<String>, String>>,
+        make: impl FnOnce(&PlanInput<'_>) -> Plan,
+    ) -> Plan {
         make(&PlanInput {
             now: NOW,
             desired: &self.desired,
             template: &template,
             actual: &self.actual,
-            observation: &Observation::Seen(&second),
+            observation,
             streams,
             has_default_account_only: true,
             late_reloads: &[],

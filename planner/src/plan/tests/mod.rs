@@ -257,7 +257,7 @@ fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
         (
             "a PVC is left over",
             cluster(3).with(|cluster| {
-                let pvc = PvcState { ordinal: 4, uid: "pvc-4".to_owned(), size: 1 << 30, terminating: false };
+                let pvc = PvcState { ordinal: 4, uid: "pvc-4".to_owned(), size: 1 << 30, ..PvcState::default() };
                 cluster.actual.pvcs.push(pvc);
             }),
             (3, 3, Some("delete PVC 4"), Some(ScaleDown), None),
@@ -296,6 +296,60 @@ fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
             (3, 3, None, None, Some(MemoryStoreBlocked)),
         ),
     ]);
+}
+
+#[test]
+fn finalizer_that_keeps_a_pvc_is_named() {
+    let blocked = |kept_by: Option<&str>| {
+        let cluster = cluster(3).with(|cluster| {
+            cluster.actual.stateful_set = None;
+            cluster.actual.pvcs[1].terminating = true;
+            cluster.actual.pvcs[1].kept_by = kept_by.map(str::to_owned);
+        });
+        cluster.plan().blocked.swap_remove(0).message
+    };
+    assert_eq!(blocked(None), "the PVC of n-1 is terminating; servers are created when it is gone");
+    assert_eq!(
+        blocked(Some("example.com/hold")),
+        "the PVC of n-1 is terminating, and kept by the finalizer example.com/hold; servers are created when it is gone"
+    );
+}
+
+#[test]
+fn scale_down_without_polls_says_what_is_left_to_do() {
+    let left = |replicas, desired| {
+        cluster(replicas).with(|cluster| {
+            for ordinal in [3, 4] {
+                let pvc = PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, ..PvcState::default() };
+                cluster.actual.pvcs.push(pvc);
+            }
+            cluster.desired.replicas = desired;
+        })
+    };
+    let off = Observation::Off;
+    let unobservable = Observation::Unobservable { cause: "n-0: refused".to_owned() };
+    let blocked = |cluster: &Cluster, observation: &Observation<'_>| {
+        let plan = cluster.plan_without_polls(observation);
+        assert_eq!(plan.action, None);
+        plan.blocked.into_iter().map(|blocked| blocked.message).collect::<Vec<_>>()
+    };
+    for observation in [&off, &unobservable] {
+        assert_eq!(
+            blocked(&left(3, 3), observation),
+            ["the scale-down to size 3 is not complete: the PVC of n-3, n-4 is left, and the manager cannot poll \
+              the servers. For each server remove it from the meta group with the system account: nats server cluster \
+              peer-remove n-3; then delete its PVC: kubectl delete pvc -n {NAMESPACE} n-js-pvc-n-3"]
+        );
+        let standalone = blocked(&left(1, 1), observation);
+        assert!(standalone[0].contains("For each server delete its PVC: kubectl"), "{standalone:?}");
+        let none: [&str; 0] = [];
+        let terminating =
+            left(3, 3).with(|cluster| cluster.actual.pvcs.iter_mut().for_each(|pvc| pvc.terminating = true));
+        assert_eq!(blocked(&terminating, observation), none, "they are being deleted");
+        assert_eq!(blocked(&cluster(3), observation), none, "nothing is left");
+    }
+    assert_eq!(blocked(&left(3, 3), &Observation::Pending), [""; 0], "the servers may answer soon");
+    assert_eq!(blocked(&left(3, 5), &off), [""; 0], "a scale-up uses them again");
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Update<'_> {
     }
 
     fn keep_level(&mut self) {
-        if self.old.condition(KIND).is_some_and(|old| Shortage::parse(&old.reason).is_some()) {
+        if self.status.condition(KIND).is_some_and(|kept| Shortage::parse(&kept.reason).is_some()) {
             self.warn();
         }
     }

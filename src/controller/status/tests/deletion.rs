@@ -70,6 +70,20 @@ fn deletion_without_an_answer_is_reported_once_for_all_causes() {
 }
 
 #[test]
+fn finalizer_that_keeps_the_resource_is_reported_once() {
+    let (deleted, _) = deleting(&ready(), &Reconciled::Deleting, 110);
+    let kept = |finalizers: &str| Reconciled::Kept { finalizers: finalizers.to_owned() };
+    let (status, events) = deleting(&deleted, &kept("example.com/hold"), 120);
+    assert_eq!((status.state.as_str(), events), ("Deleting", vec!["Deleting".to_owned()]));
+    for kind in [Deleted, Reconciling, Ready] {
+        assert!(message(&status, kind).contains("is kept by the finalizer example.com/hold"), "{kind}");
+    }
+    let (same, events) = deleting(&status, &kept("example.com/hold"), 130);
+    assert_eq!((&same, events.len()), (&status, 0));
+    assert_eq!(deleting(&status, &kept("example.com/other"), 140).1, ["Deleting"]);
+}
+
+#[test]
 fn deleted_condition_from_a_backup_is_removed() {
     let (status, _) = deleting(&ready(), &Reconciled::Deleting, 110);
     assert_eq!(World::healthy(3).after(&status, 120).0.condition(Deleted), None);

@@ -154,7 +154,7 @@ fn missing_pod_is_reported_without_polls() {
         world
     };
     let (pending, _) = world().after(&ready(), 200);
-    assert_eq!((pending.state.as_str(), brief(&pending, JetStream).as_str()), ("Ready", "True Healthy"));
+    assert_eq!((pending.state.as_str(), brief(&pending, JetStream).as_str()), ("Ready", "Unknown Unknown"));
     let (status, _) = world().after(&pending, 320);
     assert_eq!((brief(&status, JetStream).as_str(), status.state.as_str()), ("False ServerNotReady", "Warning"));
     assert!(message(&status, JetStream).starts_with("n-1 is not ready. See: "));

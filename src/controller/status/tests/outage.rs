@@ -1,6 +1,7 @@
 //! Outages and unreachable servers.
 
 use nats_manager_api::ConditionType::{Available, JetStream, Ready, Storage};
+use nats_manager_planner::snapshot::StoreUsage;
 
 use super::*;
 
@@ -88,9 +89,29 @@ fn unobservable_servers_are_unknown_with_a_cause_that_stays_the_same() {
     assert_eq!((status.state.as_str(), brief(&status, Ready).as_str()), ("Ready", "True Ready"));
     assert_eq!(events, ["Processing", "Deployed"]);
     assert_eq!(unobservable("n-1: refused").after(&status, 110).0, status);
-    for seen in [Seen::Off, Seen::Starting, Seen::Pending] {
+    for seen in [Seen::Starting, Seen::Pending] {
         let (kept, events) = World { seen, ..World::healthy(3) }.after(&ready(), 110);
-        assert_eq!((kept, events.len()), (ready(), 0), "what was known stays");
+        assert_eq!((kept, events.len()), (ready(), 0), "what was known stays for a while");
+    }
+}
+
+#[test]
+fn conditions_of_servers_that_are_no_longer_polled_become_unknown() {
+    let full: Fault = |poll| poll.server_mut("n-1").file = StoreUsage { used: 95, limit: 100, reserved: 0 };
+    let (full, _) = faulty(full, 260).after(&ready(), 260);
+    assert_eq!((brief(&full, Storage).as_str(), full.state.as_str()), ("False Full", "Warning"));
+    let disabled: Fault = |poll| poll.server_mut("n-0").disabled = true;
+    let (disabled, _) = faulty(disabled, 260).after(&ready(), 260);
+    assert!(brief(&disabled, JetStream).starts_with("False "), "{}", brief(&disabled, JetStream));
+    for old in [ready(), full, disabled] {
+        for seen in [Seen::Off, Seen::Unobservable("n-0: refused")] {
+            let (status, events) = World { seen, ..World::healthy(3) }.after(&old, 300);
+            for kind in [JetStream, Storage] {
+                assert_eq!(brief(&status, kind), "Unknown Unknown");
+                assert!(message(&status, kind).starts_with("JetStream cannot be observed: "));
+            }
+            assert_eq!((status.state.as_str(), events), ("Ready", vec![]));
+        }
     }
 }
 
