@@ -35,7 +35,7 @@ const SERVICE_ACCOUNT: &str = "nats-manager";
 pub(crate) struct CaController {
     /// Client for the Secret and the configurations.
     pub client: Client,
-    /// Caches of the Secret, the configurations and the CRD.
+    /// Caches of the Secret, the configurations and their owner.
     pub webhook_caches: Arc<WebhookCaches>,
     pub settings: WebhookSettings,
     /// Namespace of the manager itself, which contains the Secret.
@@ -192,16 +192,16 @@ impl CaController {
         self.publish(&bundle).await
     }
 
-    /// Publishes the bundle, and returns whether anything was written. Nothing is published before the CRD exists,
-    /// which owns the configurations.
+    /// Publishes the bundle, and returns whether anything was written. Nothing is published without the owner of the
+    /// configurations: the manager is being removed then, or not completely installed.
     async fn publish(&self, bundle: &TrustBundle) -> Result<bool, CaError> {
-        let Some(crd) = self.webhook_caches.crd.get().filter(|_| self.settings.managed) else {
+        let Some(owner) = self.webhook_caches.owner.get().filter(|_| self.settings.managed) else {
             return Ok(false);
         };
         let published = PublishedWebhook {
             reached: self.settings.reached.clone(),
             bundle: bundle.to_pem(),
-            definition_uid: crd.metadata.uid.clone().unwrap_or_default(),
+            owner_uid: owner.metadata.uid.clone().unwrap_or_default(),
             own_user: format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", self.own_namespace),
         };
         publish(&self.client, &self.webhook_caches, &published).await.map_err(CaError::Configuration)
