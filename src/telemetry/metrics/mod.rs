@@ -33,6 +33,7 @@ struct Inner {
     watch_restarts: Family<WatchLabels, Counter>,
     leader: Gauge,
     lease_missing: Gauge,
+    predecessor_running: Gauge,
     log_lines_dropped: Counter,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
@@ -97,6 +98,7 @@ impl Metrics {
             watch_restarts: Family::default(),
             leader: Gauge::default(),
             lease_missing: Gauge::default(),
+            predecessor_running: Gauge::default(),
             log_lines_dropped: Counter::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
@@ -149,6 +151,7 @@ impl Metrics {
         self.set_nats_nodes(0);
         self.set_availability_zones_used(0);
         self.set_state(None);
+        self.set_predecessor_running(false);
         self.0.jetstream.clear();
     }
 
@@ -160,6 +163,11 @@ impl Metrics {
     /// Sets whether the lease of the leader election does not exist.
     pub fn set_lease_missing(&self, is_missing: bool) {
         self.0.lease_missing.set(is_missing.into());
+    }
+
+    /// Sets whether reconciles wait for the end of a Pod of the predecessor.
+    pub fn set_predecessor_running(&self, is_running: bool) {
+        self.0.predecessor_running.set(is_running.into());
     }
 
     /// Starts to measure a reconcile.
@@ -248,6 +256,11 @@ impl Inner {
             "nats_manager_lease_missing",
             "1 while the lease of the leader election does not exist, so that no replica can lead",
             self.lease_missing.clone(),
+        );
+        registry.register(
+            "nats_manager_predecessor_running",
+            "1 while reconciles wait for the end of a Pod that may be the predecessor",
+            self.predecessor_running.clone(),
         );
         registry.register(
             "nats_manager_log_lines_dropped",

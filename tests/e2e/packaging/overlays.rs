@@ -143,8 +143,8 @@ async fn certmanager_overlay_needs_no_own_ca() {
     let objects = kustomize("certmanager").await;
     assert!(of_kind(&objects, "Secret").is_empty());
     // The owner of configurations that a manager has created before.
-    let mut roles = of_kind(&objects, "ClusterRole").into_iter();
-    assert_eq!(roles.find(|role| role["metadata"]["name"] == OWNER_ROLE).unwrap()["rules"], json!([]));
+    let mut cluster_roles = of_kind(&objects, "ClusterRole").into_iter();
+    assert_eq!(cluster_roles.find(|role| role["metadata"]["name"] == OWNER_ROLE).unwrap()["rules"], json!([]));
     for kind in ["Role", "ClusterRole"] {
         let rules = of_kind(&objects, kind).into_iter().flat_map(|role| role["rules"].as_array().unwrap());
         for rule in rules.map(Value::to_string) {
