@@ -8,6 +8,7 @@
 //! | [`authority`] | creation of a CA and of the leaves that it signs |
 //! | [`leaf`] | certificate chain and key that a TLS server can present |
 //! | [`trust`] | bundle of CA certificates, and the verification of leaves by clients that trust it |
+//! | [`trusted`] | CAs that are trusted in addition, each until its end |
 //! | [`renewal`] | time at which a certificate is replaced, and time of the next check |
 //! | [`store`], [`secret`] | state that all replicas share, and its encoding as a Secret |
 //! | [`rotation`] | plan of the next step in the lifecycle of the CA |
@@ -29,6 +30,7 @@ pub mod secret;
 pub mod serving;
 pub mod store;
 pub mod trust;
+pub mod trusted;
 pub mod validity;
 
 pub use authority::{Authority, AuthorityError, DnsNames};
@@ -43,4 +45,5 @@ pub use secret::{Corrupt, SecretFault};
 pub use serving::{LeafReason, Serve};
 pub use store::{Announced, CaStore, Retired};
 pub use trust::{TrustBundle, TrustError};
+pub use trusted::{TrustedCa, TrustedCas};
 pub use validity::Validity;

@@ -8,11 +8,14 @@
 //! | [`watch`] | every replica | caches the CA Secret, the configurations, StorageClasses |
 //! | [`facts`] | every replica | supplies cluster facts to the rules, from caches |
 //! | [`certificate`] | every replica | keeps a serving certificate, and reports whether it is trusted |
+//! | `announcement` | every replica | announces its CA while the apiserver does not trust it |
 //! | [`authority`] | the leader | makes and renews the CA, publishes its bundle |
 //! | [`configuration`] | the leader | builds the two webhook configurations |
 //! | [`serve`] | every replica | runs the TLS server |
 
+mod announcement;
 pub(crate) mod authority;
+mod ca_secret;
 pub(crate) mod certificate;
 pub mod configuration;
 pub(crate) mod facts;

@@ -9,7 +9,8 @@ use nats_manager_webhook::{Observer, RequestTimeouts, ServeError, ServerOptions,
 use tokio::net::TcpListener;
 
 use super::{
-    WebhookSettings, authority::CaController, certificate::ServingCertificate, facts::CachedFacts, watch::watch_all,
+    WebhookSettings, authority::CaController, ca_secret::CaSecret, certificate::ServingCertificate, facts::CachedFacts,
+    watch::watch_all,
 };
 use crate::{
     telemetry::{Metrics, Readiness},
@@ -61,8 +62,14 @@ impl WebhookServer {
         let Some(listener) = settings.bind.listen().await.map_err(failed)? else { return Ok(None) };
         let own_namespace = &scope.own_namespace;
         let (webhook_caches, watch_tasks) = watch_all(client, own_namespace, &settings, metrics, readiness);
+        let secret = CaSecret {
+            client: client.clone(),
+            webhook_caches: webhook_caches.clone(),
+            namespace: own_namespace.clone(),
+        };
         let certificate = ServingCertificate {
             webhook_caches: webhook_caches.clone(),
+            secret: secret.clone(),
             settings: settings.clone(),
             resolver: Arc::new(Resolver::new()),
             trusted: readiness.check("webhook-certificate", "waiting for the serving certificate"),
@@ -71,6 +78,7 @@ impl WebhookServer {
         let ca_controller = CaController {
             client: client.clone(),
             webhook_caches: webhook_caches.clone(),
+            secret,
             settings,
             own_namespace: own_namespace.clone(),
             trusted: certificate.trusted.clone(),

@@ -32,7 +32,7 @@ use crate::{
 /// Caches of the webhook, each filled by a watch.
 #[derive(Debug)]
 pub(crate) struct WebhookCaches {
-    /// Secret with the CA, if the manager issues the certificates.
+    /// Secret with the CA, and with the CAs of other sources.
     pub ca: CachedObject<Secret>,
     pub mutating: CachedObject<MutatingWebhookConfiguration>,
     pub validating: CachedObject<ValidatingWebhookConfiguration>,
@@ -65,7 +65,7 @@ pub(crate) fn watch_all(
         group: group.clone(),
     });
     let all: FuturesUnordered<WatchTasks> = FuturesUnordered::new();
-    if settings.certificates == Certificates::Own {
+    if settings.certificates == Certificates::Own || settings.managed {
         let events = events(Api::namespaced(client.clone(), own_namespace), by_name(CA_SECRET));
         all.push(named(task("secrets", "webhook-ca"), events, &webhook_caches, |all| &all.ca));
     }

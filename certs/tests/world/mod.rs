@@ -96,7 +96,7 @@ impl World {
                 true
             }
             RotationStep::Wait { .. } => {
-                let desired = stored(&self.data()).bundle();
+                let desired = stored(&self.data()).bundle_at(self.now);
                 let is_stale = self.is_publishing && desired != published;
                 if is_stale {
                     self.bundles.0.push((self.now, desired));

@@ -20,6 +20,7 @@ mod readiness;
 mod removal;
 mod rotation;
 mod rules;
+mod sources;
 mod stored;
 mod tls;
 
