@@ -14,12 +14,14 @@
 //! | [`rotation`] | plan of the next step in the lifecycle of the CA |
 //! | [`serving`] | decision of a replica to keep its leaf or to issue another |
 //! | [`resolver`] | selection of the certificate of a handshake |
+//! | [`client`] | verification of client certificates |
 //! | [`files`] | reload of mounted certificates |
 
 #![deny(missing_docs)]
 
 pub mod authority;
 pub mod certificate;
+pub mod client;
 pub mod files;
 pub mod key;
 pub mod leaf;
@@ -35,6 +37,7 @@ pub mod validity;
 
 pub use authority::{Authority, AuthorityError, DnsNames};
 pub use certificate::{Certificate, CertificateError};
+pub use client::{ClientCaError, ClientVerifier};
 pub use files::{FilesError, LoadOutcome, MountedCertificate, reload};
 pub use key::KeyError;
 pub use leaf::{Leaf, LeafError};

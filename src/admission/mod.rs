@@ -8,6 +8,7 @@
 //! | [`watch`] | every replica | caches the CA Secret, the configurations, StorageClasses |
 //! | [`facts`] | every replica | supplies cluster facts to the rules, from caches |
 //! | [`certificate`] | every replica | keeps a serving certificate, and reports whether it is trusted |
+//! | `client_ca` | every replica | loads the CA of the apiserver's client certificate |
 //! | `announcement` | every replica | announces its CA while the apiserver does not trust it |
 //! | [`authority`] | the leader | makes and renews the CA, publishes its bundle |
 //! | [`configuration`] | the leader | builds the two webhook configurations |
@@ -17,6 +18,7 @@ mod announcement;
 pub(crate) mod authority;
 mod ca_secret;
 pub(crate) mod certificate;
+mod client_ca;
 pub mod configuration;
 pub(crate) mod facts;
 mod mounted;
@@ -47,6 +49,8 @@ pub struct WebhookSettings {
     pub managed: bool,
     /// Source of the serving certificate.
     pub certificates: Certificates,
+    /// File with the CAs of clients; `None` if clients need no certificate.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Address at which the apiserver reaches the webhook.

@@ -84,7 +84,7 @@ pub enum FilesError {
         /// Error in its content.
         source: LeafError,
     },
-    /// `ca.crt` cannot be parsed.
+    /// A file with CA certificates cannot be parsed.
     #[error("{}: {source}", path.display())]
     Bundle {
         /// Path of the file.
@@ -109,6 +109,13 @@ struct Edition {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
     bundle: Vec<u8>,
+}
+
+/// Reads a file with CA certificates, of which there has to be at least one. The function blocks on the file system.
+pub fn read_authorities(path: &Path) -> Result<TrustBundle, FilesError> {
+    let content = read_file(path)?;
+    let failed = |source| FilesError::Bundle { path: path.to_owned(), source };
+    Ok(Certificate::all_from_pem(&content).map_err(failed)?.into_iter().collect())
 }
 
 /// Reads `directory` and compares its content with the `previous` certificate.

@@ -1,6 +1,7 @@
 //! The admission webhook, called by a real apiserver on requests of a real kubectl.
 
 mod certificates;
+mod client_authentication;
 mod configurations;
 mod data;
 mod defaulting;

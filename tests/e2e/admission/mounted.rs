@@ -72,7 +72,7 @@ impl Issuer {
         Self { certificate, issuer }
     }
 
-    /// Issues a certificate for 127.0.0.1 with a new key.
+    /// Issues a certificate for 127.0.0.1 with a new key, for servers and clients.
     pub fn issue(&self) -> Pair {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
