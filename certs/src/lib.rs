@@ -45,7 +45,7 @@ pub use renewal::{Renewal, RenewalCause};
 pub use resolver::Resolver;
 pub use rotation::{RotationStep, StoreChange, plan};
 pub use secret::{Corrupt, SecretFault};
-pub use serving::{LeafReason, Serve};
+pub use serving::{LeafReason, Serve, may_replace};
 pub use store::{Announced, CaStore, Retired};
 pub use trust::{TrustBundle, TrustError};
 pub use trusted::{TrustedCa, TrustedCas};

@@ -1,9 +1,14 @@
 //! Certificates, every replica's part: the serving certificate, and whether the apiserver trusts it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_certs::{CaStore, Leaf, LoadOutcome, MountedCertificate, Resolver, Serve, reload, secret::decode};
+use nats_manager_certs::{
+    CaStore, Leaf, LoadOutcome, MountedCertificate, Resolver, Serve, TrustBundle, may_replace, reload, secret::decode,
+};
 
 use super::{
     Certificates, WebhookSettings,
@@ -11,6 +16,7 @@ use super::{
     ca_secret::CaSecret,
     mounted::FILE_POLL_INTERVAL,
     publish::published_bundle,
+    settled::SettledBundle,
     watch::WebhookCaches,
 };
 use crate::telemetry::{Check, Metrics};
@@ -38,11 +44,13 @@ impl ServingCertificate {
         self.webhook_caches.filled().await;
         let mut changes = self.webhook_caches.subscribe();
         let mut announcer = Announcer::new(self.secret.clone(), self.settings.clone());
+        let mut settled = SettledBundle::new(Instant::now());
         let (mut mounted, mut last_fault, mut last_error) = (None, None, None);
         loop {
+            let settled = settled.observe(published_bundle(&self.webhook_caches), Instant::now());
             let (delay, requirement) = match self.settings.certificates.clone() {
-                Certificates::Own => self.own(&mut last_fault),
-                Certificates::Mounted(directory) => self.mounted(&directory, &mut mounted, &mut last_fault),
+                Certificates::Own => self.own(&settled, &mut last_fault),
+                Certificates::Mounted(directory) => self.mounted(&directory, &mut mounted, &settled, &mut last_fault),
             };
             self.report_trust();
             let next_check = announcer.meet(&requirement).await;
@@ -61,7 +69,7 @@ impl ServingCertificate {
 
     /// Serves a certificate of the CA in the Secret. Returns the delay until the next check, and the requirement of the
     /// certificate.
-    fn own(&self, last_fault: &mut Option<String>) -> (Duration, Requirement) {
+    fn own(&self, settled: &TrustBundle, last_fault: &mut Option<String>) -> (Duration, Requirement) {
         let now = Timestamp::now();
         match decode(&self.secret.data()) {
             Ok(Some(store)) => {
@@ -72,7 +80,7 @@ impl ServingCertificate {
                 } else {
                     Requirement::Authority
                 };
-                (self.renew(&store, now, last_fault), requirement)
+                (self.renew(&store, settled, now, last_fault), requirement)
             }
             Ok(None) => {
                 self.trusted.still_waiting("waiting for the leader to create the CA");
@@ -86,13 +94,19 @@ impl ServingCertificate {
     }
 
     /// Issues and serves another certificate if one is due. Returns the delay until the next check.
-    fn renew(&self, store: &CaStore, now: Timestamp, last_fault: &mut Option<String>) -> Duration {
+    fn renew(
+        &self,
+        store: &CaStore,
+        settled: &TrustBundle,
+        now: Timestamp,
+        last_fault: &mut Option<String>,
+    ) -> Duration {
         let reason = match Serve::decide(store, self.resolver.leaf().as_deref(), now) {
             Serve::Keep { check_in } => return check_in,
             Serve::Issue(reason) => reason,
         };
         match store.current.authority.issue(&self.settings.reached.names(), now) {
-            Ok(leaf) if !self.is_preferred(&leaf) => {
+            Ok(leaf) if !self.may_serve(&leaf, settled) => {
                 tracing::debug!(?reason, "waiting until the webhook configurations trust the CA");
                 return FILE_POLL_INTERVAL;
             }
@@ -121,13 +135,14 @@ impl ServingCertificate {
         &self,
         directory: &std::path::Path,
         mounted: &mut Option<MountedCertificate>,
+        settled: &TrustBundle,
         last_fault: &mut Option<String>,
     ) -> (Duration, Requirement) {
         let now = Timestamp::now();
         let requirement = |certificate: &MountedCertificate| Requirement::Trust(certificate.authorities(now));
         match reload(mounted.as_ref(), directory, now) {
             LoadOutcome::Unchanged => *last_fault = None,
-            LoadOutcome::Swapped(new) if !self.is_preferred(&new.leaf) => {
+            LoadOutcome::Swapped(new) if !self.may_serve(&new.leaf, settled) => {
                 tracing::debug!("waiting until the webhook configurations trust the mounted certificate");
                 return (FILE_POLL_INTERVAL, requirement(&new));
             }
@@ -142,14 +157,10 @@ impl ServingCertificate {
         (FILE_POLL_INTERVAL, mounted.as_ref().map_or(Requirement::Nothing, requirement))
     }
 
-    /// Returns whether to serve this leaf now. An untrusted one does not replace a trusted one.
-    fn is_preferred(&self, leaf: &Leaf) -> bool {
-        let now = Timestamp::now();
-        let published = published_bundle(&self.webhook_caches);
-        let served = self.resolver.leaf();
-        !self.settings.managed
-            || published.verify(leaf, now).is_ok()
-            || served.is_none_or(|served| published.verify(&served, now).is_err())
+    /// Returns whether to serve this leaf now. `settled` is the part of the published bundle that apiservers have read.
+    fn may_serve(&self, new: &Leaf, settled: &TrustBundle) -> bool {
+        let (served, published) = (self.resolver.leaf(), published_bundle(&self.webhook_caches));
+        !self.settings.managed || may_replace(served.as_deref(), new, &published, settled, Timestamp::now())
     }
 
     /// Presents a leaf from the next handshake on.

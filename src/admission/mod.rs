@@ -24,6 +24,7 @@ pub(crate) mod facts;
 mod mounted;
 mod publish;
 pub(crate) mod serve;
+mod settled;
 pub(crate) mod watch;
 mod write_throttle;
 
