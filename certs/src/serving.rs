@@ -72,16 +72,16 @@ impl Serve {
     }
 }
 
-/// Returns whether `new` may replace the `served` leaf. `published` is what the configurations contain, and `settled` is
-/// the part of it that all clients have read. A leaf that clients trust is replaced only by another that they trust.
+/// Returns whether `new` may replace the `served` leaf. `published` is what the configurations contain, and `propagated`
+/// is the part of it that all clients have read. A leaf that clients trust is replaced only by another that they trust.
 pub fn may_replace(
     served: Option<&Leaf>,
     new: &Leaf,
     published: &TrustBundle,
-    settled: &TrustBundle,
+    propagated: &TrustBundle,
     now: Timestamp,
 ) -> bool {
-    settled.verify(new, now).is_ok() || served.is_none_or(|served| published.verify(served, now).is_err())
+    propagated.verify(new, now).is_ok() || served.is_none_or(|served| published.verify(served, now).is_err())
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use super::{
     announcement::{Announcer, Requirement},
     ca_secret::CaSecret,
     mounted::FILE_POLL_INTERVAL,
+    propagated::PropagatedBundle,
     publish::published_bundle,
-    settled::SettledBundle,
     watch::WebhookCaches,
 };
 use crate::telemetry::{Check, Metrics};
@@ -44,13 +44,15 @@ impl ServingCertificate {
         self.webhook_caches.filled().await;
         let mut changes = self.webhook_caches.subscribe();
         let mut announcer = Announcer::new(self.secret.clone(), self.settings.clone());
-        let mut settled = SettledBundle::new(Instant::now());
+        let mut propagated = PropagatedBundle::new(Instant::now());
         let (mut mounted, mut last_fault, mut last_error) = (None, None, None);
         loop {
-            let settled = settled.observe(published_bundle(&self.webhook_caches), Instant::now());
+            let propagated = propagated.observe(published_bundle(&self.webhook_caches), Instant::now());
             let (delay, requirement) = match self.settings.certificates.clone() {
-                Certificates::Own => self.own(&settled, &mut last_fault),
-                Certificates::Mounted(directory) => self.mounted(&directory, &mut mounted, &settled, &mut last_fault),
+                Certificates::Own => self.own(&propagated, &mut last_fault),
+                Certificates::Mounted(directory) => {
+                    self.mounted(&directory, &mut mounted, &propagated, &mut last_fault)
+                }
             };
             self.report_trust();
             let next_check = announcer.meet(&requirement).await;
@@ -69,7 +71,7 @@ impl ServingCertificate {
 
     /// Serves a certificate of the CA in the Secret. Returns the delay until the next check, and the requirement of the
     /// certificate.
-    fn own(&self, settled: &TrustBundle, last_fault: &mut Option<String>) -> (Duration, Requirement) {
+    fn own(&self, propagated: &TrustBundle, last_fault: &mut Option<String>) -> (Duration, Requirement) {
         let now = Timestamp::now();
         match decode(&self.secret.data()) {
             Ok(Some(store)) => {
@@ -80,7 +82,7 @@ impl ServingCertificate {
                 } else {
                     Requirement::Authority
                 };
-                (self.renew(&store, settled, now, last_fault), requirement)
+                (self.renew(&store, propagated, now, last_fault), requirement)
             }
             Ok(None) => {
                 self.trusted.still_waiting("waiting for the leader to create the CA");
@@ -97,7 +99,7 @@ impl ServingCertificate {
     fn renew(
         &self,
         store: &CaStore,
-        settled: &TrustBundle,
+        propagated: &TrustBundle,
         now: Timestamp,
         last_fault: &mut Option<String>,
     ) -> Duration {
@@ -106,7 +108,7 @@ impl ServingCertificate {
             Serve::Issue(reason) => reason,
         };
         match store.current.authority.issue(&self.settings.reached.names(), now) {
-            Ok(leaf) if !self.may_serve(&leaf, settled) => {
+            Ok(leaf) if !self.may_serve(&leaf, propagated) => {
                 tracing::debug!(?reason, "waiting until the webhook configurations trust the CA");
                 return FILE_POLL_INTERVAL;
             }
@@ -135,14 +137,14 @@ impl ServingCertificate {
         &self,
         directory: &std::path::Path,
         mounted: &mut Option<MountedCertificate>,
-        settled: &TrustBundle,
+        propagated: &TrustBundle,
         last_fault: &mut Option<String>,
     ) -> (Duration, Requirement) {
         let now = Timestamp::now();
         let requirement = |certificate: &MountedCertificate| Requirement::Trust(certificate.authorities(now));
         match reload(mounted.as_ref(), directory, now) {
             LoadOutcome::Unchanged => *last_fault = None,
-            LoadOutcome::Swapped(new) if !self.may_serve(&new.leaf, settled) => {
+            LoadOutcome::Swapped(new) if !self.may_serve(&new.leaf, propagated) => {
                 tracing::debug!("waiting until the webhook configurations trust the mounted certificate");
                 return (FILE_POLL_INTERVAL, requirement(&new));
             }
@@ -157,10 +159,10 @@ impl ServingCertificate {
         (FILE_POLL_INTERVAL, mounted.as_ref().map_or(Requirement::Nothing, requirement))
     }
 
-    /// Returns whether to serve this leaf now. `settled` is the part of the published bundle that apiservers have read.
-    fn may_serve(&self, new: &Leaf, settled: &TrustBundle) -> bool {
+    /// Returns whether to serve this leaf now. `propagated` is the part of the published bundle that apiservers have read.
+    fn may_serve(&self, new: &Leaf, propagated: &TrustBundle) -> bool {
         let (served, published) = (self.resolver.leaf(), published_bundle(&self.webhook_caches));
-        !self.settings.managed || may_replace(served.as_deref(), new, &published, settled, Timestamp::now())
+        !self.settings.managed || may_replace(served.as_deref(), new, &published, propagated, Timestamp::now())
     }
 
     /// Presents a leaf from the next handshake on.

@@ -22,9 +22,9 @@ mod client_ca;
 pub mod configuration;
 pub(crate) mod facts;
 mod mounted;
+mod propagated;
 mod publish;
 pub(crate) mod serve;
-mod settled;
 pub(crate) mod watch;
 mod write_throttle;
 

@@ -45,9 +45,9 @@ impl Replica {
             // The CA of an old Secret may have expired, which the next poll resolves.
             let Ok(leaf) = store.current.authority.issue(&names, now) else { return };
             let published = bundles.at(now).cloned().unwrap_or_default();
-            let settled = bundles.at(now - CLIENT_DELAY).cloned().unwrap_or_default();
-            let settled = TrustBundle::common(&[published.clone(), settled]);
-            if !may_replace(self.resolver.leaf().as_deref(), &leaf, &published, &settled, now) {
+            let propagated = bundles.at(now - CLIENT_DELAY).cloned().unwrap_or_default();
+            let propagated = TrustBundle::common(&[published.clone(), propagated]);
+            if !may_replace(self.resolver.leaf().as_deref(), &leaf, &published, &propagated, now) {
                 return;
             }
             assert!(leaf.validity().not_after <= store.current.authority.validity().not_after);

@@ -9,29 +9,29 @@ const DELAY: Duration = Duration::from_secs(5);
 
 /// Published bundle, and its certificates that have been published for [`DELAY`] without a pause.
 #[derive(Debug)]
-pub(super) struct SettledBundle {
+pub(super) struct PropagatedBundle {
     published: TrustBundle,
     since: Instant,
-    settled: TrustBundle,
+    propagated: TrustBundle,
 }
 
-impl SettledBundle {
+impl PropagatedBundle {
     pub(super) fn new(now: Instant) -> Self {
-        Self { published: TrustBundle::default(), since: now, settled: TrustBundle::default() }
+        Self { published: TrustBundle::default(), since: now, propagated: TrustBundle::default() }
     }
 
     /// Records the published bundle. Returns those of its certificates that all apiservers trust.
     pub(super) fn observe(&mut self, published: TrustBundle, now: Instant) -> TrustBundle {
         // Of the bundle that lasted until now, also if this function was not called meanwhile.
         if now.duration_since(self.since) >= DELAY {
-            self.settled.clone_from(&self.published);
+            self.propagated.clone_from(&self.published);
         }
         if published != self.published {
-            self.settled = TrustBundle::common(&[published.clone(), self.settled.clone()]);
+            self.propagated = TrustBundle::common(&[published.clone(), self.propagated.clone()]);
             self.published = published;
             self.since = now;
         }
-        self.settled.clone()
+        self.propagated.clone()
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
         let [a, b] = [(); 2].map(|()| Authority::generate(Timestamp::now()).unwrap().certificate().clone());
         let bundle = |all: &[&Certificate]| all.iter().copied().cloned().collect::<TrustBundle>();
         let begin = Instant::now();
-        let mut settled = SettledBundle::new(begin);
+        let mut propagated = PropagatedBundle::new(begin);
         // second, published, trusted
         let steps = [
             (0, bundle(&[&a]), bundle(&[])),
@@ -61,7 +61,7 @@ mod tests {
             (77, bundle(&[&b]), bundle(&[&b])),
         ];
         for (second, published, expected) in steps {
-            let trusted = settled.observe(published, begin + Duration::from_secs(second));
+            let trusted = propagated.observe(published, begin + Duration::from_secs(second));
             assert_eq!(trusted, expected, "second {second}");
         }
     }
