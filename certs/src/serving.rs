@@ -72,8 +72,8 @@ impl Serve {
     }
 }
 
-/// Returns whether `new` may replace the `served` leaf. `published` is what the configurations contain, and `propagated`
-/// is the part of it that all clients have read. A leaf that clients trust is replaced only by another that they trust.
+/// Returns whether `new` may replace the `served` leaf. `published` is what the configurations contain, `propagated` is
+/// the part of it that all clients have read. A leaf that clients trust is replaced only by another that they trust.
 pub fn may_replace(
     served: Option<&Leaf>,
     new: &Leaf,

@@ -159,7 +159,8 @@ impl ServingCertificate {
         (FILE_POLL_INTERVAL, mounted.as_ref().map_or(Requirement::Nothing, requirement))
     }
 
-    /// Returns whether to serve this leaf now. `propagated` is the part of the published bundle that apiservers have read.
+    /// Returns whether to serve this leaf now. `propagated` is the part of the published bundle that apiservers have
+    /// read.
     fn may_serve(&self, new: &Leaf, propagated: &TrustBundle) -> bool {
         let (served, published) = (self.resolver.leaf(), published_bundle(&self.webhook_caches));
         !self.settings.managed || may_replace(served.as_deref(), new, &published, propagated, Timestamp::now())

@@ -41,7 +41,7 @@ fn documented(folder: &Path, kind: &str) -> String {
     text.replace("/etc/kubernetes/", &format!("{}/", folder.display()))
 }
 
-/// Writes the documented configuration of an apiserver that presents this certificate to webhooks, and returns its path.
+/// Writes the documented configuration of an apiserver that presents this certificate to webhooks. Returns its path.
 fn admission_configuration(folder: &Path, client: &Pair) -> String {
     write(folder, "nats-manager-client.crt", &client.certificate);
     write(folder, "nats-manager-client.key", &client.key);

@@ -53,8 +53,8 @@ impl Pair {
         self.replicas.push(Replica { manager, port });
     }
 
-    /// Replaces both replicas by replicas with these arguments as a Deployment does: the next one ends when its successor
-    /// is ready.
+    /// Replaces both replicas by replicas with these arguments as a Deployment does: the next one ends when its
+    /// successor is ready.
     pub async fn roll(&mut self, world: &World, args: &[String]) {
         for _ in 0..2 {
             let old = self.replicas.remove(0);

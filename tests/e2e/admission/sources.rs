@@ -97,6 +97,28 @@ async fn change_to_own_certificates_loses_no_review() {
     assert!(published(&world).await.contains(&certificate(&first.ca)));
 }
 
+/// The second step of the documented change to cert-manager, and the way back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_of_the_owner_of_the_configurations_loses_no_review() {
+    let world = World::new().await;
+    let (issuer, mut mount) = (Issuer::new(), Mount::new());
+    let first = issuer.issue();
+    mount.swap(&first);
+    let managed = mounted(&mount);
+    let unmanaged = [managed.as_slice(), &["--manage-webhook-configuration=false".to_owned()]].concat();
+    let mut pair = Pair::start_with(&world, &[&managed, &managed]).await;
+    world.webhook_is_active().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+
+    let load = Load::start(&world, PER_SECOND).await;
+    for args in [&unmanaged, &managed] {
+        pair.roll(&world, args).await;
+        assert_eq!(published(&world).await.certificates(), [certificate(&first.ca)], "{args:?}");
+    }
+    load.end(&world, "change of the owner of the configurations").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replaced_mounted_ca_stays_trusted_across_a_change_of_leader() {
     let world = World::new().await;

@@ -6,8 +6,8 @@ use crate::watch::keep_needed_fields;
 
 const NOW: &str = "2026-02-03T04:05:00Z";
 
-/// Returns a Pod as the watch cache has it. `state` is that of its container, `ready` its condition, and `end` the second
-/// relative to [`NOW`] at which its grace period ends.
+/// Returns a Pod as the watch cache has it. `state` is that of its container, `ready` its condition, and `end` the
+/// second relative to [`NOW`] at which its grace period ends.
 fn pod(phase: &str, state: &str, ready: &str, end: Option<i64>) -> Pod {
     let now: Timestamp = NOW.parse().unwrap();
     let container = json!({"name": "a", "image": "a", "imageID": "", "ready": true, "restartCount": 0});
