@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    CaStore, Leaf, Renewal, RenewalCause,
+    CaStore, Leaf, Renewal, RenewalCause, TrustBundle,
     renewal::{MAX_CHECK_INTERVAL, next_check},
 };
 
@@ -70,6 +70,18 @@ impl Serve {
             None => keep(leaf.validity().not_after),
         }
     }
+}
+
+/// Returns whether `new` may replace the `served` leaf. `published` is what the configurations contain, `propagated` is
+/// the part of it that all clients have read. A leaf that clients trust is replaced only by another that they trust.
+pub fn may_replace(
+    served: Option<&Leaf>,
+    new: &Leaf,
+    published: &TrustBundle,
+    propagated: &TrustBundle,
+    now: Timestamp,
+) -> bool {
+    propagated.verify(new, now).is_ok() || served.is_none_or(|served| published.verify(served, now).is_err())
 }
 
 #[cfg(test)]

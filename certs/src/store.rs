@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Authority, AuthorityError, Certificate, TrustBundle, authority::LEAF_LIFETIME, validity::after};
+use crate::{
+    Authority, AuthorityError, Certificate, TrustBundle, TrustedCas, authority::LEAF_LIFETIME, validity::after,
+};
 
 /// Minimum time for which every published bundle contains a CA before clients depend on its leaves: one minute.
 /// Apiservers read configurations from caches with a delay.
@@ -44,6 +46,8 @@ pub struct CaStore {
     pub next: Option<Announced>,
     /// CAs that signed before, in descending order of their time of removal; at most [`MAX_RETIRED`].
     pub retired: Vec<Retired>,
+    /// CAs of other sources.
+    pub trusted: TrustedCas,
 }
 
 impl Announced {
@@ -66,21 +70,44 @@ impl Announced {
 impl CaStore {
     /// Generates the first CA of an installation.
     pub fn first(now: Timestamp) -> Result<Self, AuthorityError> {
-        Ok(Self { current: Announced::generate(now)?, next: None, retired: Vec::new() })
+        Ok(Self::signed_by(Announced::generate(now)?))
     }
 
-    /// Returns the bundle to publish: the current CA first, then the next one, then the retired ones.
+    /// Creates a store with one CA.
+    pub fn signed_by(current: Announced) -> Self {
+        Self { current, next: None, retired: Vec::new(), trusted: TrustedCas::default() }
+    }
+
+    /// Returns all stored certificates: the current CA first, then the next one, the retired ones, and those of other
+    /// sources.
     pub fn bundle(&self) -> TrustBundle {
+        let trusted = self.trusted.entries().iter().map(|ca| ca.certificate.clone());
+        self.own_bundle().certificates().iter().cloned().chain(trusted).collect()
+    }
+
+    /// Returns the bundle to publish at `now`: all stored certificates, without those whose time of removal has come.
+    /// They are removed from the store when they are not published any more.
+    pub fn bundle_at(&self, now: Timestamp) -> TrustBundle {
+        let retired = self.retired.iter().filter(|retired| now < retired.until).map(|retired| &retired.certificate);
+        let own = self.signing().chain(retired).cloned();
+        own.chain(self.trusted.bundle_at(now).certificates().iter().cloned()).collect()
+    }
+
+    /// Returns the certificates of the own CAs: current, next and retired.
+    pub(crate) fn own_bundle(&self) -> TrustBundle {
+        self.signing().chain(self.retired.iter().map(|ca| &ca.certificate)).cloned().collect()
+    }
+
+    fn signing(&self) -> impl Iterator<Item = &Certificate> {
         let signing = [Some(&self.current), self.next.as_ref()];
-        let signing = signing.into_iter().flatten().map(|ca| ca.authority.certificate());
-        signing.chain(self.retired.iter().map(|ca| &ca.certificate)).cloned().collect()
+        signing.into_iter().flatten().map(|ca| ca.authority.certificate())
     }
 
     /// Makes `successor` the current CA, and retires the previous one at `now`.
     pub(crate) fn succeeded_by(self, successor: Announced, now: Timestamp) -> Self {
         let certificate = self.current.authority.certificate().clone();
         let last = Retired { certificate, until: after(now, RETIREMENT) };
-        let mut store = Self { current: successor, next: None, retired: self.retired };
+        let mut store = Self { current: successor, next: None, ..self };
         store.retire([last]);
         store
     }
@@ -88,7 +115,7 @@ impl CaStore {
     /// Adds retired CAs: each only once, and none that still signs.
     pub(crate) fn retire(&mut self, more: impl IntoIterator<Item = Retired>) {
         for retired in more {
-            if !self.bundle().contains(&retired.certificate) {
+            if !self.own_bundle().contains(&retired.certificate) {
                 self.retired.push(retired);
             }
         }

@@ -68,6 +68,20 @@ fn damaged_secret_is_repaired_without_failed_handshakes() {
 }
 
 #[test]
+fn older_secret_that_is_put_back_fails_no_handshake() {
+    let mut world = World::start(january());
+    let older = world.data();
+    let due = renew_at(stored(&older).current.authority.validity());
+    world.run_until(due + LEAF_LIFETIME * 2);
+    assert_eq!(world.changes[2..], ["Prepared", "Published", "Switched", "Dropped"]);
+    let former = stored(&world.data()).current.authority.certificate().clone();
+    world.write(older);
+    world.run_until(world.now + LEAF_LIFETIME * 3);
+    assert!(world.changes[6..].starts_with(&["Trusted".to_owned()]), "{:?}", world.changes);
+    assert!(!stored(&world.data()).bundle().contains(&former));
+}
+
+#[test]
 fn handshakes_succeed_soon_after_a_year_of_sleep() {
     let mut world = World::start(january());
     world.now += AUTHORITY_LIFETIME + SignedDuration::from_hours(1);

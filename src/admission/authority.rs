@@ -1,24 +1,21 @@
 //! Certificates, the leader's part: the CA, and the bundle that the apiserver trusts.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams, PostParams},
-};
-use nats_manager_api::naming::FIELD_MANAGER;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use nats_manager_certs::{
     AuthorityError, CaStore, RotationStep, StoreChange, TrustBundle, plan,
-    secret::{Data, decode, encode},
+    secret::{decode, encode},
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     CA_SECRET, Certificates, WebhookSettings,
-    configuration::{PublishedWebhook, labels},
+    ca_secret::{CaSecret, is_conflict},
+    configuration::PublishedWebhook,
     mounted::{FILE_POLL_INTERVAL, MountedBundle},
-    publish::{publish, published_bundle},
+    publish::{publish, published_bundle, published_or_stored},
     watch::WebhookCaches,
     write_throttle::WriteThrottle,
 };
@@ -33,12 +30,14 @@ const SERVICE_ACCOUNT: &str = "nats-manager";
 /// Controller of the CA and the webhook configurations, which runs on the leader.
 #[derive(Clone)]
 pub(crate) struct CaController {
-    /// Client for the Secret and the configurations.
+    /// Client for the configurations.
     pub client: Client,
-    /// Caches of the Secret, the configurations and the CRD.
+    /// Caches of the Secret, the configurations and their owner.
     pub webhook_caches: Arc<WebhookCaches>,
+    /// Secret with the CA.
+    pub secret: CaSecret,
     pub settings: WebhookSettings,
-    /// Namespace of the manager itself, which contains the Secret.
+    /// Namespace of the manager itself.
     pub own_namespace: String,
     /// Readiness check that reports the last error, as long as this replica has never served a trusted certificate.
     pub trusted: Check,
@@ -109,20 +108,15 @@ impl CaController {
         if let Certificates::Mounted(directory) = &self.settings.certificates {
             return Ok((FILE_POLL_INTERVAL, self.publish_mounted(directory, mounted).await?));
         }
-        let Some(live) = self.webhook_caches.ca.get() else {
-            self.create().await.map_err(CaError::Secret)?;
+        let secret = &self.secret;
+        if self.webhook_caches.ca.get().is_none() {
+            secret.create().await.map_err(CaError::Secret)?;
             return Ok((Duration::ZERO, false));
-        };
-        let data = data_of(&live);
-        let published = if self.settings.managed {
-            published_bundle(&self.webhook_caches)
-        } else {
-            // Others publish the bundle, and that is not observable: the stored bundle counts as published.
-            decode(&data).ok().flatten().map(|store| store.bundle()).unwrap_or_default()
-        };
-        match plan(&data, &published, Timestamp::now())? {
+        }
+        let (data, now) = (secret.data(), Timestamp::now());
+        match plan(&data, &published_or_stored(&self.webhook_caches, &self.settings, &data, now), now)? {
             RotationStep::Write { store, change } => {
-                self.write(&live, &store).await.map_err(CaError::Secret)?;
+                secret.write(encode(&store)).await.map_err(CaError::Secret)?;
                 tracing::info!(%change, "updated the webhook's CA");
                 if !matches!(
                     change,
@@ -130,16 +124,17 @@ impl CaController {
                         | StoreChange::Published
                         | StoreChange::Unpublished
                         | StoreChange::Dropped
+                        | StoreChange::Trusted
                 ) {
                     self.metrics.certificate_renewed("ca");
                 }
                 self.observe(&store);
-                Ok((Duration::ZERO, self.publish(&store.bundle()).await?))
+                Ok((Duration::ZERO, self.publish(&store.bundle_at(now)).await?))
             }
             RotationStep::Wait { check_in } => {
                 let Ok(Some(store)) = decode(&data) else { return Ok((check_in, false)) };
                 self.observe(&store);
-                Ok((check_in, self.publish(&store.bundle()).await?))
+                Ok((check_in, self.publish(&store.bundle_at(now)).await?))
             }
         }
     }
@@ -159,66 +154,43 @@ impl CaController {
         self.metrics.set_certificate_expiry("ca", store.current.authority.validity().not_after.as_second());
     }
 
-    /// Replaces the Secret at the `resourceVersion` that was read. Of two writers one gets a conflict and reads again.
-    async fn write(&self, live: &Secret, store: &CaStore) -> Result<(), kube::Error> {
-        let data: BTreeMap<String, ByteString> =
-            encode(store).into_iter().map(|(key, value)| (key, ByteString(value))).collect();
-        let secret = Secret { data: Some(data), string_data: None, ..live.clone() };
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        self.webhook_caches.ca.written(self.secrets().replace(CA_SECRET, &parameters, &secret).await?);
-        Ok(())
-    }
-
-    /// Creates the Secret without data, as the manifest ships it. An apply removes nothing from a Secret that was
-    /// created in the meantime. RBAC can allow an apply by name, but a create only for every name.
-    async fn create(&self) -> Result<(), kube::Error> {
-        let mut secret = Secret::default();
-        secret.metadata.name = Some(CA_SECRET.to_owned());
-        secret.metadata.labels = Some(labels());
-        let apply = PatchParams::apply(FIELD_MANAGER).force();
-        self.webhook_caches.ca.written(self.secrets().patch(CA_SECRET, &apply, &Patch::Apply(&secret)).await?);
-        Ok(())
-    }
-
-    fn secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.client.clone(), &self.own_namespace)
-    }
-
+    /// Publishes the mounted CAs and those of other sources. The latter include what is published and not mounted any
+    /// more, or what a leader with another source has published.
     async fn publish_mounted(&self, directory: &Path, mounted: &mut MountedBundle) -> Result<bool, CaError> {
         if !self.settings.managed {
             return Ok(false);
         }
-        let bundle = mounted.read(directory, std::time::Instant::now()).map_err(CaError::Mounted)?;
-        self.publish(&bundle).await
+        let source = mounted.read(directory).map_err(CaError::Mounted)?;
+        let (secret, now) = (&self.secret, Timestamp::now());
+        let stored = secret.trusted();
+        let trusted = stored.reviewed(&source, &published_bundle(&self.webhook_caches), now);
+        let additional = trusted.bundle_at(now);
+        let bundle = source.certificates().iter().chain(additional.certificates()).cloned().collect();
+        // Published also if the list cannot be stored: what is published now stays in the bundle then.
+        let written = if trusted == stored { Ok(()) } else { secret.write_trusted(trusted).await };
+        let has_written = self.publish(&bundle).await?;
+        written.map_err(CaError::Secret)?;
+        Ok(has_written)
     }
 
-    /// Publishes the bundle, and returns whether anything was written. Nothing is published before the CRD exists,
-    /// which owns the configurations.
+    /// Publishes the bundle, and returns whether anything was written. Nothing is published without the owner of the
+    /// configurations: the manager is being removed then, or not completely installed.
     async fn publish(&self, bundle: &TrustBundle) -> Result<bool, CaError> {
-        let Some(crd) = self.webhook_caches.crd.get().filter(|_| self.settings.managed) else {
+        let Some(owner) = self.webhook_caches.owner.get().filter(|_| self.settings.managed) else {
             return Ok(false);
         };
         let published = PublishedWebhook {
             reached: self.settings.reached.clone(),
             bundle: bundle.to_pem(),
-            definition_uid: crd.metadata.uid.clone().unwrap_or_default(),
+            owner_uid: owner.metadata.uid.clone().unwrap_or_default(),
             own_user: format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", self.own_namespace),
         };
         publish(&self.client, &self.webhook_caches, &published).await.map_err(CaError::Configuration)
     }
 }
 
-const CONFLICT: u16 = 409;
-
 impl CaError {
     fn is_conflict(&self) -> bool {
-        matches!(self, Self::Secret(kube::Error::Api(status)) | Self::Configuration(kube::Error::Api(status))
-            if status.code == CONFLICT)
+        matches!(self, Self::Secret(error) | Self::Configuration(error) if is_conflict(error))
     }
-}
-
-/// Returns the data of the Secret in the form that [`plan`] reads.
-pub(super) fn data_of(secret: &Secret) -> Data {
-    let data = secret.data.iter().flatten();
-    data.map(|(key, value)| (key.clone(), value.0.clone())).collect()
 }

@@ -12,13 +12,15 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
 };
-use nats_manager_api::crd;
 use nats_manager_webhook::WebhookKind;
 
 use super::{SERVICE, WebhookAddress};
 
 /// Name of both configurations.
 pub const CONFIGURATION: &str = "nats-manager";
+/// ClusterRole that owns both configurations. It is a cluster-scoped object of the manifest, so the configurations are
+/// deleted with the manager. The CRD would keep them as long as there are resources.
+pub const OWNER_ROLE: &str = "nats-manager-webhook";
 
 /// Inputs of the webhook configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +29,8 @@ pub struct PublishedWebhook {
     pub reached: WebhookAddress,
     /// Certificates that the apiserver trusts, as PEM.
     pub bundle: String,
-    /// Uid of the CRD of NATS, which owns the configurations.
-    pub definition_uid: String,
+    /// Uid of the ClusterRole [`OWNER_ROLE`].
+    pub owner_uid: String,
     /// User of the manager itself, whose requests are not reviewed.
     pub own_user: String,
 }
@@ -99,10 +101,10 @@ impl PublishedWebhook {
             name: Some(CONFIGURATION.to_owned()),
             labels: Some(labels),
             owner_references: Some(vec![OwnerReference {
-                api_version: "apiextensions.k8s.io/v1".to_owned(),
-                kind: "CustomResourceDefinition".to_owned(),
-                name: crd::NAME.to_owned(),
-                uid: self.definition_uid.clone(),
+                api_version: "rbac.authorization.k8s.io/v1".to_owned(),
+                kind: "ClusterRole".to_owned(),
+                name: OWNER_ROLE.to_owned(),
+                uid: self.owner_uid.clone(),
                 block_owner_deletion: None,
                 controller: None,
             }]),

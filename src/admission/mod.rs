@@ -8,15 +8,21 @@
 //! | [`watch`] | every replica | caches the CA Secret, the configurations, StorageClasses |
 //! | [`facts`] | every replica | supplies cluster facts to the rules, from caches |
 //! | [`certificate`] | every replica | keeps a serving certificate, and reports whether it is trusted |
+//! | `client_ca` | every replica | loads the CA of the apiserver's client certificate |
+//! | `announcement` | every replica | announces its CA while the apiserver does not trust it |
 //! | [`authority`] | the leader | makes and renews the CA, publishes its bundle |
 //! | [`configuration`] | the leader | builds the two webhook configurations |
 //! | [`serve`] | every replica | runs the TLS server |
 
+mod announcement;
 pub(crate) mod authority;
+mod ca_secret;
 pub(crate) mod certificate;
+mod client_ca;
 pub mod configuration;
 pub(crate) mod facts;
 mod mounted;
+mod propagated;
 mod publish;
 pub(crate) mod serve;
 pub(crate) mod watch;
@@ -44,6 +50,8 @@ pub struct WebhookSettings {
     pub managed: bool,
     /// Source of the serving certificate.
     pub certificates: Certificates,
+    /// File with the CAs of clients; `None` if clients need no certificate.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Address at which the apiserver reaches the webhook.

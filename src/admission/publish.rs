@@ -3,16 +3,21 @@
 use k8s_openapi::{
     api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::Timestamp,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
 use nats_manager_api::naming::FIELD_MANAGER;
-use nats_manager_certs::TrustBundle;
+use nats_manager_certs::{
+    TrustBundle,
+    secret::{Data, decode},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    WebhookSettings,
     configuration::{CONFIGURATION, PublishedWebhook},
     watch::WebhookCaches,
 };
@@ -41,6 +46,19 @@ pub(super) async fn publish(
 pub(super) fn published_bundle(webhook_caches: &WebhookCaches) -> TrustBundle {
     let bundle = |pem: Option<Vec<u8>>| pem.map_or_else(TrustBundle::default, |pem| TrustBundle::readable(&pem));
     TrustBundle::common(&[bundle(mutating_bundle(webhook_caches)), bundle(validating_bundle(webhook_caches))])
+}
+
+/// Returns the published bundle, or the stored one if others publish it: that is not observable.
+pub(super) fn published_or_stored(
+    webhook_caches: &WebhookCaches,
+    settings: &WebhookSettings,
+    data: &Data,
+    now: Timestamp,
+) -> TrustBundle {
+    if settings.managed {
+        return published_bundle(webhook_caches);
+    }
+    decode(data).ok().flatten().map(|store| store.bundle_at(now)).unwrap_or_default()
 }
 
 fn mutating_bundle(webhook_caches: &WebhookCaches) -> Option<Vec<u8>> {

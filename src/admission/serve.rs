@@ -4,12 +4,13 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use kube::Client;
-use nats_manager_certs::Resolver;
-use nats_manager_webhook::{Observer, RequestTimeouts, ServeError, ServerOptions, router, serve};
+use nats_manager_certs::{ClientVerifier, Resolver};
+use nats_manager_webhook::{Observer, RequestTimeouts, ServeError, ServerOptions, TlsIdentity, router, serve};
 use tokio::net::TcpListener;
 
 use super::{
-    WebhookSettings, authority::CaController, certificate::ServingCertificate, facts::CachedFacts, watch::watch_all,
+    WebhookSettings, authority::CaController, ca_secret::CaSecret, certificate::ServingCertificate,
+    client_ca::ClientCa, facts::CachedFacts, watch::watch_all,
 };
 use crate::{
     telemetry::{Metrics, Readiness},
@@ -21,6 +22,7 @@ pub(crate) struct WebhookServer {
     listener: TcpListener,
     facts: CachedFacts,
     certificate: ServingCertificate,
+    client_ca: Option<ClientCa>,
     watch_tasks: WatchTasks,
     ca_controller: CaController,
     metrics: Metrics,
@@ -61,38 +63,58 @@ impl WebhookServer {
         let Some(listener) = settings.bind.listen().await.map_err(failed)? else { return Ok(None) };
         let own_namespace = &scope.own_namespace;
         let (webhook_caches, watch_tasks) = watch_all(client, own_namespace, &settings, metrics, readiness);
+        let secret = CaSecret {
+            client: client.clone(),
+            webhook_caches: webhook_caches.clone(),
+            namespace: own_namespace.clone(),
+        };
         let certificate = ServingCertificate {
             webhook_caches: webhook_caches.clone(),
+            secret: secret.clone(),
             settings: settings.clone(),
             resolver: Arc::new(Resolver::new()),
             trusted: readiness.check("webhook-certificate", "waiting for the serving certificate"),
             metrics: metrics.clone(),
         };
+        let client_ca = settings.client_ca.clone().map(|file| ClientCa {
+            file,
+            verifier: Arc::new(ClientVerifier::new()),
+            loaded: readiness.check("webhook-client-ca", "waiting for the CA of clients"),
+            metrics: metrics.clone(),
+        });
         let ca_controller = CaController {
             client: client.clone(),
             webhook_caches: webhook_caches.clone(),
+            secret,
             settings,
             own_namespace: own_namespace.clone(),
             trusted: certificate.trusted.clone(),
             metrics: metrics.clone(),
         };
         let facts = CachedFacts { scope: scope.clone(), caches: caches.clone(), webhook_caches };
-        Ok(Some(Self { listener, facts, certificate, watch_tasks, ca_controller, metrics: metrics.clone() }))
+        Ok(Some(Self { listener, facts, certificate, client_ca, watch_tasks, ca_controller, metrics: metrics.clone() }))
     }
 
     /// Serves until `stop`, then drains.
     pub(crate) fn start(self, stop: impl Future<Output = ()> + Send + 'static) -> WebhookTasks {
-        let Self { listener, facts, certificate, watch_tasks, ca_controller, metrics } = self;
-        let resolver = certificate.resolver.clone();
+        let Self { listener, facts, certificate, client_ca, watch_tasks, ca_controller, metrics } = self;
+        let identity = TlsIdentity {
+            resolver: certificate.resolver.clone(),
+            client_verifier: client_ca.as_ref().map(|client_ca| client_ca.verifier.clone() as _),
+        };
         let observer: Arc<dyn Observer> = Arc::new(metrics);
         let router = router(Arc::new(facts), observer.clone(), RequestTimeouts::default());
         let options = ServerOptions { lame_duck: LAME_DUCK, ..ServerOptions::default() };
         let supply = async {
-            tokio::join!(watch_tasks, certificate.run());
+            tokio::join!(watch_tasks, certificate.run(), async {
+                if let Some(client_ca) = client_ca {
+                    client_ca.run().await;
+                }
+            });
         };
         WebhookTasks {
             supply: supply.boxed(),
-            server: serve(listener, resolver, router, observer, options, stop).boxed(),
+            server: serve(listener, identity, router, observer, options, stop).boxed(),
             ca_controller,
         }
     }

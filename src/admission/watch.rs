@@ -6,23 +6,24 @@ use std::{
 };
 
 use futures::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
-use k8s_openapi::{
-    api::{
-        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
-        core::v1::Secret,
-        storage::v1::StorageClass,
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+use k8s_openapi::api::{
+    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+    core::v1::Secret,
+    rbac::v1::ClusterRole,
+    storage::v1::StorageClass,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::PartialObjectMeta,
     runtime::watcher::{self, Config, Event},
 };
-use nats_manager_api::{crd, rules::StorageClasses};
+use nats_manager_api::rules::StorageClasses;
 use tokio::sync::broadcast;
 
-use super::{CA_SECRET, Certificates, WebhookSettings, configuration::CONFIGURATION};
+use super::{
+    CA_SECRET, Certificates, WebhookSettings,
+    configuration::{CONFIGURATION, OWNER_ROLE},
+};
 use crate::{
     telemetry::{Metrics, Readiness},
     watch::{CachedObject, Trigger, WatchGroup, WatchTask, WatchTasks, by_name, events, without_managed_fields},
@@ -31,12 +32,12 @@ use crate::{
 /// Caches of the webhook, each filled by a watch.
 #[derive(Debug)]
 pub(crate) struct WebhookCaches {
-    /// Secret with the CA, if the manager issues the certificates.
+    /// Secret with the CA, and with the CAs of other sources.
     pub ca: CachedObject<Secret>,
     pub mutating: CachedObject<MutatingWebhookConfiguration>,
     pub validating: CachedObject<ValidatingWebhookConfiguration>,
-    /// CRD of NATS, which owns the configurations.
-    pub crd: CachedObject<PartialObjectMeta<CustomResourceDefinition>>,
+    /// ClusterRole that owns the configurations.
+    pub owner: CachedObject<PartialObjectMeta<ClusterRole>>,
     storage_classes: Mutex<BTreeMap<String, bool>>,
     group: WatchGroup,
 }
@@ -59,12 +60,12 @@ pub(crate) fn watch_all(
         ca: CachedObject::default(),
         mutating: CachedObject::default(),
         validating: CachedObject::default(),
-        crd: CachedObject::default(),
+        owner: CachedObject::default(),
         storage_classes: Mutex::default(),
         group: group.clone(),
     });
     let all: FuturesUnordered<WatchTasks> = FuturesUnordered::new();
-    if settings.certificates == Certificates::Own {
+    if settings.certificates == Certificates::Own || settings.managed {
         let events = events(Api::namespaced(client.clone(), own_namespace), by_name(CA_SECRET));
         all.push(named(task("secrets", "webhook-ca"), events, &webhook_caches, |all| &all.ca));
     }
@@ -77,9 +78,9 @@ pub(crate) fn watch_all(
         all.push(named(of, events(Api::all(client.clone()), by_name(CONFIGURATION)), &webhook_caches, |all| {
             &all.validating
         }));
-        let of = task("customresourcedefinitions", "definition");
-        let metadata = without_managed_fields(watcher::watcher(Api::all(client.clone()), by_name(crd::NAME)));
-        all.push(named(of, metadata, &webhook_caches, |all| &all.crd));
+        let of = task("clusterroles", "webhook-owner");
+        let metadata = without_managed_fields(watcher::watcher(Api::all(client.clone()), by_name(OWNER_ROLE)));
+        all.push(named(of, metadata, &webhook_caches, |all| &all.owner));
     }
     let api = Api::<PartialObjectMeta<StorageClass>>::all(client.clone());
     let classes = task("storageclasses", "storage-classes");

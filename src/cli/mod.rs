@@ -102,6 +102,10 @@ pub struct WebhookOptions {
     /// certificates from a CA of our own
     #[arg(long, value_name = "DIRECTORY")]
     pub webhook_cert_dir: Option<PathBuf>,
+    /// Accept only clients of the webhook with a certificate of a CA in this file: the apiserver
+    /// has to be configured to present one
+    #[arg(long, value_name = "FILE")]
+    pub webhook_client_ca: Option<PathBuf>,
     /// Have the apiserver reach the webhook at this address instead of the Service: for tests, and
     /// for running outside the cluster
     #[arg(long, value_name = "URL", value_parser = parse_webhook_url)]

@@ -155,6 +155,7 @@ fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::
         },
         managed: options.manage_webhook_configuration,
         certificates: options.webhook_cert_dir.map_or(Certificates::Own, Certificates::Mounted),
+        client_ca: options.webhook_client_ca,
     }
 }
 

@@ -36,4 +36,4 @@ pub use body::LARGEST_BODY;
 pub use facts::FactSource;
 pub use observer::{Observer, Rejection, ReviewOutcome, WebhookKind};
 pub use router::{RequestTimeouts, router};
-pub use server::{ServeError, ServerOptions, serve, serve_plain, tls_config};
+pub use server::{ServeError, ServerOptions, TlsIdentity, serve, serve_plain, tls_config};

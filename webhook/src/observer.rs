@@ -41,6 +41,8 @@ pub enum Rejection {
     Untrusted,
     /// Server without a certificate to present yet.
     NoCertificate,
+    /// Client without a certificate of a CA that is required of clients.
+    ClientCertificate,
     /// Client that does not speak TLS, or no version that the server supports.
     Protocol,
 }
@@ -97,7 +99,8 @@ impl ReviewOutcome {
 
 impl Rejection {
     /// Every reason, for series that start at zero.
-    pub const ALL: [Self; 5] = [Self::Timeout, Self::Closed, Self::Untrusted, Self::NoCertificate, Self::Protocol];
+    pub const ALL: [Self; 6] =
+        [Self::Timeout, Self::Closed, Self::Untrusted, Self::NoCertificate, Self::ClientCertificate, Self::Protocol];
 
     /// Returns the value of the metric label.
     pub fn as_str(self) -> &'static str {
@@ -106,6 +109,7 @@ impl Rejection {
             Self::Closed => "closed",
             Self::Untrusted => "untrusted",
             Self::NoCertificate => "no_certificate",
+            Self::ClientCertificate => "client_certificate",
             Self::Protocol => "protocol",
         }
     }

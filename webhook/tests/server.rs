@@ -13,9 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client::{Client, LONG, Server, request};
-use nats_manager_certs::{Authority, Resolver};
-use nats_manager_webhook::{Rejection, RequestTimeouts, ServerOptions};
+use client::{Client, ClientIdentity, LONG, Server, request};
+use nats_manager_certs::{Authority, ClientVerifier, Resolver, TrustBundle};
+use nats_manager_webhook::{Rejection, RequestTimeouts, ServerOptions, TlsIdentity};
+use rustls::pki_types::PrivateKeyDer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -170,6 +171,61 @@ async fn handshake_fails_without_certificate() {
         sleep(ms(50)).await;
     };
     let options = ServerOptions { lame_duck: ms(0), ..ServerOptions::default() };
-    nats_manager_webhook::serve(listener, resolver, router, counts.clone(), options, client).await.unwrap();
+    let identity = TlsIdentity { resolver, client_verifier: None };
+    nats_manager_webhook::serve(listener, identity, router, counts.clone(), options, client).await.unwrap();
     assert_eq!(*counts.rejections.lock().unwrap(), [Rejection::NoCertificate]);
+}
+
+/// CA of clients, in place of that of an apiserver.
+struct ClientCa {
+    bundle: TrustBundle,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl ClientCa {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { bundle: TrustBundle::from_pem(pem.as_bytes()).unwrap(), issuer: rcgen::Issuer::new(params, key) }
+    }
+
+    /// Issues a certificate for a client.
+    fn issue(&self) -> ClientIdentity {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn only_clients_with_certificate_of_the_ca_are_served() {
+    let [old, new] = [ClientCa::new(), ClientCa::new()];
+    let verifier = Arc::new(ClientVerifier::new());
+    let server = Server::start_with(ServerOptions::default(), RequestTimeouts::default(), Some(verifier.clone())).await;
+    // With TLS 1.3 the handshake ends for the client before the server has verified it.
+    let ask = async |identity: Option<ClientIdentity>| {
+        let mut client = Client::connect_as(server.address, &server.authority, identity).await?;
+        client.ask().await
+    };
+    let rejected = || server.counts.rejections.lock().unwrap().len();
+    let mut expected = 0;
+    let mut is_rejected = async |what: &str, identity: Option<ClientIdentity>| {
+        ask(identity).await.expect_err(what);
+        expected += 1;
+        assert_eq!(rejected(), expected, "{what}");
+    };
+    is_rejected("no CA is known yet", Some(old.issue())).await;
+    verifier.trust(&old.bundle).unwrap();
+    is_rejected("no certificate", None).await;
+    is_rejected("a certificate of another CA", Some(new.issue())).await;
+    assert_eq!(ask(Some(old.issue())).await.unwrap().status, 200);
+    verifier.trust(&new.bundle).unwrap();
+    assert_eq!(ask(Some(new.issue())).await.unwrap().status, 200);
+    is_rejected("a certificate of the replaced CA", Some(old.issue())).await;
+    let rejections = server.counts.rejections.lock().unwrap().clone();
+    assert!(rejections.iter().all(|reason| *reason == Rejection::ClientCertificate), "{rejections:?}");
 }

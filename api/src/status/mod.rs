@@ -152,6 +152,8 @@ pub enum Reason {
     UnknownServer,
     /// It is unknown whether the existing store is that of a standalone server.
     StoreUnknown,
+    /// A Pod that may be the predecessor runs, which writes the same objects.
+    PredecessorRunning,
 
     // Health.
     Healthy,

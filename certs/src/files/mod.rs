@@ -14,7 +14,7 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::{CertificateError, Leaf, LeafError, TrustBundle};
+use crate::{Certificate, CertificateError, Leaf, LeafError, TrustBundle};
 
 /// Maximum size of a file that is read: 1 MiB, the maximum size of a Secret.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -34,6 +34,18 @@ pub struct MountedCertificate {
     pub leaf: Leaf,
     /// Bundle that clients trust, from `ca.crt`; `None` if this file is missing or blank.
     pub bundle: Option<TrustBundle>,
+}
+
+impl MountedCertificate {
+    /// Returns the certificates in `ca.crt` that verify the served certificate at `now`, each by itself.
+    pub fn authorities(&self, now: Timestamp) -> Vec<Certificate> {
+        let all = self.bundle.iter().flat_map(TrustBundle::certificates);
+        let verifies = |certificate: &&Certificate| {
+            let alone: TrustBundle = [(*certificate).clone()].into_iter().collect();
+            alone.verify(&self.leaf, now).is_ok()
+        };
+        all.filter(verifies).cloned().collect()
+    }
 }
 
 /// Outcome of a reload of the directory.
@@ -72,7 +84,7 @@ pub enum FilesError {
         /// Error in its content.
         source: LeafError,
     },
-    /// `ca.crt` cannot be parsed.
+    /// A file with CA certificates cannot be parsed.
     #[error("{}: {source}", path.display())]
     Bundle {
         /// Path of the file.
@@ -97,6 +109,13 @@ struct Edition {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
     bundle: Vec<u8>,
+}
+
+/// Reads a file with CA certificates, of which there has to be at least one. The function blocks on the file system.
+pub fn read_authorities(path: &Path) -> Result<TrustBundle, FilesError> {
+    let content = read_file(path)?;
+    let failed = |source| FilesError::Bundle { path: path.to_owned(), source };
+    Ok(Certificate::all_from_pem(&content).map_err(failed)?.into_iter().collect())
 }
 
 /// Reads `directory` and compares its content with the `previous` certificate.

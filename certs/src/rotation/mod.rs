@@ -10,12 +10,15 @@
 //! | nothing | store the first CA; certificates that are already published stay in the bundle |
 //! | damaged data | store its intact current CA or a new one; readable and published certificates stay in the bundle |
 //! | a current CA that is not valid now (the clock jumped, or the machine slept) | replace the current CA at once |
+//! | an older Secret that was put back: other CAs are published than it contains | trust them for [`OVERLAP`] |
 //! | a time that only a clock that was ahead can have written | correct the time |
 //! | a CA that all published bundles contain | store the time of its publication |
 //! | a current CA at two thirds of its lifetime | add the next CA to the bundle |
 //! | a next CA, published for [`PROPAGATION_TIME`] | make it the current CA, and retire the previous one |
-//! | a retired CA whose last leaf has expired | remove it from the bundle |
+//! | a retired CA whose last leaf has expired | remove it from the bundle, then from the store |
+//! | a CA of another source | see [`trusted`](crate::trusted) |
 //!
+//! [`OVERLAP`]: crate::trusted::OVERLAP
 //! [`PROPAGATION_TIME`]: crate::store::PROPAGATION_TIME
 
 use std::{fmt, time::Duration};
@@ -23,7 +26,7 @@ use std::{fmt, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Announced, AuthorityError, CaStore, Certificate, Renewal, RenewalCause, Retired, TrustBundle,
+    Announced, AuthorityError, CaStore, Certificate, Renewal, RenewalCause, Retired, TrustBundle, TrustedCas,
     renewal::{MAX_CHECK_INTERVAL, next_check},
     secret::{self, Corrupt, Data, SecretFault},
     store::RETIREMENT,
@@ -69,8 +72,10 @@ pub enum StoreChange {
     Prepared,
     /// The next CA has become the current one.
     Switched,
-    /// Retired CAs were removed from the bundle.
+    /// Retired CAs were removed from the store, after they were removed from the published bundles.
     Dropped,
+    /// The list of CAs of other sources has changed.
+    Trusted,
 }
 
 impl fmt::Display for StoreChange {
@@ -86,12 +91,14 @@ impl fmt::Display for StoreChange {
             Self::Prepared => "made the next CA",
             Self::Switched => "the next CA signs from now on",
             Self::Dropped => "dropped a CA whose leaves are over",
+            Self::Trusted => "changed the list of CAs that are trusted in addition",
         })
     }
 }
 
 /// Plans the next step, given the Secret's data and the certificates that *every* published configuration contains
-/// ([`TrustBundle::common`]). If the published configurations are unknown, `published` is the stored bundle.
+/// ([`TrustBundle::common`]). If the published configurations are unknown, `published` is [`CaStore::bundle_at`] of the
+/// stored data.
 ///
 /// Repeated calls with the same time lead to [`RotationStep::Wait`] after a few steps. Returns an error if no key or
 /// certificate could be generated.
@@ -116,12 +123,15 @@ impl fmt::Display for StoreChange {
 pub fn plan(stored: &Data, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
     match secret::decode(stored) {
         Ok(None) => {
-            let mut store = CaStore::first(now)?;
+            let mut store = CaStore { trusted: secret::trusted(stored, now), ..CaStore::first(now)? };
             keep_trusting(&mut store, published.certificates(), now);
             Ok(write(store, StoreChange::First))
         }
         Ok(Some(store)) => advance(store, published, now),
-        Err(corrupt) => repair(*corrupt, published, now),
+        Err(corrupt) => {
+            let trusted = secret::trusted(stored, now);
+            repair(*corrupt, trusted, published, now)
+        }
     }
 }
 
@@ -129,13 +139,18 @@ fn write(store: CaStore, change: StoreChange) -> RotationStep {
     RotationStep::Write { store: Box::new(store), change }
 }
 
-fn repair(corrupt: Corrupt, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
+fn repair(
+    corrupt: Corrupt,
+    trusted: TrustedCas,
+    published: &TrustBundle,
+    now: Timestamp,
+) -> Result<RotationStep, AuthorityError> {
     let intact = corrupt.current.filter(|ca| ca.authority.validity().contains(now));
     let current = match intact {
         Some(current) => current,
         None => Announced::generate(now)?,
     };
-    let mut store = CaStore { current, next: None, retired: Vec::new() };
+    let mut store = CaStore { trusted, ..CaStore::signed_by(current) };
     let known = [corrupt.readable.certificates(), published.certificates()].concat();
     keep_trusting(&mut store, &known, now);
     Ok(write(store, StoreChange::Repaired(corrupt.fault)))
@@ -144,7 +159,7 @@ fn repair(corrupt: Corrupt, published: &TrustBundle, now: Timestamp) -> Result<R
 /// Keeps CAs in the bundle whose time of removal is unknown, because their leaves may be in use.
 fn keep_trusting(store: &mut CaStore, known: &[Certificate], now: Timestamp) {
     let mut old = known.to_vec();
-    old.retain(|ca| ca.is_authority() && !ca.validity().is_expired(now));
+    old.retain(|ca| ca.is_authority() && !ca.validity().is_expired(now) && store.trusted.end_of(ca).is_none());
     // If there are more CAs than are kept, the newest ones are the most likely to have leaves in use.
     old.sort_by_key(|ca| std::cmp::Reverse(ca.validity().not_before));
     let until = after(now, RETIREMENT);
@@ -152,6 +167,9 @@ fn keep_trusting(store: &mut CaStore, known: &[Certificate], now: Timestamp) {
 }
 
 fn advance(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
+    if review_trusted(&mut store, published, now) {
+        return Ok(write(store, StoreChange::Trusted));
+    }
     if let Renewal::Due(cause @ (RenewalCause::Expired | RenewalCause::NotYetValid)) = renewal(&store.current, now) {
         let is_valid = |next: &Announced| next.authority.validity().contains(now);
         let successor = match store.next.take().filter(is_valid) {
@@ -167,12 +185,28 @@ fn advance(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Resul
         store.current.published_at = Some(now);
         return Ok(write(store, StoreChange::Published));
     }
-    let has_overdue = store.retired.iter().any(|retired| retired.until <= now);
-    if has_overdue {
-        store.retired.retain(|retired| now < retired.until);
+    let is_over = |retired: &Retired| retired.until <= now && !published.contains(&retired.certificate);
+    if store.retired.iter().any(is_over) {
+        store.retired.retain(|retired| !is_over(retired));
         return Ok(write(store, StoreChange::Dropped));
     }
     rotate(store, published, now)
+}
+
+/// Reviews the CAs of other sources. Returns whether the store has changed.
+fn review_trusted(store: &mut CaStore, published: &TrustBundle, now: Timestamp) -> bool {
+    let own = store.own_bundle();
+    let trusted = store.trusted.reviewed(&own, published, now);
+    if trusted == store.trusted {
+        return false;
+    }
+    // An older store was put back. Its CA is not trusted, whatever time is stored, and must not sign yet.
+    let is_older = !store.trusted.unknown(&own, published).is_empty();
+    if is_older && !published.contains(store.current.authority.certificate()) {
+        store.current.published_at = None;
+    }
+    store.trusted = trusted;
+    true
 }
 
 fn rotate(mut store: CaStore, published: &TrustBundle, now: Timestamp) -> Result<RotationStep, AuthorityError> {
@@ -231,7 +265,8 @@ fn wait(store: &CaStore, now: Timestamp) -> RotationStep {
         Renewal::Due(_) => None,
     };
     let retirements = store.retired.iter().map(|retired| retired.until);
-    let soonest = retirements.chain(propagation).chain(renewal_at).min();
+    let ends = store.trusted.entries().iter().map(|trusted| trusted.until);
+    let soonest = retirements.chain(ends).chain(propagation).chain(renewal_at).min();
     RotationStep::Wait { check_in: soonest.map_or(MAX_CHECK_INTERVAL, |at| next_check(at, now)) }
 }
 

@@ -44,11 +44,21 @@ impl World {
         }
     }
 
+    /// Publishes the stored bundle, if the Secret is readable.
+    fn publish(&mut self, now: Timestamp) {
+        if let Ok(Some(store)) = secret::decode(&self.data) {
+            self.published = store.bundle_at(now);
+        }
+    }
+
     /// Carries out all steps and publications until nothing is left to do. Returns the changes.
     fn run(&mut self, now: Timestamp) -> Vec<String> {
         let mut changes = Vec::new();
-        while let Some(change) = self.step(now) {
-            self.published = self.store().bundle();
+        while let Some(change) = self.step(now).or_else(|| {
+            self.publish(now);
+            self.step(now)
+        }) {
+            self.publish(now);
             changes.push(format!("{change:?}"));
             assert!(changes.len() < 8, "endless changes: {changes:?}");
         }
@@ -187,4 +197,62 @@ fn rotation_continues_with_old_secret() {
         world.run(now);
         assert!(world.store().current.authority.validity().contains(now));
     }
+}
+
+#[test]
+fn older_secret_that_is_put_back_keeps_trusting_what_is_published() {
+    let mut world = World::at(start());
+    let older = world.data.clone();
+    let old = world.store().current.authority.certificate().clone();
+    let due = after(start(), days(250));
+    world.run(due);
+    let switched = after(due, PROPAGATION_TIME);
+    world.run(switched);
+    let later = after(switched, RETIREMENT);
+    assert_eq!(world.run(later), ["Dropped"]);
+    let new = world.store().current.authority.certificate().clone();
+    assert_eq!(world.published.certificates(), std::slice::from_ref(&new));
+
+    world.data = older;
+    assert!(matches!(world.step(later), Some(StoreChange::Trusted)));
+    let store = world.store();
+    assert!(store.bundle_at(later).contains(&new), "its leaves are in use");
+    assert_eq!(store.current.published_at, None, "the older CA is not published, and signs nothing yet");
+    assert_eq!(world.run(later)[0], "Prepared", "the older CA is due for renewal");
+    assert!(world.published.contains(&new) && world.published.contains(&old));
+    assert_eq!(world.store().current.published_at, Some(later));
+    let end = after(later, crate::trusted::OVERLAP);
+    world.run(end);
+    assert!(!world.published.contains(&new) && world.store().trusted.entries().is_empty());
+    assert!(world.run(end).is_empty());
+}
+
+#[test]
+fn ca_of_another_source_is_published_until_its_end() {
+    let mut world = World::at(start());
+    let other = Authority::generate(start()).unwrap().certificate().clone();
+    let list = TrustedCas::default().with(std::slice::from_ref(&other), start());
+    world.data = secret::with_trusted(&world.data, list);
+    assert!(world.run(start()).is_empty(), "there is nothing to write");
+    assert!(world.published.contains(&other));
+    let end = after(start(), crate::trusted::OVERLAP);
+    assert!(world.run(after(end, -SignedDuration::from_secs(1))).is_empty());
+    assert_eq!(world.run(end), ["Trusted"]);
+    assert!(!world.published.contains(&other));
+    // An interruption between publication and removal changes nothing.
+    world.data = secret::with_trusted(&world.data, TrustedCas::default().with(&[other], start()));
+    assert_eq!(world.run(end), ["Trusted"]);
+    assert_eq!(world.store().bundle().certificates().len(), 1);
+}
+
+#[test]
+fn first_ca_keeps_trusting_other_sources() {
+    let other = Authority::generate(start()).unwrap().certificate().clone();
+    let list = TrustedCas::default().with(std::slice::from_ref(&other), start());
+    let mut world = World { data: secret::with_trusted(&Data::new(), list.clone()), published: TrustBundle::default() };
+    world.published = list.bundle();
+    assert_eq!(world.run(start()), ["First", "Published"]);
+    let store = world.store();
+    assert_eq!((store.trusted, store.retired), (list, Vec::new()));
+    assert!(world.published.contains(&other));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use nats_manager_certs::{
-    CaStore, DnsNames, Resolver, RotationStep, Serve, StoreChange, TrustBundle, plan,
+    CaStore, DnsNames, Resolver, RotationStep, Serve, StoreChange, TrustBundle, may_replace, plan,
     secret::{self, Data},
 };
 
@@ -38,12 +38,18 @@ impl Replica {
         Self { delay, resolver: Arc::new(Resolver::new()), issued: 0 }
     }
 
-    pub(crate) fn poll(&mut self, secrets: &History<Data>, now: Timestamp) {
+    pub(crate) fn poll(&mut self, secrets: &History<Data>, bundles: &History<TrustBundle>, now: Timestamp) {
         let Some(store) = secrets.at(now - self.delay).map(stored) else { return };
         if let Serve::Issue(_) = Serve::decide(&store, self.resolver.leaf().as_deref(), now) {
             let names = DnsNames { dns: vec![SERVER.into()], addresses: vec![] };
             // The CA of an old Secret may have expired, which the next poll resolves.
             let Ok(leaf) = store.current.authority.issue(&names, now) else { return };
+            let published = bundles.at(now).cloned().unwrap_or_default();
+            let propagated = bundles.at(now - CLIENT_DELAY).cloned().unwrap_or_default();
+            let propagated = TrustBundle::common(&[published.clone(), propagated]);
+            if !may_replace(self.resolver.leaf().as_deref(), &leaf, &published, &propagated, now) {
+                return;
+            }
             assert!(leaf.validity().not_after <= store.current.authority.validity().not_after);
             self.resolver.swap(leaf);
             self.issued += 1;
@@ -96,7 +102,7 @@ impl World {
                 true
             }
             RotationStep::Wait { .. } => {
-                let desired = stored(&self.data()).bundle();
+                let desired = stored(&self.data()).bundle_at(self.now);
                 let is_stale = self.is_publishing && desired != published;
                 if is_stale {
                     self.bundles.0.push((self.now, desired));
@@ -110,7 +116,7 @@ impl World {
         self.now += step;
         let busy = self.lead();
         for replica in &mut self.replicas {
-            replica.poll(&self.secrets, self.now);
+            replica.poll(&self.secrets, &self.bundles, self.now);
         }
         busy
     }

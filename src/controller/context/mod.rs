@@ -38,7 +38,7 @@ pub(super) struct Context {
     pub(super) metrics: Metrics,
     pub(super) status: StatusWriter,
     pub(super) backoff: Backoff,
-    pub(super) predecessors: predecessor::PredecessorLog,
+    pub(super) predecessors: predecessor::Predecessors,
     pub(super) polls: Polls,
     /// State that one reconcile of the one deployed resource leaves for the next.
     pub(super) memory: Mutex<Memory>,
@@ -131,6 +131,7 @@ impl Context {
     pub(super) fn remove(&self, uid: &str) {
         self.backoff.reset(uid);
         self.status.remove(uid);
+        self.predecessors.clear();
     }
 
     /// Sets the metric of the resource's state.

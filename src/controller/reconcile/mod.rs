@@ -1,7 +1,11 @@
 //! Begin and end of one reconcile: dispatches a resource to deployment, deletion or rejection, and writes the outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use nats_manager_api::{NamespacedName, Nats};
 
@@ -36,15 +40,31 @@ const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reconciles a resource, unless a Pod of the predecessor still runs.
 pub(super) async fn reconcile(nats: &GuardedNats, context: &Context) -> Result<ReconcileDone, ReconcileError> {
-    let running = predecessor::running(context.caches.predecessors.state().iter().map(AsRef::as_ref));
-    context.predecessors.record(running.as_deref());
-    if running.is_some() {
-        return Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Blocked, ..ReconcileDone::finished() });
+    let pods = context.caches.predecessors.state();
+    let running = predecessor::running(pods.iter().map(AsRef::as_ref), Timestamp::now());
+    let check_in = context.predecessors.record(running.as_deref(), Instant::now());
+    if let (Some(pod), Some(check_in)) = (running, check_in) {
+        report_predecessor(nats, context, pod).await?;
+        return Ok(ReconcileDone::after(check_in, telemetry::ReconcileOutcome::Blocked));
     }
     match &nats.0 {
         Ok(nats) => reconcile_readable(nats, context).await,
         Err(invalid) => reconcile_unreadable(invalid, context).await,
     }
+}
+
+/// Reports in the status that nothing is written while the Pod of the predecessor runs, once that has lasted.
+async fn report_predecessor(nats: &GuardedNats, context: &Context, pod: String) -> Result<(), ReconcileError> {
+    let Ok(nats) = &nats.0 else { return Ok(()) };
+    let is_allowed =
+        NamespacedName::new(nats.namespace().unwrap_or_default(), nats.name_any()) == context.scope.allowed;
+    if is_allowed && context.predecessors.take_report(Instant::now()) {
+        let outcome = Reconciled::PredecessorRunning { namespace: context.scope.own_namespace.clone(), pod };
+        let nats = context.status.newest(nats);
+        context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
+        context.set_state_metric(&context.status.newest(&nats));
+    }
+    Ok(())
 }
 
 async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileDone, ReconcileError> {

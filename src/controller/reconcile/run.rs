@@ -26,7 +26,7 @@ use tracing::Instrument;
 use super::reconcile;
 use crate::{
     controller::{
-        context::{Backoff, Context, Memory, ReconcileDone, ReconcileError, predecessor::PredecessorLog},
+        context::{Backoff, Context, Memory, ReconcileDone, ReconcileError, predecessor::Predecessors},
         poll::Polls,
         status::StatusWriter,
     },
@@ -73,10 +73,10 @@ pub async fn run(controller: Controller, stop: impl Future<Output = ()> + Send +
             caches: caches.clone(),
             scope,
             images,
+            predecessors: Predecessors::new(metrics.clone()),
             metrics,
             status,
             backoff: Backoff::default(),
-            predecessors: PredecessorLog::default(),
             // From outside the cluster Pods cannot be reached.
             polls: Polls::new(nats_url.is_none()),
             memory: Mutex::new(Memory::default()),

@@ -40,6 +40,12 @@ pub(crate) enum Reconciled<'a> {
     DeletionFailed {
         cause: String,
     },
+    /// A Pod that may be the predecessor, while which nothing is written.
+    PredecessorRunning {
+        /// Namespace of the Pod.
+        namespace: String,
+        pod: String,
+    },
 }
 
 /// Facts of a deployed cluster.

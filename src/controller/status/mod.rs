@@ -12,7 +12,7 @@
 //! | `available`, `stateful_set`, `zones`, `reconciling`, `stalled`, `storage`, `jetstream`, `ready` | a condition each |
 //! | `diagnosis`, `severity`, `message` | the issues of JetStream, the worst first, with the way out |
 //! | `summary` | the facts for the admission webhook |
-//! | `deletion`, `failure` | the other outcomes of a reconcile |
+//! | `deletion`, `failure`, `predecessor` | the other outcomes of a reconcile |
 //! | `text` | texts that stay the same while a state lasts |
 
 mod available;
@@ -23,6 +23,7 @@ mod failure;
 mod jetstream;
 mod message;
 mod phase;
+mod predecessor;
 mod ready;
 mod reconciling;
 mod serving;
@@ -64,6 +65,7 @@ pub(crate) fn next(
         Reconciled::Kept { finalizers } => update.kept(finalizers),
         Reconciled::DeletionBlocked { reason } => update.deletion_blocked(reason),
         Reconciled::DeletionFailed { cause } => update.deletion_failed(cause),
+        Reconciled::PredecessorRunning { namespace, pod } => update.predecessor_running(namespace, pod),
     }
     update.finish()
 }

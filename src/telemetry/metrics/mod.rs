@@ -36,6 +36,7 @@ struct Inner {
     leader: Gauge,
     lease_missing: Gauge,
     fips_missing: Gauge,
+    predecessor_running: Gauge,
     log_lines_dropped: Counter,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
@@ -103,6 +104,7 @@ impl Metrics {
             leader: Gauge::default(),
             lease_missing: Gauge::default(),
             fips_missing: Gauge::default(),
+            predecessor_running: Gauge::default(),
             log_lines_dropped: Counter::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
@@ -155,6 +157,7 @@ impl Metrics {
         self.set_nats_nodes(0);
         self.set_availability_zones_used(0);
         self.set_state(None);
+        self.set_predecessor_running(false);
         self.0.jetstream.clear();
     }
 
@@ -171,6 +174,11 @@ impl Metrics {
     /// Sets whether FIPS mode is required and this build has no FIPS module.
     pub fn set_fips_missing(&self, is_missing: bool) {
         self.0.fips_missing.set(is_missing.into());
+    }
+
+    /// Sets whether reconciles wait for the end of a Pod of the predecessor.
+    pub fn set_predecessor_running(&self, is_running: bool) {
+        self.0.predecessor_running.set(is_running.into());
     }
 
     /// Starts to measure a reconcile.
@@ -265,6 +273,11 @@ impl Inner {
             "nats_manager_fips_missing",
             "1 if KYMA_FIPS_MODE_ENABLED is true and this build has no FIPS module",
             self.fips_missing.clone(),
+        );
+        registry.register(
+            "nats_manager_predecessor_running",
+            "1 while reconciles wait for the end of a Pod that may be the predecessor",
+            self.predecessor_running.clone(),
         );
         registry.register(
             "nats_manager_log_lines_dropped",

@@ -137,11 +137,7 @@ async fn ca_recovers_from_clock_jump() {
     let now = Timestamp::now();
     let generated =
         |hours: i64| Authority::generate(now.checked_add(SignedDuration::from_hours(hours)).unwrap()).unwrap();
-    let store = |authority: Authority, published_at| CaStore {
-        current: Announced { authority, published_at },
-        next: None,
-        retired: Vec::new(),
-    };
+    let store = |authority: Authority, published_at| CaStore::signed_by(Announced { authority, published_at });
     let year = 365 * 24;
     let ahead = now.checked_add(SignedDuration::from_hours(48)).unwrap();
     for (what, store) in [

@@ -1,7 +1,10 @@
 //! The two webhook configurations: creation and drift correction.
 
 use k8s_openapi::{
-    api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        rbac::v1::ClusterRole,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -9,6 +12,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams},
     core::ApiResource,
 };
+use nats_manager::admission::configuration::OWNER_ROLE;
 use nats_manager_api::crd;
 use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
@@ -47,11 +51,11 @@ async fn becomes(api: &Api<DynamicObject>, what: &str, expected: &Value) {
 }
 
 #[tokio::test]
-async fn configurations_are_complete_and_deleted_with_the_crd() {
+async fn configurations_are_complete_and_deleted_with_their_cluster_role() {
     let world = World::new().await;
     let _manager = world.manager_with_webhook().await;
-    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    let crd_object = crds.get(crd::NAME).await.unwrap();
+    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let role = roles.get(OWNER_ROLE).await.unwrap();
     let expected: [&[Expected]; 2] = [
         &[("/mutate", "Ignore", 5, &["CREATE", "UPDATE"], 2)],
         &[("/validate", "Fail", 5, &["CREATE", "UPDATE"], 2), ("/delete", "Ignore", 2, &["DELETE"], 3)],
@@ -61,10 +65,10 @@ async fn configurations_are_complete_and_deleted_with_the_crd() {
         assert_eq!(
             now["owners"],
             json!([{
-                "apiVersion": "apiextensions.k8s.io/v1",
-                "kind": "CustomResourceDefinition",
-                "name": crd::NAME,
-                "uid": crd_object.uid(),
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRole",
+                "name": OWNER_ROLE,
+                "uid": role.uid(),
             }])
         );
         let webhooks = now["webhooks"].as_array().unwrap();
@@ -93,7 +97,7 @@ async fn configurations_are_complete_and_deleted_with_the_crd() {
         }
     }
 
-    crds.delete(crd::NAME, &DeleteParams::default()).await.unwrap();
+    roles.delete(OWNER_ROLE, &DeleteParams::default()).await.unwrap();
     for api in configurations(&world) {
         eventually("it is deleted with its owner", TIMEOUT, || async {
             Ok::<_, kube::Error>(api.get_opt("nats-manager").await?.is_none())
@@ -119,6 +123,14 @@ async fn drift_is_corrected(which: usize, other_policy: &str) {
     let selector = json!({"matchLabels": {"a": "b"}});
     let api = &configurations(&world)[which];
     let complete = content(api).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    let crd_owns = json!([{
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "name": crd::NAME,
+        "uid": crds.get(crd::NAME).await.unwrap().uid(),
+    }]);
+    let both_own = json!([complete["owners"][0], crd_owns[0]]);
     let merge = |patch: Value| async move {
         api.patch("nats-manager", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     };
@@ -149,6 +161,8 @@ async fn drift_is_corrected(which: usize, other_policy: &str) {
         ("no webhooks", json!({"webhooks": null})),
         ("a label is gone", json!({"metadata": {"labels": {"app.kubernetes.io/name": null}}})),
         ("the owner is gone", json!({"metadata": {"ownerReferences": null}})),
+        ("the owner is the CRD", json!({"metadata": {"ownerReferences": crd_owns}})),
+        ("the CRD is another owner", json!({"metadata": {"ownerReferences": both_own}})),
     ] {
         merge(patch).await;
         becomes(api, &format!("{what}: corrected"), &complete).await;

@@ -22,7 +22,7 @@ fn manifests_equal_generated_configurations_except_bundle_and_owner() {
     let published = PublishedWebhook {
         reached: WebhookAddress::Service { namespace: "kyma-system".to_owned() },
         bundle: String::new(),
-        definition_uid: String::new(),
+        owner_uid: String::new(),
         own_user: SERVICE_ACCOUNT.to_owned(),
     };
     let generated = [

@@ -1,6 +1,7 @@
 //! The admission webhook, called by a real apiserver on requests of a real kubectl.
 
 mod certificates;
+mod client_authentication;
 mod configurations;
 mod data;
 mod defaulting;
@@ -14,12 +15,15 @@ mod mistakes;
 mod mounted;
 mod outage;
 mod pair;
+mod permissions;
 mod policy;
 mod quiet;
 mod readiness;
+mod removal;
 mod rotation;
 mod rules;
 mod scale;
+mod sources;
 mod stored;
 pub mod tls;
 

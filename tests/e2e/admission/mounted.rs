@@ -3,24 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use nats_manager_certs::{Certificate, secret};
 use nats_manager_harness::eventually;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{load::Load, tls::served, webhook_options_at};
+use super::{certificates::secret_data, load::Load, tls::served, webhook_options_at};
 use crate::{
     manager::free_address,
     world::{TIMEOUT, World},
 };
 
 /// Folder like a Secret that the kubelet mounts: files are symbolic links through `..data`, which is swapped.
-struct Mount {
-    folder: TempDir,
+pub struct Mount {
+    pub folder: TempDir,
     editions: usize,
 }
 
 impl Mount {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for file in ["tls.crt", "tls.key", "ca.crt"] {
             std::os::unix::fs::symlink(Path::new("..data").join(file), folder.path().join(file)).unwrap();
@@ -33,7 +34,7 @@ impl Mount {
     }
 
     /// Publishes a pair as the kubelet does: by renaming a symbolic link.
-    fn swap(&mut self, pair: &Pair) {
+    pub fn swap(&mut self, pair: &Pair) {
         let edition = format!("..edition-{}", self.editions);
         self.editions += 1;
         let folder = self.folder.path().join(&edition);
@@ -48,20 +49,20 @@ impl Mount {
 }
 
 /// Issuer of certificates, in place of cert-manager.
-struct Issuer {
+pub struct Issuer {
     certificate: rcgen::Certificate,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
-struct Pair {
-    certificate: String,
-    key: String,
-    ca: String,
-    der: Vec<u8>,
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+    pub ca: String,
+    pub der: Vec<u8>,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -71,8 +72,8 @@ impl Issuer {
         Self { certificate, issuer }
     }
 
-    /// Issues a certificate for 127.0.0.1 with a new key.
-    fn issue(&self) -> Pair {
+    /// Issues a certificate for 127.0.0.1 with a new key, for servers and clients.
+    pub fn issue(&self) -> Pair {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -135,6 +136,8 @@ async fn mounted_certificates_are_reloaded_and_invalid_pairs_are_ignored() {
     let fourth = issuer.issue();
     mount.swap(&fourth);
     serves(&fourth, "a good pair again").await;
-    let secrets = world.api::<k8s_openapi::api::core::v1::Secret>();
-    assert!(secrets.get_opt("nats-manager-webhook-ca").await.unwrap().is_none(), "the manager generates no CA");
+    let data = secret_data(&world).await;
+    assert!(secret::decode(&data).unwrap().is_none(), "the manager generates no CA");
+    let former = Certificate::all_from_pem(third.ca.as_bytes()).unwrap().remove(0);
+    assert!(secret::trusted(&data, Timestamp::now()).end_of(&former).is_some(), "certificates of it may be in use");
 }

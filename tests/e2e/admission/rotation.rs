@@ -30,8 +30,7 @@ async fn ca_rotation_and_rolling_restart_lose_no_review() {
     let until_due = SignedDuration::from_secs(25);
     let age = (AUTHORITY_LIFETIME + BACKDATED) * 2 / 3 - BACKDATED - until_due;
     let old = Authority::generate(Timestamp::now().checked_sub(age).unwrap()).unwrap();
-    let store =
-        CaStore { current: Announced { authority: old.clone(), published_at: None }, next: None, retired: Vec::new() };
+    let store = CaStore::signed_by(Announced { authority: old.clone(), published_at: None });
     put_secret(&world, &secret::encode(&store)).await;
     let mut pair = Pair::start(&world).await;
     world.webhook_is_active().await;

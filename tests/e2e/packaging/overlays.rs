@@ -10,6 +10,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
+use nats_manager::admission::configuration::OWNER_ROLE;
 use nats_manager_api::{
     NamespacedName, NatsSpec,
     rules::{self, ClusterFacts},
@@ -148,6 +149,9 @@ async fn manager_and_servers_meet_restricted_pod_security() {
 async fn certmanager_overlay_needs_no_own_ca() {
     let objects = kustomize("certmanager").await;
     assert!(of_kind(&objects, "Secret").is_empty());
+    // The owner of configurations that a manager has created before.
+    let mut cluster_roles = of_kind(&objects, "ClusterRole").into_iter();
+    assert_eq!(cluster_roles.find(|role| role["metadata"]["name"] == OWNER_ROLE).unwrap()["rules"], json!([]));
     for kind in ["Role", "ClusterRole"] {
         let rules = of_kind(&objects, kind).into_iter().flat_map(|role| role["rules"].as_array().unwrap());
         for rule in rules.map(Value::to_string) {

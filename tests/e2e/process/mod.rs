@@ -1,11 +1,12 @@
 //! The manager process: flags, startup, permissions, leader election.
 
 mod metrics;
+mod predecessor;
 
 use std::{path::Path, process::Command, time::Duration};
 
 use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::Pod, rbac::v1::Role},
+    api::{coordination::v1::Lease, rbac::v1::Role},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     manager::{ManagerOptions, ManagerProcess, http_get},
-    world::{NAMESPACE, SERVICE_ACCOUNT, TIMEOUT, World},
+    world::{NAMESPACE, TIMEOUT, World},
 };
 
 /// Time after which a lease that is not renewed expires.
@@ -201,30 +202,6 @@ async fn one_replica_leads_and_another_takes_over() {
     leader_becomes(&world, "third", TIMEOUT).await;
     assert_eq!(third.metric(missing).await, Some(0.0));
     assert_eq!(third.terminate().await.unwrap(), Some(0));
-}
-
-#[tokio::test]
-async fn manager_writes_nothing_while_its_predecessor_runs() {
-    let world = World::new().await;
-    let audit = world.cluster.audit().unwrap();
-    let predecessor = json!({
-        "metadata": {"name": "nats-manager-old", "labels": {"control-plane": "manager"}},
-        "spec": {"serviceAccountName": "nats-manager", "containers": [{"name": "manager", "image": "old"}]},
-    });
-    let pods = world.api::<Pod>();
-    pods.create(&PostParams::default(), &serde_json::from_value(predecessor).unwrap()).await.unwrap();
-    let mark = audit.mark().await.unwrap();
-    let manager = world.manager().await;
-    world.create(json!({})).await;
-    let reconciles = "nats_manager_reconciles_total{outcome=\"blocked\"}";
-    eventually("the resource was reconciled", TIMEOUT, || async { manager.metric(reconciles).await > Some(0.0) }).await;
-    assert!(manager.log().contains("another NATS manager still runs"));
-    assert_eq!(audit.since(mark).await.unwrap().writes_of_user(SERVICE_ACCOUNT), 0);
-
-    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-    pods.delete("nats-manager-old", &now).await.unwrap();
-    world.state_becomes("Ready").await;
-    assert_eq!(manager.log().matches("another NATS manager still runs").count(), 1);
 }
 
 /// Returns whether a replica is the leader, by its metric.

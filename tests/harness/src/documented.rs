@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 33] = [
+    const RUN: [(&str, &str, &str); 34] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -104,6 +104,7 @@ mod tests {
         ("docs/user/storage.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
         ("docs/user/takeover.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/takeover.md", "run: way back", "tests/e2e/admission/removal.rs"),
         ("docs/user/troubleshooting.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/upgrades.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/upgrades.md", "run: watch", "tests/real/rolling.rs"),

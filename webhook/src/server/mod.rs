@@ -15,7 +15,7 @@ mod tls;
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use rustls::{ServerConfig, server::ResolvesServerCert};
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -32,7 +32,7 @@ use self::{
 };
 use crate::Observer;
 
-pub use self::tls::tls_config;
+pub use self::tls::{TlsIdentity, tls_config};
 
 /// Time limits and bounds of the server.
 #[derive(Clone, Copy, Debug)]
@@ -106,18 +106,18 @@ const CLOSED_IN_A_ROW: usize = 512;
 /// Time to accept connections that the kernel accepted just before the port closes.
 const BACKLOG_TIME: Duration = Duration::from_millis(250);
 
-/// Serves `router` on `listener` over TLS, with the certificates of `resolver`, until `stop`. Then it drains: first,
+/// Serves `router` on `listener` over TLS, with the certificates of `identity`, until `stop`. Then it drains: first,
 /// connections are still accepted but not kept. Then the port closes, requests in progress finish, and idle connections
 /// end.
 pub async fn serve(
     listener: TcpListener,
-    resolver: Arc<dyn ResolvesServerCert>,
+    identity: TlsIdentity,
     router: Router,
     observer: Arc<dyn Observer>,
     options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let tls: Arc<ServerConfig> = Arc::new(tls_config(resolver)?);
+    let tls: Arc<ServerConfig> = Arc::new(tls_config(identity)?);
     let transport = Transport::Tls { acceptor: TlsAcceptor::from(tls), observer };
     run(listener, transport, router, options, stop).await;
     Ok(())

@@ -5,19 +5,36 @@ use std::{io, sync::Arc};
 use rustls::{
     AlertDescription, Error, ServerConfig,
     crypto::aws_lc_rs,
-    server::ResolvesServerCert,
+    server::{NoServerSessionStorage, ResolvesServerCert, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 
 use crate::Rejection;
 
-/// Builds the server's configuration: TLS 1.2 and 1.3 with the certificates of `resolver`, and HTTP/1.1, the protocol
-/// of the apiserver for webhooks.
-pub fn tls_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+/// Certificates of the TLS server.
+#[derive(Clone, Debug)]
+pub struct TlsIdentity {
+    /// Selection of the certificate that a client gets.
+    pub resolver: Arc<dyn ResolvesServerCert>,
+    /// Verification of the certificates of clients; `None` if clients need none.
+    pub client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// Builds the server's configuration: TLS 1.2 and 1.3, and HTTP/1.1, the protocol of the apiserver for webhooks.
+pub fn tls_config(identity: TlsIdentity) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])?;
+    let TlsIdentity { resolver, client_verifier } = identity;
+    let mut config = match client_verifier {
+        Some(verifier) => {
+            let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+            // A resumed session would not verify the client again, after its CA was replaced.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config
+        }
+        None => builder.with_no_client_auth().with_cert_resolver(resolver),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -29,6 +46,7 @@ pub(super) fn rejection(error: &io::Error) -> Rejection {
         None | Some(Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled)) => {
             Rejection::Closed
         }
+        Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => Rejection::ClientCertificate,
         // The error of rustls for a resolver without a certificate.
         Some(Error::General(_)) => Rejection::NoCertificate,
         Some(_) => Rejection::Protocol,

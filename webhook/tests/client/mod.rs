@@ -11,11 +11,12 @@ use std::{
 
 use jiff::Timestamp;
 use nats_manager_certs::{Authority, DnsNames, Resolver};
-use nats_manager_webhook::{RequestTimeouts, ServerOptions, router, serve};
+use nats_manager_webhook::{RequestTimeouts, ServerOptions, TlsIdentity, router, serve};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+    server::danger::ClientCertVerifier,
 };
 use serde_json::Value;
 use tokio::{
@@ -46,6 +47,15 @@ pub struct Server {
 impl Server {
     /// Starts a server on a free port, with a certificate of a new CA.
     pub async fn start(options: ServerOptions, limits: RequestTimeouts) -> Self {
+        Self::start_with(options, limits, None).await
+    }
+
+    /// Starts a server as [`Server::start`] does, which verifies its clients.
+    pub async fn start_with(
+        options: ServerOptions,
+        limits: RequestTimeouts,
+        client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let authority = Authority::generate(Timestamp::now()).unwrap();
@@ -53,7 +63,8 @@ impl Server {
         let counts = Counts::new();
         let router = router(Arc::new(Cluster::default()), counts.clone(), limits);
         let (stop, stopped) = oneshot::channel();
-        let serving = serve(listener, resolver.clone(), router, counts.clone(), options, async {
+        let identity = TlsIdentity { resolver: resolver.clone(), client_verifier };
+        let serving = serve(listener, identity, router, counts.clone(), options, async {
             let _ = stopped.await;
         });
         let task = tokio::spawn(async { serving.await.unwrap() });
@@ -98,14 +109,20 @@ impl Answer {
     }
 }
 
-pub fn connector(authority: &Authority) -> TlsConnector {
+/// Certificate and key of a client.
+pub type ClientIdentity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+pub fn connector(authority: &Authority, identity: Option<ClientIdentity>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match identity {
+        Some((certificate, key)) => config.with_client_auth_cert(vec![certificate], key).unwrap(),
+        None => config.with_no_client_auth(),
+    };
     TlsConnector::from(Arc::new(config))
 }
 
@@ -127,13 +144,21 @@ pub fn head(length: usize) -> String {
 
 impl Client {
     pub async fn connect(address: SocketAddr, authority: &Authority) -> io::Result<Self> {
+        Self::connect_as(address, authority, None).await
+    }
+
+    pub async fn connect_as(
+        address: SocketAddr,
+        authority: &Authority,
+        identity: Option<ClientIdentity>,
+    ) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         // With a small buffer, the server soon waits for a client that does not read.
         socket.set_recv_buffer_size(16 << 10)?;
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(NAME).unwrap();
-        timeout(LONG, connector(authority).connect(name, stream)).await?.map(Self)
+        timeout(LONG, connector(authority, identity).connect(name, stream)).await?.map(Self)
     }
 
     /// Returns the certificate that the server presented.

@@ -5,6 +5,7 @@ mod deletion;
 mod health;
 mod operation;
 mod outage;
+mod predecessor;
 
 use std::sync::Arc;
 
