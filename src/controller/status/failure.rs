@@ -2,7 +2,12 @@
 
 use nats_manager_api::{ConditionType, ModuleState, NamespacedName, Reason, rules};
 
-use super::update::{ConditionStatus, Update};
+use super::{
+    StatusFacts,
+    facts::Unapplied,
+    phase::DeploymentPhase,
+    update::{ConditionStatus, Update},
+};
 
 impl Update<'_> {
     /// Reports a resource that is not the allowed one.
@@ -16,16 +21,26 @@ impl Update<'_> {
         }
     }
 
-    /// Reports a resource that could not be deployed. The condition `StatefulSet` stays unless `is_stateful_set`.
-    pub(super) fn failed(&mut self, is_stateful_set: bool, cause: &str) {
+    /// Reports a resource that could not be deployed. The condition `StatefulSet` stays.
+    pub(super) fn failed(&mut self, cause: &str) {
         self.announce_new();
         self.state(ModuleState::Error);
-        if is_stateful_set {
-            self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, cause);
-        }
         self.stopped(Reason::FailedProcessing, cause);
         if self.set(ConditionType::Available, ConditionStatus::False, Reason::FailedProcessing, cause) {
             self.announce(true, Reason::FailedProcessing, cause);
+        }
+    }
+
+    /// Reports children that could not be applied. A cluster that serves clients stays available.
+    pub(super) fn unapplied(&mut self, facts: &StatusFacts<'_>, phase: DeploymentPhase) {
+        let Some(Unapplied { has_stateful_set, cause }) = facts.unapplied else { return };
+        if has_stateful_set {
+            self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, cause);
+            self.not_reconciling();
+        }
+        if phase == DeploymentPhase::Deploying {
+            self.state(ModuleState::Error);
+            self.set(ConditionType::Available, ConditionStatus::False, Reason::FailedProcessing, cause);
         }
     }
 

@@ -27,6 +27,8 @@ impl Manager {
         match action {
             // These actions are fields of the StatefulSet, which is written already.
             Action::OpenPartition { .. } | Action::StopServers { .. } => {}
+            // The model's StatefulSet has no immutable fields that differ.
+            Action::RecreateStatefulSet { .. } => {}
             Action::Evacuate { server, step_down, moves } => {
                 let leaving = by_name(world, server)?;
                 for stream in step_down {
