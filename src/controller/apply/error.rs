@@ -7,6 +7,10 @@ use crate::error_message::summary;
 /// Kind of the object that creates the servers, which has a condition of its own.
 pub(super) const STATEFUL_SET: &str = "StatefulSet";
 
+/// Message of the apiserver for a JSON patch whose test failed, or that names a missing field. The object is not
+/// validated then.
+const PATCH_NOT_APPLICABLE: &str = "the server rejected our request due to an error in our request";
+
 /// Failure to apply one child.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
@@ -69,12 +73,7 @@ impl ApplyError {
         match self {
             Self::Leftover { .. } | Self::Terminating { .. } => true,
             Self::Rejected { cause: kube::Error::Api(status), .. } => {
-                // The test of a JSON patch failed.
-                let is_test = |status: &kube::core::Status| {
-                    let causes = status.details.iter().flat_map(|details| &details.causes);
-                    causes.into_iter().any(|cause| cause.message.contains("test failed"))
-                };
-                status.code == 409 || (status.code == 422 && is_test(status))
+                status.code == 409 || (status.code == 422 && status.message == PATCH_NOT_APPLICABLE)
             }
             _ => false,
         }
@@ -121,3 +120,24 @@ impl fmt::Display for ApplyErrors {
 }
 
 impl std::error::Error for ApplyErrors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn stale_patch_is_a_conflict_and_an_invalid_object_is_not() {
+        for (is_conflict, code, message) in [
+            (true, 409, "the object has been modified"),
+            (true, 422, PATCH_NOT_APPLICABLE),
+            (false, 422, "StatefulSet.apps \"n\" is invalid: spec.replicas: Invalid value: -1"),
+            (false, 403, "forbidden"),
+        ] {
+            let status = Status { code, message: message.to_owned(), ..Status::default() };
+            let cause = kube::Error::Api(Box::new(status));
+            let error = ApplyError::Rejected { kind: "StatefulSet", name: "n".to_owned(), cause };
+            assert_eq!(error.is_conflict(), is_conflict, "{message}");
+        }
+    }
+}

@@ -67,7 +67,18 @@ impl RefusedWrite {
 }
 
 fn objects(live: Option<&Value>, desired: &Value) -> (u64, Option<u64>) {
-    (content_hash(desired), live.map(content_hash))
+    (desired_hash(desired), live.map(content_hash))
+}
+
+/// Returns a hash of the desired object without the password, which is generated for each attempt.
+fn desired_hash(desired: &Value) -> u64 {
+    let mut desired = desired.clone();
+    if desired.get("kind").and_then(Value::as_str) == Some("Secret")
+        && let Some(fields) = desired.as_object_mut()
+    {
+        fields.remove("data");
+    }
+    content_hash(&desired)
 }
 
 #[cfg(test)]
@@ -97,6 +108,9 @@ mod tests {
         }
         assert_eq!(refused.retry_in(at(3000)), Some(MAX_DELAY));
         assert_eq!(refused.retry_in(at(3000) + MAX_DELAY), Some(Duration::ZERO));
+        let secret = |password: &str| json!({"kind": "Secret", "data": {"resolver.conf": password}});
+        refused.record("Secret", None, &secret("a"), "no".to_owned(), at(0));
+        assert!(refused.pending("Secret", None, &secret("b"), at(1)).is_some());
         refused.clear("Service");
         assert!(!is_pending(&refused, Some(&live), &desired, 3001));
     }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
-use nats_manager_api::naming::FIELD_MANAGER;
+use nats_manager_api::naming::{self, FIELD_MANAGER};
 
 use crate::watch::owns_replicas;
 
@@ -10,8 +10,12 @@ use crate::watch::owns_replicas;
 const AUTOSCALER: (&str, &str) = ("kube-controller-manager", "scale");
 
 /// Returns the field manager that changed the replicas of the StatefulSet, as a text. `None` while they are those that
-/// NATS Manager applied.
+/// NATS Manager applied, which are recorded in an annotation.
 pub(crate) fn foreign_scaler(set: &StatefulSet) -> Option<String> {
+    let replicas = set.spec.as_ref()?.replicas?;
+    if set.annotations().get(naming::SIZE)? == &replicas.to_string() {
+        return None;
+    }
     let owners: Vec<_> = set.managed_fields().iter().filter(|entry| owns_replicas(entry)).collect();
     let is_own = |manager: Option<&str>| manager == Some(FIELD_MANAGER);
     if owners.iter().any(|entry| is_own(entry.manager.as_deref())) {
@@ -53,11 +57,13 @@ mod tests {
             ),
         ] {
             let set = json!({
-                "metadata": {"managedFields": entries},
-                "spec": {"selector": {}, "serviceName": "n", "template": {}},
+                "metadata": {"managedFields": entries, "annotations": {naming::SIZE: "3"}},
+                "spec": {"replicas": 5, "selector": {}, "serviceName": "n", "template": {}},
             });
-            let set: StatefulSet = serde_json::from_value(set).unwrap();
+            let mut set: StatefulSet = serde_json::from_value(set).unwrap();
             assert_eq!(foreign_scaler(&set).as_deref(), expected, "{}", Value::from(entries));
+            set.spec.as_mut().unwrap().replicas = Some(3);
+            assert_eq!(foreign_scaler(&set), None, "nothing was changed");
         }
     }
 }

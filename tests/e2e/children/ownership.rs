@@ -5,12 +5,13 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
+use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
 use super::password;
 use crate::{
     objects::{BUDGET, CONFIG_MAP, Child, SECRET, SERVICE, STATEFUL_SET},
-    world::{World, condition},
+    world::{TIMEOUT, World, condition},
 };
 
 #[tokio::test]
@@ -72,7 +73,11 @@ async fn child_with_foreign_controller_is_not_taken_over() {
         let (holds, reason, message) = condition(&status, "Available").unwrap();
         assert_eq!((holds.as_str(), reason.as_str()), ("False", "FailedProcessing"));
         assert_eq!(condition(&status, "StatefulSet").unwrap().1, "FailedToSyncResources");
-        world.event_becomes("Warning", "FailedProcessing", &message).await;
+        eventually("an event names them", TIMEOUT, || async {
+            let events = world.events().await;
+            events.iter().any(|(_, reason, note)| reason == "FailedProcessing" && note.starts_with(&message))
+        })
+        .await;
         let object = child.get(&world).await;
         assert_eq!(object["metadata"]["labels"]["whose"], "theirs", "{}", child.kind);
         assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/name"], Value::Null, "{}", child.kind);

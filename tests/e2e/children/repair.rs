@@ -70,6 +70,12 @@ async fn foreign_fields_that_exclude_ours_or_change_a_default_are_removed() {
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(pvc_uids(&world).await, pvcs);
 
+    // A patch of a stale version is recognised by this message.
+    let stale = r#"[{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]"#;
+    let patch = ["patch", "pdb", "-n", "kyma-system", BUDGET.name, "--type", "json", "-p", stale];
+    let rejected = world.kubectl(&patch).await.unwrap_err();
+    assert!(rejected.contains("the server rejected our request due to an error in our request"), "{rejected}");
+
     // The StatefulSet controller stops the first server at once, which nothing can prevent.
     STATEFUL_SET.change(&world, spec(json!({"ordinals": {"start": 1}}))).await;
     STATEFUL_SET.becomes(&world, "begins with 0", |set| set["spec"]["ordinals"]["start"] == 0).await;
