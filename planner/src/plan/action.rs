@@ -122,9 +122,8 @@ impl Action {
             | Self::RestartServer { .. }
             | Self::RemovePeers { .. }
             | Self::DeletePvcs { .. } => true,
-            // The Pods keep running.
-            Self::RecreateStatefulSet { .. } => false,
-            Self::ReplacePods { .. } | Self::Reload { .. } => false,
+            // A StatefulSet is recreated without its Pods.
+            Self::ReplacePods { .. } | Self::RecreateStatefulSet { .. } | Self::Reload { .. } => false,
         }
     }
 

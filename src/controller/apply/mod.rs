@@ -12,11 +12,12 @@
 //! | `child` | the requests for one child |
 //! | `ownership`, `error` | the controller of an object, the failures |
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet};
 use kube::{Api, Client, Resource, ResourceExt, core::DynamicObject};
 use nats_manager_api::naming;
+use serde::{Serialize, de::DeserializeOwned};
 
 mod child;
 pub(crate) mod compare;
@@ -27,7 +28,6 @@ mod overridden;
 mod ownership;
 mod refused;
 
-pub(super) use child::recreate_stateful_set;
 pub(super) use error::{ApplyError, ApplyErrors};
 pub(super) use ownership::{Control, Owner};
 
@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     controller::{observe::LiveObjects, resources::Children, status::Announcement},
-    watch::{Caches, Istio},
+    watch::{CachedObject, Caches, Istio},
 };
 
 /// Result of the apply stage. Only this stage creates it, so a status is never computed from objects that were not
@@ -78,48 +78,72 @@ pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, write
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
     let ApplyContext { client, caches, live, owner, may_build } = context;
     let namespace = &owner.id.namespace;
-    let (mut errors, mut notices) = (Vec::new(), Vec::new());
-    macro_rules! apply {
-        ($kind:expr, $api:expr, $live:expr, $desired:expr, $cache:expr) => {{
-            let mut target = ApplyTarget { kind: $kind, owner, writes: &mut *writes, notices: &mut notices };
-            Box::pin(target.apply($api, $live, $desired, $cache)).await
-        }};
-    }
+    let mut all = ChildApplier { owner, writes, notices: Vec::new(), errors: Vec::new() };
 
-    let api = typed(client, namespace);
-    errors.extend(apply!("Secret", &api, live.secret.as_ref(), secret, &caches.secret).err());
+    all.apply("Secret", &typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await;
     if *may_build {
-        let api = typed(client, namespace);
-        errors.extend(apply!("ConfigMap", &api, live.config_map.as_ref(), config_map, &caches.config_map).err());
+        let (live, cache) = (live.config_map.as_ref(), &caches.config_map);
+        all.apply("ConfigMap", &typed(client, namespace), live, config_map, cache).await;
     }
-    let has_mounts = errors.is_empty();
-    let api = typed(client, namespace);
-    errors.extend(apply!("Service", &api, live.service.as_ref(), service, &caches.service).err());
-    let api = typed(client, namespace);
+    let has_mounts = all.errors.is_empty();
+    all.apply("Service", &typed(client, namespace), live.service.as_ref(), service, &caches.service).await;
     let (budget, cache) = (live.pod_disruption_budget.as_ref(), &caches.pod_disruption_budget);
-    errors.extend(apply!("PodDisruptionBudget", &api, budget, pod_disruption_budget, cache).err());
-    let mut applied_set = live.stateful_set.clone().filter(|_| *may_build);
-    if *may_build && (has_mounts || !starts_servers(live.stateful_set.as_deref(), stateful_set)) {
-        let api = typed(client, namespace);
-        match apply!(STATEFUL_SET, &api, live.stateful_set.as_ref(), stateful_set, &caches.stateful_set) {
-            Ok(set) => applied_set = Some(set),
-            Err(error) => errors.push(error),
-        }
-    } else if let Some(set) = live.stateful_set.as_deref().filter(|_| *may_build) {
-        errors.extend(check_controller(STATEFUL_SET, owner, set).err());
+    all.apply("PodDisruptionBudget", &typed(client, namespace), budget, pod_disruption_budget, cache).await;
+    let set = live.stateful_set.as_ref().filter(|_| *may_build);
+    let mut applied_set = set.cloned();
+    if *may_build && (has_mounts || !starts_servers(set.map(AsRef::as_ref), stateful_set)) {
+        let cache = &caches.stateful_set;
+        let applied = all.apply(STATEFUL_SET, &typed(client, namespace), set, stateful_set, cache).await;
+        applied_set = applied.or(applied_set);
+    } else if let Some(set) = set {
+        all.errors.extend(check_controller(STATEFUL_SET, owner, set.as_ref()).err());
     }
-    // Servers of another controller are not ours.
-    applied_set = applied_set.filter(|set| matches!(owner.control(set.meta()), Control::Ours));
     if live.is_istio_installed {
         let api: Api<DynamicObject> = Api::namespaced_with((*client).clone(), namespace, &Istio::resource());
         let (rule, cache) = (live.destination_rule.as_ref(), &caches.istio.destination_rule);
-        match apply!("DestinationRule", &api, rule, destination_rule, cache) {
-            // Its CRD is being created or deleted. The watches trigger a reconcile when that is complete.
-            Err(error) if error.is_kind_not_served() => tracing::info!(%error, "skipped object of unserved kind"),
-            result => errors.extend(result.err()),
-        }
+        all.apply(DESTINATION_RULE, &api, rule, destination_rule, cache).await;
     }
-    Applied { stateful_set: applied_set, errors: ApplyErrors::of(errors), notices }
+    // The servers of another controller are not ours.
+    let is_ours = |set: &Arc<StatefulSet>| matches!(owner.control(&set.metadata), Control::Ours);
+    let ChildApplier { notices, errors, .. } = all;
+    Applied { stateful_set: applied_set.filter(is_ours), errors: ApplyErrors::of(errors), notices }
+}
+
+/// Kind whose CRD may be missing.
+const DESTINATION_RULE: &str = "DestinationRule";
+
+/// Applies one child after the other, and collects what is reported.
+struct ChildApplier<'a> {
+    owner: &'a Owner<'a>,
+    writes: &'a mut WriteMemory,
+    notices: Vec<Announcement>,
+    errors: Vec<ApplyError>,
+}
+
+impl ChildApplier<'_> {
+    /// Applies a child. Returns it as it is in the cluster, or `None` if it could not be applied.
+    async fn apply<K>(
+        &mut self,
+        kind: &'static str,
+        api: &Api<K>,
+        live: Option<&Arc<K>>,
+        desired: &K,
+        cache: &CachedObject<K>,
+    ) -> Option<Arc<K>>
+    where
+        K: Resource + Serialize + DeserializeOwned + Clone + Debug,
+    {
+        let mut target = ApplyTarget { kind, owner: self.owner, writes: self.writes, notices: &mut self.notices };
+        match Box::pin(target.apply(api, live, desired, cache)).await {
+            Ok(applied) => return Some(applied),
+            // Its CRD is being created or deleted. The watches trigger a reconcile when that is complete.
+            Err(error) if kind == DESTINATION_RULE && error.is_kind_not_served() => {
+                tracing::info!(%error, "skipped object of unserved kind");
+            }
+            Err(error) => self.errors.push(error),
+        }
+        None
+    }
 }
 
 /// Returns whether the existing StatefulSet has to be replaced, because an immutable field differs that NATS Manager may

@@ -25,7 +25,7 @@ struct OverriddenWrite {
 
 impl OverriddenWrites {
     /// Returns whether this write was sent before, and the live object is still what came back.
-    pub(super) fn is_settled(&self, kind: &str, live: &Value, desired: &Value) -> bool {
+    pub(super) fn is_repeated(&self, kind: &str, live: &Value, desired: &Value) -> bool {
         let write = self.0.get(kind);
         write.is_some_and(|write| write.sent == content_hash(desired) && write.returned == content_hash(live))
     }
@@ -72,24 +72,24 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn write_is_settled_until_one_side_changes() {
+    fn write_is_repeated_until_one_side_changes() {
         let object = |image: &str, version: &str| json!({"metadata": {"resourceVersion": version, "generation": 1}, "spec": {"image": image}, "status": {"v": version}});
         let mut writes = OverriddenWrites::default();
         let (desired, returned) = (object("a", "7"), object("mirror/a", "8"));
-        assert!(!writes.is_settled("StatefulSet", &returned, &desired));
+        assert!(!writes.is_repeated("StatefulSet", &returned, &desired));
         let field = || Some(".spec.image".to_owned());
         assert!(writes.record("StatefulSet", &desired, &returned, field()));
-        for (is_settled, kind, live, desired) in [
+        for (is_repeated, kind, live, desired) in [
             (true, "StatefulSet", object("mirror/a", "9"), object("a", "9")),
             (false, "StatefulSet", object("mirror/a", "9"), object("b", "9")),
             (false, "StatefulSet", object("other/a", "9"), object("a", "9")),
             (false, "Service", object("mirror/a", "9"), object("a", "9")),
         ] {
-            assert_eq!(writes.is_settled(kind, &live, &desired), is_settled, "{kind} {live} {desired}");
+            assert_eq!(writes.is_repeated(kind, &live, &desired), is_repeated, "{kind} {live} {desired}");
         }
         assert!(!writes.record("StatefulSet", &object("b", "9"), &object("mirror/b", "9"), field()), "reported before");
         assert!(writes.record("StatefulSet", &desired, &returned, Some(".spec.class".to_owned())));
         assert!(!writes.record("StatefulSet", &desired, &desired, None));
-        assert!(!writes.is_settled("StatefulSet", &returned, &desired));
+        assert!(!writes.is_repeated("StatefulSet", &returned, &desired));
     }
 }

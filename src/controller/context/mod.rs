@@ -17,7 +17,6 @@ pub(super) use memory::Memory;
 
 use crate::{
     controller::{
-        apply::ApplyErrors,
         execute::DeleteError,
         poll::Polls,
         status::{Reconciled, StatusWriter},
@@ -72,9 +71,6 @@ pub(super) enum ReconcileError {
     /// A failed read from the apiserver.
     #[error("cannot observe the cluster: {}", summary(.0))]
     Observe(kube::Error),
-    /// Children that could not be applied.
-    #[error(transparent)]
-    Apply(ApplyErrors),
     /// A concurrent write by another client.
     #[error("{0}")]
     Conflict(String),
@@ -112,12 +108,6 @@ impl ReconcileError {
 
     pub(super) fn status(error: kube::Error) -> Self {
         Self::from_kube(error, Self::Status)
-    }
-}
-
-impl From<ApplyErrors> for ReconcileError {
-    fn from(errors: ApplyErrors) -> Self {
-        if errors.is_conflict() { Self::Conflict(errors.to_string()) } else { Self::Apply(errors) }
     }
 }
 

@@ -11,11 +11,12 @@ use nats_manager_jetstream::{Admin, AdminError, ClientError, Credentials, step_d
 use nats_manager_planner::plan::{Action, PodRef};
 
 pub(super) mod pvcs;
+mod recreate;
 mod teardown;
 
 pub(super) use teardown::{DeleteError, delete_children, delete_data};
 
-use crate::{controller::apply::recreate_stateful_set, error_message::summary, watch::CachedObject};
+use crate::{error_message::summary, watch::CachedObject};
 
 /// Clients and credentials that actions need.
 pub(super) struct ActionContext<'a> {
@@ -109,7 +110,7 @@ pub(super) async fn execute(context: &ActionContext<'_>, action: &Action) -> Res
             tracing::warn!("recreating the StatefulSet without its Pods: its immutable fields differ");
             let api = Api::namespaced(context.client.clone(), &context.id.namespace);
             let version = context.stateful_set.metadata.resource_version.as_deref();
-            let outcome = recreate_stateful_set(api, uid, version, context.stateful_set, context.cache).await;
+            let outcome = recreate::recreate(api, uid, version, context.stateful_set, context.cache).await;
             let outcome = outcome.map_err(ExecuteError::RecreateStatefulSet)?;
             tracing::info!(?outcome, "replaced the StatefulSet");
             Ok(())

@@ -6,7 +6,7 @@ use nats_manager_api::naming::{self, FIELD_MANAGER};
 
 use crate::watch::owns_replicas;
 
-/// Field manager of a HorizontalPodAutoscaler, which runs in that process.
+/// Field manager of a `HorizontalPodAutoscaler`, which runs in that process.
 const AUTOSCALER: (&str, &str) = ("kube-controller-manager", "scale");
 
 /// Returns the field manager that changed the replicas of the StatefulSet, as a text. `None` while they are those that

@@ -63,7 +63,7 @@ pub(super) async fn run_pipeline(
         *nats = context.status.record_members(nats, planned.plan.members).await.map_err(ReconcileError::status)?;
     }
     let new_account = account.clone().unwrap_or_else(SystemAccount::generate);
-    let children = build(&cluster, &planned.plan, &context.images, &new_account);
+    let children = Box::new(build(&cluster, &planned.plan, &context.images, &new_account));
     let applied = apply_children(context, memory, &observed, &cluster, &children, planned.plan.may_build).await;
     memory.notices.extend(applied.notices);
     let may_act = !applied.errors.as_ref().is_some_and(ApplyErrors::has_server_object);

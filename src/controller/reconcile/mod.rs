@@ -14,6 +14,7 @@ pub use run::{Controller, run};
 
 use crate::{
     controller::{
+        apply::ApplyErrors,
         context::{Context, Memory, ReconcileDone, ReconcileError, predecessor},
         deletion::delete,
         observe::{now, observe},
@@ -113,9 +114,10 @@ async fn deploy(
         }
     };
     let unapplied = output.unapplied.as_ref().map(ToString::to_string);
-    if output.unapplied.as_ref().is_some_and(|errors| errors.is_conflict() && context.is_recent_failure(&nats)) {
+    let conflict = || unapplied.clone().filter(|_| output.unapplied.as_ref().is_some_and(ApplyErrors::is_conflict));
+    if let Some(conflict) = conflict().filter(|_| context.is_recent_failure(&nats)) {
         record_start(&mut nats, context, &output.observed).await?;
-        return Err(ReconcileError::Conflict(unapplied.unwrap_or_default()));
+        return Err(ReconcileError::Conflict(conflict));
     }
     let assessment = output.polled.assessment().map(AsRef::as_ref);
     context.metrics.show(output.plan.replicas as usize, output.zones().count, assessment);
@@ -129,7 +131,7 @@ async fn deploy(
             tracing::warn!(%errors, "failed to apply children");
         }
         if errors.is_conflict() {
-            return Err(errors.into());
+            return Err(ReconcileError::Conflict(errors.to_string()));
         }
         // The servers need attention more often than a child that is expected to fail again.
         let retry = memory.writes.refused.retry_in(Instant::now()).unwrap_or(RESYNC_INTERVAL);

@@ -100,7 +100,7 @@ async fn events(world: &World, reason: &str) -> Vec<String> {
     world.events().await.into_iter().filter(|event| event.1 == reason).map(|(_, _, note)| note).collect()
 }
 
-/// Mutating webhook that prefixes the images of StatefulSets, as a policy for an image mirror does.
+/// Mutating webhook that prefixes the images of `StatefulSets`, as a policy for an image mirror does.
 struct Mirror {
     server: JoinHandle<()>,
     configurations: Api<MutatingWebhookConfiguration>,

@@ -193,6 +193,17 @@ async fn stateful_set_with_other_immutable_fields_is_recreated_around_its_pods()
         }
     }
 
+    // A user replaces it while the manager runs. Either of the two may be faster.
+    let mut replaced = essence(&STATEFUL_SET.get(&world).await);
+    replaced["spec"]["podManagementPolicy"] = json!("OrderedReady");
+    let _ = world.cluster.run_kubectl(&["replace", "--force", "-f", "-"], &replaced.to_string()).await.unwrap();
+    STATEFUL_SET
+        .becomes(&world, "is recreated", |set| {
+            set["spec"]["podManagementPolicy"] == "Parallel" && set["status"]["readyReplicas"] == 3
+        })
+        .await;
+    world.is_ready_for_the_newest_spec().await;
+
     // Another selector or volume belongs to other Pods and other data.
     manager.terminate().await.unwrap();
     let pods = uids(&world).await;
