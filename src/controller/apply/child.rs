@@ -23,6 +23,8 @@ pub(super) struct ApplyTarget<'a> {
     pub(super) owner: &'a Owner<'a>,
     pub(super) writes: &'a mut WriteMemory,
     pub(super) notices: &'a mut Vec<Announcement>,
+    /// Kinds of the objects that foreign content was removed from.
+    pub(super) corrected: &'a mut Vec<&'static str>,
 }
 
 /// A live object, typed and as JSON.
@@ -122,6 +124,8 @@ impl ApplyTarget<'_> {
                 *version = json!(patched.resource_version());
             }
             cache.written(patched);
+            self.corrected.push(kind);
+            keep_partition(&live.json, &mut desired);
         }
         self.send(api, &desired, cache).await
     }
@@ -212,6 +216,19 @@ pub(super) fn check_controller<K: Resource>(kind: &'static str, owner: &Owner<'_
     }
 }
 
+/// Raises the partition of the desired StatefulSet to that of the live one. It was planned from the revision that the
+/// foreign content had created.
+fn keep_partition(live: &Value, desired: &mut Value) {
+    const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
+    let live = live.pointer(PARTITION).and_then(Value::as_i64);
+    let desired = desired.pointer_mut(PARTITION);
+    if let (Some(live), Some(desired)) = (live, desired)
+        && desired.as_i64().is_some_and(|partition| partition < live)
+    {
+        *desired = json!(live);
+    }
+}
+
 fn name_of(object: &Value) -> String {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
@@ -240,6 +257,19 @@ fn data_of_others(live: &Value, desired: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partition_is_not_opened_while_foreign_content_is_removed() {
+        let set = |partition: i64| json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": partition}}}});
+        for (live, desired, expected) in [(3, 2, 3), (2, 3, 3), (0, 0, 0)] {
+            let mut kept = set(desired);
+            keep_partition(&set(live), &mut kept);
+            assert_eq!(kept, set(expected), "{live} {desired}");
+        }
+        let mut service = json!({"spec": {}});
+        keep_partition(&set(3), &mut service);
+        assert_eq!(service, json!({"spec": {}}));
+    }
 
     #[test]
     fn keys_of_others_in_data_are_kept() {

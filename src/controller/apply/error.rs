@@ -93,7 +93,7 @@ impl ApplyErrors {
 
     /// Returns whether the StatefulSet, or an object that its Pods mount, is one of the objects. Then no action on
     /// servers is carried out.
-    pub(crate) fn has_server_object(&self) -> bool {
+    pub(super) fn has_server_object(&self) -> bool {
         [STATEFUL_SET, "ConfigMap", "Secret"].into_iter().any(|kind| self.has(kind))
     }
 

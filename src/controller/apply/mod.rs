@@ -53,6 +53,8 @@ pub(crate) struct Applied {
     pub errors: Option<ApplyErrors>,
     /// Changes of what was applied, each of which is reported once.
     pub notices: Vec<Announcement>,
+    /// True if the plan's action may be carried out: the StatefulSet and what its Pods mount are as planned.
+    pub may_act: bool,
 }
 
 /// Outcomes of earlier writes, which are not repeated in vain.
@@ -78,7 +80,7 @@ pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, write
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
     let ApplyContext { client, caches, live, owner, may_build } = context;
     let namespace = &owner.id.namespace;
-    let mut all = ChildApplier { owner, writes, notices: Vec::new(), errors: Vec::new() };
+    let mut all = ChildApplier { owner, writes, notices: Vec::new(), errors: Vec::new(), corrected: Vec::new() };
 
     all.apply("Secret", &typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await;
     if *may_build {
@@ -105,8 +107,11 @@ pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, write
     }
     // The servers of another controller are not ours.
     let is_ours = |set: &Arc<StatefulSet>| matches!(owner.control(&set.metadata), Control::Ours);
-    let ChildApplier { notices, errors, .. } = all;
-    Applied { stateful_set: applied_set.filter(is_ours), errors: ApplyErrors::of(errors), notices }
+    let ChildApplier { notices, errors, corrected, .. } = all;
+    let errors = ApplyErrors::of(errors);
+    let has_failed = errors.as_ref().is_some_and(ApplyErrors::has_server_object);
+    let may_act = !has_failed && !corrected.contains(&STATEFUL_SET);
+    Applied { stateful_set: applied_set.filter(is_ours), errors, notices, may_act }
 }
 
 /// Kind whose CRD may be missing.
@@ -118,6 +123,7 @@ struct ChildApplier<'a> {
     writes: &'a mut WriteMemory,
     notices: Vec<Announcement>,
     errors: Vec<ApplyError>,
+    corrected: Vec<&'static str>,
 }
 
 impl ChildApplier<'_> {
@@ -133,7 +139,8 @@ impl ChildApplier<'_> {
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
-        let mut target = ApplyTarget { kind, owner: self.owner, writes: self.writes, notices: &mut self.notices };
+        let Self { owner, writes, notices, corrected, .. } = self;
+        let mut target = ApplyTarget { kind, owner, writes, notices, corrected };
         match Box::pin(target.apply(api, live, desired, cache)).await {
             Ok(applied) => return Some(applied),
             // Its CRD is being created or deleted. The watches trigger a reconcile when that is complete.

@@ -66,8 +66,7 @@ pub(super) async fn run_pipeline(
     let children = Box::new(build(&cluster, &planned.plan, &context.images, &new_account));
     let applied = apply_children(context, memory, &observed, &cluster, &children, planned.plan.may_build).await;
     memory.notices.extend(applied.notices);
-    let may_act = !applied.errors.as_ref().is_some_and(ApplyErrors::has_server_object);
-    let failure = if may_act {
+    let failure = if applied.may_act {
         execute_action(context, memory, id, account.as_ref(), &planned.plan, &children.stateful_set).await?
     } else {
         None

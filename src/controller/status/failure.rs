@@ -6,6 +6,7 @@ use super::{
     StatusFacts,
     facts::Unapplied,
     phase::DeploymentPhase,
+    text,
     update::{ConditionStatus, Update},
 };
 
@@ -33,15 +34,24 @@ impl Update<'_> {
 
     /// Reports children that could not be applied. A cluster that serves clients stays available.
     pub(super) fn unapplied(&mut self, facts: &StatusFacts<'_>, phase: DeploymentPhase) {
-        let Some(Unapplied { has_stateful_set, cause }) = facts.unapplied else { return };
+        let (Some(Unapplied { has_stateful_set, .. }), Some(cause)) = (facts.unapplied, self.unapplied_cause(facts))
+        else {
+            return;
+        };
         if has_stateful_set {
-            self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, cause);
+            self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, &cause);
             self.not_reconciling();
         }
         if phase == DeploymentPhase::Deploying {
             self.state(ModuleState::Error);
-            self.set(ConditionType::Available, ConditionStatus::False, Reason::FailedProcessing, cause);
+            self.set(ConditionType::Available, ConditionStatus::False, Reason::FailedProcessing, &cause);
         }
+    }
+
+    /// Returns the errors of the children that could not be applied, with the figures of the previous message.
+    pub(super) fn unapplied_cause(&self, facts: &StatusFacts<'_>) -> Option<String> {
+        let old = self.old_message(ConditionType::Stalled, Reason::FailedProcessing);
+        facts.unapplied.map(|unapplied| text::steady(old, "", unapplied.cause))
     }
 
     /// Sets the conditions `Reconciling`, `Stalled` and `Ready` of a spec that cannot be carried out.

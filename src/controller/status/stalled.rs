@@ -12,7 +12,8 @@ impl Update<'_> {
     pub(super) fn stalled(&mut self, facts: &StatusFacts<'_>) {
         let kind = ConditionType::Stalled;
         let plan = facts.plan;
-        let unapplied = facts.unapplied.map(|unapplied| (Reason::FailedProcessing, unapplied.cause));
+        let cause = self.unapplied_cause(facts);
+        let unapplied = cause.as_deref().map(|cause| (Reason::FailedProcessing, cause));
         if !plan.is_consistent && plan.blocked.is_empty() && unapplied.is_none() && self.is_kept_while_inconsistent() {
             // The watch caches disagree for a moment.
             if self.old.holds(kind) {

@@ -267,6 +267,13 @@ fn child_that_cannot_be_applied_is_reported_and_leaves_a_serving_cluster_availab
             "{case}"
         );
     }
+    let port = |cause: &'static str| World {
+        unapplied: Some(Unapplied { has_stateful_set: false, cause }),
+        ..World::healthy(3)
+    };
+    let (reported, _) = port("no answer from port 40001").after(&ready(), 110);
+    let (again, events) = port("no answer from port 40002").after(&reported, 120);
+    assert_eq!((message(&again, Stalled).as_str(), events), ("no answer from port 40001", Vec::new()));
     let mut inconsistent = World::healthy(3);
     inconsistent.plan.is_consistent = false;
     let (failing, _) = failing(World::healthy(3), false).after(&ready(), 110);
