@@ -6,12 +6,16 @@ use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use nats_manager_api::{Reason, naming::FIELD_MANAGER};
+use nats_manager_api::{
+    Reason,
+    naming::{FIELD_MANAGER, TEMPLATE_HASH},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
     ApplyError, Control, Owner, WriteMemory, compare,
+    error::STATEFUL_SET,
     fields::ForeignContent,
     immutable::{ImmutableDifference, Replacement},
 };
@@ -23,7 +27,7 @@ pub(super) struct ApplyTarget<'a> {
     pub(super) owner: &'a Owner<'a>,
     pub(super) writes: &'a mut WriteMemory,
     pub(super) notices: &'a mut Vec<Announcement>,
-    /// Kinds of the objects that foreign content was removed from.
+    /// The StatefulSet, if others have changed its Pod template.
     pub(super) corrected: &'a mut Vec<&'static str>,
 }
 
@@ -112,22 +116,50 @@ impl ApplyTarget<'_> {
         if self.writes.overridden.is_repeated(self.kind, &live.json, &desired) {
             return Ok(live.object.clone());
         }
+        if self.kind == STATEFUL_SET && self.has_drifted(&live.json, &desired, &foreign) {
+            self.corrected.push(self.kind);
+            keep_partition(&live.json, &mut desired);
+        }
         if !foreign.is_empty() {
-            let kind = self.kind;
-            tracing::info!(kind, name = live.object.name_any(), paths = ?foreign.pointers(), "removing foreign content");
-            let patch = foreign.patch(&live.object.resource_version().unwrap_or_default());
-            let patch = serde_json::from_value(patch).map_err(|cause| ApplyError::Serialize { kind, cause })?;
-            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            let patched = api.patch(&live.object.name_any(), &parameters, &Patch::Json::<()>(patch)).await;
-            let patched = patched.map_err(|cause| self.rejected(live.object.name_any(), cause))?;
+            let patched = self.remove(api, live.object.as_ref(), &foreign).await?;
             if let Some(version) = desired.pointer_mut("/metadata/resourceVersion") {
                 *version = json!(patched.resource_version());
             }
-            cache.written(patched);
-            self.corrected.push(kind);
-            keep_partition(&live.json, &mut desired);
+            cache.written(patched.clone());
+            let json = self.json(&patched)?;
+            if ForeignContent::of(self.kind, &json, &desired).is_empty() && compare::is_applied(&json, &desired) {
+                return Ok(Arc::new(patched));
+            }
         }
         self.send(api, &desired, cache).await
+    }
+
+    /// Returns whether others have changed the Pod template since it was applied, apart from what admission replaces. The
+    /// plan was then made from a revision that is about to end.
+    fn has_drifted(&self, live: &Value, desired: &Value, foreign: &ForeignContent) -> bool {
+        const TEMPLATE: &str = "/spec/template";
+        let hash = |set: &Value| set.pointer("/metadata/annotations").and_then(|all| all.get(TEMPLATE_HASH)).cloned();
+        if hash(live).is_none() || hash(live) != hash(desired) {
+            return false;
+        }
+        let none = Value::Null;
+        let template = |set| Value::pointer(set, TEMPLATE).unwrap_or(&none);
+        let is_changed = !foreign.is_empty() || !compare::is_applied(template(live), template(desired));
+        is_changed && !self.writes.overridden.returned(self.kind, template(live))
+    }
+
+    /// Removes content of others from exactly this version of the object.
+    async fn remove<K>(&self, api: &Api<K>, live: &K, foreign: &ForeignContent) -> Result<K, ApplyError>
+    where
+        K: Resource + Serialize + DeserializeOwned + Clone + Debug,
+    {
+        let (kind, name) = (self.kind, live.name_any());
+        tracing::info!(kind, name, paths = ?foreign.pointers(), "removing foreign content");
+        let patch = foreign.patch(&live.resource_version().unwrap_or_default());
+        let patch = serde_json::from_value(patch).map_err(|cause| ApplyError::Serialize { kind, cause })?;
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = api.patch(&name, &parameters, &Patch::Json::<()>(patch)).await;
+        patched.map_err(|cause| self.rejected(name, cause))
     }
 
     /// Sends the object with all its fields, and reports a field that came back different.
@@ -216,8 +248,7 @@ pub(super) fn check_controller<K: Resource>(kind: &'static str, owner: &Owner<'_
     }
 }
 
-/// Raises the partition of the desired StatefulSet to that of the live one. It was planned from the revision that the
-/// foreign content had created.
+/// Raises the partition of the desired StatefulSet to that of the live one.
 fn keep_partition(live: &Value, desired: &mut Value) {
     const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
     let live = live.pointer(PARTITION).and_then(Value::as_i64);
@@ -259,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partition_is_not_opened_while_foreign_content_is_removed() {
+    fn partition_is_not_opened_while_a_changed_template_is_corrected() {
         let set = |partition: i64| json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": partition}}}});
         for (live, desired, expected) in [(3, 2, 3), (2, 3, 3), (0, 0, 0)] {
             let mut kept = set(desired);

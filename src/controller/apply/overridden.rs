@@ -19,6 +19,8 @@ struct OverriddenWrite {
     /// Hashes of the object as it was sent and as it came back.
     sent: u64,
     returned: u64,
+    /// Hash of the Pod template that came back.
+    template: u64,
     /// Path of the first field that was changed.
     field: String,
 }
@@ -28,6 +30,11 @@ impl OverriddenWrites {
     pub(super) fn is_repeated(&self, kind: &str, live: &Value, desired: &Value) -> bool {
         let write = self.0.get(kind);
         write.is_some_and(|write| write.sent == content_hash(desired) && write.returned == content_hash(live))
+    }
+
+    /// Returns whether the last write of this kind came back with this Pod template instead of the desired one.
+    pub(super) fn returned(&self, kind: &str, template: &Value) -> bool {
+        self.0.get(kind).is_some_and(|write| write.template == content_hash(template))
     }
 
     /// Records the response to a write. `field` is the first field that was changed. Returns whether that has to be
@@ -43,8 +50,9 @@ impl OverriddenWrites {
             self.0.remove(kind);
             return false;
         };
+        let template = content_hash(returned.pointer("/spec/template").unwrap_or(&Value::Null));
         let is_known = self.0.get(kind).is_some_and(|write| write.field == field);
-        let write = OverriddenWrite { sent: content_hash(desired), returned: content_hash(returned), field };
+        let write = OverriddenWrite { sent: content_hash(desired), returned: content_hash(returned), template, field };
         self.0.insert(kind, write);
         !is_known
     }
@@ -87,6 +95,7 @@ mod tests {
         ] {
             assert_eq!(writes.is_repeated(kind, &live, &desired), is_repeated, "{kind} {live} {desired}");
         }
+        assert!(writes.returned("StatefulSet", &Value::Null) && !writes.returned("StatefulSet", &json!({"spec": {}})));
         assert!(!writes.record("StatefulSet", &object("b", "9"), &object("mirror/b", "9"), field()), "reported before");
         assert!(writes.record("StatefulSet", &desired, &returned, Some(".spec.class".to_owned())));
         assert!(!writes.record("StatefulSet", &desired, &desired, None));

@@ -55,6 +55,17 @@ async fn field_that_admission_replaces_is_written_once_per_change_and_reported_o
     }
     assert_eq!(writes().await, before, "neither side has changed");
 
+    // Rolling updates continue.
+    world.patch(json!({"spec": {"resources": {"limits": {"memory": "1500Mi"}}}})).await.unwrap();
+    STATEFUL_SET
+        .becomes(&world, "has restarted all servers", |set| {
+            let limit = &set["spec"]["template"]["spec"]["containers"][2]["resources"]["limits"]["memory"];
+            let status = &set["status"];
+            limit == "1500Mi" && status["updatedReplicas"] == 3 && status["currentRevision"] == status["updateRevision"]
+        })
+        .await;
+    world.is_ready_for_the_newest_spec().await;
+
     let notes = events(&world, "FieldOverridden").await;
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(
@@ -170,11 +181,11 @@ impl Mirror {
     }
 }
 
-/// Answers a review with a patch that prefixes each image that has no prefix.
+/// Answers a review with a patch that prefixes each image that has no prefix, and adds an environment variable.
 async fn review(Json(review): Json<Value>) -> Json<Value> {
     let containers = &review["request"]["object"]["spec"]["template"]["spec"]["containers"];
     let images = containers.as_array().into_iter().flatten().map(|container| container["image"].as_str().unwrap());
-    let patch: Vec<Value> = images
+    let mut patch: Vec<Value> = images
         .enumerate()
         .filter(|(_, image)| !image.starts_with("mirror.example/"))
         .map(|(index, image)| {
@@ -182,6 +193,11 @@ async fn review(Json(review): Json<Value>) -> Json<Value> {
             json!({"op": "replace", "path": path, "value": format!("mirror.example/{image}")})
         })
         .collect();
+    // An addition that NATS Manager removes.
+    let environment = json!([{"name": "MIRROR", "value": "1"}]);
+    if containers[0]["env"] != environment {
+        patch.push(json!({"op": "add", "path": "/spec/template/spec/containers/0/env", "value": environment}));
+    }
     let patch = k8s_openapi::ByteString(serde_json::to_vec(&patch).unwrap());
     let uid = &review["request"]["uid"];
     Json(json!({
