@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    ApplyError, Control, Owner, WriteMemory, compare,
+    ApplyError, Control, Owner, WriteMemory, compare, drift,
     error::STATEFUL_SET,
     fields::ForeignContent,
     immutable::{ImmutableDifference, Replacement},
@@ -116,9 +116,10 @@ impl ApplyTarget<'_> {
         if self.writes.overridden.is_repeated(self.kind, &live.json, &desired) {
             return Ok(live.object.clone());
         }
-        if self.kind == STATEFUL_SET && self.has_drifted(&live.json, &desired, &foreign) {
+        let is_drift = self.kind == STATEFUL_SET && drift::has_drifted(&live.json, &desired, &foreign);
+        if is_drift && !self.writes.overridden.returned(self.kind, drift::template(&live.json)) {
             self.corrected.push(self.kind);
-            keep_partition(&live.json, &mut desired);
+            drift::keep_partition(&live.json, &mut desired);
         }
         if !foreign.is_empty() {
             let patched = self.remove(api, live.object.as_ref(), &foreign).await?;
@@ -132,20 +133,6 @@ impl ApplyTarget<'_> {
             }
         }
         self.send(api, &desired, cache).await
-    }
-
-    /// Returns whether others have changed the Pod template since it was applied, apart from what admission replaces. The
-    /// plan was then made from a revision that is about to end.
-    fn has_drifted(&self, live: &Value, desired: &Value, foreign: &ForeignContent) -> bool {
-        const TEMPLATE: &str = "/spec/template";
-        let hash = |set: &Value| set.pointer("/metadata/annotations").and_then(|all| all.get(TEMPLATE_HASH)).cloned();
-        if hash(live).is_none() || hash(live) != hash(desired) {
-            return false;
-        }
-        let none = Value::Null;
-        let template = |set| Value::pointer(set, TEMPLATE).unwrap_or(&none);
-        let is_changed = !foreign.is_empty() || !compare::is_applied(template(live), template(desired));
-        is_changed && !self.writes.overridden.returned(self.kind, template(live))
     }
 
     /// Removes content of others from exactly this version of the object.
@@ -248,18 +235,6 @@ pub(super) fn check_controller<K: Resource>(kind: &'static str, owner: &Owner<'_
     }
 }
 
-/// Raises the partition of the desired StatefulSet to that of the live one.
-fn keep_partition(live: &Value, desired: &mut Value) {
-    const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
-    let live = live.pointer(PARTITION).and_then(Value::as_i64);
-    let desired = desired.pointer_mut(PARTITION);
-    if let (Some(live), Some(desired)) = (live, desired)
-        && desired.as_i64().is_some_and(|partition| partition < live)
-    {
-        *desired = json!(live);
-    }
-}
-
 fn name_of(object: &Value) -> String {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
@@ -288,19 +263,6 @@ fn data_of_others(live: &Value, desired: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn partition_is_not_opened_while_a_changed_template_is_corrected() {
-        let set = |partition: i64| json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": partition}}}});
-        for (live, desired, expected) in [(3, 2, 3), (2, 3, 3), (0, 0, 0)] {
-            let mut kept = set(desired);
-            keep_partition(&set(live), &mut kept);
-            assert_eq!(kept, set(expected), "{live} {desired}");
-        }
-        let mut service = json!({"spec": {}});
-        keep_partition(&set(3), &mut service);
-        assert_eq!(service, json!({"spec": {}}));
-    }
 
     #[test]
     fn keys_of_others_in_data_are_kept() {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `compare` | the difference between a live and a desired object |
 //! | `fields` | the fields of others that are removed |
+//! | `drift` | a Pod template that others have changed |
 //! | `immutable` | the immutable fields, for which an object is replaced |
 //! | `overridden`, `refused` | the writes that an admission webhook changes, and those that fail |
 //! | `child` | the requests for one child |
@@ -21,6 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 mod child;
 pub(crate) mod compare;
+mod drift;
 mod error;
 mod fields;
 mod immutable;
