@@ -6,10 +6,7 @@ use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use nats_manager_api::{
-    Reason,
-    naming::{FIELD_MANAGER, TEMPLATE_HASH},
-};
+use nats_manager_api::{Reason, naming::FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
