@@ -4,10 +4,12 @@
 //! controller and the command line call the same [`rules`] and [`resolve()`].
 #![deny(missing_docs)]
 
+pub mod applied;
 pub mod crd;
 pub mod defaults;
 pub mod deployed;
 pub mod naming;
+pub mod policy;
 pub mod provider;
 pub mod quantity;
 pub mod resolve;
@@ -16,6 +18,7 @@ pub mod resources;
 pub mod rules;
 pub mod status;
 
+pub use applied::{AppliedResources, EffectiveSpec};
 pub use deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
 pub use provider::Provider;

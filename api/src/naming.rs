@@ -36,6 +36,11 @@ pub const CONFIG_HASH: &str = "nats.operator.kyma-project.io/config-hash";
 /// cannot lower it.
 pub const RESTARTED_FOR_MEMORY_STORE: &str = "nats.operator.kyma-project.io/restarted-for-memory-store";
 
+/// Annotation on the Pod template: local volumes that may be lost. Without it, the cluster autoscaler removes no node on
+/// which a Pod has such a volume
+/// (<https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>).
+pub const LOCAL_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
 /// Label that distinguishes the NATS clusters of a namespace.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 

@@ -25,15 +25,15 @@ pub struct ResolvedCluster {
     pub file_store: FileStore,
     /// Logging of the servers.
     pub logging: Logging,
-    /// Limits of each server, by resource. Always contains cpu and memory.
+    /// Limits of each server, by resource, without those that are unlimited.
     pub limits: BTreeMap<String, RawQuantity>,
     /// Requests of each server, by resource. Always contains cpu and memory.
     pub requests: BTreeMap<String, RawQuantity>,
-    /// Memory limit of each server, in bytes.
-    pub memory_limit: Bytes,
-    /// Labels of the user, without those that the operator sets.
+    /// Memory limit of each server, in bytes; `None` if there is none.
+    pub memory_limit: Option<Bytes>,
+    /// Labels of the user, without those that are reserved.
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the user, without those that the operator sets.
+    /// Annotations of the user, without those that are reserved.
     pub annotations: BTreeMap<String, String>,
     /// Topology spread of the Pods.
     pub spread: Spread,
@@ -74,11 +74,11 @@ impl ResolvedCluster {
 /// let cluster = resolve(&nats, &ClusterFacts::default(), Spread::Soft)?;
 /// assert_eq!(cluster.size, 3);
 /// assert_eq!(cluster.memory_store, Some(Bytes::gibi(1)));
-/// assert_eq!(cluster.memory_limit, Bytes::gibi(1));
+/// assert_eq!(cluster.memory_limit, Some(Bytes::gibi(1)));
 /// # Ok::<(), InvalidSpec>(())
 /// ```
 pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
-    let spec = &nats.spec;
+    let spec = &nats.effective_spec().spec;
     let violations = rules::check(spec, cluster_facts);
     let invalid: Vec<Violation> = violations.invalid().cloned().collect();
     if !invalid.is_empty() {
@@ -89,10 +89,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
     let memory_store = rules::memory_store(&spec.jet_stream.mem_storage).map_err(one)?;
     let resources = spec.resources.completed();
     let limits = resources.limits.unwrap_or_default();
-    let memory_limit = limits.get("memory").and_then(bytes_rounded_up).ok_or_else(|| {
-        one(Violation::forbidden("spec.resources.limits.memory", ViolationClass::Invalid, "must be a number of bytes"))
-    })?;
-    let own_labels = metadata::own_labels();
+    let memory_limit = limits.get("memory").and_then(bytes_rounded_up);
     Ok(ResolvedCluster {
         id: NamespacedName::new(
             nats.metadata.namespace.clone().unwrap_or_default(),
@@ -106,8 +103,8 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         limits,
         requests: resources.requests.unwrap_or_default(),
         memory_limit,
-        labels: without(&spec.labels, |key| own_labels.contains_key(key)),
-        annotations: without(&spec.annotations, metadata::is_own_annotation),
+        labels: metadata::effective_labels(spec),
+        annotations: metadata::effective_annotations(spec),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
         deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
         policy_violations: violations.policy().cloned().collect(),
@@ -138,10 +135,6 @@ fn size(spec: &NatsSpec) -> Result<u32, Violation> {
 /// Returns a limit in bytes. A fraction of a byte is rounded up, as by the kubelet.
 fn bytes_rounded_up(raw: &RawQuantity) -> Option<Bytes> {
     raw.parse().ok().and_then(crate::Amount::bytes_rounded_up)
-}
-
-fn without(map: &BTreeMap<String, String>, left_out: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-    map.iter().filter(|(key, _)| !left_out(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn list(violations: &[Violation]) -> String {

@@ -70,17 +70,18 @@ pub struct NatsSpec {
     pub jet_stream: JetStream,
     /// Logging of the NATS servers.
     pub logging: Logging,
-    /// CPU (cores, such as 500m) and memory (bytes, such as 1Gi) of each NATS server. An omitted limit becomes the
-    /// larger of its default and the request. An omitted request becomes the smaller of its default and the limit.
+    /// CPU (cores, such as 500m) and memory (bytes, such as 1Gi) of each NATS server. If you set only a part, the rest
+    /// is computed and not stored: an omitted limit is the larger of its default and the request, an omitted request the
+    /// smaller of its default and the limit. The StatefulSet has the result. A limit of 0 means no limit.
     pub resources: ResourceRequirements,
     /// Annotations to add to the StatefulSet, its Pods, the Service, the ConfigMap, the Secret, and the
-    /// DestinationRule: at most 1000, with a total size of at most 252 KiB. Annotations that NATS Manager sets itself
-    /// are rejected: nats.operator.kyma-project.io/*, prometheus.io/scrape, prometheus.io/port,
-    /// sidecar.istio.io/inject. Default: none.
+    /// DestinationRule: at most 1000, with a total size of at most 252 KiB together with the labels. Annotations that
+    /// NATS Manager sets itself are rejected (such as nats.operator.kyma-project.io/* and prometheus.io/scrape), and
+    /// annotations that make other components change Pods or copy Secrets (such as those of istio.io). Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Labels to add to all objects of the NATS cluster: at most 1000. Labels that NATS Manager sets itself are
-    /// rejected, such as app.kubernetes.io/name. Default: none.
+    /// rejected (such as app.kubernetes.io/name), and those that are rejected as annotations. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }

@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{defaults, quantity::RawQuantity};
+use crate::{
+    defaults,
+    quantity::{Amount, RawQuantity},
+};
 
 /// `core/v1` `ResourceRequirements`, with quantities in the notation of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceRequirements {
-    /// Maximum amount of each resource (cpu, memory, ...) that a server may use. Default: cpu 500m, memory 1Gi.
+    /// Maximum amount of each resource (cpu, memory, ...) that a server may use. 0 means no limit (cpu and memory).
+    /// Default: cpu 500m, memory 1Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, RawQuantity>", extend("default" = null))]
     pub limits: Option<BTreeMap<String, RawQuantity>>,
@@ -42,10 +46,20 @@ impl Default for ResourceRequirements {
     }
 }
 
+/// Resources for which a limit of 0 means that there is none, as for the kubelet. Only the apiserver compares such a
+/// limit with the request.
+const UNLIMITED_BY_ZERO: [&str; 2] = ["cpu", "memory"];
+
+/// Returns whether the limit `raw` of a resource means that there is no limit.
+pub(crate) fn is_unlimited(name: &str, raw: &RawQuantity) -> bool {
+    UNLIMITED_BY_ZERO.contains(&name) && raw.parse().is_ok_and(Amount::is_zero)
+}
+
 impl ResourceRequirements {
     /// Fills in missing limits and requests of cpu and memory: an absent limit becomes the larger of its default and
-    /// the request, an absent request the smaller of its default and the limit. Values that are set stay. If the
-    /// counterpart is not a quantity, the default applies.
+    /// the request, an absent request the smaller of its default and the limit. Values that are set stay, except for a
+    /// limit of 0, which is removed: it means that there is no limit. If the counterpart is not a quantity, the default
+    /// applies.
     #[must_use]
     pub fn completed(&self) -> Self {
         let mut limits = self.limits.clone().unwrap_or_default();
@@ -55,6 +69,7 @@ impl ResourceRequirements {
                 .entry(name.to_owned())
                 .or_insert_with(|| choose(default, requests.get(name), |default, given| given > default));
         }
+        limits.retain(|name, limit| !is_unlimited(name, limit));
         for (name, default) in defaults::REQUESTS {
             requests
                 .entry(name.to_owned())
@@ -65,11 +80,7 @@ impl ResourceRequirements {
 }
 
 /// Returns `given` if it wins against the default, otherwise the default.
-fn choose(
-    default: &str,
-    given: Option<&RawQuantity>,
-    wins: impl Fn(crate::Amount, crate::Amount) -> bool,
-) -> RawQuantity {
+fn choose(default: &str, given: Option<&RawQuantity>, wins: impl Fn(Amount, Amount) -> bool) -> RawQuantity {
     let default = RawQuantity::from(default);
     // A negative amount is rejected on its own. It must not cause a second invalid amount.
     let valid_amount = |given: &RawQuantity| given.parse().ok().filter(|amount| !amount.is_negative());

@@ -51,7 +51,7 @@ fn empty_spec_resolves_to_default_cluster() {
     assert_eq!(cluster.file_store, volume(Bytes::gibi(1), None));
     assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("500m", "1Gi"));
     assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("40m", "64Mi"));
-    assert_eq!(cluster.memory_limit, Bytes::gibi(1));
+    assert_eq!(cluster.memory_limit, Some(Bytes::gibi(1)));
     assert_eq!(cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default()), None);
     assert!(!resolved("{cluster: {size: 1}}").is_clustered());
 }
@@ -111,7 +111,7 @@ fn missing_resources_are_filled_in() {
     let cluster = resolved("{resources: {limits: {cpu: 20m}, requests: {memory: 2Gi}}}");
     assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("20m", "2Gi"));
     assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("20m", "2Gi"));
-    assert_eq!(cluster.memory_limit, Bytes::gibi(2));
+    assert_eq!(cluster.memory_limit, Some(Bytes::gibi(2)));
 }
 
 #[test]
@@ -191,10 +191,33 @@ fn invalid_spec_lists_all_violations() {
 }
 
 #[test]
+fn limit_of_zero_is_no_limit() {
+    let cluster = resolved("{resources: {limits: {cpu: 0, memory: '0'}, requests: {cpu: 2}}}");
+    assert!(cluster.limits.is_empty(), "{:?}", cluster.limits);
+    assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("2", "64Mi"));
+    assert_eq!(cluster.memory_limit, None);
+}
+
+#[test]
+fn reserved_and_impossible_keys_are_stripped() {
+    let cluster = resolved(
+        "{labels: {nats.operator.kyma-project.io/manager: 'true', istio.io/rev: canary, mine: '1'},
+          annotations: {sidecar.istio.io/proxyImage: evil, controller.kubernetes.io/pod-deletion-cost: much, mine: '1'}}",
+    );
+    for map in [&cluster.labels, &cluster.annotations] {
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["mine"]);
+    }
+    assert_eq!(cluster.policy_violations.len(), 4, "{:?}", cluster.policy_violations);
+}
+
+#[test]
 fn policy_violation_is_deployed() {
     let spec = "{cluster: {size: 4}, jetStream: {memStorage: {size: 2Gi}}, resources: {limits: {memory: 1500m}}}";
     let cluster = resolved(spec);
-    assert_eq!((cluster.size, cluster.memory_store, cluster.memory_limit.get()), (4, Some(Bytes::gibi(2)), 2));
+    assert_eq!(
+        (cluster.size, cluster.memory_store, cluster.memory_limit),
+        (4, Some(Bytes::gibi(2)), Some(Bytes::new(2)))
+    );
     // Existing volumes are large enough for the provider, independently of the spec.
     let small = ClusterFacts { provider: Provider::AliCloud, ..facts_with(deployed(volume(Bytes::gibi(20), None))) };
     assert_eq!(

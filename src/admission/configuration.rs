@@ -127,15 +127,16 @@ impl PublishedWebhook {
         WebhookClientConfig { ca_bundle: Some(ByteString(self.bundle.clone().into_bytes())), service, url }
     }
 
-    /// Builds the conditions for creations and updates. A webhook that is down must not block the manager's own writes,
-    /// finalizers included, or a deletion. An error in a condition counts as a rejection, so both conditions evaluate
-    /// for every object.
+    /// Builds the conditions for creations and updates: only changes of the spec need the webhook. While it is down, the
+    /// manager's own writes and all changes of metadata are accepted, finalizers and forcing annotations included. An
+    /// error in a condition counts as a rejection, so both conditions evaluate for every object.
     fn match_conditions(&self) -> Vec<MatchCondition> {
         vec![
             self.not_by_us(),
             condition(
-                "not-being-deleted",
-                "object == null || !has(object.metadata) || !has(object.metadata.deletionTimestamp)",
+                "changes-the-spec",
+                "object == null || oldObject == null || has(object.spec) != has(oldObject.spec) \
+                 || (has(object.spec) && object.spec != oldObject.spec)",
             ),
         ]
     }

@@ -1,6 +1,6 @@
 //! `nats-manager validate`: the checks of admission, without a cluster.
 
-use nats_manager_api::{NamespacedName, Nats, rules};
+use nats_manager_api::{EffectiveSpec, NamespacedName, Nats, rules};
 
 use super::{
     report::{Finding, Severity, ValidationReport},
@@ -18,7 +18,9 @@ pub fn validate(input: &str, served: &NamespacedName) -> ValidationReport {
         if !is_served(&nats, served) {
             find(Severity::Warning, format!("metadata.name: {}", rules::forbidden_message(served)));
         }
-        let found = rules::check(&nats.spec, &rules::ClusterFacts::default());
+        let EffectiveSpec { spec, warnings } = nats.effective_spec();
+        let mut found = rules::check(&spec, &rules::ClusterFacts::default());
+        found.warnings.extend(warnings);
         for violation in found.violations {
             find(Severity::Error, violation.to_string());
         }

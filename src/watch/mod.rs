@@ -27,17 +27,19 @@ use kube::{
     Api, Client, Resource,
     core::DeserializeGuard,
     runtime::{
+        WatchStreamExt,
         reflector::{self, ObjectRef, Store},
-        watcher::{Config, Event},
+        watcher::{self, Config, Event},
     },
 };
-use nats_manager_api::{NamespacedName, Nats};
+use nats_manager_api::{NamespacedName, Nats, applied};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
 pub(crate) use self::group::WatchGroup;
 #[cfg(test)]
 pub(crate) use self::pods::keep_needed_fields;
+use self::task::with_backoff;
 pub(crate) use self::task::{WatchTask, by_name, events, owns_replicas, without_managed_fields};
 pub(crate) use self::{
     cached_object::{CachedObject, is_older},
@@ -199,7 +201,7 @@ async fn watch_nats(
     mut writer: reflector::store::Writer<GuardedNats>,
     caches: Arc<Caches>,
 ) {
-    let events = events(api, Config::default());
+    let events = with_backoff(watcher::watcher(api, Config::default())).modify(keep_applied_fields);
     task.run(events, move |event| {
         let is_own_write = matches!(&event, Event::Apply(nats) if {
             let before = caches.nats.get(&ObjectRef::from_obj(nats));
@@ -214,4 +216,10 @@ async fn watch_nats(
         }
     })
     .await;
+}
+
+/// Drops the managed fields of updates. Those of applies show which fields users set.
+fn keep_applied_fields(nats: &mut GuardedNats) {
+    let managed = nats.meta_mut().managed_fields.iter_mut();
+    managed.for_each(|all| all.retain(|entry| entry.operation.as_deref() == Some(applied::APPLY)));
 }

@@ -58,7 +58,7 @@ where
 pub(crate) fn without_managed_fields<K: Resource>(
     stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    stream.backoff(WatchBackoff::new()).modify(|object| keep_owners_of_replicas(object.meta_mut()))
+    with_backoff(stream).modify(|object| keep_owners_of_replicas(object.meta_mut()))
 }
 
 /// Removes `managedFields` but for the entries that own `spec.replicas`. They are most of the size of an object.
@@ -74,6 +74,13 @@ fn keep_owners_of_replicas(meta: &mut ObjectMeta) {
 /// Returns whether an entry of `managedFields` owns `spec.replicas`.
 pub(crate) fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
     entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+}
+
+/// Adds backoff to a stream of any kind of watch.
+pub(super) fn with_backoff<K: Resource>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
+    stream.backoff(WatchBackoff::new())
 }
 
 /// Returns the trigger of a change to a cache that all resources read. A list is one change, at its end.

@@ -2,20 +2,22 @@
 
 use std::path::PathBuf;
 
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
+use nats_manager_api::{NamespacedName, policy};
 use nats_manager_harness::{
-    Seen,
-    cases::{Case, Rejection, cases, unreported},
+    Seen, Shell,
+    cases::{Case, Floor, Rejection, cases, unreported},
     eventually,
 };
 use serde_json::{Value, json};
 
 use crate::{
     objects::nats,
-    world::{NAMESPACE, TIMEOUT, World},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
 
 #[tokio::test]
@@ -30,6 +32,7 @@ async fn apiserver_agrees_with_rules() {
         stored.push((index, store(&api, index, case.old.as_ref().unwrap()).await.unwrap()));
     }
     world.restore_crd_validation().await;
+    install_policy(&world).await;
 
     let mut disagreements = Vec::new();
     for (index, case) in cases.iter().enumerate() {
@@ -53,10 +56,46 @@ async fn apiserver_agrees_with_rules() {
     }
 }
 
+/// Installs the ValidatingAdmissionPolicy without its rule on names, since the cases have names of their own. Waits until
+/// the apiserver evaluates it.
+async fn install_policy(world: &World) {
+    let mut policy = policy::policy(&NamespacedName::new(NAMESPACE, NAME));
+    policy.spec.as_mut().unwrap().validations.as_mut().unwrap().remove(0);
+    let all: Api<ValidatingAdmissionPolicy> = Api::all(world.client.clone());
+    all.create(&PostParams::default(), &policy).await.unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client.clone());
+    bindings.create(&PostParams::default(), &policy::binding()).await.unwrap();
+    let api = nats(world, "default");
+    eventually("the policy is evaluated", TIMEOUT, || async {
+        let object = json!({"apiVersion": "operator.kyma-project.io/v1alpha1", "kind": "NATS",
+            "metadata": {"name": "probe"}, "spec": {"labels": {"nats_cluster": "mine"}}});
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        api.create(&dry_run, &serde_json::from_value(object).unwrap()).await.is_err()
+    })
+    .await;
+    // The apiserver checks the types in the expressions, and reports mistakes in the status.
+    let status = eventually("the policy is type-checked", TIMEOUT, || async {
+        all.get(policy::NAME).await.ok().and_then(|policy| policy.status?.type_checking)
+    })
+    .await;
+    assert_eq!(status.expression_warnings.unwrap_or_default(), []);
+}
+
 /// Returns the deviations of a response from the case.
 fn compare(case: &Case, response: kube::Result<DynamicObject>) -> Vec<String> {
-    let expected: Vec<&Rejection> = case.rejected.iter().filter(|rejection| rejection.floor.is_some()).collect();
+    let of = |is_policy: bool| -> Vec<&Rejection> {
+        let floor = |rejection: &&Rejection| rejection.floor.is_some_and(|floor| (floor == Floor::Policy) == is_policy);
+        case.rejected.iter().filter(floor).collect()
+    };
+    let (expected, by_policy) = (of(false), of(true));
     match response {
+        Err(kube::Error::Api(status)) if status.code == 422 && expected.is_empty() && !by_policy.is_empty() => {
+            let is_reported = |rejection: &&Rejection| {
+                status.message.contains(&rejection.field) && status.message.contains(&rejection.message)
+            };
+            if by_policy.iter().any(is_reported) { Vec::new() } else { vec![format!("rejected: {}", status.message)] }
+        }
+        Ok(_) if !by_policy.is_empty() => vec!["accepted by the policy".to_owned()],
         Ok(_) if expected.is_empty() => Vec::new(),
         Ok(_) => vec!["accepted".to_owned()],
         Err(kube::Error::Api(status)) if status.code == 422 && !expected.is_empty() => {
@@ -90,6 +129,52 @@ async fn change(api: &Api<DynamicObject>, old: &DynamicObject, spec: &Value) -> 
     let mut changed = old.clone();
     changed.data["spec"] = spec.clone();
     api.replace(&old.name_any(), &PostParams::default(), &changed).await
+}
+
+#[tokio::test]
+async fn policy_allows_one_resource_and_tolerates_what_is_stored() {
+    let world = World::new().await;
+    let shell = Shell::new(&world.cluster);
+    let patch =
+        |spec: Value| format!("kubectl patch nats -n {NAMESPACE} {NAME} --type merge -p '{}'", json!({"spec": spec}));
+    let before = json!({
+        "labels": {"istio.io/rev": "canary"},
+        "resources": {"limits": {"cpu": "20m"}, "requests": {"cpu": "40m"}},
+    });
+    world.create(before).await;
+    world.create_as("default", "another", json!({})).await.unwrap();
+    shell.done(&format!("kubectl apply -k {}/config/admission-policy", env!("CARGO_MANIFEST_DIR"))).await;
+    eventually("the policy is evaluated", TIMEOUT, || async {
+        let message = "Only a single NATS CR with name: eventing-nats and namespace: kyma-system is allowed";
+        let sample = format!("{}/config/samples/minimal.yaml", env!("CARGO_MANIFEST_DIR"));
+        let third = format!("sed s/eventing-nats/third/ {sample} | kubectl create --dry-run=server -f -");
+        shell.run(&third).await.text.contains(message)
+    })
+    .await;
+    shell.done("kubectl label nats -n default another a=b").await;
+    for unaffected in [
+        json!({"logging": {"debug": true}}),
+        json!({"labels": {"mine": "1"}}),
+        json!({"resources": {"limits": {"memory": "2Gi"}}}),
+    ] {
+        shell.done(&patch(unaffected)).await;
+    }
+    for (worse, expected) in [
+        (json!({"labels": {"istio.io/rev": "other"}}), "spec.labels[istio.io/rev]: Forbidden: "),
+        (
+            json!({"annotations": {"Sidecar.istio.io/proxyImage": "x"}}),
+            "spec.annotations[Sidecar.istio.io/proxyImage]: Forbidden: ",
+        ),
+        (
+            json!({"resources": {"requests": {"cpu": "50m"}}}),
+            "spec.resources.requests.cpu: must not be more than the limit 20m",
+        ),
+    ] {
+        let output = shell.refused(&patch(worse)).await;
+        assert!(output.contains(expected), "{output}");
+    }
+    shell.done(&patch(json!({"labels": {"istio.io/rev": null}, "resources": {"limits": {"cpu": "100m"}}}))).await;
+    shell.done("kubectl delete nats -n default another").await;
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@ use std::{ops::Deref, time::Duration};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        admissionregistration::v1::{
+            MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+            ValidatingWebhookConfiguration,
+        },
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
         events::v1::Event,
@@ -15,9 +18,9 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_api::{Nats, NatsStatus};
+use nats_manager_api::{Nats, NatsSpec, NatsStatus, policy};
 use nats_manager_harness::{
     Installation, Lease, LocalCluster, ManagerProcess, NatsOptions, NatsServer, Seen, eventually,
 };
@@ -63,6 +66,7 @@ impl World {
         let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
         let _ = Api::<ValidatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
         let _ = self.api::<Secret>().delete("nats-manager-webhook-ca", &gone).await;
+        self.remove_policy().await;
         let all: Api<Nats> = Api::all(self.client.clone());
         // A new CRD is served with a delay.
         let resources = eventually("NATS resources are served", TIMEOUT, || async {
@@ -99,6 +103,23 @@ impl World {
             } else {
                 Seen::NotYet(format!("{pods} Pods, {pvcs} PVCs, {resources} NATS resources"))
             })
+        })
+        .await;
+    }
+
+    /// Removes the ValidatingAdmissionPolicy of an earlier test, and waits until the apiserver no longer evaluates it.
+    async fn remove_policy(&self) {
+        let policies = Api::<ValidatingAdmissionPolicy>::all(self.client.clone());
+        if policies.delete(policy::NAME, &DeleteParams::default()).await.is_err() {
+            return;
+        }
+        let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(self.client.clone());
+        let _ = bindings.delete(policy::NAME, &DeleteParams::default()).await;
+        let labels = [("nats_cluster".to_owned(), "mine".to_owned())].into();
+        let reserved = Nats::new("probe", NatsSpec { labels, ..NatsSpec::default() });
+        eventually("no policy is evaluated", TIMEOUT, || async {
+            let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+            self.api::<Nats>().create(&dry_run, &reserved).await.map(|_| true)
         })
         .await;
     }

@@ -13,7 +13,7 @@ pub(crate) struct Difference {
     pub(crate) kind: &'static str,
     /// Path as in [`Deviation::path`]; `[*]` matches any index.
     pub(crate) path: &'static str,
-    /// Predicate of a file name and our value: whether the value is the intended one.
+    /// Predicate of a file name and our value (`null` if absent): whether the value is the intended one.
     pub(crate) ours: fn(&str, &Value) -> bool,
     /// Value of the reference as JSON; empty if absent.
     pub(crate) theirs: &'static str,
@@ -154,6 +154,27 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "",
     },
     Difference {
+        reason: "The exporter's container has the port; a second one with its name causes a warning of the apiserver.",
+        kind: "StatefulSet",
+        path: ".spec.template.spec.containers[2].ports[5]",
+        ours: |_, ours| ours.is_null(),
+        theirs: r#"{"containerPort":7777,"name":"metrics","protocol":"TCP"}"#,
+    },
+    Difference {
+        reason: "The cluster autoscaler may remove the node: the volume contains only the file with the process ID.",
+        kind: "StatefulSet",
+        path: r#".spec.template.metadata.annotations["cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"]"#,
+        ours: |file, ours| file != "memory-only" && *ours == json!("pid"),
+        theirs: "",
+    },
+    Difference {
+        reason: "A drain evicts a single server that is not ready; of several, only while the others are.",
+        kind: "PodDisruptionBudget",
+        path: ".spec.unhealthyPodEvictionPolicy",
+        ours: |file, ours| *ours == json!(if file == "size-1" { "AlwaysAllow" } else { "IfHealthyBudget" }),
+        theirs: "",
+    },
+    Difference {
         reason: "The default is explicit: otherwise a target port that another client sets would stay.",
         kind: "Service",
         path: ".spec.ports[*].targetPort",
@@ -179,7 +200,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 impl Difference {
     /// Returns whether a deviation is this difference.
     pub(crate) fn covers(&self, file: &str, kind: &str, deviation: &Deviation) -> bool {
-        let Some(ours) = &deviation.ours else { return false };
+        let ours = deviation.ours.as_ref().unwrap_or(&Value::Null);
         (self.kind.is_empty() || self.kind == kind)
             && matches(&deviation.path, self.path)
             && deviation.theirs.as_ref().map_or(String::new(), Value::to_string) == self.theirs

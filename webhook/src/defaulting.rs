@@ -1,10 +1,8 @@
-//! Defaults that the schema cannot express, because they depend on the cluster or on other fields. A field that is set
-//! keeps its value and its spelling.
-
-use std::collections::BTreeMap;
+//! Defaults that the schema cannot express, because they depend on the cluster. A field that is set keeps its value and
+//! its spelling. Values that follow from other fields are not stored, because no apply would remove them.
 
 use json_patch::Patch;
-use nats_manager_api::{Amount, FileStore, RawQuantity, ResourceRequirements, defaults, rules::ClusterFacts};
+use nats_manager_api::{Amount, FileStore, RawQuantity, rules::ClusterFacts};
 use serde_json::{Map, Value};
 
 const SPEC: &str = "spec";
@@ -23,7 +21,6 @@ fn defaults(object: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -
     let mut object = object.clone();
     if let Some(spec) = object.get_mut(SPEC) {
         complete_file_size(spec, old, cluster_facts);
-        complete_resources(spec);
     }
     object
 }
@@ -81,44 +78,6 @@ fn raw(value: &Value) -> Option<RawQuantity> {
         Value::String(text) => Some(RawQuantity(text.clone())),
         Value::Number(number) if !number.is_f64() => Some(RawQuantity(number.to_string())),
         _ => None,
-    }
-}
-
-/// Completes resources that are set in part. Resources that are absent are completed by the schema.
-fn complete_resources(spec: &mut Value) {
-    let Some(Value::Object(resources)) = spec.get_mut("resources") else { return };
-    let (Some(limits), Some(requests)) = (quantities(resources.get("limits")), quantities(resources.get("requests")))
-    else {
-        return;
-    };
-    let given = ResourceRequirements { limits: Some(limits), requests: Some(requests), claims: Vec::new() };
-    let completed = given.completed();
-    for (kind, all, standard) in
-        [("limits", completed.limits, defaults::LIMITS), ("requests", completed.requests, defaults::REQUESTS)]
-    {
-        let all = all.unwrap_or_default();
-        for (name, _) in standard {
-            let Some(amounts) = descend(resources, kind) else { continue };
-            if let (None | Some(Value::Null), Some(amount)) = (amounts.get(name), all.get(name)) {
-                amounts.insert(name.to_owned(), amount.0.clone().into());
-            }
-        }
-    }
-}
-
-/// Returns the quantities that are set, by resource. A value of another type becomes a quantity that does not parse.
-/// `None` if `amounts` is not an object.
-fn quantities(amounts: Option<&Value>) -> Option<BTreeMap<String, RawQuantity>> {
-    match amounts {
-        None | Some(Value::Null) => Some(BTreeMap::new()),
-        Some(Value::Object(amounts)) => Some(
-            amounts
-                .iter()
-                .filter(|(_, amount)| !amount.is_null())
-                .map(|(name, amount)| (name.clone(), raw(amount).unwrap_or_default()))
-                .collect(),
-        ),
-        Some(_) => None,
     }
 }
 
@@ -199,44 +158,13 @@ mod tests {
             json!({"jetStream": {"fileStorage": {"size": []}}}),
             json!({"jetStream": {"fileStorage": {"enabled": false}}}),
             json!({"jetStream": {"fileStorage": {"enabled": "yes"}}}),
+            json!({"jetStream": {"fileStorage": {"size": "1Gi"}}, "resources": {"limits": {"cpu": "1"}}}),
             json!({"jetStream": {"fileStorage": 1}}),
             json!({"jetStream": "x"}),
             json!("x"),
             json!([]),
         ] {
             assert_eq!(patched(&spec, None, &ClusterFacts::default()), json!([]), "{spec}");
-        }
-    }
-
-    #[test]
-    fn partial_resources_are_completed() {
-        let add =
-            |path: &str, value: &str| json!({"op": "add", "path": format!("/spec/resources/{path}"), "value": value});
-        for (resources, expected) in [
-            (
-                json!({"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"memory": "2Gi"}}),
-                json!([add("requests/cpu", "40m")]),
-            ),
-            (
-                json!({"limits": {"cpu": "10m"}, "requests": {"cpu": "10m", "memory": 2_147_483_648_i64}}),
-                json!([add("limits/memory", "2147483648")]),
-            ),
-            (
-                json!({"limits": {"memory": "?", "cpu": 1.5}, "requests": {}}),
-                json!([add("requests/cpu", "40m"), add("requests/memory", "64Mi")]),
-            ),
-            (
-                json!({"limits": {"memory": "32Mi"}}),
-                json!([
-                    add("limits/cpu", "500m"),
-                    {"op": "add", "path": "/spec/resources/requests", "value": {"cpu": "40m", "memory": "32Mi"}},
-                ]),
-            ),
-            (json!({"limits": 5}), json!([])),
-            (json!(null), json!([])),
-        ] {
-            let spec = json!({"jetStream": {"fileStorage": {"size": "1Gi"}}, "resources": resources});
-            assert_eq!(patched(&spec, None, &ClusterFacts::default()), expected, "{resources}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nats_manager_api::{JetStreamStatus, NamespacedName, NatsSpec, naming};
+use nats_manager_api::{AppliedResources, EffectiveSpec, JetStreamStatus, NamespacedName, NatsSpec, applied, naming};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -12,7 +12,7 @@ use crate::{
     text::shortened,
 };
 
-/// Fields of a NATS resource that a review depends on. `managedFields`, most of the text, is skipped.
+/// Fields of a NATS resource that a review depends on. Most of the text, `managedFields`, is parsed only if needed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReviewedObject<'a> {
@@ -29,9 +29,10 @@ pub(crate) struct ReviewedObject<'a> {
 pub(crate) struct Metadata<'a> {
     name: Option<String>,
     namespace: Option<String>,
-    deletion_timestamp: Option<String>,
     #[serde(borrow)]
     annotations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
 }
 
 /// Field whose value has the wrong type.
@@ -89,20 +90,25 @@ impl<'a> ReviewedObject<'a> {
     /// Returns whether the annotation [`naming::FORCE_DELETION`] is `true`: the deletion then removes the data without
     /// a delay.
     pub(crate) fn is_deletion_forced(&self) -> bool {
-        let all =
-            self.metadata.annotations.and_then(|raw| serde_json::from_str::<BTreeMap<String, String>>(raw.get()).ok());
-        all.is_some_and(|all| all.get(naming::FORCE_DELETION).is_some_and(|value| value == "true"))
+        self.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
     }
 
-    /// Returns whether a deletion has begun. Finalizers must come off then, whatever the rules require.
-    fn is_being_deleted(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
+    /// Returns the annotations; none if they are unreadable.
+    fn annotations(&self) -> BTreeMap<String, String> {
+        self.metadata.annotations.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
 
-    /// Returns whether the request updates an object whose deletion has begun.
-    pub(crate) fn is_update_while_deleting(&self, request: &Request<'_>, old: Option<&Self>) -> bool {
-        request.operation == ReviewOperation::Update
-            && (self.is_being_deleted() || old.is_some_and(ReviewedObject::is_being_deleted))
+    /// Returns the spec as it is validated, by the records of applies in the metadata. `spec` belongs to this object.
+    pub(crate) fn effective(&self, spec: NatsSpec) -> EffectiveSpec {
+        if !spec.has_outgrown_defaults() {
+            return EffectiveSpec { spec, warnings: Vec::new() };
+        }
+        let managed = self.metadata.managed_fields.and_then(|raw| json::read(raw).ok()).unwrap_or_default();
+        let is_applied = |entry: &&Value| entry.get("operation").is_some_and(|operation| operation == applied::APPLY);
+        let fields = managed.as_array().into_iter().flatten().filter(is_applied);
+        let annotations = self.annotations();
+        let last_applied = annotations.get(applied::LAST_APPLIED).map(String::as_str);
+        spec.effective(&AppliedResources::read(last_applied, fields.filter_map(|entry| entry.get("fieldsV1"))))
     }
 
     /// Returns namespace and name. The request of a CREATE has no name if the apiserver generates it.
@@ -179,7 +185,7 @@ mod tests {
             (r#"{"spec": {"labels": {"a": 1}}}"#, "spec.labels.a"),
             (r#"{"spec": []}"#, "spec"),
             (r#"{"spec": {"x": 1e999}}"#, "spec"),
-            (r#"{"metadata": {"deletionTimestamp": {}}}"#, "metadata.deletionTimestamp"),
+            (r#"{"metadata": {"name": {}}}"#, "metadata.name"),
             (r"[1]", "."),
         ] {
             assert_eq!(spec(text).unwrap_err().field, field, "{text}");

@@ -75,19 +75,15 @@ fn is_in_scope(webhook: WebhookKind, request: &Request<'_>) -> bool {
 /// Fills in defaults, and rejects a spec that breaks a rule.
 fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactSource) -> AdmissionResult {
     let old = ReviewedObject::old(request);
-    if object.is_update_while_deleting(request, old.as_ref()) {
-        return AdmissionResult::Ignored;
-    }
     let Ok(spec) = object.spec_json() else { return AdmissionResult::Allowed(Vec::new()) };
-    let id = object.id(request);
     let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
-    let cluster_facts = validation::cluster_facts(&id, old.as_ref(), facts);
+    let cluster_facts = validation::cluster_facts(&object.id(request), old.as_ref(), facts);
     let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &cluster_facts);
     // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
     // the rules are checked here already. A spec that is unreadable is left to the schema.
     if let Ok(spec) = ReviewedObject::typed(spec)
         && let rejected @ AdmissionResult::Rejected(_) =
-            validation::check_spec(request, &id, old, &spec, facts, &cluster_facts)
+            validation::check_spec(request, object, old, spec, facts, &cluster_facts)
     {
         return rejected;
     }

@@ -1,7 +1,7 @@
 //! Validation of creations and updates.
 
 use nats_manager_api::{
-    NamespacedName, NatsSpec,
+    EffectiveSpec, NamespacedName, NatsSpec,
     rules::{self, ClusterFacts, Findings},
 };
 use serde_json::value::RawValue;
@@ -21,14 +21,10 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
         Err(error) => return AdmissionResult::rejected(status::mistyped(&request.name, &error)),
     };
     let old = ReviewedObject::old(request);
-    if new.is_update_while_deleting(request, old.as_ref()) {
-        return AdmissionResult::Ignored;
-    }
     match new.spec() {
         Ok(spec) => {
-            let id = new.id(request);
-            let cluster_facts = cluster_facts(&id, old.as_ref(), facts);
-            check_spec(request, &id, old, &spec, facts, &cluster_facts)
+            let cluster_facts = cluster_facts(&new.id(request), old.as_ref(), facts);
+            check_spec(request, &new, old, spec, facts, &cluster_facts)
         }
         Err(error) if is_unchanged(&new, old.as_ref()) => AdmissionResult::Allowed(vec![error.to_string()]),
         Err(error) => AdmissionResult::rejected(status::mistyped(&new.id(request).name, &error)),
@@ -45,27 +41,29 @@ pub(crate) fn cluster_facts(
     ClusterFacts { jet_stream, members, ..facts.cluster_facts(id) }
 }
 
-/// Checks a spec against the rules, with its defaults filled in or not.
+/// Checks the spec of `new` against the rules, with its defaults filled in or not.
 pub(crate) fn check_spec(
     request: &Request<'_>,
-    id: &NamespacedName,
+    new: &ReviewedObject<'_>,
     old: Option<ReviewedObject<'_>>,
-    spec: &NatsSpec,
+    spec: NatsSpec,
     facts: &dyn FactSource,
     cluster_facts: &ClusterFacts,
 ) -> AdmissionResult {
+    let id = new.id(request);
     let is_new = request.operation == ReviewOperation::Create;
-    if let Some(allowed) = facts.allowed().filter(|allowed| is_new && allowed != id) {
+    if let Some(allowed) = facts.allowed().filter(|allowed| is_new && *allowed != id) {
         return AdmissionResult::rejected(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
     }
+    let EffectiveSpec { spec, warnings: ignored_defaults } = new.effective(spec);
     // An unreadable old spec is no basis for a comparison.
-    let before: Option<NatsSpec> = old.and_then(|old| old.spec().ok());
+    let before = old.and_then(|old| Some(old.effective(old.spec().ok()?).spec));
     let Findings { violations, warnings } = match before {
-        Some(before) => rules::check_update(&before, spec, cluster_facts),
-        None => rules::check(spec, cluster_facts),
+        Some(before) => rules::check_update(&before, &spec, cluster_facts),
+        None => rules::check(&spec, cluster_facts),
     };
     if violations.is_empty() {
-        AdmissionResult::Allowed(warnings.iter().map(ToString::to_string).collect())
+        AdmissionResult::Allowed(warnings.iter().chain(&ignored_defaults).map(ToString::to_string).collect())
     } else {
         AdmissionResult::rejected(status::invalid(&id.name, &violations))
     }

@@ -75,7 +75,7 @@ async fn response_contains_every_finding() {
     let response = server.validate(&create(&bad)).await;
     let causes = json!([
         {"reason": "FieldValueInvalid", "field": "spec.cluster.size", "message": "Invalid value: 2: size only accepts odd numbers"},
-        {"reason": "FieldValueInvalid", "field": "spec.resources.requests.memory", "message": "Invalid value: \"2Gi\": must not be more than the limit 1Gi"},
+        {"reason": "FieldValueInvalid", "field": "spec.resources.requests.memory", "message": "Invalid value: \"2Gi\": must not be more than the limit 1Gi, which is the default that is stored if no resources are set; set spec.resources.limits.memory too"},
         {"reason": "FieldValueForbidden", "field": "spec.labels[app.kubernetes.io/name]", "message": "Forbidden: is set by NATS Manager itself; remove it"},
     ]);
     let status = &response["status"];
@@ -86,7 +86,7 @@ async fn response_contains_every_finding() {
     assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")));
     assert_eq!(
         status["message"],
-        r#"NATS.operator.kyma-project.io "eventing-nats" is invalid: [spec.cluster.size: Invalid value: 2: size only accepts odd numbers, spec.resources.requests.memory: Invalid value: "2Gi": must not be more than the limit 1Gi, spec.labels[app.kubernetes.io/name]: Forbidden: is set by NATS Manager itself; remove it]"#
+        r#"NATS.operator.kyma-project.io "eventing-nats" is invalid: [spec.cluster.size: Invalid value: 2: size only accepts odd numbers, spec.resources.requests.memory: Invalid value: "2Gi": must not be more than the limit 1Gi, which is the default that is stored if no resources are set; set spec.resources.limits.memory too, spec.labels[app.kubernetes.io/name]: Forbidden: is set by NATS Manager itself; remove it]"#
     );
     assert_eq!(server.counts.last_review(), Some((WebhookKind::Validate, ReviewOutcome::Rejected)));
     // Reported before the schema is checked, whose one finding would hide the others.
@@ -159,9 +159,6 @@ async fn only_allowed_resource_can_be_created() {
 async fn requests_out_of_scope_are_allowed() {
     let server = Server::new(Cluster::default());
     let bad = with(&spec(), "/cluster/size", json!(2));
-    let mut deleting = object("eventing-nats", &bad);
-    deleting["metadata"]["deletionTimestamp"] = json!("2026-06-01T10:00:00Z");
-    let old = object("eventing-nats", &spec());
     let of = |pointer: &str, value: Value| with(&create(&bad), pointer, value);
     for review in [
         of("/request/operation", json!("DELETE")),
@@ -169,8 +166,6 @@ async fn requests_out_of_scope_are_allowed() {
         of("/request/subResource", json!("status")),
         of("/request/kind", json!({"group": "", "version": "v1", "kind": "Pod"})),
         of("/request/kind", json!({"group": "operator.kyma-project.io", "version": "v1alpha1", "kind": "Eventing"})),
-        review("UPDATE", &deleting, &old),
-        review("UPDATE", &object("eventing-nats", &bad), &deleting),
     ] {
         for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
             assert_eq!(server.ask(webhook, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
@@ -181,8 +176,53 @@ async fn requests_out_of_scope_are_allowed() {
         assert_eq!(server.ask(WebhookKind::Delete, &review).await, json!({"uid": UID, "allowed": true}), "{review}");
         assert_eq!(server.counts.last_review(), Some((WebhookKind::Delete, ReviewOutcome::Ignored)));
     }
-    // A deletion timestamp exempts an update, not a creation.
-    assert_eq!(server.validate(&review("CREATE", &deleting, &Value::Null)).await["allowed"], false);
+}
+
+#[tokio::test]
+async fn terminating_resource_is_validated() {
+    let server = Server::new(Cluster::default());
+    let bad = with(&spec(), "/cluster/size", json!(2));
+    let terminating = |spec: &Value| {
+        with(&object("eventing-nats", spec), "/metadata/deletionTimestamp", json!("2026-06-01T10:00:00Z"))
+    };
+    let change = review("UPDATE", &terminating(&bad), &terminating(&spec()));
+    for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
+        assert_eq!(server.ask(webhook, &change).await["allowed"], false);
+    }
+    // Finalizers come off, whatever is stored.
+    let unchanged = review("UPDATE", &with(&terminating(&bad), "/metadata/finalizers", json!([])), &terminating(&bad));
+    assert_eq!(server.validate(&unchanged).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn stored_default_limit_gives_way_to_an_applied_request() {
+    let server = Server::new(Cluster::default());
+    let old = with(
+        &spec(),
+        "/resources",
+        json!({"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}}),
+    );
+    let larger = with(&old, "/resources/requests/memory", json!("2Gi"));
+    let applied = |fields: Value| {
+        let managed =
+            json!([{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {"f:resources": fields}}}]);
+        let new = with(&object("eventing-nats", &larger), "/metadata/managedFields", managed);
+        review("UPDATE", &new, &object("eventing-nats", &old))
+    };
+    let request = json!({"f:requests": {"f:memory": {}}});
+    let both = json!({"f:requests": {"f:memory": {}}, "f:limits": {"f:memory": {}}});
+    let allowed = server.validate(&applied(request.clone())).await;
+    assert_eq!(allowed["allowed"], true, "{allowed}");
+    let warning = "spec.resources.limits.memory: the stored default 1Gi is ignored: the request is larger, and no apply set the limit";
+    assert!(allowed["warnings"].as_array().unwrap().contains(&json!(warning)), "{allowed}");
+    assert_eq!(server.ask(WebhookKind::Mutate, &applied(request)).await["allowed"], true);
+    for (case, review) in [("limit applied", applied(both)), ("no record", update(&old, &larger))] {
+        let message = server.validate(&review).await["status"]["message"].to_string();
+        assert!(
+            message.contains("must not be more than the limit 1Gi, which is the default that is stored"),
+            "{case}: {message}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -4,35 +4,43 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Violation, ViolationClass, truncated};
-use crate::{naming::NamespacedName, resource::NatsSpec};
+use super::{
+    Findings, Violation, ViolationClass,
+    reserved::{self, Reserved},
+    truncated,
+};
+use crate::resource::NatsSpec;
 
-/// Maximum size of the user's annotations together, in bytes: the apiserver's limit for an object
-/// (`k8s.io/apimachinery/pkg/api/validation`) minus a reserve for the operator's own annotations.
-const ANNOTATIONS_SIZE: usize = 256 * 1024 - 4096;
+/// Maximum size of the user's labels and annotations together, in bytes: the apiserver's limit for the annotations of an
+/// object (`k8s.io/apimachinery/pkg/api/validation`) minus a reserve for the operator's own. A StatefulSet contains all
+/// of them twice, and their keys twice more in its managed fields, which together stay below the size that etcd stores
+/// (1.5 MiB, <https://etcd.io/docs/latest/dev-guide/limit/>).
+const METADATA_SIZE: usize = 256 * 1024 - 4096;
 
-/// Annotations that the operator sets on the children.
-const OWN_ANNOTATIONS: [&str; 6] = [
-    "prometheus.io/port",
-    "prometheus.io/scrape",
-    "sidecar.istio.io/inject",
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "kubectl.kubernetes.io/restartedAt",
-    "nats.operator.kyma-project.io",
-];
+/// Annotation whose value Kubernetes checks in a Pod template.
+const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+const LABELS: &str = "spec.labels";
+const ANNOTATIONS: &str = "spec.annotations";
 
 pub(super) fn check(spec: &NatsSpec, findings: &mut Findings) {
     check_labels(&spec.labels, findings);
     check_annotations(&spec.annotations, findings);
+    let (labels, annotations) = (total_size(&spec.labels), total_size(&spec.annotations));
+    let size = labels + annotations;
+    if size > METADATA_SIZE {
+        let field = if labels > annotations { LABELS } else { ANNOTATIONS };
+        let message = format!("labels and annotations must be at most {METADATA_SIZE} bytes together");
+        findings.reject(Violation::invalid(field, ViolationClass::Invalid, size, message));
+    }
 }
 
 fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
-    if findings.reject_too_many("spec.labels", labels.len()) {
+    if findings.reject_too_many(LABELS, labels.len()) {
         return;
     }
-    let own = own_labels();
     for (key, value) in labels {
-        let field = entry("spec.labels", key);
+        let field = entry(LABELS, key);
         check_key(&field, key, is_qualified_name(key), findings);
         if !is_label_value(value) {
             findings.reject(Violation::invalid(
@@ -42,46 +50,47 @@ fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
                 "must be at most 63 characters, letters, digits, '-', '_' or '.', and start and end with a letter or digit",
             ));
         }
-        if own.contains_key(key) {
-            findings.reject(reserved(&field).with_value(value.clone()));
-        }
+        check_reserved(&field, reserved::label(key), value, findings);
     }
 }
 
 fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Findings) {
-    if findings.reject_too_many("spec.annotations", annotations.len()) {
+    if findings.reject_too_many(ANNOTATIONS, annotations.len()) {
         return;
     }
     for (key, value) in annotations {
-        let field = entry("spec.annotations", key);
+        let field = entry(ANNOTATIONS, key);
         // The apiserver validates keys of annotations in lower case, and keys of labels as they are.
         check_key(&field, key, is_qualified_name(&key.to_lowercase()), findings);
-        if is_own_annotation(key) {
-            findings.reject(reserved(&field).with_value(value.clone()));
+        check_reserved(&field, reserved::annotation(key), value, findings);
+        if key == POD_DELETION_COST && !is_deletion_cost(value) {
+            let message = "must be a whole number from -2147483648 to 2147483647";
+            findings.reject(Violation::invalid(&field, ViolationClass::Policy, value.clone(), message));
         }
     }
-    let size = total_size(annotations);
-    if size > ANNOTATIONS_SIZE {
-        findings.reject(Violation::invalid(
-            "spec.annotations",
-            ViolationClass::Invalid,
-            size,
-            format!("must be at most {ANNOTATIONS_SIZE} bytes together"),
-        ));
-    }
 }
 
-/// Returns whether the operator sets this annotation on a child, where it would overwrite a user's value.
-pub(crate) fn is_own_annotation(key: &str) -> bool {
-    OWN_ANNOTATIONS.contains(&key) || key.starts_with("nats.operator.kyma-project.io/")
+/// Returns the labels that are added to the children: those of the user that are not reserved.
+pub(crate) fn effective_labels(spec: &NatsSpec) -> BTreeMap<String, String> {
+    retained(&spec.labels, |key, _| reserved::label(key).is_none())
 }
 
-/// Returns the labels that the operator sets on the children. Only their keys are meaningful here, not their values.
-pub(crate) fn own_labels() -> BTreeMap<String, String> {
-    let id = NamespacedName::new("", "");
-    let mut own = id.labels();
-    own.extend(id.pod_labels());
-    own
+/// Returns the annotations that are added to the children: those of the user that are not reserved, and that a Pod can
+/// have.
+pub(crate) fn effective_annotations(spec: &NatsSpec) -> BTreeMap<String, String> {
+    retained(&spec.annotations, |key, value| {
+        reserved::annotation(key).is_none() && (key != POD_DELETION_COST || is_deletion_cost(value))
+    })
+}
+
+fn retained(map: &BTreeMap<String, String>, keep: impl Fn(&str, &str) -> bool) -> BTreeMap<String, String> {
+    map.iter().filter(|(key, value)| keep(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Returns whether the value is a 32-bit integer without leading zeros or a plus sign
+/// (`k8s.io/kubernetes/pkg/apis/core/helper`, `GetDeletionCostFromPodAnnotations`).
+fn is_deletion_cost(value: &str) -> bool {
+    value.parse::<i32>().is_ok_and(|cost| cost.to_string() == value)
 }
 
 /// Returns whether `key` is a name, with an optional domain and a slash before it.
@@ -108,8 +117,10 @@ fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
     }
 }
 
-fn reserved(field: &str) -> Violation {
-    Violation::forbidden(field, ViolationClass::Policy, "is set by NATS Manager itself; remove it")
+fn check_reserved(field: &str, reserved: Option<Reserved>, value: &str, findings: &mut Findings) {
+    if let Some(reserved) = reserved {
+        findings.reject(Violation::forbidden(field, ViolationClass::Policy, reserved.message()).with_value(value));
+    }
 }
 
 fn is_label_value(value: &str) -> bool {
@@ -140,7 +151,6 @@ fn total_size(annotations: &BTreeMap<String, String>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naming;
 
     #[test]
     fn qualified_name_may_have_domain() {
@@ -151,13 +161,5 @@ mod tests {
         for bad in ["", "/", "a/", "/a", "a/b/c", "-a", "a-", "a b", "EXAMPLE.com/a", "ä", &long] {
             assert!(!is_qualified_name(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn own_annotations_are_recognized() {
-        assert!(is_own_annotation(naming::APPLIED_HASH));
-        assert!(is_own_annotation(naming::TEMPLATE_HASH));
-        assert!(is_own_annotation("sidecar.istio.io/inject"));
-        assert!(!is_own_annotation("custom-annotation"));
     }
 }

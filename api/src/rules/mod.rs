@@ -6,6 +6,7 @@
 mod cluster;
 mod data;
 pub(crate) mod metadata;
+pub(crate) mod reserved;
 mod resources;
 mod storage;
 mod violation;
@@ -18,6 +19,7 @@ use crate::{
 
 pub use crate::naming::MAX_SIZE;
 pub use data::deletion_warning;
+pub(crate) use resources::limit_field;
 pub(crate) use storage::{deployed_or_desired_file_store, memory_store};
 pub use violation::{CauseType, Violation, ViolationClass, Warning};
 

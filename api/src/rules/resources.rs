@@ -4,11 +4,21 @@ use std::collections::BTreeMap;
 
 use super::{Findings, Violation, ViolationClass, metadata::is_qualified_name, truncated};
 use crate::{
+    defaults,
     quantity::{Amount, Bytes, RawQuantity},
-    resources::ResourceRequirements,
+    resources::{ResourceRequirements, is_unlimited},
 };
 
 const RESOURCES: &str = "spec.resources";
+
+/// Smallest limits. Measured with three servers of NATS 2.14.2 and 2.15.3 and one stream of three replicas: with 8 MiB
+/// they are killed at the first messages, with 12 MiB they run by dropping caches all the time, with 16 MiB they run.
+/// With 10m they need 11 s to become healthy.
+const LEAST_CPU: &str = "10m";
+const LEAST_MEMORY: &str = "16Mi";
+/// Limits below which users are warned.
+const UNUSUAL_CPU: &str = "20m";
+const UNUSUAL_MEMORY: &str = "64Mi";
 
 /// Container resources without a domain in their name
 /// (<https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>).
@@ -34,16 +44,16 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     };
     let limit_amounts = amounts("limits", limits);
     let request_amounts = amounts("requests", requests);
+    check_limits(limits, &limit_amounts, findings);
     for (name, request) in &request_amounts {
         let field = field("requests", name);
         let value = requests[name].0.clone();
         match limit_amounts.get(name) {
-            Some(limit) if request > limit => findings.reject(Violation::invalid(
-                field,
-                ViolationClass::Invalid,
-                value,
-                format!("must not be more than the limit {}", limits[name]),
-            )),
+            Some(_) if is_unlimited(name, &limits[name]) => {}
+            Some(limit) if request > limit => {
+                let message = format!("must not be more than the limit {}{}", limits[name], origin(name, *limit));
+                findings.reject(Violation::invalid(field, ViolationClass::Invalid, value, message));
+            }
             Some(limit) if request != limit && !NATIVE.contains(&name.as_str()) => findings.reject(Violation::invalid(
                 field,
                 ViolationClass::Invalid,
@@ -59,6 +69,44 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
             _ => {}
         }
     }
+}
+
+/// Returns an explanation of a limit that equals the default: it may be stored although no apply set it.
+fn origin(name: &str, limit: Amount) -> String {
+    let is_default = |(default_name, default): (&str, &str)| {
+        default_name == name && Amount::parse(default).is_ok_and(|default| default == limit)
+    };
+    if defaults::LIMITS.into_iter().any(is_default) {
+        format!(", which is the default that is stored if no resources are set; set {} too", limit_field(name))
+    } else {
+        String::new()
+    }
+}
+
+/// Checks limits that are likely mistakes.
+fn check_limits(limits: &BTreeMap<String, RawQuantity>, amounts: &BTreeMap<String, Amount>, findings: &mut Findings) {
+    for (name, smallest, unusual, consequence) in [
+        ("cpu", LEAST_CPU, UNUSUAL_CPU, "the server starts and responds slowly"),
+        ("memory", LEAST_MEMORY, UNUSUAL_MEMORY, "the server may be killed under load"),
+    ] {
+        let (Some(amount), Some(raw)) = (amounts.get(name), limits.get(name)) else { continue };
+        let is_below = |bound: &str| Amount::parse(bound).is_ok_and(|bound| *amount < bound);
+        if is_unlimited(name, raw) {
+            if name == "memory" {
+                findings.warn(limit_field(name), "0 means no limit: a server can take all memory of its node");
+            }
+        } else if is_below(smallest) {
+            let message = format!("is too little for a NATS server; use at least {smallest}, or 0 for no limit");
+            findings.reject(Violation::invalid(limit_field(name), ViolationClass::Policy, raw.0.clone(), message));
+        } else if is_below(unusual) {
+            findings.warn(limit_field(name), format!("{raw} is unusually little: {consequence}"));
+        }
+    }
+}
+
+/// Returns the path of a limit.
+pub(crate) fn limit_field(name: &str) -> String {
+    field("limits", name)
 }
 
 /// Checks one resource. Returns its amount if that can be compared with others.

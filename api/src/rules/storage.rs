@@ -21,6 +21,13 @@ pub(super) const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 const MEMORY_ONLY: &str = "is off: streams are kept in memory and do not outlive the pods; streams in files fail, \
     so Eventing does not work, whose stream sap is one";
 
+/// Smallest store: a message of NATS has up to 1 MiB by default (`max_payload`).
+const LEAST_STORE: Bytes = Bytes::mebi(1);
+/// Begin of the message for a smaller store.
+const TOO_SMALL: &str = "is too small for a store";
+/// Size of a store below which users are warned.
+const UNUSUAL_STORE: Bytes = Bytes::mebi(16);
+
 /// Share of the memory limit, in percent, above which the servers are short of memory.
 const HIGH_SHARE: u64 = 80;
 
@@ -35,7 +42,11 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
         return;
     }
     match desired_file_size(&stores.file_storage, cluster_facts) {
-        Ok(_) => stores.file_storage.size.iter().for_each(|raw| check_whole(FILE_SIZE, raw, findings)),
+        Ok(_) => {
+            if let Some(raw) = set_size(&stores.file_storage) {
+                check_size(FILE_SIZE, raw, findings);
+            }
+        }
         Err(violation) => findings.reject(violation),
     }
     if let (Some(desired), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(cluster_facts))
@@ -160,15 +171,25 @@ fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
     amount.bytes_rounded_up().ok_or_else(|| reject("must not be negative"))
 }
 
-fn check_whole(field: &str, raw: &RawQuantity, findings: &mut Findings) {
-    if raw.parse().is_ok_and(|amount| amount.bytes().is_none()) {
-        findings.reject(Violation::invalid(
-            field,
-            ViolationClass::Policy,
-            raw.0.clone(),
-            "must be a whole number of bytes",
-        ));
+/// Rejects a size that cannot be meant, and warns of one that is unusually small.
+fn check_size(field: &str, raw: &RawQuantity, findings: &mut Findings) {
+    let Ok(amount) = raw.parse() else { return };
+    let Some(size) = amount.bytes() else { return reject_fraction(field, raw, findings) };
+    if size < LEAST_STORE {
+        let hint = match raw.0.parse::<u16>() {
+            Ok(number) if number > 0 => format!("; did you mean {raw}{}?", if number < 100 { "Gi" } else { "Mi" }),
+            _ => String::new(),
+        };
+        let message = format!("{TOO_SMALL}; use at least {LEAST_STORE}{hint}");
+        findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.0.clone(), message));
+    } else if size < UNUSUAL_STORE {
+        findings.warn(field, format!("{raw} is unusually small for a store"));
     }
+}
+
+fn reject_fraction(field: &str, raw: &RawQuantity, findings: &mut Findings) {
+    let message = "must be a whole number of bytes";
+    findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.0.clone(), message));
 }
 
 fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
@@ -185,10 +206,13 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
             return findings.reject(Violation { class, ..violation });
         }
     };
-    check_whole(MEMORY_SIZE, &storage.size, findings);
     if !storage.enabled {
+        if storage.size.parse().is_ok_and(|amount| amount.bytes().is_none()) {
+            reject_fraction(MEMORY_SIZE, &storage.size, findings);
+        }
         return;
     }
+    check_size(MEMORY_SIZE, &storage.size, findings);
     let Some((raw_limit, limit)) = memory_limit(spec) else {
         return; // not a quantity: the rule on resources reports it
     };
@@ -211,13 +235,29 @@ fn memory_limit(spec: &NatsSpec) -> Option<(RawQuantity, Bytes)> {
     Some((raw, limit))
 }
 
-/// Returns whether the violation is an unmodified memory store that exceeds the memory limit, and the change does not
-/// lower that limit.
+/// Returns whether the violation is no worse than before: a store that is too small and was smaller or equal, or an
+/// unmodified memory store that exceeds a memory limit which the change does not lower.
 pub(super) fn is_eased(violation: &Violation, old: &NatsSpec, new: &NatsSpec) -> bool {
     let limit = |spec| memory_limit(spec).map(|(_, limit)| limit);
-    violation.field == MEMORY_SIZE
-        && old.jet_stream.mem_storage == new.jet_stream.mem_storage
-        && limit(old).is_some_and(|before| limit(new).is_some_and(|after| after >= before))
+    let (before, after) = (&old.jet_stream, &new.jet_stream);
+    match violation.field.as_str() {
+        FILE_SIZE if violation.message.starts_with(TOO_SMALL) => {
+            is_not_smaller(before.file_storage.size.as_ref(), after.file_storage.size.as_ref())
+        }
+        MEMORY_SIZE if violation.message.starts_with(TOO_SMALL) => {
+            is_not_smaller(Some(&before.mem_storage.size), Some(&after.mem_storage.size))
+        }
+        MEMORY_SIZE => {
+            before.mem_storage == after.mem_storage
+                && limit(old).is_some_and(|before| limit(new).is_some_and(|after| after >= before))
+        }
+        _ => false,
+    }
+}
+
+fn is_not_smaller(before: Option<&RawQuantity>, after: Option<&RawQuantity>) -> bool {
+    let amount = |raw: Option<&RawQuantity>| raw.and_then(|raw| raw.parse().ok());
+    amount(before).is_some_and(|before| amount(after).is_some_and(|after: Amount| !before.is_zero() && after >= before))
 }
 
 fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings) {

@@ -23,7 +23,7 @@ fn memory_store_fits_memory_limit() {
     let too_large = "must not be more than the memory limit 512Mi in spec.resources.limits.memory";
     rejects("the default above a small limit", &memory("{}", "512Mi"), MEMORY_SIZE, too_large, Policy);
     accepts("as large as the limit", &memory("{size: 2Gi}", "2Gi"));
-    accepts("as a number", &memory("{size: 1048576}", "2097152"));
+    accepts("as a number", &memory("{size: 1048576}", "33554432"));
     warns("above 80 %", &memory("{size: 820Mi}", "1Gi"), MEMORY_SIZE, "820Mi is above 80% of the memory limit 1Gi");
     warns("as large as a limit that is set", &memory("{size: 2Gi}", "2Gi"), MEMORY_SIZE, "is above 80%");
     Facts::none().reports_nothing("below 80 %", &memory("{size: 800Mi}", "1Gi"));

@@ -36,5 +36,19 @@ fn rejects_invalid_and_reserved_labels_and_annotations() {
         );
     }
     let large = annotation("a", &"x".repeat(256 * 1024));
-    rejects("too much", &large, "spec.annotations", "must be at most", Invalid);
+    let message = "labels and annotations must be at most 258048 bytes together";
+    rejects("too much", &large, "spec.annotations", message, Invalid);
+}
+
+#[test]
+fn labels_and_annotations_share_one_budget() {
+    let entries = |count: usize| -> String {
+        let domain = "a".repeat(60);
+        (0..count).fold(String::new(), |all, index| all + &format!("'{domain}.example.com/{index}': '1',"))
+    };
+    let both = |labels: usize| format!("{{labels: {{{}}}, annotations: {{{}}}}}", entries(labels), entries(999));
+    accepts("within the budget", &both(999));
+    let large = format!("{{labels: {{{}}}, annotations: {{a: '{}'}}}}", entries(999), "x".repeat(200_000));
+    let message = "labels and annotations must be at most 258048 bytes together";
+    rejects("too much together", &large, "spec.annotations", message, Invalid);
 }

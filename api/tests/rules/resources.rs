@@ -2,7 +2,7 @@
 
 use nats_manager_api::rules::ViolationClass::{Invalid, Policy};
 
-use crate::facts::{accepts, rejects};
+use crate::facts::{Facts, accepts, rejects, warns};
 
 #[test]
 fn rejects_invalid_resources() {
@@ -64,4 +64,20 @@ fn rejects_invalid_resources() {
     ] {
         rejects(case, &with(resources), &field, message, class);
     }
+}
+
+#[test]
+fn small_and_missing_limits_cause_warning() {
+    let with = |limits: &str| format!("{{jetStream: {{memStorage: {{size: 8Mi}}}}, resources: {{limits: {limits}}}}}");
+    for (limits, field, message) in [
+        ("{memory: '0'}", "memory", "0 means no limit: a server can take all memory of its node"),
+        ("{memory: 32Mi}", "memory", "32Mi is unusually little: the server may be killed under load"),
+        ("{cpu: 15m}", "cpu", "15m is unusually little: the server starts and responds slowly"),
+    ] {
+        warns(limits, &with(limits), &format!("spec.resources.limits.{field}"), message);
+    }
+    Facts::none().reports_nothing("no CPU limit", "{resources: {limits: {cpu: 0}, requests: {cpu: 4}}}");
+    let request = "{resources: {limits: {cpu: 10m}, requests: {cpu: 20m}}}";
+    let message = "must not be more than the limit 10m";
+    rejects("another limit", request, "spec.resources.requests.cpu", message, Invalid);
 }

@@ -65,7 +65,6 @@ fn server(cluster: &ResolvedCluster, images: &Images, key: ConfigKey) -> Contain
             port("gateways", ports::GATEWAYS),
             port("cluster", ports::CLUSTER),
             port("monitor", ports::MONITOR),
-            port("metrics", ports::METRICS),
         ]),
         resources: Some(ResourceRequirements {
             limits: Some(quantities(&cluster.limits)),
@@ -137,9 +136,8 @@ fn environment(cluster: &ResolvedCluster) -> Vec<EnvVar> {
         value("CLUSTER_ADVERTISE", advertised),
         value("SERVER_NAME", "$(POD_NAME)".to_owned()),
     ];
-    // 0 means that there is no limit.
-    let memory = cluster.memory_limit.percent(GO_MEMORY_SHARE).get();
-    all.extend((memory > 0).then(|| value("GOMEMLIMIT", format!("{memory}B"))));
+    let memory = cluster.memory_limit.map(|limit| limit.percent(GO_MEMORY_SHARE).get());
+    all.extend(memory.map(|bytes| value("GOMEMLIMIT", format!("{bytes}B"))));
     all
 }
 

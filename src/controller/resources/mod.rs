@@ -7,6 +7,8 @@
 mod config_map;
 mod containers;
 mod destination_rule;
+#[cfg(test)]
+mod injection;
 mod metadata;
 mod nats_conf;
 mod pod_disruption_budget;

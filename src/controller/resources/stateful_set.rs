@@ -110,6 +110,9 @@ fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory
     if let Some(store) = cluster.deployed_memory_store.restarted_for(Bytes::new(memory_store)) {
         annotations.insert(naming::RESTARTED_FOR_MEMORY_STORE.to_owned(), store.get().to_string());
     }
+    if matches!(cluster.file_store, FileStore::Volume { .. }) {
+        annotations.insert(naming::LOCAL_VOLUMES.to_owned(), volumes::RUN.to_owned());
+    }
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             annotations: Some(annotations),

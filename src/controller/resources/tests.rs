@@ -24,7 +24,7 @@ fn fresh(cluster: &ResolvedCluster) -> Plan {
     Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get())
 }
 
-fn built(cluster: &ResolvedCluster) -> Children {
+pub(super) fn built(cluster: &ResolvedCluster) -> Children {
     built_with(cluster, &fresh(cluster))
 }
 
@@ -51,7 +51,7 @@ fn template_annotation<'a>(children: &'a Children, name: &str) -> Option<&'a str
     metadata.annotations.as_ref().unwrap().get(name).map(String::as_str)
 }
 
-fn config(children: &Children) -> &str {
+pub(super) fn config(children: &Children) -> &str {
     &children.config_map.data.as_ref().unwrap()["nats.conf"]
 }
 
@@ -153,13 +153,13 @@ fn lowered_memory_store_restarts_the_servers() {
 
 #[test]
 fn go_memory_limit_is_set_only_with_a_memory_limit() {
-    let limit = |memory_limit: Bytes| {
+    let limit = |memory_limit: Option<Bytes>| {
         let children = built(&ResolvedCluster { memory_limit, ..cluster(json!({})) });
         let environment = pod(&children).containers[2].env.clone().unwrap();
         environment.into_iter().find(|variable| variable.name == "GOMEMLIMIT").and_then(|variable| variable.value)
     };
-    assert_eq!(limit(Bytes::gibi(1)).as_deref(), Some("858993459B"));
-    assert_eq!(limit(Bytes::default()), None);
+    assert_eq!(limit(Some(Bytes::gibi(1))).as_deref(), Some("858993459B"));
+    assert_eq!(limit(None), None);
 }
 
 #[test]

@@ -23,25 +23,11 @@ async fn missing_values_are_defaulted_and_set_values_are_kept_verbatim() {
         (json!({"jetStream": {"fileStorage": {"size": "2048Mi"}}}), SIZE, json!("2048Mi")),
         (json!({"jetStream": {"fileStorage": {"size": 3_000_000_000_u64}}}), SIZE, json!(3_000_000_000_u64)),
         (json!({"jetStream": {"fileStorage": {"enabled": false}}}), SIZE, Value::Null),
-        (json!({}), "/resources", standard.clone()),
-        (json!({"resources": {}}), "/resources", standard.clone()),
-        (json!({"resources": {"limits": {"cpu": "0.2"}}}), "/resources/limits", json!({"cpu": "0.2", "memory": "1Gi"})),
-        // A limit becomes the larger of default and request, a request the smaller of default and limit.
-        (
-            json!({"resources": {"requests": {"memory": "2Gi"}}}),
-            "/resources/limits",
-            json!({"cpu": "500m", "memory": "2Gi"}),
-        ),
-        (
-            json!({"resources": {"limits": {"cpu": "20m"}}}),
-            "/resources/requests",
-            json!({"cpu": "20m", "memory": "64Mi"}),
-        ),
-        (
-            json!({"resources": {"limits": {"memory": "1024Mi", "ephemeral-storage": "1Gi"}}}),
-            "/resources/limits",
-            json!({"cpu": "500m", "memory": "1024Mi", "ephemeral-storage": "1Gi"}),
-        ),
+        (json!({}), "/resources", standard),
+        // Values that follow from others are not stored.
+        (json!({"resources": {}}), "/resources", json!({})),
+        (json!({"resources": {"limits": {"cpu": "0.2"}}}), "/resources", json!({"limits": {"cpu": "0.2"}})),
+        (json!({"resources": {"requests": {"memory": "2Gi"}}}), "/resources", json!({"requests": {"memory": "2Gi"}})),
     ] {
         let mut object = nats(spec.clone());
         object["spec"] = spec.clone();
@@ -60,6 +46,57 @@ async fn missing_values_are_defaulted_and_set_values_are_kept_verbatim() {
     shell.done("kubectl replace -f stored.json").await;
     let after = world.api::<nats_manager_api::Nats>().get("eventing-nats").await.unwrap();
     assert_eq!(after.metadata.generation, created.metadata.generation);
+}
+
+#[tokio::test]
+async fn default_limit_that_no_apply_set_follows_an_applied_request() {
+    let world = World::new().await;
+    let _manager = world.manager_with_webhook().await;
+    let shell = Shell::new(&world.cluster);
+    let write = |resources: Value| {
+        let spec = if resources.is_null() { json!({}) } else { json!({"resources": resources}) };
+        std::fs::write(shell.folder().join("nats.json"), nats(spec).to_string()).unwrap();
+    };
+    let servers_have = async |limits: Value, requests: Value| {
+        let resources = json!({"limits": limits, "requests": requests});
+        let what = format!("the servers have {resources}");
+        STATEFUL_SET
+            .becomes(&world, &what, |set| set["spec"]["template"]["spec"]["containers"][2]["resources"] == resources)
+            .await;
+    };
+    let (limits, requests) = (json!({"cpu": "500m", "memory": "1Gi"}), json!({"cpu": "40m", "memory": "64Mi"}));
+    for apply in ["kubectl apply -f nats.json", "kubectl apply --server-side --force-conflicts -f nats.json"] {
+        write(Value::Null);
+        shell.done(apply).await;
+        assert_eq!(world.stored_spec().await["resources"]["limits"], limits, "{apply}");
+        servers_have(limits.clone(), requests.clone()).await;
+
+        write(json!({"requests": {"memory": "2Gi"}}));
+        let output = shell.done(apply).await;
+        let warning = "Warning: spec.resources.limits.memory: the stored default 1Gi is ignored";
+        assert!(output.contains(warning), "{apply}: {output}");
+        servers_have(json!({"cpu": "500m", "memory": "2Gi"}), json!({"cpu": "40m", "memory": "2Gi"})).await;
+
+        // A limit of 0 is no limit.
+        write(json!({"requests": {"memory": "2Gi"}, "limits": {"cpu": "0", "memory": "3Gi"}}));
+        let output = shell.done(apply).await;
+        assert!(!output.contains("Warning"), "{apply}: {output}");
+        servers_have(json!({"memory": "3Gi"}), json!({"cpu": "40m", "memory": "2Gi"})).await;
+
+        // Without evidence, the rejection states what to write.
+        let patch = |spec: Value| {
+            format!("kubectl patch nats -n {NAMESPACE} eventing-nats --type merge -p '{}'", json!({"spec": spec}))
+        };
+        shell.done(&patch(json!({"resources": null}))).await;
+        servers_have(limits.clone(), requests.clone()).await;
+        let output = shell.refused(&patch(json!({"resources": {"requests": {"cpu": "1"}}}))).await;
+        let expected = "must not be more than the limit 500m, which is the default that is stored if no resources are set; set spec.resources.limits.cpu too";
+        assert!(output.contains(expected), "{output}");
+        // The servers cannot be asked for streams.
+        let forced = "nats.operator.kyma-project.io/force-deletion=true";
+        shell.done(&format!("kubectl annotate nats -n {NAMESPACE} eventing-nats {forced}")).await;
+        shell.done(&format!("kubectl delete nats -n {NAMESPACE} eventing-nats --timeout=60s")).await;
+    }
 }
 
 #[tokio::test]

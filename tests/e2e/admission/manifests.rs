@@ -64,6 +64,6 @@ async fn manifests_work_where_the_manager_creates_no_configurations() {
         api.patch("nats-manager", &PatchParams::apply("gitops").force(), &Patch::Apply(&manifest)).await.unwrap();
     }
     world.webhook_is_active().await;
-    let completed = world.dry_run(json!({"resources": {"requests": {"cpu": "1"}}})).await.unwrap();
-    assert_eq!(completed["resources"]["limits"]["cpu"], "1");
+    let completed = world.dry_run(json!({})).await.unwrap();
+    assert_eq!(completed["jetStream"]["fileStorage"]["size"], "1Gi");
 }

@@ -34,14 +34,16 @@ async fn stored_violations_do_not_block_other_changes() {
         json!({"spec": {"logging": {"debug": true}}}),
         json!({"spec": {"cluster": {"size": 5}}}),
         json!({"spec": {"labels": {"mine": "1"}}}),
-        json!({"metadata": {"labels": {"kyma-project.io/managed-by": "other"}}}),
-        json!({"metadata": {"finalizers": [FINALIZER, "example.com/another"]}}),
     ] {
         let output = shell.done(&merge(&elsewhere)).await;
         for warning in ["Warning: spec.jetStream.memStorage.size: ", "Warning: spec.resources.requests.cpu: "] {
             assert!(output.contains(warning), "{elsewhere}: {output}");
         }
     }
+    let metadata =
+        json!({"labels": {"kyma-project.io/managed-by": "other"}, "finalizers": [FINALIZER, "example.com/another"]});
+    let output = shell.done(&merge(&json!({"metadata": metadata}))).await;
+    assert!(!output.contains("Warning"), "not reviewed: {output}");
     // The violating part can be corrected, and must not become worse.
     let worse = json!({"spec": {"jetStream": {"memStorage": {"size": "3Gi"}}}});
     let output = shell.refused(&merge(&worse)).await;
@@ -67,12 +69,15 @@ async fn stored_resource_with_wrong_name_can_be_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn terminating_resource_is_not_reviewed() {
+async fn only_changes_of_the_spec_are_reviewed() {
     let world = World::new().await;
     let manager = world.manager_with_webhook().await;
-    let holding = json!({"metadata": {"finalizers": [FINALIZER, "example.com/hold"]}});
-    world.create(json!({})).await;
-    world.patch(holding).await.unwrap();
+    // As large as labels and annotations may be: the match condition compares them.
+    let labels: serde_json::Map<_, _> =
+        (0..900).map(|index| (format!("{}.example.com/{index:03}", "a".repeat(63)), json!("b".repeat(63)))).collect();
+    world.create(json!({"labels": labels, "annotations": {"mine": "c".repeat(120_000)}})).await;
+    world.patch(json!({"metadata": {"finalizers": [FINALIZER, "example.com/hold"]}})).await.unwrap();
+    world.state_becomes("Ready").await;
     let reviews = || async {
         let mut sum = 0.0;
         for webhook in ["mutate", "validate"] {
@@ -86,18 +91,23 @@ async fn terminating_resource_is_not_reviewed() {
     };
     let before = reviews().await;
     assert!(before > 0.0);
-
-    world.api::<Nats>().delete(NAME, &DeleteParams::default()).await.unwrap();
-    for rule_breaking in [
+    let same = world.api::<Nats>().get(NAME).await.unwrap().spec;
+    for unreviewed in [
         json!({"metadata": {"annotations": {"a": "b"}}}),
-        json!({"spec": {"jetStream": {"memStorage": {"size": "3Gi"}}}}),
-        json!({"metadata": {"finalizers": null}}),
+        json!({"metadata": {"labels": {"a": "b"}}}),
+        json!({"metadata": {"annotations": {"nats.operator.kyma-project.io/force-deletion": "true"}}}),
+        json!({"spec": same}),
     ] {
-        world.patch(rule_breaking).await.unwrap();
+        world.patch(unreviewed).await.unwrap();
     }
-    world.gone().await;
     assert!((reviews().await - before).abs() < 0.5, "{before}");
-    // The counter works: a creation is reviewed.
-    world.create(json!({})).await;
+    world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap();
     assert!(reviews().await > before + 1.5);
+
+    // A resource that is being deleted is no exception, but its finalizers come off.
+    world.api::<Nats>().delete(NAME, &DeleteParams::default()).await.unwrap();
+    let invalid = world.patch(json!({"spec": {"jetStream": {"memStorage": {"size": "3Gi"}}}})).await;
+    assert!(matches!(invalid, Err(kube::Error::Api(status)) if status.code == 422));
+    world.patch(json!({"metadata": {"finalizers": null}})).await.unwrap();
+    world.gone().await;
 }

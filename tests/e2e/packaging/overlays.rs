@@ -1,5 +1,7 @@
 //! Overlays: kustomize builds them, and an apiserver accepts the objects.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::{
     core::v1::{Namespace, Node, Pod},
     rbac::v1::PolicyRule,
@@ -7,6 +9,10 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use nats_manager_api::{
+    NamespacedName, NatsSpec,
+    rules::{self, ClusterFacts},
 };
 use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::{Value, json};
@@ -208,6 +214,54 @@ async fn roles_allow_deletion_of_server_pods_and_pvcs_only() {
         let all: Vec<String> = (0..99).map(|ordinal| format!("{prefix}{ordinal}")).collect();
         assert_eq!(names, all.iter().collect::<Vec<_>>(), "{resource}");
     }
+}
+
+/// Returns the labels of every selector in an object, with its path.
+fn selectors(value: &Value, path: &str, found: &mut Vec<(String, BTreeMap<String, String>)>) {
+    let Value::Object(fields) = value else {
+        return value.as_array().into_iter().flatten().for_each(|item| selectors(item, path, found));
+    };
+    for (name, field) in fields {
+        let path = format!("{path}.{name}");
+        // A Service has the labels directly in its selector.
+        let labels = if name == "matchLabels" || path == ".spec.selector" { field.as_object() } else { None };
+        let labels = labels.filter(|labels| labels.values().all(Value::is_string) && !labels.is_empty());
+        if let Some(labels) = labels {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            found.push((path, labels.iter().map(|(key, value)| (key.clone(), text(value))).collect()));
+        } else {
+            selectors(field, &path, found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_accepted_label_makes_a_server_match_a_selector_of_the_manager() {
+    let servers = NamespacedName::new("kyma-system", "eventing-nats");
+    let mut checked = 0;
+    for folder in ["default", "network-policy", "certmanager", "monitoring"] {
+        for object in kustomize(folder).await {
+            let mut found = Vec::new();
+            selectors(&object, "", &mut found);
+            for (path, selector) in found {
+                let subject = format!("{folder}: {} {}{path}", object["kind"], object["metadata"]["name"]);
+                let own = [servers.labels(), servers.pod_labels()];
+                let are_servers = own.iter().any(|own| selector.iter().all(|(key, value)| own.get(key) == Some(value)));
+                let is_node_or_namespace = selector.keys().any(|key| key.starts_with("kubernetes.io/"));
+                if are_servers || is_node_or_namespace {
+                    continue;
+                }
+                checked += 1;
+                let is_excluded = |(key, value): (&String, &String)| {
+                    let spec = NatsSpec { labels: [(key.clone(), value.clone())].into(), ..NatsSpec::default() };
+                    let is_rejected = !rules::check(&spec, &ClusterFacts::default()).violations.is_empty();
+                    is_rejected && own.iter().any(|own| own.get(key).is_some_and(|own| own != value))
+                };
+                assert!(selector.iter().any(is_excluded), "{subject}: {selector:?}");
+            }
+        }
+    }
+    assert!(checked > 8, "{checked}");
 }
 
 #[test]

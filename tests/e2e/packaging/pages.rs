@@ -81,14 +81,14 @@ fn every_condition_and_reason_is_documented() {
 fn documented_rejections_match_the_rules() {
     let page = read("docs/user/refusals.md");
     let (_, tables) = page.split_once("\n## All others\n").unwrap();
-    let mut sources = read("api/src/resource.rs");
+    let mut sources = read("api/src/resource.rs") + &read("api/src/applied.rs");
     for file in fs::read_dir(path("api/src/rules")).unwrap() {
         sources += &fs::read_to_string(file.unwrap().path()).unwrap();
     }
     // The sources contain these values by name.
     let sources = sources.replace("{MAX_SIZE}", "99").replace("{MOST_ENTRIES}", "1000");
     let sources =
-        sources.replace("{ANNOTATIONS_SIZE}", "258048").replace("{HIGH_SHARE}", "80").replace("{unit}", "number");
+        sources.replace("{METADATA_SIZE}", "258048").replace("{HIGH_SHARE}", "80").replace("{unit}", "number");
     let sources =
         sources.replace("{zones}", "N").replace("{wanted}", "M").replace("{minimum} for {name}", "20Gi for alicloud");
     let mut found = 0;

@@ -34,13 +34,13 @@ pub struct Rejection {
     pub field: String,
     /// Part of the message of the rules.
     pub message: String,
-    /// Part of the CRD that rejects the change without the webhook; absent if none does.
+    /// Part that rejects the change without the webhook; absent if none does.
     pub floor: Option<Floor>,
     /// Message of the CRD, if it differs from that of the rules.
     pub floor_message: Option<String>,
 }
 
-/// Part of the CRD that validates.
+/// Part that validates without the webhook.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum Floor {
@@ -48,6 +48,8 @@ pub enum Floor {
     Cel,
     /// The structural schema: type, range or pattern.
     Schema,
+    /// The ValidatingAdmissionPolicy, which reports one rejection, and only if the CRD reports none.
+    Policy,
 }
 
 impl Rejection {
