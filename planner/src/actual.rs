@@ -25,6 +25,8 @@ pub struct ActualState {
 /// The StatefulSet's spec and status, as far as decisions depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatefulSetState {
+    /// `metadata.uid`: a deletion is for exactly this StatefulSet.
+    pub uid: String,
     /// `metadata.resourceVersion`; the precondition of every change that was computed from this state.
     pub resource_version: Option<String>,
     /// `spec.replicas`. Users can set it by hand.

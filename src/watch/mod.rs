@@ -40,7 +40,7 @@ pub(crate) use self::group::WatchGroup;
 #[cfg(test)]
 pub(crate) use self::pods::keep_needed_fields;
 use self::task::with_backoff;
-pub(crate) use self::task::{WatchTask, by_name, events, without_managed_fields};
+pub(crate) use self::task::{WatchTask, by_name, events, owns_replicas, without_managed_fields};
 pub(crate) use self::{
     cached_object::{CachedObject, is_older},
     cluster_facts::{Istio, Zones},

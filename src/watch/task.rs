@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, pin_mut};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta};
 use kube::{
     Api, Resource,
     runtime::{
@@ -15,6 +16,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::sync::{broadcast, watch};
 
 use super::{CachedObject, Trigger};
@@ -44,7 +46,7 @@ pub(crate) struct WatchTask {
     pub(crate) unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
 
-/// Returns the events of a watch with backoff, without `managedFields`.
+/// Returns the events of a watch with backoff. Of `managedFields`, only the owners of replicas are kept.
 pub(crate) fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
@@ -52,11 +54,26 @@ where
     without_managed_fields(watcher::watcher(api, config))
 }
 
-/// Adds backoff to a stream of any kind of watch, and removes `managedFields`, as [`events`] does.
+/// Adds backoff to a stream of any kind of watch, and reduces `managedFields`, as [`events`] does.
 pub(crate) fn without_managed_fields<K: Resource>(
     stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    with_backoff(stream).modify(|object| object.meta_mut().managed_fields = None)
+    with_backoff(stream).modify(|object| keep_owners_of_replicas(object.meta_mut()))
+}
+
+/// Removes `managedFields` but for the entries that own `spec.replicas`. They are most of the size of an object.
+fn keep_owners_of_replicas(meta: &mut ObjectMeta) {
+    let mut entries = meta.managed_fields.take().unwrap_or_default();
+    entries.retain(owns_replicas);
+    for entry in &mut entries {
+        entry.fields_v1 = Some(FieldsV1(json!({"f:spec": {"f:replicas": {}}})));
+    }
+    meta.managed_fields = (!entries.is_empty()).then_some(entries);
+}
+
+/// Returns whether an entry of `managedFields` owns `spec.replicas`.
+pub(crate) fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
+    entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
 /// Adds backoff to a stream of any kind of watch.

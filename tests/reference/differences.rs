@@ -79,6 +79,27 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "",
     },
     Difference {
+        reason: "The default is explicit: with Delete, the deletion of the StatefulSet deletes the data.",
+        kind: "StatefulSet",
+        path: ".spec.persistentVolumeClaimRetentionPolicy",
+        ours: |_, ours| *ours == json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
+        theirs: "",
+    },
+    Difference {
+        reason: "The default is explicit: otherwise a value of another client would stay.",
+        kind: "StatefulSet",
+        path: ".spec.minReadySeconds",
+        ours: |_, ours| *ours == json!(0),
+        theirs: "",
+    },
+    Difference {
+        reason: "The default is explicit: the names of servers and PVCs begin with ordinal 0.",
+        kind: "StatefulSet",
+        path: ".spec.ordinals",
+        ours: |_, ours| *ours == json!({"start": 0}),
+        theirs: "",
+    },
+    Difference {
         reason: "A server with an unreadable stream or a large store is reported, and not killed every 15 minutes.",
         kind: "StatefulSet",
         path: ".spec.template.spec.containers[2].startupProbe.failureThreshold",

@@ -118,6 +118,10 @@ pub enum Reason {
     NotBlocked,
     /// The stored spec violates a policy that admission enforces by now.
     PolicyViolated,
+    /// An admission webhook or policy replaces a field that NATS Manager applies.
+    FieldOverridden,
+    /// Another client changes the replicas of the StatefulSet.
+    ReplicasChanged,
 
     // Changes in progress.
     /// The first deployment.

@@ -15,7 +15,8 @@ pub struct OperationStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("default" = null))]
     pub server: Option<String>,
-    /// Current step: `Wait`, `Create`, `Restart`, `Evacuate`, `Stop`, `RemovePeer`, `DeletePvc` or `Reload`.
+    /// Current step: `Wait`, `Create`, `Restart`, `Evacuate`, `Stop`, `RemovePeer`, `DeletePvc`,
+    /// `RecreateStatefulSet` or `Reload`.
     pub step: String,
     /// Obstacle that the step waits for. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]

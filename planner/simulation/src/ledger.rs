@@ -96,6 +96,7 @@ pub fn variant(action: &Action) -> &'static str {
         Action::ReplacePods { .. } => "ReplacePods",
         Action::RemovePeers { .. } => "RemovePeers",
         Action::DeletePvcs { .. } => "DeletePvcs",
+        Action::RecreateStatefulSet { .. } => "RecreateStatefulSet",
         Action::Reload { .. } => "Reload",
     }
 }

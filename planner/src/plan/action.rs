@@ -60,6 +60,12 @@ pub enum Action {
         /// Ordinals and uids of the PVCs.
         pvcs: Vec<PvcRef>,
     },
+    /// Deletes the StatefulSet without its Pods, and creates it again with the same Pod template: its immutable fields
+    /// differ.
+    RecreateStatefulSet {
+        /// `metadata.uid` of the StatefulSet. `Plan::precondition` is its `resourceVersion`.
+        uid: String,
+    },
     /// Reloads the configuration of servers.
     Reload {
         /// Names and identities (`server_id`) of the servers.
@@ -116,7 +122,8 @@ impl Action {
             | Self::RestartServer { .. }
             | Self::RemovePeers { .. }
             | Self::DeletePvcs { .. } => true,
-            Self::ReplacePods { .. } | Self::Reload { .. } => false,
+            // A StatefulSet is recreated without its Pods.
+            Self::ReplacePods { .. } | Self::RecreateStatefulSet { .. } | Self::Reload { .. } => false,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     existing::{Existing, Servers, runs_clustered},
     form_cluster,
     memory_store::memory_store,
-    never_started, pvcs,
+    never_started, pvcs, recreate,
     remove_peers::{self, StalePeers},
     repair, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
@@ -34,7 +34,7 @@ use crate::{
 ///     plan::{Desired, History, Observation, OperationKind, PlanInput, Variant, plan},
 /// };
 ///
-/// let desired = Desired { replicas: 3, version: None, memory_store: 64 << 20, force_rollout: false };
+/// let desired = Desired { replicas: 3, version: None, memory_store: 64 << 20, force_rollout: false, recreate_stateful_set: false };
 /// let actual = ActualState { name: "eventing-nats".to_owned(), ..ActualState::default() };
 /// let template_hash = |variant: Variant, memory_store: u64| format!("{variant:?} {memory_store}");
 ///
@@ -228,11 +228,13 @@ impl<'a> PlanDraft<'a> {
                 slots.map_or(Stage::Idle, |slots| rollout::fall_back(input, set, slots))
             }
         };
-        self.stages(desired, rollout);
+        // A new StatefulSet starts with one revision, so the template must not change with it.
+        let recreation = recreate::recreate(input, set, self.slots.as_ref().filter(|_| !differs));
+        self.stages(desired, rollout, recreation);
     }
 
     /// Computes the stages, in their order of precedence.
-    fn stages(&mut self, desired: u32, rollout: Stage) {
+    fn stages(&mut self, desired: u32, rollout: Stage, recreation: Stage) {
         let input = self.input;
         // A peer whose server is about to be restored stays, unless something else waits for its removal.
         let kept =
@@ -253,6 +255,7 @@ impl<'a> PlanDraft<'a> {
         }
         let is_acting = self.adopt(repair())
             || begun.into_iter().any(|stage| self.adopt(stage))
+            || self.adopt(recreation)
             || self.scale(desired)
             || self.adopt(repair::late_reloads(input));
         if !is_acting {

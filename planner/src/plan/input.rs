@@ -22,6 +22,8 @@ pub struct Desired {
     pub memory_store: u64,
     /// Rolling updates continue while JetStream is not healthy (annotation `force-rollout`).
     pub force_rollout: bool,
+    /// An immutable field of the existing StatefulSet differs, so that only a new StatefulSet can have the desired value.
+    pub recreate_stateful_set: bool,
 }
 
 /// A configuration variant: the key that Pods read, and the mode of the configuration in it.
@@ -129,6 +131,7 @@ impl History {
             Action::OpenPartition { .. }
             | Action::JoinCluster { .. }
             | Action::ReplacePods { .. }
+            | Action::RecreateStatefulSet { .. }
             | Action::DeletePvcs { .. } => {}
         }
     }

@@ -16,6 +16,7 @@ mod memory_store;
 mod never_started;
 mod outcome;
 mod pvcs;
+mod recreate;
 mod remove_peers;
 mod repair;
 mod rollout;

@@ -107,6 +107,8 @@ pub enum OperationStep {
     RemovePeer,
     /// Deletes PVCs.
     DeletePvc,
+    /// Deletes the StatefulSet without its Pods, and creates it again.
+    RecreateStatefulSet,
     /// Reloads the configuration.
     Reload,
 }

@@ -16,31 +16,43 @@ const LIST_KEYS: [&str; 6] = ["mountPath", "containerPort", "uid", "topologyKey"
 const QUANTITY_FIELDS: [(&str, &str); 3] =
     [("resources", "limits"), ("resources", "requests"), ("emptyDir", "sizeLimit")];
 
+/// Fields whose value 0 the apiserver stores as an absent field.
+const OMITTED_ZEROS: [&str; 1] = ["minReadySeconds"];
+
 /// Returns whether `live` contains every field of `desired` with the same meaning.
 pub(crate) fn is_applied(live: &Value, desired: &Value) -> bool {
-    is_applied_in("", live, desired)
+    difference(live, desired).is_none()
 }
 
-/// Compares as [`is_applied`] does, for the value of `field`.
-fn is_applied_in(field: &str, live: &Value, desired: &Value) -> bool {
-    match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => has_fields(field, live, desired),
-        (Value::Array(live), Value::Array(desired)) => has_elements(live, desired),
+/// Returns the path of the first field of `desired` that `live` does not contain with the same meaning, such as
+/// `.spec.template.spec.containers[nats].image`. `None` if there is no such field.
+pub(crate) fn difference(live: &Value, desired: &Value) -> Option<String> {
+    difference_in("", live, desired)
+}
+
+/// Compares as [`difference`] does, for the value of `field`. The path begins behind it.
+fn difference_in(field: &str, live: &Value, desired: &Value) -> Option<String> {
+    let is_same = match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => return fields_difference(field, live, desired),
+        (Value::Array(live), Value::Array(desired)) => return elements_difference(live, desired),
         // The apiserver drops empty lists and objects.
         (Value::Null, Value::Array(desired)) => desired.is_empty(),
         (Value::Null, Value::Object(desired)) => desired.is_empty(),
+        (Value::Null, Value::Number(desired)) => desired.as_i64() == Some(0) && OMITTED_ZEROS.contains(&field),
         _ => live == desired,
-    }
+    };
+    (!is_same).then(String::new)
 }
 
-fn has_fields(parent: &str, live: &Map<String, Value>, desired: &Map<String, Value>) -> bool {
-    desired.iter().filter(|(_, desired)| !desired.is_null()).all(|(field, desired)| {
+fn fields_difference(parent: &str, live: &Map<String, Value>, desired: &Map<String, Value>) -> Option<String> {
+    desired.iter().filter(|(_, desired)| !desired.is_null()).find_map(|(field, desired)| {
         let live = live.get(field).unwrap_or(&Value::Null);
-        if QUANTITY_FIELDS.contains(&(parent, field.as_str())) {
-            has_quantities(live, desired)
+        let rest = if QUANTITY_FIELDS.contains(&(parent, field.as_str())) {
+            (!has_quantities(live, desired)).then(String::new)
         } else {
-            is_applied_in(field, live, desired)
-        }
+            difference_in(field, live, desired)
+        };
+        rest.map(|rest| format!(".{field}{rest}"))
     })
 }
 
@@ -51,7 +63,7 @@ fn has_quantities(live: &Value, desired: &Value) -> bool {
             desired.iter().all(|(name, desired)| live.get(name).is_some_and(|live| has_quantities(live, desired)))
         }
         (Value::String(live), Value::String(desired)) => live == desired || is_same_amount(live, desired),
-        _ => is_applied_in("", live, desired),
+        _ => is_applied(live, desired),
     }
 }
 
@@ -59,21 +71,24 @@ fn is_same_amount(live: &str, desired: &str) -> bool {
     Amount::parse(live).is_ok_and(|live| Amount::parse(desired).is_ok_and(|desired| live == desired))
 }
 
-fn has_elements(live: &[Value], desired: &[Value]) -> bool {
-    match desired.first() {
-        Some(Value::Object(first)) => match LIST_KEYS.into_iter().find(|key| first.contains_key(*key)) {
-            Some(key) => desired.iter().all(|element| {
-                let same = |other: &&Value| other.get(key) == element.get(key);
-                live.iter().filter(same).any(|found| is_applied(found, element))
-            }),
-            None => is_same_list(live, desired),
-        },
-        _ => is_same_list(live, desired),
-    }
-}
-
-fn is_same_list(live: &[Value], desired: &[Value]) -> bool {
-    live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| is_applied(live, desired))
+fn elements_difference(live: &[Value], desired: &[Value]) -> Option<String> {
+    let key = match desired.first() {
+        Some(Value::Object(first)) => LIST_KEYS.into_iter().find(|key| first.contains_key(*key)),
+        _ => None,
+    };
+    let Some(key) = key else {
+        let is_same = live.len() == desired.len() && live.iter().zip(desired).all(|(live, own)| is_applied(live, own));
+        return (!is_same).then(String::new);
+    };
+    desired.iter().find_map(|element| {
+        let same = live.iter().filter(|other| other.get(key) == element.get(key));
+        let mut found: Vec<_> = same.map(|other| difference(other, element)).collect();
+        if found.iter().any(Option::is_none) {
+            return None;
+        }
+        let id = element.get(key).map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        Some(format!("[{}]{}", id.unwrap_or_default(), found.pop().flatten().unwrap_or_default()))
+    })
 }
 
 #[cfg(test)]
@@ -102,6 +117,18 @@ mod tests {
         ] {
             assert_eq!(is_applied(&live, &desired), same, "{live} {desired}");
         }
+    }
+
+    #[test]
+    fn difference_has_the_path_of_the_field() {
+        let set =
+            |image: &str| json!({"spec": {"containers": [{"name": "nats", "image": image}], "minReadySeconds": 0}});
+        let live = json!({"spec": {"containers": [{"name": "nats", "image": "a"}, {"name": "theirs"}]}});
+        assert_eq!(difference(&live, &set("a")), None);
+        assert_eq!(difference(&live, &set("b")).as_deref(), Some(".spec.containers[nats].image"));
+        assert_eq!(difference(&json!({"spec": {}}), &set("b")).as_deref(), Some(".spec.containers"));
+        let waiting = json!({"spec": {"containers": [{"name": "nats", "image": "a"}], "minReadySeconds": 5}});
+        assert_eq!(difference(&waiting, &set("a")).as_deref(), Some(".spec.minReadySeconds"));
     }
 
     #[test]

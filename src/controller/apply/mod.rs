@@ -1,26 +1,47 @@
 //! The apply stage, which also corrects drift: takes the desired and the live objects, and sends those that differ.
 //!
-//! Server-side apply drops fields of ours that an apply leaves out. So an object is sent with all its fields.
+//! Server-side apply drops fields of ours that an apply leaves out. So an object is sent with all its fields. Each child
+//! is applied whatever happened to the others, and the errors are collected.
+//!
+//! | file | content |
+//! |---|---|
+//! | `compare` | the difference between a live and a desired object |
+//! | `fields` | the fields of others that are removed |
+//! | `drift` | a Pod template that others have changed |
+//! | `immutable` | the immutable fields, for which an object is replaced |
+//! | `overridden`, `refused` | the writes that an admission webhook changes, and those that fail |
+//! | `child` | the requests for one child |
+//! | `ownership`, `error` | the controller of an object, the failures |
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    core::DynamicObject,
-};
-use nats_manager_api::naming::FIELD_MANAGER;
+use kube::{Api, Client, Resource, ResourceExt, core::DynamicObject};
+use nats_manager_api::naming;
 use serde::{Serialize, de::DeserializeOwned};
 
+mod child;
 pub(crate) mod compare;
+mod drift;
+mod error;
+mod fields;
+mod immutable;
+mod overridden;
 mod ownership;
+mod refused;
 
+pub(super) use error::{ApplyError, ApplyErrors};
 pub(super) use ownership::{Control, Owner};
 
+use self::{
+    child::{ApplyTarget, check_controller},
+    error::STATEFUL_SET,
+    immutable::ImmutableDifference,
+    overridden::OverriddenWrites,
+    refused::RefusedWrites,
+};
 use crate::{
-    controller::{observe::LiveObjects, resources::Children},
-    error_message::summary,
+    controller::{observe::LiveObjects, resources::Children, status::Announcement},
     watch::{CachedObject, Caches, Istio},
 };
 
@@ -28,155 +49,130 @@ use crate::{
 /// applied.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The StatefulSet as the apiserver returned it. `None` where the plan does not allow its creation.
+    /// The StatefulSet as the apiserver returned it, or the live one where it was not applied.
     pub stateful_set: Option<Arc<StatefulSet>>,
-    /// Outcome for the DestinationRule. A failure does not keep servers from being deployed.
-    pub destination_rule: Result<(), ApplyError>,
+    /// The children that could not be applied.
+    pub errors: Option<ApplyErrors>,
+    /// Changes of what was applied, each of which is reported once.
+    pub notices: Vec<Announcement>,
+    /// True if the plan's action may be carried out: the StatefulSet and what its Pods mount are as planned.
+    pub may_act: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ApplyError {
-    /// An object of that name with another controller.
-    #[error(
-        "{kind} {name} belongs to {owner} and is not taken over; delete it, or remove its owner reference, to let NATS Manager create its own"
-    )]
-    Foreign {
-        kind: &'static str,
-        name: String,
-        /// Kind and name of its controller.
-        owner: String,
-    },
-    /// An object of a deleted resource of the same name. The garbage collector removes it soon.
-    #[error("{kind} {name} of the deleted NATS resource is not gone yet")]
-    Leftover { kind: &'static str, name: String },
-    /// A request that the apiserver rejected or did not answer.
-    #[error("cannot apply {kind} {name}: {}", summary(cause))]
-    Rejected { kind: &'static str, name: String, cause: kube::Error },
-    /// An object of ours that cannot be serialized, which is a bug in NATS Manager.
-    #[error("cannot serialize {kind}: {cause}")]
-    Serialize { kind: &'static str, cause: serde_json::Error },
+/// Outcomes of earlier writes, which are not repeated in vain.
+#[derive(Debug, Default)]
+pub(crate) struct WriteMemory {
+    overridden: OverriddenWrites,
+    pub(super) refused: RefusedWrites,
 }
 
-/// Kind of the object that creates the servers, which has a condition of its own.
-const STATEFUL_SET: &str = "StatefulSet";
-
-impl ApplyError {
-    /// Returns whether the StatefulSet is the object that could not be applied.
-    pub(crate) fn is_stateful_set(&self) -> bool {
-        let (Self::Foreign { kind, .. }
-        | Self::Leftover { kind, .. }
-        | Self::Rejected { kind, .. }
-        | Self::Serialize { kind, .. }) = self;
-        *kind == STATEFUL_SET
-    }
-
-    /// Returns whether the apiserver does not serve the kind (404), or accepts no more objects of it (405).
-    fn is_kind_not_served(&self) -> bool {
-        matches!(self, Self::Rejected { cause: kube::Error::Api(status), .. } if matches!(status.code, 404 | 405))
-    }
-
-    /// Returns whether a retry is expected to succeed: another client wrote at the same time, or a leftover is not
-    /// collected yet.
-    pub(crate) fn is_conflict(&self) -> bool {
-        match self {
-            Self::Leftover { .. } => true,
-            Self::Rejected { cause: kube::Error::Api(status), .. } => status.code == 409,
-            _ => false,
-        }
-    }
+/// Everything that the apply stage needs beside the desired objects.
+pub(crate) struct ApplyContext<'a> {
+    pub client: &'a Client,
+    pub caches: &'a Caches,
+    pub live: &'a LiveObjects,
+    pub owner: Owner<'a>,
+    /// True if ConfigMap and StatefulSet may be written.
+    pub may_build: bool,
 }
 
-/// Applies `children`. ConfigMap and StatefulSet are left out unless `may_build`.
-pub(crate) async fn apply(
-    client: &Client,
-    caches: &Caches,
-    live: &LiveObjects,
-    owner: &Owner<'_>,
-    children: Children,
-    may_build: bool,
-) -> Result<Applied, ApplyError> {
+/// Applies `children`. ConfigMap and StatefulSet are left out where the plan does not allow them.
+pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, writes: &mut WriteMemory) -> Applied {
     // No `..`: the compiler then reports a new field of `Children` that is not applied here.
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let ApplyContext { client, caches, live, owner, may_build } = context;
     let namespace = &owner.id.namespace;
-    let target = |kind| ApplyTarget { kind, owner };
+    let mut all = ChildApplier { owner, writes, notices: Vec::new(), errors: Vec::new(), corrected: Vec::new() };
 
-    target("Secret").apply(&typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await?;
-    if may_build {
-        let (api, cache) = (typed(client, namespace), &caches.config_map);
-        target("ConfigMap").apply(&api, live.config_map.as_ref(), config_map, cache).await?;
+    all.apply("Secret", &typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await;
+    if *may_build {
+        let (live, cache) = (live.config_map.as_ref(), &caches.config_map);
+        all.apply("ConfigMap", &typed(client, namespace), live, config_map, cache).await;
     }
-    target("Service").apply(&typed(client, namespace), live.service.as_ref(), service, &caches.service).await?;
-    let (api, cache) = (typed(client, namespace), &caches.pod_disruption_budget);
-    let budget = live.pod_disruption_budget.as_ref();
-    target("PodDisruptionBudget").apply(&api, budget, pod_disruption_budget, cache).await?;
-    let mut applied = Applied { stateful_set: None, destination_rule: Ok(()) };
-    if may_build {
-        let api = typed(client, namespace);
-        let live = live.stateful_set.as_ref();
-        let stateful_set = target(STATEFUL_SET).apply(&api, live, stateful_set, &caches.stateful_set).await?;
-        applied.stateful_set = Some(stateful_set);
+    let has_mounts = all.errors.is_empty();
+    all.apply("Service", &typed(client, namespace), live.service.as_ref(), service, &caches.service).await;
+    let (budget, cache) = (live.pod_disruption_budget.as_ref(), &caches.pod_disruption_budget);
+    all.apply("PodDisruptionBudget", &typed(client, namespace), budget, pod_disruption_budget, cache).await;
+    let set = live.stateful_set.as_ref().filter(|_| *may_build);
+    let mut applied_set = set.cloned();
+    if *may_build && (has_mounts || !starts_servers(set.map(AsRef::as_ref), stateful_set)) {
+        let cache = &caches.stateful_set;
+        let applied = all.apply(STATEFUL_SET, &typed(client, namespace), set, stateful_set, cache).await;
+        applied_set = applied.or(applied_set);
+    } else if let Some(set) = set {
+        all.errors.extend(check_controller(STATEFUL_SET, owner, set.as_ref()).err());
     }
     if live.is_istio_installed {
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Istio::resource());
-        let cache = &caches.istio.destination_rule;
-        match target("DestinationRule").apply(&api, live.destination_rule.as_ref(), destination_rule, cache).await {
-            // Its CRD is being created or deleted. The watches trigger a reconcile when that is complete.
-            Err(error) if error.is_kind_not_served() => tracing::info!(%error, "skipped object of unserved kind"),
-            rule => applied.destination_rule = rule.map(|_| ()),
-        }
+        let api: Api<DynamicObject> = Api::namespaced_with((*client).clone(), namespace, &Istio::resource());
+        let (rule, cache) = (live.destination_rule.as_ref(), &caches.istio.destination_rule);
+        all.apply(DESTINATION_RULE, &api, rule, destination_rule, cache).await;
     }
-    Ok(applied)
+    // The servers of another controller are not ours.
+    let is_ours = |set: &Arc<StatefulSet>| matches!(owner.control(&set.metadata), Control::Ours);
+    let ChildApplier { notices, errors, corrected, .. } = all;
+    let errors = ApplyErrors::of(errors);
+    let has_failed = errors.as_ref().is_some_and(ApplyErrors::has_server_object);
+    let may_act = !has_failed && !corrected.contains(&STATEFUL_SET);
+    Applied { stateful_set: applied_set.filter(is_ours), errors, notices, may_act }
 }
 
-struct ApplyTarget<'a> {
-    kind: &'static str,
+/// Kind whose CRD may be missing.
+const DESTINATION_RULE: &str = "DestinationRule";
+
+/// Applies one child after the other, and collects what is reported.
+struct ChildApplier<'a> {
     owner: &'a Owner<'a>,
+    writes: &'a mut WriteMemory,
+    notices: Vec<Announcement>,
+    errors: Vec<ApplyError>,
+    corrected: Vec<&'static str>,
 }
 
-impl ApplyTarget<'_> {
-    /// Sends the object if it differs from the live one, and returns it as it is in the cluster.
+impl ChildApplier<'_> {
+    /// Applies a child. Returns it as it is in the cluster, or `None` if it could not be applied.
     async fn apply<K>(
-        &self,
+        &mut self,
+        kind: &'static str,
         api: &Api<K>,
         live: Option<&Arc<K>>,
-        desired: K,
+        desired: &K,
         cache: &CachedObject<K>,
-    ) -> Result<Arc<K>, ApplyError>
+    ) -> Option<Arc<K>>
     where
-        K: Resource + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
+        K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
-        let kind = self.kind;
-        let name = desired.name_any();
-        let serialize =
-            |object: &K| serde_json::to_value(object).map_err(|cause| ApplyError::Serialize { kind, cause });
-        if let Some(live) = live {
-            self.check_controller(live.as_ref())?;
-            if compare::is_applied(&serialize(live)?, &serialize(&desired)?) {
-                return Ok(live.clone());
+        let Self { owner, writes, notices, corrected, .. } = self;
+        let mut target = ApplyTarget { kind, owner, writes, notices, corrected };
+        match Box::pin(target.apply(api, live, desired, cache)).await {
+            Ok(applied) => return Some(applied),
+            // Its CRD is being created or deleted. The watches trigger a reconcile when that is complete.
+            Err(error) if kind == DESTINATION_RULE && error.is_kind_not_served() => {
+                tracing::info!(%error, "skipped object of unserved kind");
             }
+            Err(error) => self.errors.push(error),
         }
-        tracing::info!(kind, name, exists = live.is_some(), "applying");
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let applied = api
-            .patch(&name, &parameters, &Patch::Apply(&desired))
-            .await
-            .map_err(|cause| ApplyError::Rejected { kind, name, cause })?;
-        cache.written(applied.clone());
-        Ok(Arc::new(applied))
+        None
     }
+}
 
-    /// Rejects a live object that this resource does not control.
-    fn check_controller<K: Resource>(&self, live: &K) -> Result<(), ApplyError> {
-        match self.owner.control(live.meta()) {
-            Control::Ours => Ok(()),
-            Control::Earlier => Err(ApplyError::Leftover { kind: self.kind, name: live.name_any() }),
-            Control::Foreign(owner) => Err(ApplyError::Foreign {
-                kind: self.kind,
-                name: live.name_any(),
-                owner: format!("{} {}", owner.kind, owner.name),
-            }),
-        }
-    }
+/// Returns whether the existing StatefulSet has to be replaced, because an immutable field differs that NATS Manager may
+/// replace.
+pub(super) fn must_recreate(live: &StatefulSet, desired: &StatefulSet) -> bool {
+    let json = |set: &StatefulSet| serde_json::to_value(set).unwrap_or_default();
+    let difference = ImmutableDifference::of(STATEFUL_SET, &json(live), &json(desired));
+    difference.replacement() == Some(immutable::Replacement::Orphan)
+}
+
+/// Returns whether writing the StatefulSet starts servers with another template or configuration. Then the objects that
+/// they mount have to be applied before.
+fn starts_servers(live: Option<&StatefulSet>, desired: &StatefulSet) -> bool {
+    let Some(live) = live else { return true };
+    let template = |set: &StatefulSet| set.annotations().get(naming::TEMPLATE_HASH).cloned();
+    let partition = |set: &StatefulSet| {
+        let strategy = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
+        strategy.and_then(|strategy| strategy.rolling_update.as_ref()?.partition).unwrap_or(0)
+    };
+    template(live) != template(desired) || partition(desired) < partition(live)
 }
 
 fn typed<K>(client: &Client, namespace: &str) -> Api<K>

@@ -3,9 +3,10 @@
 //! It exists in memory only, so a new leader starts without it. State that must survive is in the annotations of the
 //! StatefulSet or in the status.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
+use nats_manager_api::Reason;
 use nats_manager_planner::{
     actual::{PodState, ServerMode},
     health::MissingStreams,
@@ -13,9 +14,10 @@ use nats_manager_planner::{
 };
 
 use crate::controller::{
+    apply::WriteMemory,
     observe::Observed,
     poll::{ConfigReloads, PollMemory, Polled},
-    status::AppliedCounts,
+    status::{Announcement, AppliedCounts},
 };
 
 /// State of the one deployed cluster beside the watch caches.
@@ -34,6 +36,12 @@ pub(crate) struct Memory {
     pub(crate) missing: MissingPods,
     /// Streams that are missing since a server restarted.
     pub(crate) missing_streams: MissingStreams,
+    /// Outcomes of earlier writes of the children.
+    pub(crate) writes: WriteMemory,
+    /// Events that are published with the next status.
+    pub(crate) notices: Vec<Announcement>,
+    /// Field managers that were reported because they changed the replicas.
+    scalers: BTreeSet<String>,
     /// The highest number of servers that were ready at the same time, limited by the desired number.
     most_ready: Option<u32>,
 }
@@ -47,6 +55,19 @@ impl Memory {
             && self.polls.is_healthy()
             && u32::try_from(observed.actual.pods.len()) == Ok(servers)
             && observed.actual.pods.iter().all(PodState::is_serving)
+    }
+
+    /// Records the field manager that changed the replicas of a StatefulSet, which is reported once.
+    pub(crate) fn record_scaler(&mut self, stateful_set: &str, scaler: String) {
+        if self.scalers.contains(&scaler) {
+            return;
+        }
+        let message = format!(
+            "StatefulSet {stateful_set}: the field manager {scaler} changes the replicas, and NATS Manager restores \
+             them. Stop that client, and set spec.cluster.size instead"
+        );
+        self.notices.push(Announcement { is_warning: true, reason: Reason::ReplicasChanged, message });
+        self.scalers.insert(scaler);
     }
 
     /// Records a plan that was carried out. Returns the newest plan that was made from watch caches that agree.

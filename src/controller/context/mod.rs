@@ -17,7 +17,6 @@ pub(super) use memory::Memory;
 
 use crate::{
     controller::{
-        apply::ApplyError,
         execute::DeleteError,
         poll::Polls,
         status::{Reconciled, StatusWriter},
@@ -72,9 +71,6 @@ pub(super) enum ReconcileError {
     /// A failed read from the apiserver.
     #[error("cannot observe the cluster: {}", summary(.0))]
     Observe(kube::Error),
-    /// An object that could not be applied.
-    #[error(transparent)]
-    Apply(ApplyError),
     /// A concurrent write by another client.
     #[error("{0}")]
     Conflict(String),
@@ -115,16 +111,15 @@ impl ReconcileError {
     }
 }
 
-impl From<ApplyError> for ReconcileError {
-    fn from(error: ApplyError) -> Self {
-        if error.is_conflict() { Self::Conflict(error.to_string()) } else { Self::Apply(error) }
-    }
-}
-
 impl Context {
     /// Returns whether the error is a conflict that has not lasted, so that it is retried without a report.
     pub(super) fn is_transient(&self, error: &ReconcileError, uid: &str) -> bool {
         matches!(error, ReconcileError::Conflict(_)) && self.backoff.failing_for(uid) < CONFLICT_GRACE
+    }
+
+    /// Returns whether the resource has not failed for so long that a conflict is reported.
+    pub(super) fn is_recent_failure(&self, nats: &Nats) -> bool {
+        self.backoff.failing_for(&nats.uid().unwrap_or_default()) < CONFLICT_GRACE
     }
 
     /// Removes the state of a deleted resource.

@@ -12,10 +12,11 @@ use nats_manager_planner::{
 };
 
 use crate::controller::{
+    apply::must_recreate,
     context::{Context, Memory, ReconcileError},
     observe::{Observed, now},
     poll::{MAX_AGE_AT_REST, MAX_AGE_BUSY, Polled},
-    resources::{CLIENT_PORT, SystemAccount, template_hash},
+    resources::{CLIENT_PORT, SystemAccount, build_stateful_set, template_hash},
 };
 
 /// A plan and the poll that it was made from.
@@ -67,6 +68,10 @@ impl PlanTarget<'_> {
             version: Version::of_image(&context.images.nats),
             memory_store: self.cluster.memory_store.unwrap_or_default().get(),
             force_rollout: self.nats.has_flag(naming::FORCE_ROLLOUT),
+            recreate_stateful_set: self.observed.live.stateful_set.as_deref().is_some_and(|live| {
+                let plan = Plan::fresh(self.cluster.size, 0);
+                must_recreate(live, &build_stateful_set(self.cluster, &context.images, &plan))
+            }),
         }
     }
 }

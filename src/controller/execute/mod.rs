@@ -1,7 +1,7 @@
 //! The execute stage: takes the one action of a plan and carries it out on servers and data.
 
 use async_nats::ServerAddr;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{
     Api, Client,
     api::{DeleteParams, Preconditions},
@@ -11,11 +11,12 @@ use nats_manager_jetstream::{Admin, AdminError, ClientError, Credentials, step_d
 use nats_manager_planner::plan::{Action, PodRef};
 
 pub(super) mod pvcs;
+mod recreate;
 mod teardown;
 
 pub(super) use teardown::{DeleteError, delete_children, delete_data};
 
-use crate::error_message::summary;
+use crate::{error_message::summary, watch::CachedObject};
 
 /// Clients and credentials that actions need.
 pub(super) struct ActionContext<'a> {
@@ -25,6 +26,9 @@ pub(super) struct ActionContext<'a> {
     pub(super) address: &'a ServerAddr,
     /// Credentials of the system account. `None` without its Secret.
     pub(super) credentials: Option<&'a Credentials>,
+    /// The desired StatefulSet. Its `resourceVersion` is that of the live one when the action was planned.
+    pub(super) stateful_set: &'a StatefulSet,
+    pub(super) cache: &'a CachedObject<StatefulSet>,
 }
 
 /// Failure of an action, which is then planned again.
@@ -40,6 +44,8 @@ pub(super) enum ExecuteError {
     DeletePod { pod: String, cause: kube::Error },
     #[error("failed to delete PVC {pvc}: {}", summary(cause))]
     DeletePvc { pvc: String, cause: kube::Error },
+    #[error("failed to recreate the StatefulSet: {}", summary(.0))]
+    RecreateStatefulSet(kube::Error),
 }
 
 /// Carries out a confirmed action.
@@ -98,6 +104,15 @@ pub(super) async fn execute(context: &ActionContext<'_>, action: &Action) -> Res
                 let deleted = pvcs::delete(context.client, context.id, pvc.ordinal, &pvc.uid).await;
                 deleted.map_err(|cause| ExecuteError::DeletePvc { pvc: name, cause })?;
             }
+            Ok(())
+        }
+        Action::RecreateStatefulSet { uid } => {
+            tracing::warn!("recreating the StatefulSet without its Pods: its immutable fields differ");
+            let api = Api::namespaced(context.client.clone(), &context.id.namespace);
+            let version = context.stateful_set.metadata.resource_version.as_deref();
+            let outcome = recreate::recreate(api, uid, version, context.stateful_set, context.cache).await;
+            let outcome = outcome.map_err(ExecuteError::RecreateStatefulSet)?;
+            tracing::info!(?outcome, "replaced the StatefulSet");
             Ok(())
         }
         Action::Reload { servers } => {

@@ -84,6 +84,7 @@ fn stateful_set_state(set: &StatefulSet) -> Option<StatefulSetState> {
     let partition = strategy.and_then(|strategy| strategy.rolling_update.as_ref()?.partition);
     let partition = partition.and_then(|partition| u32::try_from(partition).ok()).unwrap_or(0);
     Some(StatefulSetState {
+        uid: set.uid().unwrap_or_default(),
         resource_version: set.resource_version(),
         replicas,
         partition: if is_on_delete { replicas } else { partition },

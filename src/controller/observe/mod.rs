@@ -5,6 +5,7 @@ mod clock;
 mod deployed;
 mod failed_create;
 mod pods;
+mod replicas;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +25,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
 use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 
-pub(super) use self::{clock::now, failed_create::failed_create, pods::pod_state};
+pub(super) use self::{clock::now, failed_create::failed_create, pods::pod_state, replicas::foreign_scaler};
 use crate::watch::Caches;
 
 /// Output of the observe stage.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::apps::v1::StatefulSet, jiff::Timestamp};
 use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, naming, resolve, rules::Violation};
 use nats_manager_planner::{
     health::MissingStreams,
@@ -13,14 +13,14 @@ use nats_manager_planner::{
 pub(super) mod finalizer;
 
 use crate::controller::{
-    apply::{Applied, Owner, apply},
+    apply::{Applied, ApplyContext, ApplyErrors, Owner, apply},
     context::{Context, Memory, ReconcileError},
     decide::{PlanTarget, Planned, decide},
     execute::{ActionContext, execute},
-    observe::{Observed, failed_create, now, observe},
+    observe::{Observed, failed_create, foreign_scaler, now, observe},
     poll::{Polled, targets},
-    resources::{SystemAccount, build},
-    status::{AppliedCounts, Reconciled, StatusFacts, ZonesUsed},
+    resources::{Children, SystemAccount, build},
+    status::{Announcement, AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,7 @@ pub(super) enum PipelineError {
 impl PipelineError {
     /// Returns the outcome that the status reports.
     pub(super) fn outcome(&self) -> Reconciled<'static> {
-        let is_stateful_set = matches!(self, Self::Reconcile(ReconcileError::Apply(error)) if error.is_stateful_set());
-        Reconciled::Failed { is_stateful_set, cause: self.to_string() }
+        Reconciled::Failed { cause: self.to_string() }
     }
 }
 
@@ -50,6 +49,9 @@ pub(super) async fn run_pipeline(
         *nats = finalizer::add(nats, context).await?;
     }
     let observed = observe(&context.caches, id, nats);
+    if let Some(scaler) = observed.live.stateful_set.as_deref().and_then(foreign_scaler) {
+        memory.record_scaler(&id.name, scaler);
+    }
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
     let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
     let subject = PlanTarget { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
@@ -60,8 +62,15 @@ pub(super) async fn run_pipeline(
     if let Some(Action::JoinCluster { .. }) = planned.plan.confirmed_action() {
         *nats = context.status.record_members(nats, planned.plan.members).await.map_err(ReconcileError::status)?;
     }
-    let applied = build_and_apply(context, &observed, &cluster, account.as_ref(), &planned.plan).await?;
-    let failure = execute_action(context, memory, id, account.as_ref(), &planned.plan).await?;
+    let new_account = account.clone().unwrap_or_else(SystemAccount::generate);
+    let children = Box::new(build(&cluster, &planned.plan, &context.images, &new_account));
+    let applied = apply_children(context, memory, &observed, &cluster, &children, planned.plan.may_build).await;
+    memory.notices.extend(applied.notices);
+    let failure = if applied.may_act {
+        execute_action(context, memory, id, account.as_ref(), &planned.plan, &children.stateful_set).await?
+    } else {
+        None
+    };
     if let Some(assessment) = planned.polled.assessment() {
         let expected = observed.actual.expected_servers();
         memory.missing_streams = memory.missing_streams.next(&assessment.snapshot, &expected);
@@ -73,9 +82,10 @@ pub(super) async fn run_pipeline(
     let last_plan = memory.record_plan(plan);
     let counts = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
     let counted_servers = memory.count_servers(counts);
-    applied.destination_rule.map_err(ReconcileError::from)?;
     Ok(PipelineOutput {
         failure,
+        unapplied: applied.errors,
+        notices: memory.notices.clone(),
         counted_servers,
         missing_streams: memory.missing_streams.clone(),
         policy: cluster.policy_violations,
@@ -99,6 +109,9 @@ pub(super) struct PipelineOutput {
     pub(super) polled: Polled,
     pub(super) observed: Observed,
     pub(super) size: u32,
+    /// The children that could not be applied.
+    pub(super) unapplied: Option<ApplyErrors>,
+    notices: Vec<Announcement>,
     applied: AppliedCounts,
     counted_servers: u32,
     missing_streams: MissingStreams,
@@ -115,13 +128,15 @@ impl PipelineOutput {
         ZonesUsed::of(&self.observed.actual, zone)
     }
 
-    /// Returns the input of the status stage.
+    /// Returns the input of the status stage. `unapplied` is the text of the children that could not be applied.
     pub(super) fn facts<'a>(
         &'a self,
         id: &'a NamespacedName,
         nats: &Nats,
         observation: &'a Observation<'a>,
+        unapplied: Option<&'a str>,
     ) -> StatusFacts<'a> {
+        let has_stateful_set = self.unapplied.as_ref().is_some_and(ApplyErrors::has_stateful_set);
         StatusFacts {
             id,
             size: self.size,
@@ -136,6 +151,8 @@ impl PipelineOutput {
             pods_not_created: self.pods_not_created.as_deref(),
             action_failure: self.failure.as_deref(),
             reload_notice: self.reload_notice.as_deref(),
+            unapplied: unapplied.map(|cause| Unapplied { has_stateful_set, cause }),
+            notices: &self.notices,
             is_rollout_forced: nats.has_flag(naming::FORCE_ROLLOUT),
         }
     }
@@ -160,22 +177,22 @@ pub(super) async fn keep_cluster(
     context: &Context,
     memory: &mut Memory,
 ) -> Result<(), String> {
-    run_pipeline(&mut nats.clone(), id, context, memory).await.map(|_| ()).map_err(|error| error.to_string())
+    let output = run_pipeline(&mut nats.clone(), id, context, memory).await.map_err(|error| error.to_string())?;
+    output.unapplied.map_or(Ok(()), |errors| Err(errors.to_string()))
 }
 
-async fn build_and_apply(
+async fn apply_children(
     context: &Context,
+    memory: &mut Memory,
     observed: &Observed,
     cluster: &ResolvedCluster,
-    account: Option<&SystemAccount>,
-    plan: &Plan,
-) -> Result<Applied, ReconcileError> {
-    let account = account.cloned().unwrap_or_else(SystemAccount::generate);
-    let resources = build(cluster, plan, &context.images, &account);
+    children: &Children,
+    may_build: bool,
+) -> Applied {
     let owner = Owner { id: &cluster.id, uid: &cluster.uid };
-    Box::pin(apply(&context.client, &context.caches, &observed.live, &owner, resources, plan.may_build))
-        .await
-        .map_err(ReconcileError::from)
+    let (client, caches, live) = (&context.client, context.caches.as_ref(), &observed.live);
+    let apply_context = ApplyContext { client, caches, live, owner, may_build };
+    Box::pin(apply(&apply_context, children, &mut memory.writes)).await
 }
 
 /// Carries out the plan's action. Returns the message of a failed action, which is planned again.
@@ -185,12 +202,19 @@ async fn execute_action(
     id: &NamespacedName,
     account: Option<&SystemAccount>,
     plan: &Plan,
+    stateful_set: &StatefulSet,
 ) -> Result<Option<String>, ReconcileError> {
     let Some(action) = plan.confirmed_action() else { return Ok(None) };
     let address = context.jetstream_address(id)?;
     let credentials = account.and_then(SystemAccount::credentials);
-    let action_context =
-        ActionContext { client: &context.client, id, address: &address, credentials: credentials.as_ref() };
+    let action_context = ActionContext {
+        client: &context.client,
+        id,
+        address: &address,
+        credentials: credentials.as_ref(),
+        stateful_set,
+        cache: &context.caches.stateful_set,
+    };
     let failure = execute(&action_context, action).await.err();
     if let Some(error) = &failure {
         tracing::warn!(%error, ?action, "failed to carry out the action");

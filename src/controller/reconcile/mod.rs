@@ -15,6 +15,7 @@ pub use run::{Controller, run};
 
 use crate::{
     controller::{
+        apply::ApplyErrors,
         context::{Context, Memory, ReconcileDone, ReconcileError, predecessor},
         deletion::delete,
         foreign_finalizers::foreign_finalizers,
@@ -139,14 +140,33 @@ async fn deploy(
             };
         }
     };
+    let unapplied = output.unapplied.as_ref().map(ToString::to_string);
+    let conflict = || unapplied.clone().filter(|_| output.unapplied.as_ref().is_some_and(ApplyErrors::is_conflict));
+    if let Some(conflict) = conflict().filter(|_| context.is_recent_failure(&nats)) {
+        record_start(&mut nats, context, &output.observed).await?;
+        return Err(ReconcileError::Conflict(conflict));
+    }
     let assessment = output.polled.assessment().map(AsRef::as_ref);
     context.metrics.show(output.plan.replicas as usize, output.zones().count, assessment);
     let observation = output.polled.observation();
-    let facts = Reconciled::Deployed(Box::new(output.facts(id, &nats, &observation)));
+    let facts = Reconciled::Deployed(Box::new(output.facts(id, &nats, &observation, unapplied.as_deref())));
     context.status.write(&nats, &facts).await.map_err(ReconcileError::status)?;
+    memory.notices.clear();
+    let requeue = requeue_delay(context, memory, &output);
+    if let Some(errors) = output.unapplied {
+        if errors.has_attempt() {
+            tracing::warn!(%errors, "failed to apply children");
+        }
+        if errors.is_conflict() {
+            return Err(ReconcileError::Conflict(errors.to_string()));
+        }
+        // The servers need attention more often than a child that is expected to fail again.
+        let retry = memory.writes.refused.retry_in(Instant::now()).unwrap_or(RESYNC_INTERVAL);
+        return Ok(ReconcileDone::after(requeue.min(retry), telemetry::ReconcileOutcome::Error));
+    }
     let is_blocked = !output.plan.blocked.is_empty();
     let outcome = if is_blocked { telemetry::ReconcileOutcome::Blocked } else { telemetry::ReconcileOutcome::Success };
-    Ok(ReconcileDone::after(requeue_delay(context, memory, &output), outcome))
+    Ok(ReconcileDone::after(requeue, outcome))
 }
 
 /// Returns the delay before the next reconcile, since the servers send no events.

@@ -36,6 +36,7 @@ pub use destination_rule::{CRD_NAME as DESTINATION_RULE_CRD, resource as destina
 pub(super) use nats_conf::{FOLDER as CONFIG_FOLDER, Layout, digest as config_digest, file as config_file, routes_in};
 pub(super) use ports::{CLIENT as CLIENT_PORT, MONITOR as MONITOR_PORT};
 pub use secret::{RESOLVER_KEY, SystemAccount};
+pub(super) use stateful_set::build as build_stateful_set;
 pub use stateful_set::template_hash;
 
 /// Objects of one NATS cluster, with all the fields that are applied. Each has `apiVersion` and `kind`, the owner

@@ -2,7 +2,10 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::{RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy},
+        apps::v1::{
+            RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetOrdinals,
+            StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
+        },
         core::v1::{
             ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
             PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretVolumeSource, Volume,
@@ -28,7 +31,7 @@ const TEMPORARY_STORE_SIZE: Bytes = Bytes::gibi(1);
 const GRACE_PERIOD: i64 = 150;
 
 /// Builds the StatefulSet with replicas, partition, template and records of the plan.
-pub(super) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> StatefulSet {
+pub(crate) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> StatefulSet {
     let mut annotations = metadata::annotations(
         cluster,
         [
@@ -43,6 +46,13 @@ pub(super) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> 
     let mut stateful_set = metadata::stamped(StatefulSet {
         metadata: metadata::object(cluster, cluster.id.name.clone(), annotations),
         spec: Some(StatefulSetSpec {
+            min_ready_seconds: Some(0),
+            ordinals: Some(StatefulSetOrdinals { start: Some(0) }),
+            // Otherwise the deletion of the StatefulSet would delete the data.
+            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+                when_deleted: Some("Retain".to_owned()),
+                when_scaled: Some("Retain".to_owned()),
+            }),
             pod_management_policy: Some("Parallel".to_owned()),
             replicas: Some(i32::try_from(plan.replicas).unwrap_or(i32::MAX)),
             selector: metadata::selector(cluster),

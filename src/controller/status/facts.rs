@@ -10,19 +10,19 @@ use nats_manager_planner::{
     plan::{Observation, OperationKind, Plan},
 };
 
+use super::Announcement;
+
 /// The outcome of a reconcile.
 #[derive(Clone, Debug)]
 pub(crate) enum Reconciled<'a> {
-    /// A deployed cluster whose objects are applied.
+    /// A deployed cluster whose objects are applied, all or in part.
     Deployed(Box<StatusFacts<'a>>),
     /// A resource that is not the allowed one.
     Forbidden {
         allowed: NamespacedName,
     },
-    /// A failure to apply the objects, or an invalid spec. Deployed objects stay.
+    /// An invalid spec, or a failure before the objects are applied. Deployed objects stay.
     Failed {
-        /// True if the StatefulSet could not be applied.
-        is_stateful_set: bool,
         /// The error, or the violations of the spec.
         cause: String,
     },
@@ -78,8 +78,21 @@ pub(crate) struct StatusFacts<'a> {
     pub action_failure: Option<&'a str>,
     /// Notice of servers that take too long to load a changed configuration, with the way out.
     pub reload_notice: Option<&'a str>,
+    /// The children that could not be applied.
+    pub unapplied: Option<Unapplied<'a>>,
+    /// Events beside those that follow from conditions, each of which is published once.
+    pub notices: &'a [Announcement],
     /// True if the annotation `force-rollout` is set.
     pub is_rollout_forced: bool,
+}
+
+/// Children that could not be applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unapplied<'a> {
+    /// True if the StatefulSet is one of them.
+    pub has_stateful_set: bool,
+    /// The errors.
+    pub cause: &'a str,
 }
 
 /// Replica counts of a StatefulSet.

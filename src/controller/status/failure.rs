@@ -2,7 +2,13 @@
 
 use nats_manager_api::{ConditionType, ModuleState, NamespacedName, Reason, rules};
 
-use super::update::{ConditionStatus, Update};
+use super::{
+    StatusFacts,
+    facts::Unapplied,
+    phase::DeploymentPhase,
+    text,
+    update::{ConditionStatus, Update},
+};
 
 impl Update<'_> {
     /// Reports a resource that is not the allowed one.
@@ -16,17 +22,36 @@ impl Update<'_> {
         }
     }
 
-    /// Reports a resource that could not be deployed. The condition `StatefulSet` stays unless `is_stateful_set`.
-    pub(super) fn failed(&mut self, is_stateful_set: bool, cause: &str) {
+    /// Reports a resource that could not be deployed. The condition `StatefulSet` stays.
+    pub(super) fn failed(&mut self, cause: &str) {
         self.announce_new();
         self.state(ModuleState::Error);
-        if is_stateful_set {
-            self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, cause);
-        }
         self.stopped(Reason::FailedProcessing, cause);
         if self.set(ConditionType::Available, ConditionStatus::False, Reason::FailedProcessing, cause) {
             self.announce(true, Reason::FailedProcessing, cause);
         }
+    }
+
+    /// Reports children that could not be applied. A cluster that serves clients stays available.
+    pub(super) fn unapplied(&mut self, facts: &StatusFacts<'_>, phase: DeploymentPhase) {
+        let (Some(Unapplied { has_stateful_set, .. }), Some(cause)) = (facts.unapplied, self.unapplied_cause(facts))
+        else {
+            return;
+        };
+        if has_stateful_set {
+            self.set(ConditionType::StatefulSet, ConditionStatus::False, Reason::FailedToSyncResources, &cause);
+            self.not_reconciling();
+        }
+        if phase == DeploymentPhase::Deploying {
+            self.state(ModuleState::Error);
+            self.set(ConditionType::Available, ConditionStatus::False, Reason::FailedProcessing, &cause);
+        }
+    }
+
+    /// Returns the errors of the children that could not be applied, with the figures of the previous message.
+    pub(super) fn unapplied_cause(&self, facts: &StatusFacts<'_>) -> Option<String> {
+        let old = self.old_message(ConditionType::Stalled, Reason::FailedProcessing);
+        facts.unapplied.map(|unapplied| text::steady(old, "", unapplied.cause))
     }
 
     /// Sets the conditions `Reconciling`, `Stalled` and `Ready` of a spec that cannot be carried out.

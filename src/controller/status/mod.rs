@@ -43,7 +43,7 @@ mod tests;
 use nats_manager_api::{NatsStatus, Reason};
 use nats_manager_planner::Time;
 
-pub(crate) use facts::{AppliedCounts, Reconciled, StatusFacts, ZonesUsed};
+pub(crate) use facts::{AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed};
 pub(crate) use update::Announcement;
 pub(super) use writer::StatusWriter;
 
@@ -60,7 +60,7 @@ pub(crate) fn next(
     match reconciled {
         Reconciled::Deployed(facts) => update.deployed(facts),
         Reconciled::Forbidden { allowed } => update.forbidden(allowed),
-        Reconciled::Failed { is_stateful_set, cause } => update.failed(*is_stateful_set, cause),
+        Reconciled::Failed { cause } => update.failed(cause),
         Reconciled::Deleting => update.deleting(),
         Reconciled::Kept { finalizers } => update.kept(finalizers),
         Reconciled::DeletionBlocked { reason } => update.deletion_blocked(reason),
@@ -75,13 +75,15 @@ impl Update<'_> {
         self.announce_new();
         self.drop_deleted();
         self.counts(facts);
-        self.phase(facts);
+        let phase = self.phase(facts);
         self.reconciling(facts);
+        self.unapplied(facts, phase);
         self.stalled(facts);
         self.storage(facts);
         self.jetstream(facts);
         self.summary(facts);
         self.policy(facts);
+        self.notices(facts);
         self.observe_all();
         self.ready();
     }
@@ -91,6 +93,12 @@ impl Update<'_> {
         self.status.ready_servers = facts.applied.ready;
         if facts.plan.may_build {
             self.status.members = Some(facts.plan.members);
+        }
+    }
+
+    fn notices(&mut self, facts: &StatusFacts<'_>) {
+        for Announcement { is_warning, reason, message } in facts.notices {
+            self.announce(*is_warning, *reason, message);
         }
     }
 

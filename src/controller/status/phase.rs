@@ -59,8 +59,8 @@ fn has_quorum(facts: &StatusFacts<'_>) -> bool {
 }
 
 impl Update<'_> {
-    /// Sets the state, and the conditions that follow from the phase.
-    pub(super) fn phase(&mut self, facts: &StatusFacts<'_>) {
+    /// Sets the state, and the conditions that follow from the phase. Returns the phase.
+    pub(super) fn phase(&mut self, facts: &StatusFacts<'_>) -> DeploymentPhase {
         let phase = DeploymentPhase::of(facts, self.was_ready());
         self.stateful_set(facts, phase);
         match phase {
@@ -80,10 +80,13 @@ impl Update<'_> {
             DeploymentPhase::Deploying => {
                 self.state(ModuleState::Processing);
                 self.no_zones();
-                if self.set(ConditionType::Available, ConditionStatus::False, Reason::Deploying, NOT_YET) {
+                if facts.unapplied.is_none()
+                    && self.set(ConditionType::Available, ConditionStatus::False, Reason::Deploying, NOT_YET)
+                {
                     self.announce(false, Reason::Deploying, NOT_YET);
                 }
             }
         }
+        phase
     }
 }

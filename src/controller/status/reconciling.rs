@@ -137,6 +137,8 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
         (OperationStep::RemovePeer, Some(_)) => format!("waiting to remove {server} from the meta group"),
         (OperationStep::DeletePvc, None) => format!("deleting the PVC of {server}"),
         (OperationStep::DeletePvc, Some(_)) => format!("waiting to delete the PVC of {server}"),
+        (OperationStep::RecreateStatefulSet, None) => "recreating the StatefulSet without its Pods".to_owned(),
+        (OperationStep::RecreateStatefulSet, Some(_)) => "waiting to recreate the StatefulSet".to_owned(),
         (OperationStep::Reload, None) => format!("reloading the configuration of {server}"),
         (OperationStep::Reload, Some(_)) => format!("waiting to reload the configuration of {server}"),
     };

@@ -12,23 +12,34 @@ impl Update<'_> {
     pub(super) fn stalled(&mut self, facts: &StatusFacts<'_>) {
         let kind = ConditionType::Stalled;
         let plan = facts.plan;
-        if !plan.is_consistent && plan.blocked.is_empty() && self.old.condition(kind).is_some() {
+        let cause = self.unapplied_cause(facts);
+        let unapplied = cause.as_deref().map(|cause| (Reason::FailedProcessing, cause));
+        if !plan.is_consistent && plan.blocked.is_empty() && unapplied.is_none() && self.is_kept_while_inconsistent() {
             // The watch caches disagree for a moment.
             if self.old.holds(kind) {
                 self.warn();
             }
             return;
         }
-        let Some(first) = plan.blocked.first() else {
+        let blocked = plan.blocked.iter().map(|blocked| (reason(blocked.reason), blocked.message.as_str()));
+        let all: Vec<(Reason, &str)> = unapplied.into_iter().chain(blocked).collect();
+        let Some((reason, _)) = all.first().copied() else {
             self.not_stalled();
             return;
         };
-        let all: Vec<&str> = plan.blocked.iter().map(|blocked| blocked.message.as_str()).collect();
+        let messages: Vec<&str> = all.iter().map(|(_, message)| *message).collect();
         self.warn();
-        let (reason, message) = (reason(first.reason), all.join(". "));
+        let message = messages.join(". ");
         if self.set(kind, ConditionStatus::True, reason, &message) {
             self.announce(true, reason, &message);
         }
+    }
+
+    /// Returns whether the previous condition may stay. One about children that could not be applied ends when they are
+    /// applied.
+    fn is_kept_while_inconsistent(&self) -> bool {
+        let kind = ConditionType::Stalled;
+        self.old.condition(kind).is_some() && !self.had_reason(kind, Reason::FailedProcessing)
     }
 
     pub(super) fn not_stalled(&mut self) {

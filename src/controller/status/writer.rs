@@ -136,7 +136,7 @@ impl StatusWriter {
         if object.metadata.deletion_timestamp.is_some() {
             cause.push_str("; its deletion waits until the spec is corrected");
         }
-        let outcome = Reconciled::Failed { is_stateful_set: false, cause };
+        let outcome = Reconciled::Failed { cause };
         let generation = object.metadata.generation.unwrap_or_default();
         let (status, announcements) = next(&old, generation, &outcome, now());
         if status != old {

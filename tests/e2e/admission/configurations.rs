@@ -80,7 +80,7 @@ async fn configurations_are_complete_and_deleted_with_their_cluster_role() {
             assert_eq!(webhook["sideEffects"], "None");
             assert!(webhook["clientConfig"]["url"].as_str().unwrap().ends_with(path));
             assert!(webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| bundle.len() > 100));
-            let rule = |operations: &[&str], resource: &str| {
+            let expected_rule = |operations: &[&str], resource: &str| {
                 json!({
                     "apiGroups": ["operator.kyma-project.io"],
                     "apiVersions": ["v1alpha1"],
@@ -89,10 +89,10 @@ async fn configurations_are_complete_and_deleted_with_their_cluster_role() {
                     "scope": "Namespaced",
                 })
             };
-            let mut rules = vec![rule(operations, "nats")];
+            let mut expected_rules = vec![expected_rule(operations, "nats")];
             // kubectl scale
-            rules.extend((*path == "/validate").then(|| rule(&["UPDATE"], "nats/scale")));
-            assert_eq!(webhook["rules"], json!(rules));
+            expected_rules.extend((*path == "/validate").then(|| expected_rule(&["UPDATE"], "nats/scale")));
+            assert_eq!(webhook["rules"], json!(expected_rules));
             assert_eq!(webhook["matchConditions"].as_array().unwrap().len(), *conditions);
         }
     }

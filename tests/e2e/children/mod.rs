@@ -1,6 +1,8 @@
 //! Children of a NATS resource: creation, drift correction, labels and annotations.
 
+mod others;
 mod ownership;
+mod repair;
 
 use kube::ResourceExt;
 use serde_json::{Value, json};

@@ -70,7 +70,7 @@ async fn rejected_destination_rule_does_not_block_servers() {
     world.cordon(false).await;
     STATEFUL_SET.becomes(&world, "is ready", |set| set["status"]["readyReplicas"] == 3).await;
     let status = world.status_becomes("the start is recorded", |status| status.servers_started == Some(true)).await;
-    assert_eq!(status.state, "Error");
+    assert_eq!(condition(&status, "Stalled").unwrap().1, "FailedProcessing");
     world.patch(json!({"spec": {"cluster": {"size": 5}}})).await.unwrap();
     STATEFUL_SET.becomes(&world, "is scaled up", |set| set["status"]["readyReplicas"] == 5).await;
 

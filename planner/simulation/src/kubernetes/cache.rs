@@ -107,6 +107,7 @@ impl Caches {
     pub fn take_set(&mut self, set: Option<StatefulSet>) {
         self.set = set;
         self.actual.stateful_set = set.map(|set| StatefulSetState {
+            uid: "stateful-set".to_owned(),
             resource_version: Some(set.version.to_string()),
             replicas: set.replicas,
             partition: if set.on_delete { set.replicas } else { set.partition },

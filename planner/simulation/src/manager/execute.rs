@@ -26,7 +26,8 @@ impl Manager {
         *world.ledger.coverage.actions.entry(variant(action)).or_default() += 1;
         match action {
             // These actions are fields of the StatefulSet, which is written already.
-            Action::OpenPartition { .. } | Action::StopServers { .. } => {}
+            // The model has no immutable fields.
+            Action::OpenPartition { .. } | Action::StopServers { .. } | Action::RecreateStatefulSet { .. } => {}
             Action::Evacuate { server, step_down, moves } => {
                 let leaving = by_name(world, server)?;
                 for stream in step_down {

@@ -249,6 +249,7 @@ fn desired(caches: &Caches) -> Desired {
         version: Some(resource.nats),
         memory_store: resource.memory,
         force_rollout: resource.force,
+        recreate_stateful_set: false,
     }
 }
 

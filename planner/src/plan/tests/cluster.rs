@@ -56,6 +56,7 @@ fn pod(ordinal: u32) -> PodState {
 pub(super) fn cluster(replicas: u32) -> Cluster {
     let kind = ServerMode::of(replicas);
     let set = StatefulSetState {
+        uid: "set".to_owned(),
         resource_version: Some("7".to_owned()),
         replicas,
         partition: replicas,
@@ -75,6 +76,7 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
             version: Version::of_image("nats:2.14.10"),
             memory_store: MEMORY,
             force_rollout: false,
+            recreate_stateful_set: false,
         },
         actual: ActualState {
             name: "n".to_owned(),
@@ -189,5 +191,6 @@ pub(super) fn action(plan: &Plan) -> Option<String> {
         Action::RemovePeers { peers } => format!("remove {}", peers[0].name),
         Action::DeletePvcs { pvcs } => format!("delete PVC {}", pvcs[0].ordinal),
         Action::Reload { servers } => format!("reload {}", servers.len()),
+        Action::RecreateStatefulSet { uid } => format!("recreate {uid}"),
     })
 }

@@ -5,7 +5,7 @@ mod cluster;
 use self::cluster::{Cluster, NOW, action, cluster};
 use super::{
     BlockedReason::{self, MemoryStoreBlocked, PvcTerminating, ScalingBlocked, UnknownServer, VersionBlocked},
-    OperationKind::{Deployment, FormCluster, RollingUpdate, ScaleDown, ScaleUp},
+    OperationKind::{Deployment, FormCluster, Repair, RollingUpdate, ScaleDown, ScaleUp},
     *,
 };
 use crate::{
@@ -367,4 +367,31 @@ fn disruptive_action_needs_confirmation_by_a_newer_snapshot() {
         let confirmed = second.confirmed_action().and_then(|_| action(&second));
         assert_eq!((confirmed.as_deref(), second.replicas), (expected, replicas), "{case}: {second:#?}");
     }
+}
+
+#[test]
+fn stateful_set_with_other_immutable_fields_is_recreated_when_every_pod_is_updated() {
+    let recreated = |servers: u32, change: fn(&mut Cluster)| {
+        cluster(servers).with(|cluster| cluster.desired.recreate_stateful_set = true).with(change)
+    };
+    check([
+        ("at rest", recreated(3, |_| ()), (3, 3, Some("recreate set"), Some(Repair), None)),
+        ("standalone", recreated(1, |_| ()), (1, 1, Some("recreate set"), Some(Repair), None)),
+        (
+            "before a change of the size",
+            recreated(3, |cluster| cluster.desired.replicas = 5),
+            (3, 3, Some("recreate set"), Some(Repair), None),
+        ),
+        ("after the rolling update", recreated(3, Cluster::outdate), (3, 3, Some("open 2"), Some(RollingUpdate), None)),
+        (
+            "after the first write of a new template",
+            recreated(3, |cluster| cluster.set().template_hash = Some("another".to_owned())),
+            (3, 3, None, Some(RollingUpdate), None),
+        ),
+        (
+            "not while the watch caches disagree",
+            recreated(3, |cluster| cluster.set().is_observed = false),
+            (3, 3, None, None, None),
+        ),
+    ]);
 }

@@ -204,26 +204,89 @@ fn stored_policy_violation_is_announced_once_per_generation() {
 
 #[test]
 fn failure_names_its_cause_once_and_keeps_the_address() {
-    let failed = |old: &NatsStatus, is_stateful_set, cause: &str, second| {
-        let (status, events) =
-            next(old, 1, &Reconciled::Failed { is_stateful_set, cause: cause.to_owned() }, at(second));
+    let failed = |old: &NatsStatus, cause: &str, second| {
+        let (status, events) = next(old, 1, &Reconciled::Failed { cause: cause.to_owned() }, at(second));
         assert_sound(&status, 1);
         (status, events.iter().map(|event| event.reason.to_string()).collect::<Vec<_>>())
     };
-    let (status, events) = failed(&ready(), false, "a", 110);
+    let (status, events) = failed(&ready(), "a", 110);
     assert_eq!((status.state.as_str(), status.url.as_str()), ("Error", URL));
     for kind in [Available, Ready] {
         assert_eq!(condition(&status, kind), expect("False", "FailedProcessing", "a"));
     }
     assert_eq!(condition(&status, Stalled), expect("True", "FailedProcessing", "a"));
     assert_eq!((brief(&status, StatefulSet).as_str(), events), ("True Available", vec!["FailedProcessing".to_owned()]));
-    assert!(failed(&status, false, "a", 120).1.is_empty());
-    let (status, events) = failed(&status, true, "b", 130);
-    assert_eq!(condition(&status, StatefulSet), expect("False", "FailedToSyncResources", "b"));
-    assert_eq!(events, ["FailedProcessing"]);
+    assert!(failed(&status, "a", 120).1.is_empty());
     let (status, events) = World::healthy(3).after(&status, 140);
     assert_eq!((status.state.as_str(), events), ("Ready", vec!["Deployed".to_owned()]));
     assert_eq!(brief(&status, Stalled), "False NotBlocked");
+}
+
+#[test]
+fn child_that_cannot_be_applied_is_reported_and_leaves_a_serving_cluster_available() {
+    let unapplied = |has_stateful_set| Some(Unapplied { has_stateful_set, cause: "a" });
+    let failing = |world: World, has_stateful_set| World { unapplied: unapplied(has_stateful_set), ..world };
+    let deployed = ("True", "Deployed", "NATS is deployed");
+    let pending = ("False", "Pending", "StatefulSet is not ready");
+    let failed = ("False", "FailedProcessing", "a");
+    let new = || World { seen: Seen::Off, ..World::healthy(3).not_ready(&[0, 1, 2], 90) };
+    let none = NatsStatus::default();
+    for (case, world, old, state, available, set) in [
+        (
+            "serves",
+            failing(World::healthy(3), false),
+            &ready(),
+            "Warning",
+            deployed,
+            ("True", "Available", "StatefulSet is ready"),
+        ),
+        (
+            "serves",
+            failing(World::healthy(3), true),
+            &ready(),
+            "Warning",
+            deployed,
+            ("False", "FailedToSyncResources", "a"),
+        ),
+        ("new", failing(new(), false), &none, "Error", failed, pending),
+        ("new", failing(new(), true), &none, "Error", failed, ("False", "FailedToSyncResources", "a")),
+    ] {
+        let (status, events) = world.after(old, 110);
+        let expect = |(truth, reason, message)| expect(truth, reason, message);
+        assert_eq!(status.state, state, "{case}");
+        assert_eq!(condition(&status, Available), expect(available), "{case}");
+        assert_eq!(condition(&status, StatefulSet), expect(set), "{case}");
+        assert_eq!(condition(&status, Stalled), expect(("True", "FailedProcessing", "a")), "{case}");
+        assert_eq!(brief(&status, Ready), "False FailedProcessing", "{case}");
+        assert_eq!(events.iter().filter(|reason| *reason == "FailedProcessing").count(), 1, "{case}: {events:?}");
+        assert!(world.after(&status, 120).1.is_empty(), "{case}");
+        let (recovered, _) = World::healthy(3).after(&status, 130);
+        assert_eq!(
+            (recovered.state.as_str(), brief(&recovered, Stalled).as_str()),
+            ("Ready", "False NotBlocked"),
+            "{case}"
+        );
+    }
+    let port = |cause: &'static str| World {
+        unapplied: Some(Unapplied { has_stateful_set: false, cause }),
+        ..World::healthy(3)
+    };
+    let (reported, _) = port("no answer from port 40001").after(&ready(), 110);
+    let (again, events) = port("no answer from port 40002").after(&reported, 120);
+    assert_eq!((message(&again, Stalled).as_str(), events), ("no answer from port 40001", Vec::new()));
+    let mut inconsistent = World::healthy(3);
+    inconsistent.plan.is_consistent = false;
+    let (failing, _) = failing(World::healthy(3), false).after(&ready(), 110);
+    assert_eq!(brief(&inconsistent.after(&failing, 120).0, Stalled), "False NotBlocked");
+}
+
+#[test]
+fn notice_is_published_once() {
+    let notice =
+        Announcement { is_warning: true, reason: nats_manager_api::Reason::FieldOverridden, message: "a".to_owned() };
+    let world = World { notices: vec![notice.clone()], ..World::healthy(3) };
+    let (status, events) = world.announced(&ready(), 110);
+    assert_eq!((status.state.as_str(), events), ("Ready", vec![notice]));
 }
 
 #[test]

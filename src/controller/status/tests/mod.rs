@@ -18,7 +18,7 @@ use nats_manager_planner::{
     testing::{at, healthy_cluster, name, stream},
 };
 
-use super::{Announcement, AppliedCounts, Reconciled, StatusFacts, ZonesUsed, next};
+use super::{Announcement, AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed, next};
 
 const URL: &str = "nats://n.kyma-system.svc.cluster.local:4222";
 
@@ -47,6 +47,8 @@ struct World {
     pods_not_created: Option<&'static str>,
     action_failure: Option<&'static str>,
     reload_notice: Option<&'static str>,
+    unapplied: Option<Unapplied<'static>>,
+    notices: Vec<Announcement>,
     is_rollout_forced: bool,
 }
 
@@ -101,6 +103,8 @@ impl World {
             pods_not_created: None,
             action_failure: None,
             reload_notice: None,
+            unapplied: None,
+            notices: Vec::new(),
             is_rollout_forced: false,
         }
     }
@@ -160,6 +164,8 @@ impl World {
             pods_not_created: self.pods_not_created,
             action_failure: self.action_failure,
             reload_notice: self.reload_notice,
+            unapplied: self.unapplied,
+            notices: &self.notices,
             is_rollout_forced: self.is_rollout_forced,
         };
         let (status, events) = next(old, self.generation, &Reconciled::Deployed(Box::new(facts)), at(second));

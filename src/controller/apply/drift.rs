@@ -1,0 +1,70 @@
+//! A StatefulSet whose Pod template others have changed since it was applied.
+//!
+//! The plan of such a pass was made from the revision of the change, which is about to end. Correcting the template
+//! restarts no server, as long as the same write does not open the partition.
+
+use nats_manager_api::naming::TEMPLATE_HASH;
+use serde_json::{Value, json};
+
+use super::{compare, fields::ForeignContent};
+
+const TEMPLATE: &str = "/spec/template";
+const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
+
+/// Returns whether the live template is not the one that was applied, although that is still the desired one.
+pub(super) fn has_drifted(live: &Value, desired: &Value, foreign: &ForeignContent) -> bool {
+    let hash = |set: &Value| set.pointer("/metadata/annotations").and_then(|all| all.get(TEMPLATE_HASH)).cloned();
+    let is_same = hash(live).is_some() && hash(live) == hash(desired);
+    is_same && (!foreign.is_empty() || !compare::is_applied(template(live), template(desired)))
+}
+
+/// Returns the Pod template of a StatefulSet.
+pub(super) fn template(set: &Value) -> &Value {
+    set.pointer(TEMPLATE).unwrap_or(&Value::Null)
+}
+
+/// Raises the partition of the desired StatefulSet to that of the live one.
+pub(super) fn keep_partition(live: &Value, desired: &mut Value) {
+    let live = live.pointer(PARTITION).and_then(Value::as_i64);
+    let desired = desired.pointer_mut(PARTITION);
+    if let (Some(live), Some(desired)) = (live, desired)
+        && desired.as_i64().is_some_and(|partition| partition < live)
+    {
+        *desired = json!(live);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn template_has_drifted_if_it_differs_with_the_same_hash() {
+        let set = |hash: &str, image: &str| json!({"metadata": {"annotations": {TEMPLATE_HASH: hash}}, "spec": {"replicas": 3, "template": {"image": image}}});
+        let added = || {
+            let live = json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}});
+            ForeignContent::of("StatefulSet", &live, &json!({}))
+        };
+        let (none, desired) = (ForeignContent::default(), set("a", "a"));
+        for (expected, live, foreign) in [
+            (false, set("a", "a"), &none),
+            (true, set("a", "b"), &none),
+            (true, set("a", "a"), &added()),
+            // A change of ours.
+            (false, set("b", "b"), &none),
+            (false, json!({"spec": {"template": {}}}), &none),
+        ] {
+            assert_eq!(has_drifted(&live, &desired, foreign), expected, "{live}");
+        }
+    }
+
+    #[test]
+    fn partition_is_not_opened_while_a_changed_template_is_corrected() {
+        let set = |partition: i64| json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": partition}}}});
+        for (live, desired, expected) in [(3, 2, 3), (2, 3, 3), (0, 0, 0)] {
+            let mut kept = set(desired);
+            keep_partition(&set(live), &mut kept);
+            assert_eq!(kept, set(expected), "{live} {desired}");
+        }
+    }
+}
