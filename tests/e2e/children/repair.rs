@@ -251,16 +251,6 @@ async fn rejected_child_does_not_stop_the_others_and_the_cluster_stays_available
         world.patch(json!({"metadata": {"labels": {"wake": round}}})).await.unwrap();
         world.is_ready_for_the_newest_spec().await;
     }
-
-    // An annotation that only the StatefulSet refuses.
-    let refused = json!({"controller.kubernetes.io/pod-deletion-cost": "x"});
-    world.patch(json!({"spec": {"annotations": refused, "labels": {"round": "9"}}})).await.unwrap();
-    let status = world.state_becomes("Warning").await;
-    assert_eq!(condition(&status, "Available").unwrap().0, "True");
-    assert_eq!(condition(&status, "StatefulSet").unwrap().1, "FailedToSyncResources");
-    SERVICE.becomes(&world, "has the label", |now| now["metadata"]["labels"]["round"] == "9").await;
-    world.patch(json!({"spec": {"annotations": null}})).await.unwrap();
-    world.is_ready_for_the_newest_spec().await;
 }
 
 /// Deletes an object without its dependents, and applies a changed copy as another field manager.
