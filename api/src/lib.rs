@@ -23,7 +23,7 @@ pub use deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
 pub use provider::Provider;
 pub use quantity::{Amount, Bytes, RawQuantity};
-pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve};
+pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve, resolve_deployed};
 pub use resource::{ClusterSpec, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
 pub use status::{ConditionType, JetStreamStatus, ModuleState, NatsStatus, OperationStatus, Reason};

@@ -111,6 +111,49 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
     })
 }
 
+/// Resolves the cluster that is deployed for a resource whose spec may be invalid. Each part of the spec that is invalid
+/// is replaced by what is deployed, or else by its default.
+///
+/// # Errors
+///
+/// Fails if what is deployed is invalid too.
+pub fn resolve_deployed(
+    nats: &Nats,
+    cluster_facts: &ClusterFacts,
+    new_spread: Spread,
+) -> Result<ResolvedCluster, InvalidSpec> {
+    let mut valid = nats.clone();
+    valid.spec = nats.effective_spec().spec;
+    for violation in rules::check(&valid.spec.clone(), cluster_facts).invalid() {
+        replace_part(&mut valid.spec, &violation.field, cluster_facts.deployed.as_ref());
+    }
+    resolve(&valid, cluster_facts, new_spread)
+}
+
+/// Replaces the part of a spec that contains `field`.
+fn replace_part(spec: &mut NatsSpec, field: &str, deployed: Option<&DeployedCluster>) {
+    let defaults = NatsSpec::default();
+    let is_in =
+        |part: &str| field.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    match () {
+        () if is_in("spec.cluster") => {
+            spec.cluster.size = deployed.map_or(defaults.cluster.size, |deployed| deployed.size.into());
+        }
+        () if is_in("spec.jetStream") => {
+            spec.jet_stream = defaults.jet_stream;
+            spec.jet_stream.file_storage.enabled =
+                deployed.is_none_or(|deployed| deployed.file_store != FileStore::MemoryOnly);
+            if let Some(store) = deployed.and_then(|deployed| deployed.memory_store) {
+                spec.jet_stream.mem_storage.enabled = store.get() > 0;
+                spec.jet_stream.mem_storage.size = RawQuantity(store.to_string());
+            }
+        }
+        () if is_in("spec.resources") => spec.resources = defaults.resources,
+        () if is_in("spec.labels") => spec.labels = BTreeMap::new(),
+        () => spec.annotations = BTreeMap::new(),
+    }
+}
+
 impl DeployedMemoryStore {
     fn of(deployed: &DeployedCluster) -> Self {
         Self { configured: deployed.memory_store, restarted_for: deployed.restarted_for_memory_store }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the functions that the tests share are tests too")]
 
 use nats_manager_api::{
-    Bytes, DeployedCluster, FileStore, InvalidSpec, Nats, Provider, ResolvedCluster, Spread, resolve,
+    Bytes, DeployedCluster, FileStore, InvalidSpec, Nats, Provider, ResolvedCluster, Spread, resolve, resolve_deployed,
     rules::{ClusterFacts, ViolationClass},
 };
 use serde::de::DeserializeOwned;
@@ -208,6 +208,24 @@ fn reserved_and_impossible_keys_are_stripped() {
         assert_eq!(map.keys().collect::<Vec<_>>(), ["mine"]);
     }
     assert_eq!(cluster.policy_violations.len(), 4, "{:?}", cluster.policy_violations);
+}
+
+#[test]
+fn invalid_parts_are_replaced_by_what_is_deployed() {
+    let five =
+        DeployedCluster { size: 5, memory_store: Some(Bytes::mebi(20)), ..deployed(volume(Bytes::gibi(7), None)) };
+    let facts = facts_with(five);
+    let spec = "{cluster: {size: 101}, jetStream: {memStorage: {size: '-1'}, fileStorage: {size: '-1'}},
+                 labels: {a b: c}, annotations: {mine: '1'}, logging: {debug: true},
+                 resources: {limits: {cpu: 1}, requests: {cpu: 2}}}";
+    assert!(resolve(&nats(spec), &facts, Spread::Soft).is_err());
+    let cluster = resolve_deployed(&nats(spec), &facts, Spread::Soft).unwrap();
+    assert_eq!((cluster.size, cluster.memory_store), (5, Some(Bytes::mebi(20))));
+    assert_eq!(cluster.file_store, volume(Bytes::gibi(7), None));
+    assert_eq!(cluster.limits["cpu"].0, "500m");
+    assert!(cluster.labels.is_empty() && cluster.annotations.contains_key("mine") && cluster.logging.debug);
+    let valid = "{cluster: {size: 3}}";
+    assert_eq!(resolve_deployed(&nats(valid), &facts, Spread::Soft), resolve(&nats(valid), &facts, Spread::Soft));
 }
 
 #[test]

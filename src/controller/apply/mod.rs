@@ -74,15 +74,25 @@ pub(crate) struct ApplyContext<'a> {
     pub owner: Owner<'a>,
     /// True if ConfigMap and StatefulSet may be written.
     pub may_build: bool,
+    pub scope: ApplyScope,
+}
+
+/// Children that are applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ApplyScope {
+    All,
+    /// Only those that do not exist.
+    Missing,
 }
 
 /// Applies `children`. ConfigMap and StatefulSet are left out where the plan does not allow them.
 pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, writes: &mut WriteMemory) -> Applied {
     // No `..`: the compiler then reports a new field of `Children` that is not applied here.
     let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
-    let ApplyContext { client, caches, live, owner, may_build } = context;
+    let ApplyContext { client, caches, live, owner, may_build, scope } = context;
     let namespace = &owner.id.namespace;
-    let mut all = ChildApplier { owner, writes, notices: Vec::new(), errors: Vec::new(), corrected: Vec::new() };
+    let mut all =
+        ChildApplier { owner, scope: *scope, writes, notices: Vec::new(), errors: Vec::new(), corrected: Vec::new() };
 
     all.apply("Secret", &typed(client, namespace), live.secret.as_ref(), secret, &caches.secret).await;
     if *may_build {
@@ -122,6 +132,7 @@ const DESTINATION_RULE: &str = "DestinationRule";
 /// Applies one child after the other, and collects what is reported.
 struct ChildApplier<'a> {
     owner: &'a Owner<'a>,
+    scope: ApplyScope,
     writes: &'a mut WriteMemory,
     notices: Vec<Announcement>,
     errors: Vec<ApplyError>,
@@ -141,6 +152,9 @@ impl ChildApplier<'_> {
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
+        if let Some(live) = live.filter(|_| self.scope == ApplyScope::Missing) {
+            return Some(live.clone());
+        }
         let Self { owner, writes, notices, corrected, .. } = self;
         let mut target = ApplyTarget { kind, owner, writes, notices, corrected };
         match Box::pin(target.apply(api, live, desired, cache)).await {

@@ -11,9 +11,10 @@ use nats_manager_planner::{
 };
 
 pub(super) mod finalizer;
+mod restore;
 
 use crate::controller::{
-    apply::{Applied, ApplyContext, ApplyErrors, Owner, apply},
+    apply::{Applied, ApplyContext, ApplyErrors, ApplyScope, Owner, apply},
     context::{Context, Memory, ReconcileError},
     decide::{PlanTarget, Planned, decide},
     execute::{ActionContext, execute},
@@ -64,7 +65,8 @@ pub(super) async fn run_pipeline(
     }
     let new_account = account.clone().unwrap_or_else(SystemAccount::generate);
     let children = Box::new(build(&cluster, &planned.plan, &context.images, &new_account));
-    let applied = apply_children(context, memory, &observed, &cluster, &children, planned.plan.may_build).await;
+    let applied =
+        apply_children(context, memory, &observed, &cluster, &children, planned.plan.may_build, ApplyScope::All).await;
     memory.notices.extend(applied.notices);
     let failure = if applied.may_act {
         execute_action(context, memory, id, account.as_ref(), &planned.plan, &children.stateful_set).await?
@@ -177,8 +179,11 @@ pub(super) async fn keep_cluster(
     context: &Context,
     memory: &mut Memory,
 ) -> Result<(), String> {
-    let output = run_pipeline(&mut nats.clone(), id, context, memory).await.map_err(|error| error.to_string())?;
-    output.unapplied.map_or(Ok(()), |errors| Err(errors.to_string()))
+    match run_pipeline(&mut nats.clone(), id, context, memory).await {
+        Ok(output) => output.unapplied.map_or(Ok(()), |errors| Err(errors.to_string())),
+        Err(PipelineError::InvalidSpec(_)) => restore::restore_missing(nats, id, context, memory).await,
+        Err(PipelineError::Reconcile(error)) => Err(error.to_string()),
+    }
 }
 
 async fn apply_children(
@@ -188,10 +193,11 @@ async fn apply_children(
     cluster: &ResolvedCluster,
     children: &Children,
     may_build: bool,
+    scope: ApplyScope,
 ) -> Applied {
     let owner = Owner { id: &cluster.id, uid: &cluster.uid };
     let (client, caches, live) = (&context.client, context.caches.as_ref(), &observed.live);
-    let apply_context = ApplyContext { client, caches, live, owner, may_build };
+    let apply_context = ApplyContext { client, caches, live, owner, may_build, scope };
     Box::pin(apply(&apply_context, children, &mut memory.writes)).await
 }
 

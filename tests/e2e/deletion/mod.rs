@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     jetstream,
     manager::ManagerProcess,
-    objects::{BUDGET, CHILDREN, SERVICE},
+    objects::{BUDGET, CHILDREN, CONFIG_MAP, SERVICE, STATEFUL_SET},
     world::{NAME, NAMESPACE, SERVICE_ACCOUNT, TIMEOUT, World, condition},
 };
 
@@ -66,6 +66,30 @@ async fn streams_and_consumers_block_deletion_until_they_are_deleted() {
         pvcs_are_deleted(&world).await;
         world.api::<Event>().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn blocked_deletion_restores_children_although_the_spec_is_invalid() {
+    let world = World::new().await;
+    let (server, options) = world.nats_server().await;
+    let _manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+    world.create(json!({"cluster": {"size": 5}})).await;
+    world.state_becomes("Ready").await;
+    jetstream::create_stream(&context, "orders").await;
+    world.delete().await;
+    world.state_becomes("Warning").await;
+    // As it was possible before the webhook reviewed resources that are being deleted.
+    world.patch(json!({"spec": {"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}})).await.unwrap();
+    for child in [SERVICE, BUDGET, CONFIG_MAP] {
+        child.comes_back(&world).await;
+    }
+    let set = STATEFUL_SET.comes_back(&world).await;
+    assert_eq!(set["spec"]["replicas"], 5, "the deployed size");
+
+    jetstream::delete_streams(&context).await;
+    world.gone().await;
+    pvcs_are_deleted(&world).await;
 }
 
 #[tokio::test]

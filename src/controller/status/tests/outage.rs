@@ -99,7 +99,7 @@ fn unobservable_servers_are_unknown_with_a_cause_that_stays_the_same() {
 fn conditions_of_servers_that_are_no_longer_polled_become_unknown() {
     let full: Fault = |poll| poll.server_mut("n-1").file = StoreUsage { used: 95, limit: 100, reserved: 0 };
     let (full, _) = faulty(full, 260).after(&ready(), 260);
-    assert_eq!((brief(&full, Storage).as_str(), full.state.as_str()), ("False Full", "Warning"));
+    assert_eq!((brief(&full, Storage).as_str(), full.state.as_str()), ("False FileStoreFull", "Warning"));
     let disabled: Fault = |poll| poll.server_mut("n-0").disabled = true;
     let (disabled, _) = faulty(disabled, 260).after(&ready(), 260);
     assert!(brief(&disabled, JetStream).starts_with("False "), "{}", brief(&disabled, JetStream));
