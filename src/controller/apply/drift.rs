@@ -3,17 +3,18 @@
 //! The plan of such a pass was made from the revision of the change, which is about to end. Correcting the template
 //! restarts no server, as long as the same write does not open the partition.
 
-use nats_manager_api::naming::TEMPLATE_HASH;
+use nats_manager_api::naming::{APPLIED_HASH, TEMPLATE_HASH};
 use serde_json::{Value, json};
 
 use super::{compare, fields::ForeignContent};
 
+const ANNOTATIONS: &str = "/metadata/annotations";
 const TEMPLATE: &str = "/spec/template";
 const PARTITION: &str = "/spec/updateStrategy/rollingUpdate/partition";
 
 /// Returns whether the live template is not the one that was applied, although that is still the desired one.
 pub(super) fn has_drifted(live: &Value, desired: &Value, foreign: &ForeignContent) -> bool {
-    let hash = |set: &Value| set.pointer("/metadata/annotations").and_then(|all| all.get(TEMPLATE_HASH)).cloned();
+    let hash = |set: &Value| set.pointer(ANNOTATIONS).and_then(|all| all.get(TEMPLATE_HASH)).cloned();
     let is_same = hash(live).is_some() && hash(live) == hash(desired);
     is_same && (!foreign.is_empty() || !compare::is_applied(template(live), template(desired)))
 }
@@ -23,14 +24,20 @@ pub(super) fn template(set: &Value) -> &Value {
     set.pointer(TEMPLATE).unwrap_or(&Value::Null)
 }
 
-/// Raises the partition of the desired StatefulSet to that of the live one.
+/// Raises the partition of the desired StatefulSet to that of the live one. The hash of what is applied then stays too,
+/// so that the next pass applies the rest.
 pub(super) fn keep_partition(live: &Value, desired: &mut Value) {
-    let live = live.pointer(PARTITION).and_then(Value::as_i64);
-    let desired = desired.pointer_mut(PARTITION);
-    if let (Some(live), Some(desired)) = (live, desired)
-        && desired.as_i64().is_some_and(|partition| partition < live)
-    {
-        *desired = json!(live);
+    let partition = |set: &Value| set.pointer(PARTITION).and_then(Value::as_i64);
+    let Some(kept) = partition(live).filter(|live| partition(desired).is_some_and(|desired| desired < *live)) else {
+        return;
+    };
+    if let Some(partition) = desired.pointer_mut(PARTITION) {
+        *partition = json!(kept);
+    }
+    let hash = live.pointer(ANNOTATIONS).and_then(|all| all.get(APPLIED_HASH));
+    let annotations = desired.pointer_mut(ANNOTATIONS).and_then(Value::as_object_mut);
+    if let (Some(hash), Some(annotations)) = (hash, annotations) {
+        annotations.insert(APPLIED_HASH.to_owned(), hash.clone());
     }
 }
 
