@@ -99,6 +99,8 @@ impl World {
     pub async fn remove_crd_validation(&self) {
         let mut crd = shipped_crd();
         remove_validation(&mut crd);
+        // The subresource `scale` reads the size as a number.
+        crd.pointer_mut("/spec/versions/0/subresources").and_then(Value::as_object_mut).unwrap().remove("scale");
         for (field, default) in [("cluster/properties/size", json!(3)), ("logging/properties/debug", json!(false))] {
             let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
             *crd.pointer_mut(&path).unwrap() =

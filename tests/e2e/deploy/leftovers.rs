@@ -1,6 +1,7 @@
 //! Leftovers of earlier servers: terminating PVCs, and PVCs of a deleted StatefulSet.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::{
@@ -31,7 +32,9 @@ async fn new_cluster_waits_for_terminating_pvcs_and_uses_its_own_spec() {
         })
         .await;
     let (_, _, message) = condition(&status, "Stalled").unwrap();
-    assert_eq!(message, "the PVC of eventing-nats-0 is terminating; servers are created when it is gone");
+    let expected = "the PVC of eventing-nats-0 is terminating, and kept by the finalizer test.example/backup; servers are \
+        created when it is gone";
+    assert_eq!(message, expected);
     world.event_becomes("Warning", "PvcTerminating", &message).await;
     assert!(world.api::<StatefulSet>().get_opt(NAME).await.unwrap().is_none());
 
@@ -65,6 +68,18 @@ async fn deleted_stateful_set_is_recreated_with_its_members_and_smallest_pvc_siz
 
     let history = History::record(world.api::<StatefulSet>(), |set| set.spec?.replicas);
     let _manager = world.manager_with(&options).await;
+    // The manager cannot poll these servers, so their volumes are left to the user.
+    world
+        .status_becomes("the PVCs of the removed servers are named", |status| {
+            condition(status, "Stalled").is_some_and(|(_, reason, message)| {
+                reason == "ScalingBlocked" && message.contains("the PVC of eventing-nats-3, eventing-nats-4 is left")
+            })
+        })
+        .await;
+    for ordinal in [3, 4] {
+        let name = format!("eventing-nats-js-pvc-eventing-nats-{ordinal}");
+        world.api::<PersistentVolumeClaim>().delete(&name, &DeleteParams::default()).await.unwrap();
+    }
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(history.states(), [5, 3]);
     assert_eq!(world.status().await.members, Some(3));
