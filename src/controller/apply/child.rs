@@ -119,7 +119,7 @@ impl ApplyTarget<'_> {
             drift::keep_partition(&live.json, &mut desired);
         }
         if !foreign.is_empty() {
-            let patched = self.remove(api, live.object.as_ref(), &foreign).await?;
+            let patched = self.remove(api, live.object.as_ref(), &foreign, &desired).await?;
             if let Some(version) = desired.pointer_mut("/metadata/resourceVersion") {
                 *version = json!(patched.resource_version());
             }
@@ -133,13 +133,19 @@ impl ApplyTarget<'_> {
     }
 
     /// Removes content of others from exactly this version of the object.
-    async fn remove<K>(&self, api: &Api<K>, live: &K, foreign: &ForeignContent) -> Result<K, ApplyError>
+    async fn remove<K>(
+        &self,
+        api: &Api<K>,
+        live: &K,
+        foreign: &ForeignContent,
+        desired: &Value,
+    ) -> Result<K, ApplyError>
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
         let (kind, name) = (self.kind, live.name_any());
         tracing::info!(kind, name, paths = ?foreign.pointers(), "removing foreign content");
-        let patch = foreign.patch(&live.resource_version().unwrap_or_default());
+        let patch = foreign.patch(&live.resource_version().unwrap_or_default(), desired);
         let patch = serde_json::from_value(patch).map_err(|cause| ApplyError::Serialize { kind, cause })?;
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patched = api.patch(&name, &parameters, &Patch::Json::<()>(patch)).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     objects,
-    world::{TIMEOUT, World},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
 use nats_manager_harness::{Shell, eventually};
 
@@ -16,7 +16,7 @@ async fn kubectl_scale_passes_the_rules_of_the_size() {
     world.create_as("default", "another", json!({"cluster": {"size": 5}})).await.unwrap();
     let _manager = world.manager_with_webhook().await;
     let api = objects::nats(&world, "default");
-    let status = json!({"status": {"readyServers": 4, "jetStream": {"streams": true, "highestReplicas": 5}}});
+    let status = json!({"status": {"jetStream": {"streams": true, "highestReplicas": 5}}});
     api.patch_status("another", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     let shell = Shell::new(&world.cluster);
     let scale = |size: i32| format!("kubectl scale nats -n default another --replicas={size}");
@@ -36,7 +36,10 @@ async fn kubectl_scale_passes_the_rules_of_the_size() {
         assert!(output.contains(expected), "{size}: {output}");
     }
     shell.done(&scale(7)).await;
+
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
     let fields = "jsonpath={.spec.replicas} {.status.replicas}";
-    let shown = world.kubectl(&["get", "nats", "-n", "default", "another", "--subresource=scale", "-o", fields]).await;
-    assert_eq!(shown.unwrap(), "7 4");
+    let shown = world.kubectl(&["get", "nats", "-n", NAMESPACE, NAME, "--subresource=scale", "-o", fields]).await;
+    assert_eq!(shown.unwrap(), "3 3");
 }

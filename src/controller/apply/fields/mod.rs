@@ -69,6 +69,8 @@ const OWNED: &[OwnedField] = &[
     owned(SERVICE, "/spec/selector"),
 ];
 
+const UPDATE_STRATEGY: &str = "/spec/updateStrategy";
+
 /// Lists whose elements are identified by a number, and have a unique name as well: kind, path, field of the number.
 const NUMBERED: &[(&str, &str, &str)] =
     &[(SERVICE, "/spec/ports", "port"), (SET, "/spec/template/spec/containers/*/ports", "containerPort")];
@@ -125,14 +127,22 @@ impl ForeignContent {
         self.0.iter().map(|field| pointer(&field.path)).collect()
     }
 
-    /// Builds the JSON patch that removes or replaces the content in exactly this version of the object.
-    pub(super) fn patch(&self, resource_version: &str) -> Value {
+    /// Builds the JSON patch that removes or replaces the content in exactly this version of the object. A patch of a Pod
+    /// template also sets the desired update strategy: with an open partition, such as that of the predecessor, the
+    /// StatefulSet controller would restart all servers.
+    pub(super) fn patch(&self, resource_version: &str, desired: &Value) -> Value {
         let test = json!({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version});
+        let strategy = desired.pointer(UPDATE_STRATEGY).filter(|_| self.has_template());
+        let strategy = strategy.map(|value| json!({"op": "add", "path": UPDATE_STRATEGY, "value": value}));
         let operations = self.0.iter().map(|field| match &field.replacement {
             Some(value) => json!({"op": "replace", "path": pointer(&field.path), "value": value}),
             None => json!({"op": "remove", "path": pointer(&field.path)}),
         });
-        std::iter::once(test).chain(operations).collect()
+        std::iter::once(test).chain(strategy).chain(operations).collect()
+    }
+
+    fn has_template(&self) -> bool {
+        self.pointers().iter().any(|pointer| pointer.starts_with("/spec/template/"))
     }
 }
 

@@ -117,14 +117,19 @@ fn foreign_content_of_selectors_ports_and_budgets_is_found() {
 #[test]
 fn patch_is_for_one_version_of_the_object() {
     let live = json!({"spec": {"minAvailable": 2}});
-    let patch = ForeignContent::of(BUDGET, &live, &json!({"spec": {}})).patch("7");
+    let desired = json!({"spec": {}});
+    let patch = ForeignContent::of(BUDGET, &live, &desired).patch("7", &desired);
     let expected = json!([
         {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "remove", "path": "/spec/minAvailable"},
     ]);
     assert_eq!(patch, expected);
     let volume = |source: &str| json!({"spec": {"template": {"spec": {"volumes": [{"name": "pid", source: {}}]}}}});
-    let patch = ForeignContent::of(SET, &volume("hostPath"), &volume("emptyDir")).patch("7");
+    let mut desired = volume("emptyDir");
+    desired["spec"]["updateStrategy"] = json!({"rollingUpdate": {"partition": 3}});
+    let patch = ForeignContent::of(SET, &volume("hostPath"), &desired).patch("7", &desired);
+    let strategy = &desired["spec"]["updateStrategy"];
+    assert_eq!(patch[1], json!({"op": "add", "path": "/spec/updateStrategy", "value": strategy}));
     let volume_at = "/spec/template/spec/volumes/0";
-    assert_eq!(patch[1], json!({"op": "replace", "path": volume_at, "value": {"name": "pid", "emptyDir": {}}}));
+    assert_eq!(patch[2], json!({"op": "replace", "path": volume_at, "value": {"name": "pid", "emptyDir": {}}}));
 }
