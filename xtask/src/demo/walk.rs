@@ -105,8 +105,8 @@ impl<'a> Walk<'a> {
         self.rejected(other_class, message::IMMUTABLE).await?;
         heading("warnings and defaults of the webhook (dry run: nothing is stored)");
         self.previewed(r#"{"spec":{"logging":{"trace":true}}}"#, "Warning: spec.logging.trace").await?;
-        let in_part = r#"{"spec":{"resources":{"limits":null,"requests":{"cpu":"2"}}}}"#;
-        self.previewed(in_part, r#""limits":{"cpu":"2","memory":"1Gi"}"#).await?;
+        let without_size = r#"{"spec":{"jetStream":{"fileStorage":{"size":null}}}}"#;
+        self.previewed(without_size, r#""size":"1Gi""#).await?;
         heading("a deleted object is recreated");
         self.service_is_recreated().await
     }
@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
 
     /// Sends a change as a dry run, and checks that the output contains `expected`.
     async fn previewed(&self, patch: &str, expected: &'static str) -> Result<(), DemoError> {
-        let output = "jsonpath={.spec.resources}";
+        let output = "jsonpath={.spec.jetStream.fileStorage}";
         let command =
             ["patch", "nats", NAME, "-n", NAMESPACE, "--type=merge", "--dry-run=server", "-p", patch, "-o", output];
         let answer = self.local.kubectl().run(&command).await?;
