@@ -131,6 +131,16 @@ impl NatsSpec {
         EffectiveSpec { spec: self, warnings }
     }
 
+    /// Removes all default limits that are less than their request, whatever the records contain.
+    #[must_use]
+    pub(crate) fn without_outgrown_defaults(mut self) -> Self {
+        let outgrown: Vec<(&str, &str)> = self.outgrown_defaults().collect();
+        for (name, _) in outgrown {
+            self.resources.limits.as_mut().map(|limits| limits.remove(name));
+        }
+        self
+    }
+
     /// Returns the names and values of default limits that are less than their request.
     fn outgrown_defaults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let resources = &self.resources;

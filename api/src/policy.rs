@@ -106,7 +106,8 @@ fn variables() -> Vec<Variable> {
     add("domains", list(reserved::INSTRUCTION_DOMAINS.into_iter().chain([reserved::OWN_DOMAIN])));
     let label = format!("key in {} || {}", list(reserved::set_labels().iter().map(String::as_str)), is_reserved("key"));
     add("reservedLabels", new_keys("labels", "oldLabels", &label));
-    let own = list(reserved::OWN_ANNOTATIONS.into_iter());
+    let own = reserved::OWN_ANNOTATIONS.map(str::to_lowercase);
+    let own = list(own.iter().map(String::as_str));
     let annotation = format!("key.lowerAscii() in {own} || {}", is_reserved("key.lowerAscii()"));
     add("reservedAnnotations", new_keys("annotations", "oldAnnotations", &annotation));
     add("excessiveRequests", excessive_requests());
@@ -128,7 +129,7 @@ fn is_reserved(key: &str) -> String {
     format!(
         "variables.domains.exists(domain, {key}.startsWith(domain + '/') || {key}.contains('.' + domain + '/')) \
          || {key} in {} || {}",
-        list(reserved::INSTRUCTION_KEYS.into_iter()),
+        list(reserved::INSTRUCTION_KEYS.into_iter().chain([reserved::OWN_DOMAIN])),
         names.join(" || ")
     )
 }

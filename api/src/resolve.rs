@@ -78,8 +78,16 @@ impl ResolvedCluster {
 /// # Ok::<(), InvalidSpec>(())
 /// ```
 pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
-    let spec = &nats.effective_spec().spec;
+    let effective = nats.effective_spec().spec;
+    // A stored resource stays valid although the records change that admission decided by.
+    let spec = &effective.clone().without_outgrown_defaults();
     let violations = rules::check(spec, cluster_facts);
+    let is_new = |violation: &&Violation| !violations.violations.contains(violation);
+    let tolerated: Vec<Violation> = rules::check(&effective, cluster_facts)
+        .invalid()
+        .filter(is_new)
+        .map(|violation| Violation { class: ViolationClass::Policy, ..violation.clone() })
+        .collect();
     let invalid: Vec<Violation> = violations.invalid().cloned().collect();
     if !invalid.is_empty() {
         return Err(InvalidSpec(invalid));
@@ -107,7 +115,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         annotations: metadata::effective_annotations(spec),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
         deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
-        policy_violations: violations.policy().cloned().collect(),
+        policy_violations: violations.policy().cloned().chain(tolerated).collect(),
     })
 }
 

@@ -199,6 +199,16 @@ fn limit_of_zero_is_no_limit() {
 }
 
 #[test]
+fn stored_default_limit_below_its_request_is_tolerated() {
+    let cluster = resolved("{resources: {limits: {cpu: 500m, memory: 1Gi}, requests: {memory: 2Gi}}}");
+    assert_eq!((cluster.limits["memory"].0.as_str(), cluster.limits["cpu"].0.as_str()), ("2Gi", "500m"));
+    let fields: Vec<&str> = cluster.policy_violations.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(fields, ["spec.resources.requests.memory"]);
+    let other = nats("{resources: {limits: {memory: 1536Mi}, requests: {memory: 2Gi}}}");
+    assert!(resolve(&other, &ClusterFacts::default(), Spread::Soft).is_err());
+}
+
+#[test]
 fn reserved_and_impossible_keys_are_stripped() {
     let cluster = resolved(
         "{labels: {nats.operator.kyma-project.io/manager: 'true', istio.io/rev: canary, mine: '1'},

@@ -35,7 +35,7 @@ const STATEFUL_SET_LABELS: [&str; 3] =
     ["controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"];
 
 /// Domains whose keys, or the keys of whose subdomains, are instructions.
-pub(crate) const INSTRUCTION_DOMAINS: [&str; 17] = [
+pub(crate) const INSTRUCTION_DOMAINS: [&str; 20] = [
     // Sidecars: their image, volumes and environment can be chosen by further keys.
     "istio.io",
     "linkerd.io",
@@ -56,6 +56,12 @@ pub(crate) const INSTRUCTION_DOMAINS: [&str; 17] = [
     "reflector.v1.k8s.emberstack.com",
     "replicator.v1.mittwald.de",
     "kubed.appscode.com",
+    // Other values in a Secret.
+    "secret-generator.v1.mittwald.de",
+    // A role at the cloud provider.
+    "iam.amazonaws.com",
+    // Devices of the node.
+    "cdi.k8s.io",
     // Environment variables that restart the servers.
     "reloader.stakater.com",
     // Image registries, pull secrets and trusted certificates.
@@ -160,6 +166,9 @@ mod tests {
             ("reflector.v1.k8s.emberstack.com/reflection-allowed", Some(Instruction), Some(Instruction)),
             ("replicator.v1.mittwald.de/replicate-to", Some(Instruction), Some(Instruction)),
             ("rt-cfg.kyma-project.io/add-img-pull-secret", Some(Instruction), Some(Instruction)),
+            ("iam.amazonaws.com/role", Some(Instruction), Some(Instruction)),
+            ("cdi.k8s.io/gpu", Some(Instruction), Some(Instruction)),
+            ("kubectl.kubernetes.io/restartedAt", None, Some(Set)),
             ("add-cluster-trust-bundle", Some(Instruction), Some(Instruction)),
             ("example.com/add-cluster-trust-bundle", Some(Instruction), Some(Instruction)),
             ("kubernetes.io/config.mirror", Some(Instruction), Some(Instruction)),

@@ -85,6 +85,10 @@ impl ApplyTarget<'_> {
                 Err(ApplyError::Immutable { kind: self.kind, name: live.object.name_any(), fields: immutable.fields() })
             }
             None | Some(Replacement::Orphan) => self.update(api, live, kept, cache).await,
+            // Admission replaces the field again: the object stays as it is.
+            Some(Replacement::Recreate) if self.writes.overridden.is_repeated(self.kind, &live.json, desired) => {
+                Ok(live.object.clone())
+            }
             Some(Replacement::Recreate) => {
                 self.check_terminating(live.object.as_ref())?;
                 // The apiserver accepts everything but the immutable fields, so the new object will be accepted too.

@@ -119,7 +119,9 @@ pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, write
     }
     // The servers of another controller are not ours.
     let is_ours = |set: &Arc<StatefulSet>| matches!(owner.control(&set.metadata), Control::Ours);
-    let ChildApplier { notices, errors, corrected, .. } = all;
+    let ChildApplier { writes, notices, errors, corrected, .. } = all;
+    // A child that was not attempted, or no longer fails, is not waited for.
+    writes.refused.retain(|kind| errors.iter().any(|error| error.kind() == kind));
     let errors = ApplyErrors::of(errors);
     let has_failed = errors.as_ref().is_some_and(ApplyErrors::has_server_object);
     let may_act = !has_failed && !corrected.contains(&STATEFUL_SET);

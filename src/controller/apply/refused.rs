@@ -54,6 +54,11 @@ impl RefusedWrites {
         self.0.insert(kind, RefusedWrite { objects, message, at: now, delay });
     }
 
+    /// Keeps only the records of these kinds.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.0.retain(|kind, _| is_kept(kind));
+    }
+
     /// Removes the record of a child that was applied.
     pub(super) fn clear(&mut self, kind: &str) {
         self.0.remove(kind);

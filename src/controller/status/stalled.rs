@@ -29,7 +29,8 @@ impl Update<'_> {
         };
         let messages: Vec<&str> = all.iter().map(|(_, message)| *message).collect();
         self.warn();
-        let message = messages.join(". ");
+        // The planner names no namespace in the commands of its messages.
+        let message = messages.join(". ").replace("{NAMESPACE}", &facts.id.namespace);
         if self.set(kind, ConditionStatus::True, reason, &message) {
             self.announce(true, reason, &message);
         }

@@ -20,7 +20,7 @@ async fn scale_down_without_polls_says_what_is_left_to_do() {
     let message = is_blocked(&world, "the PVC of eventing-nats-3, eventing-nats-4 is left").await;
     for step in [
         "nats server cluster peer-remove eventing-nats-3",
-        "kubectl delete pvc -n {NAMESPACE} eventing-nats-js-pvc-eventing-nats-3",
+        "kubectl delete pvc -n kyma-system eventing-nats-js-pvc-eventing-nats-3",
     ] {
         assert!(message.contains(step), "{message}");
     }

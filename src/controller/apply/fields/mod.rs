@@ -134,7 +134,9 @@ impl ForeignContent {
         let test = json!({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version});
         let strategy = desired.pointer(UPDATE_STRATEGY).filter(|_| self.has_template());
         let strategy = strategy.map(|value| json!({"op": "add", "path": UPDATE_STRATEGY, "value": value}));
-        let operations = self.0.iter().map(|field| match &field.replacement {
+        let sets_strategy = strategy.is_some();
+        let is_contained = |field: &&ForeignField| sets_strategy && pointer(&field.path).starts_with(UPDATE_STRATEGY);
+        let operations = self.0.iter().filter(|field| !is_contained(field)).map(|field| match &field.replacement {
             Some(value) => json!({"op": "replace", "path": pointer(&field.path), "value": value}),
             None => json!({"op": "remove", "path": pointer(&field.path)}),
         });

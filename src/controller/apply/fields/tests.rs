@@ -129,6 +129,10 @@ fn patch_is_for_one_version_of_the_object() {
     desired["spec"]["updateStrategy"] = json!({"rollingUpdate": {"partition": 3}});
     let patch = ForeignContent::of(SET, &volume("hostPath"), &desired).patch("7", &desired);
     let strategy = &desired["spec"]["updateStrategy"];
+    // The strategy that is set contains nothing of others that could be removed.
+    let mut both = volume("hostPath");
+    both["spec"]["updateStrategy"] = json!({"rollingUpdate": {"partition": 0, "maxUnavailable": 2}});
+    assert_eq!(ForeignContent::of(SET, &both, &desired).patch("7", &desired), patch);
     assert_eq!(patch[1], json!({"op": "add", "path": "/spec/updateStrategy", "value": strategy}));
     let volume_at = "/spec/template/spec/volumes/0";
     assert_eq!(patch[2], json!({"op": "replace", "path": volume_at, "value": {"name": "pid", "emptyDir": {}}}));
