@@ -71,7 +71,9 @@ impl ApplyError {
     /// yet.
     pub(super) fn is_conflict(&self) -> bool {
         match self {
-            Self::Leftover { .. } | Self::Terminating { .. } => true,
+            Self::Leftover { .. } => true,
+            // Kubernetes removes its own finalizers soon. Those of others may stay, and must not delay the servers.
+            Self::Terminating { finalizers, .. } => matches!(finalizers.as_str(), "foregroundDeletion" | "orphan"),
             Self::Rejected { cause: kube::Error::Api(status), .. } => {
                 status.code == 409 || (status.code == 422 && status.message == PATCH_NOT_APPLICABLE)
             }
