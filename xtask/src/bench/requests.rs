@@ -23,6 +23,7 @@ const AGENT: &str = "nats-manager/";
 
 const READY_LIMIT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(100);
+const REVIEWED_LIMIT: Duration = Duration::from_secs(20);
 /// Time for writes that follow the last change.
 const TRAILING_WRITES: Duration = Duration::from_secs(5);
 /// Interval between changes of a Pod's status while nothing else changes.
@@ -31,15 +32,31 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// Creates a resource with defaults, and counts the writes until it is ready and 5 s longer.
 pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchError> {
     let audit = local.cluster().audit().map_err(LocalError::from)?;
-    let mark = audit.mark().await.map_err(LocalError::from)?;
     let api: Api<Nats> = Api::namespaced(local.client(), NAMESPACE);
-    api.create(&PostParams::default(), &Nats::new(NAME, NatsSpec::default())).await?;
+    let nats = Nats::new(NAME, NatsSpec::default());
+    wait_until_reviewed(&api, &nats).await?;
+    let mark = audit.mark().await.map_err(LocalError::from)?;
+    api.create(&PostParams::default(), &nats).await?;
     wait_until_ready(&api).await?;
     sleep(TRAILING_WRITES).await;
     let events = audit.since(mark).await.map_err(LocalError::from)?;
     let writes: Vec<_> = ours(&events).filter(|event| event.is_write() && !is_lease(event)).collect();
     print_requests(&writes);
     Ok(vec![Measure::count("writes from create to Ready", writes.len(), 11, Some(250.0))])
+}
+
+/// Waits until the apiserver calls the webhook of the running manager. It loads a changed configuration with a delay, and
+/// each start of the manager has a port of its own.
+async fn wait_until_reviewed(api: &Api<Nats>, nats: &Nats) -> Result<(), BenchError> {
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let begun = Instant::now();
+    loop {
+        match api.create(&dry_run, nats).await {
+            Ok(_) => return Ok(()),
+            Err(error) if begun.elapsed() > REVIEWED_LIMIT => return Err(error.into()),
+            Err(_) => sleep(POLL).await,
+        }
+    }
 }
 
 /// Counts the requests of a steady cluster, other than watches and the lease, while the status of its Pods changes.
