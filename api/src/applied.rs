@@ -117,28 +117,30 @@ impl NatsSpec {
     /// the limit was not. The omitted limit then follows the request.
     #[must_use]
     pub fn effective(mut self, applied: &AppliedResources) -> EffectiveSpec {
-        let mut warnings = Vec::new();
-        let outgrown: Vec<(&str, &str)> = self.outgrown_defaults().collect();
-        for (name, default) in outgrown.into_iter().filter(|(name, _)| applied.has_only_request(name)) {
-            self.resources.limits.as_mut().map(|limits| limits.remove(name));
-            warnings.push(Warning {
-                field: limit_field(name),
-                message: format!(
-                    "the stored default {default} is ignored: the request is larger, and no apply set the limit"
-                ),
-            });
-        }
-        EffectiveSpec { spec: self, warnings }
+        let removed = self.remove_outgrown_defaults(|name| applied.has_only_request(name)).into_iter();
+        let warnings = removed.map(|(name, default)| Warning {
+            field: limit_field(name),
+            message: format!(
+                "the stored default {default} is ignored: the request is larger, and no apply set the limit"
+            ),
+        });
+        EffectiveSpec { warnings: warnings.collect(), spec: self }
     }
 
     /// Removes all default limits that are less than their request, whatever the records contain.
     #[must_use]
     pub(crate) fn without_outgrown_defaults(mut self) -> Self {
-        let outgrown: Vec<(&str, &str)> = self.outgrown_defaults().collect();
-        for (name, _) in outgrown {
-            self.resources.limits.as_mut().map(|limits| limits.remove(name));
-        }
+        self.remove_outgrown_defaults(|_| true);
         self
+    }
+
+    /// Removes the default limits that are less than their request and that give way. Returns their names and values.
+    fn remove_outgrown_defaults(&mut self, gives_way: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+        let removed: Vec<_> = self.outgrown_defaults().filter(|(name, _)| gives_way(name)).collect();
+        for (name, _) in &removed {
+            self.resources.limits.as_mut().map(|limits| limits.remove(*name));
+        }
+        removed
     }
 
     /// Returns the names and values of default limits that are less than their request.

@@ -153,6 +153,15 @@ impl fmt::Display for NamespacedName {
     }
 }
 
+/// Returns the labels of all objects of the admission webhook and policy.
+pub fn webhook_labels() -> BTreeMap<String, String> {
+    labels([
+        ("app.kubernetes.io/name", "nats-manager"),
+        ("app.kubernetes.io/component", "webhook"),
+        ("app.kubernetes.io/part-of", "nats-manager"),
+    ])
+}
+
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }

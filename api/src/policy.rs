@@ -6,7 +6,7 @@
 //! that may exist, and requests above their limits, with which no Pod can be created. The webhook checks all of them
 //! too, and first, with better messages.
 //!
-//! What an update leaves unchanged passes: a resource that was stored before a rule stays editable.
+//! Entries that an update does not change pass, so that a resource stays editable that was stored before a rule.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use kube::Resource;
 
 use crate::{
     defaults,
-    naming::NamespacedName,
+    naming::{self, NamespacedName},
     resource::Nats,
     rules::{
         forbidden_message,
@@ -70,12 +70,7 @@ pub fn binding() -> ValidatingAdmissionPolicyBinding {
 }
 
 fn metadata() -> ObjectMeta {
-    let labels = [("name", "nats-manager"), ("component", "webhook"), ("part-of", "nats-manager")];
-    ObjectMeta {
-        name: Some(NAME.to_owned()),
-        labels: Some(labels.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned())).into()),
-        ..ObjectMeta::default()
-    }
+    ObjectMeta { name: Some(NAME.to_owned()), labels: Some(naming::webhook_labels()), ..ObjectMeta::default() }
 }
 
 /// Builds the variables, each of which may use the ones before it.
@@ -85,23 +80,19 @@ fn variables() -> Vec<Variable> {
     for (name, object) in [("spec", "object"), ("oldSpec", "oldObject")] {
         add(name, format!("{object} != null && has({object}.spec) ? {object}.spec : {{}}"));
     }
-    for (name, spec, field) in [
+    for (name, parent, field) in [
         ("labels", "spec", "labels"),
         ("oldLabels", "oldSpec", "labels"),
         ("annotations", "spec", "annotations"),
         ("oldAnnotations", "oldSpec", "annotations"),
         ("resources", "spec", "resources"),
         ("oldResources", "oldSpec", "resources"),
-    ] {
-        add(name, format!("'{field}' in variables.{spec} ? variables.{spec}.{field} : {{}}"));
-    }
-    for (name, resources, field) in [
         ("limits", "resources", "limits"),
         ("oldLimits", "oldResources", "limits"),
         ("requests", "resources", "requests"),
         ("oldRequests", "oldResources", "requests"),
     ] {
-        add(name, format!("'{field}' in variables.{resources} ? variables.{resources}.{field} : {{}}"));
+        add(name, format!("'{field}' in variables.{parent} ? variables.{parent}.{field} : {{}}"));
     }
     add("domains", list(reserved::INSTRUCTION_DOMAINS.into_iter().chain([reserved::OWN_DOMAIN])));
     let label = format!("key in {} || {}", list(reserved::set_labels().iter().map(String::as_str)), is_reserved("key"));

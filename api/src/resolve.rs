@@ -80,14 +80,17 @@ impl ResolvedCluster {
 pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
     let effective = nats.effective_spec().spec;
     // A stored resource stays valid although the records change that admission decided by.
-    let spec = &effective.clone().without_outgrown_defaults();
+    let (spec, tolerated) = if effective.has_outgrown_defaults() {
+        let found = rules::check(&effective, cluster_facts).violations;
+        (&effective.without_outgrown_defaults(), found)
+    } else {
+        (&effective, Vec::new())
+    };
     let violations = rules::check(spec, cluster_facts);
-    let is_new = |violation: &&Violation| !violations.violations.contains(violation);
-    let tolerated: Vec<Violation> = rules::check(&effective, cluster_facts)
-        .invalid()
-        .filter(is_new)
-        .map(|violation| Violation { class: ViolationClass::Policy, ..violation.clone() })
-        .collect();
+    let tolerated = tolerated
+        .into_iter()
+        .filter(|found| found.class == ViolationClass::Invalid && !violations.violations.contains(found))
+        .map(|found| Violation { class: ViolationClass::Policy, ..found });
     let invalid: Vec<Violation> = violations.invalid().cloned().collect();
     if !invalid.is_empty() {
         return Err(InvalidSpec(invalid));

@@ -7,6 +7,8 @@ use crate::{time::Time, version::Version};
 pub struct ActualState {
     /// Name of the StatefulSet. A server's name is this, a dash and its ordinal.
     pub name: String,
+    /// Namespace of all objects, for the commands in messages.
+    pub namespace: String,
     /// The StatefulSet; `None` if it does not exist.
     pub stateful_set: Option<StatefulSetState>,
     /// Pods with the servers' labels, also foreign ones (`ordinal` is `None` then).

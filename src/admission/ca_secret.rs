@@ -7,10 +7,10 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
-use nats_manager_api::naming::FIELD_MANAGER;
+use nats_manager_api::naming::{self, FIELD_MANAGER};
 use nats_manager_certs::{TrustedCas, secret, secret::Data};
 
-use super::{CA_SECRET, configuration::labels, watch::WebhookCaches};
+use super::{CA_SECRET, watch::WebhookCaches};
 
 /// Secret with the CA, and with the CAs of other sources.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl CaSecret {
     pub(super) async fn create(&self) -> Result<(), kube::Error> {
         let mut secret = Secret::default();
         secret.metadata.name = Some(CA_SECRET.to_owned());
-        secret.metadata.labels = Some(labels());
+        secret.metadata.labels = Some(naming::webhook_labels());
         let apply = PatchParams::apply(FIELD_MANAGER).force();
         self.webhook_caches.ca.written(self.secrets().patch(CA_SECRET, &apply, &Patch::Apply(&secret)).await?);
         Ok(())

@@ -2,8 +2,6 @@
 //!
 //! Every field is set, also those with defaults, so that an exact comparison detects changes by others.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
@@ -12,6 +10,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
 };
+use nats_manager_api::naming;
 use nats_manager_webhook::WebhookKind;
 
 use super::{SERVICE, WebhookAddress};
@@ -93,7 +92,7 @@ impl PublishedWebhook {
     }
 
     fn metadata(&self) -> ObjectMeta {
-        let mut labels = labels();
+        let mut labels = naming::webhook_labels();
         // AKS would add selectors of its own, and again after each repair (https://learn.microsoft.com/azure/aks/faq,
         // admission controllers).
         labels.insert("admissions.enforcer/disabled".to_owned(), "true".to_owned());
@@ -171,12 +170,6 @@ impl PublishedWebhook {
 
 fn condition(name: &str, expression: &str) -> MatchCondition {
     MatchCondition { name: name.to_owned(), expression: expression.to_owned() }
-}
-
-/// Returns the labels of all objects of the webhook.
-pub(super) fn labels() -> BTreeMap<String, String> {
-    let all = [("name", "nats-manager"), ("component", "webhook"), ("part-of", "nats-manager")];
-    all.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned())).into()
 }
 
 /// Builds the rule for these operations, without the subresource `status`: only the manager writes it.

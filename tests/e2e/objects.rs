@@ -109,6 +109,14 @@ impl Child {
         .await
     }
 
+    /// Changes the object, and waits until the manager has restored its content in `before`.
+    pub async fn is_restored(&self, world: &World, before: &Value, change: Value) {
+        let what = format!("undoes {change}");
+        self.change(world, change).await;
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        self.becomes(world, &what, |now| version(now) != version(before) && essence(now) == essence(before)).await;
+    }
+
     /// Deletes the object, waits until the manager has created a new one, and returns that.
     pub async fn comes_back(&self, world: &World) -> Value {
         let before = self.becomes(world, "exists", |_| true).await;

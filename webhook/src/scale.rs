@@ -4,12 +4,12 @@
 
 use nats_manager_api::{
     NamespacedName, NatsSpec,
-    rules::{self, ClusterFacts, Findings},
+    rules::{self, ClusterFacts},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{FactSource, answer::AdmissionResult, envelope::Request, object::TypeError, status};
+use crate::{FactSource, answer::AdmissionResult, envelope::Request, object::TypeError, status, validation};
 
 /// Name of the subresource.
 pub(crate) const SUB_RESOURCE: &str = "scale";
@@ -51,10 +51,5 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
         members: stored_status.and_then(|status| status.members),
         ..facts.cluster_facts(&id)
     };
-    let Findings { violations, warnings } = rules::check_update(&old, &new, &cluster_facts);
-    if violations.is_empty() {
-        AdmissionResult::Allowed(warnings.iter().map(ToString::to_string).collect())
-    } else {
-        AdmissionResult::rejected(status::invalid(&id.name, &violations))
-    }
+    validation::result(&id.name, &rules::check_update(&old, &new, &cluster_facts))
 }

@@ -58,14 +58,20 @@ pub(crate) fn check_spec(
     let EffectiveSpec { spec, warnings: ignored_defaults } = new.effective(spec);
     // An unreadable old spec is no basis for a comparison.
     let before = old.and_then(|old| Some(old.effective(old.spec().ok()?).spec));
-    let Findings { violations, warnings } = match before {
+    let mut findings = match before {
         Some(before) => rules::check_update(&before, &spec, cluster_facts),
         None => rules::check(&spec, cluster_facts),
     };
-    if violations.is_empty() {
-        AdmissionResult::Allowed(warnings.iter().chain(&ignored_defaults).map(ToString::to_string).collect())
+    findings.warnings.extend(ignored_defaults);
+    result(&id.name, &findings)
+}
+
+/// Returns the result for the findings on the resource of this name.
+pub(crate) fn result(name: &str, findings: &Findings) -> AdmissionResult {
+    if findings.violations.is_empty() {
+        AdmissionResult::Allowed(findings.warnings.iter().map(ToString::to_string).collect())
     } else {
-        AdmissionResult::rejected(status::invalid(&id.name, &violations))
+        AdmissionResult::rejected(status::invalid(name, &findings.violations))
     }
 }
 

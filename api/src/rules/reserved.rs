@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::naming::{self, NamespacedName};
+use crate::{
+    applied::LAST_APPLIED,
+    naming::{self, NamespacedName},
+};
 
 /// Reason for which a key is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(crate) const OWN_ANNOTATIONS: [&str; 6] = [
     "prometheus.io/scrape",
     "sidecar.istio.io/inject",
     naming::LOCAL_VOLUMES,
-    "kubectl.kubernetes.io/last-applied-configuration",
+    LAST_APPLIED,
     "kubectl.kubernetes.io/restartedAt",
 ];
 

@@ -50,7 +50,7 @@ fn leftovers(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     let stopped = beyond.filter(|pvc| input.actual.pod(pvc.ordinal).is_none());
     let names: Vec<String> = stopped.map(|pvc| input.actual.server(pvc.ordinal)).collect();
     let Some(server) = names.first().filter(|_| input.is_unobservable()) else { return Stage::Idle };
-    let delete = format!("kubectl delete pvc -n {{NAMESPACE}} {}-js-pvc-{server}", input.actual.name);
+    let delete = format!("kubectl delete pvc -n {} {}-js-pvc-{server}", input.actual.namespace, input.actual.name);
     let remove = match servers.kind() {
         ServerMode::Standalone => String::new(),
         ServerMode::Clustered => {

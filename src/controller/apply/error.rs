@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error_message::summary;
+use crate::{controller::foreign_finalizers::is_of_kubernetes, error_message::summary};
 
 /// Kind of the object that creates the servers, which has a condition of its own.
 pub(super) const STATEFUL_SET: &str = "StatefulSet";
@@ -73,7 +73,7 @@ impl ApplyError {
         match self {
             Self::Leftover { .. } => true,
             // Kubernetes removes its own finalizers soon. Those of others may stay, and must not delay the servers.
-            Self::Terminating { finalizers, .. } => matches!(finalizers.as_str(), "foregroundDeletion" | "orphan"),
+            Self::Terminating { finalizers, .. } => finalizers.split(", ").all(is_of_kubernetes),
             Self::Rejected { cause: kube::Error::Api(status), .. } => {
                 status.code == 409 || (status.code == 422 && status.message == PATCH_NOT_APPLICABLE)
             }

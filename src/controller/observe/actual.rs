@@ -44,6 +44,7 @@ pub(super) fn actual_state(
     pvcs.sort_by_key(|pvc| pvc.ordinal);
     ActualState {
         name: id.name.clone(),
+        namespace: id.namespace.clone(),
         stateful_set: objects.stateful_set.and_then(stateful_set_state),
         pods,
         pvcs,

@@ -29,8 +29,7 @@ impl Update<'_> {
         };
         let messages: Vec<&str> = all.iter().map(|(_, message)| *message).collect();
         self.warn();
-        // The planner names no namespace in the commands of its messages.
-        let message = messages.join(". ").replace("{NAMESPACE}", &facts.id.namespace);
+        let message = messages.join(". ");
         if self.set(kind, ConditionStatus::True, reason, &message) {
             self.announce(true, reason, &message);
         }

@@ -120,13 +120,7 @@ async fn drift_of_every_child_is_corrected() {
     }
     for (child, change) in changes {
         let before = child.get(&world).await;
-        child.change(&world, change.clone()).await;
-        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-        child
-            .becomes(&world, &format!("undoes {change}"), |now| {
-                version(now) != version(&before) && essence(now) == essence(&before)
-            })
-            .await;
+        child.is_restored(&world, &before, change).await;
     }
 }
 

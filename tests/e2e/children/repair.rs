@@ -59,13 +59,7 @@ async fn foreign_fields_that_exclude_ours_or_change_a_default_are_removed() {
             partition.is_none_or(|partition| *partition == 3)
         };
         let before = child.becomes(&world, "is at rest", is_at_rest).await;
-        child.change(&world, change.clone()).await;
-        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-        child
-            .becomes(&world, &format!("undoes {change}"), |now| {
-                version(now) != version(&before) && essence(now) == essence(&before)
-            })
-            .await;
+        child.is_restored(&world, &before, change).await;
     }
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(uids(&world).await, pods, "no server was restarted");

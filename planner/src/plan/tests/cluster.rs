@@ -80,6 +80,7 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
         },
         actual: ActualState {
             name: "n".to_owned(),
+            namespace: "kyma-system".to_owned(),
             stateful_set: Some(set),
             pods: (0..replicas).map(pod).collect(),
             pvcs: (0..replicas).map(pvc).collect(),

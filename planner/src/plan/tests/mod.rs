@@ -338,7 +338,7 @@ fn scale_down_without_polls_says_what_is_left_to_do() {
             blocked(&left(3, 3), observation),
             ["the scale-down to size 3 is not complete: the PVC of n-3, n-4 is left, and the manager cannot poll \
               the servers. For each server remove it from the meta group with the system account: nats server cluster \
-              peer-remove n-3; then delete its PVC: kubectl delete pvc -n {NAMESPACE} n-js-pvc-n-3"]
+              peer-remove n-3; then delete its PVC: kubectl delete pvc -n kyma-system n-js-pvc-n-3"]
         );
         let standalone = blocked(&left(1, 1), observation);
         assert!(standalone[0].contains("For each server delete its PVC: kubectl"), "{standalone:?}");
