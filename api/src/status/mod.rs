@@ -134,6 +134,8 @@ pub enum Reason {
     ScaleDown,
     /// A standalone server becomes a cluster.
     FormCluster,
+    /// Volumes grow.
+    ExpandVolumes,
     /// Something is repaired.
     Repair,
     /// A server has not loaded its changed configuration.
@@ -150,6 +152,8 @@ pub enum Reason {
     VersionBlocked,
     /// Streams in memory use more than the desired memory store.
     MemoryStoreBlocked,
+    /// A volume cannot be expanded.
+    VolumeExpansionBlocked,
     /// A PVC is being deleted.
     PvcTerminating,
     /// A server of another cluster is in the meta group.

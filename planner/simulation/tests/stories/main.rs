@@ -5,3 +5,4 @@ mod repair;
 mod rollout;
 mod scaling;
 mod state;
+mod volumes;
