@@ -15,7 +15,7 @@ use crate::{
 const MEMORY: u64 = 1 << 20;
 /// Size of the volumes, and of the file store on them, in bytes.
 pub(super) const VOLUME: u64 = 1 << 30;
-pub(super) const STORE: u64 = 972 << 20;
+pub(super) const STORE: u64 = 870 << 20;
 pub(super) const NOW: Time = at(60);
 
 /// Desired and actual state, and the servers, which are polled twice.
