@@ -134,6 +134,8 @@ pub enum Reason {
     ScaleDown,
     /// A standalone server becomes a cluster.
     FormCluster,
+    /// A server is replaced with one that has a fresh volume.
+    ReplaceServer,
     /// Something is repaired.
     Repair,
     /// A server has not loaded its changed configuration.
@@ -152,6 +154,8 @@ pub enum Reason {
     MemoryStoreBlocked,
     /// A PVC is being deleted.
     PvcTerminating,
+    /// A server cannot be replaced without the loss of streams.
+    ReplacementBlocked,
     /// A server of another cluster is in the meta group.
     UnknownServer,
     /// It is unknown whether the existing store is that of a standalone server.

@@ -96,13 +96,14 @@ pub fn variant(action: &Action) -> &'static str {
         Action::ReplacePods { .. } => "ReplacePods",
         Action::RemovePeers { .. } => "RemovePeers",
         Action::DeletePvcs { .. } => "DeletePvcs",
+        Action::ReplaceServer { .. } => "ReplaceServer",
         Action::RecreateStatefulSet { .. } => "RecreateStatefulSet",
         Action::Reload { .. } => "Reload",
     }
 }
 
 /// Names of all variants of actions, to find those that never occur.
-pub const VARIANTS: [&str; 9] = [
+pub const VARIANTS: [&str; 10] = [
     "Evacuate",
     "OpenPartition",
     "StopServers",
@@ -111,6 +112,7 @@ pub const VARIANTS: [&str; 9] = [
     "ReplacePods",
     "RemovePeers",
     "DeletePvcs",
+    "ReplaceServer",
     "Reload",
 ];
 

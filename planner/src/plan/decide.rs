@@ -9,7 +9,7 @@ use super::{
     memory_store::memory_store,
     never_started, pvcs, recreate,
     remove_peers::{self, StalePeers},
-    repair, rollout, scale_down,
+    repair, replace_server, rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
     slots::Slots,
     versions,
@@ -124,6 +124,13 @@ fn routes(kind: ServerMode, servers: u32) -> u32 {
     if kind == ServerMode::Clustered { servers } else { 0 }
 }
 
+/// The stages that depend on the Pod template.
+struct ChangeStages {
+    rollout: Stage,
+    replacement: Stage,
+    recreation: Stage,
+}
+
 /// A plan while its stages are computed.
 pub(super) struct PlanDraft<'a> {
     pub(super) input: &'a PlanInput<'a>,
@@ -229,12 +236,14 @@ impl<'a> PlanDraft<'a> {
             }
         };
         // A new StatefulSet starts with one revision, so the template must not change with it.
-        let recreation = recreate::recreate(input, set, self.slots.as_ref().filter(|_| !differs));
-        self.stages(desired, rollout, recreation);
+        let slots = self.slots.as_ref().filter(|_| !differs);
+        let recreation = recreate::recreate(input, set, slots);
+        let replacement = replace_server::replace(input, &self.servers, slots);
+        self.stages(desired, ChangeStages { rollout, replacement, recreation });
     }
 
     /// Computes the stages, in their order of precedence.
-    fn stages(&mut self, desired: u32, rollout: Stage, recreation: Stage) {
+    fn stages(&mut self, desired: u32, ChangeStages { rollout, replacement, recreation }: ChangeStages) {
         let input = self.input;
         // A peer whose server is about to be restored stays, unless something else waits for its removal.
         let kept =
@@ -247,8 +256,9 @@ impl<'a> PlanDraft<'a> {
         let removal = self.peers(stale.as_ref());
         let deletion = pvcs::delete(input, &self.servers);
         // A removal that waits may wait for what the rolling update repairs.
-        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
-        let mut begun = [removal, deletion, rollout];
+        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..) | Stage::NeedsStreams(_));
+        // The rolling update may wait for the server that is replaced.
+        let mut begun = [removal, deletion, rollout, replacement];
         begun.sort_by_key(|stage| !may_act(stage));
         if desired < self.servers.replicas && self.servers.kind() == ServerMode::Clustered {
             self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
@@ -259,7 +269,8 @@ impl<'a> PlanDraft<'a> {
             || self.scale(desired)
             || self.adopt(repair::late_reloads(input));
         if !is_acting {
-            self.plan.operation = self.starting_servers();
+            let replaced = self.slots.as_ref().and_then(|slots| replace_server::rejoining(input, slots));
+            self.plan.operation = replaced.or_else(|| self.starting_servers());
         }
     }
 

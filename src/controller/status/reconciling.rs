@@ -105,6 +105,7 @@ fn reason(kind: OperationKind) -> Reason {
         OperationKind::ScaleUp => Reason::ScaleUp,
         OperationKind::ScaleDown => Reason::ScaleDown,
         OperationKind::FormCluster => Reason::FormCluster,
+        OperationKind::ReplaceServer => Reason::ReplaceServer,
         OperationKind::Repair => Reason::Repair,
     }
 }
@@ -117,6 +118,7 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
         OperationKind::ScaleUp => "Scale-up",
         OperationKind::ScaleDown => "Scale-down",
         OperationKind::FormCluster => "Change from one server to a cluster",
+        OperationKind::ReplaceServer => "Server replacement",
         OperationKind::Repair => "Repair",
     };
     let server = operation.server.as_deref().unwrap_or("servers");

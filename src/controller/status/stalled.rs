@@ -53,6 +53,7 @@ fn reason(reason: BlockedReason) -> Reason {
         BlockedReason::VersionBlocked => Reason::VersionBlocked,
         BlockedReason::MemoryStoreBlocked => Reason::MemoryStoreBlocked,
         BlockedReason::PvcTerminating => Reason::PvcTerminating,
+        BlockedReason::ReplacementBlocked => Reason::ReplacementBlocked,
         BlockedReason::UnknownServer => Reason::UnknownServer,
         BlockedReason::StoreUnknown => Reason::StoreUnknown,
     }

@@ -151,6 +151,7 @@ impl Caches {
                 size: pvc.size,
                 terminating: pvc.terminating,
                 kept_by: None,
+                replacement: pvc.replacement,
             })
         });
         self.actual.pvcs = pvcs.collect();

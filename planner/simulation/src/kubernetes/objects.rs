@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use nats_manager_planner::{Time, Version, actual::ConfigKey, snapshot::PeerId};
+use nats_manager_planner::{
+    Time, Version,
+    actual::{ConfigKey, Replacement},
+    snapshot::PeerId,
+};
 
 use crate::servers::ServerId;
 
@@ -160,6 +164,8 @@ pub struct Pvc {
     pub size: u64,
     /// The PVC has a deletion timestamp. Its finalizer stays while the server's Pod exists.
     pub terminating: bool,
+    /// Request to replace the server, an annotation.
+    pub replacement: Option<Replacement>,
 }
 
 /// The ConfigMap with the servers' configuration.

@@ -64,7 +64,7 @@ fn create_missing(kubernetes: &mut Kubernetes, set: &StatefulSet, now: u64) {
             Some(_) => {}
             None => {
                 let (uid, size) = (kubernetes.count(), kubernetes.volume_size);
-                kubernetes.pvcs[ordinal] = Some(Pvc { uid, size, terminating: false });
+                kubernetes.pvcs[ordinal] = Some(Pvc { uid, size, terminating: false, replacement: None });
                 kubernetes.pvcs_version += 1;
                 kubernetes.volumes.push(VolumeChange::Created(ordinal, size));
             }

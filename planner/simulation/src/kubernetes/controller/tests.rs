@@ -104,7 +104,7 @@ fn update_revision_becomes_the_current_one_when_every_pod_has_it_and_is_ready() 
 fn terminating_pvc_keeps_its_pod_from_being_created() {
     let mut kubernetes = kubernetes(Rules::V1_34, 3, [true; 3]);
     kubernetes.pods[1] = None;
-    kubernetes.pvcs[1] = Some(Pvc { uid: 1, size: 1, terminating: true });
+    kubernetes.pvcs[1] = Some(Pvc { uid: 1, size: 1, terminating: true, replacement: None });
     sync(&mut kubernetes, 10);
     assert_eq!(kubernetes.pods[1], None);
     kubernetes.release_pvcs();

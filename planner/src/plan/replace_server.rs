@@ -1,0 +1,192 @@
+//! Replacement of a server with one that has a fresh volume, on request: its PVC is deleted, then its Pod.
+//!
+//! The request is an annotation on the PVC, so it ends with the PVC. Each step follows from the actual state: a PVC
+//! that is terminating while its Pod runs is the second half of an interrupted replacement. The StatefulSet controller
+//! creates no Pod while its PVC is terminating.
+//!
+//! The peer stays in the meta group. A server with an empty store rejoins under its name within seconds, and every
+//! replica is copied from the other servers. A peer that is removed is barred for five minutes instead, and its streams
+//! with one replica are recreated empty in any case.
+
+use super::{
+    Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
+    existing::Servers,
+    remove_peers,
+    slots::{Slot, Slots},
+    text::listed,
+    versions,
+};
+use crate::{
+    actual::{PodState, PvcState, Replacement, ServerMode},
+    health::Assessment,
+    snapshot::{Healthz, StreamId},
+};
+
+/// The annotation on a PVC that requests the replacement, for messages.
+pub const REPLACE_SERVER: &str = "nats.operator.kyma-project.io/replace-server";
+
+/// Replaces the first server for which it is requested and not blocked. `slots` is `None` where the watch caches
+/// disagree, or the template is about to change.
+pub(super) fn replace(input: &PlanInput<'_>, servers: &Servers<'_>, slots: Option<&Slots<'_>>) -> Stage {
+    let Some(slots) = slots else { return Stage::Idle };
+    // Servers beyond the desired number are removed with their PVCs.
+    let kept = servers.replicas.min(input.desired.replicas);
+    let requests = || {
+        let all = input.actual.pvcs.iter().filter(|pvc| pvc.ordinal < kept);
+        all.filter_map(|pvc| Some(Request { input, servers, slots, pvc, consent: pvc.replacement? }))
+    };
+    if let Some(begun) = requests().find(|request| request.pvc.terminating) {
+        return begun.next();
+    }
+    let mut blocked = Stage::Idle;
+    for request in requests() {
+        match (request.next(), &blocked) {
+            (stage @ Stage::Blocked(_), Stage::Idle) => blocked = stage,
+            (Stage::Blocked(_), _) => {}
+            (stage, _) => return stage,
+        }
+    }
+    blocked
+}
+
+/// Returns the operation of replaced servers that do not have all their replicas yet.
+pub(super) fn rejoining(input: &PlanInput<'_>, slots: &Slots<'_>) -> Option<Operation> {
+    let is_replaced = |server: &String| input.history.replaced.contains(server);
+    let (server, slot) = slots
+        .iter()
+        .map(|(ordinal, slot)| (input.actual.server(ordinal), slot))
+        .find(|(server, _)| is_replaced(server))?;
+    let issues = || input.assessment().and_then(|assessment| assessment.obstacle_without(&[]));
+    let cause = slot.obstacle(&server).or_else(issues)?;
+    Some(Operation::new(OperationKind::ReplaceServer, OperationStep::Create).at(server).waiting_for(cause))
+}
+
+/// A request to replace one server.
+struct Request<'a> {
+    input: &'a PlanInput<'a>,
+    servers: &'a Servers<'a>,
+    slots: &'a Slots<'a>,
+    pvc: &'a PvcState,
+    consent: Replacement,
+}
+
+impl Request<'_> {
+    fn server(&self) -> String {
+        self.input.actual.server(self.pvc.ordinal)
+    }
+
+    fn slot(&self) -> Option<Slot<'_>> {
+        self.slots.iter().find(|(ordinal, _)| *ordinal == self.pvc.ordinal).map(|(_, slot)| slot)
+    }
+
+    fn next(&self) -> Stage {
+        let server = self.server();
+        let pod = self.slot().and_then(Slot::pod);
+        let operation = |step| Operation::new(OperationKind::ReplaceServer, step).at(&server);
+        if self.pvc.terminating && pod.is_none_or(|pod| pod.terminating.is_some()) {
+            let cause = match pod {
+                Some(_) => format!("{server} is terminating"),
+                None => self.pvc.terminating_message(&server),
+            };
+            return Stage::Busy(operation(OperationStep::Create).waiting_for(cause));
+        }
+        let operation = operation(OperationStep::DeletePvc);
+        if let Some(cause) = self.obstacle(&server) {
+            return Stage::Busy(operation.waiting_for(cause));
+        }
+        if self.consent == Replacement::KeepStreams {
+            if self.input.streams.is_none() {
+                return Stage::NeedsStreams(operation);
+            }
+            if let Some(cause) = self.loss(&server) {
+                return Stage::Blocked(self.blocked(&server, &cause));
+            }
+        }
+        let pvc = PvcRef { ordinal: self.pvc.ordinal, uid: self.pvc.uid.clone() };
+        let pod = pod.map(|pod: &PodState| pod.uid.clone());
+        Stage::Act(Action::ReplaceServer { server, pvc, pod }, operation)
+    }
+
+    /// Returns the obstacle to taking this server away; `None` if every stream is complete on the others.
+    fn obstacle(&self, server: &str) -> Option<String> {
+        let is_serving = self.slot().is_some_and(Slot::is_serving);
+        // A server that does not serve may be what the rolling update waits for.
+        if is_serving && versions::are_mixed(self.input) {
+            return Some("all servers to run the same version".to_owned());
+        }
+        if let Some(pod) = self.slots.leaving {
+            return Some(format!("{} is terminating", pod.name));
+        }
+        if self.servers.kind() == ServerMode::Standalone {
+            return None; // it has the only replica of everything: see `loss`
+        }
+        let mut others = self.slots.iter().filter(|(ordinal, _)| *ordinal != self.pvc.ordinal);
+        if let Some(cause) = others.find_map(|(ordinal, slot)| slot.obstacle(&self.input.actual.server(ordinal))) {
+            return Some(cause);
+        }
+        let Some(assessment) = self.input.assessment() else {
+            return Some("no server has answered at its monitoring port (8222)".to_owned());
+        };
+        assessment.obstacle_without(&[server]).or_else(|| {
+            (!assessment.keeps_quorum_without(server))
+                .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
+        })
+    }
+
+    /// Returns the streams that would be lost, as a cause, or the reason for which they are unknown; `None` if no stream
+    /// would be lost.
+    fn loss(&self, server: &str) -> Option<String> {
+        let assessment = self.input.assessment();
+        let reported = assessment.map(|assessment| self.only_here(assessment, server)).unwrap_or_default();
+        if !reported.is_empty() {
+            return Some(lost(reported.iter().map(String::as_str)));
+        }
+        let names = match self.input.streams? {
+            Ok(names) => names,
+            Err(error) => return Some(format!("cannot verify that no stream is lost: {error}")),
+        };
+        // A server that is down, or cannot read its store, does not report all its streams.
+        let elsewhere = match (assessment, self.servers.kind()) {
+            (Some(assessment), ServerMode::Clustered) => {
+                let others = (0..self.servers.replicas).filter(|ordinal| *ordinal != self.pvc.ordinal);
+                let others: Vec<String> = others.map(|ordinal| self.input.actual.server(ordinal)).collect();
+                remove_peers::missing_on(assessment, names, &others)
+            }
+            _ => names.iter().map(String::as_str).collect(),
+        };
+        if !elsewhere.is_empty() {
+            return Some(lost(elsewhere));
+        }
+        let answer = assessment.and_then(|assessment| assessment.snapshot.answer(server));
+        let reports_all = answer.is_some_and(|answer| answer.healthz == Healthz::Ok);
+        (!reports_all && !self.input.has_default_account_only)
+            .then(|| "cannot verify that no stream of another account is lost".to_owned())
+    }
+
+    /// Returns the streams that the server reports, and that no other server has, or that have one replica.
+    fn only_here(&self, assessment: &Assessment, server: &str) -> Vec<String> {
+        let Some(answer) = assessment.snapshot.answer(server) else { return Vec::new() };
+        let is_elsewhere = |stream: &StreamId| {
+            let mut replicas = assessment.snapshot.replicas();
+            self.servers.kind() == ServerMode::Clustered
+                && replicas.any(|(other, replica)| other != server && replica.stream == *stream)
+        };
+        let only = answer.streams.iter().filter(|replica| replica.replicas <= 1 || !is_elsewhere(&replica.stream));
+        only.map(|replica| replica.stream.to_string()).collect()
+    }
+
+    fn blocked(&self, server: &str, cause: &str) -> Blocked {
+        let actual = self.input.actual;
+        let message = format!(
+            "cannot replace {server} with a fresh volume: {cause}. Add replicas to streams that have one (nats stream \
+             edit STREAM --replicas 3), or back them up; then accept the loss: kubectl annotate pvc -n {} \
+             {}-js-pvc-{server} {REPLACE_SERVER}=force --overwrite",
+            actual.namespace, actual.name
+        );
+        Blocked::new(BlockedReason::ReplacementBlocked, message)
+    }
+}
+
+fn lost<'a>(streams: impl IntoIterator<Item = &'a str>) -> String {
+    format!("stream {} has its only replica there", listed(streams))
+}
