@@ -9,7 +9,9 @@ use super::{
     memory_store::memory_store,
     never_started, pvcs, recreate,
     remove_peers::{self, StalePeers},
-    repair, replace_server, rollout, scale_down,
+    repair,
+    replace_server::{self, Replacements},
+    rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
     slots::Slots,
     versions,
@@ -238,7 +240,10 @@ impl<'a> PlanDraft<'a> {
         // A new StatefulSet starts with one revision, so the template must not change with it.
         let slots = self.slots.as_ref().filter(|_| !differs);
         let recreation = recreate::recreate(input, set, slots);
-        let replacement = replace_server::replace(input, &self.servers, slots);
+        let is_rolling = !matches!(rollout, Stage::Idle);
+        let replacement = slots.map_or(Stage::Idle, |slots| {
+            replace_server::replace(&Replacements { input, servers: &self.servers, set, slots, is_rolling })
+        });
         self.stages(desired, ChangeStages { rollout, replacement, recreation });
     }
 

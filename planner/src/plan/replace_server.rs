@@ -17,7 +17,7 @@ use super::{
     versions,
 };
 use crate::{
-    actual::{PodState, PvcState, Replacement, ServerMode},
+    actual::{PodState, PvcState, Replacement, ServerMode, StatefulSetState},
     health::Assessment,
     snapshot::{Healthz, StreamId},
 };
@@ -25,15 +25,25 @@ use crate::{
 /// The annotation on a PVC that requests the replacement, for messages.
 pub const REPLACE_SERVER: &str = "nats.operator.kyma-project.io/replace-server";
 
-/// Replaces the first server for which it is requested and not blocked. `slots` is `None` where the watch caches
-/// disagree, or the template is about to change.
-pub(super) fn replace(input: &PlanInput<'_>, servers: &Servers<'_>, slots: Option<&Slots<'_>>) -> Stage {
-    let Some(slots) = slots else { return Stage::Idle };
+/// Facts that replacements depend on.
+#[derive(Clone, Copy)]
+pub(super) struct Replacements<'a> {
+    pub(super) input: &'a PlanInput<'a>,
+    pub(super) servers: &'a Servers<'a>,
+    pub(super) set: &'a StatefulSetState,
+    /// The servers, whose template is not about to change.
+    pub(super) slots: &'a Slots<'a>,
+    /// A rolling update is in progress.
+    pub(super) is_rolling: bool,
+}
+
+/// Replaces the first server for which it is requested and not blocked.
+pub(super) fn replace(all: &Replacements<'_>) -> Stage {
     // Servers beyond the desired number are removed with their PVCs.
-    let kept = servers.replicas.min(input.desired.replicas);
+    let kept = all.servers.replicas.min(all.input.desired.replicas);
     let requests = || {
-        let all = input.actual.pvcs.iter().filter(|pvc| pvc.ordinal < kept);
-        all.filter_map(|pvc| Some(Request { input, servers, slots, pvc, consent: pvc.replacement? }))
+        let pvcs = all.input.actual.pvcs.iter().filter(|pvc| pvc.ordinal < kept);
+        pvcs.filter_map(|pvc| Some(Request { all: *all, pvc, consent: pvc.replacement? }))
     };
     if let Some(begun) = requests().find(|request| request.pvc.terminating) {
         return begun.next();
@@ -63,20 +73,18 @@ pub(super) fn rejoining(input: &PlanInput<'_>, slots: &Slots<'_>) -> Option<Oper
 
 /// A request to replace one server.
 struct Request<'a> {
-    input: &'a PlanInput<'a>,
-    servers: &'a Servers<'a>,
-    slots: &'a Slots<'a>,
+    all: Replacements<'a>,
     pvc: &'a PvcState,
     consent: Replacement,
 }
 
 impl Request<'_> {
     fn server(&self) -> String {
-        self.input.actual.server(self.pvc.ordinal)
+        self.all.input.actual.server(self.pvc.ordinal)
     }
 
     fn slot(&self) -> Option<Slot<'_>> {
-        self.slots.iter().find(|(ordinal, _)| *ordinal == self.pvc.ordinal).map(|(_, slot)| slot)
+        self.all.slots.iter().find(|(ordinal, _)| *ordinal == self.pvc.ordinal).map(|(_, slot)| slot)
     }
 
     fn next(&self) -> Stage {
@@ -91,11 +99,17 @@ impl Request<'_> {
             return Stage::Busy(operation(OperationStep::Create).waiting_for(cause));
         }
         let operation = operation(OperationStep::DeletePvc);
+        if self.all.input.is_unobservable() && self.all.servers.kind() == ServerMode::Clustered {
+            let cause = "cannot verify that every stream is complete on the other servers, since their monitoring port \
+                         (8222) is unreachable. Allow the manager to connect to it";
+            let message = format!("cannot replace {server} with a fresh volume: {cause}");
+            return Stage::Blocked(Blocked::new(BlockedReason::ReplacementBlocked, message));
+        }
         if let Some(cause) = self.obstacle(&server) {
             return Stage::Busy(operation.waiting_for(cause));
         }
         if self.consent == Replacement::KeepStreams {
-            if self.input.streams.is_none() {
+            if self.all.input.streams.is_none() {
                 return Stage::NeedsStreams(operation);
             }
             if let Some(cause) = self.loss(&server) {
@@ -111,20 +125,29 @@ impl Request<'_> {
     fn obstacle(&self, server: &str) -> Option<String> {
         let is_serving = self.slot().is_some_and(Slot::is_serving);
         // A server that does not serve may be what the rolling update waits for.
-        if is_serving && versions::are_mixed(self.input) {
+        if is_serving && self.all.is_rolling {
+            return Some("the rolling update to be complete".to_owned());
+        }
+        if is_serving && versions::are_mixed(self.all.input) {
             return Some("all servers to run the same version".to_owned());
         }
-        if let Some(pod) = self.slots.leaving {
+        if let Some(pod) = self.all.slots.leaving {
             return Some(format!("{} is terminating", pod.name));
         }
-        if self.servers.kind() == ServerMode::Standalone {
+        if self.all.servers.kind() == ServerMode::Standalone {
             return None; // it has the only replica of everything: see `loss`
         }
-        let mut others = self.slots.iter().filter(|(ordinal, _)| *ordinal != self.pvc.ordinal);
-        if let Some(cause) = others.find_map(|(ordinal, slot)| slot.obstacle(&self.input.actual.server(ordinal))) {
+        let others = || self.all.slots.iter().filter(|(ordinal, _)| *ordinal != self.pvc.ordinal);
+        let name = |ordinal| self.all.input.actual.server(ordinal);
+        if let Some(cause) = others().find_map(|(ordinal, slot)| slot.obstacle(&name(ordinal))) {
             return Some(cause);
         }
-        let Some(assessment) = self.input.assessment() else {
+        let is_opened =
+            |(ordinal, slot): &(u32, Slot<'_>)| matches!(slot, Slot::Outdated(_)) && *ordinal >= self.all.set.partition;
+        if let Some((ordinal, _)) = others().find(is_opened) {
+            return Some(format!("{} is about to restart", name(ordinal)));
+        }
+        let Some(assessment) = self.all.input.assessment() else {
             return Some("no server has answered at its monitoring port (8222)".to_owned());
         };
         assessment.obstacle_without(&[server]).or_else(|| {
@@ -136,20 +159,20 @@ impl Request<'_> {
     /// Returns the streams that would be lost, as a cause, or the reason for which they are unknown; `None` if no stream
     /// would be lost.
     fn loss(&self, server: &str) -> Option<String> {
-        let assessment = self.input.assessment();
+        let assessment = self.all.input.assessment();
         let reported = assessment.map(|assessment| self.only_here(assessment, server)).unwrap_or_default();
         if !reported.is_empty() {
             return Some(lost(reported.iter().map(String::as_str)));
         }
-        let names = match self.input.streams? {
+        let names = match self.all.input.streams? {
             Ok(names) => names,
             Err(error) => return Some(format!("cannot verify that no stream is lost: {error}")),
         };
         // A server that is down, or cannot read its store, does not report all its streams.
-        let elsewhere = match (assessment, self.servers.kind()) {
+        let elsewhere = match (assessment, self.all.servers.kind()) {
             (Some(assessment), ServerMode::Clustered) => {
-                let others = (0..self.servers.replicas).filter(|ordinal| *ordinal != self.pvc.ordinal);
-                let others: Vec<String> = others.map(|ordinal| self.input.actual.server(ordinal)).collect();
+                let others = (0..self.all.servers.replicas).filter(|ordinal| *ordinal != self.pvc.ordinal);
+                let others: Vec<String> = others.map(|ordinal| self.all.input.actual.server(ordinal)).collect();
                 remove_peers::missing_on(assessment, names, &others)
             }
             _ => names.iter().map(String::as_str).collect(),
@@ -159,7 +182,7 @@ impl Request<'_> {
         }
         let answer = assessment.and_then(|assessment| assessment.snapshot.answer(server));
         let reports_all = answer.is_some_and(|answer| answer.healthz == Healthz::Ok);
-        (!reports_all && !self.input.has_default_account_only)
+        (!reports_all && !self.all.input.has_default_account_only)
             .then(|| "cannot verify that no stream of another account is lost".to_owned())
     }
 
@@ -168,7 +191,7 @@ impl Request<'_> {
         let Some(answer) = assessment.snapshot.answer(server) else { return Vec::new() };
         let is_elsewhere = |stream: &StreamId| {
             let mut replicas = assessment.snapshot.replicas();
-            self.servers.kind() == ServerMode::Clustered
+            self.all.servers.kind() == ServerMode::Clustered
                 && replicas.any(|(other, replica)| other != server && replica.stream == *stream)
         };
         let only = answer.streams.iter().filter(|replica| replica.replicas <= 1 || !is_elsewhere(&replica.stream));
@@ -176,7 +199,7 @@ impl Request<'_> {
     }
 
     fn blocked(&self, server: &str, cause: &str) -> Blocked {
-        let actual = self.input.actual;
+        let actual = self.all.input.actual;
         let message = format!(
             "cannot replace {server} with a fresh volume: {cause}. Add replicas to streams that have one (nats stream \
              edit STREAM --replicas 3), or back them up; then accept the loss: kubectl annotate pvc -n {} \

@@ -77,6 +77,15 @@ fn server_is_replaced_while_every_stream_is_complete_on_the_others() {
             }),
             act("n-1"),
         ),
+        (
+            "a rolling update waits for the server, and another one is about to restart",
+            requested(|cluster| {
+                cluster.outdate();
+                cluster.lose(1);
+                cluster.set().partition = 2;
+            }),
+            wait("n-1 is not ready"),
+        ),
     ] {
         assert_eq!(result(&cluster, &["sap"]), expected, "{case}");
     }
@@ -161,6 +170,8 @@ fn replacement_waits_without_polls() {
     assert_eq!(plan.action, None);
     cluster.request(1, LoseStreams);
     assert_eq!(cluster.plan_without_polls(&Observation::Pending).action, None);
+    let plan = cluster.plan_without_polls(&Observation::Off);
+    assert_eq!((plan.action, plan.blocked[0].reason), (None, ReplacementBlocked));
 }
 
 #[test]
