@@ -1,6 +1,7 @@
 //! Replacement of servers with fresh volumes, as the annotation on their PVCs requests it.
 
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{ResourceExt, api::DeleteParams};
 use nats_manager_api::naming::REPLACE_SERVER;
 use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::json;
@@ -19,6 +20,16 @@ async fn request(world: &World, ordinal: u32, value: &str) {
 /// Returns the uids of the first PVC and of the first Pod.
 async fn uids(world: &World) -> (Option<String>, Option<String>) {
     (world.pvcs().await.first().and_then(ResourceExt::uid), world.pods().await.first().and_then(ResourceExt::uid))
+}
+
+/// Waits until the first server has another PVC and another Pod.
+async fn is_replaced(world: &World, before: &(Option<String>, Option<String>)) {
+    eventually("a new server has a new volume", TIMEOUT, || async {
+        let (pvc, pod) = uids(world).await;
+        let is_new = pvc.is_some() && pod.is_some() && pvc != before.0 && pod != before.1;
+        if is_new { Seen::Done(()) } else { Seen::NotYet(format!("{pvc:?} {pod:?}")) }
+    })
+    .await;
 }
 
 /// Waits until the change is blocked with a message that contains this text.
@@ -48,15 +59,29 @@ async fn server_is_replaced_when_the_loss_of_its_streams_is_accepted() {
     assert_eq!(uids(&world).await, before);
 
     request(&world, 0, "force").await;
-    eventually("a new server has a new volume", TIMEOUT, || async {
-        let (pvc, pod) = uids(&world).await;
-        let is_new = pvc.is_some() && pod.is_some() && pvc != before.0 && pod != before.1;
-        if is_new { Seen::Done(()) } else { Seen::NotYet(format!("{pvc:?} {pod:?}")) }
-    })
-    .await;
+    is_replaced(&world, &before).await;
     let status = world.is_ready_for_the_newest_spec().await;
     assert_eq!(condition(&status, "Stalled").unwrap().0, "False");
     assert!(!world.pvcs().await[0].annotations().contains_key(REPLACE_SERVER));
+}
+
+/// A manager that stops between the two deletions leaves a PVC that is terminating, and a Pod that runs.
+#[tokio::test]
+async fn interrupted_replacement_continues() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    world.create(json!({"cluster": {"size": 1}})).await;
+    world.state_becomes("Ready").await;
+    let before = uids(&world).await;
+    manager.terminate().await.unwrap();
+    request(&world, 0, "true").await;
+    let pvcs = world.api::<PersistentVolumeClaim>();
+    pvcs.delete("eventing-nats-js-pvc-eventing-nats-0", &DeleteParams::default()).await.unwrap();
+    assert_eq!(uids(&world).await, before, "the Pod keeps the PVC");
+
+    let _manager = world.manager_with(&options).await;
+    is_replaced(&world, &before).await;
 }
 
 /// The manager is outside of the network of the servers, so that it cannot poll them.
