@@ -19,6 +19,8 @@ pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
 pub const SIZE: &str = "nats.operator.kyma-project.io/size";
 /// Annotation on the StatefulSet: the memory store in the latest configuration of its servers, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
+/// Annotation on the StatefulSet: the file store in the latest configuration of its servers, in bytes.
+pub const FILE_STORE: &str = "nats.operator.kyma-project.io/file-store";
 /// Annotation on the StatefulSet: a hash of its applied Pod template. A different hash means that a change restarts the
 /// Pods.
 pub const TEMPLATE_HASH: &str = "nats.operator.kyma-project.io/template-hash";

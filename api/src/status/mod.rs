@@ -134,6 +134,8 @@ pub enum Reason {
     ScaleDown,
     /// A standalone server becomes a cluster.
     FormCluster,
+    /// Volumes grow.
+    ExpandVolumes,
     /// A server is replaced with one that has a fresh volume.
     ReplaceServer,
     /// Something is repaired.
@@ -152,6 +154,8 @@ pub enum Reason {
     VersionBlocked,
     /// Streams in memory use more than the desired memory store.
     MemoryStoreBlocked,
+    /// A volume cannot be expanded.
+    VolumeExpansionBlocked,
     /// A PVC is being deleted.
     PvcTerminating,
     /// A server cannot be replaced without the loss of streams.

@@ -10,6 +10,7 @@ use crate::{
     kubernetes::{
         cache::{Caches, Watch},
         objects::{Actor, ApiError, Image, Node},
+        volumes::Driver,
     },
     nats::requests::NewStream,
     servers::{Group, SERVERS, ServerId},
@@ -73,6 +74,10 @@ pub enum Event {
     WriteError(ServerId, usize),
     /// The NATS container of a server exits.
     CrashContainer(ServerId),
+    /// The volume driver behaves in another way.
+    SetDriver(Driver),
+    /// A user raises the size that a PVC requests, in bytes.
+    ExpandPvcByHand(ServerId, u64),
     /// Pods cannot be created for so many seconds.
     Quota(u64),
     /// The monitoring ports of all servers, or of one, do not answer for so many seconds.
@@ -104,6 +109,8 @@ pub struct Edit {
     pub template: bool,
     /// `spec.jetStream.memStorage.size` in bytes; 0 is off.
     pub memory: Option<u64>,
+    /// `spec.jetStream.fileStorage.size` in bytes.
+    pub volume: Option<u64>,
     /// The annotation `force-rollout`.
     pub force: Option<bool>,
 }
@@ -160,6 +167,11 @@ impl Event {
             Self::ApiErrors(error, percent, seconds) => world.faults.api = Some((error, percent, now + seconds)),
             Self::SlowApi(seconds) => world.faults.slow_until = now + seconds,
             Self::ControllerDown(seconds) => world.faults.controller_until = now + seconds,
+            Self::SetDriver(driver) => world.kubernetes.driver = driver,
+            Self::ExpandPvcByHand(server, size) => {
+                let uid = world.kubernetes.pvcs[server].map(|pvc| pvc.uid.to_string());
+                uid.map(|uid| world.kubernetes.expand_pvc(server, &uid, size));
+            }
             Self::Quota(seconds) => world.kubernetes.quota_until = now + seconds,
             _ => self.apply_to_nats(world),
         }
@@ -234,6 +246,8 @@ impl Edit {
         if let Some(memory) = self.memory.filter(|memory| *memory >= used) {
             resource.memory = memory;
         }
+        // Admission allows no smaller volumes.
+        resource.volume = self.volume.unwrap_or(0).max(resource.volume);
         resource.nats = self.version.unwrap_or(resource.nats);
         resource.image = self.image.unwrap_or(resource.image);
         resource.edit += u32::from(self.template);

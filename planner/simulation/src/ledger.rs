@@ -96,6 +96,7 @@ pub fn variant(action: &Action) -> &'static str {
         Action::ReplacePods { .. } => "ReplacePods",
         Action::RemovePeers { .. } => "RemovePeers",
         Action::DeletePvcs { .. } => "DeletePvcs",
+        Action::ExpandPvcs { .. } => "ExpandPvcs",
         Action::ReplaceServer { .. } => "ReplaceServer",
         Action::RecreateStatefulSet { .. } => "RecreateStatefulSet",
         Action::Reload { .. } => "Reload",
@@ -103,7 +104,7 @@ pub fn variant(action: &Action) -> &'static str {
 }
 
 /// Names of all variants of actions, to find those that never occur.
-pub const VARIANTS: [&str; 10] = [
+pub const VARIANTS: [&str; 12] = [
     "Evacuate",
     "OpenPartition",
     "StopServers",
@@ -112,6 +113,8 @@ pub const VARIANTS: [&str; 10] = [
     "ReplacePods",
     "RemovePeers",
     "DeletePvcs",
+    "ExpandPvcs",
+    "RecreateStatefulSet",
     "ReplaceServer",
     "Reload",
 ];

@@ -69,6 +69,13 @@ pub enum Action {
         /// Ordinals and uids of the PVCs.
         pvcs: Vec<PvcRef>,
     },
+    /// Raises the size that PVCs request.
+    ExpandPvcs {
+        /// Ordinals and uids of the PVCs.
+        pvcs: Vec<PvcRef>,
+        /// The new size in bytes.
+        size: u64,
+    },
     /// Deletes the StatefulSet without its Pods, and creates it again with the same Pod template: its immutable fields
     /// differ.
     RecreateStatefulSet {
@@ -100,12 +107,12 @@ pub struct PeerRef {
     pub id: PeerId,
 }
 
-/// A PVC to delete.
+/// A PVC to change or to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PvcRef {
     /// Ordinal of the server that the PVC belongs to.
     pub ordinal: u32,
-    /// `metadata.uid`: only this PVC is deleted.
+    /// `metadata.uid`: the action is for exactly this PVC.
     pub uid: String,
 }
 
@@ -133,7 +140,10 @@ impl Action {
             | Self::ReplaceServer { .. }
             | Self::DeletePvcs { .. } => true,
             // A StatefulSet is recreated without its Pods.
-            Self::ReplacePods { .. } | Self::RecreateStatefulSet { .. } | Self::Reload { .. } => false,
+            Self::ReplacePods { .. }
+            | Self::ExpandPvcs { .. }
+            | Self::RecreateStatefulSet { .. }
+            | Self::Reload { .. } => false,
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Desired {
     pub version: Option<Version>,
     /// The memory store of each server, in bytes; 0 is off.
     pub memory_store: u64,
+    /// The volume of each server, in bytes; `None` without volumes.
+    pub volume_size: Option<u64>,
     /// Rolling updates continue while JetStream is not healthy (annotation `force-rollout`).
     pub force_rollout: bool,
     /// An immutable field of the existing StatefulSet differs, so that only a new StatefulSet can have the desired value.
@@ -106,6 +108,8 @@ pub struct History {
     pub replaced: BTreeSet<String>,
     /// Time of the last request to move a replica of each stream.
     pub moved: BTreeMap<StreamId, Time>,
+    /// Time of the last request to expand each PVC, by uid.
+    pub expanded: BTreeMap<String, Time>,
 }
 
 impl History {
@@ -118,6 +122,9 @@ impl History {
                     self.stepped_down.insert(stream.clone(), (now, times.saturating_add(1)));
                 }
                 self.moved.extend(moves.iter().map(|stream| (stream.clone(), now)));
+            }
+            Action::ExpandPvcs { pvcs, .. } => {
+                self.expanded.extend(pvcs.iter().map(|pvc| (pvc.uid.clone(), now)));
             }
             Action::RestartServer { server, .. } => _ = self.restarted.insert(server.clone(), now),
             Action::Reload { servers } => {

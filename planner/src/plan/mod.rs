@@ -10,6 +10,8 @@ mod change_mode;
 mod confirm;
 mod decide;
 mod existing;
+mod expand_volumes;
+mod file_store;
 mod form_cluster;
 mod input;
 mod memory_store;

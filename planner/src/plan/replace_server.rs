@@ -203,8 +203,9 @@ impl Request<'_> {
         let message = format!(
             "cannot replace {server} with a fresh volume: {cause}. Add replicas to streams that have one (nats stream \
              edit STREAM --replicas 3), or back them up; then accept the loss: kubectl annotate pvc -n {} \
-             {}-js-pvc-{server} {REPLACE_SERVER}=force --overwrite",
-            actual.namespace, actual.name
+             {} {REPLACE_SERVER}=force --overwrite",
+            actual.namespace,
+            actual.pvc_name(self.pvc.ordinal)
         );
         Blocked::new(BlockedReason::ReplacementBlocked, message)
     }

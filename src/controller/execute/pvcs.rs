@@ -5,9 +5,10 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
 };
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{Bytes, NamespacedName, naming::FIELD_MANAGER};
+use serde_json::json;
 
 /// Lists the PVCs of this resource's servers from the apiserver.
 pub(crate) async fn list(client: &Client, id: &NamespacedName) -> kube::Result<Vec<PersistentVolumeClaim>> {
@@ -25,8 +26,22 @@ pub(crate) async fn delete(client: &Client, id: &NamespacedName, ordinal: u32, u
     existed(api.delete(&id.pvc(ordinal), &parameters).await)
 }
 
-/// Returns false for a PVC that does not exist (404), or whose name another one has (409). A deletion conflicts only
-/// with its precondition.
+/// Raises the requested size of exactly this PVC. The apiserver rejects a merge patch with another uid (409).
+pub(crate) async fn expand(
+    client: &Client,
+    name: &str,
+    id: &NamespacedName,
+    uid: &str,
+    size: Bytes,
+) -> kube::Result<()> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
+    let patch = json!({"metadata": {"uid": uid}, "spec": {"resources": {"requests": {"storage": size.to_string()}}}});
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    existed(api.patch(name, &parameters, &Patch::Merge(patch)).await).map(|_| ())
+}
+
+/// Returns false for a PVC that does not exist (404), or whose name another one has (409). A request conflicts only with
+/// its precondition.
 fn existed<T>(answer: kube::Result<T>) -> kube::Result<bool> {
     match answer {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),

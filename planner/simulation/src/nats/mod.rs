@@ -16,6 +16,7 @@ use crate::{
     servers::{Group, Names, SERVERS, ServerId},
 };
 use meta::Meta;
+use process::ServerConfig;
 use stream::Stream;
 
 /// Size of a message in bytes.
@@ -67,10 +68,8 @@ pub struct Process {
     pub version: Version,
     /// Mode of its configuration.
     pub kind: ServerMode,
-    /// Number of servers that it has routes to.
-    pub routes: u32,
-    /// `max_memory_store` in bytes.
-    pub memory: u64,
+    /// The loaded configuration.
+    pub config: ServerConfig,
     /// Second of the start.
     pub started: u64,
     /// Second at which the streams are restored.

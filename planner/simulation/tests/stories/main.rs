@@ -6,3 +6,4 @@ mod replace;
 mod rollout;
 mod scaling;
 mod state;
+mod volumes;
