@@ -21,6 +21,7 @@ mod managers;
 mod placement;
 mod polls;
 mod publisher;
+mod replace;
 mod rolling;
 mod scaling;
 mod servers;
