@@ -76,12 +76,13 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 34] = [
+    const RUN: [(&str, &str, &str); 35] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
         ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/expand-volumes.md", "run", "tests/real/expansion.rs"),
         ("docs/user/install.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/high-availability.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: image", "tests/real/install/artifact.rs"),
