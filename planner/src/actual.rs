@@ -159,6 +159,17 @@ pub struct PvcState {
     pub terminating: bool,
     /// The finalizers of others that keep a terminating PVC, as a list for messages.
     pub kept_by: Option<String>,
+    /// A user has requested a fresh volume for the server.
+    pub replacement: Option<Replacement>,
+}
+
+/// The consent of a request to replace a server (annotation `replace-server` of its PVC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// No stream may be lost.
+    KeepStreams,
+    /// Streams that have their only replica on the server are lost.
+    LoseStreams,
 }
 
 /// Expansion of a volume (`PersistentVolumeClaimStatus` in `core/v1`).

@@ -8,7 +8,7 @@ use kube::{
         watcher::{Config, Event},
     },
 };
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{NamespacedName, naming};
 
 use super::task::{WatchTask, events, trigger_of_change};
 
@@ -30,9 +30,9 @@ pub(super) async fn watch_pvcs(
     .await;
 }
 
-/// Keeps identity, age, size and expansion of a PVC.
+/// Keeps identity, age, size and expansion of a PVC, and a request to replace its server.
 fn keep_needed_fields(pvc: &mut PersistentVolumeClaim) {
-    pvc.annotations_mut().clear();
+    pvc.annotations_mut().retain(|name, _| name == naming::REPLACE_SERVER);
     pvc.labels_mut().clear();
     if let Some(status) = &mut pvc.status {
         *status = PersistentVolumeClaimStatus {

@@ -25,9 +25,9 @@ const NATS_MEMORY: fn(&str) -> Bytes = |file| match file {
     _ => Bytes::gibi(1),
 };
 
-/// Returns 95% of the volume, in whole mebibytes.
+/// Returns 85% of the volume, in whole mebibytes.
 fn file_store(file: &str) -> Bytes {
-    Bytes::mebi(if file == "full-spec" { 1945 } else { 972 })
+    Bytes::mebi(if file == "full-spec" { 1740 } else { 870 })
 }
 
 pub(crate) const DIFFERENCES: &[Difference] = &[
@@ -77,14 +77,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         reason: "A store that may fill its whole volume ends with a full disk, and JetStream is disabled then.",
         kind: "ConfigMap",
         path: r#".data["nats.conf"].jetstream.max_file_store"#,
-        ours: |_, ours| *ours == json!("972Mi"),
+        ours: |_, ours| *ours == json!("870Mi"),
         theirs: "\"1Gi\"",
     },
     Difference {
         reason: "A store that may fill its whole volume ends with a full disk, and JetStream is disabled then.",
         kind: "ConfigMap",
         path: r#".data["nats.conf"].jetstream.max_file_store"#,
-        ours: |_, ours| *ours == json!("1945Mi"),
+        ours: |_, ours| *ours == json!("1740Mi"),
         theirs: "\"2Gi\"",
     },
     Difference {

@@ -136,6 +136,8 @@ pub enum Reason {
     FormCluster,
     /// Volumes grow.
     ExpandVolumes,
+    /// A server is replaced with one that has a fresh volume.
+    ReplaceServer,
     /// Something is repaired.
     Repair,
     /// A server has not loaded its changed configuration.
@@ -156,6 +158,8 @@ pub enum Reason {
     VolumeExpansionBlocked,
     /// A PVC is being deleted.
     PvcTerminating,
+    /// A server cannot be replaced without the loss of streams.
+    ReplacementBlocked,
     /// A server of another cluster is in the meta group.
     UnknownServer,
     /// It is unknown whether the existing store is that of a standalone server.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OperationStatus {
-    /// Type of the change: `Deployment`, `RollingUpdate`, `ScaleUp`, `ScaleDown`, `FormCluster`, `ExpandVolumes` or
-    /// `Repair`.
+    /// Type of the change: `Deployment`, `RollingUpdate`, `ScaleUp`, `ScaleDown`, `FormCluster`, `ExpandVolumes`,
+    /// `ReplaceServer` or `Repair`.
     #[serde(rename = "type")]
     pub type_: String,
     /// Server that the current step applies to. Absent if the step applies to no particular server.

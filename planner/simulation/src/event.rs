@@ -1,6 +1,9 @@
 //! Events of a scenario: actions of users, and faults.
 
-use nats_manager_planner::{Version, actual::ServerMode};
+use nats_manager_planner::{
+    Version,
+    actual::{Replacement, ServerMode},
+};
 
 use crate::{
     invariants::disruption,
@@ -33,6 +36,8 @@ pub enum Event {
     ForceDeletePod(ServerId),
     /// A user deletes a PVC.
     DeletePvc(ServerId),
+    /// A user requests the replacement of a server, by an annotation on its PVC.
+    ReplaceServer(ServerId, Replacement),
     /// A user deletes the StatefulSet.
     DeleteStatefulSet,
     /// A user deletes the ConfigMap.
@@ -137,6 +142,12 @@ impl Event {
                 }
             }
             Self::DeletePvc(server) => _ = world.kubernetes.delete_pvc(server, None),
+            Self::ReplaceServer(server, replacement) => {
+                if let Some(pvc) = &mut world.kubernetes.pvcs[server] {
+                    pvc.replacement = Some(replacement);
+                    world.kubernetes.pvcs_version += 1;
+                }
+            }
             Self::DeleteStatefulSet => {
                 world.kubernetes.set = None;
                 (0..SERVERS).for_each(|server| delete_pod(world, server));

@@ -97,13 +97,14 @@ pub fn variant(action: &Action) -> &'static str {
         Action::RemovePeers { .. } => "RemovePeers",
         Action::DeletePvcs { .. } => "DeletePvcs",
         Action::ExpandPvcs { .. } => "ExpandPvcs",
+        Action::ReplaceServer { .. } => "ReplaceServer",
         Action::RecreateStatefulSet { .. } => "RecreateStatefulSet",
         Action::Reload { .. } => "Reload",
     }
 }
 
 /// Names of all variants of actions, to find those that never occur.
-pub const VARIANTS: [&str; 11] = [
+pub const VARIANTS: [&str; 12] = [
     "Evacuate",
     "OpenPartition",
     "StopServers",
@@ -114,6 +115,7 @@ pub const VARIANTS: [&str; 11] = [
     "DeletePvcs",
     "ExpandPvcs",
     "RecreateStatefulSet",
+    "ReplaceServer",
     "Reload",
 ];
 

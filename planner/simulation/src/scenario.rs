@@ -1,6 +1,6 @@
 //! Scenarios: a cluster and its events, generated from a seed.
 
-use nats_manager_planner::Version;
+use nats_manager_planner::{Version, actual::Replacement};
 
 use crate::{
     event::{Edit, Event},
@@ -159,7 +159,11 @@ fn by_user(random: &mut Random) -> Event {
         9..=11 => Event::DeletePod(server(random)),
         12 => Event::ForceDeletePod(server(random)),
         13 => Event::DeletePvc(server(random)),
-        14 => Event::ExpandPvcByHand(server(random), random.pick(&VOLUMES).unwrap_or(VOLUMES[0])),
+        14 if random.chance(40) => Event::ExpandPvcByHand(server(random), random.pick(&VOLUMES).unwrap_or(VOLUMES[0])),
+        14 => {
+            let consent = if random.chance(70) { Replacement::KeepStreams } else { Replacement::LoseStreams };
+            Event::ReplaceServer(server(random), consent)
+        }
         15 => Event::DeleteStatefulSet,
         16 => Event::DeleteConfigMap,
         17 => random.pick(&[Event::Recreate(3), Event::Recreate(5), Event::OverwriteConfig]).unwrap_or(Event::OnDelete),

@@ -55,6 +55,15 @@ pub enum Action {
         /// Names and ids of the peers.
         peers: Vec<PeerRef>,
     },
+    /// Replaces a server with one that has a fresh volume: deletes its PVC, then its Pod.
+    ReplaceServer {
+        /// Name of the server.
+        server: String,
+        /// Ordinal and uid of its PVC.
+        pvc: PvcRef,
+        /// `metadata.uid` of its Pod; `None` without a Pod.
+        pod: Option<String>,
+    },
     /// Deletes PVCs of servers that were removed.
     DeletePvcs {
         /// Ordinals and uids of the PVCs.
@@ -128,6 +137,7 @@ impl Action {
             | Self::JoinCluster { .. }
             | Self::RestartServer { .. }
             | Self::RemovePeers { .. }
+            | Self::ReplaceServer { .. }
             | Self::DeletePvcs { .. } => true,
             // A StatefulSet is recreated without its Pods.
             Self::ReplacePods { .. }
@@ -139,6 +149,9 @@ impl Action {
 
     /// Returns whether the names of all streams are needed to confirm the action.
     pub(super) fn needs_streams(&self) -> bool {
-        matches!(self, Self::StopServers { .. } | Self::RemovePeers { .. } | Self::JoinCluster { .. })
+        matches!(
+            self,
+            Self::StopServers { .. } | Self::RemovePeers { .. } | Self::JoinCluster { .. } | Self::ReplaceServer { .. }
+        )
     }
 }

@@ -92,6 +92,7 @@ fn carry_out(plan: Plan, action: &Action, input: &PlanInput<'_>) -> Plan {
         | Action::ReplacePods { .. }
         | Action::DeletePvcs { .. }
         | Action::ExpandPvcs { .. }
+        | Action::ReplaceServer { .. }
         | Action::RecreateStatefulSet { .. }
         | Action::Reload { .. } => confirmed,
     }

@@ -11,7 +11,9 @@ use super::{
     memory_store::memory_store,
     never_started, pvcs, recreate,
     remove_peers::{self, StalePeers},
-    repair, rollout, scale_down,
+    repair,
+    replace_server::{self, Replacements},
+    rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
     slots::Slots,
     versions,
@@ -134,6 +136,14 @@ fn routes(kind: ServerMode, servers: u32) -> u32 {
     if kind == ServerMode::Clustered { servers } else { 0 }
 }
 
+/// The stages that depend on the Pod template.
+struct ChangeStages {
+    rollout: Stage,
+    replacement: Stage,
+    expansion: Expansion,
+    recreation: Stage,
+}
+
 /// A plan while its stages are computed.
 pub(super) struct PlanDraft<'a> {
     pub(super) input: &'a PlanInput<'a>,
@@ -246,16 +256,17 @@ impl<'a> PlanDraft<'a> {
         };
         let expansion = expand_volumes::expand(input, &self.servers, self.slots.as_ref().filter(|_| !differs));
         // A new StatefulSet starts with one revision, so the template must not change with it.
-        let recreation = if expansion.is_complete {
-            recreate::recreate(input, set, self.slots.as_ref().filter(|_| !differs))
-        } else {
-            Stage::Idle
-        };
-        self.stages(desired, rollout, expansion, recreation);
+        let slots = self.slots.as_ref().filter(|_| !differs);
+        let recreation = if expansion.is_complete { recreate::recreate(input, set, slots) } else { Stage::Idle };
+        let is_rolling = !matches!(rollout, Stage::Idle);
+        let replacement = slots.map_or(Stage::Idle, |slots| {
+            replace_server::replace(&Replacements { input, servers: &self.servers, set, slots, is_rolling })
+        });
+        self.stages(desired, ChangeStages { rollout, replacement, expansion, recreation });
     }
 
     /// Computes the stages, in their order of precedence.
-    fn stages(&mut self, desired: u32, rollout: Stage, expansion: Expansion, recreation: Stage) {
+    fn stages(&mut self, desired: u32, ChangeStages { rollout, replacement, expansion, recreation }: ChangeStages) {
         let input = self.input;
         self.plan.blocked.extend(expansion.blocked);
         // A peer whose server is about to be restored stays, unless something else waits for its removal.
@@ -269,8 +280,9 @@ impl<'a> PlanDraft<'a> {
         let removal = self.peers(stale.as_ref());
         let deletion = pvcs::delete(input, &self.servers);
         // A removal that waits may wait for what the rolling update repairs.
-        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
-        let mut begun = [removal, deletion, rollout];
+        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..) | Stage::NeedsStreams(_));
+        // The rolling update may wait for the server that is replaced.
+        let mut begun = [removal, deletion, rollout, replacement];
         begun.sort_by_key(|stage| !may_act(stage));
         if desired < self.servers.replicas && self.servers.kind() == ServerMode::Clustered {
             self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
@@ -284,7 +296,8 @@ impl<'a> PlanDraft<'a> {
             || self.scale(desired)
             || self.adopt(repair::late_reloads(input));
         if !is_acting {
-            self.plan.operation = self.starting_servers();
+            let replaced = self.slots.as_ref().and_then(|slots| replace_server::rejoining(input, slots));
+            self.plan.operation = replaced.or_else(|| self.starting_servers());
         }
     }
 

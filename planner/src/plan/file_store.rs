@@ -10,15 +10,17 @@
 use super::{PlanInput, existing::Servers};
 use crate::actual::PvcState;
 
-/// Share of a volume that the store may use, in percent (measured on ext4 and xfs: `docs/contributor/nats.md`).
-const SHARE: u64 = 95;
 const MIB: u64 = 1 << 20;
+/// Largest room for what the servers do not count, in bytes.
+const MOST_ROOM: u64 = 1024 * MIB;
 /// Size from which on a limit is a whole number of mebibytes.
 const LARGE: u64 = 32 * MIB;
 
-/// Returns the file store for a volume, both in bytes.
-pub(super) const fn usable(volume: u64) -> u64 {
-    let store = volume / 100 * SHARE + volume % 100 * SHARE / 100;
+/// Returns the file store for a volume, both in bytes: 85 % of it, and more of a volume beyond 10 GiB. 5 % are for the
+/// file system, and 10 %, but at most [`MOST_ROOM`], for what the servers do not count. Measured on ext4 and xfs:
+/// `docs/contributor/nats.md`.
+pub(super) fn usable(volume: u64) -> u64 {
+    let store = volume - volume / 20 - (volume / 10).min(MOST_ROOM);
     if store < LARGE { store } else { store / MIB * MIB }
 }
 

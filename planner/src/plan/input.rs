@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ServerRef};
+use super::{Action, Plan, ServerRef};
 use crate::{
     actual::{ActualState, ConfigKey, ServerMode},
     health::Assessment,
@@ -104,6 +104,8 @@ pub struct History {
     pub reloaded: BTreeMap<String, Time>,
     /// Time of the last request for another leader of each stream, and the number of requests in a row.
     pub stepped_down: BTreeMap<StreamId, (Time, u32)>,
+    /// Servers that were replaced, and may not have all replicas yet.
+    pub replaced: BTreeSet<String>,
     /// Time of the last request to move a replica of each stream.
     pub moved: BTreeMap<StreamId, Time>,
     /// Time of the last request to expand each PVC, by uid.
@@ -131,6 +133,7 @@ impl History {
             Action::RemovePeers { peers } => {
                 self.removed.extend(peers.iter().map(|peer| (peer.id.clone(), now)));
             }
+            Action::ReplaceServer { server, .. } => _ = self.replaced.insert(server.clone()),
             Action::StopServers { .. } => {
                 self.stepped_down.clear();
                 self.moved.clear();
@@ -140,6 +143,15 @@ impl History {
             | Action::ReplacePods { .. }
             | Action::RecreateStatefulSet { .. }
             | Action::DeletePvcs { .. } => {}
+        }
+    }
+}
+
+impl History {
+    /// Ends replacements once a plan shows that nothing is in progress.
+    pub fn end_replacements(&mut self, plan: &Plan) {
+        if plan.is_consistent && plan.operation.is_none() {
+            self.replaced.clear();
         }
     }
 }

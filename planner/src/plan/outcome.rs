@@ -90,6 +90,8 @@ pub enum OperationKind {
     FormCluster,
     /// Volumes grow.
     ExpandVolumes,
+    /// A server is replaced with one that has a fresh volume.
+    ReplaceServer,
     /// A fault is repaired: by a reload, a restart, or the removal of stale peers.
     Repair,
 }
@@ -141,6 +143,8 @@ pub enum BlockedReason {
     VolumeExpansionBlocked,
     /// PVCs of a deleted resource are terminating.
     PvcTerminating,
+    /// A server cannot be replaced without the loss of streams.
+    ReplacementBlocked,
     /// A server of another cluster has joined the meta group.
     UnknownServer,
     /// The mode of the existing stores is unknown.

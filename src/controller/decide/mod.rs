@@ -51,6 +51,7 @@ pub(super) async fn decide(
         let streams = planning.stream_names(&first).await?;
         first = planning.plan(memory, &polled, Some(&streams));
     }
+    memory.history.end_replacements(&first);
     if first.unconfirmed_action().is_none() {
         return Ok(Planned { plan: first, polled });
     }

@@ -12,6 +12,7 @@ use nats_manager_planner::plan::{Action, PodRef};
 
 pub(super) mod pvcs;
 mod recreate;
+mod replace_server;
 mod teardown;
 
 pub(super) use teardown::{DeleteError, delete_children, delete_data};
@@ -122,6 +123,7 @@ pub(super) async fn execute(context: &ActionContext<'_>, action: &Action) -> Res
             }
             Ok(())
         }
+        Action::ReplaceServer { server, pvc, pod } => context.replace_server(server, pvc, pod.as_deref()).await,
         Action::DeletePvcs { pvcs } => {
             for pvc in pvcs {
                 let name = context.id.pvc(pvc.ordinal);

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use nats_manager_api::{Amount, Bytes, NamespacedName, naming};
 use nats_manager_planner::{
     Time,
-    actual::{ActualState, ConfigKey, LiveConfig, MAX_SERVERS, PvcState, ReplicaCounts, StatefulSetState},
+    actual::{ActualState, ConfigKey, LiveConfig, MAX_SERVERS, PvcState, Replacement, ReplicaCounts, StatefulSetState},
     snapshot::PeerId,
 };
 
@@ -148,7 +148,17 @@ fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcStat
         expansion: pvc_status.map(expansion).unwrap_or_default(),
         terminating: pvc.metadata.deletion_timestamp.is_some(),
         kept_by: foreign_finalizers(&pvc.metadata),
+        replacement: replacement(pvc),
     })
+}
+
+/// Returns the request to replace the server of a PVC; `None` without one, and for any other value.
+fn replacement(pvc: &PersistentVolumeClaim) -> Option<Replacement> {
+    match pvc.annotations().get(naming::REPLACE_SERVER)?.as_str() {
+        "true" => Some(Replacement::KeepStreams),
+        "force" => Some(Replacement::LoseStreams),
+        _ => None,
+    }
 }
 
 /// Returns the requested size of a PVC, rounded up to bytes.
@@ -199,6 +209,23 @@ mod tests {
             let container = json!({"name": "nats", "command": ["nats-server", "--config", file]});
             let set = set(&json!({"template": {"spec": {"containers": [container]}}}), &json!({}));
             assert_eq!(stateful_set_state(&set).unwrap().config_key, expected);
+        }
+    }
+
+    #[test]
+    fn replacement_is_requested_by_two_values_of_the_annotation() {
+        let id = NamespacedName::new("kyma-system", "n");
+        assert_eq!(naming::REPLACE_SERVER, nats_manager_planner::plan::REPLACE_SERVER);
+        for (expected, value) in [
+            (Some(Replacement::KeepStreams), "true"),
+            (Some(Replacement::LoseStreams), "force"),
+            (None, "false"),
+            (None, ""),
+            (None, "TRUE"),
+        ] {
+            let pvc = json!({"metadata": {"name": "n-js-pvc-n-1", "annotations": {naming::REPLACE_SERVER: value}}});
+            let state = pvc_state(&serde_json::from_value(pvc).unwrap(), &id).unwrap();
+            assert_eq!((state.ordinal, state.replacement), (1, expected), "{value}");
         }
     }
 

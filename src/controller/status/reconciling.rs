@@ -106,6 +106,7 @@ fn reason(kind: OperationKind) -> Reason {
         OperationKind::ScaleDown => Reason::ScaleDown,
         OperationKind::FormCluster => Reason::FormCluster,
         OperationKind::ExpandVolumes => Reason::ExpandVolumes,
+        OperationKind::ReplaceServer => Reason::ReplaceServer,
         OperationKind::Repair => Reason::Repair,
     }
 }
@@ -119,6 +120,7 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
         OperationKind::ScaleDown => "Scale-down",
         OperationKind::FormCluster => "Change from one server to a cluster",
         OperationKind::ExpandVolumes => "Expansion of the volumes",
+        OperationKind::ReplaceServer => "Server replacement",
         OperationKind::Repair => "Repair",
     };
     let server = operation.server.as_deref().unwrap_or("servers");

@@ -54,6 +54,7 @@ fn reason(reason: BlockedReason) -> Reason {
         BlockedReason::MemoryStoreBlocked => Reason::MemoryStoreBlocked,
         BlockedReason::VolumeExpansionBlocked => Reason::VolumeExpansionBlocked,
         BlockedReason::PvcTerminating => Reason::PvcTerminating,
+        BlockedReason::ReplacementBlocked => Reason::ReplacementBlocked,
         BlockedReason::UnknownServer => Reason::UnknownServer,
         BlockedReason::StoreUnknown => Reason::StoreUnknown,
     }

@@ -67,7 +67,7 @@ fn nats_difference(world: &World, size: usize) -> Option<String> {
     let config = world.kubernetes.config;
     for server in expected.iter() {
         let loaded = world.nats.processes[server].map(|process| process.config.file);
-        if loaded.is_none_or(|file| file < resource.volume / 100 * 90) || loaded != config.map(|config| config.file) {
+        if loaded.is_none_or(|file| file < resource.volume / 100 * 80) || loaded != config.map(|config| config.file) {
             return Some(format!("server {server} has the file store {loaded:?}, and not that of {config:?}"));
         }
     }

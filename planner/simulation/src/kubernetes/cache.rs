@@ -158,6 +158,7 @@ impl Caches {
                 expansion: expansion(pvc),
                 terminating: pvc.terminating,
                 kept_by: None,
+                replacement: pvc.replacement,
             })
         });
         self.actual.pvcs = pvcs.collect();

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use nats_manager_planner::{Time, Version, actual::ConfigKey, snapshot::PeerId};
+use nats_manager_planner::{
+    Time, Version,
+    actual::{ConfigKey, Replacement},
+    snapshot::PeerId,
+};
 
 use crate::servers::ServerId;
 
@@ -158,7 +162,15 @@ pub struct Pod {
 impl Pvc {
     /// Builds a PVC with a volume of this size in bytes.
     pub fn new(uid: u64, size: u64) -> Self {
-        Self { uid, requested: size, capacity: size, pending_since: None, is_failed: false, terminating: false }
+        Self {
+            uid,
+            requested: size,
+            capacity: size,
+            pending_since: None,
+            is_failed: false,
+            terminating: false,
+            replacement: None,
+        }
     }
 }
 
@@ -177,6 +189,8 @@ pub struct Pvc {
     pub is_failed: bool,
     /// The PVC has a deletion timestamp. Its finalizer stays while the server's Pod exists.
     pub terminating: bool,
+    /// Request to replace the server, an annotation.
+    pub replacement: Option<Replacement>,
 }
 
 /// The ConfigMap with the servers' configuration.

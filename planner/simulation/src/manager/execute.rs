@@ -69,6 +69,17 @@ impl Manager {
                     ignore_missing(deleted)?;
                 }
             }
+            Action::ReplaceServer { server, pvc, pod } => {
+                let ordinal = by_name(world, server)?;
+                invariants::requests::replace_server(world, ordinal, &pvc.uid);
+                match self.send(world, |world| world.kubernetes.delete_pvc(ordinal, Some(&pvc.uid))) {
+                    Err(ApiError::NotFound | ApiError::Conflict) => return Ok(true),
+                    deleted => deleted?,
+                }
+                if let Some(uid) = pod.as_ref().filter(|_| !self.is_killed) {
+                    self.delete_pod(world, server, uid)?;
+                }
+            }
             Action::Reload { servers } => {
                 for server in servers {
                     self.request(world, |world| reload(world, &server.name, &server.id))?;

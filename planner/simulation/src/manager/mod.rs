@@ -136,6 +136,7 @@ impl Manager {
             plan.operation.clone_from(&before.operation);
             plan.blocked.clone_from(&before.blocked);
         }
+        self.history.end_replacements(&plan);
         self.record(world, &plan);
         self.plan = Some(plan.clone());
         self.pending = Some((plan, Write::Started));

@@ -2,6 +2,7 @@
 
 mod formation;
 mod repair;
+mod replace;
 mod rollout;
 mod scaling;
 mod state;

@@ -15,7 +15,7 @@ use crate::{
 const MEMORY: u64 = 1 << 20;
 /// Size of the volumes, and of the file store on them, in bytes.
 pub(super) const VOLUME: u64 = 1 << 30;
-pub(super) const STORE: u64 = 972 << 20;
+pub(super) const STORE: u64 = 870 << 20;
 pub(super) const NOW: Time = at(60);
 
 /// Desired and actual state, and the servers, which are polled twice.
@@ -150,6 +150,12 @@ impl Cluster {
         self.with_streams(None, plan)
     }
 
+    /// Plans with the names of all streams.
+    pub(super) fn plan_with_streams(&self, streams: &[&str]) -> Plan {
+        let streams = Ok(streams.iter().map(|&name| name.to_owned()).collect());
+        self.with_streams(Some(&streams), plan)
+    }
+
     /// Confirms a plan in the present state of the cluster. `streams` are the names of all streams.
     pub(super) fn confirm(&self, first: &Plan, streams: &[&str]) -> Plan {
         let streams = Ok(streams.iter().map(|&name| name.to_owned()).collect());
@@ -202,6 +208,7 @@ pub(super) fn action(plan: &Plan) -> Option<String> {
         Action::RestartServer { server, .. } => format!("restart {server}"),
         Action::ReplacePods { pods } => format!("replace {}", pods.len()),
         Action::RemovePeers { peers } => format!("remove {}", peers[0].name),
+        Action::ReplaceServer { server, .. } => format!("replace server {server}"),
         Action::DeletePvcs { pvcs } => format!("delete PVC {}", pvcs[0].ordinal),
         Action::ExpandPvcs { pvcs, size } => format!("expand {} to {} GiB", pvcs.len(), size >> 30),
         Action::Reload { servers } => format!("reload {}", servers.len()),

@@ -1,6 +1,7 @@
 //! Plans of single states of Kubernetes and of the servers. Sequences and faults are stories of the simulation.
 
 mod cluster;
+mod replace_server;
 mod volumes;
 
 use self::cluster::{Cluster, NOW, VOLUME, action, cluster};

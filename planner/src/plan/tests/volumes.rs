@@ -100,7 +100,7 @@ fn rejected_request_is_repeated_after_a_minute() {
 
 #[test]
 fn file_store_follows_the_smallest_volume_and_is_never_lowered() {
-    let larger = 1945 << 20;
+    let larger = 1740 << 20;
     let sizes = |capacities: [u64; 3]| growing(capacities.map(|capacity| unreported(LARGER, capacity)));
     let stores = |recorded: Option<u64>, written: Option<u64>| {
         cluster(3).with(move |cluster| {
@@ -130,8 +130,11 @@ fn file_store_follows_the_smallest_volume_and_is_never_lowered() {
     ] {
         assert_eq!(cluster.plan().file_store, expected, "{case}");
     }
-    assert_eq!(Plan::fresh(3, 0, Some(VOLUME)).file_store, STORE);
-    assert_eq!(Plan::fresh(3, 0, Some(1_000_000)).file_store, 950_000);
+    for (volume, expected) in
+        [(1_000_000, 850_000), (VOLUME, STORE), (10 << 30, 8704 << 20), (20 << 30, 18 << 30), (100 << 30, 94 << 30)]
+    {
+        assert_eq!(Plan::fresh(3, 0, Some(volume)).file_store, expected, "{volume}");
+    }
 }
 
 #[test]
