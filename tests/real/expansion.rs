@@ -34,7 +34,9 @@ const EXPANDED: Duration = Duration::from_mins(10);
 async fn running(world: &World<'_>, class: &str) -> ManagerProcess {
     let manager = world.manager().await;
     world
-        .create(json!({"cluster": {"size": 3}, "jetStream": {"fileStorage": {"size": "1Gi", "storageClassName": class}}}))
+        .create(
+            json!({"cluster": {"size": 3}, "jetStream": {"fileStorage": {"size": "1Gi", "storageClassName": class}}}),
+        )
         .await;
     world.state_becomes("Ready").await;
     world.make_stream(3).await;
