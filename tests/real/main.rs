@@ -14,6 +14,7 @@
 mod clean;
 mod deletion;
 mod deploy;
+mod expansion;
 mod faults;
 mod install;
 mod manager;

@@ -119,7 +119,7 @@ impl ApplyTarget<'_> {
     {
         let foreign = ForeignContent::of(self.kind, &live.json, &desired);
         if foreign.is_empty() && compare::is_applied(&live.json, &desired) {
-            return self.check_settled(live.object.clone());
+            return self.check_uncontested(live.object.clone());
         }
         if self.writes.overridden.is_repeated(self.kind, &live.json, &desired) {
             return Ok(live.object.clone());
@@ -140,13 +140,13 @@ impl ApplyTarget<'_> {
             cache.written(patched.clone());
             let json = self.json(&patched)?;
             if ForeignContent::of(self.kind, &json, &desired).is_empty() && compare::is_applied(&json, &desired) {
-                return self.check_settled(Arc::new(patched));
+                return self.check_uncontested(Arc::new(patched));
             }
         }
         let applied = self.send(api, &desired, cache).await?;
         match opened.filter(|_| is_overridden) {
             Some(partition) => self.open(api, live, &applied, &complete, partition, cache).await,
-            None => self.check_settled(applied),
+            None => self.check_uncontested(applied),
         }
     }
 

@@ -34,7 +34,7 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// Number of corrections of one field in that time, after which it is contested.
 const MAX_CORRECTIONS: usize = 5;
 /// Time without a correction after which a field is no longer contested.
-const SETTLED: Duration = Duration::from_mins(2);
+const QUIET: Duration = Duration::from_mins(2);
 
 impl Corrections {
     /// Records a correction of a field. Returns false if it must wait, because there were too many.
@@ -68,7 +68,7 @@ impl Corrections {
 
     /// Returns the contested field, if the last dispute was a short time ago.
     pub(super) fn contested(&self, now: Instant) -> Option<&Contested> {
-        self.contested.as_ref().filter(|contested| now.duration_since(contested.at) < SETTLED)
+        self.contested.as_ref().filter(|contested| now.duration_since(contested.at) < QUIET)
     }
 }
 

@@ -47,7 +47,7 @@ impl ApplyTarget<'_> {
 
     /// Reports an object whose Pod template was contested until a short time ago, so that the report lasts between two
     /// corrections.
-    pub(super) fn check_settled<K: Resource>(&self, applied: Arc<K>) -> Result<Arc<K>, ApplyError> {
+    pub(super) fn check_uncontested<K: Resource>(&self, applied: Arc<K>) -> Result<Arc<K>, ApplyError> {
         if self.kind == STATEFUL_SET {
             self.contested(applied.name_any()).map_or(Ok(applied), Err)
         } else {

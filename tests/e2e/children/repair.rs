@@ -182,7 +182,7 @@ async fn data_survives_a_replacement_that_fails_in_between() {
         // It is sealed with a content that is not the desired one.
         child.change(&world, json!({"immutable": true, "metadata": {"labels": {"app.kubernetes.io/name": "x"}}})).await;
         if child.kind == "Secret" {
-            // A Secret of another type, which nobody can change.
+            // A Secret of another type, which no request can change.
             recreate(&world, SECRET, |secret| secret["type"] = json!("example.com/other")).await;
         }
         eventually("the object is deleted, and cannot be created", TIMEOUT, || async {

@@ -82,6 +82,7 @@ mod tests {
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
         ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/expand-volumes.md", "run", "tests/real/expansion.rs"),
         ("docs/user/install.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/high-availability.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: image", "tests/real/install/artifact.rs"),
