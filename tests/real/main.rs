@@ -14,6 +14,7 @@
 mod clean;
 mod deletion;
 mod deploy;
+mod eventing;
 mod faults;
 mod install;
 mod manager;

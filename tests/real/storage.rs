@@ -56,7 +56,8 @@ fn bytes(count: usize) -> Vec<u8> {
     vec![b'x'; count]
 }
 
-async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String {
+/// Waits until the condition `Storage` has a reason and the resource has a state. Returns the message of the condition.
+pub async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String {
     let status = world
         .status_becomes(&format!("Storage {reason} and state {state}"), |status| {
             let is_reported =
