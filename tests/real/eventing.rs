@@ -32,7 +32,8 @@ const MEBIBYTE: usize = 1 << 20;
 const LIMIT: usize = 700 * MEBIBYTE;
 /// Default of `max_payload`.
 const MESSAGE: usize = MEBIBYTE;
-const EVENT: &str = "kyma.sap.kyma.custom.commerce.order.created.v1";
+/// Subject of an event.
+pub const EVENT: &str = "kyma.sap.kyma.custom.commerce.order.created.v1";
 /// Pause between two messages while the stream fills up: the last 20 % take about two minutes.
 const PAUSE: Duration = Duration::from_millis(800);
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
@@ -49,7 +50,7 @@ const FIRING: &str = r#"ALERTS{alertname="NATSStreamNearlyFull", alertstate="fir
 /// - `pkg/env/nats_config.go`: `JS_STREAM_NAME: sap`, `JS_STREAM_RETENTION_POLICY: interest`,
 ///   `JS_STREAM_DISCARD_POLICY: new`, `JS_STREAM_MAX_MSGS: -1`
 /// - `pkg/backend/jetstream/utils.go`, `getStreamConfig`: the subject `kyma.>`
-fn stream_of_eventing() -> Config {
+pub fn stream_of_eventing() -> Config {
     Config {
         name: STREAM.to_owned(),
         subjects: vec!["kyma.>".to_owned()],
@@ -78,7 +79,6 @@ fn default_modules_raise_the_alert_before_the_first_event_is_rejected() {
         })
         .await;
         make_stuck_consumer(&context).await;
-
         let begun = Instant::now();
         fill(&context, LIMIT / MESSAGE * 79 / 100).await;
         println!("79 % filled in {:?}", begun.elapsed());

@@ -11,6 +11,7 @@
     reason = "the functions that the tests share are tests too"
 )]
 
+mod backup;
 mod clean;
 mod deletion;
 mod deploy;
