@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     storage::storage_becomes,
     streams::STREAM,
+    typed::User,
     world::{SOON, real},
 };
 
@@ -79,6 +80,10 @@ fn default_modules_raise_the_alert_before_the_first_event_is_rejected() {
         })
         .await;
         make_stuck_consumer(&context).await;
+        let sizes = User::new(world).await.follows("docs/user/sizing.md", "run").await;
+        // 80 % of 1Gi.
+        assert!(sizes.contains("858993459B") && sizes.contains("sap"), "{sizes}");
+
         let begun = Instant::now();
         fill(&context, LIMIT / MESSAGE * 79 / 100).await;
         println!("79 % filled in {:?}", begun.elapsed());

@@ -87,6 +87,12 @@ fn file_store_is_reported_before_it_is_full() {
         for command in documented::blocks("docs/user/storage.md", "run: nearly full").iter().flat_map(Block::commands) {
             assert_eq!(user.types(command).await, message);
         }
+        user.types("kubectl port-forward -n kyma-system service/eventing-nats 4222 &").await;
+        for block in documented::blocks("docs/user/storage.md", "run: reservation") {
+            let (command, rejection) = block.text.split_once('\n').unwrap();
+            let printed = user.fails(command.trim_start_matches("$ ")).await;
+            assert!(printed.contains(rejection), "{printed}");
+        }
         let version = world.api::<Nats>().get(NAME).await.unwrap().resource_version();
         assert_eq!(publish(world, 4).await, 4);
 

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 41] = [
+    const RUN: [(&str, &str, &str); 43] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -114,7 +114,9 @@ mod tests {
         ("docs/user/scaling.md", "run: only copies", "tests/real/scaling.rs"),
         ("docs/user/scaling.md", "run: one to three", "tests/real/scaling.rs"),
         ("docs/user/scaling.md", "run: restore", "tests/real/scaling.rs"),
+        ("docs/user/sizing.md", "run", "tests/real/eventing.rs"),
         ("docs/user/storage.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/storage.md", "run: reservation", "tests/real/storage.rs"),
         ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
         ("docs/user/takeover.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/takeover.md", "run: way back", "tests/e2e/admission/removal.rs"),
