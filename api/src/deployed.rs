@@ -36,6 +36,16 @@ pub enum FileStore {
     MemoryOnly,
 }
 
+impl FileStore {
+    /// Returns the size of each server's volume; `None` without volumes.
+    pub fn volume_size(&self) -> Option<Bytes> {
+        match self {
+            Self::Volume { size, .. } => Some(*size),
+            Self::MemoryOnly => None,
+        }
+    }
+}
+
 /// Strictness of the topology spread of Pods over zones and nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {

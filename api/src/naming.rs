@@ -19,11 +19,16 @@ pub const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
 pub const SIZE: &str = "nats.operator.kyma-project.io/size";
 /// Annotation on the StatefulSet: the memory store in the latest configuration of its servers, in bytes.
 pub const MEMORY_STORE: &str = "nats.operator.kyma-project.io/memory-store";
+/// Annotation on the StatefulSet: the file store in the latest configuration of its servers, in bytes.
+pub const FILE_STORE: &str = "nats.operator.kyma-project.io/file-store";
 /// Annotation on the StatefulSet: a hash of its applied Pod template. A different hash means that a change restarts the
 /// Pods.
 pub const TEMPLATE_HASH: &str = "nats.operator.kyma-project.io/template-hash";
 /// Annotation on a NATS resource: `"true"` continues a rolling update although JetStream is not healthy.
 pub const FORCE_ROLLOUT: &str = "nats.operator.kyma-project.io/force-rollout";
+/// Annotation on the PVC of a server: a request to replace the server with one that has a fresh volume. `"true"` waits
+/// until no stream has its only replica there, `"force"` accepts the loss of such streams. It ends with the PVC.
+pub const REPLACE_SERVER: &str = "nats.operator.kyma-project.io/replace-server";
 /// Annotation on the StatefulSet: peers that were removed from the meta group, as `ID=SECONDS` since 1970, separated by
 /// commas. Servers with their names cannot rejoin for five minutes.
 pub const REMOVED_PEERS: &str = "nats.operator.kyma-project.io/removed-peers";

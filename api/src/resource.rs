@@ -134,7 +134,7 @@ pub struct ClusterSpec {
 pub struct JetStream {
     /// Storage of messages in memory.
     pub mem_storage: MemStorage,
-    /// Storage of messages on volumes. Immutable once set.
+    /// Storage of messages on volumes. Immutable once set, but the size can grow.
     pub file_storage: FileStorage,
 }
 
@@ -155,7 +155,10 @@ pub struct MemStorage {
 /// Storage of messages on volumes.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [cel(FILE_STORAGE_IMMUTABLE, message::IMMUTABLE)]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    cel(FILE_STORAGE_IMMUTABLE, message::IMMUTABLE),
+    cel(FILE_STORAGE_GROWS, message::GROWS_ONLY),
+]))]
 pub struct FileStorage {
     /// Allow streams to be stored on volumes. Without volumes, no data outlives its Pod. Immutable after creation.
     /// Default: true.
@@ -163,8 +166,9 @@ pub struct FileStorage {
     /// StorageClass of the volumes. `default` or an empty string selects the default StorageClass of the Kubernetes
     /// cluster. Immutable after creation. Default: default.
     pub storage_class_name: String,
-    /// Size of each server's volume, in bytes, such as 20Gi. 0 means not set. Immutable once set. Default: 1Gi, or 20Gi
-    /// if the cloud provider is alicloud, which is also the minimum size there.
+    /// Size of each server's volume, in bytes, such as 20Gi. 0 means not set. Once set, it can only grow, and only if
+    /// the StorageClass allows volume expansion. Streams can use 85% of it, more beyond 10Gi. Default: 1Gi, or 20Gi if the cloud
+    /// provider is alicloud, which is also the minimum size there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawQuantity", extend("default" = null))]
     pub size: Option<RawQuantity>,
@@ -191,6 +195,8 @@ pub mod message {
     pub const EMPTY_STORE: &str = "can only be enabled if size is not 0";
     /// Message for a changed file store. Its volumes are created only once.
     pub const IMMUTABLE: &str = "fileStorage is immutable once it was set";
+    /// Message for a file store whose size is lowered or removed: volumes never shrink.
+    pub const GROWS_ONLY: &str = "fileStorage is immutable once it was set, but its size can grow";
     /// Message for a spec without any storage for messages.
     pub const NO_STORE: &str = "at least one of fileStorage and memStorage must be enabled";
 }
@@ -200,15 +206,17 @@ fn cel(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
-/// CEL rule that makes the file store immutable. `"0"` and absent both mean "not set" (a CR that the predecessor stored
-/// has `"0"`), and a size that was not set may be set. Sizes are compared by value. A size that matches the pattern of
-/// the schema without being a quantity (`1e1.5`) may be corrected: an error in this rule would block every update.
+/// CEL rule that makes the file store immutable but for its size.
 const FILE_STORAGE_IMMUTABLE: &str = "self.enabled == oldSelf.enabled \
-    && self.storageClassName == oldSelf.storageClassName \
-    && (!has(oldSelf.size) || !isQuantity(string(oldSelf.size)) \
+    && self.storageClassName == oldSelf.storageClassName";
+
+/// CEL rule against smaller volumes. `"0"` and absent both mean "not set" (a CR that the predecessor stored has `"0"`),
+/// and a size that was not set may be set. Sizes are compared by value. A size that matches the pattern of the schema
+/// without being a quantity (`1e1.5`) may be corrected: an error in this rule would block every update.
+const FILE_STORAGE_GROWS: &str = "!has(oldSelf.size) || !isQuantity(string(oldSelf.size)) \
     || quantity(string(oldSelf.size)).compareTo(quantity('0')) == 0 \
     || (has(self.size) && isQuantity(string(self.size)) \
-    && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) == 0))";
+    && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0)";
 impl Default for ClusterSpec {
     fn default() -> Self {
         Self { size: defaults::SIZE }

@@ -161,7 +161,7 @@ fn cel_rules_have_expected_messages() {
         ("cluster/size", vec![message::ODD_SIZE]),
         ("jetStream", vec![message::NO_STORE]),
         ("jetStream/memStorage", vec![message::EMPTY_STORE]),
-        ("jetStream/fileStorage", vec![message::IMMUTABLE]),
+        ("jetStream/fileStorage", vec![message::IMMUTABLE, message::GROWS_ONLY]),
     ] {
         let rules = schema(path)["x-kubernetes-validations"].clone();
         let found: Vec<&str> = rules.as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap()).collect();

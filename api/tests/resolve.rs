@@ -74,17 +74,19 @@ fn new_file_store_follows_spec() {
 }
 
 #[test]
-fn deployed_file_store_overrides_provider_and_spec() {
+fn deployed_file_store_overrides_provider_and_spec_but_for_a_larger_size() {
     let existing = volume(Bytes::gibi(5), Some("old"));
     let cluster_facts = ClusterFacts { provider: Provider::AliCloud, ..facts_with(deployed(existing.clone())) };
     for spec in [
         "{}",
         "{jetStream: {fileStorage: {size: '0'}}}",
-        "{jetStream: {fileStorage: {size: 7Gi, storageClassName: new}}}",
-        "{jetStream: {fileStorage: {enabled: false}}}",
+        "{jetStream: {fileStorage: {size: 3Gi, storageClassName: new}}}",
+        "{jetStream: {fileStorage: {enabled: false, size: 7Gi}}}",
     ] {
         assert_eq!(resolved_in(&cluster_facts, spec).file_store, existing, "{spec}");
     }
+    let larger = resolved_in(&cluster_facts, "{jetStream: {fileStorage: {size: 7Gi, storageClassName: new}}}");
+    assert_eq!(larger.file_store, volume(Bytes::gibi(7), Some("old")));
     let in_memory = facts_with(deployed(FileStore::MemoryOnly));
     assert_eq!(resolved_in(&in_memory, "{}").file_store, FileStore::MemoryOnly);
 }

@@ -41,6 +41,10 @@ pub struct StatefulSetState {
     pub config_key: ConfigKey,
     /// The memory store that the servers were last configured with, in bytes, where it is known; 0 is off.
     pub memory_store: Option<u64>,
+    /// The file store that the servers were last configured with, in bytes, where it is known; 0 is off.
+    pub file_store: Option<u64>,
+    /// The size in bytes that new PVCs request; `None` without a PVC template.
+    pub volume_size: Option<u64>,
     /// The status belongs to the present spec (`observedGeneration >= generation`).
     pub is_observed: bool,
     /// `status.currentRevision`.
@@ -100,6 +104,8 @@ pub struct LiveConfig {
     pub main_routes: Option<u32>,
     /// Routes of the key [`ConfigKey::Clustered`]; `None` without the key.
     pub clustered_routes: Option<u32>,
+    /// The largest `max_file_store` under both keys, in bytes; `None` where none can be read.
+    pub file_store: Option<u64>,
 }
 
 /// A Pod of a server, as far as decisions depend on it.
@@ -112,6 +118,8 @@ pub struct PodState {
     pub uid: String,
     /// Ordinal in the StatefulSet; `None` if the name is not one of the StatefulSet's.
     pub ordinal: Option<u32>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Time>,
     /// The node that the Pod is bound to.
     pub node: Option<String>,
     /// The revision of the template that the Pod was created from.
@@ -141,18 +149,57 @@ pub struct PvcState {
     pub ordinal: u32,
     /// `metadata.uid`: a deletion is for exactly this PVC.
     pub uid: String,
-    /// Size of the volume in bytes.
-    pub size: u64,
+    /// Requested size in bytes (`spec.resources.requests`).
+    pub requested: u64,
+    /// Size of the volume with its file system in bytes (`status.capacity`); `None` before a volume is bound.
+    pub capacity: Option<u64>,
+    /// Expansion of the volume, as far as the PVC and its events report it.
+    pub expansion: VolumeExpansion,
     /// The PVC has a deletion timestamp.
     pub terminating: bool,
     /// The finalizers of others that keep a terminating PVC, as a list for messages.
     pub kept_by: Option<String>,
+    /// A user has requested a fresh volume for the server.
+    pub replacement: Option<Replacement>,
+}
+
+/// The consent of a request to replace a server (annotation `replace-server` of its PVC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// No stream may be lost.
+    KeepStreams,
+    /// Streams that have their only replica on the server are lost.
+    LoseStreams,
+}
+
+/// Expansion of a volume (`PersistentVolumeClaimStatus` in `core/v1`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum VolumeExpansion {
+    /// Nothing is reported: no expansion is in progress, or the volume driver works on it.
+    #[default]
+    Unreported,
+    /// The volume has grown, and its file system has not (condition `FileSystemResizePending`). The kubelet expands it
+    /// online, or when the volume is mounted again.
+    FileSystemPending {
+        /// The last change of the condition.
+        since: Time,
+    },
+    /// The last attempt failed. The volume driver tries again by itself.
+    Failed {
+        /// The message of the apiserver, of a condition or of an event; `None` where none is known.
+        cause: Option<String>,
+    },
 }
 
 impl ActualState {
     /// Builds the name of the server with this ordinal.
     pub fn server(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)
+    }
+
+    /// Builds the name of the PVC of this ordinal.
+    pub fn pvc_name(&self, ordinal: u32) -> String {
+        format!("{0}-js-pvc-{0}-{ordinal}", self.name)
     }
 
     /// Returns the Pod of this ordinal; `None` if it does not exist.

@@ -1,6 +1,6 @@
 //! Cluster facts for the rules, from caches.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kube::runtime::reflector::ObjectRef;
 use nats_manager_api::{NamespacedName, Nats, rules::ClusterFacts};
@@ -22,12 +22,19 @@ pub(crate) struct CachedFacts {
     pub webhook_caches: Arc<WebhookCaches>,
 }
 
+/// Returns the StorageClasses of the servers' PVCs.
+fn volume_classes(caches: &Caches) -> BTreeSet<String> {
+    let pvcs = caches.pvcs.state();
+    pvcs.iter().filter_map(|pvc| pvc.spec.as_ref()?.storage_class_name.clone()).collect()
+}
+
 impl FactSource for CachedFacts {
     fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
         let mut cluster_facts = observe::cached_cluster_facts(&self.caches);
         if *id != self.scope.allowed {
             cluster_facts.deployed = None;
         }
+        cluster_facts.volume_classes = volume_classes(&self.caches);
         cluster_facts.storage_classes = Some(self.webhook_caches.storage_classes());
         cluster_facts
     }

@@ -38,8 +38,15 @@ pub(crate) struct WebhookCaches {
     pub validating: CachedObject<ValidatingWebhookConfiguration>,
     /// ClusterRole that owns the configurations.
     pub owner: CachedObject<PartialObjectMeta<ClusterRole>>,
-    storage_classes: Mutex<BTreeMap<String, bool>>,
+    storage_classes: Mutex<BTreeMap<String, Class>>,
     group: WatchGroup,
+}
+
+/// StorageClass, as far as rules depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Class {
+    is_default: bool,
+    is_expandable: bool,
 }
 
 /// Annotation of the default StorageClass
@@ -82,7 +89,7 @@ pub(crate) fn watch_all(
         let metadata = without_managed_fields(watcher::watcher(Api::all(client.clone()), by_name(OWNER_ROLE)));
         all.push(named(of, metadata, &webhook_caches, |all| &all.owner));
     }
-    let api = Api::<PartialObjectMeta<StorageClass>>::all(client.clone());
+    let api = Api::<StorageClass>::all(client.clone());
     let classes = task("storageclasses", "storage-classes");
     all.push(watch_classes(classes, api, webhook_caches.clone()).boxed());
     (webhook_caches, all.collect::<()>().boxed())
@@ -112,16 +119,16 @@ impl WebhookCaches {
         Changes(self.group.subscribe())
     }
 
-    /// Returns the names of the StorageClasses, and which of them is the default.
+    /// Returns the StorageClasses, and which of them is the default.
     pub(crate) fn storage_classes(&self) -> StorageClasses {
         let classes = self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner);
         StorageClasses {
-            names: classes.keys().cloned().collect(),
-            default: classes.iter().find(|(_, is_default)| **is_default).map(|(name, _)| name.clone()),
+            all: classes.iter().map(|(name, class)| (name.clone(), class.is_expandable)).collect(),
+            default: classes.iter().find(|(_, class)| class.is_default).map(|(name, _)| name.clone()),
         }
     }
 
-    fn change_classes(&self, change: impl FnOnce(&mut BTreeMap<String, bool>)) {
+    fn change_classes(&self, change: impl FnOnce(&mut BTreeMap<String, Class>)) {
         change(&mut self.storage_classes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -139,13 +146,14 @@ impl Changes {
     }
 }
 
-async fn watch_classes(task: WatchTask, api: Api<PartialObjectMeta<StorageClass>>, webhook_caches: Arc<WebhookCaches>) {
-    let entry = |class: &PartialObjectMeta<StorageClass>| {
+async fn watch_classes(task: WatchTask, api: Api<StorageClass>, webhook_caches: Arc<WebhookCaches>) {
+    let entry = |class: &StorageClass| {
         let is_default = class.annotations().get(DEFAULT_CLASS).is_some_and(|value| value == "true");
-        (class.name_any(), is_default)
+        let is_expandable = class.allow_volume_expansion == Some(true);
+        (class.name_any(), Class { is_default, is_expandable })
     };
     let mut listed = BTreeMap::new();
-    task.run(without_managed_fields(watcher::watcher(api, Config::default())), |event| {
+    task.run(events(api, Config::default()), |event| {
         match event {
             Event::Apply(class) => webhook_caches.change_classes(|classes| classes.extend([entry(&class)])),
             Event::Delete(class) => webhook_caches.change_classes(|classes| {

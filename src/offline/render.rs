@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::Secret;
 use nats_manager_api::{Nats, Spread, resolve, rules::ClusterFacts};
-use nats_manager_planner::plan::Plan;
 use serde::Serialize;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
     resource,
 };
 use crate::{
-    controller::resources::{Children, SystemAccount, build},
+    controller::resources::{Children, SystemAccount, build, fresh_plan},
     settings::Images,
 };
 
@@ -38,8 +37,7 @@ pub fn render(input: &str, images: &Images) -> Rendered {
         nats.metadata.uid = Some(UID.to_owned());
         match resolve(&nats, &ClusterFacts::default(), Spread::Soft) {
             Ok(cluster) => {
-                let plan = Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get());
-                let children = build(&cluster, &plan, images, &SystemAccount::with_password(""));
+                let children = build(&cluster, &fresh_plan(&cluster), images, &SystemAccount::with_password(""));
                 write_children(&mut rendered.yaml, &nats, &children);
             }
             Err(invalid) => {

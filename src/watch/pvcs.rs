@@ -1,6 +1,6 @@
 //! Watch of the servers' PVCs: by their exact names, whatever their labels.
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
 use kube::{
     Api, ResourceExt,
     runtime::{
@@ -8,7 +8,7 @@ use kube::{
         watcher::{Config, Event},
     },
 };
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{NamespacedName, naming};
 
 use super::task::{WatchTask, events, trigger_of_change};
 
@@ -30,9 +30,16 @@ pub(super) async fn watch_pvcs(
     .await;
 }
 
-/// Keeps identity, age and size of a PVC.
+/// Keeps identity, age, size and expansion of a PVC, and a request to replace its server.
 fn keep_needed_fields(pvc: &mut PersistentVolumeClaim) {
-    pvc.annotations_mut().clear();
+    pvc.annotations_mut().retain(|name, _| name == naming::REPLACE_SERVER);
     pvc.labels_mut().clear();
-    pvc.status = None;
+    if let Some(status) = &mut pvc.status {
+        *status = PersistentVolumeClaimStatus {
+            capacity: status.capacity.take(),
+            conditions: status.conditions.take(),
+            allocated_resource_statuses: status.allocated_resource_statuses.take(),
+            ..PersistentVolumeClaimStatus::default()
+        };
+    }
 }

@@ -77,7 +77,8 @@ pub async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> St
 #[test]
 fn file_store_is_reported_before_it_is_full() {
     real(async |world| {
-        let _manager = running(world, json!({"size": "64Mi"})).await;
+        // The file store of such a volume is 64Mi.
+        let _manager = running(world, json!({"size": "76Mi"})).await;
         storage_becomes(world, "Healthy", "Ready").await;
 
         assert_eq!(publish(world, 104).await, 104);

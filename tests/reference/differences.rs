@@ -25,6 +25,11 @@ const NATS_MEMORY: fn(&str) -> Bytes = |file| match file {
     _ => Bytes::gibi(1),
 };
 
+/// Returns 85% of the volume, in whole mebibytes.
+fn file_store(file: &str) -> Bytes {
+    Bytes::mebi(if file == "full-spec" { 1740 } else { 870 })
+}
+
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         reason: "A field that was removed from our object shows as a changed hash only.",
@@ -60,6 +65,27 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             *ours == json!(store.get().to_string())
         },
         theirs: "",
+    },
+    Difference {
+        reason: "A reload raises the file store but does not lower it: the size that the servers have is recorded.",
+        kind: "StatefulSet",
+        path: r#".metadata.annotations["nats.operator.kyma-project.io/file-store"]"#,
+        ours: |file, ours| *ours == json!(file_store(file).get().to_string()),
+        theirs: "",
+    },
+    Difference {
+        reason: "A store that may fill its whole volume ends with a full disk, and JetStream is disabled then.",
+        kind: "ConfigMap",
+        path: r#".data["nats.conf"].jetstream.max_file_store"#,
+        ours: |_, ours| *ours == json!("870Mi"),
+        theirs: "\"1Gi\"",
+    },
+    Difference {
+        reason: "A store that may fill its whole volume ends with a full disk, and JetStream is disabled then.",
+        kind: "ConfigMap",
+        path: r#".data["nats.conf"].jetstream.max_file_store"#,
+        ours: |_, ours| *ours == json!("1740Mi"),
+        theirs: "\"2Gi\"",
     },
     Difference {
         reason: "The hash identifies a change that restarts the pods; the partition blocks it in the same write.",
@@ -231,6 +257,7 @@ fn annotations_are_those_of_the_api() {
         naming::SPREAD,
         naming::SIZE,
         naming::MEMORY_STORE,
+        naming::FILE_STORE,
         naming::TEMPLATE_HASH,
         naming::CONFIG_HASH,
     ] {

@@ -13,11 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use nats_manager::{
-    controller::resources::{Children, RESOLVER_KEY, SystemAccount, build},
+    controller::resources::{Children, RESOLVER_KEY, SystemAccount, build, fresh_plan},
     settings::Images,
 };
 use nats_manager_api::{Nats, Spread, resolve, rules::ClusterFacts};
-use nats_manager_planner::plan::Plan;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -89,8 +88,7 @@ fn children(nats: &Nats) -> Children {
         exporter: "nats-server.example/exporter:0.20.1".to_owned(),
     };
     let cluster = resolve(nats, &ClusterFacts::default(), Spread::Soft).unwrap();
-    let plan = Plan::fresh(cluster.size, cluster.memory_store.unwrap_or_default().get());
-    build(&cluster, &plan, &images, &SystemAccount::generate())
+    build(&cluster, &fresh_plan(&cluster), &images, &SystemAccount::generate())
 }
 
 fn objects(children: &Children) -> BTreeMap<String, Value> {

@@ -11,7 +11,7 @@ mod resources;
 mod storage;
 mod violation;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
     deployed::DeployedCluster, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
@@ -34,6 +34,8 @@ pub struct ClusterFacts {
     pub zones: Option<usize>,
     /// All StorageClasses of the Kubernetes cluster.
     pub storage_classes: Option<StorageClasses>,
+    /// Names of the StorageClasses of the existing volumes. Affects only changes.
+    pub volume_classes: BTreeSet<String>,
     /// Summary of the JetStream data, from the status of the stored resource, which only the manager writes. Affects
     /// only changes.
     pub jet_stream: Option<JetStreamStatus>,
@@ -45,8 +47,8 @@ pub struct ClusterFacts {
 /// All StorageClasses of the Kubernetes cluster.
 #[derive(Clone, Debug, Default)]
 pub struct StorageClasses {
-    /// Names of all StorageClasses.
-    pub names: Vec<String>,
+    /// Names of all StorageClasses, each with whether its volumes can be expanded (`allowVolumeExpansion`).
+    pub all: BTreeMap<String, bool>,
     /// Name of the StorageClass that is marked as default.
     pub default: Option<String>,
 }

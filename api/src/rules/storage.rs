@@ -50,9 +50,9 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
         Err(violation) => findings.reject(violation),
     }
     if let (Some(desired), Some(deployed)) = (set_size(&stores.file_storage), deployed_size(cluster_facts))
-        && desired.parse().is_ok_and(|desired| desired != deployed.into())
+        && desired.parse().is_ok_and(|desired| desired < deployed.into())
     {
-        findings.warn(FILE_SIZE, format!("has no effect: the volumes that exist have {deployed}, and keep it"));
+        findings.warn(FILE_SIZE, format!("has no effect: the volumes that exist have {deployed}, and never shrink"));
     }
     check_class(&stores.file_storage.storage_class_name, cluster_facts, findings);
 }
@@ -68,25 +68,86 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &Clust
     if old.storage_class_name != new.storage_class_name {
         reject(CLASS, new.storage_class_name.clone().into());
     }
-    if is_size_changed(old, new, cluster_facts) {
-        reject(FILE_SIZE, new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone()).into());
+    let size = new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone());
+    match size_change(old, new, cluster_facts) {
+        SizeChange::None => {}
+        SizeChange::Shrinks => {
+            findings.reject(Violation::invalid(FILE_SIZE, ViolationClass::Policy, size, message::GROWS_ONLY));
+        }
+        SizeChange::Grows { deployed } => match expansion_obstacle(old, cluster_facts) {
+            Some(obstacle) => findings.reject(Violation::invalid(FILE_SIZE, ViolationClass::Policy, size, obstacle)),
+            None => findings.warn(
+                FILE_SIZE,
+                format!("the volumes that exist are expanded from {deployed} to {size}, which cannot be undone"),
+            ),
+        },
     }
 }
 
-/// Returns whether a size that was set, or is deployed, becomes another one. An unmodified field is never a change,
-/// even if it differs from the deployed size.
-fn is_size_changed(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFacts) -> bool {
-    if old.size == new.size {
-        return false;
-    }
+/// Effect of a change of the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SizeChange {
+    None,
+    /// The size that was set is lowered or removed, or is below that of the existing volumes.
+    Shrinks,
+    /// Volumes of this size exist, and have to grow.
+    Grows {
+        deployed: Bytes,
+    },
+}
+
+/// Returns the effect of a change. An unmodified field is never a change, even if it differs from the deployed size.
+fn size_change(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFacts) -> SizeChange {
     let amount = |size: Option<&RawQuantity>| size.and_then(|size| size.parse().ok());
-    let before = deployed_size(cluster_facts).map(Amount::from).or_else(|| amount(set_size(old)));
-    match (before, set_size(new)) {
-        (None, _) => false,
+    let deployed = deployed_size(cluster_facts);
+    let (before, after) = (amount(set_size(old)), amount(set_size(new)));
+    match (deployed, before, after) {
+        _ if old.size == new.size => SizeChange::None,
         // Removed from the spec: the deployed size stays, and is filled in. The CEL in the CRD rejects this as well.
-        (Some(_), None) => set_size(old).is_some(),
-        (Some(before), Some(after)) => after.parse() != Ok(before),
+        (_, before, None) if before.is_some() && set_size(new).is_none() => SizeChange::Shrinks,
+        (_, Some(before), Some(after)) if after < before => SizeChange::Shrinks,
+        (Some(deployed), _, Some(after)) if after < deployed.into() => SizeChange::Shrinks,
+        (Some(deployed), before, Some(after)) if after > deployed.into() && before != Some(after) => {
+            SizeChange::Grows { deployed }
+        }
+        _ => SizeChange::None,
     }
+}
+
+/// Returns the reason for which the existing volumes cannot grow; `None` if nothing is known against it.
+fn expansion_obstacle(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Option<String> {
+    let classes = cluster_facts.storage_classes.as_ref()?;
+    let deployed = match &cluster_facts.deployed.as_ref()?.file_store {
+        FileStore::Volume { class, .. } => class.clone(),
+        FileStore::MemoryOnly => None,
+    };
+    let of_spec = Some(storage.storage_class_name.clone()).filter(|name| !is_default_class(name));
+    let named = deployed.or(of_spec).or_else(|| classes.default.clone());
+    // The class of a volume is known for certain from its PVC only: the default class may have changed.
+    let of_volumes: Vec<&String> = if cluster_facts.volume_classes.is_empty() {
+        named.iter().collect()
+    } else {
+        cluster_facts.volume_classes.iter().collect()
+    };
+    of_volumes.into_iter().find_map(|class| {
+        let name = truncated(class);
+        match classes.all.get(class) {
+            Some(true) => None,
+            Some(false) => Some(format!(
+                "cannot grow: StorageClass {name} of the volumes does not allow volume expansion. Set its field \
+                 allowVolumeExpansion to true if its volume driver can expand volumes, or move the data to volumes of \
+                 another class (backup and restore)"
+            )),
+            None => Some(format!(
+                "cannot grow: StorageClass {name} of the volumes does not exist. Create it again, with \
+                 allowVolumeExpansion: true"
+            )),
+        }
+    })
+}
+
+fn is_default_class(name: &str) -> bool {
+    name.is_empty() || name == FileStorage::DEFAULT_CLASS
 }
 
 /// Returns the size of the existing volumes.
@@ -105,21 +166,28 @@ pub(crate) fn memory_store(storage: &MemStorage) -> Result<Option<Bytes>, Violat
     Ok(Some(bytes(MEMORY_SIZE, &storage.size)?).filter(|size| size.get() > 0))
 }
 
-/// Returns the deployed file store, which cannot change. If nothing is deployed, returns the desired one.
+/// Returns the deployed file store, of which only the size can change, and only grow. If nothing is deployed, returns
+/// the desired one.
 pub(crate) fn deployed_or_desired_file_store(
     storage: &FileStorage,
     cluster_facts: &ClusterFacts,
 ) -> Result<FileStore, Violation> {
     if let Some(deployed) = &cluster_facts.deployed {
-        return Ok(deployed.file_store.clone());
+        let desired =
+            set_size(storage).filter(|_| storage.enabled).and_then(|size| size.parse().ok()?.bytes_rounded_up());
+        return Ok(match &deployed.file_store {
+            FileStore::Volume { size, class } => {
+                FileStore::Volume { size: desired.unwrap_or_default().max(*size), class: class.clone() }
+            }
+            FileStore::MemoryOnly => FileStore::MemoryOnly,
+        });
     }
     if !storage.enabled {
         return Ok(FileStore::MemoryOnly);
     }
     Ok(FileStore::Volume {
         size: desired_file_size(storage, cluster_facts)?,
-        class: Some(storage.storage_class_name.clone())
-            .filter(|class| !class.is_empty() && class != FileStorage::DEFAULT_CLASS),
+        class: Some(storage.storage_class_name.clone()).filter(|class| !is_default_class(class)),
     })
 }
 
@@ -261,7 +329,7 @@ fn is_not_smaller(before: Option<&RawQuantity>, after: Option<&RawQuantity>) -> 
 }
 
 fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings) {
-    let is_default = name == FileStorage::DEFAULT_CLASS || name.is_empty();
+    let is_default = is_default_class(name);
     if !is_default && !is_subdomain(name) {
         // Existing volumes keep their class.
         let class = if cluster_facts.deployed.is_some() { ViolationClass::Policy } else { ViolationClass::Invalid };
@@ -272,7 +340,7 @@ fn check_class(name: &str, cluster_facts: &ClusterFacts, findings: &mut Findings
         Some(StorageClasses { default: None, .. }) if is_default => {
             findings.warn(CLASS, "the cluster has no default StorageClass (yet)");
         }
-        Some(classes) if !is_default && !classes.names.iter().any(|class| class == name) => {
+        Some(classes) if !is_default && !classes.all.contains_key(name) => {
             findings.warn(CLASS, format!("StorageClass {} not found (yet)", truncated(name)));
         }
         _ => {}

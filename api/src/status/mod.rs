@@ -134,6 +134,10 @@ pub enum Reason {
     ScaleDown,
     /// A standalone server becomes a cluster.
     FormCluster,
+    /// Volumes grow.
+    ExpandVolumes,
+    /// A server is replaced with one that has a fresh volume.
+    ReplaceServer,
     /// Something is repaired.
     Repair,
     /// A server has not loaded its changed configuration.
@@ -150,8 +154,12 @@ pub enum Reason {
     VersionBlocked,
     /// Streams in memory use more than the desired memory store.
     MemoryStoreBlocked,
+    /// A volume cannot be expanded.
+    VolumeExpansionBlocked,
     /// A PVC is being deleted.
     PvcTerminating,
+    /// A server cannot be replaced without the loss of streams.
+    ReplacementBlocked,
     /// A server of another cluster is in the meta group.
     UnknownServer,
     /// It is unknown whether the existing store is that of a standalone server.

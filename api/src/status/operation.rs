@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OperationStatus {
-    /// Type of the change: `Deployment`, `RollingUpdate`, `ScaleUp`, `ScaleDown`, `FormCluster` or `Repair`.
+    /// Type of the change: `Deployment`, `RollingUpdate`, `ScaleUp`, `ScaleDown`, `FormCluster`, `ExpandVolumes`,
+    /// `ReplaceServer` or `Repair`.
     #[serde(rename = "type")]
     pub type_: String,
     /// Server that the current step applies to. Absent if the step applies to no particular server.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("default" = null))]
     pub server: Option<String>,
-    /// Current step: `Wait`, `Create`, `Restart`, `Evacuate`, `Stop`, `RemovePeer`, `DeletePvc`,
+    /// Current step: `Wait`, `Create`, `Restart`, `Evacuate`, `Stop`, `RemovePeer`, `DeletePvc`, `ExpandPvc`,
     /// `RecreateStatefulSet` or `Reload`.
     pub step: String,
     /// Obstacle that the step waits for. Absent if there is none.

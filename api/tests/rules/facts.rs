@@ -6,6 +6,7 @@ use nats_manager_api::{
 };
 
 pub(crate) const IMMUTABLE: &str = "fileStorage is immutable once it was set";
+pub(crate) const GROWS_ONLY: &str = "fileStorage is immutable once it was set, but its size can grow";
 pub(crate) const FILE_SIZE: &str = "spec.jetStream.fileStorage.size";
 pub(crate) const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 
@@ -78,8 +79,8 @@ impl Facts {
     }
 
     pub(crate) fn classes(names: &[&str], default: Option<&str>) -> Self {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let classes = StorageClasses { names, default: default.map(str::to_owned) };
+        let all = names.iter().map(|name| ((*name).to_owned(), true)).collect();
+        let classes = StorageClasses { all, default: default.map(str::to_owned) };
         Self(ClusterFacts { storage_classes: Some(classes), ..ClusterFacts::default() })
     }
 

@@ -1,11 +1,16 @@
 //! File store.
 
 use nats_manager_api::{
-    FileStore, Provider,
-    rules::ViolationClass::{Invalid, Policy},
+    Bytes, FileStore, Provider,
+    rules::{
+        StorageClasses,
+        ViolationClass::{Invalid, Policy},
+    },
 };
 
-use crate::facts::{FILE_SIZE, Facts, IMMUTABLE, accepts, accepts_change, rejects, rejects_change, sized, warns};
+use crate::facts::{
+    FILE_SIZE, Facts, GROWS_ONLY, IMMUTABLE, accepts, accepts_change, rejects, rejects_change, sized, warns,
+};
 
 #[test]
 fn file_store_size_is_zero_or_whole_bytes() {
@@ -40,20 +45,20 @@ fn rejects_file_store_below_minimum_of_alicloud() {
 }
 
 #[test]
-fn file_store_is_immutable() {
+fn file_store_is_immutable_but_can_grow() {
     let with = |storage: &str| format!("{{jetStream: {{fileStorage: {storage}}}}}");
     let at = |field: &str| format!("spec.jetStream.fileStorage.{field}");
-    rejects_change("larger", &sized("1Gi"), &sized("2Gi"), FILE_SIZE, IMMUTABLE);
-    rejects_change("smaller", &sized("2Gi"), &sized("1Gi"), FILE_SIZE, IMMUTABLE);
-    rejects_change("dropped", &sized("2Gi"), "{}", FILE_SIZE, IMMUTABLE);
-    rejects_change("set to 0", &sized("2Gi"), &sized("'0'"), FILE_SIZE, IMMUTABLE);
+    accepts_change("larger", &sized("1Gi"), &sized("2Gi"));
+    rejects_change("smaller", &sized("2Gi"), &sized("1Gi"), FILE_SIZE, GROWS_ONLY);
+    rejects_change("dropped", &sized("2Gi"), "{}", FILE_SIZE, GROWS_ONLY);
+    rejects_change("set to 0", &sized("2Gi"), &sized("'0'"), FILE_SIZE, GROWS_ONLY);
     rejects_change("turned off", "{}", &with("{enabled: false}"), &at("enabled"), IMMUTABLE);
     rejects_change("turned on", &with("{enabled: false}"), "{}", &at("enabled"), IMMUTABLE);
     rejects_change("another class", "{}", &with("{storageClassName: b}"), &at("storageClassName"), IMMUTABLE);
     accepts_change("the same value", &sized("2Gi"), &sized("2048Mi"));
     accepts_change("the same value as a number", &sized("1Ki"), &sized("1024"));
     accepts_change("corrected, where it was not a quantity", &sized("big"), &sized("2Gi"));
-    let all = Facts::none().change(&sized("1Gi"), &with("{enabled: false, storageClassName: b, size: 2Gi}"));
+    let all = Facts::none().change(&sized("2Gi"), &with("{enabled: false, storageClassName: b, size: 1Gi}"));
     assert_eq!(all.violations.len(), 3, "{:?}", all.violations);
 }
 
@@ -64,7 +69,8 @@ fn file_store_size_zero_means_not_set() {
         accepts_change("nothing is deployed yet", not_set, two);
         Facts::volumes(2).accepts_change("to what is deployed", not_set, two);
         Facts::volumes(2).accepts_change("to what is deployed, in other units", not_set, &sized("2048Mi"));
-        Facts::volumes(1).rejects_change("to something else", not_set, two, FILE_SIZE, IMMUTABLE);
+        Facts::volumes(1).accepts_change("to more than is deployed", not_set, two);
+        Facts::volumes(3).rejects_change("to less than is deployed", not_set, two, FILE_SIZE, GROWS_ONLY);
         for still_not_set in [zero, other_zero, "{}"] {
             Facts::volumes(2).accepts_change("to another notation of not set", not_set, still_not_set);
             accepts_change("to another notation of not set", not_set, still_not_set);
@@ -73,12 +79,43 @@ fn file_store_size_zero_means_not_set() {
         memory_only.accepts_change("there are no volumes", not_set, two);
     }
     // Removing the size and setting it again does not bypass the rule.
-    Facts::volumes(2).rejects_change("dropped", two, "{}", FILE_SIZE, IMMUTABLE);
-    Facts::volumes(2).rejects_change("set again", "{}", &sized("3Gi"), FILE_SIZE, IMMUTABLE);
+    Facts::volumes(2).rejects_change("dropped", two, "{}", FILE_SIZE, GROWS_ONLY);
+    Facts::volumes(2).rejects_change("set again", "{}", &sized("1Gi"), FILE_SIZE, GROWS_ONLY);
     Facts::volumes(2).accepts_change("set again to what it was", "{}", two);
-    // A size in the spec that was never deployed may be set to the deployed one.
-    Facts::volumes(2).accepts_change("to the deployed size", &sized("7Gi"), two);
+    Facts::volumes(2).rejects_change("lowered to the deployed size", &sized("7Gi"), two, FILE_SIZE, GROWS_ONLY);
     Facts::volumes(2).accepts_change("unmodified", &sized("7Gi"), &sized("7Gi"));
+}
+
+#[test]
+fn volumes_grow_only_if_their_storage_class_allows_it() {
+    let growing = |all: &[(&str, bool)], default: Option<&str>, of_volumes: &[&str], deployed: Option<&str>| {
+        let mut facts = Facts::deployed(FileStore::Volume { size: Bytes::gibi(1), class: deployed.map(str::to_owned) });
+        let all = all.iter().map(|(name, is_expandable)| ((*name).to_owned(), *is_expandable)).collect();
+        facts.0.storage_classes = Some(StorageClasses { all, default: default.map(str::to_owned) });
+        facts.0.volume_classes = of_volumes.iter().map(|name| (*name).to_owned()).collect();
+        facts
+    };
+    let (one, two) = (&sized("1Gi"), &sized("2Gi"));
+    let (fixed, gone) =
+        ("cannot grow: StorageClass slow of the volumes does not allow", "cannot grow: StorageClass slow of");
+    growing(&[("slow", false)], Some("slow"), &[], None).rejects_change("default", one, two, FILE_SIZE, fixed);
+    growing(&[("slow", false)], None, &[], Some("slow")).rejects_change("named", one, two, FILE_SIZE, fixed);
+    growing(&[("slow", false), ("fast", true)], Some("fast"), &["slow"], None).rejects_change(
+        "another default than that of the volumes",
+        one,
+        two,
+        FILE_SIZE,
+        fixed,
+    );
+    growing(&[("fast", true)], Some("fast"), &["slow"], None).rejects_change("gone", one, two, FILE_SIZE, gone);
+    growing(&[("slow", false)], Some("slow"), &[], None).accepts_change("no growth", one, one);
+    growing(&[("slow", false)], Some("slow"), &[], None).accepts_change("another notation", one, &sized("1024Mi"));
+    let expandable = growing(&[("slow", false), ("fast", true)], Some("slow"), &["fast"], None);
+    expandable.accepts_change("of an expandable class", one, two);
+    let warnings = expandable.change(one, two).warnings;
+    let text = "the volumes that exist are expanded from 1Gi to 2Gi, which cannot be undone";
+    assert!(warnings.iter().any(|warning| warning.field == FILE_SIZE && warning.message == text), "{warnings:?}");
+    assert_eq!(Facts::none().change(one, two).warnings, [], "nothing is deployed");
 }
 
 #[test]

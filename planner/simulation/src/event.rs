@@ -1,12 +1,16 @@
 //! Events of a scenario: actions of users, and faults.
 
-use nats_manager_planner::{Version, actual::ServerMode};
+use nats_manager_planner::{
+    Version,
+    actual::{Replacement, ServerMode},
+};
 
 use crate::{
     invariants::disruption,
     kubernetes::{
         cache::{Caches, Watch},
         objects::{Actor, ApiError, Image, Node},
+        volumes::Driver,
     },
     nats::requests::NewStream,
     servers::{Group, SERVERS, ServerId},
@@ -32,6 +36,8 @@ pub enum Event {
     ForceDeletePod(ServerId),
     /// A user deletes a PVC.
     DeletePvc(ServerId),
+    /// A user requests the replacement of a server, by an annotation on its PVC.
+    ReplaceServer(ServerId, Replacement),
     /// A user deletes the StatefulSet.
     DeleteStatefulSet,
     /// A user deletes the ConfigMap.
@@ -68,6 +74,10 @@ pub enum Event {
     WriteError(ServerId, usize),
     /// The NATS container of a server exits.
     CrashContainer(ServerId),
+    /// The volume driver behaves in another way.
+    SetDriver(Driver),
+    /// A user raises the size that a PVC requests, in bytes.
+    ExpandPvcByHand(ServerId, u64),
     /// Pods cannot be created for so many seconds.
     Quota(u64),
     /// The monitoring ports of all servers, or of one, do not answer for so many seconds.
@@ -99,6 +109,8 @@ pub struct Edit {
     pub template: bool,
     /// `spec.jetStream.memStorage.size` in bytes; 0 is off.
     pub memory: Option<u64>,
+    /// `spec.jetStream.fileStorage.size` in bytes.
+    pub volume: Option<u64>,
     /// The annotation `force-rollout`.
     pub force: Option<bool>,
 }
@@ -130,6 +142,12 @@ impl Event {
                 }
             }
             Self::DeletePvc(server) => _ = world.kubernetes.delete_pvc(server, None),
+            Self::ReplaceServer(server, replacement) => {
+                if let Some(pvc) = &mut world.kubernetes.pvcs[server] {
+                    pvc.replacement = Some(replacement);
+                    world.kubernetes.pvcs_version += 1;
+                }
+            }
             Self::DeleteStatefulSet => {
                 world.kubernetes.set = None;
                 (0..SERVERS).for_each(|server| delete_pod(world, server));
@@ -149,6 +167,11 @@ impl Event {
             Self::ApiErrors(error, percent, seconds) => world.faults.api = Some((error, percent, now + seconds)),
             Self::SlowApi(seconds) => world.faults.slow_until = now + seconds,
             Self::ControllerDown(seconds) => world.faults.controller_until = now + seconds,
+            Self::SetDriver(driver) => world.kubernetes.driver = driver,
+            Self::ExpandPvcByHand(server, size) => {
+                let uid = world.kubernetes.pvcs[server].map(|pvc| pvc.uid.to_string());
+                uid.map(|uid| world.kubernetes.expand_pvc(server, &uid, size));
+            }
             Self::Quota(seconds) => world.kubernetes.quota_until = now + seconds,
             _ => self.apply_to_nats(world),
         }
@@ -223,6 +246,8 @@ impl Edit {
         if let Some(memory) = self.memory.filter(|memory| *memory >= used) {
             resource.memory = memory;
         }
+        // Admission allows no smaller volumes.
+        resource.volume = self.volume.unwrap_or(0).max(resource.volume);
         resource.nats = self.version.unwrap_or(resource.nats);
         resource.image = self.image.unwrap_or(resource.image);
         resource.edit += u32::from(self.template);

@@ -96,13 +96,15 @@ pub fn variant(action: &Action) -> &'static str {
         Action::ReplacePods { .. } => "ReplacePods",
         Action::RemovePeers { .. } => "RemovePeers",
         Action::DeletePvcs { .. } => "DeletePvcs",
+        Action::ExpandPvcs { .. } => "ExpandPvcs",
+        Action::ReplaceServer { .. } => "ReplaceServer",
         Action::RecreateStatefulSet { .. } => "RecreateStatefulSet",
         Action::Reload { .. } => "Reload",
     }
 }
 
 /// Names of all variants of actions, to find those that never occur.
-pub const VARIANTS: [&str; 9] = [
+pub const VARIANTS: [&str; 12] = [
     "Evacuate",
     "OpenPartition",
     "StopServers",
@@ -111,6 +113,9 @@ pub const VARIANTS: [&str; 9] = [
     "ReplacePods",
     "RemovePeers",
     "DeletePvcs",
+    "ExpandPvcs",
+    "RecreateStatefulSet",
+    "ReplaceServer",
     "Reload",
 ];
 

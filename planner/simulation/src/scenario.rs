@@ -1,12 +1,13 @@
 //! Scenarios: a cluster and its events, generated from a seed.
 
-use nats_manager_planner::Version;
+use nats_manager_planner::{Version, actual::Replacement};
 
 use crate::{
     event::{Edit, Event},
     kubernetes::{
         cache::Watch,
         objects::{ApiError, Image, Rules},
+        volumes::Driver,
     },
     nats::requests::NewStream,
     random::{Purpose, Random},
@@ -44,6 +45,9 @@ const VERSIONS: [Version; 5] = [
     Version::new(2, 15, 3),
     Version::new(2, 15, 0),
 ];
+/// Sizes of the volumes that users ask for, in bytes.
+const VOLUMES: [u64; 2] = [8_000_000_000, 16_000_000_000];
+const DRIVERS: [Driver; 3] = [Driver::Online, Driver::AtMount, Driver::Failing];
 const MEMORY: [u64; 4] = [0, 100_000_000, 500_000_000, 1_000_000_000];
 
 impl Scenario {
@@ -107,7 +111,7 @@ fn server(random: &mut Random) -> ServerId {
 fn edit(random: &mut Random) -> Edit {
     let size = random.pick(&[1, 3, 3, 5, 5, 7]);
     let image = random.pick(&[Image::Good, Image::Good, Image::Missing, Image::Crashing]);
-    match random.between(0, 9) {
+    match random.between(0, 11) {
         0..=2 => Edit { size, ..Edit::default() },
         3 => Edit { template: true, ..Edit::default() },
         4 => Edit { size, template: true, ..Edit::default() },
@@ -115,6 +119,8 @@ fn edit(random: &mut Random) -> Edit {
         6 => Edit { image, template: true, ..Edit::default() },
         7 => Edit { memory: random.pick(&MEMORY), ..Edit::default() },
         8 => Edit { size, version: random.pick(&VERSIONS), ..Edit::default() },
+        9 => Edit { volume: random.pick(&VOLUMES), ..Edit::default() },
+        10 => Edit { size, template: true, volume: random.pick(&VOLUMES), ..Edit::default() },
         _ => Edit { force: Some(random.chance(30)), ..Edit::default() },
     }
 }
@@ -132,7 +138,8 @@ fn event(random: &mut Random) -> Event {
         83 => Event::FreeVolume(server(random)),
         84..=87 => Event::WriteError(server(random), pick_stream(random)),
         88..=89 => Event::CrashContainer(server(random)),
-        90..=91 => Event::Quota(long),
+        90 => Event::Quota(long),
+        91 => Event::SetDriver(random.pick(&DRIVERS).unwrap_or_default()),
         92 => Event::BlockPorts(random.pick(&[None, None, Some(0), Some(2)]).flatten(), long),
         93 => Event::JoinForeign,
         94 => Event::LeaveForeign,
@@ -151,7 +158,12 @@ fn by_user(random: &mut Random) -> Event {
         6..=8 => Event::RestartRollout,
         9..=11 => Event::DeletePod(server(random)),
         12 => Event::ForceDeletePod(server(random)),
-        13..=14 => Event::DeletePvc(server(random)),
+        13 => Event::DeletePvc(server(random)),
+        14 if random.chance(40) => Event::ExpandPvcByHand(server(random), random.pick(&VOLUMES).unwrap_or(VOLUMES[0])),
+        14 => {
+            let consent = if random.chance(70) { Replacement::KeepStreams } else { Replacement::LoseStreams };
+            Event::ReplaceServer(server(random), consent)
+        }
         15 => Event::DeleteStatefulSet,
         16 => Event::DeleteConfigMap,
         17 => random.pick(&[Event::Recreate(3), Event::Recreate(5), Event::OverwriteConfig]).unwrap_or(Event::OnDelete),

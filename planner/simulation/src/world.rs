@@ -6,6 +6,7 @@ use crate::{
         controller::{self, Deletion},
         kubelet::{self, Host},
         objects::{Actor, ApiError},
+        volumes,
     },
     ledger::Ledger,
     nats::Nats,
@@ -77,6 +78,7 @@ impl World {
         };
         kubelet::tick(&mut host, &mut random);
         self.kubernetes.release_pvcs();
+        volumes::tick(&mut self.kubernetes, self.now, &mut random);
         self.sync_volumes();
         let mut random = self.random(Purpose::Nats);
         self.nats.tick(self.now, &mut random);
@@ -91,6 +93,7 @@ impl World {
                     self.nats.stores[server].limit = limit;
                     self.nats.stores[server].gone = false;
                 }
+                VolumeChange::Grown(server, limit) => self.nats.stores[server].limit = limit,
                 VolumeChange::Deleted(server) => {
                     let by = std::mem::replace(&mut self.ledger.pvc_deleted[server], Actor::Other);
                     self.nats.destroy(server, by, self.now);

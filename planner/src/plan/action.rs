@@ -55,10 +55,26 @@ pub enum Action {
         /// Names and ids of the peers.
         peers: Vec<PeerRef>,
     },
+    /// Replaces a server with one that has a fresh volume: deletes its PVC, then its Pod.
+    ReplaceServer {
+        /// Name of the server.
+        server: String,
+        /// Ordinal and uid of its PVC.
+        pvc: PvcRef,
+        /// `metadata.uid` of its Pod; `None` without a Pod.
+        pod: Option<String>,
+    },
     /// Deletes PVCs of servers that were removed.
     DeletePvcs {
         /// Ordinals and uids of the PVCs.
         pvcs: Vec<PvcRef>,
+    },
+    /// Raises the size that PVCs request.
+    ExpandPvcs {
+        /// Ordinals and uids of the PVCs.
+        pvcs: Vec<PvcRef>,
+        /// The new size in bytes.
+        size: u64,
     },
     /// Deletes the StatefulSet without its Pods, and creates it again with the same Pod template: its immutable fields
     /// differ.
@@ -91,12 +107,12 @@ pub struct PeerRef {
     pub id: PeerId,
 }
 
-/// A PVC to delete.
+/// A PVC to change or to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PvcRef {
     /// Ordinal of the server that the PVC belongs to.
     pub ordinal: u32,
-    /// `metadata.uid`: only this PVC is deleted.
+    /// `metadata.uid`: the action is for exactly this PVC.
     pub uid: String,
 }
 
@@ -121,14 +137,21 @@ impl Action {
             | Self::JoinCluster { .. }
             | Self::RestartServer { .. }
             | Self::RemovePeers { .. }
+            | Self::ReplaceServer { .. }
             | Self::DeletePvcs { .. } => true,
             // A StatefulSet is recreated without its Pods.
-            Self::ReplacePods { .. } | Self::RecreateStatefulSet { .. } | Self::Reload { .. } => false,
+            Self::ReplacePods { .. }
+            | Self::ExpandPvcs { .. }
+            | Self::RecreateStatefulSet { .. }
+            | Self::Reload { .. } => false,
         }
     }
 
     /// Returns whether the names of all streams are needed to confirm the action.
     pub(super) fn needs_streams(&self) -> bool {
-        matches!(self, Self::StopServers { .. } | Self::RemovePeers { .. } | Self::JoinCluster { .. })
+        matches!(
+            self,
+            Self::StopServers { .. } | Self::RemovePeers { .. } | Self::JoinCluster { .. } | Self::ReplaceServer { .. }
+        )
     }
 }

@@ -91,6 +91,8 @@ fn carry_out(plan: Plan, action: &Action, input: &PlanInput<'_>) -> Plan {
         | Action::RestartServer { .. }
         | Action::ReplacePods { .. }
         | Action::DeletePvcs { .. }
+        | Action::ExpandPvcs { .. }
+        | Action::ReplaceServer { .. }
         | Action::RecreateStatefulSet { .. }
         | Action::Reload { .. } => confirmed,
     }

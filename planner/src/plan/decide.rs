@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use super::{
     Blocked, BlockedReason, Operation, OperationKind, OperationStep, Plan, PlanInput, Stage, Variant,
     existing::{Existing, Servers, runs_clustered},
+    expand_volumes::{self, Expansion},
+    file_store::{file_store, usable},
     form_cluster,
     memory_store::memory_store,
     never_started, pvcs, recreate,
     remove_peers::{self, StalePeers},
-    repair, rollout, scale_down,
+    repair,
+    replace_server::{self, Replacements},
+    rollout, scale_down,
     scale_up::{REJOIN, ScaleUp, scale_up},
     slots::Slots,
     versions,
@@ -34,7 +38,14 @@ use crate::{
 ///     plan::{Desired, History, Observation, OperationKind, PlanInput, Variant, plan},
 /// };
 ///
-/// let desired = Desired { replicas: 3, version: None, memory_store: 64 << 20, force_rollout: false, recreate_stateful_set: false };
+/// let desired = Desired {
+///     replicas: 3,
+///     version: None,
+///     memory_store: 64 << 20,
+///     volume_size: Some(1 << 30),
+///     force_rollout: false,
+///     recreate_stateful_set: false,
+/// };
 /// let actual = ActualState { name: "eventing-nats".to_owned(), ..ActualState::default() };
 /// let template_hash = |variant: Variant, memory_store: u64| format!("{variant:?} {memory_store}");
 ///
@@ -66,8 +77,8 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 }
 
 impl Plan {
-    /// Builds the plan of a new cluster with so many servers. `memory_store` is in bytes.
-    pub fn fresh(replicas: u32, memory_store: u64) -> Self {
+    /// Builds the plan of a new cluster with so many servers. The memory store and the size of each volume are in bytes.
+    pub fn fresh(replicas: u32, memory_store: u64, volume_size: Option<u64>) -> Self {
         let kind = ServerMode::of(replicas);
         Self {
             may_build: true,
@@ -77,6 +88,7 @@ impl Plan {
             main_kind: kind,
             members: replicas,
             memory_store,
+            file_store: volume_size.map_or(0, usable),
             partition: replicas,
             precondition: None,
             removed: BTreeMap::new(),
@@ -107,7 +119,7 @@ fn shape(input: &PlanInput<'_>, replicas: u32) -> Plan {
     let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
     Plan {
         removed: removed.map(|(peer, at)| (peer.clone(), *at)).collect(),
-        ..Plan::fresh(replicas, input.desired.memory_store)
+        ..Plan::fresh(replicas, input.desired.memory_store, input.desired.volume_size)
     }
 }
 
@@ -122,6 +134,14 @@ fn fresh(input: &PlanInput<'_>) -> Plan {
 
 fn routes(kind: ServerMode, servers: u32) -> u32 {
     if kind == ServerMode::Clustered { servers } else { 0 }
+}
+
+/// The stages that depend on the Pod template.
+struct ChangeStages {
+    rollout: Stage,
+    replacement: Stage,
+    expansion: Expansion,
+    recreation: Stage,
 }
 
 /// A plan while its stages are computed.
@@ -141,6 +161,7 @@ impl<'a> PlanDraft<'a> {
             variant: servers.variant,
             members: servers.members,
             memory_store,
+            file_store: file_store(input, &servers),
             precondition: servers.set.and_then(|set| set.resource_version.clone()),
             blocked: blocked.into_iter().collect(),
             ..shape(input, servers.replicas)
@@ -150,6 +171,11 @@ impl<'a> PlanDraft<'a> {
 
     fn decide(mut self) -> Plan {
         let desired = self.input.desired.replicas;
+        if self.servers.set.is_some_and(|set| set.update_revision.is_none()) && !self.input.actual.pods.is_empty() {
+            // The StatefulSet was recreated around its Pods. The controller makes the first template that it sees the
+            // current revision, with which Pods below the partition are created: it must be the one that they have.
+            return Plan { may_build: false, is_consistent: false, ..self.plan };
+        }
         let (existing_mode, desired_mode) = (self.servers.kind(), ServerMode::of(desired));
         match (self.servers.is_forming, existing_mode == desired_mode) {
             (true, _) if self.servers.is_joining => self.continue_joining(desired),
@@ -228,38 +254,50 @@ impl<'a> PlanDraft<'a> {
                 slots.map_or(Stage::Idle, |slots| rollout::fall_back(input, set, slots))
             }
         };
+        let expansion = expand_volumes::expand(input, &self.servers, self.slots.as_ref().filter(|_| !differs));
         // A new StatefulSet starts with one revision, so the template must not change with it.
-        let recreation = recreate::recreate(input, set, self.slots.as_ref().filter(|_| !differs));
-        self.stages(desired, rollout, recreation);
+        let slots = self.slots.as_ref().filter(|_| !differs);
+        let recreation = if expansion.is_complete { recreate::recreate(input, set, slots) } else { Stage::Idle };
+        let is_rolling = !matches!(rollout, Stage::Idle);
+        let replacement = slots.map_or(Stage::Idle, |slots| {
+            replace_server::replace(&Replacements { input, servers: &self.servers, set, slots, is_rolling })
+        });
+        self.stages(desired, ChangeStages { rollout, replacement, expansion, recreation });
     }
 
     /// Computes the stages, in their order of precedence.
-    fn stages(&mut self, desired: u32, rollout: Stage, recreation: Stage) {
+    fn stages(&mut self, desired: u32, ChangeStages { rollout, replacement, expansion, recreation }: ChangeStages) {
         let input = self.input;
+        self.plan.blocked.extend(expansion.blocked);
         // A peer whose server is about to be restored stays, unless something else waits for its removal.
         let kept =
             if matches!(rollout, Stage::Idle) { self.servers.replicas.max(desired) } else { self.servers.replicas };
         let stale = remove_peers::stale_peers(input, kept);
-        let repair = || match input.assessment() {
+        let repair = match input.assessment() {
             Some(assessment) => repair::repair(input, assessment, self.servers.kind(), self.slots.as_ref()),
             None => Stage::Idle,
         };
         let removal = self.peers(stale.as_ref());
         let deletion = pvcs::delete(input, &self.servers);
         // A removal that waits may wait for what the rolling update repairs.
-        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..));
-        let mut begun = [removal, deletion, rollout];
+        let may_act = |stage: &Stage| matches!(stage, Stage::Act(..) | Stage::NeedsStreams(_));
+        // The rolling update may wait for the server that is replaced.
+        let mut begun = [removal, deletion, rollout, replacement];
         begun.sort_by_key(|stage| !may_act(stage));
         if desired < self.servers.replicas && self.servers.kind() == ServerMode::Clustered {
             self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
         }
-        let is_acting = self.adopt(repair())
+        // A volume that grows may be what all other stages wait for.
+        let is_acting = self.adopt(expansion.request)
+            || self.adopt(repair)
             || begun.into_iter().any(|stage| self.adopt(stage))
+            || self.adopt(expansion.progress)
             || self.adopt(recreation)
             || self.scale(desired)
             || self.adopt(repair::late_reloads(input));
         if !is_acting {
-            self.plan.operation = self.starting_servers();
+            let replaced = self.slots.as_ref().and_then(|slots| replace_server::rejoining(input, slots));
+            self.plan.operation = replaced.or_else(|| self.starting_servers());
         }
     }
 

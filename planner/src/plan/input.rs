@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ServerRef};
+use super::{Action, Plan, ServerRef};
 use crate::{
     actual::{ActualState, ConfigKey, ServerMode},
     health::Assessment,
@@ -20,6 +20,8 @@ pub struct Desired {
     pub version: Option<Version>,
     /// The memory store of each server, in bytes; 0 is off.
     pub memory_store: u64,
+    /// The volume of each server, in bytes; `None` without volumes.
+    pub volume_size: Option<u64>,
     /// Rolling updates continue while JetStream is not healthy (annotation `force-rollout`).
     pub force_rollout: bool,
     /// An immutable field of the existing StatefulSet differs, so that only a new StatefulSet can have the desired value.
@@ -102,8 +104,12 @@ pub struct History {
     pub reloaded: BTreeMap<String, Time>,
     /// Time of the last request for another leader of each stream, and the number of requests in a row.
     pub stepped_down: BTreeMap<StreamId, (Time, u32)>,
+    /// Servers that were replaced, and may not have all replicas yet.
+    pub replaced: BTreeSet<String>,
     /// Time of the last request to move a replica of each stream.
     pub moved: BTreeMap<StreamId, Time>,
+    /// Time of the last request to expand each PVC, by uid.
+    pub expanded: BTreeMap<String, Time>,
 }
 
 impl History {
@@ -117,6 +123,9 @@ impl History {
                 }
                 self.moved.extend(moves.iter().map(|stream| (stream.clone(), now)));
             }
+            Action::ExpandPvcs { pvcs, .. } => {
+                self.expanded.extend(pvcs.iter().map(|pvc| (pvc.uid.clone(), now)));
+            }
             Action::RestartServer { server, .. } => _ = self.restarted.insert(server.clone(), now),
             Action::Reload { servers } => {
                 self.reloaded.extend(servers.iter().map(|server| (server.name.clone(), now)));
@@ -124,6 +133,7 @@ impl History {
             Action::RemovePeers { peers } => {
                 self.removed.extend(peers.iter().map(|peer| (peer.id.clone(), now)));
             }
+            Action::ReplaceServer { server, .. } => _ = self.replaced.insert(server.clone()),
             Action::StopServers { .. } => {
                 self.stepped_down.clear();
                 self.moved.clear();
@@ -133,6 +143,15 @@ impl History {
             | Action::ReplacePods { .. }
             | Action::RecreateStatefulSet { .. }
             | Action::DeletePvcs { .. } => {}
+        }
+    }
+}
+
+impl History {
+    /// Ends replacements once a plan shows that nothing is in progress.
+    pub fn end_replacements(&mut self, plan: &Plan) {
+        if plan.is_consistent && plan.operation.is_none() {
+            self.replaced.clear();
         }
     }
 }

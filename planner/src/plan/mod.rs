@@ -2,7 +2,7 @@
 //!
 //! A plan follows from the difference between actual and desired state, not from records of earlier plans. The stages
 //! have a precedence: repair that unblocks others, then cleanup (peers and PVCs of removed servers), then the rolling
-//! update, then a change of the size. The first stage that acts or waits is the only one that takes effect. A blocked
+//! update, then the replacement of servers, then a change of the size. The first stage that acts or waits is the only one that takes effect. A blocked
 //! stage does not keep the next one from acting.
 
 mod action;
@@ -10,6 +10,8 @@ mod change_mode;
 mod confirm;
 mod decide;
 mod existing;
+mod expand_volumes;
+mod file_store;
 mod form_cluster;
 mod input;
 mod memory_store;
@@ -19,6 +21,7 @@ mod pvcs;
 mod recreate;
 mod remove_peers;
 mod repair;
+mod replace_server;
 mod rollout;
 mod room;
 mod scale_down;
@@ -35,6 +38,7 @@ pub use confirm::confirm;
 pub use decide::plan;
 pub use input::{Desired, History, Observation, PlanInput, Variant};
 pub use outcome::{Blocked, BlockedReason, Operation, OperationKind, OperationStep, Plan};
+pub use replace_server::REPLACE_SERVER;
 
 /// The result of one stage of a plan.
 #[derive(Clone, Debug)]

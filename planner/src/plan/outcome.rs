@@ -24,6 +24,8 @@ pub struct Plan {
     pub members: u32,
     /// The memory store of each server, in bytes.
     pub memory_store: u64,
+    /// The file store of each server, in bytes.
+    pub file_store: u64,
     /// The partition of the rolling update.
     pub partition: u32,
     /// The `resourceVersion` of the StatefulSet that the plan was computed from; `None` without a StatefulSet.
@@ -86,6 +88,10 @@ pub enum OperationKind {
     ScaleDown,
     /// A standalone server becomes a cluster.
     FormCluster,
+    /// Volumes grow.
+    ExpandVolumes,
+    /// A server is replaced with one that has a fresh volume.
+    ReplaceServer,
     /// A fault is repaired: by a reload, a restart, or the removal of stale peers.
     Repair,
 }
@@ -107,6 +113,8 @@ pub enum OperationStep {
     RemovePeer,
     /// Deletes PVCs.
     DeletePvc,
+    /// Raises the size that PVCs request, and waits until their volumes have it.
+    ExpandPvc,
     /// Deletes the StatefulSet without its Pods, and creates it again.
     RecreateStatefulSet,
     /// Reloads the configuration.
@@ -131,8 +139,12 @@ pub enum BlockedReason {
     VersionBlocked,
     /// The memory store cannot be lowered below its usage.
     MemoryStoreBlocked,
+    /// A volume cannot be expanded.
+    VolumeExpansionBlocked,
     /// PVCs of a deleted resource are terminating.
     PvcTerminating,
+    /// A server cannot be replaced without the loss of streams.
+    ReplacementBlocked,
     /// A server of another cluster has joined the meta group.
     UnknownServer,
     /// The mode of the existing stores is unknown.

@@ -6,7 +6,10 @@ use super::{
     Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
     existing::Servers, text::listed,
 };
-use crate::actual::{PvcState, ServerMode};
+use crate::{
+    actual::{PvcState, ServerMode},
+    health::IssueKind,
+};
 
 /// Deletes PVCs beyond the replicas, once no Pod uses them, no peer is left, and JetStream is healthy. Where the servers
 /// cannot be polled, it returns what users have to do.
@@ -35,7 +38,8 @@ pub(super) fn delete(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     if let Some(pod) = input.actual.pods.iter().find(|pod| names.contains(&pod.name)) {
         return Stage::Busy(operation.waiting_for(format!("{} is terminating", pod.name)));
     }
-    if let Some(cause) = assessment.obstacle_without(&[]) {
+    // A peer that is about to be restored, or foreign, does not prevent the deletion.
+    if let Some(cause) = assessment.obstacle_but(|issue| matches!(issue, IssueKind::UnexpectedPeer { .. })) {
         return Stage::Busy(operation.waiting_for(cause));
     }
     let pvcs = beyond.iter().map(|pvc| PvcRef { ordinal: pvc.ordinal, uid: pvc.uid.clone() }).collect();
@@ -48,9 +52,11 @@ fn leftovers(input: &PlanInput<'_>, servers: &Servers<'_>) -> Stage {
     let first = servers.replicas.max(input.desired.replicas);
     let beyond = input.actual.pvcs.iter().filter(|pvc| pvc.ordinal >= first && !pvc.terminating);
     let stopped = beyond.filter(|pvc| input.actual.pod(pvc.ordinal).is_none());
-    let names: Vec<String> = stopped.map(|pvc| input.actual.server(pvc.ordinal)).collect();
-    let Some(server) = names.first().filter(|_| input.is_unobservable()) else { return Stage::Idle };
-    let delete = format!("kubectl delete pvc -n {} {}-js-pvc-{server}", input.actual.namespace, input.actual.name);
+    let stopped: Vec<u32> = stopped.map(|pvc| pvc.ordinal).collect();
+    let Some(lowest) = stopped.first().filter(|_| input.is_unobservable()) else { return Stage::Idle };
+    let names: Vec<String> = stopped.iter().map(|ordinal| input.actual.server(*ordinal)).collect();
+    let server = input.actual.server(*lowest);
+    let delete = format!("kubectl delete pvc -n {} {}", input.actual.namespace, input.actual.pvc_name(*lowest));
     let remove = match servers.kind() {
         ServerMode::Standalone => String::new(),
         ServerMode::Clustered => {

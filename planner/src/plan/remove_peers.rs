@@ -140,11 +140,8 @@ fn remove_own(input: &PlanInput<'_>, assessment: &Assessment, stale: &StalePeers
             operation.waiting_for(format!("{name} has to stop before it is removed from the meta group")),
         );
     }
-    // A foreign server does not prevent the removal.
-    let is_foreign = |issue: &IssueKind| match issue {
-        IssueKind::UnexpectedPeer { server } => stale.foreign.iter().any(|peer| peer.is(server)),
-        _ => false,
-    };
+    // A foreign server does not prevent the removal, nor does one that is about to be restored.
+    let is_other_peer = |issue: &IssueKind| matches!(issue, IssueKind::UnexpectedPeer { .. });
     // If these peers have no replicas, replicas on other servers that are not in sync do not prevent it either.
     let are_empty = !stale.own.iter().any(|(_, peer)| holds_replica(assessment, peer));
     let is_elsewhere = |issue: &IssueKind| are_empty && is_about_replica(issue);
@@ -154,7 +151,7 @@ fn remove_own(input: &PlanInput<'_>, assessment: &Assessment, stale: &StalePeers
             && issue.server().is_some_and(|server| assessment.keeps_messages_without(server))
     };
     let is_tolerated = |issue: &IssueKind| {
-        stale.is_about_own(issue) || is_foreign(issue) || is_elsewhere(issue) || is_repaired_later(issue)
+        stale.is_about_own(issue) || is_other_peer(issue) || is_elsewhere(issue) || is_repaired_later(issue)
     };
     if let Some(cause) = assessment.obstacle_but(is_tolerated) {
         return Stage::Busy(operation.waiting_for(cause));

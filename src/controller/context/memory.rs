@@ -13,6 +13,7 @@ use nats_manager_planner::{
     plan::{History, Plan, ServerRef},
 };
 
+use super::expansion_failures::ExpansionFailures;
 use crate::controller::{
     apply::WriteMemory,
     observe::Observed,
@@ -34,6 +35,8 @@ pub(crate) struct Memory {
     pub(crate) late_reloads: Vec<ServerRef>,
     /// Missing Pods, with the time and the cause.
     pub(crate) missing: MissingPods,
+    /// Causes for which volumes do not grow.
+    pub(crate) expansion_failures: ExpansionFailures,
     /// Streams that are missing since a server restarted.
     pub(crate) missing_streams: MissingStreams,
     /// Outcomes of earlier writes of the children.

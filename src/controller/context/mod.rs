@@ -10,6 +10,7 @@ use nats_manager_api::{ConditionType, NamespacedName, Nats};
 use tokio::sync::Mutex;
 
 mod backoff;
+mod expansion_failures;
 mod memory;
 pub(super) mod predecessor;
 

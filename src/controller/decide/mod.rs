@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use async_nats::ServerAddr;
-use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, SMALLEST_CLUSTER, naming};
+use nats_manager_api::{Bytes, NamespacedName, Nats, ResolvedCluster, SMALLEST_CLUSTER, naming};
 use nats_manager_jetstream as jetstream;
 use nats_manager_planner::{
     Version,
@@ -16,7 +16,7 @@ use crate::controller::{
     context::{Context, Memory, ReconcileError},
     observe::{Observed, now},
     poll::{MAX_AGE_AT_REST, MAX_AGE_BUSY, Polled},
-    resources::{CLIENT_PORT, SystemAccount, build_stateful_set, template_hash},
+    resources::{CLIENT_PORT, SystemAccount, build_stateful_set, fresh_plan, template_hash},
 };
 
 /// A plan and the poll that it was made from.
@@ -51,6 +51,7 @@ pub(super) async fn decide(
         let streams = planning.stream_names(&first).await?;
         first = planning.plan(memory, &polled, Some(&streams));
     }
+    memory.history.end_replacements(&first);
     if first.unconfirmed_action().is_none() {
         return Ok(Planned { plan: first, polled });
     }
@@ -67,10 +68,10 @@ impl PlanTarget<'_> {
             replicas: self.cluster.size,
             version: Version::of_image(&context.images.nats),
             memory_store: self.cluster.memory_store.unwrap_or_default().get(),
+            volume_size: self.cluster.file_store.volume_size().map(Bytes::get),
             force_rollout: self.nats.has_flag(naming::FORCE_ROLLOUT),
             recreate_stateful_set: self.observed.live.stateful_set.as_deref().is_some_and(|live| {
-                let plan = Plan::fresh(self.cluster.size, 0);
-                must_recreate(live, &build_stateful_set(self.cluster, &context.images, &plan))
+                must_recreate(live, &build_stateful_set(self.cluster, &context.images, &fresh_plan(self.cluster)))
             }),
         }
     }

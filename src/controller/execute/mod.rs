@@ -6,12 +6,13 @@ use kube::{
     Api, Client,
     api::{DeleteParams, Preconditions},
 };
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{Bytes, NamespacedName};
 use nats_manager_jetstream::{Admin, AdminError, ClientError, Credentials, step_down};
 use nats_manager_planner::plan::{Action, PodRef};
 
 pub(super) mod pvcs;
 mod recreate;
+mod replace_server;
 mod teardown;
 
 pub(super) use teardown::{DeleteError, delete_children, delete_data};
@@ -44,8 +45,33 @@ pub(super) enum ExecuteError {
     DeletePod { pod: String, cause: kube::Error },
     #[error("failed to delete PVC {pvc}: {}", summary(cause))]
     DeletePvc { pvc: String, cause: kube::Error },
+    #[error("failed to expand {}", list(.0))]
+    ExpandPvcs(Vec<RejectedExpansion>),
     #[error("failed to recreate the StatefulSet: {}", summary(.0))]
     RecreateStatefulSet(kube::Error),
+}
+
+/// PVC whose larger size the apiserver rejected.
+#[derive(Debug)]
+pub(super) struct RejectedExpansion {
+    name: String,
+    uid: String,
+    cause: kube::Error,
+}
+
+impl ExecuteError {
+    /// Returns the uid of each PVC whose larger size was rejected, with the message of the apiserver.
+    pub(super) fn rejected_expansions(&self) -> Vec<(String, String)> {
+        match self {
+            Self::ExpandPvcs(all) => all.iter().map(|pvc| (pvc.uid.clone(), summary(&pvc.cause))).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn list(rejected: &[RejectedExpansion]) -> String {
+    let all: Vec<String> = rejected.iter().map(|pvc| format!("PVC {}: {}", pvc.name, summary(&pvc.cause))).collect();
+    all.join("; ")
 }
 
 /// Carries out a confirmed action.
@@ -97,6 +123,7 @@ pub(super) async fn execute(context: &ActionContext<'_>, action: &Action) -> Res
             }
             Ok(())
         }
+        Action::ReplaceServer { server, pvc, pod } => context.replace_server(server, pvc, pod.as_deref()).await,
         Action::DeletePvcs { pvcs } => {
             for pvc in pvcs {
                 let name = context.id.pvc(pvc.ordinal);
@@ -105,6 +132,17 @@ pub(super) async fn execute(context: &ActionContext<'_>, action: &Action) -> Res
                 deleted.map_err(|cause| ExecuteError::DeletePvc { pvc: name, cause })?;
             }
             Ok(())
+        }
+        Action::ExpandPvcs { pvcs, size } => {
+            let mut rejected = Vec::new();
+            for pvc in pvcs {
+                let (name, size) = (context.id.pvc(pvc.ordinal), Bytes::new(*size));
+                tracing::info!(pvc = name, %size, "requesting a larger volume");
+                let expanded = pvcs::expand(context.client, &name, context.id, &pvc.uid, size).await;
+                // A failure does not keep the other volumes from growing.
+                rejected.extend(expanded.err().map(|cause| RejectedExpansion { name, uid: pvc.uid.clone(), cause }));
+            }
+            if rejected.is_empty() { Ok(()) } else { Err(ExecuteError::ExpandPvcs(rejected)) }
         }
         Action::RecreateStatefulSet { uid } => {
             tracing::warn!("recreating the StatefulSet without its Pods: its immutable fields differ");

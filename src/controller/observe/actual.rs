@@ -6,18 +6,22 @@ use k8s_openapi::api::{
     apps::v1::{StatefulSet, StatefulSetStatus},
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod},
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 use nats_manager_api::{Amount, Bytes, NamespacedName, naming};
 use nats_manager_planner::{
     Time,
-    actual::{ActualState, ConfigKey, LiveConfig, MAX_SERVERS, PvcState, ReplicaCounts, StatefulSetState},
+    actual::{ActualState, ConfigKey, LiveConfig, MAX_SERVERS, PvcState, Replacement, ReplicaCounts, StatefulSetState},
     snapshot::PeerId,
 };
 
-use super::pods::{NATS_CONTAINER, pod_state};
+use super::{
+    expansion::expansion,
+    pods::{NATS_CONTAINER, pod_state},
+};
 use crate::controller::{
     foreign_finalizers::foreign_finalizers,
-    resources::{CONFIG_FOLDER, config_file, routes_in},
+    resources::{CONFIG_FOLDER, config_file, file_store_in, routes_in},
 };
 
 /// Cached objects that the actual state is read from.
@@ -92,6 +96,12 @@ fn stateful_set_state(set: &StatefulSet) -> Option<StatefulSetState> {
         template_hash: annotation(set, naming::TEMPLATE_HASH).map(str::to_owned),
         config_key: config_key(set),
         memory_store: annotation(set, naming::MEMORY_STORE).and_then(|bytes| bytes.parse().ok()),
+        file_store: annotation(set, naming::FILE_STORE).and_then(|bytes| bytes.parse().ok()),
+        volume_size: spec
+            .volume_claim_templates
+            .as_ref()
+            .and_then(|templates| requested_size(templates.first()?))
+            .map(Bytes::get),
         is_observed: status.observed_generation >= set.metadata.generation,
         counts: counts(&status),
         current_revision: status.current_revision,
@@ -119,27 +129,46 @@ fn config_key(set: &StatefulSet) -> ConfigKey {
 }
 
 fn live_config(config_map: &ConfigMap) -> LiveConfig {
-    let routes = |key| {
-        let text = config_map.data.as_ref()?.get(config_file(key))?;
-        Some(routes_in(text))
-    };
-    LiveConfig { main_routes: routes(ConfigKey::Main), clustered_routes: routes(ConfigKey::Clustered) }
+    let text = |key| config_map.data.as_ref()?.get(config_file(key)).map(String::as_str);
+    let (main, clustered) = (text(ConfigKey::Main), text(ConfigKey::Clustered));
+    LiveConfig {
+        main_routes: main.map(routes_in),
+        clustered_routes: clustered.map(routes_in),
+        file_store: main.and_then(file_store_in).max(clustered.and_then(file_store_in)),
+    }
 }
 
 fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcState> {
+    let pvc_status = pvc.status.as_ref();
     Some(PvcState {
         ordinal: id.pvc_ordinal(&pvc.name_any())?,
         uid: pvc.uid().unwrap_or_default(),
-        size: requested_size(pvc).map_or(0, Bytes::get),
+        requested: requested_size(pvc).map_or(0, Bytes::get),
+        capacity: pvc_status.and_then(|status| bytes_of(status.capacity.as_ref()?)).map(Bytes::get),
+        expansion: pvc_status.map(expansion).unwrap_or_default(),
         terminating: pvc.metadata.deletion_timestamp.is_some(),
         kept_by: foreign_finalizers(&pvc.metadata),
+        replacement: replacement(pvc),
     })
+}
+
+/// Returns the request to replace the server of a PVC; `None` without one, and for any other value.
+fn replacement(pvc: &PersistentVolumeClaim) -> Option<Replacement> {
+    match pvc.annotations().get(naming::REPLACE_SERVER)?.as_str() {
+        "true" => Some(Replacement::KeepStreams),
+        "force" => Some(Replacement::LoseStreams),
+        _ => None,
+    }
 }
 
 /// Returns the requested size of a PVC, rounded up to bytes.
 pub(super) fn requested_size(pvc: &PersistentVolumeClaim) -> Option<Bytes> {
-    let storage = pvc.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")?;
-    Amount::parse(&storage.0).ok()?.bytes_rounded_up()
+    bytes_of(pvc.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?)
+}
+
+/// Returns the storage in a list of resources, rounded up to bytes.
+fn bytes_of(resources: &BTreeMap<String, Quantity>) -> Option<Bytes> {
+    Amount::parse(&resources.get("storage")?.0).ok()?.bytes_rounded_up()
 }
 
 #[cfg(test)]
@@ -180,6 +209,23 @@ mod tests {
             let container = json!({"name": "nats", "command": ["nats-server", "--config", file]});
             let set = set(&json!({"template": {"spec": {"containers": [container]}}}), &json!({}));
             assert_eq!(stateful_set_state(&set).unwrap().config_key, expected);
+        }
+    }
+
+    #[test]
+    fn replacement_is_requested_by_two_values_of_the_annotation() {
+        let id = NamespacedName::new("kyma-system", "n");
+        assert_eq!(naming::REPLACE_SERVER, nats_manager_planner::plan::REPLACE_SERVER);
+        for (expected, value) in [
+            (Some(Replacement::KeepStreams), "true"),
+            (Some(Replacement::LoseStreams), "force"),
+            (None, "false"),
+            (None, ""),
+            (None, "TRUE"),
+        ] {
+            let pvc = json!({"metadata": {"name": "n-js-pvc-n-1", "annotations": {naming::REPLACE_SERVER: value}}});
+            let state = pvc_state(&serde_json::from_value(pvc).unwrap(), &id).unwrap();
+            assert_eq!((state.ordinal, state.replacement), (1, expected), "{value}");
         }
     }
 

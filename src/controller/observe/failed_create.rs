@@ -26,7 +26,7 @@ pub(crate) async fn failed_create(
     Ok(newest.map(|(_, message)| cause_in(&message)))
 }
 
-fn last_observed(event: &Event) -> Option<Timestamp> {
+pub(super) fn last_observed(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
     let last = event.last_timestamp.as_ref().map(|time| time.0);
     let first = event.event_time.as_ref().map(|time| time.0);

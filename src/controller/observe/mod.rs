@@ -3,6 +3,7 @@
 mod actual;
 mod clock;
 mod deployed;
+mod expansion;
 mod failed_create;
 mod pods;
 mod replicas;
@@ -25,7 +26,9 @@ use kube::{ResourceExt, api::DynamicObject};
 use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
 use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 
-pub(super) use self::{clock::now, failed_create::failed_create, pods::pod_state, replicas::foreign_scaler};
+pub(super) use self::{
+    clock::now, expansion::failed_expansions, failed_create::failed_create, pods::pod_state, replicas::foreign_scaler,
+};
 use crate::watch::Caches;
 
 /// Output of the observe stage.

@@ -38,6 +38,7 @@ pub(crate) fn pod_state(pod: &Pod, stateful_set: &str) -> PodState {
     PodState {
         uid: pod.uid().unwrap_or_default(),
         ordinal,
+        created: pod.meta().creation_timestamp.as_ref().map(|time| to_time(time.0)),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         revision: pod.labels().get(REVISION_LABEL).cloned(),
         version: pod.spec.as_ref().and_then(version),
@@ -66,7 +67,7 @@ fn deletion_requested_at(ends: Time, pod: &Pod) -> Time {
     Time::from_millis(ends.as_millis() - grace.saturating_mul(1000))
 }
 
-fn to_time(time: k8s_openapi::jiff::Timestamp) -> Time {
+pub(super) fn to_time(time: k8s_openapi::jiff::Timestamp) -> Time {
     Time::from_millis(time.as_millisecond())
 }
 

@@ -17,8 +17,8 @@ use crate::controller::{
     apply::{Applied, ApplyContext, ApplyErrors, ApplyScope, Owner, apply},
     context::{Context, Memory, ReconcileError},
     decide::{PlanTarget, Planned, decide},
-    execute::{ActionContext, execute},
-    observe::{Observed, failed_create, foreign_scaler, now, observe},
+    execute::{ActionContext, ExecuteError, execute},
+    observe::{Observed, failed_create, failed_expansions, foreign_scaler, now, observe},
     poll::{Polled, targets},
     resources::{Children, SystemAccount, build},
     status::{Announcement, AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed},
@@ -49,7 +49,8 @@ pub(super) async fn run_pipeline(
     if !finalizer::is_present(nats) {
         *nats = finalizer::add(nats, context).await?;
     }
-    let observed = observe(&context.caches, id, nats);
+    let mut observed = observe(&context.caches, id, nats);
+    memory.expansion_failures.complete(&mut observed.actual);
     if let Some(scaler) = observed.live.stateful_set.as_deref().and_then(foreign_scaler) {
         memory.record_scaler(&id.name, scaler);
     }
@@ -69,7 +70,8 @@ pub(super) async fn run_pipeline(
         apply_children(context, memory, &observed, &cluster, &children, planned.plan.may_build, ApplyScope::All).await;
     memory.notices.extend(applied.notices);
     let failure = if applied.may_act {
-        execute_action(context, memory, id, account.as_ref(), &planned.plan, &children.stateful_set).await?
+        let action = execute_action(context, memory, id, account.as_ref(), &planned.plan, &children.stateful_set);
+        Box::pin(action).await?
     } else {
         None
     };
@@ -79,6 +81,7 @@ pub(super) async fn run_pipeline(
     }
     let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &planned).await;
     let pods_not_created = pods_not_created(context, memory, id, &observed).await;
+    Box::pin(list_expansion_failures(context, memory, id, &observed)).await;
     let Planned { plan, polled } = planned;
     let is_consistent = plan.is_consistent;
     let last_plan = memory.record_plan(plan);
@@ -222,6 +225,10 @@ async fn execute_action(
         cache: &context.caches.stateful_set,
     };
     let failure = execute(&action_context, action).await.err();
+    if let Action::ExpandPvcs { pvcs, .. } = action {
+        let rejected = failure.iter().flat_map(ExecuteError::rejected_expansions);
+        memory.expansion_failures.requested(pvcs.iter().map(|pvc| pvc.uid.as_str()), rejected);
+    }
     if let Some(error) = &failure {
         tracing::warn!(%error, ?action, "failed to carry out the action");
     }
@@ -246,6 +253,15 @@ async fn check_reloads(
     let late = memory.reloads.check(cluster, plan, &credentials, &targets(observed), Instant::now()).await;
     memory.set_late_reloads(&late.to_reload, &planned.polled);
     late.notice
+}
+
+/// Lists the events about volumes that do not grow, for the next plan.
+async fn list_expansion_failures(context: &Context, memory: &mut Memory, id: &NamespacedName, observed: &Observed) {
+    let Some(since) = memory.expansion_failures.due(&observed.actual, Timestamp::now()) else { return };
+    match failed_expansions(&context.client, id, since).await {
+        Ok(causes) => memory.expansion_failures.report(causes),
+        Err(error) => tracing::warn!(%error, "failed to list events of PVCs"),
+    }
 }
 
 /// Returns the apiserver's message about Pods whose creation it rejects.

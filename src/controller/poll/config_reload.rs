@@ -62,7 +62,7 @@ impl ConfigReloads {
         now: Instant,
     ) -> LateServers {
         let routes = if plan.variant.kind == ServerMode::Clustered { plan.routes } else { 0 };
-        let layout = Layout { routes, memory_store: plan.memory_store };
+        let layout = Layout { routes, memory_store: plan.memory_store, file_store: plan.file_store };
         let servers = (0..plan.replicas).map(|ordinal| cluster.id.server(ordinal));
         let expected =
             servers.map(|server| (server.clone(), config_digest(cluster, layout, credentials, &server))).collect();

@@ -27,5 +27,6 @@ pub(super) fn build(cluster: &ResolvedCluster, plan: &Plan) -> ConfigMap {
 }
 
 fn text(cluster: &ResolvedCluster, plan: &Plan, routes: u32) -> String {
-    nats_conf::text(cluster, nats_conf::Layout { routes, memory_store: plan.memory_store })
+    let Plan { memory_store, file_store, .. } = *plan;
+    nats_conf::text(cluster, nats_conf::Layout { routes, memory_store, file_store })
 }

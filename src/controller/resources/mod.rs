@@ -27,13 +27,15 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::core::DynamicObject;
-use nats_manager_api::ResolvedCluster;
+use nats_manager_api::{Bytes, ResolvedCluster};
 use nats_manager_planner::plan::Plan;
 
 use crate::settings::Images;
 
 pub use destination_rule::{CRD_NAME as DESTINATION_RULE_CRD, resource as destination_rule_resource};
-pub(super) use nats_conf::{FOLDER as CONFIG_FOLDER, Layout, digest as config_digest, file as config_file, routes_in};
+pub(super) use nats_conf::{
+    FOLDER as CONFIG_FOLDER, Layout, digest as config_digest, file as config_file, file_store_in, routes_in,
+};
 pub(super) use ports::{CLIENT as CLIENT_PORT, MONITOR as MONITOR_PORT};
 pub use secret::{RESOLVER_KEY, SystemAccount};
 pub(super) use stateful_set::build as build_stateful_set;
@@ -52,6 +54,12 @@ pub struct Children {
     pub pod_disruption_budget: PodDisruptionBudget,
     /// Exemption of the traffic from mutual TLS, applied only where the apiserver serves the kind.
     pub destination_rule: DynamicObject,
+}
+
+/// Returns the plan of a cluster that does not exist yet.
+pub fn fresh_plan(cluster: &ResolvedCluster) -> Plan {
+    let memory_store = cluster.memory_store.unwrap_or_default();
+    Plan::fresh(cluster.size, memory_store.get(), cluster.file_store.volume_size().map(Bytes::get))
 }
 
 /// Builds the objects of `cluster` according to the plan.

@@ -38,6 +38,7 @@ pub(crate) fn build(cluster: &ResolvedCluster, images: &Images, plan: &Plan) -> 
             (naming::SPREAD, cluster.spread.as_str().to_owned()),
             (naming::SIZE, plan.members.to_string()),
             (naming::MEMORY_STORE, plan.memory_store.to_string()),
+            (naming::FILE_STORE, plan.file_store.to_string()),
         ],
     );
     let template = template(cluster, images, plan.variant, plan.memory_store);
@@ -95,9 +96,9 @@ fn strategy(partition: u32) -> StatefulSetUpdateStrategy {
 }
 
 fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory_store: u64) -> PodTemplateSpec {
-    // A change of the number of routes needs no restart.
+    // A change of the number of routes, or a raised file store, needs no restart.
     let routes = u32::from(variant.kind == ServerMode::Clustered);
-    let layout = nats_conf::Layout { routes, memory_store };
+    let layout = nats_conf::Layout { routes, memory_store, file_store: 0 };
     let mut annotations = metadata::annotations(
         cluster,
         [

@@ -105,6 +105,8 @@ fn reason(kind: OperationKind) -> Reason {
         OperationKind::ScaleUp => Reason::ScaleUp,
         OperationKind::ScaleDown => Reason::ScaleDown,
         OperationKind::FormCluster => Reason::FormCluster,
+        OperationKind::ExpandVolumes => Reason::ExpandVolumes,
+        OperationKind::ReplaceServer => Reason::ReplaceServer,
         OperationKind::Repair => Reason::Repair,
     }
 }
@@ -117,6 +119,8 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
         OperationKind::ScaleUp => "Scale-up",
         OperationKind::ScaleDown => "Scale-down",
         OperationKind::FormCluster => "Change from one server to a cluster",
+        OperationKind::ExpandVolumes => "Expansion of the volumes",
+        OperationKind::ReplaceServer => "Server replacement",
         OperationKind::Repair => "Repair",
     };
     let server = operation.server.as_deref().unwrap_or("servers");
@@ -137,6 +141,8 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
         (OperationStep::RemovePeer, Some(_)) => format!("waiting to remove {server} from the meta group"),
         (OperationStep::DeletePvc, None) => format!("deleting the PVC of {server}"),
         (OperationStep::DeletePvc, Some(_)) => format!("waiting to delete the PVC of {server}"),
+        (OperationStep::ExpandPvc, None) => format!("requesting a larger volume for {server}"),
+        (OperationStep::ExpandPvc, Some(_)) => format!("waiting for the volume of {server}"),
         (OperationStep::RecreateStatefulSet, None) => "recreating the StatefulSet without its Pods".to_owned(),
         (OperationStep::RecreateStatefulSet, Some(_)) => "waiting to recreate the StatefulSet".to_owned(),
         (OperationStep::Reload, None) => format!("reloading the configuration of {server}"),

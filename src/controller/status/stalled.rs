@@ -52,7 +52,9 @@ fn reason(reason: BlockedReason) -> Reason {
         BlockedReason::ScalingBlocked => Reason::ScalingBlocked,
         BlockedReason::VersionBlocked => Reason::VersionBlocked,
         BlockedReason::MemoryStoreBlocked => Reason::MemoryStoreBlocked,
+        BlockedReason::VolumeExpansionBlocked => Reason::VolumeExpansionBlocked,
         BlockedReason::PvcTerminating => Reason::PvcTerminating,
+        BlockedReason::ReplacementBlocked => Reason::ReplacementBlocked,
         BlockedReason::UnknownServer => Reason::UnknownServer,
         BlockedReason::StoreUnknown => Reason::StoreUnknown,
     }

@@ -116,7 +116,7 @@ async fn file_store_size_is_kept_when_it_is_dropped() {
     {
         let output = shell.done(&merge(dropped.clone())).await;
         assert_eq!(world.stored_spec().await.pointer(SIZE), Some(&json!("2Gi")), "{dropped}: {output}");
-        let output = shell.refused(&merge(size(json!("3Gi")))).await;
+        let output = shell.refused(&merge(size(json!("1Gi")))).await;
         assert!(output.contains("fileStorage is immutable once it was set"), "{output}");
     }
     shell.done(&merge(size(json!("2048Mi")))).await;

@@ -84,7 +84,7 @@ async fn deleted_stateful_set_is_recreated_with_its_members_and_smallest_pvc_siz
     assert_eq!(history.states(), [5, 3]);
     assert_eq!(world.status().await.members, Some(3));
     let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
-    assert!(config.contains("max_file_store: 1Gi"), "{config}");
+    assert!(config.contains("max_file_store: 870Mi"), "{config}");
     let request = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
     assert_eq!(STATEFUL_SET.get(&world).await.pointer(request), Some(&Value::from("1Gi")));
     world.delete_storage_class("growing").await;

@@ -47,7 +47,7 @@ async fn provider_default_applies_to_new_volumes_only() {
     world.state_becomes("Ready").await;
     assert_eq!(STATEFUL_SET.get(&world).await.pointer(STORAGE_REQUEST), Some(&json!("20Gi")));
     let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
-    assert!(config.contains("max_file_store: 20Gi"), "{config}");
+    assert!(config.contains("max_file_store: 18Gi"), "{config}");
 }
 
 #[tokio::test]

@@ -48,18 +48,27 @@ async fn takes_over_cluster_without_file_size() {
     assert_eq!(size(&world.patch(json!({"spec": {"logging": {"debug": false}}})).await.unwrap()), "0");
 
     assert_eq!(size(&world.patch(sizes("1024Mi")).await.unwrap()), "1024Mi");
-    let rejected = world.patch(sizes("2Gi")).await.unwrap_err().to_string();
-    assert!(rejected.contains(nats_manager_api::resource::message::IMMUTABLE), "{rejected}");
+    let rejected = world.patch(sizes("512Mi")).await.unwrap_err().to_string();
+    assert!(rejected.contains(nats_manager_api::resource::message::GROWS_ONLY), "{rejected}");
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(pvc_sizes(&world).await, ["1Gi"]);
 }
 
-/// The CRD accepts this change only for clusters of the predecessor. The manager ignores it.
+/// The predecessor accepts a size that was not set before, and ignores it.
 #[tokio::test]
-async fn file_size_other_than_the_deployed_one_changes_nothing() {
+async fn file_size_above_the_deployed_one_is_blocked_where_the_class_forbids_it() {
     let (world, _manager) = takes_over(include_str!("../../reference/minimal.yaml")).await;
     world.patch(json!({"spec": {"jetStream": {"fileStorage": {"size": "3Gi"}}}})).await.unwrap();
-    world.is_ready_for_the_newest_spec().await;
+    world
+        .status_becomes("the PVC and the cause are named", |status| {
+            condition(status, "Stalled").is_some_and(|(_, reason, message)| {
+                reason == "VolumeExpansionBlocked"
+                    && message.contains("PVC eventing-nats-js-pvc-eventing-nats-0 cannot be expanded")
+                    && message.contains("storageclass that provisions the pvc must support resize")
+            })
+        })
+        .await;
+    assert_eq!(condition(&world.status().await, "Available").unwrap().0, "True");
     assert_eq!(pvc_sizes(&world).await, ["1Gi"]);
     let config = CONFIG_MAP.get(&world).await["data"]["nats.conf"].to_string();
     assert!(config.contains("max_file_store: 1Gi"), "{config}");

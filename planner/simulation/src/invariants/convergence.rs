@@ -28,6 +28,9 @@ pub fn difference(world: &World) -> Option<String> {
         return differs("current revision", &set.status.current);
     }
     let size = usize::try_from(set.replicas).unwrap_or(SERVERS);
+    if set.volume < resource.volume {
+        return differs("size of new PVCs", &set.volume);
+    }
     for server in 0..SERVERS {
         let (pod, pvc) = (&world.kubernetes.pods[server], world.kubernetes.pvcs[server]);
         let is_expected = server < size;
@@ -39,6 +42,9 @@ pub fn difference(world: &World) -> Option<String> {
             return differs(&format!("Pod {server}"), pod);
         }
         if pvc.is_some() != is_expected || pvc.is_some_and(|pvc| pvc.terminating) {
+            return differs(&format!("PVC {server}"), &pvc);
+        }
+        if is_expected && pvc.is_some_and(|pvc| pvc.capacity < resource.volume) {
             return differs(&format!("PVC {server}"), &pvc);
         }
         if is_expected && world.kubernetes.nodes[server] != Node::Up {
@@ -57,6 +63,13 @@ fn nats_difference(world: &World, size: usize) -> Option<String> {
     }
     if world.nats.up != expected {
         return Some(format!("servers are {:?}", world.nats.up));
+    }
+    let config = world.kubernetes.config;
+    for server in expected.iter() {
+        let loaded = world.nats.processes[server].map(|process| process.config.file);
+        if loaded.is_none_or(|file| file < resource.volume / 100 * 80) || loaded != config.map(|config| config.file) {
+            return Some(format!("server {server} has the file store {loaded:?}, and not that of {config:?}"));
+        }
     }
     for stream in &world.nats.streams {
         let is_replicated = stream.peers.len() == stream.replicas && stream.complete() == stream.peers;

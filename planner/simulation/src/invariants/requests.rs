@@ -1,7 +1,10 @@
 //! Invariants 1 and 2: requests that cannot be reverted.
 
+use nats_manager_planner::actual::Replacement;
+
 use crate::{
     kubernetes::objects::Actor,
+    nats::stream::Stream,
     servers::{Group, ServerId},
     world::World,
 };
@@ -31,7 +34,7 @@ pub fn remove_peer(world: &mut World, server: ServerId, by: Actor) {
         world.ledger.violate(1, now, format!("peer {name} is removed while it runs"));
     }
     if by == Actor::Manager
-        && let Some(stream) = incomplete_without(world, server)
+        && let Some(stream) = incomplete_without(world, server, |_| true)
     {
         world.ledger.violate(2, now, format!("peer {name} is removed while stream {stream} needs it"));
     }
@@ -47,19 +50,37 @@ pub fn delete_pvc(world: &mut World, server: ServerId, by: Actor) {
     if world.nats.peers().contains(server) {
         world.ledger.violate(2, now, format!("the PVC of {name} is deleted while it is a peer"));
     }
-    if let Some(stream) = incomplete_without(world, server) {
+    if let Some(stream) = incomplete_without(world, server, |_| true) {
         world.ledger.violate(2, now, format!("the PVC of {name} is deleted while stream {stream} needs it"));
     }
 }
 
-/// Returns a stream that has no majority of complete replicas without this server, and would have one with it.
-fn incomplete_without(world: &World, server: ServerId) -> Option<String> {
+/// Returns a concerned stream that has no majority of complete replicas without this server, and would have one with it.
+fn incomplete_without(world: &World, server: ServerId, concerns: impl Fn(&Stream) -> bool) -> Option<String> {
     let unnoticed = world.unnoticed();
-    let needs_server = |stream: &&crate::nats::stream::Stream| {
+    let needs_server = |stream: &&Stream| {
         let complete: Group = stream.complete().iter().chain(unnoticed.and(stream.peers).iter()).collect();
         let majority = stream.replicas.min(stream.peers.len()) / 2 + 1;
         let has_data = stream.data[server].is_some_and(|last| last > 0);
-        has_data && !stream.is_excused && complete.without(server).len() < majority
+        has_data && concerns(stream) && !stream.is_excused && complete.without(server).len() < majority
     };
     world.nats.streams.iter().find(needs_server).map(|stream| stream.id.to_string())
+}
+
+/// Checks the replacement of a server: every stream is complete without it, but for those whose loss the user accepted.
+pub fn replace_server(world: &mut World, server: ServerId, uid: &str) {
+    let Some(pvc) = world.kubernetes.pvcs[server].filter(|pvc| pvc.uid.to_string() == uid) else { return };
+    let now = world.now;
+    let name = world.nats.names.server[server].clone();
+    let needed = incomplete_without(world, server, |stream| match pvc.replacement {
+        // A stream that was created a moment ago may be unknown to the manager.
+        Some(Replacement::KeepStreams) => stream.replicas > 1 || now > stream.created + crate::nats::NOTICE,
+        Some(Replacement::LoseStreams) => stream.replicas > 1,
+        None => true,
+    });
+    if let Some(stream) = needed {
+        world.ledger.violate(2, now, format!("{name} is replaced while stream {stream} needs it"));
+    }
+    let by = if pvc.replacement == Some(Replacement::LoseStreams) { Actor::Other } else { Actor::Manager };
+    world.ledger.pvc_deleted[server] = by;
 }

@@ -2,12 +2,12 @@
 
 use nats_manager_planner::{
     Time,
-    actual::{ActualState, LiveConfig, PodState, PvcState, ReplicaCounts, StatefulSetState},
+    actual::{ActualState, LiveConfig, PodState, PvcState, ReplicaCounts, StatefulSetState, VolumeExpansion},
 };
 
 use super::{
     Kubernetes,
-    objects::{ConfigMap, Pod, Resource, StatefulSet},
+    objects::{ConfigMap, Pod, Pvc, Resource, StatefulSet},
 };
 use crate::{
     random::Random,
@@ -114,6 +114,8 @@ impl Caches {
             template_hash: set.applied.map(|template| template.hash()),
             config_key: set.template.key,
             memory_store: Some(set.memory),
+            file_store: Some(set.file),
+            volume_size: Some(set.volume),
             is_observed: set.status.observed >= set.generation,
             current_revision: (set.status.observed > 0).then(|| set.status.current.revision()),
             update_revision: (set.status.observed > 0).then(|| set.status.update.revision()),
@@ -124,8 +126,11 @@ impl Caches {
     /// Stores a ConfigMap from a watch event or from the answer to an own write.
     pub fn take_config(&mut self, config: Option<ConfigMap>) {
         self.config = config;
-        self.actual.config =
-            config.map(|config| LiveConfig { main_routes: config.main, clustered_routes: config.clustered });
+        self.actual.config = config.map(|config| LiveConfig {
+            main_routes: config.main,
+            clustered_routes: config.clustered,
+            file_store: Some(config.file),
+        });
     }
 
     /// Stores a NATS resource from a watch event or from the answer to an own write.
@@ -148,12 +153,23 @@ impl Caches {
             Some(PvcState {
                 ordinal,
                 uid: pvc.uid.to_string(),
-                size: pvc.size,
+                requested: pvc.requested,
+                capacity: Some(pvc.capacity),
+                expansion: expansion(pvc),
                 terminating: pvc.terminating,
                 kept_by: None,
+                replacement: pvc.replacement,
             })
         });
         self.actual.pvcs = pvcs.collect();
+    }
+}
+
+fn expansion(pvc: &Pvc) -> VolumeExpansion {
+    match pvc.pending_since {
+        Some(since) => VolumeExpansion::FileSystemPending { since: time(since) },
+        None if pvc.is_failed => VolumeExpansion::Failed { cause: Some("out of space".to_owned()) },
+        None => VolumeExpansion::Unreported,
     }
 }
 
@@ -162,6 +178,7 @@ fn pod_state(pod: &Pod, names: &Names) -> PodState {
         name: names.server[pod.ordinal].clone(),
         uid: pod.uid.to_string(),
         ordinal: u32::try_from(pod.ordinal).ok(),
+        created: Some(time(pod.created)),
         node: (!pod.stranded).then(|| format!("node-{}", pod.ordinal)),
         revision: Some(pod.template.revision()),
         version: Some(pod.template.nats),

@@ -7,7 +7,10 @@ use super::{
     objects::{Actor, ConfigMap, Image, Node, Pod},
 };
 use crate::{
-    nats::{Nats, process::Start},
+    nats::{
+        Nats,
+        process::{ServerConfig, Start},
+    },
     random::Random,
     servers::{SERVERS, ServerId},
 };
@@ -132,8 +135,8 @@ impl Host<'_> {
             Some(at) if self.now >= at => {
                 pod.mounted = live;
                 pod.mount_at = None;
-                if let Some((routes, memory)) = live.and_then(|config| routes(pod, &config)) {
-                    self.nats.reload(pod.ordinal, routes, memory, self.now);
+                if let Some(config) = live.and_then(|config| server_config(pod, &config)) {
+                    self.nats.reload(pod.ordinal, config, self.now);
                 }
             }
             Some(_) => {}
@@ -155,14 +158,14 @@ impl Host<'_> {
         let Some(config) = pod.mounted else { return };
         pod.started = true;
         let is_excused = self.now < self.overwritten_until;
-        let start = routes(pod, &config).filter(|_| pod.template.image == Image::Good);
+        let start = server_config(pod, &config).filter(|_| pod.template.image == Image::Good);
         // Servers that a user added, or for which a user lowered the partition, get the update revision whatever the
         // planner does. Without answers the planner has no versions.
         let is_updated = self.kubernetes.set.is_some_and(|set| set.template == pod.template);
         let is_opened_by_hand = self.kubernetes.is_changed_by_hand;
         let checks_version = is_updated && !is_opened_by_hand && self.now > self.nats.blocked_ports.1 + 60;
         let version = pod.template.nats;
-        let start = start.map(|(routes, memory)| Start { version, routes, memory, is_excused, checks_version });
+        let start = start.map(|config| Start { version, config, is_excused, checks_version });
         if start.is_some_and(|start| self.nats.start(pod.ordinal, start, self.now)) {
             pod.broken = None;
         } else {
@@ -221,12 +224,11 @@ impl Host<'_> {
     }
 }
 
-/// Returns the number of routes and the memory store in bytes that the Pod's server reads; `None` if its key is
-/// missing.
-pub(crate) fn routes(pod: &Pod, config: &ConfigMap) -> Option<(u32, u64)> {
+/// Returns the configuration that the Pod's server reads; `None` if its key is missing.
+pub(crate) fn server_config(pod: &Pod, config: &ConfigMap) -> Option<ServerConfig> {
     let routes = match pod.template.key {
         ConfigKey::Main => config.main,
         ConfigKey::Clustered => config.clustered,
     };
-    routes.map(|routes| (routes, config.memory))
+    routes.map(|routes| ServerConfig { routes, memory: config.memory, file: config.file })
 }

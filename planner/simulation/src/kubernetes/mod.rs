@@ -4,10 +4,12 @@ pub mod cache;
 pub mod controller;
 pub mod kubelet;
 pub mod objects;
+pub mod volumes;
 
 use objects::{Actor, ApiError, ConfigMap, Exposure, Node, Pod, Pvc, Resource, Rules, StatefulSet};
 
 use crate::servers::{SERVERS, ServerId};
+use volumes::Driver;
 
 /// State of the apiserver and of the nodes.
 #[derive(Clone, Debug)]
@@ -36,8 +38,8 @@ pub struct Kubernetes {
     pub volumes: Vec<VolumeChange>,
     /// A user has set the StatefulSet's replicas or partition once.
     pub is_changed_by_hand: bool,
-    /// Size of new PVCs in bytes.
-    pub volume_size: u64,
+    /// Behaviour of the volume driver.
+    pub driver: Driver,
     counter: u64,
 }
 
@@ -46,13 +48,15 @@ pub struct Kubernetes {
 pub enum VolumeChange {
     /// A new, empty volume of this size in bytes.
     Created(ServerId, u64),
+    /// The volume has grown to this size in bytes.
+    Grown(ServerId, u64),
     /// The volume was deleted.
     Deleted(ServerId),
 }
 
 impl Kubernetes {
     /// Builds a namespace with nothing but the NATS resource.
-    pub fn new(rules: Rules, resource: Resource, volume_size: u64) -> Self {
+    pub fn new(rules: Rules, resource: Resource) -> Self {
         Self {
             rules,
             resource,
@@ -66,7 +70,7 @@ impl Kubernetes {
             quota_until: 0,
             volumes: Vec::new(),
             is_changed_by_hand: false,
-            volume_size,
+            driver: Driver::default(),
             counter: 1,
         }
     }
@@ -126,6 +130,17 @@ impl Kubernetes {
             return Err(ApiError::Conflict);
         }
         pvc.terminating = true;
+        self.pvcs_version += 1;
+        Ok(())
+    }
+
+    /// Raises the size that a PVC requests if its uid is `uid`. A size that is not larger changes nothing.
+    pub fn expand_pvc(&mut self, ordinal: ServerId, uid: &str, size: u64) -> Result<(), ApiError> {
+        let pvc = self.pvcs[ordinal].as_mut().ok_or(ApiError::NotFound)?;
+        if pvc.uid.to_string() != uid {
+            return Err(ApiError::Conflict);
+        }
+        pvc.requested = pvc.requested.max(size);
         self.pvcs_version += 1;
         Ok(())
     }

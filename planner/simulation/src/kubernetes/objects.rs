@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use nats_manager_planner::{Time, Version, actual::ConfigKey, snapshot::PeerId};
+use nats_manager_planner::{
+    Time, Version,
+    actual::{ConfigKey, Replacement},
+    snapshot::PeerId,
+};
 
 use crate::servers::ServerId;
 
@@ -29,8 +33,8 @@ pub struct Template {
     pub image: Image,
     /// Counts edits of other fields (resources, labels).
     pub edit: u32,
-    /// Memory store in bytes that needed a restart; 0 if none did.
-    pub memory: u64,
+    /// Memory store in bytes that needed a restart; `None` if none did.
+    pub memory: Option<u64>,
     /// Counts `kubectl rollout restart`. The field belongs to another field manager: our writes leave it as it is.
     pub restart: u32,
 }
@@ -39,7 +43,7 @@ impl Template {
     /// Computes the hash of the fields that the manager applies.
     pub fn hash(&self) -> String {
         let Self { key, nats, image, edit, memory, .. } = self;
-        format!("{key:?}-{nats}-{image:?}-{edit}-{memory}")
+        format!("{key:?}-{nats}-{image:?}-{edit}-{memory:?}")
     }
 
     /// Builds the name of the template's revision.
@@ -72,6 +76,10 @@ pub struct StatefulSet {
     pub applied: Option<Template>,
     /// Memory store of the manager's last write in bytes, an annotation: a lower value needs a restart.
     pub memory: u64,
+    /// File store of the manager's last write in bytes, an annotation.
+    pub file: u64,
+    /// Size of new PVCs in bytes, which is immutable.
+    pub volume: u64,
     /// `status`.
     pub status: SetStatus,
 }
@@ -151,15 +159,38 @@ pub struct Pod {
     pub mount_at: Option<u64>,
 }
 
+impl Pvc {
+    /// Builds a PVC with a volume of this size in bytes.
+    pub fn new(uid: u64, size: u64) -> Self {
+        Self {
+            uid,
+            requested: size,
+            capacity: size,
+            pending_since: None,
+            is_failed: false,
+            terminating: false,
+            replacement: None,
+        }
+    }
+}
+
 /// A server's PVC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pvc {
     /// `metadata.uid`, as a number.
     pub uid: u64,
-    /// Size in bytes.
-    pub size: u64,
+    /// Requested size in bytes.
+    pub requested: u64,
+    /// Size of the volume and its file system in bytes.
+    pub capacity: u64,
+    /// Second since which the volume has grown and the file system has not.
+    pub pending_since: Option<u64>,
+    /// The last attempt of the volume driver failed.
+    pub is_failed: bool,
     /// The PVC has a deletion timestamp. Its finalizer stays while the server's Pod exists.
     pub terminating: bool,
+    /// Request to replace the server, an annotation.
+    pub replacement: Option<Replacement>,
 }
 
 /// The ConfigMap with the servers' configuration.
@@ -173,6 +204,8 @@ pub struct ConfigMap {
     pub clustered: Option<u32>,
     /// `max_memory_store` in bytes.
     pub memory: u64,
+    /// `max_file_store` in bytes.
+    pub file: u64,
 }
 
 /// The NATS custom resource.
@@ -190,6 +223,8 @@ pub struct Resource {
     pub edit: u32,
     /// `spec.jetStream.memStorage.size` in bytes; 0 is off.
     pub memory: u64,
+    /// `spec.jetStream.fileStorage.size` in bytes.
+    pub volume: u64,
     /// The annotation `force-rollout` is set.
     pub force: bool,
     /// `status.members`.

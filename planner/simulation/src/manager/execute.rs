@@ -2,12 +2,12 @@
 
 use nats_manager_planner::plan::{Action, Plan};
 
-use super::Manager;
+use super::{Manager, write::new_set};
 use crate::{
     invariants,
     kubernetes::{
         cache::time,
-        objects::{Actor, ApiError},
+        objects::{Actor, ApiError, StatefulSet},
     },
     ledger::variant,
     servers::ServerId,
@@ -26,8 +26,15 @@ impl Manager {
         *world.ledger.coverage.actions.entry(variant(action)).or_default() += 1;
         match action {
             // These actions are fields of the StatefulSet, which is written already.
-            // The model has no immutable fields.
-            Action::OpenPartition { .. } | Action::StopServers { .. } | Action::RecreateStatefulSet { .. } => {}
+            Action::OpenPartition { .. } | Action::StopServers { .. } => {}
+            Action::ExpandPvcs { pvcs, size } => {
+                for pvc in pvcs {
+                    let ordinal = usize::try_from(pvc.ordinal).map_err(|_| ApiError::NotFound)?;
+                    let expanded = self.send(world, |world| world.kubernetes.expand_pvc(ordinal, &pvc.uid, *size));
+                    ignore_missing(expanded)?;
+                }
+            }
+            Action::RecreateStatefulSet { .. } => self.recreate_set(world)?,
             Action::Evacuate { server, step_down, moves } => {
                 let leaving = by_name(world, server)?;
                 for stream in step_down {
@@ -62,6 +69,17 @@ impl Manager {
                     ignore_missing(deleted)?;
                 }
             }
+            Action::ReplaceServer { server, pvc, pod } => {
+                let ordinal = by_name(world, server)?;
+                invariants::requests::replace_server(world, ordinal, &pvc.uid);
+                match self.send(world, |world| world.kubernetes.delete_pvc(ordinal, Some(&pvc.uid))) {
+                    Err(ApiError::NotFound | ApiError::Conflict) => return Ok(true),
+                    deleted => deleted?,
+                }
+                if let Some(uid) = pod.as_ref().filter(|_| !self.is_killed) {
+                    self.delete_pod(world, server, uid)?;
+                }
+            }
             Action::Reload { servers } => {
                 for server in servers {
                     self.request(world, |world| reload(world, &server.name, &server.id))?;
@@ -69,6 +87,33 @@ impl Manager {
             }
         }
         Ok(true)
+    }
+
+    /// Deletes the StatefulSet without its Pods, and creates it again with another size of new PVCs.
+    fn recreate_set(&mut self, world: &mut World) -> Result<(), ApiError> {
+        let cached = self.caches.set;
+        let Some(before) = cached else { return Ok(()) };
+        let deleted = self.send(world, |world| {
+            if world.kubernetes.set != cached {
+                return Err(ApiError::Conflict);
+            }
+            world.kubernetes.set = None;
+            Ok(())
+        });
+        self.caches.take_set(None);
+        deleted?;
+        if self.is_killed {
+            return Ok(());
+        }
+        let volume = self.desired.volume_size.unwrap_or_default();
+        let created = self.send(world, |world| {
+            let version = world.kubernetes.count();
+            world.kubernetes.set = Some(StatefulSet { volume, ..new_set(version, &before) });
+            Ok(world.kubernetes.set)
+        })?;
+        world.ledger.log(world.now, || format!("recreated the StatefulSet for volumes of {volume} bytes"));
+        self.caches.take_set(created);
+        Ok(())
     }
 
     /// Returns the actor of the manager's writes.
@@ -124,9 +169,8 @@ fn reload(world: &mut World, name: &str, run: &str) -> Result<(), String> {
     let process = world.nats.processes[server].filter(|process| process.run.to_string() == run).ok_or("no response")?;
     let mounted = world.kubernetes.pods[server].as_ref().and_then(|pod| {
         let config = pod.mounted?;
-        crate::kubernetes::kubelet::routes(pod, &config)
+        crate::kubernetes::kubelet::server_config(pod, &config)
     });
-    let (routes, memory) = mounted.unwrap_or((process.routes, process.memory));
-    world.nats.reload(server, routes, memory, world.now);
+    world.nats.reload(server, mounted.unwrap_or(process.config), world.now);
     Ok(())
 }

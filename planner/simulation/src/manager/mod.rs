@@ -136,6 +136,7 @@ impl Manager {
             plan.operation.clone_from(&before.operation);
             plan.blocked.clone_from(&before.blocked);
         }
+        self.history.end_replacements(&plan);
         self.record(world, &plan);
         self.plan = Some(plan.clone());
         self.pending = Some((plan, Write::Started));
@@ -230,26 +231,30 @@ impl Write {
 }
 
 fn template(resource: &Resource, live: Option<&StatefulSet>, key: ConfigKey, memory: u64) -> Template {
-    let recorded = live.map_or(0, |set| set.template.memory);
+    let recorded = live.and_then(|set| set.template.memory);
     let is_lowered = live.is_some_and(|set| memory < set.memory);
     Template {
         key,
         nats: resource.nats,
         image: resource.image,
         edit: resource.edit,
-        memory: if is_lowered { memory } else { recorded },
+        memory: if is_lowered { Some(memory) } else { recorded },
         restart: 0,
     }
 }
 
 fn desired(caches: &Caches) -> Desired {
     let resource = &caches.resource;
+    let live = caches.set.map(|set| set.volume);
+    // The volumes never shrink.
+    let volume = resource.volume.max(live.unwrap_or(0));
     Desired {
         replicas: resource.size,
         version: Some(resource.nats),
         memory_store: resource.memory,
+        volume_size: Some(volume),
         force_rollout: resource.force,
-        recreate_stateful_set: false,
+        recreate_stateful_set: live.is_some_and(|live| live < volume),
     }
 }
 

@@ -102,6 +102,7 @@ impl Manager {
             main: Some(routes(plan.main_kind)),
             clustered: (plan.variant.key == ConfigKey::Clustered).then_some(plan.routes),
             memory: plan.memory_store,
+            file: plan.file_store,
         };
         let is_equal = |config: &ConfigMap| ConfigMap { version: 0, ..*config } == desired;
         if self.caches.config.as_ref().is_some_and(is_equal) {
@@ -121,20 +122,34 @@ impl Manager {
 
     fn write_set(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
         let live = self.caches.set;
-        let memory = plan.memory_store;
+        let (memory, file) = (plan.memory_store, plan.file_store);
         if !plan.may_build {
             return Ok(false);
         }
         let template = template(&self.caches.resource, live.as_ref(), plan.variant.key, memory);
         let (replicas, partition) = (plan.replicas, plan.partition);
         let is_equal = |set: &StatefulSet| {
-            (set.replicas, set.partition, set.on_delete, set.memory) == (replicas, partition, false, memory)
+            (set.replicas, set.partition, set.on_delete) == (replicas, partition, false)
+                && (set.memory, set.file) == (memory, file)
                 && set.template.is_applied_as(&template)
                 && set.applied == Some(template)
         };
         if live.as_ref().is_some_and(is_equal) {
             return Ok(false);
         }
+        let desired = StatefulSet {
+            version: 0,
+            generation: 1,
+            replicas,
+            partition,
+            on_delete: false,
+            template,
+            applied: Some(template),
+            memory,
+            file,
+            volume: self.desired.volume_size.unwrap_or_default(),
+            status: SetStatus { observed: 0, current: template, update: template, present: 0, updated: 0, ready: 0 },
+        };
         let by = self.actor();
         let precondition = plan.precondition.clone();
         let has_no_versions = self.assessment.as_ref().is_none_or(|assessment| assessment.versions.is_empty());
@@ -147,11 +162,12 @@ impl Manager {
                 // Without any server the version of the stores is unknown.
                 world.kubernetes.is_changed_by_hand |= has_no_versions;
                 let version = world.kubernetes.count();
-                world.kubernetes.set = Some(new_set(version, replicas, partition, template, memory));
+                world.kubernetes.set = Some(new_set(version, &desired));
                 return Ok(world.kubernetes.set);
             }
             world.kubernetes.update_set(by, world.now, |set| {
-                (set.replicas, set.partition, set.on_delete, set.memory) = (replicas, partition, false, memory);
+                (set.replicas, set.partition, set.on_delete) = (replicas, partition, false);
+                (set.memory, set.file) = (memory, file);
                 set.template = Template { restart: set.template.restart, ..template };
                 set.applied = Some(template);
             });
@@ -178,8 +194,9 @@ impl Manager {
     }
 }
 
-fn new_set(version: u64, replicas: u32, partition: u32, template: Template, memory: u64) -> StatefulSet {
+/// Builds a StatefulSet with the spec of another, as the apiserver creates it.
+pub(super) fn new_set(version: u64, spec: &StatefulSet) -> StatefulSet {
+    let template = spec.template;
     let status = SetStatus { observed: 0, current: template, update: template, present: 0, updated: 0, ready: 0 };
-    let applied = Some(template);
-    StatefulSet { version, generation: 1, replicas, partition, on_delete: false, template, applied, memory, status }
+    StatefulSet { version, generation: 1, on_delete: false, status, ..*spec }
 }

@@ -42,8 +42,8 @@ impl Nats {
                 Some(text) => Healthz::Failing(text),
                 None => Healthz::Ok,
             },
-            file: StoreUsage { used: used(false), reserved: 0, limit: self.stores[server].limit },
-            memory: StoreUsage { used: used(true), reserved: 0, limit: process.memory },
+            file: StoreUsage { used: used(false), reserved: 0, limit: process.config.file },
+            memory: StoreUsage { used: used(true), reserved: 0, limit: process.config.memory },
             meta: (process.kind == ServerMode::Clustered).then(|| self.meta_answer(server, process, now)),
             streams: self.stream_answers(server, process, now),
         })
@@ -58,7 +58,7 @@ impl Nats {
 
     fn meta_answer(&self, server: ServerId, process: Process, now: u64) -> RaftGroup {
         let Some(meta) = &self.meta else {
-            return RaftGroup { leader: None, size: Some(process.routes), peers: Vec::new() };
+            return RaftGroup { leader: None, size: Some(process.config.routes), peers: Vec::new() };
         };
         let leader = self.reported_leader(server, now);
         let leads = meta.leader == Some(server);

@@ -83,7 +83,8 @@ impl Nats {
 
     /// Founds the group. A new group needs the votes of all servers that it has routes to (measured with three).
     fn bootstrap(&mut self, voters: Group, now: u64, random: &mut Random) {
-        let routes = voters.iter().filter_map(|server| self.processes[server]).map(|process| process.routes).max();
+        let routes =
+            voters.iter().filter_map(|server| self.processes[server]).map(|process| process.config.routes).max();
         let Some(expected) = routes.and_then(|routes| usize::try_from(routes).ok()) else { return };
         let peers: Group = (0..expected).collect();
         if peers.minus(voters).is_empty() && !peers.is_empty() {

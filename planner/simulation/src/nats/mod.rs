@@ -16,6 +16,7 @@ use crate::{
     servers::{Group, Names, SERVERS, ServerId},
 };
 use meta::Meta;
+use process::ServerConfig;
 use stream::Stream;
 
 /// Size of a message in bytes.
@@ -67,10 +68,8 @@ pub struct Process {
     pub version: Version,
     /// Mode of its configuration.
     pub kind: ServerMode,
-    /// Number of servers that it has routes to.
-    pub routes: u32,
-    /// `max_memory_store` in bytes.
-    pub memory: u64,
+    /// The loaded configuration.
+    pub config: ServerConfig,
     /// Second of the start.
     pub started: u64,
     /// Second at which the streams are restored.
@@ -176,6 +175,7 @@ impl Nats {
 
     fn drop_data(&mut self, server: ServerId, by: Actor, now: u64, concerns: impl Fn(&Stream) -> bool) {
         let disturbed = self.disturbed;
+        let stopped = self.stopped[server];
         for stream in self.streams.iter_mut().filter(|stream| concerns(stream)) {
             if stream.data[server].take().is_none() {
                 continue;
@@ -184,7 +184,9 @@ impl Nats {
                 stream.peers.without(server).iter().any(|peer| disturbed[peer] > 0 && disturbed[peer] + NOTICE > now)
             };
             let is_volatile = stream.in_memory && stream.replicas == 1;
-            if by != Actor::Manager || is_volatile || is_unnoticed() {
+            // A stream that was created just before the server stopped may be unknown to the manager.
+            let is_young = stream.replicas == 1 && stopped < stream.created + NOTICE;
+            if by != Actor::Manager || is_volatile || is_young || is_unnoticed() {
                 let majority = stream.peers.majority();
                 stream.is_excused |= stream.complete().len() < majority;
             }

@@ -10,20 +10,29 @@ use crate::{kubernetes::objects::Actor, servers::ServerId};
 pub struct Start {
     /// Version of the image.
     pub version: Version,
-    /// The number of servers that it has routes to; 0 without a cluster block.
-    pub routes: u32,
-    /// `max_memory_store` in bytes.
-    pub memory: u64,
+    /// Configuration in the Pod's volume.
+    pub config: ServerConfig,
     /// A fault has just overwritten the configuration.
     pub is_excused: bool,
     /// The manager can know the versions of the other servers, so an incompatible one is a violation.
     pub checks_version: bool,
 }
 
+/// The configuration of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The number of servers that it has routes to; 0 without a cluster block.
+    pub routes: u32,
+    /// `max_memory_store` in bytes.
+    pub memory: u64,
+    /// `max_file_store` in bytes.
+    pub file: u64,
+}
+
 impl Nats {
     /// Starts a server. Returns whether it runs: a clustered server exits on a full disk.
     pub fn start(&mut self, server: ServerId, start: Start, now: u64) -> bool {
-        let kind = if start.routes == 0 { ServerMode::Standalone } else { ServerMode::Clustered };
+        let kind = if start.config.routes == 0 { ServerMode::Standalone } else { ServerMode::Clustered };
         if self.stores[server].full && kind == ServerMode::Clustered {
             return false;
         }
@@ -51,8 +60,7 @@ impl Nats {
             run: self.runs,
             version: start.version,
             kind,
-            routes: start.routes,
-            memory: start.memory,
+            config: start.config,
             started: now,
             restored: now + self.restore,
             disabled: None,
@@ -101,20 +109,21 @@ impl Nats {
     }
 
     /// Reloads the configuration of a server: raised limits and routes take effect, a lowered limit rejects the file.
-    pub fn reload(&mut self, server: ServerId, routes: u32, memory: u64, now: u64) {
+    pub fn reload(&mut self, server: ServerId, config: ServerConfig, now: u64) {
         let is_full = self.stores[server].full;
         let restore = self.restore;
         let Some(process) = &mut self.processes[server] else { return };
-        let is_switched = (process.kind == ServerMode::Standalone) != (routes == 0);
-        if memory < process.memory || is_switched {
+        let is_switched = (process.kind == ServerMode::Standalone) != (config.routes == 0);
+        let before = process.config;
+        if config.memory < before.memory || config.file < before.file || is_switched {
             return;
         }
-        if memory > process.memory {
+        if config.memory > before.memory {
             for stream in self.streams.iter_mut().filter(|stream| stream.in_memory) {
                 stream.memory_full = false;
             }
         }
-        (process.memory, process.routes) = (memory, routes);
+        process.config = config;
         if process.disabled.is_some() && !is_full && process.kind == ServerMode::Clustered {
             process.disabled = None;
             process.restored = now + restore;

@@ -174,8 +174,7 @@ impl Nats {
         self.disturbed[FOREIGN] = now;
         let start = super::process::Start {
             version: other.version,
-            routes: other.routes,
-            memory: other.memory,
+            config: other.config,
             is_excused: true,
             checks_version: false,
         };

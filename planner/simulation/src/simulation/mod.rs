@@ -12,6 +12,7 @@ use crate::{
     kubernetes::{
         Kubernetes,
         objects::{Image, Node, Resource},
+        volumes::Driver,
     },
     ledger::{Coverage, Violation},
     manager::Manager,
@@ -82,12 +83,13 @@ impl Simulation {
             image: Image::Good,
             edit: 0,
             memory: scenario.memory,
+            volume: VOLUME,
             force: false,
             members: None,
             removed: BTreeMap::new(),
             servers_started: false,
         };
-        let kubernetes = Kubernetes::new(scenario.rules, resource, VOLUME);
+        let kubernetes = Kubernetes::new(scenario.rules, resource);
         let nats = Nats::new(scenario.catch_up, scenario.restore);
         let world = World::new(scenario.seed, kubernetes, nats);
         let manager = Manager::new(&world);
@@ -163,6 +165,9 @@ impl Simulation {
         let (down_until, controller_until) = (down_until.min(now), controller_until.min(now));
         self.world.faults = Faults { down_until, controller_until, overwritten_until, ..Faults::default() };
         self.world.kubernetes.quota_until = 0;
+        if self.world.kubernetes.driver == Driver::Failing {
+            self.world.kubernetes.driver = Driver::Online;
+        }
         self.world.nats.blocked_ports.1 = 0;
         self.manager.caches.stalled = [0; 5];
         self.apply(Event::LeaveForeign);

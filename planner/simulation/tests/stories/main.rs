@@ -2,6 +2,8 @@
 
 mod formation;
 mod repair;
+mod replace;
 mod rollout;
 mod scaling;
 mod state;
+mod volumes;

@@ -7,7 +7,8 @@ use nats_manager_simulation::{
     story::{everywhere, stream},
 };
 
-const TEMPLATE: Edit = Edit { size: None, image: None, version: None, template: true, memory: None, force: None };
+const TEMPLATE: Edit =
+    Edit { size: None, image: None, version: None, template: true, memory: None, volume: None, force: None };
 
 #[test]
 fn rolling_update_waits_for_each_replica_to_have_the_messages() {

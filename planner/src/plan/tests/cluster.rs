@@ -13,6 +13,9 @@ use crate::{
 };
 
 const MEMORY: u64 = 1 << 20;
+/// Size of the volumes, and of the file store on them, in bytes.
+pub(super) const VOLUME: u64 = 1 << 30;
+pub(super) const STORE: u64 = 870 << 20;
 pub(super) const NOW: Time = at(60);
 
 /// Desired and actual state, and the servers, which are polled twice.
@@ -63,18 +66,27 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
         template_hash: Some(template(Variant::main(kind), MEMORY)),
         config_key: ConfigKey::Main,
         memory_store: Some(MEMORY),
+        file_store: Some(STORE),
+        volume_size: Some(VOLUME),
         is_observed: true,
         current_revision: Some("new".to_owned()),
         update_revision: Some("new".to_owned()),
         counts: ReplicaCounts { present: replicas, updated: replicas, ready: replicas },
     };
     let routes = if kind == ServerMode::Clustered { replicas } else { 0 };
-    let pvc = |ordinal| PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, ..PvcState::default() };
+    let pvc = |ordinal| PvcState {
+        ordinal,
+        uid: format!("pvc-{ordinal}"),
+        requested: VOLUME,
+        capacity: Some(VOLUME),
+        ..PvcState::default()
+    };
     Cluster {
         desired: Desired {
             replicas,
             version: Version::of_image("nats:2.14.10"),
             memory_store: MEMORY,
+            volume_size: Some(VOLUME),
             force_rollout: false,
             recreate_stateful_set: false,
         },
@@ -84,7 +96,7 @@ pub(super) fn cluster(replicas: u32) -> Cluster {
             stateful_set: Some(set),
             pods: (0..replicas).map(pod).collect(),
             pvcs: (0..replicas).map(pvc).collect(),
-            config: Some(LiveConfig { main_routes: Some(routes), clustered_routes: None }),
+            config: Some(LiveConfig { main_routes: Some(routes), clustered_routes: None, file_store: Some(STORE) }),
             members: Some(replicas),
             servers_started: Some(true),
         },
@@ -136,6 +148,12 @@ impl Cluster {
 
     pub(super) fn plan(&self) -> Plan {
         self.with_streams(None, plan)
+    }
+
+    /// Plans with the names of all streams.
+    pub(super) fn plan_with_streams(&self, streams: &[&str]) -> Plan {
+        let streams = Ok(streams.iter().map(|&name| name.to_owned()).collect());
+        self.with_streams(Some(&streams), plan)
     }
 
     /// Confirms a plan in the present state of the cluster. `streams` are the names of all streams.
@@ -190,7 +208,9 @@ pub(super) fn action(plan: &Plan) -> Option<String> {
         Action::RestartServer { server, .. } => format!("restart {server}"),
         Action::ReplacePods { pods } => format!("replace {}", pods.len()),
         Action::RemovePeers { peers } => format!("remove {}", peers[0].name),
+        Action::ReplaceServer { server, .. } => format!("replace server {server}"),
         Action::DeletePvcs { pvcs } => format!("delete PVC {}", pvcs[0].ordinal),
+        Action::ExpandPvcs { pvcs, size } => format!("expand {} to {} GiB", pvcs.len(), size >> 30),
         Action::Reload { servers } => format!("reload {}", servers.len()),
         Action::RecreateStatefulSet { uid } => format!("recreate {uid}"),
     })

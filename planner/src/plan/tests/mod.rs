@@ -1,8 +1,10 @@
 //! Plans of single states of Kubernetes and of the servers. Sequences and faults are stories of the simulation.
 
 mod cluster;
+mod replace_server;
+mod volumes;
 
-use self::cluster::{Cluster, NOW, action, cluster};
+use self::cluster::{Cluster, NOW, VOLUME, action, cluster};
 use super::{
     BlockedReason::{self, MemoryStoreBlocked, PvcTerminating, ScalingBlocked, UnknownServer, VersionBlocked},
     OperationKind::{Deployment, FormCluster, Repair, RollingUpdate, ScaleDown, ScaleUp},
@@ -257,7 +259,13 @@ fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
         (
             "a PVC is left over",
             cluster(3).with(|cluster| {
-                let pvc = PvcState { ordinal: 4, uid: "pvc-4".to_owned(), size: 1 << 30, ..PvcState::default() };
+                let pvc = PvcState {
+                    ordinal: 4,
+                    uid: "pvc-4".to_owned(),
+                    requested: VOLUME,
+                    capacity: Some(VOLUME),
+                    ..PvcState::default()
+                };
                 cluster.actual.pvcs.push(pvc);
             }),
             (3, 3, Some("delete PVC 4"), Some(ScaleDown), None),
@@ -320,7 +328,13 @@ fn scale_down_without_polls_says_what_is_left_to_do() {
     let left = |replicas, desired| {
         cluster(replicas).with(|cluster| {
             for ordinal in [3, 4] {
-                let pvc = PvcState { ordinal, uid: format!("pvc-{ordinal}"), size: 1 << 30, ..PvcState::default() };
+                let pvc = PvcState {
+                    ordinal,
+                    uid: format!("pvc-{ordinal}"),
+                    requested: VOLUME,
+                    capacity: Some(VOLUME),
+                    ..PvcState::default()
+                };
                 cluster.actual.pvcs.push(pvc);
             }
             cluster.desired.replicas = desired;

@@ -1,14 +1,13 @@
 //! The text of `nats.conf`, and the hash of the part that a reload cannot apply.
 //!
 //! The config reloader sends SIGHUP when the file has changed. Of the settings that change in the life of a cluster,
-//! NATS 2.14.2 then applies `debug`, `trace`, `routes` and a raised `max_memory_store` (measured, and
+//! NATS 2.14.2 then applies `debug`, `trace`, `routes`, and a raised `max_memory_store` or `max_file_store` (measured, and
 //! `server/reload.go`). It rejects the complete file for a change of `server_name`, the ports, `store_dir` or
 //! `lame_duck_*`, for a cluster block that is added or removed, and for a lowered limit. It would apply a few more
-//! (`pid_file`, `connect_retries`, the cluster's name, a raised `max_file_store`), which NATS Manager changes only with
-//! a restart.
+//! (`pid_file`, `connect_retries`, the cluster's name), which NATS Manager changes only with a restart.
 //!
 //! A lowered `max_memory_store` needs a restart too. The Pod template has a separate annotation for it, or a raised
-//! value would restart the servers as well.
+//! value would restart the servers as well. `max_file_store` is never lowered.
 //!
 //! With `max_file_store: 0` a standalone server rejects streams on files (10047). A cluster creates them and rejects
 //! their second message (10023). Both are measured.
@@ -17,7 +16,7 @@ mod digest;
 
 use std::fmt::{Display, Write};
 
-use nats_manager_api::{Bytes, FileStore, ResolvedCluster};
+use nats_manager_api::{Amount, Bytes, ResolvedCluster};
 use nats_manager_planner::actual::ConfigKey;
 
 use super::{metadata, ports, secret::RESOLVER_KEY};
@@ -45,6 +44,8 @@ pub(crate) struct Layout {
     pub(crate) routes: u32,
     /// Memory store of each server in bytes. 0 for none.
     pub(crate) memory_store: u64,
+    /// File store of each server in bytes. 0 for none.
+    pub(crate) file_store: u64,
 }
 
 /// Returns the ConfigMap key, which is also the name of the mounted file.
@@ -69,6 +70,13 @@ pub(crate) fn routes_in(config: &str) -> u32 {
         .skip(1)
         .filter(|rest| rest.split(['"', '\n']).next().is_some_and(|route| route.ends_with(":6222")));
     u32::try_from(routes.count()).unwrap_or(u32::MAX).max(1)
+}
+
+/// Returns the limit of the file store in a configuration, in bytes. `None` where it has none that can be read.
+pub(crate) fn file_store_in(config: &str) -> Option<u64> {
+    let setting = config.lines().find_map(|line| line.trim_start().strip_prefix("max_file_store"))?;
+    let value = setting.trim_start_matches([' ', ':', '=']).trim_end().trim_end_matches(['B', 'b']);
+    Some(Amount::parse(value).ok()?.bytes()?.get())
 }
 
 /// All settings of a server.
@@ -128,7 +136,7 @@ impl NatsConf {
     fn of(cluster: &ResolvedCluster, layout: Layout) -> Self {
         Self {
             top_level: top_level(cluster),
-            jet_stream: jet_stream(cluster, layout.memory_store),
+            jet_stream: jet_stream(layout),
             cluster: (layout.routes > 0).then(|| routing(cluster, layout.routes)),
         }
     }
@@ -150,16 +158,12 @@ fn top_level(cluster: &ResolvedCluster) -> Vec<Setting> {
     settings
 }
 
-fn jet_stream(cluster: &ResolvedCluster, memory_store: u64) -> Vec<Setting> {
-    let file_store = match &cluster.file_store {
-        FileStore::Volume { size, .. } => *size,
-        FileStore::MemoryOnly => Bytes::default(),
-    };
+fn jet_stream(layout: Layout) -> Vec<Setting> {
     vec![
         restart("store_dir", quoted(STORE_FOLDER)),
         // 0 turns it off. Without the setting, JetStream would use most of the memory, or of the disk.
-        reload("max_memory_store", Bytes::new(memory_store)),
-        restart("max_file_store", file_store),
+        reload("max_memory_store", Bytes::new(layout.memory_store)),
+        reload("max_file_store", Bytes::new(layout.file_store)),
     ]
 }
 

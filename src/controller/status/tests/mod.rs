@@ -97,7 +97,7 @@ impl World {
                 ..ActualState::default()
             },
             seen: Seen::Polls(polls(80, 100, servers, |_| ())),
-            plan: Plan::fresh(servers, 0),
+            plan: Plan::fresh(servers, 0, None),
             missing_streams: MissingStreams::default(),
             policy: Vec::new(),
             pods_not_created: None,

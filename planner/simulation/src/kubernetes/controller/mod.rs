@@ -63,10 +63,10 @@ fn create_missing(kubernetes: &mut Kubernetes, set: &StatefulSet, now: u64) {
             Some(pvc) if pvc.terminating => continue,
             Some(_) => {}
             None => {
-                let (uid, size) = (kubernetes.count(), kubernetes.volume_size);
-                kubernetes.pvcs[ordinal] = Some(Pvc { uid, size, terminating: false });
+                let uid = kubernetes.count();
+                kubernetes.pvcs[ordinal] = Some(Pvc::new(uid, set.volume));
                 kubernetes.pvcs_version += 1;
-                kubernetes.volumes.push(VolumeChange::Created(ordinal, size));
+                kubernetes.volumes.push(VolumeChange::Created(ordinal, set.volume));
             }
         }
         let is_below = u32::try_from(ordinal).is_ok_and(|ordinal| ordinal < set.partition) && !set.on_delete;

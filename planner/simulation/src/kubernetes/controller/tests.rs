@@ -11,7 +11,7 @@ const OLD: Template = template(0);
 const NEW: Template = template(1);
 
 const fn template(edit: u32) -> Template {
-    Template { key: ConfigKey::Main, nats: Version::new(2, 14, 2), image: Image::Good, edit, memory: 0, restart: 0 }
+    Template { key: ConfigKey::Main, nats: Version::new(2, 14, 2), image: Image::Good, edit, memory: None, restart: 0 }
 }
 
 fn kubernetes(rules: Rules, partition: u32, ready: [bool; 3]) -> Kubernetes {
@@ -22,12 +22,13 @@ fn kubernetes(rules: Rules, partition: u32, ready: [bool; 3]) -> Kubernetes {
         image: Image::Good,
         edit: 0,
         memory: 0,
+        volume: 1,
         force: false,
         members: Some(3),
         removed: BTreeMap::new(),
         servers_started: true,
     };
-    let mut kubernetes = Kubernetes::new(rules, resource, 1);
+    let mut kubernetes = Kubernetes::new(rules, resource);
     let status = SetStatus { observed: 1, current: OLD, update: OLD, present: 3, updated: 3, ready: 3 };
     kubernetes.set = Some(StatefulSet {
         version: 1,
@@ -38,6 +39,8 @@ fn kubernetes(rules: Rules, partition: u32, ready: [bool; 3]) -> Kubernetes {
         template: NEW,
         applied: Some(NEW),
         memory: 0,
+        file: 0,
+        volume: 1,
         status,
     });
     for (ordinal, ready) in ready.into_iter().enumerate() {
@@ -104,7 +107,7 @@ fn update_revision_becomes_the_current_one_when_every_pod_has_it_and_is_ready() 
 fn terminating_pvc_keeps_its_pod_from_being_created() {
     let mut kubernetes = kubernetes(Rules::V1_34, 3, [true; 3]);
     kubernetes.pods[1] = None;
-    kubernetes.pvcs[1] = Some(Pvc { uid: 1, size: 1, terminating: true });
+    kubernetes.pvcs[1] = Some(Pvc { terminating: true, ..Pvc::new(1, 1) });
     sync(&mut kubernetes, 10);
     assert_eq!(kubernetes.pods[1], None);
     kubernetes.release_pvcs();

@@ -1,0 +1,156 @@
+//! Growth of the volumes: the PVCs request the larger size, and the volume driver and the kubelets do the rest.
+//!
+//! The steps follow from the PVCs alone, so that they continue wherever a manager was stopped: request the size, wait
+//! for volume and file system, then recreate the StatefulSet, whose template new PVCs are made from (`recreate`), and
+//! raise the limit of the file store (`file_store`). A PVC that a user has grown by hand needs no request.
+
+use std::time::Duration;
+
+use super::{
+    Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
+    existing::Servers,
+    slots::{Slot, Slots},
+};
+use crate::actual::{PvcState, VolumeExpansion};
+
+/// Pause between two requests for a PVC that the apiserver rejected (a quota, the StorageClass).
+const REQUEST_PAUSE: Duration = Duration::from_mins(1);
+/// Time in which a kubelet expands a file system online. After that, the volume needs another mount. The kubelet
+/// compares the sizes every second or so (`desired_state_of_wold_populator.go`, Kubernetes 1.34).
+const ONLINE: Duration = Duration::from_mins(2);
+
+/// The growth of the volumes.
+pub(super) struct Expansion {
+    /// Requests that are due. They disturb no server.
+    pub(super) request: Stage,
+    /// What is waited for, or the restart of a server whose file system grows only when it is mounted.
+    pub(super) progress: Stage,
+    /// PVCs that cannot be expanded.
+    pub(super) blocked: Option<Blocked>,
+    /// Every volume has at least the desired size.
+    pub(super) is_complete: bool,
+}
+
+/// Plans the growth of the volumes that are smaller than desired. `slots` is `None` where the watch caches disagree, or
+/// the template is about to change: then no server is restarted.
+pub(super) fn expand(input: &PlanInput<'_>, servers: &Servers<'_>, slots: Option<&Slots<'_>>) -> Expansion {
+    let growth = input.desired.volume_size.map(|size| Growth {
+        input,
+        slots,
+        size,
+        small: bound(input, servers).filter(|(pvc, capacity)| pvc.requested.min(*capacity) < size).collect(),
+    });
+    match growth.filter(|growth| !growth.small.is_empty()) {
+        None => Expansion { request: Stage::Idle, progress: Stage::Idle, blocked: None, is_complete: true },
+        Some(growth) => Expansion {
+            request: growth.request(),
+            progress: growth.progress(),
+            blocked: growth.blocked(),
+            is_complete: false,
+        },
+    }
+}
+
+/// Iterates over the servers' PVCs that have a volume, each with the volume's size in bytes. Others cannot be expanded
+/// (`persistent_volume_claim_resize` of the apiserver).
+fn bound<'a>(input: &PlanInput<'a>, servers: &Servers<'_>) -> impl Iterator<Item = (&'a PvcState, u64)> {
+    let (replicas, actual) = (servers.replicas, input.actual);
+    let kept = actual.pvcs.iter().filter(move |pvc| pvc.ordinal < replicas && !pvc.terminating);
+    kept.filter_map(|pvc| Some((pvc, pvc.capacity?)))
+}
+
+struct Growth<'a> {
+    input: &'a PlanInput<'a>,
+    slots: Option<&'a Slots<'a>>,
+    /// The desired size in bytes.
+    size: u64,
+    /// The PVCs below that size, each with the size of its volume, by ordinal.
+    small: Vec<(&'a PvcState, u64)>,
+}
+
+impl Growth<'_> {
+    fn operation(&self, step: OperationStep, pvc: &PvcState) -> Operation {
+        Operation::new(OperationKind::ExpandVolumes, step).at(self.input.actual.server(pvc.ordinal))
+    }
+
+    /// Requests the size for all PVCs at once.
+    fn request(&self) -> Stage {
+        let is_due = |pvc: &PvcState| {
+            let requested = self.input.history.expanded.get(&pvc.uid);
+            pvc.requested < self.size && requested.is_none_or(|at| self.input.now.since(*at) >= REQUEST_PAUSE)
+        };
+        let due: Vec<&PvcState> = self.small.iter().map(|(pvc, _)| *pvc).filter(|pvc| is_due(pvc)).collect();
+        let Some(first) = due.first() else { return Stage::Idle };
+        let operation = self.operation(OperationStep::ExpandPvc, first);
+        let pvcs = due.iter().map(|pvc| PvcRef { ordinal: pvc.ordinal, uid: pvc.uid.clone() }).collect();
+        Stage::Act(Action::ExpandPvcs { pvcs, size: self.size }, operation)
+    }
+
+    /// Waits for the first PVC that did not fail. Restarts its server where only that makes the file system grow.
+    fn progress(&self) -> Stage {
+        let is_failed = |pvc: &PvcState| matches!(pvc.expansion, VolumeExpansion::Failed { .. });
+        let restart = self.small.iter().rev().find_map(|(pvc, _)| self.restart(pvc));
+        restart.unwrap_or_else(|| match self.small.iter().map(|(pvc, _)| *pvc).find(|pvc| !is_failed(pvc)) {
+            None => Stage::Idle,
+            Some(pvc) => {
+                let name = self.input.actual.pvc_name(pvc.ordinal);
+                let cause = match pvc.expansion {
+                    VolumeExpansion::FileSystemPending { .. } => format!("the file system of PVC {name} to grow"),
+                    _ => format!("the volume of PVC {name} to grow"),
+                };
+                Stage::Busy(self.operation(OperationStep::ExpandPvc, pvc).waiting_for(cause))
+            }
+        })
+    }
+
+    /// Returns the restart of the server of a PVC whose file system did not grow online, or what the restart waits for.
+    /// `None` if it needs none.
+    fn restart(&self, pvc: &PvcState) -> Option<Stage> {
+        let (input, now) = (self.input, self.input.now);
+        let VolumeExpansion::FileSystemPending { since } = pvc.expansion else { return None };
+        let pod = input.actual.pod(pvc.ordinal).filter(|pod| pod.terminating.is_none())?;
+        // A Pod that is newer has mounted the volume since.
+        let is_mounted_since = pod.created.is_none_or(|created| created > since);
+        if now.since(since) < ONLINE || is_mounted_since {
+            return None;
+        }
+        let operation = self.operation(OperationStep::Restart, pvc);
+        if let Some(cause) = self.obstacle(&pod.name, pvc.ordinal) {
+            return Some(Stage::Busy(operation.waiting_for(cause)));
+        }
+        let reason = "the file system of its volume grows only when it is mounted again".to_owned();
+        let action = Action::RestartServer { server: pod.name.clone(), uid: pod.uid.clone(), reason };
+        Some(Stage::Act(action, operation))
+    }
+
+    /// Returns the obstacle to restarting a server now; `None` if it may restart.
+    fn obstacle(&self, server: &str, ordinal: u32) -> Option<String> {
+        let Some(slots) = self.slots else { return Some("the watch caches to agree".to_owned()) };
+        let mut others = slots.iter().filter(|(other, _)| *other != ordinal);
+        let away = others.find_map(|(other, slot): (u32, Slot<'_>)| slot.obstacle(&self.input.actual.server(other)));
+        let away = away.or_else(|| slots.leaving.map(|pod| format!("{} is terminating", pod.name)));
+        away.or_else(|| {
+            let assessment = self.input.assessment()?;
+            assessment.obstacle_without(&[server]).or_else(|| {
+                (!assessment.keeps_quorum_without(server))
+                    .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
+            })
+        })
+    }
+
+    fn blocked(&self) -> Option<Blocked> {
+        let (pvc, cause) = self.small.iter().find_map(|(pvc, _)| match &pvc.expansion {
+            VolumeExpansion::Failed { cause } => Some((*pvc, cause)),
+            _ => None,
+        })?;
+        let actual = self.input.actual;
+        let name = actual.pvc_name(pvc.ordinal);
+        let message = format!(
+            "the volume of PVC {name} cannot be expanded: {}. It is tried again until the cause is gone. To see \
+             the PVC: kubectl describe pvc -n {} {name}",
+            cause.as_deref().unwrap_or("the volume driver reports no cause"),
+            actual.namespace
+        );
+        Some(Blocked::new(BlockedReason::VolumeExpansionBlocked, message))
+    }
+}
