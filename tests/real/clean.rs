@@ -6,7 +6,8 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
-        apps::v1::StatefulSet,
+        apps::v1::{Deployment, StatefulSet},
+        batch::v1::Job,
         core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
         events::v1::Event,
         policy::v1::PodDisruptionBudget,
@@ -46,6 +47,8 @@ impl World<'_> {
             let _ = self.api::<Nats>().patch(&nats.name_any(), &PatchParams::default(), &patch).await;
             let _ = self.api::<Nats>().delete(&nats.name_any(), &parameters).await;
         }
+        self.delete_all::<Deployment>().await;
+        self.delete_all::<Job>().await;
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
         self.delete_all::<PodDisruptionBudget>().await;

@@ -11,9 +11,11 @@
     reason = "the functions that the tests share are tests too"
 )]
 
+mod backup;
 mod clean;
 mod deletion;
 mod deploy;
+mod eventing;
 mod expansion;
 mod faults;
 mod install;

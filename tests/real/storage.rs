@@ -56,7 +56,8 @@ fn bytes(count: usize) -> Vec<u8> {
     vec![b'x'; count]
 }
 
-async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String {
+/// Waits until the condition `Storage` has a reason and the resource has a state. Returns the message of the condition.
+pub async fn storage_becomes(world: &World<'_>, reason: &str, state: &str) -> String {
     let status = world
         .status_becomes(&format!("Storage {reason} and state {state}"), |status| {
             let is_reported =
@@ -86,6 +87,12 @@ fn file_store_is_reported_before_it_is_full() {
         let mut user = User::new(world).await;
         for command in documented::blocks("docs/user/storage.md", "run: nearly full").iter().flat_map(Block::commands) {
             assert_eq!(user.types(command).await, message);
+        }
+        user.types("kubectl port-forward -n kyma-system service/eventing-nats 4222 &").await;
+        for block in documented::blocks("docs/user/storage.md", "run: reservation") {
+            let (command, rejection) = block.text.split_once('\n').unwrap();
+            let printed = user.fails(command.trim_start_matches("$ ")).await;
+            assert!(printed.contains(rejection), "{printed}");
         }
         let version = world.api::<Nats>().get(NAME).await.unwrap().resource_version();
         assert_eq!(publish(world, 4).await, 4);

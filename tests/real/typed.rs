@@ -31,6 +31,11 @@ impl User {
         printed
     }
 
+    /// Runs commands, which must fail, and returns their output.
+    pub async fn fails(&self, commands: &str) -> String {
+        self.shell.refused(commands).await
+    }
+
     /// Runs the blocks of a page that have the mark, in their order, and returns their output.
     pub async fn follows(&mut self, page: &str, mark: &str) -> String {
         let mut printed = String::new();

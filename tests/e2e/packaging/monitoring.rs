@@ -1,28 +1,11 @@
 //! Alerts and dashboards, checked with promtool of Prometheus.
 
-use std::{collections::BTreeSet, io::Write, path::Path, process::Command};
+use std::collections::BTreeSet;
 
-use nats_manager_harness::real::is_required;
+use nats_manager_harness::promtool;
 use serde_json::{Value, json};
 
 use super::{kustomize, of_kind, read};
-
-/// Runs promtool on rules or on tests of rules. Where promtool is missing, prints a note and returns `None`, or panics
-/// if CI requires all tests.
-fn promtool(arguments: &[&str], folder: &Path) -> Option<Result<(), String>> {
-    match Command::new("promtool").args(arguments).current_dir(folder).output() {
-        Ok(output) if output.status.success() => Some(Ok(())),
-        Ok(output) => {
-            Some(Err([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()))
-        }
-        Err(error) => {
-            assert!(!is_required(), "promtool: {error}; install it with: apt-get install prometheus");
-            let note = "LEFT OUT: promtool is not in PATH; install it with: apt-get install prometheus";
-            let _ = writeln!(std::io::stderr(), "{note}");
-            None
-        }
-    }
-}
 
 /// Returns the alerting rules.
 async fn rules() -> Value {

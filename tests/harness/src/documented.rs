@@ -57,14 +57,20 @@ pub fn all(page: &str) -> Vec<Block> {
 fn parse(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut before = "";
-    let mut lines = page.lines().map(str::trim);
+    let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        if SHELLS.contains(&line) {
+        let fence = line.trim_start();
+        if SHELLS.contains(&fence) {
+            let indentation = &line[..line.len() - fence.len()];
             let comment = before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
-            let text: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
+            let text: Vec<&str> = lines
+                .by_ref()
+                .map(|line| line.strip_prefix(indentation).unwrap_or(line).trim_end())
+                .take_while(|line| *line != END)
+                .collect();
             blocks.push(Block { mark: comment.unwrap_or_default().to_owned(), text: text.join("\n") });
         }
-        before = line;
+        before = line.trim();
     }
     blocks
 }
@@ -76,13 +82,20 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 36] = [
+    const RUN: [(&str, &str, &str); 46] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
         ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/expand-volumes.md", "run", "tests/real/expansion.rs"),
+        ("docs/user/backup.md", "run: stop eventing", "tests/real/backup.rs"),
+        ("docs/user/backup.md", "run: back up", "tests/real/backup.rs"),
+        ("docs/user/backup.md", "run: on your machine", "tests/real/backup.rs"),
+        ("docs/user/backup.md", "run: replace", "tests/real/backup.rs"),
+        ("docs/user/backup.md", "run: restore", "tests/real/backup.rs"),
+        ("docs/user/backup.md", "run: start eventing", "tests/real/backup.rs"),
+        ("docs/user/backup.md", "run: clean up", "tests/real/backup.rs"),
         ("docs/user/install.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/high-availability.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: image", "tests/real/install/artifact.rs"),
@@ -104,7 +117,9 @@ mod tests {
         ("docs/user/scaling.md", "run: only copies", "tests/real/scaling.rs"),
         ("docs/user/scaling.md", "run: one to three", "tests/real/scaling.rs"),
         ("docs/user/scaling.md", "run: restore", "tests/real/scaling.rs"),
+        ("docs/user/sizing.md", "run", "tests/real/eventing.rs"),
         ("docs/user/storage.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/storage.md", "run: reservation", "tests/real/storage.rs"),
         ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
         ("docs/user/takeover.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/takeover.md", "run: way back", "tests/e2e/admission/removal.rs"),
@@ -133,10 +148,10 @@ mod tests {
 
     #[test]
     fn block_has_the_mark_of_the_comment_before_it() {
-        let page = "text\n<!-- run: x -->\n```sh\na\nb &\n```\n- item\n\n   ```console\n   $ c\n   d\n   ```\n```json\n{}\n```\n";
+        let page = "text\n<!-- run: x -->\n```sh\na <<EOF\n  b\nEOF\nc &\n```\n- item\n\n   ```console\n   $ c\n   d\n   ```\n```json\n{}\n```\n";
         let block = |mark: &str, text: &str| Block { mark: mark.to_owned(), text: text.to_owned() };
         let blocks = parse(page);
-        assert_eq!(blocks, [block("run: x", "a\nb &"), block("", "$ c\nd")]);
+        assert_eq!(blocks, [block("run: x", "a <<EOF\n  b\nEOF\nc &"), block("", "$ c\nd")]);
         assert_eq!(blocks[1].commands(), ["c"]);
     }
 

@@ -2,6 +2,7 @@
 
 mod available;
 mod control;
+mod image;
 mod lease;
 mod network;
 
