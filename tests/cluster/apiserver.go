@@ -60,6 +60,9 @@ func (c *controlPlane) apiserverFlags() []string {
 	)
 }
 
+// ownerReferences is an admission plugin that some distributions enable: it requires permissions for owner references.
+const ownerReferences = "OwnerReferencesPermissionEnforcement"
+
 // addressFlags are the flags of addresses and authorization: reachable on loopback only, or by pods and kubelets as
 // well.
 func (c *controlPlane) addressFlags() []string {
@@ -70,13 +73,14 @@ func (c *controlPlane) addressFlags() []string {
 			// Loopback addresses are invalid endpoints of the `kubernetes` service, so it has none.
 			"--endpoint-reconciler-type=none",
 			"--authorization-mode=RBAC",
+			"--enable-admission-plugins=" + ownerReferences,
 		}
 	}
 	return []string{
 		"--bind-address=0.0.0.0",
 		"--advertise-address=" + nodeAddress(0),
 		"--authorization-mode=Node,RBAC",
-		"--enable-admission-plugins=NodeRestriction",
+		"--enable-admission-plugins=NodeRestriction," + ownerReferences,
 		"--kubelet-client-certificate=" + c.home.file("pki", "kubelet-client.crt"),
 		"--kubelet-client-key=" + c.home.file("pki", "kubelet-client.key"),
 		"--kubelet-preferred-address-types=InternalIP", // names of nodes do not resolve

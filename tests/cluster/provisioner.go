@@ -5,31 +5,41 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcore "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 )
 
-// provisioner creates a volume for each PVC of its classes and deletes released volumes, as an external provisioner of
-// a real cluster does.
+// provisioner creates a volume for each PVC of its classes, expands it and deletes released volumes, as the volume driver
+// of a real cluster does.
 type provisioner struct {
 	client  kubernetes.Interface
 	folders volumeFolders
 	pvcs    corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	nodes   corelisters.NodeLister
+	pods    corelisters.PodLister
 	classes storagelisters.StorageClassLister
-	queue   workqueue.TypedRateLimitingInterface[item]
+	// recorder writes the events of PVCs.
+	recorder record.EventRecorder
+	// failed has the time of the last failed expansion by the UID of the PVC.
+	failed map[types.UID]time.Time
+	queue  workqueue.TypedRateLimitingInterface[item]
 }
 
 // item is the name of a PVC, or of a volume if it has no namespace.
@@ -40,15 +50,20 @@ func startProvisioner(ctx context.Context, client kubernetes.Interface, folders 
 	factory := informers.NewSharedInformerFactory(client, 0)
 	core := factory.Core().V1()
 	pvcs, volumes, nodes := core.PersistentVolumeClaims(), core.PersistentVolumes(), core.Nodes()
+	events := record.NewBroadcaster(record.WithContext(ctx))
+	events.StartRecordingToSink(&typedcore.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	classes := factory.Storage().V1().StorageClasses()
 	p := &provisioner{
-		client:  client,
-		folders: folders,
-		pvcs:    pvcs.Lister(),
-		volumes: volumes.Lister(),
-		nodes:   nodes.Lister(),
-		classes: classes.Lister(),
-		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[item]()),
+		client:   client,
+		folders:  folders,
+		pvcs:     pvcs.Lister(),
+		volumes:  volumes.Lister(),
+		nodes:    nodes.Lister(),
+		pods:     core.Pods().Lister(),
+		classes:  classes.Lister(),
+		failed:   map[types.UID]time.Time{},
+		recorder: events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "external-resizer " + provisionerName}),
+		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[item]()),
 	}
 	handlers := map[cache.SharedIndexInformer]func(object any){
 		pvcs.Informer():    p.enqueue,
@@ -123,7 +138,10 @@ func (p *provisioner) sync(ctx context.Context, name item) error {
 
 func (p *provisioner) provision(ctx context.Context, name item) error {
 	pvc, err := p.pvcs.PersistentVolumeClaims(name.Namespace).Get(name.Name)
-	if err != nil || pvc.Spec.VolumeName != "" || pvc.Spec.StorageClassName == nil || pvc.DeletionTimestamp != nil {
+	if err == nil && pvc.Spec.VolumeName != "" {
+		return p.expand(ctx, name, pvc)
+	}
+	if err != nil || pvc.Spec.StorageClassName == nil || pvc.DeletionTimestamp != nil {
 		return err
 	}
 	class, err := p.classes.Get(*pvc.Spec.StorageClassName)

@@ -23,13 +23,16 @@ const (
 	defaultClassAnnotation  = "storageclass.kubernetes.io/is-default-class"
 )
 
-// createStorageClasses creates the default class and, with real nodes, a class of small volumes, which fill up quickly.
+// createStorageClasses creates the default class and, with real nodes, a class of small volumes, which fill up quickly,
+// and classes of volumes that expand, each in another way.
 func createStorageClasses(ctx context.Context, client kubernetes.Interface, real bool) error {
 	classes := []*storagev1.StorageClass{newStorageClass("standard", nil)}
 	classes[0].Annotations = map[string]string{defaultClassAnnotation: "true"}
 	if real {
 		small := map[string]string{sizeParameter: "64Mi"}
-		classes = append(classes, newStorageClass("small", small))
+		classes = append(classes, newStorageClass("small", small),
+			newExpandingClass("expands-online", expandsOnline), newExpandingClass("expands-slowly", expandsSlowly),
+			newExpandingClass("expands-at-restart", expandsAtRestart), newExpandingClass("expansion-fails", expansionFails))
 	}
 	for _, class := range classes {
 		if _, err := client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil {
@@ -47,6 +50,14 @@ func newStorageClass(name string, parameters map[string]string) *storagev1.Stora
 		ReclaimPolicy:     ptr.To(corev1.PersistentVolumeReclaimDelete),
 		VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
 	}
+}
+
+// newExpandingClass returns a class whose volumes expand in a way, which is a value of expansionAnnotation.
+func newExpandingClass(name, expansion string) *storagev1.StorageClass {
+	class := newStorageClass(name, nil)
+	class.Annotations = map[string]string{expansionAnnotation: expansion}
+	class.AllowVolumeExpansion = ptr.To(true)
+	return class
 }
 
 // selectedNode returns the node for the volume of a PVC: the node of its first pod, or any node if the class does not

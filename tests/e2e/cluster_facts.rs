@@ -63,6 +63,13 @@ impl World {
         classes.patch(name, &PatchParams::default(), &Patch::Merge(expandable)).await.unwrap();
     }
 
+    /// Sets how the volumes of a StorageClass expand: a value of the annotation in `tests/cluster/resizer.go`.
+    pub async fn set_expansion(&self, class: &str, expansion: &str) {
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
+        let patch = json!({"metadata": {"annotations": {"nats-manager.local/expansion": expansion}}});
+        classes.patch(class, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
     /// Applies a namespaced object of a built-in kind, as a user.
     pub async fn apply(&self, object: &Value) {
         let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();

@@ -25,6 +25,7 @@ mod packaging;
 mod process;
 mod proxy;
 mod rejections;
+mod replace;
 mod rolling;
 mod scaling;
 mod schema;

@@ -164,8 +164,8 @@ fn servers_with_full_volumes_recover_when_space_is_freed() {
     });
 }
 
-/// Runs a shell script on the node of a server, with the folder of the server's volume as `$0`.
-pub async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) {
+/// Runs a shell script on the node of a server, with the folder of the server's volume as `$0`. Returns its output.
+pub async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) -> String {
     let pvcs: Api<PersistentVolumeClaim> = world.api();
     let pvc = pvcs.get(&format!("{NAME}-js-pvc-{}", World::server(ordinal))).await.unwrap();
     let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
@@ -177,4 +177,5 @@ pub async fn in_volume(world: &World<'_>, ordinal: usize, script: &str) {
     command.arg(format!("--mount={}", mounts.display())).args(["sh", "-ec", script, &folder]);
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }

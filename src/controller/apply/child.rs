@@ -1,10 +1,10 @@
-//! Requests for one child: apply, removal of foreign content, replacement.
+//! Requests for one child: apply, and removal of foreign content.
 
 use std::{fmt::Debug, sync::Arc, time::Instant};
 
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{Patch, PatchParams},
 };
 use nats_manager_api::{Reason, naming::FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,9 +29,9 @@ pub(super) struct ApplyTarget<'a> {
 }
 
 /// A live object, typed and as JSON.
-struct Live<'a, K> {
-    object: &'a Arc<K>,
-    json: Value,
+pub(super) struct Live<'a, K> {
+    pub(super) object: &'a Arc<K>,
+    pub(super) json: Value,
 }
 
 impl ApplyTarget<'_> {
@@ -76,8 +76,15 @@ impl ApplyTarget<'_> {
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
-        let Some(live) = live else { return self.send(api, desired, cache).await };
+        let Some(live) = live else {
+            let created = self.send(api, desired, cache).await?;
+            return self.restore_data(api, created, cache).await;
+        };
         check_controller(self.kind, self.owner, live.object.as_ref())?;
+        if self.writes.deleted.contains_key(self.kind) {
+            // The last pass has created it, and could not restore the keys of others.
+            self.restore_data(api, live.object.clone(), cache).await?;
+        }
         let immutable = ImmutableDifference::of(self.kind, &live.json, desired);
         let kept = immutable.keep(&live.json, desired);
         match immutable.replacement() {
@@ -112,15 +119,18 @@ impl ApplyTarget<'_> {
     {
         let foreign = ForeignContent::of(self.kind, &live.json, &desired);
         if foreign.is_empty() && compare::is_applied(&live.json, &desired) {
-            return Ok(live.object.clone());
+            return self.check_uncontested(live.object.clone());
         }
         if self.writes.overridden.is_repeated(self.kind, &live.json, &desired) {
             return Ok(live.object.clone());
         }
         let is_drift = self.kind == STATEFUL_SET && drift::has_drifted(&live.json, &desired, &foreign);
-        if is_drift && !self.writes.overridden.returned(self.kind, drift::template(&live.json)) {
+        let is_overridden = is_drift && self.writes.overridden.returned(self.kind, drift::template(&live.json));
+        let complete = desired.clone();
+        let opened = if is_drift { drift::keep_partition(&live.json, &mut desired) } else { None };
+        if is_drift && !is_overridden {
             self.corrected.push(self.kind);
-            drift::keep_partition(&live.json, &mut desired);
+            self.check_contested(api, &live.json, &desired, &foreign).await?;
         }
         if !foreign.is_empty() {
             let patched = self.remove(api, live.object.as_ref(), &foreign, &desired).await?;
@@ -130,10 +140,14 @@ impl ApplyTarget<'_> {
             cache.written(patched.clone());
             let json = self.json(&patched)?;
             if ForeignContent::of(self.kind, &json, &desired).is_empty() && compare::is_applied(&json, &desired) {
-                return Ok(Arc::new(patched));
+                return self.check_uncontested(Arc::new(patched));
             }
         }
-        self.send(api, &desired, cache).await
+        let applied = self.send(api, &desired, cache).await?;
+        match opened.filter(|_| is_overridden) {
+            Some(partition) => self.open(api, live, &applied, &complete, partition, cache).await,
+            None => self.check_uncontested(applied),
+        }
     }
 
     /// Removes content of others from exactly this version of the object.
@@ -157,7 +171,12 @@ impl ApplyTarget<'_> {
     }
 
     /// Sends the object with all its fields, and reports a field that came back different.
-    async fn send<K>(&mut self, api: &Api<K>, desired: &Value, cache: &CachedObject<K>) -> Result<Arc<K>, ApplyError>
+    pub(super) async fn send<K>(
+        &mut self,
+        api: &Api<K>,
+        desired: &Value,
+        cache: &CachedObject<K>,
+    ) -> Result<Arc<K>, ApplyError>
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
@@ -182,47 +201,16 @@ impl ApplyTarget<'_> {
         Ok(Arc::new(applied))
     }
 
-    /// Deletes exactly this object, and creates it again. Keys of others in its data are kept.
-    async fn replace<K>(
-        &mut self,
-        api: &Api<K>,
-        live: &K,
-        desired: &Value,
-        cache: &CachedObject<K>,
-    ) -> Result<Arc<K>, ApplyError>
-    where
-        K: Resource + Serialize + DeserializeOwned + Clone + Debug,
-    {
-        let name = live.name_any();
-        let precondition = Preconditions { uid: live.uid(), resource_version: live.resource_version() };
-        match api.delete(&name, &DeleteParams::background().preconditions(precondition)).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(cause) => return Err(self.rejected(name, cause)),
-            Ok(deleted) => {
-                if let Some(remaining) = deleted.left() {
-                    self.check_terminating(&remaining)?;
-                }
-            }
-        }
-        let created = self.send(api, desired, cache).await?;
-        let Some(kept) = data_of_others(&self.json(live)?, desired) else { return Ok(created) };
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patched = api.patch(&name, &parameters, &Patch::Merge(kept)).await;
-        let patched = patched.map_err(|cause| self.rejected(name, cause))?;
-        cache.written(patched.clone());
-        Ok(Arc::new(patched))
-    }
-
-    fn json<K: Serialize>(&self, object: &K) -> Result<Value, ApplyError> {
+    pub(super) fn json<K: Serialize>(&self, object: &K) -> Result<Value, ApplyError> {
         serde_json::to_value(object).map_err(|cause| ApplyError::Serialize { kind: self.kind, cause })
     }
 
-    fn rejected(&self, name: String, cause: kube::Error) -> ApplyError {
+    pub(super) fn rejected(&self, name: String, cause: kube::Error) -> ApplyError {
         ApplyError::Rejected { kind: self.kind, name, cause }
     }
 
     /// Rejects an object whose deletion waits for finalizers.
-    fn check_terminating<K: Resource>(&self, object: &K) -> Result<(), ApplyError> {
+    pub(super) fn check_terminating<K: Resource>(&self, object: &K) -> Result<(), ApplyError> {
         if object.meta().deletion_timestamp.is_none() || object.finalizers().is_empty() {
             return Ok(());
         }
@@ -242,7 +230,7 @@ pub(super) fn check_controller<K: Resource>(kind: &'static str, owner: &Owner<'_
     }
 }
 
-fn name_of(object: &Value) -> String {
+pub(super) fn name_of(object: &Value) -> String {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
@@ -253,33 +241,4 @@ fn without_version(desired: &Value) -> Value {
         metadata.remove("resourceVersion");
     }
     sent
-}
-
-/// Returns a patch with the keys in the data of `live` that `desired` does not have. `None` without such keys.
-fn data_of_others(live: &Value, desired: &Value) -> Option<Value> {
-    let own = desired.get("data").and_then(Value::as_object)?;
-    let all = live.get("data").and_then(Value::as_object)?;
-    let others: serde_json::Map<String, Value> = all
-        .iter()
-        .filter(|(key, _)| !own.contains_key(*key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    (!others.is_empty()).then(|| json!({ "data": others }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_of_others_in_data_are_kept() {
-        let data = |data: Value| json!({ "data": data });
-        for (live, expected) in [
-            (data(json!({"a": "1"})), None),
-            (data(json!({"a": "2", "b": "3"})), Some(data(json!({"b": "3"})))),
-            (json!({}), None),
-        ] {
-            assert_eq!(data_of_others(&live, &data(json!({"a": "1"}))), expected, "{live}");
-        }
-    }
 }

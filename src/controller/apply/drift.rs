@@ -25,12 +25,11 @@ pub(super) fn template(set: &Value) -> &Value {
 }
 
 /// Raises the partition of the desired StatefulSet to that of the live one. The hash of what is applied then stays too,
-/// so that the next pass applies the rest.
-pub(super) fn keep_partition(live: &Value, desired: &mut Value) {
+/// so that the next pass applies the rest. Returns the desired partition if it is lower.
+pub(super) fn keep_partition(live: &Value, desired: &mut Value) -> Option<i64> {
     let partition = |set: &Value| set.pointer(PARTITION).and_then(Value::as_i64);
-    let Some(kept) = partition(live).filter(|live| partition(desired).is_some_and(|desired| desired < *live)) else {
-        return;
-    };
+    let kept = partition(live)?;
+    let lower = partition(desired).filter(|desired| *desired < kept)?;
     if let Some(partition) = desired.pointer_mut(PARTITION) {
         *partition = json!(kept);
     }
@@ -39,6 +38,15 @@ pub(super) fn keep_partition(live: &Value, desired: &mut Value) {
     if let (Some(hash), Some(annotations)) = (hash, annotations) {
         annotations.insert(APPLIED_HASH.to_owned(), hash.clone());
     }
+    Some(lower)
+}
+
+/// Builds the JSON patch that opens the partition of exactly this version of the StatefulSet.
+pub(super) fn open_partition(resource_version: &str, partition: i64) -> Value {
+    json!([
+        {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
+        {"op": "replace", "path": PARTITION, "value": partition},
+    ])
 }
 
 #[cfg(test)]
@@ -70,8 +78,8 @@ mod tests {
         let set = |partition: i64| json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": partition}}}});
         for (live, desired, expected) in [(3, 2, 3), (2, 3, 3), (0, 0, 0)] {
             let mut kept = set(desired);
-            keep_partition(&set(live), &mut kept);
-            assert_eq!(kept, set(expected), "{live} {desired}");
+            let lower = keep_partition(&set(live), &mut kept);
+            assert_eq!((kept, lower), (set(expected), (desired < live).then_some(desired)), "{live} {desired}");
         }
     }
 }

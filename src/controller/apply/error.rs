@@ -35,6 +35,11 @@ pub(crate) enum ApplyError {
         "{kind} {name} cannot be changed: {fields} is immutable and differs; move its data, and delete it, to let NATS Manager create its own"
     )]
     Immutable { kind: &'static str, name: String, fields: String },
+    /// An object whose field another client sets again after each correction.
+    #[error(
+        "{kind} {name}: the field manager {manager} sets {field} again after each correction; stop that client. NATS Manager corrects it once a minute, and carries out no action on servers meanwhile"
+    )]
+    Contested { kind: &'static str, name: String, field: String, manager: String },
     /// A request that the apiserver rejected or did not answer.
     #[error("cannot apply {kind} {name}: {}", summary(cause))]
     Rejected { kind: &'static str, name: String, cause: kube::Error },
@@ -56,6 +61,7 @@ impl ApplyError {
         | Self::Leftover { kind, .. }
         | Self::Terminating { kind, .. }
         | Self::Immutable { kind, .. }
+        | Self::Contested { kind, .. }
         | Self::Rejected { kind, .. }
         | Self::Pending { kind, .. }
         | Self::Serialize { kind, .. }) = self;

@@ -46,6 +46,11 @@ const IMMUTABLE: &[ImmutableField] = &[
 /// Content of a ConfigMap or Secret with `immutable: true`.
 const CONTENT: ImmutableField = field("", "/data", Replacement::Recreate);
 
+/// Returns the values of the immutable fields of an object.
+pub(super) fn values(kind: &str, object: &Value) -> Value {
+    IMMUTABLE.iter().filter(|field| field.kind == kind).map(|field| object.pointer(field.path).cloned()).collect()
+}
+
 /// Immutable fields in which a live object differs from the desired one.
 #[derive(Debug, Default)]
 pub(crate) struct ImmutableDifference(Vec<&'static ImmutableField>);

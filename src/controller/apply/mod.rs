@@ -7,34 +7,42 @@
 //! |---|---|
 //! | `compare` | the difference between a live and a desired object |
 //! | `fields` | the fields of others that are removed |
-//! | `drift` | a Pod template that others have changed |
+//! | `drift`, `contested` | a Pod template that others have changed, or change again and again |
 //! | `immutable` | the immutable fields, for which an object is replaced |
 //! | `overridden`, `refused` | the writes that an admission webhook changes, and those that fail |
-//! | `child` | the requests for one child |
+//! | `child`, `pod_template`, `replace` | the requests for one child |
 //! | `ownership`, `error` | the controller of an object, the failures |
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
-use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::StatefulSet, core::v1::Secret},
+};
 use kube::{Api, Client, Resource, ResourceExt, core::DynamicObject};
-use nats_manager_api::naming;
+use nats_manager_api::{Reason, naming};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 mod child;
 pub(crate) mod compare;
+mod contested;
 mod drift;
 mod error;
 mod fields;
 mod immutable;
 mod overridden;
 mod ownership;
+mod pod_template;
 mod refused;
+mod replace;
 
 pub(super) use error::{ApplyError, ApplyErrors};
 pub(super) use ownership::{Control, Owner};
 
 use self::{
     child::{ApplyTarget, check_controller},
+    contested::Corrections,
     error::STATEFUL_SET,
     immutable::ImmutableDifference,
     overridden::OverriddenWrites,
@@ -63,7 +71,12 @@ pub(crate) struct Applied {
 #[derive(Debug, Default)]
 pub(crate) struct WriteMemory {
     overridden: OverriddenWrites,
+    corrections: Corrections,
+    /// Hashes of the immutable fields of a StatefulSet that was recreated: the desired ones, and those that came back.
+    recreated: Option<(u64, u64)>,
     pub(super) refused: RefusedWrites,
+    /// Objects that were deleted to be created again, until that is complete.
+    deleted: BTreeMap<&'static str, Value>,
 }
 
 /// Everything that the apply stage needs beside the desired objects.
@@ -171,12 +184,45 @@ impl ChildApplier<'_> {
     }
 }
 
-/// Returns whether the existing StatefulSet has to be replaced, because an immutable field differs that NATS Manager may
-/// replace.
-pub(super) fn must_recreate(live: &StatefulSet, desired: &StatefulSet) -> bool {
-    let json = |set: &StatefulSet| serde_json::to_value(set).unwrap_or_default();
-    let difference = ImmutableDifference::of(STATEFUL_SET, &json(live), &json(desired));
-    difference.replacement() == Some(immutable::Replacement::Orphan)
+impl WriteMemory {
+    /// Returns the Secret that was deleted to be created again. `None` if there is none.
+    pub(super) fn deleted_secret(&self) -> Option<Secret> {
+        serde_json::from_value(self.deleted.get("Secret")?.clone()).ok()
+    }
+
+    /// Returns whether the existing StatefulSet has to be replaced, because an immutable field differs that NATS Manager
+    /// may replace, and that the last replacement did not have in vain.
+    pub(super) fn must_recreate(&self, live: &StatefulSet, desired: &StatefulSet) -> bool {
+        let (live, desired) = (json(live), json(desired));
+        let difference = ImmutableDifference::of(STATEFUL_SET, &live, &desired);
+        difference.replacement() == Some(immutable::Replacement::Orphan)
+            && self.recreated != Some(immutable_hashes(&live, &desired))
+    }
+
+    /// Records a StatefulSet that was recreated. Returns a notice if admission has replaced an immutable field, so that
+    /// it would be recreated for ever.
+    pub(super) fn recreated(&mut self, created: &StatefulSet, desired: &StatefulSet) -> Option<Announcement> {
+        let (live, desired) = (json(created), json(desired));
+        let difference = ImmutableDifference::of(STATEFUL_SET, &live, &desired);
+        difference.replacement()?;
+        self.recreated = Some(immutable_hashes(&live, &desired));
+        let message = format!(
+            "{STATEFUL_SET} {}: an admission webhook or policy replaces the immutable field {}. NATS Manager recreates it \
+             again only after another change",
+            created.name_any(),
+            difference.fields()
+        );
+        Some(Announcement { is_warning: true, reason: Reason::FieldOverridden, message })
+    }
+}
+
+fn immutable_hashes(live: &Value, desired: &Value) -> (u64, u64) {
+    let hash = |set: &Value| overridden::content_hash(&immutable::values(STATEFUL_SET, set));
+    (hash(desired), hash(live))
+}
+
+fn json(set: &StatefulSet) -> Value {
+    serde_json::to_value(set).unwrap_or_default()
 }
 
 /// Returns whether writing the StatefulSet starts servers with another template or configuration. Then the objects that

@@ -58,6 +58,15 @@ impl OverriddenWrites {
     }
 }
 
+impl OverriddenWrites {
+    /// Records that the last write of this kind was completed by a request that left the Pod template as it came back.
+    pub(super) fn complete(&mut self, kind: &str, desired: &Value, live: &Value) {
+        if let Some(write) = self.0.get_mut(kind) {
+            (write.sent, write.returned) = (content_hash(desired), content_hash(live));
+        }
+    }
+}
+
 /// Returns a hash of an object without its status and the metadata that every write changes.
 pub(super) fn content_hash(object: &Value) -> u64 {
     let mut object = object.clone();

@@ -18,6 +18,7 @@ use crate::controller::{
     apply::WriteMemory,
     observe::Observed,
     poll::{ConfigReloads, PollMemory, Polled},
+    resources::SystemAccount,
     status::{Announcement, AppliedCounts},
 };
 
@@ -58,6 +59,13 @@ impl Memory {
             && self.polls.is_healthy()
             && u32::try_from(observed.actual.pods.len()) == Ok(servers)
             && observed.actual.pods.iter().all(PodState::is_serving)
+    }
+
+    /// Returns the system account in the Secret, or in the one that was deleted to be created again. `None` if there is
+    /// no account yet.
+    pub(crate) fn account(&self, observed: &Observed) -> Option<SystemAccount> {
+        let live = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
+        live.or_else(|| SystemAccount::from_secret(&self.writes.deleted_secret()?))
     }
 
     /// Records the field manager that changed the replicas of a StatefulSet, which is reported once.

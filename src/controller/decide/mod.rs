@@ -12,7 +12,6 @@ use nats_manager_planner::{
 };
 
 use crate::controller::{
-    apply::must_recreate,
     context::{Context, Memory, ReconcileError},
     observe::{Observed, now},
     poll::{MAX_AGE_AT_REST, MAX_AGE_BUSY, Polled},
@@ -43,7 +42,7 @@ pub(super) async fn decide(
     subject: PlanTarget<'_>,
 ) -> Result<Planned, ReconcileError> {
     memory.history.removed.extend(subject.observed.removed.clone());
-    let planning = Planning { context, subject, desired: subject.desired(context) };
+    let planning = Planning { context, subject, desired: subject.desired(context, memory) };
     let age = if memory.is_at_rest(subject.observed) { MAX_AGE_AT_REST } else { MAX_AGE_BUSY };
     let polled = planning.poll(memory, age).await;
     let mut first = planning.plan(memory, &polled, None);
@@ -63,7 +62,7 @@ pub(super) async fn decide(
 }
 
 impl PlanTarget<'_> {
-    fn desired(&self, context: &Context) -> Desired {
+    fn desired(&self, context: &Context, memory: &Memory) -> Desired {
         Desired {
             replicas: self.cluster.size,
             version: Version::of_image(&context.images.nats),
@@ -71,7 +70,9 @@ impl PlanTarget<'_> {
             volume_size: self.cluster.file_store.volume_size().map(Bytes::get),
             force_rollout: self.nats.has_flag(naming::FORCE_ROLLOUT),
             recreate_stateful_set: self.observed.live.stateful_set.as_deref().is_some_and(|live| {
-                must_recreate(live, &build_stateful_set(self.cluster, &context.images, &fresh_plan(self.cluster)))
+                memory
+                    .writes
+                    .must_recreate(live, &build_stateful_set(self.cluster, &context.images, &fresh_plan(self.cluster)))
             }),
         }
     }

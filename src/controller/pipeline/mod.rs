@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use k8s_openapi::{api::apps::v1::StatefulSet, jiff::Timestamp};
+use kube::ResourceExt;
 use nats_manager_api::{NamespacedName, Nats, ResolvedCluster, naming, resolve, rules::Violation};
 use nats_manager_planner::{
     health::MissingStreams,
@@ -55,7 +56,7 @@ pub(super) async fn run_pipeline(
         memory.record_scaler(&id.name, scaler);
     }
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;
-    let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
+    let account = memory.account(&observed);
     let subject = PlanTarget { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let planned = decide(context, memory, subject).await?;
     if planned.plan.confirmed_action().is_some() {
@@ -225,6 +226,12 @@ async fn execute_action(
         cache: &context.caches.stateful_set,
     };
     let failure = execute(&action_context, action).await.err();
+    if let (Action::RecreateStatefulSet { uid }, None, Some(set)) =
+        (action, &failure, context.caches.stateful_set.get())
+        && set.uid().as_ref() != Some(uid)
+    {
+        memory.notices.extend(memory.writes.recreated(&set, stateful_set));
+    }
     if let Action::ExpandPvcs { pvcs, .. } = action {
         let rejected = failure.iter().flat_map(ExecuteError::rejected_expansions);
         memory.expansion_failures.requested(pvcs.iter().map(|pvc| pvc.uid.as_str()), rejected);

@@ -28,7 +28,7 @@ pub(super) async fn restore_missing(
     let observed = observe(&context.caches, id, nats);
     let cluster =
         resolve_deployed(nats, &observed.cluster_facts, observed.new_spread()).map_err(|error| error.to_string())?;
-    let account = observed.live.secret.as_deref().and_then(SystemAccount::from_secret);
+    let account = memory.account(&observed);
     let subject = PlanTarget { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let planned = decide(context, memory, subject).await.map_err(|error| error.to_string())?;
     let account = account.unwrap_or_else(SystemAccount::generate);

@@ -165,6 +165,41 @@ async fn object_with_other_immutable_fields_is_replaced() {
 }
 
 #[tokio::test]
+async fn data_survives_a_replacement_that_fails_in_between() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.is_ready_for_the_newest_spec().await;
+    let account = system_account(&SECRET.get(&world).await);
+    for (child, resource, own) in [(SECRET, "secrets", "resolver.conf"), (CONFIG_MAP, "configmaps", "nats.conf")] {
+        let before = child.get(&world).await;
+        world.reject(&["CREATE"], "", resource).await;
+        let (content, other) = match child.kind {
+            "Secret" => (json!({"stringData": {"other": "kept"}}), json!("a2VwdA==")),
+            _ => (json!({"data": {"other": "kept", "nats.conf": "port: 1"}}), json!("kept")),
+        };
+        child.change(&world, content).await;
+        // It is sealed with a content that is not the desired one.
+        child.change(&world, json!({"immutable": true, "metadata": {"labels": {"app.kubernetes.io/name": "x"}}})).await;
+        if child.kind == "Secret" {
+            // A Secret of another type, which no request can change.
+            recreate(&world, SECRET, |secret| secret["type"] = json!("example.com/other")).await;
+        }
+        eventually("the object is deleted, and cannot be created", TIMEOUT, || async {
+            Ok::<_, kube::Error>(child.api(&world).get_opt(child.name).await?.is_none())
+        })
+        .await;
+        world.state_becomes("Warning").await;
+        world.accept(resource).await;
+        let now = child.becomes(&world, "has the keys of others", |now| now["data"]["other"] == other).await;
+        assert_ne!(now["metadata"]["uid"], before["metadata"]["uid"]);
+        assert_eq!(now["data"][own], before["data"][own], "{}", child.kind);
+        world.is_ready_for_the_newest_spec().await;
+    }
+    assert_eq!(system_account(&SECRET.get(&world).await), account, "the password stays");
+}
+
+#[tokio::test]
 async fn stateful_set_with_other_immutable_fields_is_recreated_around_its_pods() {
     let world = World::new().await;
     let mut manager = world.manager().await;

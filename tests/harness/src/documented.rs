@@ -82,12 +82,13 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 43] = [
+    const RUN: [(&str, &str, &str); 46] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
         ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/expand-volumes.md", "run", "tests/real/expansion.rs"),
         ("docs/user/backup.md", "run: stop eventing", "tests/real/backup.rs"),
         ("docs/user/backup.md", "run: back up", "tests/real/backup.rs"),
         ("docs/user/backup.md", "run: on your machine", "tests/real/backup.rs"),
@@ -109,6 +110,8 @@ mod tests {
         ("docs/user/permissions.md", "run: policy check", "tests/e2e/admission/policy.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),
         ("docs/user/refusals.md", "checked: one server", "tests/e2e/admission/documented.rs"),
+        ("docs/user/replace-server.md", "run: replace", "tests/real/replace.rs"),
+        ("docs/user/replace-server.md", "run: withdraw", "tests/e2e/replace.rs"),
         ("docs/user/scaling.md", "checked", "tests/e2e/admission/documented.rs"),
         ("docs/user/scaling.md", "run: up", "tests/real/scaling.rs"),
         ("docs/user/scaling.md", "run: only copies", "tests/real/scaling.rs"),

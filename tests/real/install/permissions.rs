@@ -20,11 +20,14 @@ use crate::{
 const USER: &str = "system:serviceaccount:kyma-system:nats-manager";
 
 /// Grants that the test does not use: resource, verb, and purpose.
-const UNUSED_HERE: [(&str, &str, &str); 5] = [
+const UNUSED_HERE: [(&str, &str, &str); 8] = [
     ("nats/finalizers", "update", "owner references, with the plugin OwnerReferencesPermissionEnforcement"),
     ("nats", "get", "the status of a resource that cannot be parsed"),
     ("events", "patch", "an event that happens again within minutes"),
-    ("events", "list", "Pods that cannot be created"),
+    ("events", "list", "Pods that cannot be created, volumes that do not grow"),
+    ("persistentvolumeclaims", "patch", "volumes that grow: tests/real/expansion.rs"),
+    ("mutatingwebhookconfigurations", "delete", "another owner, with that plugin"),
+    ("validatingwebhookconfigurations", "delete", "another owner, with that plugin"),
     ("pods", "delete", "a broken Pod that its StatefulSet does not replace, a server that has stopped writing"),
 ];
 

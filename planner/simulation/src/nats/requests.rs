@@ -57,7 +57,8 @@ impl Nats {
         }
         let replicas = if is_standalone { 1 } else { new.replicas };
         let mut stream = Stream::new(name, replicas, peers, new.messages, new.rate);
-        (stream.in_memory, stream.is_standalone, stream.created) = (new.in_memory, is_standalone, now);
+        (stream.in_memory, stream.is_standalone) = (new.in_memory, is_standalone);
+        (stream.created, stream.leader_since) = (now, now);
         self.streams.push(stream);
         true
     }

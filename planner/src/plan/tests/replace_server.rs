@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{
     actual::Replacement::{self, KeepStreams, LoseStreams},
+    snapshot::{StreamId, StreamReplica},
+    testing,
     version::Version,
 };
 
@@ -98,7 +100,18 @@ fn stream_with_its_only_replica_on_the_server_blocks_the_replacement() {
     for (case, cluster, streams, expected) in [
         ("reported by the server", requested(|cluster| cluster.add_stream("one", &[1])), ["sap", "one"], &blocked),
         ("the server is down", requested(|cluster| cluster.lose(1)), ["sap", "one"], &blocked),
+        ("the server runs and cannot read the stream", requested(|_| {}), ["sap", "one"], &blocked),
         ("on another server", requested(|cluster| cluster.add_stream("one", &[0])), ["sap", "one"], &act),
+        (
+            "in memory, in another account",
+            requested(|cluster| {
+                let stream = StreamId::new("A", "one");
+                let replica = StreamReplica { stream, ..testing::stream("one").kept_in_memory() };
+                cluster.servers.add_stream(&replica, &[1]);
+            }),
+            ["sap", "sap"],
+            &blocked,
+        ),
         (
             "by force",
             requested(|cluster| {

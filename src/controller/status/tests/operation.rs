@@ -15,7 +15,7 @@ fn rolling(server: &str, cause: Option<&str>) -> World {
 
 #[test]
 fn operation_names_the_change_its_step_and_the_obstacle() {
-    use OperationKind::{Deployment, FormCluster, Repair, RollingUpdate, ScaleDown, ScaleUp};
+    use OperationKind::{Deployment, FormCluster, Repair, ReplaceServer, RollingUpdate, ScaleDown, ScaleUp};
     let of = Operation::new;
     for (operation, expected) in [
         (of(RollingUpdate, OperationStep::Restart).at("n-2"), "Rolling update: restarting n-2"),
@@ -41,6 +41,14 @@ fn operation_names_the_change_its_step_and_the_obstacle() {
         ),
         (of(ScaleDown, OperationStep::DeletePvc).at("n-4"), "Scale-down: deleting the PVC of n-4"),
         (of(FormCluster, OperationStep::Restart).at("n-0"), "Change from one server to a cluster: restarting n-0"),
+        (
+            of(ReplaceServer, OperationStep::DeletePvc).at("n-1").waiting_for("n-2 is not ready"),
+            "Server replacement: waiting to delete the PVC of n-1: n-2 is not ready",
+        ),
+        (
+            of(ReplaceServer, OperationStep::Create).at("n-1").waiting_for("n-1 is terminating"),
+            "Server replacement: waiting for n-1: n-1 is terminating",
+        ),
         (of(Repair, OperationStep::Reload).at("n-0"), "Repair: reloading the configuration of n-0"),
         (of(Deployment, OperationStep::Create), "First deployment: creating servers"),
     ] {
@@ -146,14 +154,23 @@ fn operation_lasts_until_the_counts_agree_with_the_pods() {
 #[test]
 fn blocked_change_is_announced_once_and_ends_without_a_trace() {
     use BlockedReason::{
-        MemoryStoreBlocked, PvcTerminating, ScalingBlocked, StoreUnknown, UnknownServer, VersionBlocked,
+        MemoryStoreBlocked, PvcTerminating, ReplacementBlocked, ScalingBlocked, StoreUnknown, UnknownServer,
+        VersionBlocked,
     };
     let blocked = |all: &[(BlockedReason, &str)]| {
         let mut world = World::healthy(3);
         world.plan.blocked = all.iter().map(|(reason, message)| Blocked::new(*reason, *message)).collect();
         world
     };
-    for reason in [MemoryStoreBlocked, PvcTerminating, ScalingBlocked, StoreUnknown, UnknownServer, VersionBlocked] {
+    for reason in [
+        MemoryStoreBlocked,
+        PvcTerminating,
+        ReplacementBlocked,
+        ScalingBlocked,
+        StoreUnknown,
+        UnknownServer,
+        VersionBlocked,
+    ] {
         let (status, events) = blocked(&[(reason, "why")]).announced(&ready(), 110);
         let name = format!("{reason:?}");
         assert_eq!(condition(&status, Stalled), ("True".to_owned(), name.clone(), "why".to_owned()));

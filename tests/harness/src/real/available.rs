@@ -12,17 +12,18 @@ use rustix::process::geteuid;
 use super::RealCluster;
 
 /// Debian packages that real nodes require.
-pub const PACKAGES: [&str; 6] =
-    ["containerd", "runc", "containernetworking-plugins", "conntrack", "iptables", "e2fsprogs"];
+pub const PACKAGES: [&str; 7] =
+    ["containerd", "runc", "containernetworking-plugins", "conntrack", "iptables", "e2fsprogs", "xfsprogs"];
 
 /// Programs in `PATH`, each with the package that installs it.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
     ("conntrack", "conntrack"),
     ("iptables", "iptables"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
 ];
 /// File of the CNI plugins and the package that installs it.
 const CNI_PLUGIN: (&str, &str) = ("/usr/lib/cni/bridge", "containernetworking-plugins");
