@@ -7,8 +7,6 @@
 mod config_map;
 mod containers;
 mod destination_rule;
-#[cfg(test)]
-mod injection;
 mod metadata;
 mod nats_conf;
 mod pod_disruption_budget;

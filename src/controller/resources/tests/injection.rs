@@ -1,13 +1,10 @@
 //! Attempts to gain power or to inject text through a NATS resource. Each is rejected at admission, and harmless where it
 //! is stored even so: the children differ from those of the default resource only where they may.
 
-use nats_manager_api::{Nats, NatsSpec, Spread, resolve, rules, rules::ClusterFacts};
+use nats_manager_api::{Spread, resolve, rules, rules::ClusterFacts};
 use serde_json::{Value, json};
 
-use super::{
-    Children,
-    tests::{built, config},
-};
+use super::{Children, built, config, nats};
 
 /// An attempt, and whether admission rejects it.
 struct Attempt {
@@ -119,10 +116,7 @@ fn power(children: &Children) -> Value {
 #[test]
 fn attempts_are_rejected_and_harmless() {
     let resolved = |spec: &Value| {
-        let mut nats = Nats::new("eventing-nats", serde_json::from_value::<NatsSpec>(spec.clone()).unwrap());
-        nats.metadata.namespace = Some("kyma-system".to_owned());
-        nats.metadata.uid = Some("uid".to_owned());
-        resolve(&nats, &ClusterFacts::default(), Spread::Soft)
+        resolve(&nats("kyma-system", "eventing-nats", spec.clone()), &ClusterFacts::default(), Spread::Soft)
     };
     let standard = power(&built(&resolved(&json!({})).unwrap()));
     for Attempt { name, spec, is_rejected } in attempts() {
@@ -135,5 +129,28 @@ fn attempts_are_rejected_and_harmless() {
         if let Ok(cluster) = resolved(&spec) {
             assert_eq!(power(&built(&cluster)), standard, "{name}");
         }
+    }
+}
+
+/// The apiserver accepts names of letters, digits, `-` and `.` only (RFC 1123), which are still words of the syntax of
+/// nats.conf.
+#[test]
+fn name_and_namespace_are_no_configuration() {
+    let config_of = |namespace: &str, name: &str| {
+        let resource = nats(namespace, name, json!({}));
+        config(&built(&resolve(&resource, &ClusterFacts::default(), Spread::Soft).unwrap())).to_owned()
+    };
+    let standard = config_of("kyma-system", "eventing-nats");
+    let (long_namespace, long_name) = ("n".repeat(63), "e".repeat(253));
+    for (namespace, name) in [
+        ("include", "accounts"),
+        ("true", "false"),
+        ("0", "1gb"),
+        ("a--b", "x.y.z"),
+        ("kube-system", "port"),
+        (long_namespace.as_str(), long_name.as_str()),
+    ] {
+        let expected = standard.replace("eventing-nats", name).replace("kyma-system", namespace);
+        assert_eq!(config_of(namespace, name), expected, "{namespace}/{name}");
     }
 }

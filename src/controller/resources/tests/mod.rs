@@ -9,18 +9,24 @@ use serde_json::json;
 
 use super::*;
 
-fn cluster(spec: serde_json::Value) -> ResolvedCluster {
-    let mut nats = Nats::new("eventing-nats", serde_json::from_value::<NatsSpec>(spec).unwrap());
-    nats.metadata.namespace = Some("kyma-system".to_owned());
+mod injection;
+
+fn nats(namespace: &str, name: &str, spec: serde_json::Value) -> Nats {
+    let mut nats = Nats::new(name, serde_json::from_value::<NatsSpec>(spec).unwrap());
+    nats.metadata.namespace = Some(namespace.to_owned());
     nats.metadata.uid = Some("uid".to_owned());
-    resolve(&nats, &ClusterFacts::default(), Spread::Soft).unwrap()
+    nats
+}
+
+fn cluster(spec: serde_json::Value) -> ResolvedCluster {
+    resolve(&nats("kyma-system", "eventing-nats", spec), &ClusterFacts::default(), Spread::Soft).unwrap()
 }
 
 fn images() -> Images {
     Images { nats: "n".to_owned(), config_reloader: "r".to_owned(), exporter: "e".to_owned() }
 }
 
-pub(super) fn built(cluster: &ResolvedCluster) -> Children {
+fn built(cluster: &ResolvedCluster) -> Children {
     built_with(cluster, &fresh_plan(cluster))
 }
 
@@ -47,7 +53,7 @@ fn template_annotation<'a>(children: &'a Children, name: &str) -> Option<&'a str
     metadata.annotations.as_ref().unwrap().get(name).map(String::as_str)
 }
 
-pub(super) fn config(children: &Children) -> &str {
+fn config(children: &Children) -> &str {
     &children.config_map.data.as_ref().unwrap()["nats.conf"]
 }
 
