@@ -165,6 +165,35 @@ fn volumes_that_expand_at_a_restart_restart_one_server_at_a_time() {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn volumes_grow_with_a_scale_up_and_a_rollout_in_the_same_edit() {
+    real(async |world| {
+        let _manager = running(world, "expands-online").await;
+        let publisher = world.publisher();
+        publisher.makes_progress().await;
+        let (old, watch) = (stateful_set(world).await, world.watch_servers(3));
+        let before = world.pods().await;
+
+        let resources =
+            json!({"limits": {"cpu": "600m", "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}});
+        world
+            .patch(json!({"spec": {
+                "cluster": {"size": 5},
+                "resources": resources,
+                "jetStream": {"fileStorage": {"size": "2Gi"}},
+            }}))
+            .await
+            .unwrap();
+        is_expanded(world, &old).await;
+        assert_eq!(world.servers_are_ready(5, &before).await.len(), 5);
+
+        publisher.makes_progress().await;
+        watch.at_most_one_server_down();
+        world.verify(&publisher.stop().await).await;
+    });
+}
+
+#[test]
 fn volume_that_cannot_expand_is_named_and_expands_when_the_cause_is_gone() {
     real(async |world| {
         set_expansion(world, "expansion-fails", "fails").await;

@@ -47,6 +47,11 @@ impl Cluster {
 
     /// Waits until everything has 2Gi, and checks that the StatefulSet is another one with the same Pods.
     async fn is_expanded(&self, world: &World) {
+        self.has_sizes(world, ["2Gi"; 3]).await;
+    }
+
+    /// Waits until the volumes have these sizes and everything else has 2Gi, and checks the same as `is_expanded`.
+    async fn has_sizes(&self, world: &World, sizes: [&str; 3]) {
         eventually("volumes, StatefulSet and file store have the new size", EXPANDED, || async {
             let set = STATEFUL_SET.api(world).get_opt(STATEFUL_SET.name).await?;
             let set = set.map(|set| serde_json::to_value(set).unwrap()).unwrap_or_default();
@@ -56,7 +61,7 @@ impl Cluster {
             let capacities = capacities(&world.pvcs().await);
             // 85 % of 2Gi.
             let is_raised = config.contains("max_file_store: 1740Mi");
-            Ok::<_, kube::Error>(if is_new && is_raised && capacities == ["2Gi"; 3] && request == Some(&json!("2Gi")) {
+            Ok::<_, kube::Error>(if is_new && is_raised && capacities == sizes && request == Some(&json!("2Gi")) {
                 Seen::Done(())
             } else {
                 Seen::NotYet(format!("{capacities:?}, template {request:?}, new {is_new}, file store {is_raised}"))
@@ -174,6 +179,16 @@ async fn volumes_that_a_user_has_expanded_are_adopted() {
     let _manager = world.manager_with(&cluster.options).await;
     raise(&world).await;
     cluster.is_expanded(&world).await;
+}
+
+#[tokio::test]
+async fn smallest_volume_decides_the_file_store() {
+    let world = World::new().await;
+    let cluster = Cluster::new(&world, "unequal", "online").await;
+    world.change_pvc(FIRST_PVC, json!({"spec": {"resources": {"requests": {"storage": "3Gi"}}}})).await;
+    let _manager = world.manager_with(&cluster.options).await;
+    raise(&world).await;
+    cluster.has_sizes(&world, ["3Gi", "2Gi", "2Gi"]).await;
 }
 
 #[tokio::test]
