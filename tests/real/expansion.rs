@@ -51,9 +51,18 @@ async fn raise(world: &World<'_>) {
 /// Waits until every volume has 2Gi, the StatefulSet is another one with that size, and every server has the larger
 /// limit.
 async fn is_expanded(world: &World<'_>, old: &StatefulSet) {
+    servers_are_expanded(world, old, 3).await;
+}
+
+/// Waits for the same of this number of servers.
+async fn servers_are_expanded(world: &World<'_>, old: &StatefulSet, count: usize) {
     eventually("volumes, StatefulSet and file stores have the new size", EXPANDED, || async {
         let seen = sizes(world, old).await?;
-        Ok::<_, kube::Error>(if seen["is expanded"] == true { Seen::Done(()) } else { Seen::NotYet(seen.to_string()) })
+        Ok::<_, kube::Error>(if seen["is expanded"] == true && seen["stores"].as_array().map(Vec::len) == Some(count) {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(seen.to_string())
+        })
     })
     .await;
     for (ordinal, server) in world.pods().await.iter().enumerate() {
@@ -184,7 +193,7 @@ fn volumes_grow_with_a_scale_up_and_a_rollout_in_the_same_edit() {
             }}))
             .await
             .unwrap();
-        is_expanded(world, &old).await;
+        servers_are_expanded(world, &old, 5).await;
         assert_eq!(world.servers_are_ready(5, &before).await.len(), 5);
 
         publisher.makes_progress().await;
