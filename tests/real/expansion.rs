@@ -51,9 +51,18 @@ async fn raise(world: &World<'_>) {
 /// Waits until every volume has 2Gi, the StatefulSet is another one with that size, and every server has the larger
 /// limit.
 async fn is_expanded(world: &World<'_>, old: &StatefulSet) {
+    servers_are_expanded(world, old, 3).await;
+}
+
+/// Waits for the same of this number of servers.
+async fn servers_are_expanded(world: &World<'_>, old: &StatefulSet, count: usize) {
     eventually("volumes, StatefulSet and file stores have the new size", EXPANDED, || async {
         let seen = sizes(world, old).await?;
-        Ok::<_, kube::Error>(if seen["is expanded"] == true { Seen::Done(()) } else { Seen::NotYet(seen.to_string()) })
+        Ok::<_, kube::Error>(if seen["is expanded"] == true && seen["stores"].as_array().map(Vec::len) == Some(count) {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(seen.to_string())
+        })
     })
     .await;
     for (ordinal, server) in world.pods().await.iter().enumerate() {
@@ -161,6 +170,35 @@ fn volumes_that_expand_at_a_restart_restart_one_server_at_a_time() {
             assert_ne!(uid, before[&server].0, "{server} did not restart");
             assert_eq!(restarts, 0, "{server}");
         }
+    });
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn volumes_grow_with_a_scale_up_and_a_rollout_in_the_same_edit() {
+    real(async |world| {
+        let _manager = running(world, "expands-online").await;
+        let publisher = world.publisher();
+        publisher.makes_progress().await;
+        let (old, watch) = (stateful_set(world).await, world.watch_servers(3));
+        let before = world.pods().await;
+
+        let resources =
+            json!({"limits": {"cpu": "600m", "memory": "1Gi"}, "requests": {"cpu": "40m", "memory": "64Mi"}});
+        world
+            .patch(json!({"spec": {
+                "cluster": {"size": 5},
+                "resources": resources,
+                "jetStream": {"fileStorage": {"size": "2Gi"}},
+            }}))
+            .await
+            .unwrap();
+        servers_are_expanded(world, &old, 5).await;
+        assert_eq!(world.servers_are_ready(5, &before).await.len(), 5);
+
+        publisher.makes_progress().await;
+        watch.at_most_one_server_down();
+        world.verify(&publisher.stop().await).await;
     });
 }
 

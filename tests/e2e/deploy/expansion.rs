@@ -1,5 +1,7 @@
 //! Growth of the volumes, on the stand-in volume driver of `tests/cluster/resizer.go`.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -16,6 +18,9 @@ use crate::{
 const FIRST_PVC: &str = "eventing-nats-js-pvc-eventing-nats-0";
 const LAST_PVC: &str = "eventing-nats-js-pvc-eventing-nats-2";
 const REQUEST: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
+
+/// Timeout of an expansion: a rejected request is repeated after a minute.
+const EXPANDED: Duration = Duration::from_mins(2);
 
 /// Three servers on a StorageClass of their own, and what must not change while their volumes grow.
 struct Cluster {
@@ -35,22 +40,41 @@ impl Cluster {
         let manager = world.manager_with(&options).await;
         world.create(json!({"jetStream": {"fileStorage": {"storageClassName": class}}})).await;
         world.is_ready_for_the_newest_spec().await;
-        manager.kill().await.unwrap();
+        manager.terminate().await.unwrap();
         let pods = world.pods().await.iter().map(ResourceExt::uid).collect();
         Self { class, set: STATEFUL_SET.get(world).await, pods, options, _server: server }
     }
 
     /// Waits until everything has 2Gi, and checks that the StatefulSet is another one with the same Pods.
     async fn is_expanded(&self, world: &World) {
-        let status = world.is_ready_for_the_newest_spec().await;
-        assert_eq!((condition(&status, "Stalled").unwrap().0.as_str(), status.operation), ("False", None));
-        assert_eq!(capacities(&world.pvcs().await), ["2Gi"; 3]);
-        let set = STATEFUL_SET.get(world).await;
-        assert_eq!(set.pointer(REQUEST), Some(&json!("2Gi")));
-        assert_ne!(set["metadata"]["uid"], self.set["metadata"]["uid"]);
-        // 85 % of 2Gi.
-        let config = CONFIG_MAP.get(world).await["data"]["nats.conf"].to_string();
-        assert!(config.contains("max_file_store: 1740Mi"), "{config}");
+        self.has_sizes(world, ["2Gi"; 3]).await;
+    }
+
+    /// Waits until the volumes have these sizes and everything else has 2Gi, and checks the same as `is_expanded`.
+    async fn has_sizes(&self, world: &World, sizes: [&str; 3]) {
+        eventually("volumes, StatefulSet and file store have the new size", EXPANDED, || async {
+            let set = STATEFUL_SET.api(world).get_opt(STATEFUL_SET.name).await?;
+            let set = set.map(|set| serde_json::to_value(set).unwrap()).unwrap_or_default();
+            let is_new = set["metadata"]["uid"] != self.set["metadata"]["uid"];
+            let (request, config) =
+                (set.pointer(REQUEST), CONFIG_MAP.get(world).await["data"]["nats.conf"].to_string());
+            let capacities = capacities(&world.pvcs().await);
+            // 85 % of 2Gi.
+            let is_raised = config.contains("max_file_store: 1740Mi");
+            Ok::<_, kube::Error>(if is_new && is_raised && capacities == sizes && request == Some(&json!("2Gi")) {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!("{capacities:?}, template {request:?}, new {is_new}, file store {is_raised}"))
+            })
+        })
+        .await;
+        world
+            .status_becomes("no operation is left", |status| {
+                let stalled = condition(status, "Stalled");
+                status.operation.is_none() && stalled.is_some_and(|(holds, ..)| holds == "False")
+            })
+            .await;
+        world.is_ready_for_the_newest_spec().await;
         assert_eq!(world.pods().await.iter().map(ResourceExt::uid).collect::<Vec<_>>(), self.pods);
         world.delete_storage_class(self.class).await;
     }
@@ -158,23 +182,37 @@ async fn volumes_that_a_user_has_expanded_are_adopted() {
 }
 
 #[tokio::test]
+async fn smallest_volume_decides_the_file_store() {
+    let world = World::new().await;
+    let cluster = Cluster::new(&world, "unequal", "online").await;
+    world.change_pvc(FIRST_PVC, json!({"spec": {"resources": {"requests": {"storage": "3Gi"}}}})).await;
+    let _manager = world.manager_with(&cluster.options).await;
+    raise(&world).await;
+    cluster.has_sizes(&world, ["3Gi", "2Gi", "2Gi"]).await;
+}
+
+#[tokio::test]
 async fn volumes_grow_although_the_manager_is_killed_after_each_write() {
     let world = World::new().await;
     let cluster = Cluster::new(&world, "killed", "online").await;
     let proxy = Proxy::start(&world).await;
     let restart = || async { cluster.options.spawn(proxy.kubeconfig(), world.cluster.folder()).ready().await };
     raise(&world).await;
-    for (method, path_end) in [
-        (Method::PATCH, FIRST_PVC),
-        (Method::PATCH, LAST_PVC),
-        (Method::DELETE, "statefulsets/eventing-nats"),
-        (Method::PATCH, "statefulsets/eventing-nats"),
-        (Method::PATCH, "configmaps/eventing-nats-config"),
+    let (set, config) = ("statefulsets/eventing-nats", "configmaps/eventing-nats-config");
+    let afterwards = |method, path_end| (method, path_end, Fault::CutAfterwards);
+    for writes in [
+        // The first two PVCs are written, the last one is not.
+        vec![(Method::PATCH, LAST_PVC, Fault::Hang)],
+        // The first of the writes takes effect, and the manager ends without its response.
+        vec![afterwards(Method::PATCH, LAST_PVC)],
+        vec![afterwards(Method::DELETE, set), afterwards(Method::PATCH, config)],
+        vec![afterwards(Method::DELETE, set), afterwards(Method::PATCH, config), afterwards(Method::PATCH, set)],
     ] {
-        // The write takes effect, and the manager ends without its response.
-        proxy.break_requests(method.clone(), path_end, Fault::CutAfterwards);
+        for (method, path_end, fault) in &writes {
+            proxy.break_requests(method.clone(), path_end, *fault);
+        }
         let manager = restart().await;
-        eventually(&format!("{method} {path_end} is lost"), TIMEOUT, || async { proxy.fault_count() > 0 }).await;
+        eventually(&format!("one is lost: {writes:?}"), TIMEOUT, || async { proxy.fault_count() > 0 }).await;
         manager.kill().await.unwrap();
         proxy.remove_faults();
         world.clear_lease().await;

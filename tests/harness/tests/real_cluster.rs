@@ -189,17 +189,8 @@ impl<'a> Volumes<'a> {
 
     /// Creates PVC and Pod.
     async fn mount(&self, class: &str) {
-        let spec = json!({
-            "storageClassName": class,
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "512Mi"}},
-        });
-        create(&self.pvcs, json!({"metadata": {"name": class}, "spec": spec})).await;
-        let mut pod = pod(class, "");
-        // A Pod with a node has no need of the scheduler, which chooses the node of the volume.
-        pod["spec"].as_object_mut().unwrap().remove("nodeName");
-        pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": class}}]);
-        pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+        let [pvc, pod] = mounting_pod(class);
+        create(&self.pvcs, pvc).await;
         create(&self.pods, pod).await;
         becomes_ready(&self.pods, class).await;
     }
@@ -285,10 +276,11 @@ fn nothing_is_left_of_real_nodes() {
         let killed = parent.path().join("killed");
         let (mut supervisor, cgroup) = supervise(&killed).await;
         run_a_pod(&killed, &cgroup).await;
+        assert!(loop_devices(&killed) == 1 || !Path::new("/dev/loop-control").exists());
         supervisor.start_kill().unwrap();
         supervisor.wait().await.unwrap();
         eventually("its processes are gone", SOON, || async {
-            match processes_of(&killed) + processes_in(&cgroup) {
+            match processes_of(&killed) + processes_in(&cgroup) + loop_devices(&killed) {
                 0 => Seen::Done(()),
                 left => Seen::NotYet(format!("{left} are left")),
             }
@@ -323,6 +315,27 @@ fn pod(name: &str, node: &str) -> Value {
             }],
         },
     })
+}
+
+/// Returns a PVC of 512Mi and a pod that uses it. Both have the name of the StorageClass.
+fn mounting_pod(class: &str) -> [Value; 2] {
+    let mut pod = pod(class, "");
+    // A pod with a node has no need of the scheduler, which chooses the node of the volume.
+    pod["spec"].as_object_mut().unwrap().remove("nodeName");
+    pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": class}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    let spec = json!({
+        "storageClassName": class,
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "512Mi"}},
+    });
+    let pvc = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": class},
+        "spec": spec,
+    });
+    [pvc, pod]
 }
 
 async fn create<K>(api: &Api<K>, object: Value) -> K
@@ -414,7 +427,11 @@ async fn supervise(folder: &Path) -> (tokio::process::Child, String) {
 async fn run_a_pod(folder: &Path, cgroup: &str) {
     let cluster = Tool::Cluster(KubernetesVersion::default()).path().await.unwrap();
     let manifest = folder.join("pod.json");
-    fs::write(&manifest, pod("pod", "node-a").to_string()).unwrap();
+    let mut objects = mounting_pod("expands-online");
+    for object in &mut objects {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    fs::write(&manifest, json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()).unwrap();
     eventually("a container runs", SOON, || async {
         let mut kubectl = Command::new("nsenter");
         kubectl.arg(format!("--net=/proc/{cgroup}/ns/net")).arg(&cluster).args(["kubectl", "apply", "--filename"]);
@@ -422,6 +439,13 @@ async fn run_a_pod(folder: &Path, cgroup: &str) {
         if processes_in(cgroup) > 1 { Seen::Done(()) } else { Seen::NotYet(format!("{output:?}")) }
     })
     .await;
+}
+
+/// Counts the loop devices with a file in the folder.
+fn loop_devices(folder: &Path) -> usize {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let files = devices.filter_map(|device| fs::read_to_string(device.path().join("loop/backing_file")).ok());
+    files.filter(|file| Path::new(file).starts_with(folder)).count()
 }
 
 /// Counts the processes whose command line contains the folder.
