@@ -19,6 +19,8 @@ pub(super) fn recreate(input: &PlanInput<'_>, set: &StatefulSetState, slots: Opt
     if !slots.is_complete || slots.leaving.is_some() || !slots.iter().all(|(_, slot)| is_updated(slot)) {
         return Stage::Idle;
     }
-    let operation = Operation::new(OperationKind::Repair, OperationStep::RecreateStatefulSet);
+    let is_growth = set.volume_size < input.desired.volume_size;
+    let kind = if is_growth { OperationKind::ExpandVolumes } else { OperationKind::Repair };
+    let operation = Operation::new(kind, OperationStep::RecreateStatefulSet);
     Stage::Act(Action::RecreateStatefulSet { uid: set.uid.clone() }, operation)
 }

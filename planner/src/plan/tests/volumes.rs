@@ -66,7 +66,7 @@ fn volumes_grow_before_the_stateful_set_is_recreated() {
         ),
         ("one fails, another waits", growing([failed(), requested(), grown()]), (3, 3, None, expand, blocked)),
         ("all that are small fail", growing([failed(), failed(), grown()]), (3, 3, None, None, blocked)),
-        ("all have grown", growing([grown(), grown(), grown()]), (3, 3, Some("recreate set"), Some(Repair), None)),
+        ("all have grown", growing([grown(), grown(), grown()]), (3, 3, Some("recreate set"), expand, None)),
         (
             "volumes grow even while a server waits for repair",
             growing([small(), small(), small()]).with(|cluster| cluster.lose(1)),
@@ -75,7 +75,7 @@ fn volumes_grow_before_the_stateful_set_is_recreated() {
         (
             "a PVC without a volume cannot be expanded",
             growing([grown(), grown(), small()]).with(|cluster| cluster.actual.pvcs[2].capacity = None),
-            (3, 3, Some("recreate set"), Some(Repair), None),
+            (3, 3, Some("recreate set"), expand, None),
         ),
     ]);
 }
