@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{consumer::pull, message::PublishMessage, stream::Config};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::{ResourceExt, api::ListParams};
 use nats_manager_harness::{Seen, Tool, documented, eventually};
 use serde_json::json;
@@ -96,7 +96,7 @@ async fn progress_message_contains(world: &World<'_>, text: &str) {
 #[test]
 fn scale_down_stops_evacuated_servers_and_keeps_messages() {
     real(async |world| {
-        let _manager = running(world, 5).await;
+        let manager = running(world, 5).await;
         world.make_stream(3).await;
         make_consumer(world, STREAM).await;
         for index in 0..4 {
@@ -119,7 +119,25 @@ fn scale_down_stops_evacuated_servers_and_keeps_messages() {
         stream.get_consumer::<pull::Config>("reader").await.unwrap();
         world.verify(&publisher.stop().await).await;
         world.state_becomes("Ready").await;
+        password_is_in_no_output(world, &manager).await;
     });
+}
+
+/// Checks that the password of the system account, with which the manager has removed peers, is in no output.
+async fn password_is_in_no_output(world: &World<'_>, manager: &ManagerProcess) {
+    let secret = world.api::<Secret>().get("eventing-nats-secret").await.unwrap();
+    let account = String::from_utf8(secret.data.unwrap()["resolver.conf"].0.clone()).unwrap();
+    let password = account.split("password: \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert_eq!(password.len(), 60);
+    let log = manager.log();
+    assert!(log.contains("removing the peer from the meta group"), "no login as the system account");
+    let status = world.kubectl(&["get", "nats", "-A", "-o", "yaml"]).await.unwrap();
+    let events = world.kubectl(&["get", "events", "-A", "-o", "yaml"]).await.unwrap();
+    for (output, text) in [("log", log), ("status", status), ("events", events)] {
+        for part in [&password[..12], &password[24..36]] {
+            assert!(!text.contains(part), "the {output} contains a part of the password");
+        }
+    }
 }
 
 #[test]
