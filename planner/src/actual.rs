@@ -149,6 +149,8 @@ pub struct PvcState {
     pub ordinal: u32,
     /// `metadata.uid`: a deletion is for exactly this PVC.
     pub uid: String,
+    /// `metadata.resourceVersion`: a replacement is for exactly this version, since a request can be withdrawn.
+    pub resource_version: Option<String>,
     /// Requested size in bytes (`spec.resources.requests`).
     pub requested: u64,
     /// Size of the volume with its file system in bytes (`status.capacity`); `None` before a volume is bound.
@@ -175,9 +177,11 @@ pub enum Replacement {
 /// Expansion of a volume (`PersistentVolumeClaimStatus` in `core/v1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum VolumeExpansion {
-    /// Nothing is reported: no expansion is in progress, or the volume driver works on it.
+    /// Nothing is reported: no expansion is in progress, or no volume driver has begun it.
     #[default]
     Unreported,
+    /// The volume driver or the kubelet works on it.
+    InProgress,
     /// The volume has grown, and its file system has not (condition `FileSystemResizePending`). The kubelet expands it
     /// online, or when the volume is mounted again.
     FileSystemPending {

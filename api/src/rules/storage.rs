@@ -130,6 +130,9 @@ fn expansion_obstacle(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Op
         cluster_facts.volume_classes.iter().collect()
     };
     of_volumes.into_iter().find_map(|class| {
+        if class.is_empty() {
+            return Some("cannot grow: a volume has no StorageClass, so that Kubernetes cannot expand it".to_owned());
+        }
         let name = truncated(class);
         match classes.all.get(class) {
             Some(true) => None,

@@ -61,6 +61,8 @@ pub enum Action {
         server: String,
         /// Ordinal and uid of its PVC.
         pvc: PvcRef,
+        /// `metadata.resourceVersion` of its PVC: the request may have been withdrawn since.
+        version: Option<String>,
         /// `metadata.uid` of its Pod; `None` without a Pod.
         pod: Option<String>,
     },

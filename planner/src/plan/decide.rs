@@ -254,7 +254,7 @@ impl<'a> PlanDraft<'a> {
                 slots.map_or(Stage::Idle, |slots| rollout::fall_back(input, set, slots))
             }
         };
-        let expansion = expand_volumes::expand(input, &self.servers, self.slots.as_ref().filter(|_| !differs));
+        let expansion = expand_volumes::expand(input, &self.servers, set, self.slots.as_ref().filter(|_| !differs));
         // A new StatefulSet starts with one revision, so the template must not change with it.
         let slots = self.slots.as_ref().filter(|_| !differs);
         let recreation = if expansion.is_complete { recreate::recreate(input, set, slots) } else { Stage::Idle };
@@ -282,7 +282,7 @@ impl<'a> PlanDraft<'a> {
         // A removal that waits may wait for what the rolling update repairs.
         let may_act = |stage: &Stage| matches!(stage, Stage::Act(..) | Stage::NeedsStreams(_));
         // The rolling update may wait for the server that is replaced.
-        let mut begun = [removal, deletion, rollout, replacement];
+        let mut begun = [removal, deletion, rollout, replacement, expansion.restart];
         begun.sort_by_key(|stage| !may_act(stage));
         if desired < self.servers.replicas && self.servers.kind() == ServerMode::Clustered {
             self.plan.blocked.extend(scale_down::blocked(input, self.servers.replicas));
@@ -291,10 +291,10 @@ impl<'a> PlanDraft<'a> {
         let is_acting = self.adopt(expansion.request)
             || self.adopt(repair)
             || begun.into_iter().any(|stage| self.adopt(stage))
-            || self.adopt(expansion.progress)
             || self.adopt(recreation)
             || self.scale(desired)
-            || self.adopt(repair::late_reloads(input));
+            || self.adopt(repair::late_reloads(input))
+            || self.adopt(expansion.progress);
         if !is_acting {
             let replaced = self.slots.as_ref().and_then(|slots| replace_server::rejoining(input, slots));
             self.plan.operation = replaced.or_else(|| self.starting_servers());

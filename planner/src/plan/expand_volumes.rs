@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::{
     Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
     existing::Servers,
+    rollout,
     slots::{Slot, Slots},
 };
-use crate::actual::{PvcState, VolumeExpansion};
+use crate::actual::{PvcState, StatefulSetState, VolumeExpansion};
 
 /// Pause between two requests for a PVC that the apiserver rejected (a quota, the StorageClass).
 const REQUEST_PAUSE: Duration = Duration::from_mins(1);
@@ -19,11 +20,18 @@ const REQUEST_PAUSE: Duration = Duration::from_mins(1);
 /// compares the sizes every second or so (`desired_state_of_wold_populator.go`, Kubernetes 1.34).
 const ONLINE: Duration = Duration::from_mins(2);
 
+/// Pause between two restarts of the same server for its file system: clocks may differ.
+const RESTART_PAUSE: Duration = Duration::from_mins(10);
+/// Time after which a driver that reports nothing at all counts as missing.
+const SILENT: Duration = Duration::from_mins(15);
+
 /// The growth of the volumes.
 pub(super) struct Expansion {
     /// Requests that are due. They disturb no server.
     pub(super) request: Stage,
-    /// What is waited for, or the restart of a server whose file system grows only when it is mounted.
+    /// The restart of a server whose file system grows only when it is mounted. Other changes may wait for it.
+    pub(super) restart: Stage,
+    /// What is waited for. No other change waits for it.
     pub(super) progress: Stage,
     /// PVCs that cannot be expanded.
     pub(super) blocked: Option<Blocked>,
@@ -33,17 +41,30 @@ pub(super) struct Expansion {
 
 /// Plans the growth of the volumes that are smaller than desired. `slots` is `None` where the watch caches disagree, or
 /// the template is about to change: then no server is restarted.
-pub(super) fn expand(input: &PlanInput<'_>, servers: &Servers<'_>, slots: Option<&Slots<'_>>) -> Expansion {
+pub(super) fn expand<'a>(
+    input: &'a PlanInput<'a>,
+    servers: &Servers<'a>,
+    set: &'a StatefulSetState,
+    slots: Option<&'a Slots<'a>>,
+) -> Expansion {
     let growth = input.desired.volume_size.map(|size| Growth {
         input,
+        set,
         slots,
         size,
         small: bound(input, servers).filter(|(pvc, capacity)| pvc.requested.min(*capacity) < size).collect(),
     });
     match growth.filter(|growth| !growth.small.is_empty()) {
-        None => Expansion { request: Stage::Idle, progress: Stage::Idle, blocked: None, is_complete: true },
+        None => Expansion {
+            request: Stage::Idle,
+            restart: Stage::Idle,
+            progress: Stage::Idle,
+            blocked: None,
+            is_complete: true,
+        },
         Some(growth) => Expansion {
             request: growth.request(),
+            restart: growth.restarts(),
             progress: growth.progress(),
             blocked: growth.blocked(),
             is_complete: false,
@@ -61,6 +82,7 @@ fn bound<'a>(input: &PlanInput<'a>, servers: &Servers<'_>) -> impl Iterator<Item
 
 struct Growth<'a> {
     input: &'a PlanInput<'a>,
+    set: &'a StatefulSetState,
     slots: Option<&'a Slots<'a>>,
     /// The desired size in bytes.
     size: u64,
@@ -81,26 +103,35 @@ impl Growth<'_> {
         };
         let due: Vec<&PvcState> = self.small.iter().map(|(pvc, _)| *pvc).filter(|pvc| is_due(pvc)).collect();
         let Some(first) = due.first() else { return Stage::Idle };
-        let operation = self.operation(OperationStep::ExpandPvc, first);
+        // The operation of a repeated request is that of the time in between.
+        let operation = match self.waiting() {
+            Some(waiting) if due.iter().any(|pvc| self.input.history.expanded.contains_key(&pvc.uid)) => waiting,
+            _ => self.operation(OperationStep::ExpandPvc, first),
+        };
         let pvcs = due.iter().map(|pvc| PvcRef { ordinal: pvc.ordinal, uid: pvc.uid.clone() }).collect();
         Stage::Act(Action::ExpandPvcs { pvcs, size: self.size }, operation)
     }
 
-    /// Waits for the first PVC that did not fail. Restarts its server where only that makes the file system grow.
+    /// Restarts the server with the highest ordinal whose file system only that makes grow.
+    fn restarts(&self) -> Stage {
+        self.small.iter().rev().find_map(|(pvc, _)| self.restart(pvc)).unwrap_or(Stage::Idle)
+    }
+
+    /// Waits for the first PVC that did not fail, or else for the first one.
     fn progress(&self) -> Stage {
+        self.waiting().map_or(Stage::Idle, Stage::Busy)
+    }
+
+    fn waiting(&self) -> Option<Operation> {
         let is_failed = |pvc: &PvcState| matches!(pvc.expansion, VolumeExpansion::Failed { .. });
-        let restart = self.small.iter().rev().find_map(|(pvc, _)| self.restart(pvc));
-        restart.unwrap_or_else(|| match self.small.iter().map(|(pvc, _)| *pvc).find(|pvc| !is_failed(pvc)) {
-            None => Stage::Idle,
-            Some(pvc) => {
-                let name = self.input.actual.pvc_name(pvc.ordinal);
-                let cause = match pvc.expansion {
-                    VolumeExpansion::FileSystemPending { .. } => format!("the file system of PVC {name} to grow"),
-                    _ => format!("the volume of PVC {name} to grow"),
-                };
-                Stage::Busy(self.operation(OperationStep::ExpandPvc, pvc).waiting_for(cause))
-            }
-        })
+        let mut all = self.small.iter().map(|(pvc, _)| *pvc);
+        let pvc = all.clone().find(|pvc| !is_failed(pvc)).or_else(|| all.next())?;
+        let name = self.input.actual.pvc_name(pvc.ordinal);
+        let cause = match pvc.expansion {
+            VolumeExpansion::FileSystemPending { .. } => format!("the file system of PVC {name} to grow"),
+            _ => format!("the volume of PVC {name} to grow"),
+        };
+        Some(self.operation(OperationStep::ExpandPvc, pvc).waiting_for(cause))
     }
 
     /// Returns the restart of the server of a PVC whose file system did not grow online, or what the restart waits for.
@@ -111,7 +142,9 @@ impl Growth<'_> {
         let pod = input.actual.pod(pvc.ordinal).filter(|pod| pod.terminating.is_none())?;
         // A Pod that is newer has mounted the volume since.
         let is_mounted_since = pod.created.is_none_or(|created| created > since);
-        if now.since(since) < ONLINE || is_mounted_since {
+        let restarted = input.history.restarted.get(&pod.name);
+        let was_restarted = restarted.is_some_and(|at| now.since(*at) < RESTART_PAUSE);
+        if now.since(since) < ONLINE || is_mounted_since || was_restarted {
             return None;
         }
         let operation = self.operation(OperationStep::Restart, pvc);
@@ -129,26 +162,32 @@ impl Growth<'_> {
         let mut others = slots.iter().filter(|(other, _)| *other != ordinal);
         let away = others.find_map(|(other, slot): (u32, Slot<'_>)| slot.obstacle(&self.input.actual.server(other)));
         let away = away.or_else(|| slots.leaving.map(|pod| format!("{} is terminating", pod.name)));
-        away.or_else(|| {
-            let assessment = self.input.assessment()?;
-            assessment.obstacle_without(&[server]).or_else(|| {
-                (!assessment.keeps_quorum_without(server))
-                    .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
-            })
-        })
+        let is_opened = |(other, slot): &(u32, Slot<'_>)| {
+            *other != ordinal && *other >= self.set.partition && matches!(slot, Slot::Outdated(_))
+        };
+        let opened = slots.iter().find(is_opened);
+        away.or_else(|| opened.map(|(other, _)| format!("{} is about to restart", self.input.actual.server(other))))
+            .or_else(|| rollout::health_obstacle(self.input, server, &[]))
     }
 
     fn blocked(&self) -> Option<Blocked> {
+        let is_silent = |pvc: &PvcState| {
+            let since = self.input.history.expanded.get(&pvc.uid);
+            pvc.expansion == VolumeExpansion::Unreported
+                && since.is_some_and(|since| self.input.now.since(*since) >= SILENT)
+        };
         let (pvc, cause) = self.small.iter().find_map(|(pvc, _)| match &pvc.expansion {
-            VolumeExpansion::Failed { cause } => Some((*pvc, cause)),
+            VolumeExpansion::Failed { cause } => {
+                Some((*pvc, cause.as_deref().unwrap_or("the volume driver reports no cause")))
+            }
+            _ if is_silent(pvc) => Some((*pvc, "no volume driver has begun it")),
             _ => None,
         })?;
         let actual = self.input.actual;
         let name = actual.pvc_name(pvc.ordinal);
         let message = format!(
-            "the volume of PVC {name} cannot be expanded: {}. It is tried again until the cause is gone. To see \
+            "the volume of PVC {name} cannot be expanded: {cause}. It is tried again until the cause is gone. To see \
              the PVC: kubectl describe pvc -n {} {name}",
-            cause.as_deref().unwrap_or("the volume driver reports no cause"),
             actual.namespace
         );
         Some(Blocked::new(BlockedReason::VolumeExpansionBlocked, message))

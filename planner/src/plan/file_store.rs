@@ -37,6 +37,11 @@ pub(super) fn file_store(input: &PlanInput<'_>, servers: &Servers<'_>) -> u64 {
     if let Some(live) = recorded.max(written) {
         return live.max(usable(smallest));
     }
+    let answers = input.assessment().into_iter().flat_map(|assessment| assessment.snapshot.answers());
+    let reported = answers.map(|(_, server)| server.file.limit).filter(|limit| (1..=largest).contains(limit)).max();
+    if let Some(live) = reported {
+        return live.max(usable(smallest));
+    }
     // The limit that the servers run with is unknown, and at most the whole volume, as the predecessor sets it.
     let size = |pvc: &PvcState| pvc.capacity.unwrap_or(pvc.requested).min(pvc.requested);
     pvcs().map(size).min().unwrap_or(usable(smallest))

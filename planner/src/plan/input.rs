@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Plan, ServerRef};
 use crate::{
-    actual::{ActualState, ConfigKey, ServerMode},
+    actual::{ActualState, ConfigKey, PvcState, ServerMode},
     health::Assessment,
     snapshot::{PeerId, StreamId},
     time::Time,
@@ -108,11 +108,19 @@ pub struct History {
     pub replaced: BTreeSet<String>,
     /// Time of the last request to move a replica of each stream.
     pub moved: BTreeMap<StreamId, Time>,
-    /// Time of the last request to expand each PVC, by uid.
+    /// Time of the last request to expand each PVC, or at which its growth was first observed, by uid.
     pub expanded: BTreeMap<String, Time>,
 }
 
 impl History {
+    /// Records the PVCs whose volumes grow without a request that is recorded, such as one of another process.
+    pub fn observe_growth(&mut self, actual: &ActualState, now: Time) {
+        let is_growing = |pvc: &&PvcState| pvc.capacity.is_some_and(|capacity| capacity < pvc.requested);
+        for pvc in actual.pvcs.iter().filter(is_growing) {
+            self.expanded.entry(pvc.uid.clone()).or_insert(now);
+        }
+    }
+
     /// Records an action that was carried out.
     pub fn record(&mut self, now: Time, action: &Action) {
         match action {

@@ -14,6 +14,10 @@ use crate::actual::StatefulSetState;
 /// template is about to change.
 pub(super) fn recreate(input: &PlanInput<'_>, set: &StatefulSetState, slots: Option<&Slots<'_>>) -> Stage {
     let Some(slots) = slots.filter(|_| input.desired.recreate_stateful_set) else { return Stage::Idle };
+    // Without a StatefulSet, a PVC that is terminating keeps it from being created: nothing would start its server again.
+    if input.actual.pvcs.iter().any(|pvc| pvc.terminating && pvc.ordinal < set.replicas) {
+        return Stage::Idle;
+    }
     // A missing Pod may be what the wrong field causes: with `OrderedReady` it waits for the others.
     let is_updated = |slot: Slot<'_>| !matches!(slot, Slot::Outdated(_));
     if !slots.is_complete || slots.leaving.is_some() || !slots.iter().all(|(_, slot)| is_updated(slot)) {

@@ -118,7 +118,9 @@ impl Request<'_> {
         }
         let pvc = PvcRef { ordinal: self.pvc.ordinal, uid: self.pvc.uid.clone() };
         let pod = pod.map(|pod: &PodState| pod.uid.clone());
-        Stage::Act(Action::ReplaceServer { server, pvc, pod }, operation)
+        // The second half of an interrupted replacement changes the PVC no more.
+        let version = self.pvc.resource_version.clone().filter(|_| !self.pvc.terminating);
+        Stage::Act(Action::ReplaceServer { server, pvc, version, pod }, operation)
     }
 
     /// Returns the obstacle to taking this server away; `None` if every stream is complete on the others.

@@ -36,6 +36,23 @@ const PATIENCE: Duration = Duration::from_mins(3);
 
 const NO_ANSWER_YET: &str = "no server has answered at its monitoring port (8222) yet";
 
+/// Returns the obstacle to stopping a server that JetStream has; `None` if there is none. Servers in `tolerated` may be
+/// away too.
+pub(super) fn health_obstacle(input: &PlanInput<'_>, server: &str, tolerated: &[String]) -> Option<String> {
+    match input.observation {
+        super::Observation::Pending => Some(NO_ANSWER_YET.to_owned()),
+        super::Observation::Seen(assessment) => {
+            let without: Vec<&str> = tolerated.iter().map(String::as_str).chain([server]).collect();
+            assessment.obstacle_without(&without).or_else(|| {
+                (!assessment.keeps_quorum_without(server))
+                    .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
+            })
+        }
+        // Without polls only the readiness of Pods is known.
+        _ => None,
+    }
+}
+
 struct Rollout<'a> {
     input: &'a PlanInput<'a>,
     set: &'a StatefulSetState,
@@ -186,22 +203,7 @@ impl<'a> Rollout<'a> {
         }
         let tolerated: Vec<String> =
             others().filter(|(_, slot)| is_tolerated(slot)).map(|(ordinal, _)| self.name(ordinal)).collect();
-        self.health_obstacle(&server, &tolerated)
-    }
-
-    fn health_obstacle(&self, server: &str, tolerated: &[String]) -> Option<String> {
-        match self.input.observation {
-            super::Observation::Pending => Some(NO_ANSWER_YET.to_owned()),
-            super::Observation::Seen(assessment) => {
-                let without: Vec<&str> = tolerated.iter().map(String::as_str).chain([server]).collect();
-                assessment.obstacle_without(&without).or_else(|| {
-                    (!assessment.keeps_quorum_without(server))
-                        .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
-                })
-            }
-            // Without polls only the readiness of Pods is known.
-            _ => None,
-        }
+        health_obstacle(self.input, &server, &tolerated)
     }
 
     /// Returns the obstacle of a terminating PVC, which would be deleted with its Pod; `None` if there is none.

@@ -81,7 +81,7 @@ impl ApplyTarget<'_> {
             return self.restore_data(api, created, cache).await;
         };
         check_controller(self.kind, self.owner, live.object.as_ref())?;
-        if self.writes.deleted.contains_key(self.kind) {
+        if self.writes.deleted.0.contains_key(self.kind) {
             // The last pass has created it, and could not restore the keys of others.
             self.restore_data(api, live.object.clone(), cache).await?;
         }

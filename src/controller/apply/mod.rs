@@ -67,6 +67,16 @@ pub(crate) struct Applied {
     pub may_act: bool,
 }
 
+/// Objects by kind, which may be Secrets.
+#[derive(Default)]
+pub(crate) struct DeletedObjects(BTreeMap<&'static str, Value>);
+
+impl Debug for DeletedObjects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// Outcomes of earlier writes, which are not repeated in vain.
 #[derive(Debug, Default)]
 pub(crate) struct WriteMemory {
@@ -76,7 +86,7 @@ pub(crate) struct WriteMemory {
     recreated: Option<(u64, u64)>,
     pub(super) refused: RefusedWrites,
     /// Objects that were deleted to be created again, until that is complete.
-    deleted: BTreeMap<&'static str, Value>,
+    deleted: DeletedObjects,
 }
 
 /// Everything that the apply stage needs beside the desired objects.
@@ -187,7 +197,7 @@ impl ChildApplier<'_> {
 impl WriteMemory {
     /// Returns the Secret that was deleted to be created again. `None` if there is none.
     pub(super) fn deleted_secret(&self) -> Option<Secret> {
-        serde_json::from_value(self.deleted.get("Secret")?.clone()).ok()
+        serde_json::from_value(self.deleted.0.get("Secret")?.clone()).ok()
     }
 
     /// Returns whether the existing StatefulSet has to be replaced, because an immutable field differs that NATS Manager

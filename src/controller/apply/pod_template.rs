@@ -77,6 +77,8 @@ impl ApplyTarget<'_> {
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
         if drift::template(&self.json(applied.as_ref())?) != drift::template(&live.json) {
+            // The partition stays closed, and the plan was made from another template.
+            self.corrected.push(self.kind);
             return Ok(applied.clone());
         }
         let (kind, name) = (self.kind, applied.name_any());

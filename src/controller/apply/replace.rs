@@ -27,12 +27,12 @@ impl ApplyTarget<'_> {
     {
         let name = live.name_any();
         // A failure from here on must not lose its data.
-        self.writes.deleted.insert(self.kind, self.json(live)?);
+        self.writes.deleted.0.insert(self.kind, self.json(live)?);
         let precondition = Preconditions { uid: live.uid(), resource_version: live.resource_version() };
         match api.delete(&name, &DeleteParams::background().preconditions(precondition)).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(cause) => {
-                self.writes.deleted.remove(self.kind);
+                self.writes.deleted.0.remove(self.kind);
                 return Err(self.rejected(name, cause));
             }
             Ok(deleted) => {
@@ -55,7 +55,7 @@ impl ApplyTarget<'_> {
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
-        let Some(deleted) = self.writes.deleted.get(self.kind) else { return Ok(created) };
+        let Some(deleted) = self.writes.deleted.0.get(self.kind) else { return Ok(created) };
         let mut restored = created;
         if let Some(kept) = data_of_others(deleted, &self.json(restored.as_ref())?) {
             let name = restored.name_any();
@@ -65,7 +65,7 @@ impl ApplyTarget<'_> {
             cache.written(patched.clone());
             restored = Arc::new(patched);
         }
-        self.writes.deleted.remove(self.kind);
+        self.writes.deleted.0.remove(self.kind);
         Ok(restored)
     }
 }

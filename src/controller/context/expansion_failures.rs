@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use nats_manager_planner::actual::{ActualState, PvcState, VolumeExpansion};
 
-/// Causes by uid of the PVC.
+/// Causes by PVC.
 #[derive(Debug, Default)]
 pub(crate) struct ExpansionFailures {
-    /// Messages of the apiserver about requests.
+    /// Messages of the apiserver about requests, by uid.
     rejected: BTreeMap<String, String>,
-    /// Messages of events.
-    reported: BTreeMap<String, String>,
+    /// Messages of events, by ordinal.
+    reported: BTreeMap<u32, String>,
     /// Last time at which no volume was growing. Older events have another cause.
     quiet: Option<Timestamp>,
     listed_at: Option<Timestamp>,
@@ -27,10 +27,15 @@ impl ExpansionFailures {
     /// Adds the causes to the PVCs that do not report one themselves.
     pub(crate) fn complete(&self, actual: &mut ActualState) {
         for pvc in &mut actual.pvcs {
-            let known = if is_growing(pvc) { self.reported.get(&pvc.uid) } else { self.rejected.get(&pvc.uid) };
+            let known = if is_growing(pvc) { self.reported.get(&pvc.ordinal) } else { self.rejected.get(&pvc.uid) };
             match &mut pvc.expansion {
                 VolumeExpansion::Failed { cause } if cause.is_none() => *cause = known.cloned(),
-                VolumeExpansion::Unreported if known.is_some() => {
+                // A file system that cannot grow does not grow at the next mount either: the kubelet would refuse it.
+                VolumeExpansion::Unreported
+                | VolumeExpansion::InProgress
+                | VolumeExpansion::FileSystemPending { .. }
+                    if known.is_some() =>
+                {
                     pvc.expansion = VolumeExpansion::Failed { cause: known.cloned() };
                 }
                 _ => {}
@@ -50,8 +55,8 @@ impl ExpansionFailures {
 
     /// Returns the time from which on events count, if they have to be listed now.
     pub(crate) fn due(&mut self, actual: &ActualState, now: Timestamp) -> Option<Timestamp> {
-        let growing: Vec<&str> = actual.pvcs.iter().filter(|pvc| is_growing(pvc)).map(|pvc| pvc.uid.as_str()).collect();
-        self.reported.retain(|uid, _| growing.contains(&uid.as_str()));
+        let growing: Vec<u32> = actual.pvcs.iter().filter(|pvc| is_growing(pvc)).map(|pvc| pvc.ordinal).collect();
+        self.reported.retain(|ordinal, _| growing.contains(ordinal));
         if growing.is_empty() {
             (self.quiet, self.listed_at) = (Some(now), None);
             return None;
@@ -65,7 +70,7 @@ impl ExpansionFailures {
     }
 
     /// Records the causes in events.
-    pub(crate) fn report(&mut self, causes: BTreeMap<String, String>) {
+    pub(crate) fn report(&mut self, causes: BTreeMap<u32, String>) {
         self.reported.extend(causes);
     }
 }
@@ -78,6 +83,7 @@ fn is_growing(pvc: &PvcState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nats_manager_planner::Time;
 
     fn actual(requested: u64, expansion: VolumeExpansion) -> ActualState {
         let pvc = PvcState { uid: "a".to_owned(), requested, capacity: Some(10), expansion, ..PvcState::default() };
@@ -89,10 +95,11 @@ mod tests {
         let failed = |cause: Option<&str>| VolumeExpansion::Failed { cause: cause.map(str::to_owned) };
         let mut failures = ExpansionFailures::default();
         failures.requested(["a"].into_iter(), [("a".to_owned(), "quota".to_owned())].into_iter());
-        failures.report([("a".to_owned(), "event".to_owned())].into());
+        failures.report([(0, "event".to_owned())].into());
         for (requested, expansion, expected) in [
             (10, VolumeExpansion::Unreported, failed(Some("quota"))),
             (20, VolumeExpansion::Unreported, failed(Some("event"))),
+            (20, VolumeExpansion::FileSystemPending { since: Time::default() }, failed(Some("event"))),
             (20, failed(None), failed(Some("event"))),
             (20, failed(Some("own")), failed(Some("own"))),
         ] {

@@ -123,12 +123,14 @@ pub(super) async fn execute(context: &ActionContext<'_>, action: &Action) -> Res
             }
             Ok(())
         }
-        Action::ReplaceServer { server, pvc, pod } => context.replace_server(server, pvc, pod.as_deref()).await,
+        Action::ReplaceServer { server, pvc, version, pod } => {
+            context.replace_server(server, pvc, version.as_deref(), pod.as_deref()).await
+        }
         Action::DeletePvcs { pvcs } => {
             for pvc in pvcs {
                 let name = context.id.pvc(pvc.ordinal);
                 tracing::info!(pvc = name, "deleting the PVC of a server that was removed");
-                let deleted = pvcs::delete(context.client, context.id, pvc.ordinal, &pvc.uid).await;
+                let deleted = pvcs::delete(context.client, context.id, pvc.ordinal, &pvc.uid, None).await;
                 deleted.map_err(|cause| ExecuteError::DeletePvc { pvc: name, cause })?;
             }
             Ok(())

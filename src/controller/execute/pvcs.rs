@@ -18,10 +18,17 @@ pub(crate) async fn list(client: &Client, id: &NamespacedName) -> kube::Result<V
     Ok(all)
 }
 
-/// Deletes exactly this PVC, by its uid: a newer one with its name may contain other data. Returns whether it existed.
-pub(crate) async fn delete(client: &Client, id: &NamespacedName, ordinal: u32, uid: &str) -> kube::Result<bool> {
+/// Deletes exactly this PVC, by its uid: a newer one with its name may contain other data. With a `version`, it deletes
+/// exactly this version. Returns whether it existed.
+pub(crate) async fn delete(
+    client: &Client,
+    id: &NamespacedName,
+    ordinal: u32,
+    uid: &str,
+    version: Option<&str>,
+) -> kube::Result<bool> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
-    let precondition = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let precondition = Preconditions { uid: Some(uid.to_owned()), resource_version: version.map(str::to_owned) };
     let parameters = DeleteParams::background().preconditions(precondition);
     existed(api.delete(&id.pvc(ordinal), &parameters).await)
 }

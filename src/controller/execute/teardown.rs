@@ -51,7 +51,7 @@ pub(crate) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<()
     for pvc in pvcs::list(client, owner.id).await.map_err(rejected)? {
         let (Some(ordinal), Some(uid)) = (owner.id.pvc_ordinal(&pvc.name_any()), pvc.uid()) else { continue };
         tracing::info!(pvc = pvc.name_any(), "deleting the PVC");
-        pvcs::delete(client, owner.id, ordinal, &uid).await.map_err(rejected)?;
+        pvcs::delete(client, owner.id, ordinal, &uid, None).await.map_err(rejected)?;
         // It does not hold up the deletion of the resource. Servers of a new one wait for it.
         if pvc.finalizers().iter().any(|name| !is_of_kubernetes(name)) {
             tracing::warn!(pvc = pvc.name_any(), finalizers = ?pvc.finalizers(), "finalizers of others keep the PVC");

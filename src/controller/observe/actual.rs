@@ -143,6 +143,7 @@ fn pvc_state(pvc: &PersistentVolumeClaim, id: &NamespacedName) -> Option<PvcStat
     Some(PvcState {
         ordinal: id.pvc_ordinal(&pvc.name_any())?,
         uid: pvc.uid().unwrap_or_default(),
+        resource_version: pvc.resource_version(),
         requested: requested_size(pvc).map_or(0, Bytes::get),
         capacity: pvc_status.and_then(|status| bytes_of(status.capacity.as_ref()?)).map(Bytes::get),
         expansion: pvc_status.map(expansion).unwrap_or_default(),

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{PersistentVolumeClaim, Pod},
+};
 use kube::ResourceExt;
 use nats_manager_api::{Bytes, DeployedCluster, FileStore, Spread, naming, rules::MAX_SIZE};
 
@@ -43,6 +46,20 @@ pub(super) fn from_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<DeployedC
         memory_store: None,
         restarted_for_memory_store: None,
     })
+}
+
+/// Returns the cluster with what else decides on the Pod template, from a Pod that was created from it: without that, a
+/// StatefulSet that is created again around its Pods would restart them.
+pub(super) fn with_template_of(deployed: DeployedCluster, pods: &[Arc<Pod>]) -> DeployedCluster {
+    let Some(pod) = pods.first() else { return deployed };
+    let mut constraints = pod.spec.iter().filter_map(|spec| spec.topology_spread_constraints.as_ref()).flatten();
+    let is_hard = constraints.any(|constraint| constraint.when_unsatisfiable == "DoNotSchedule");
+    let restarted_for = pod.annotations().get(naming::RESTARTED_FOR_MEMORY_STORE).and_then(|text| text.parse().ok());
+    DeployedCluster {
+        spread: if is_hard { Spread::Hard } else { Spread::Soft },
+        restarted_for_memory_store: restarted_for.map(Bytes::new),
+        ..deployed
+    }
 }
 
 fn class(pvc: &PersistentVolumeClaim) -> Option<String> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{Event, PersistentVolumeClaimStatus},
+    api::core::v1::{Event, ObjectReference, PersistentVolumeClaimStatus},
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::ListParams};
@@ -16,8 +16,9 @@ use nats_manager_planner::actual::VolumeExpansion;
 
 use super::{failed_create::last_observed, pods::to_time};
 
-/// Reasons of events of a PVC whose expansion fails.
-const FAILURES: [&str; 2] = ["VolumeResizeFailed", "FileSystemResizeFailed"];
+/// Reason of events of a PVC, and of the Pod that uses it, whose expansion fails. The kubelet reports the file system's
+/// error at the Pod (`operation_generator.go`), the volume driver its own at the PVC.
+const FAILURE: &str = "VolumeResizeFailed";
 /// Limit of the event list. More events are not read.
 const MAX_EVENTS: u32 = 200;
 /// Longest cause in bytes. The rest is cut off.
@@ -33,36 +34,47 @@ pub(super) fn expansion(status: &PersistentVolumeClaimStatus) -> VolumeExpansion
     let progress = status.allocated_resource_statuses.as_ref().and_then(|all| all.get("storage"));
     match progress.map(String::as_str) {
         Some("ControllerResizeInfeasible" | "NodeResizeInfeasible") => return VolumeExpansion::Failed { cause: None },
-        Some("NodeResizeInProgress") => return VolumeExpansion::Unreported,
+        Some("NodeResizeInProgress" | "ControllerResizeInProgress") => return VolumeExpansion::InProgress,
         _ => {}
     }
-    conditions()
-        .find(|condition| condition.type_ == "FileSystemResizePending")
-        .and_then(|condition| condition.last_transition_time.as_ref())
-        .map_or(VolumeExpansion::Unreported, |since| VolumeExpansion::FileSystemPending { since: to_time(since.0) })
+    let pending = conditions().find(|condition| condition.type_ == "FileSystemResizePending");
+    if let Some(since) = pending.and_then(|condition| condition.last_transition_time.as_ref()) {
+        return VolumeExpansion::FileSystemPending { since: to_time(since.0) };
+    }
+    let is_resizing = conditions().any(|condition| condition.type_ == "Resizing");
+    if is_resizing { VolumeExpansion::InProgress } else { VolumeExpansion::Unreported }
 }
 
-/// Returns the newest cause for which each PVC does not grow, by uid. Events before `since` have another cause.
+/// Returns the newest cause for which the PVC of each ordinal does not grow. Events before `since` have another cause.
 pub(crate) async fn failed_expansions(
     client: &Client,
     id: &NamespacedName,
     since: Timestamp,
-) -> kube::Result<BTreeMap<String, String>> {
+) -> kube::Result<BTreeMap<u32, String>> {
     let api: Api<Event> = Api::namespaced(client.clone(), &id.namespace);
-    let fields = "involvedObject.kind=PersistentVolumeClaim,type=Warning";
-    let events = api.list(&ListParams::default().fields(fields).limit(MAX_EVENTS)).await?.items;
-    Ok(newest_failures(events, since))
+    let fields = format!("reason={FAILURE},type=Warning");
+    let events = api.list(&ListParams::default().fields(&fields).limit(MAX_EVENTS)).await?.items;
+    Ok(newest_failures(id, events, since))
 }
 
-fn newest_failures(events: Vec<Event>, since: Timestamp) -> BTreeMap<String, String> {
-    let mut failures: Vec<(Timestamp, String, String)> = events
+fn newest_failures(id: &NamespacedName, events: Vec<Event>, since: Timestamp) -> BTreeMap<u32, String> {
+    let mut failures: Vec<(Timestamp, u32, String)> = events
         .into_iter()
-        .filter(|event| event.reason.as_deref().is_some_and(|reason| FAILURES.contains(&reason)))
-        .filter_map(|event| Some((last_observed(&event)?, event.involved_object.uid?, event.message?)))
+        .filter_map(|event| Some((last_observed(&event)?, ordinal(id, &event.involved_object)?, event.message?)))
         .filter(|(observed, ..)| *observed >= since)
         .collect();
     failures.sort_by_key(|(observed, ..)| *observed);
-    failures.into_iter().map(|(_, uid, message)| (uid, bounded(message))).collect()
+    failures.into_iter().map(|(_, ordinal, message)| (ordinal, bounded(message))).collect()
+}
+
+/// Returns the ordinal of the server whose PVC or Pod an event is about.
+fn ordinal(id: &NamespacedName, object: &ObjectReference) -> Option<u32> {
+    let name = object.name.as_deref()?;
+    match object.kind.as_deref()? {
+        "PersistentVolumeClaim" => id.pvc_ordinal(name),
+        "Pod" => name.strip_prefix(id.name.as_str())?.strip_prefix('-')?.parse().ok(),
+        _ => None,
+    }
 }
 
 fn bounded(mut text: String) -> String {
@@ -89,10 +101,11 @@ mod tests {
         let waits = || condition("FileSystemResizePending", "True");
         for (conditions, progress, expected) in [
             (json!([]), "", VolumeExpansion::Unreported),
-            (json!([condition("Resizing", "True")]), "ControllerResizeInProgress", VolumeExpansion::Unreported),
+            (json!([condition("Resizing", "True")]), "", VolumeExpansion::InProgress),
+            (json!([]), "ControllerResizeInProgress", VolumeExpansion::InProgress),
             (json!([waits()]), "", pending.clone()),
             (json!([waits()]), "NodeResizePending", pending),
-            (json!([waits()]), "NodeResizeInProgress", VolumeExpansion::Unreported),
+            (json!([waits()]), "NodeResizeInProgress", VolumeExpansion::InProgress),
             (json!([condition("FileSystemResizePending", "False")]), "", VolumeExpansion::Unreported),
             (
                 json!([condition("ControllerResizeError", "True")]),
@@ -107,22 +120,24 @@ mod tests {
     }
 
     #[test]
-    fn newest_failure_of_each_pvc_counts() {
-        let event = |uid: &str, reason: &str, second: i64, message: &str| -> Event {
+    fn newest_failure_of_each_server_counts() {
+        let event = |kind: &str, name: &str, second: i64, message: &str| -> Event {
             let time = Timestamp::from_second(second).unwrap().to_string();
             serde_json::from_value(json!({
-                "metadata": {}, "involvedObject": {"uid": uid}, "reason": reason, "message": message,
+                "metadata": {}, "involvedObject": {"kind": kind, "name": name}, "reason": FAILURE, "message": message,
                 "lastTimestamp": time,
             }))
             .unwrap()
         };
         let events = vec![
-            event("a", "VolumeResizeFailed", 30, "second."),
-            event("a", "VolumeResizeFailed", 20, "first"),
-            event("b", "ProvisioningFailed", 20, "other"),
-            event("c", "VolumeResizeFailed", 5, "old"),
+            event("PersistentVolumeClaim", "n-js-pvc-n-0", 30, "second."),
+            event("PersistentVolumeClaim", "n-js-pvc-n-0", 20, "first"),
+            event("PersistentVolumeClaim", "other", 20, "of another volume"),
+            event("Pod", "n-1", 20, "resize2fs"),
+            event("Pod", "n-2", 5, "old"),
         ];
-        let failures = newest_failures(events, Timestamp::from_second(10).unwrap());
-        assert_eq!(failures, [("a".to_owned(), "second".to_owned())].into());
+        let id = NamespacedName::new("kyma-system", "n");
+        let failures = newest_failures(&id, events, Timestamp::from_second(10).unwrap());
+        assert_eq!(failures, [(0, "second".to_owned()), (1, "resize2fs".to_owned())].into());
     }
 }

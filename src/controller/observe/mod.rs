@@ -68,7 +68,7 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches);
     if cluster_facts.deployed.is_none() {
-        cluster_facts.deployed = deployed::from_pvcs(&pvcs);
+        cluster_facts.deployed = deployed::from_pvcs(&pvcs).map(|deployed| deployed::with_template_of(deployed, &pods));
     }
     let status = nats.status.as_ref();
     let objects = actual::Objects {

@@ -52,6 +52,7 @@ pub(super) async fn run_pipeline(
     }
     let mut observed = observe(&context.caches, id, nats);
     memory.expansion_failures.complete(&mut observed.actual);
+    memory.history.observe_growth(&observed.actual, now());
     if let Some(scaler) = observed.live.stateful_set.as_deref().and_then(foreign_scaler) {
         memory.record_scaler(&id.name, scaler);
     }

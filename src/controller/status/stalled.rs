@@ -4,7 +4,7 @@ use nats_manager_api::{ConditionType, Reason};
 use nats_manager_planner::plan::BlockedReason;
 
 use super::{
-    StatusFacts,
+    StatusFacts, text,
     update::{ConditionStatus, Update},
 };
 
@@ -30,6 +30,11 @@ impl Update<'_> {
         let messages: Vec<&str> = all.iter().map(|(_, message)| *message).collect();
         self.warn();
         let message = messages.join(". ");
+        // Volume drivers add ids of requests to their errors.
+        let kept = self
+            .old_message(kind, reason)
+            .filter(|old| reason == Reason::VolumeExpansionBlocked && text::differs_in_ids_only(old, &message));
+        let message = kept.map_or(message, str::to_owned);
         if self.set(kind, ConditionStatus::True, reason, &message) {
             self.announce(true, reason, &message);
         }

@@ -44,6 +44,16 @@ pub(super) fn without_cause(text: &str) -> &str {
     text.split_once(": ").map_or(text, |(head, _)| head)
 }
 
+/// Returns whether two texts have the same head before the first colon, and differ behind it only in words that contain a
+/// digit.
+pub(super) fn differs_in_ids_only(old: &str, new: &str) -> bool {
+    let words = |text: &'_ str| -> Vec<String> {
+        let all = text.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+        all.map(str::to_owned).collect()
+    };
+    without_cause(old) == without_cause(new) && words(old) == words(new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +79,21 @@ mod tests {
             (Some("é1"), "", "é2", "é1"),
         ] {
             assert_eq!(steady(old, prefix, new), expected, "{old:?} {new}");
+        }
+    }
+
+    #[test]
+    fn ids_of_requests_do_not_change_a_text() {
+        for (expected, old, new) in [
+            (
+                true,
+                "PVC n-0 fails: quota of request 1a2b. Try again",
+                "PVC n-0 fails: quota of request 3c4d. Try again",
+            ),
+            (false, "PVC n-0 fails: quota of request 1a2b.", "PVC n-1 fails: quota of request 1a2b."),
+            (false, "PVC n-0 fails: quota of request 1a2b.", "PVC n-0 fails: maximum of request 1a2b."),
+        ] {
+            assert_eq!(differs_in_ids_only(old, new), expected, "{old} {new}");
         }
     }
 

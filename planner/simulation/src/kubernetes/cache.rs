@@ -153,6 +153,7 @@ impl Caches {
             Some(PvcState {
                 ordinal,
                 uid: pvc.uid.to_string(),
+                resource_version: None,
                 requested: pvc.requested,
                 capacity: Some(pvc.capacity),
                 expansion: expansion(pvc),

@@ -69,7 +69,7 @@ impl Manager {
                     ignore_missing(deleted)?;
                 }
             }
-            Action::ReplaceServer { server, pvc, pod } => {
+            Action::ReplaceServer { server, pvc, pod, .. } => {
                 let ordinal = by_name(world, server)?;
                 invariants::requests::replace_server(world, ordinal, &pvc.uid);
                 match self.send(world, |world| world.kubernetes.delete_pvc(ordinal, Some(&pvc.uid))) {

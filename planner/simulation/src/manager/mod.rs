@@ -119,6 +119,7 @@ impl Manager {
             return;
         }
         (self.is_dirty, self.planned_at) = (false, world.now);
+        self.history.observe_growth(&self.caches.actual, time(world.now));
         let mut plan = self.plan(world, plan::plan, None);
         if plan.needs_streams && plan.action.is_none() {
             let streams = self.list_streams_and_poll(world);

@@ -168,7 +168,7 @@ fn replacement_is_confirmed_on_a_newer_snapshot() {
     let first = cluster.plan_with_streams(&["sap"]);
     assert!(!first.is_confirmed);
     let confirmed = cluster.confirm(&first, &["sap"]);
-    let Some(Action::ReplaceServer { server, pvc, pod }) = confirmed.confirmed_action() else {
+    let Some(Action::ReplaceServer { server, pvc, pod, .. }) = confirmed.confirmed_action() else {
         panic!("{confirmed:?}")
     };
     assert_eq!((server.as_str(), pvc.uid.as_str(), pod.as_deref()), ("n-1", "pvc-1", Some("uid-1")));

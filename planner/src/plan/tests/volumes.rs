@@ -60,12 +60,45 @@ fn volumes_grow_before_the_stateful_set_is_recreated() {
             (3, 3, None, expand, None),
         ),
         (
+            "the driver reports nothing for long",
+            growing([requested(), grown(), grown()]).with(|cluster| {
+                cluster.history.expanded = [("pvc-0".to_owned(), seconds_ago(900))].into();
+            }),
+            (3, 3, None, expand, blocked),
+        ),
+        (
+            "a restart waits for a server that is about to restart",
+            growing([grown(), grown(), pending(121)]).with(|cluster| {
+                cluster.outdate();
+                cluster.actual.pods[2].revision = Some("new".to_owned());
+                cluster.set().counts.updated = 1;
+                cluster.set().partition = 1;
+            }),
+            (3, 1, None, Some(RollingUpdate), None),
+        ),
+        (
+            "a rolling update that waits for the volume does not keep its server from a restart",
+            growing([grown(), grown(), pending(121)]).with(|cluster| {
+                cluster.outdate();
+                cluster.actual.pods[2].revision = Some("new".to_owned());
+                cluster.set().counts.updated = 1;
+                cluster.set().partition = 2;
+                cluster.lose(2);
+            }),
+            (3, 2, Some("restart n-2"), expand, None),
+        ),
+        (
+            "a PVC that is terminating keeps the StatefulSet",
+            growing([grown(), grown(), grown()]).with(|cluster| cluster.actual.pvcs[1].terminating = true),
+            (3, 3, None, None, None),
+        ),
+        (
             "a restart waits for another server",
             growing([grown(), grown(), pending(121)]).with(|cluster| cluster.lose(0)),
             (3, 3, None, expand, None),
         ),
         ("one fails, another waits", growing([failed(), requested(), grown()]), (3, 3, None, expand, blocked)),
-        ("all that are small fail", growing([failed(), failed(), grown()]), (3, 3, None, None, blocked)),
+        ("all that are small fail", growing([failed(), failed(), grown()]), (3, 3, None, expand, blocked)),
         ("all have grown", growing([grown(), grown(), grown()]), (3, 3, Some("recreate set"), expand, None)),
         (
             "volumes grow even while a server waits for repair",
@@ -91,7 +124,7 @@ fn rejected_request_is_repeated_after_a_minute() {
     };
     let blocked = Some(BlockedReason::VolumeExpansionBlocked);
     check([
-        ("a moment later", after(59), (3, 3, None, None, blocked)),
+        ("a moment later", after(59), (3, 3, None, Some(OperationKind::ExpandVolumes), blocked)),
         ("a minute later", after(60), (3, 3, Some("expand 3 to 2 GiB"), Some(OperationKind::ExpandVolumes), blocked)),
     ]);
     let message = &after(59).plan().blocked[0].message;
@@ -125,11 +158,18 @@ fn file_store_follows_the_smallest_volume_and_is_never_lowered() {
         ("an edit by hand beyond the volume", stores(Some(STORE), Some(LARGER)), STORE),
         ("a lower edit by hand", stores(Some(STORE), Some(1)), STORE),
         ("the ConfigMap is gone", stores(Some(STORE), None), STORE),
-        ("both records are gone", stores(None, None), VOLUME),
+        (
+            "both records are gone, and the servers report it",
+            stores(None, None)
+                .with(|cluster| cluster.servers.answers_mut().for_each(|server| server.file.limit = STORE)),
+            STORE,
+        ),
         ("no volumes", cluster(3).with(|cluster| cluster.desired.volume_size = None), 0),
     ] {
         assert_eq!(cluster.plan().file_store, expected, "{case}");
     }
+    let unknown = stores(None, None).plan_without_polls(&Observation::Off);
+    assert_eq!(unknown.file_store, VOLUME, "nothing is known");
     for (volume, expected) in
         [(1_000_000, 850_000), (VOLUME, STORE), (10 << 30, 8704 << 20), (20 << 30, 18 << 30), (100 << 30, 94 << 30)]
     {
