@@ -96,7 +96,8 @@ fn servers_have_the_limits_of_the_resource() {
         let varz = world.monitor(&world.pod(&World::server(0)).await, "/varz").await;
         let config = &varz["jetstream"]["config"];
         assert_eq!(config["max_memory"], 20 << 20, "{config}");
-        assert_eq!(config["max_storage"], 300 << 20, "{config}");
+        // 85 % of the volume.
+        assert_eq!(config["max_storage"], 255 << 20, "{config}");
     });
 }
 
