@@ -167,8 +167,8 @@ pub struct FileStorage {
     /// cluster. Immutable after creation. Default: default.
     pub storage_class_name: String,
     /// Size of each server's volume, in bytes, such as 20Gi. 0 means not set. Once set, it can only grow, and only if
-    /// the StorageClass allows volume expansion. Streams can use 85% of it, more beyond 10Gi. Default: 1Gi, or 20Gi if the cloud
-    /// provider is alicloud, which is also the minimum size there.
+    /// the StorageClass allows volume expansion. Streams can use 85% of it, more beyond 10Gi. Default: 1Gi, or
+    /// 20Gi if the cloud provider is alicloud, which is also the minimum size there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawQuantity", extend("default" = null))]
     pub size: Option<RawQuantity>,

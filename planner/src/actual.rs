@@ -227,6 +227,11 @@ impl ActualState {
 pub const MAX_SERVERS: u32 = 99;
 
 impl PvcState {
+    /// Returns whether the volume is smaller than the PVC requests.
+    pub fn is_growing(&self) -> bool {
+        self.capacity.is_some_and(|capacity| capacity < self.requested)
+    }
+
     /// Returns the obstacle of a terminating PVC for messages. `server` is the name of its server.
     pub(crate) fn terminating_message(&self, server: &str) -> String {
         match &self.kept_by {

@@ -246,17 +246,16 @@ impl<'a> PlanDraft<'a> {
             self.plan.operation = Some(Operation::new(kind, OperationStep::Create));
             return;
         }
-        let rollout = match (version_blocked, &self.slots) {
-            (None, _) => gate.stage,
-            (Some(blocked), slots) => {
+        let slots = self.slots.as_ref().filter(|_| !differs);
+        let rollout = match version_blocked {
+            None => gate.stage,
+            Some(blocked) => {
                 self.plan.blocked.push(blocked);
-                let slots = slots.as_ref().filter(|_| !differs);
                 slots.map_or(Stage::Idle, |slots| rollout::fall_back(input, set, slots))
             }
         };
-        let expansion = expand_volumes::expand(input, &self.servers, set, self.slots.as_ref().filter(|_| !differs));
+        let expansion = expand_volumes::expand(input, &self.servers, set, slots);
         // A new StatefulSet starts with one revision, so the template must not change with it.
-        let slots = self.slots.as_ref().filter(|_| !differs);
         let recreation = if expansion.is_complete { recreate::recreate(input, set, slots) } else { Stage::Idle };
         let is_rolling = !matches!(rollout, Stage::Idle);
         let replacement = slots.map_or(Stage::Idle, |slots| {

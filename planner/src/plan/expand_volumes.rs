@@ -31,7 +31,7 @@ pub(super) struct Expansion {
     pub(super) request: Stage,
     /// The restart of a server whose file system grows only when it is mounted. Other changes may wait for it.
     pub(super) restart: Stage,
-    /// What is waited for. No other change waits for it.
+    /// The wait for a volume. No other change waits for it.
     pub(super) progress: Stage,
     /// PVCs that cannot be expanded.
     pub(super) blocked: Option<Blocked>,
@@ -162,11 +162,8 @@ impl Growth<'_> {
         let mut others = slots.iter().filter(|(other, _)| *other != ordinal);
         let away = others.find_map(|(other, slot): (u32, Slot<'_>)| slot.obstacle(&self.input.actual.server(other)));
         let away = away.or_else(|| slots.leaving.map(|pod| format!("{} is terminating", pod.name)));
-        let is_opened = |(other, slot): &(u32, Slot<'_>)| {
-            *other != ordinal && *other >= self.set.partition && matches!(slot, Slot::Outdated(_))
-        };
-        let opened = slots.iter().find(is_opened);
-        away.or_else(|| opened.map(|(other, _)| format!("{} is about to restart", self.input.actual.server(other))))
+        let opened = slots.opened(self.set.partition).find(|other| *other != ordinal);
+        away.or_else(|| opened.map(|other| format!("{} is about to restart", self.input.actual.server(other))))
             .or_else(|| rollout::health_obstacle(self.input, server, &[]))
     }
 

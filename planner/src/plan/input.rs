@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Plan, ServerRef};
 use crate::{
-    actual::{ActualState, ConfigKey, PvcState, ServerMode},
+    actual::{ActualState, ConfigKey, ServerMode},
     health::Assessment,
     snapshot::{PeerId, StreamId},
     time::Time,
@@ -115,8 +115,7 @@ pub struct History {
 impl History {
     /// Records the PVCs whose volumes grow without a request that is recorded, such as one of another process.
     pub fn observe_growth(&mut self, actual: &ActualState, now: Time) {
-        let is_growing = |pvc: &&PvcState| pvc.capacity.is_some_and(|capacity| capacity < pvc.requested);
-        for pvc in actual.pvcs.iter().filter(is_growing) {
+        for pvc in actual.pvcs.iter().filter(|pvc| pvc.is_growing()) {
             self.expanded.entry(pvc.uid.clone()).or_insert(now);
         }
     }

@@ -11,7 +11,7 @@
 use super::{
     Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
     existing::Servers,
-    remove_peers,
+    remove_peers, rollout,
     slots::{Slot, Slots},
     text::listed,
     versions,
@@ -139,23 +139,19 @@ impl Request<'_> {
         if self.all.servers.kind() == ServerMode::Standalone {
             return None; // it has the only replica of everything: see `loss`
         }
-        let others = || self.all.slots.iter().filter(|(ordinal, _)| *ordinal != self.pvc.ordinal);
+        let mut others = self.all.slots.iter().filter(|(ordinal, _)| *ordinal != self.pvc.ordinal);
         let name = |ordinal| self.all.input.actual.server(ordinal);
-        if let Some(cause) = others().find_map(|(ordinal, slot)| slot.obstacle(&name(ordinal))) {
+        if let Some(cause) = others.find_map(|(ordinal, slot)| slot.obstacle(&name(ordinal))) {
             return Some(cause);
         }
-        let is_opened =
-            |(ordinal, slot): &(u32, Slot<'_>)| matches!(slot, Slot::Outdated(_)) && *ordinal >= self.all.set.partition;
-        if let Some((ordinal, _)) = others().find(is_opened) {
+        let mut opened = self.all.slots.opened(self.all.set.partition);
+        if let Some(ordinal) = opened.find(|ordinal| *ordinal != self.pvc.ordinal) {
             return Some(format!("{} is about to restart", name(ordinal)));
         }
-        let Some(assessment) = self.all.input.assessment() else {
+        if self.all.input.assessment().is_none() {
             return Some("no server has answered at its monitoring port (8222)".to_owned());
-        };
-        assessment.obstacle_without(&[server]).or_else(|| {
-            (!assessment.keeps_quorum_without(server))
-                .then(|| format!("a stream or the meta group would lose its quorum without {server}"))
-        })
+        }
+        rollout::health_obstacle(self.all.input, server, &[])
     }
 
     /// Returns the streams that would be lost, as a cause, or the reason for which they are unknown; `None` if no stream

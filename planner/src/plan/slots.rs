@@ -66,6 +66,12 @@ impl<'a> Slots<'a> {
         self.iter().rev().find(|(_, slot)| matches!(slot, Slot::Outdated(_))).map(|(ordinal, _)| ordinal)
     }
 
+    /// Iterates over the ordinals of outdated Pods that the partition lets the StatefulSet controller restart.
+    pub(super) fn opened(&self, partition: u32) -> impl Iterator<Item = u32> {
+        let outdated = self.iter().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)));
+        outdated.map(|(ordinal, _)| ordinal).filter(move |ordinal| *ordinal >= partition)
+    }
+
     /// Counts the servers that serve.
     pub(super) fn serving(&self) -> usize {
         self.iter().filter(|(_, slot)| slot.is_serving()).count()

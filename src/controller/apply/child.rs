@@ -161,9 +161,18 @@ impl ApplyTarget<'_> {
     where
         K: Resource + Serialize + DeserializeOwned + Clone + Debug,
     {
-        let (kind, name) = (self.kind, live.name_any());
-        tracing::info!(kind, name, paths = ?foreign.pointers(), "removing foreign content");
+        let name = live.name_any();
+        tracing::info!(kind = self.kind, name, paths = ?foreign.pointers(), "removing foreign content");
         let patch = foreign.patch(&live.resource_version().unwrap_or_default(), desired);
+        self.patch(api, name, patch).await
+    }
+
+    /// Sends a JSON patch (RFC 6902).
+    pub(super) async fn patch<K>(&self, api: &Api<K>, name: String, patch: Value) -> Result<K, ApplyError>
+    where
+        K: Resource + DeserializeOwned + Clone + Debug,
+    {
+        let kind = self.kind;
         let patch = serde_json::from_value(patch).map_err(|cause| ApplyError::Serialize { kind, cause })?;
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patched = api.patch(&name, &parameters, &Patch::Json::<()>(patch)).await;

@@ -2,11 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Instant};
 
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use nats_manager_api::naming::FIELD_MANAGER;
+use kube::{Api, Resource, ResourceExt};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -81,13 +77,9 @@ impl ApplyTarget<'_> {
             self.corrected.push(self.kind);
             return Ok(applied.clone());
         }
-        let (kind, name) = (self.kind, applied.name_any());
         let patch = drift::open_partition(&applied.resource_version().unwrap_or_default(), partition);
-        let patch = serde_json::from_value(patch).map_err(|cause| ApplyError::Serialize { kind, cause })?;
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let opened = api.patch(&name, &parameters, &Patch::Json::<()>(patch)).await;
-        let opened = opened.map_err(|cause| self.rejected(name, cause))?;
-        self.writes.overridden.complete(kind, complete, &self.json(&opened)?);
+        let opened = self.patch(api, applied.name_any(), patch).await?;
+        self.writes.overridden.complete(self.kind, complete, &self.json(&opened)?);
         cache.written(opened.clone());
         Ok(Arc::new(opened))
     }

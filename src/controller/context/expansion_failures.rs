@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_planner::actual::{ActualState, PvcState, VolumeExpansion};
+use nats_manager_planner::actual::{ActualState, VolumeExpansion};
 
 /// Causes by PVC.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl ExpansionFailures {
     /// Adds the causes to the PVCs that do not report one themselves.
     pub(crate) fn complete(&self, actual: &mut ActualState) {
         for pvc in &mut actual.pvcs {
-            let known = if is_growing(pvc) { self.reported.get(&pvc.ordinal) } else { self.rejected.get(&pvc.uid) };
+            let known = if pvc.is_growing() { self.reported.get(&pvc.ordinal) } else { self.rejected.get(&pvc.uid) };
             match &mut pvc.expansion {
                 VolumeExpansion::Failed { cause } if cause.is_none() => *cause = known.cloned(),
                 // A file system that cannot grow does not grow at the next mount either: the kubelet would refuse it.
@@ -55,7 +55,7 @@ impl ExpansionFailures {
 
     /// Returns the time from which on events count, if they have to be listed now.
     pub(crate) fn due(&mut self, actual: &ActualState, now: Timestamp) -> Option<Timestamp> {
-        let growing: Vec<u32> = actual.pvcs.iter().filter(|pvc| is_growing(pvc)).map(|pvc| pvc.ordinal).collect();
+        let growing: Vec<u32> = actual.pvcs.iter().filter(|pvc| pvc.is_growing()).map(|pvc| pvc.ordinal).collect();
         self.reported.retain(|ordinal, _| growing.contains(ordinal));
         if growing.is_empty() {
             (self.quiet, self.listed_at) = (Some(now), None);
@@ -75,15 +75,10 @@ impl ExpansionFailures {
     }
 }
 
-/// Returns whether a volume is smaller than its PVC requests.
-fn is_growing(pvc: &PvcState) -> bool {
-    pvc.capacity.is_some_and(|capacity| capacity < pvc.requested)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nats_manager_planner::Time;
+    use nats_manager_planner::{Time, actual::PvcState};
 
     fn actual(requested: u64, expansion: VolumeExpansion) -> ActualState {
         let pvc = PvcState { uid: "a".to_owned(), requested, capacity: Some(10), expansion, ..PvcState::default() };

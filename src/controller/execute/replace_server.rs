@@ -5,8 +5,9 @@ use nats_manager_planner::plan::{PodRef, PvcRef};
 use super::{ActionContext, ExecuteError, pvcs};
 
 impl ActionContext<'_> {
-    /// Deletes exactly this PVC, in this version if one is given, then exactly this Pod. The finalizer `kubernetes.io/pvc-protection` keeps the PVC until
-    /// the Pod is gone. If the PVC is gone, the Pod may be that of the new server, and stays.
+    /// Deletes exactly this PVC, in this version if one is given, then exactly this Pod. The finalizer
+    /// `kubernetes.io/pvc-protection` keeps the PVC until the Pod is gone. If the PVC is gone, the Pod may be that of the
+    /// new server, and stays.
     pub(super) async fn replace_server(
         &self,
         server: &str,
