@@ -112,7 +112,7 @@ async fn busola_knows_every_parameter_of_the_extension() {
     for (entry, mistake) in [
         (json!({"name": "a", "widget": "Badge", "highlights": {"negative": ["Error"]}}), "highlight negative"),
         (json!({"name": "a", "widget": "Bagde"}), "widget Bagde"),
-        (json!({"name": "a", "widget": "Panel", "children": [{"sorce": "b"}]}), ": sorce"),
+        (json!({"name": "a", "widget": "Panel", "children": [{"origin": "b"}]}), ": origin"),
         (json!({"widget": "EventList", "defaultType": "NORMAL"}), "defaultType \"NORMAL\""),
     ] {
         assert_eq!(mistakes(&json!([entry]), &ENTRY, &WIDGETS)[0], mistake);

@@ -38,7 +38,7 @@ fn dockerfile_uses_toolchain_of_repository() {
     let channel =
         toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"').to_owned();
     let dockerfile = read("Dockerfile");
-    assert!(dockerfile.contains(&format!("\nFROM rust:{channel}-slim-")), "{channel}");
+    assert!(dockerfile.contains(&format!("\nFROM --platform=$BUILDPLATFORM rust:{channel}-slim-")), "{channel}");
 }
 
 #[tokio::test]

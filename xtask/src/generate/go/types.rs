@@ -44,7 +44,7 @@ pub(super) fn file(structs: &[GoStruct]) -> String {
     for object in structs {
         let _ = write!(file, "\n{}type {} struct {{\n", comment(&object.description, ""), object.name);
         let fields: Vec<String> = object.fields.iter().map(field).collect();
-        let _ = write!(file, "{}}}\n", fields.join("\n"));
+        let _ = writeln!(file, "{}}}", fields.join("\n"));
     }
     file
 }
