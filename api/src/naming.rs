@@ -46,6 +46,9 @@ pub const RESTARTED_FOR_MEMORY_STORE: &str = "nats.operator.kyma-project.io/rest
 /// (<https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>).
 pub const LOCAL_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
+/// Label of all objects of the Kyma module, and of its Pods.
+pub const MODULE_LABEL: (&str, &str) = ("kyma-project.io/module", "nats");
+
 /// Label that distinguishes the NATS clusters of a namespace.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
@@ -123,7 +126,8 @@ impl NamespacedName {
         ])
     }
 
-    /// Returns the labels of all objects, without the user's labels.
+    /// Returns the labels of all objects, without the user's labels. `helm.sh/chart` has no meaning of its own any more: it
+    /// stays for clients that select on it.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut all = self.pod_labels();
         all.remove("nats_cluster");
@@ -141,6 +145,7 @@ impl NamespacedName {
             ("app.kubernetes.io/part-of", "nats-manager"),
             ("control-plane", "nats-manager"),
             ("nats_cluster", &self.name),
+            MODULE_LABEL,
         ]));
         all
     }
@@ -162,8 +167,11 @@ impl fmt::Display for NamespacedName {
 pub fn webhook_labels() -> BTreeMap<String, String> {
     labels([
         ("app.kubernetes.io/name", "nats-manager"),
+        (INSTANCE_LABEL, "nats-manager"),
         ("app.kubernetes.io/component", "webhook"),
         ("app.kubernetes.io/part-of", "nats-manager"),
+        ("app.kubernetes.io/managed-by", "nats-manager"),
+        MODULE_LABEL,
     ])
 }
 

@@ -10,8 +10,7 @@ use k8s_openapi::{
             ValidatingWebhookConfiguration,
         },
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodCondition, Secret, Service},
-        events::v1::Event,
+        core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, PodCondition, Secret, Service},
         policy::v1::PodDisruptionBudget,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -183,13 +182,13 @@ impl World {
         (server, options)
     }
 
-    /// Returns type, reason and note of the events about the NATS resource, oldest first.
+    /// Returns type, reason and message of the events about the NATS resource, oldest first.
     pub async fn events(&self) -> Vec<(String, String, String)> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
-        events.retain(|event| event.regarding.as_ref().is_some_and(|about| about.kind.as_deref() == Some("NATS")));
+        events.retain(|event| event.involved_object.kind.as_deref() == Some("NATS"));
         events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
         let text = |text: Option<String>| text.unwrap_or_default();
-        events.into_iter().map(|event| (text(event.type_), text(event.reason), text(event.note))).collect()
+        events.into_iter().map(|event| (text(event.type_), text(event.reason), text(event.message))).collect()
     }
 }
 

@@ -32,6 +32,20 @@ fn file_store(file: &str) -> Bytes {
 
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
+        reason: "All objects of a Kyma module have this label. The Pods restart at takeover in any case.",
+        kind: "",
+        path: r#".metadata.labels["kyma-project.io/module"]"#,
+        ours: |_, ours| *ours == json!("nats"),
+        theirs: "",
+    },
+    Difference {
+        reason: "All Pods of a Kyma module have this label, which policies and scrapers select on.",
+        kind: "StatefulSet",
+        path: r#".spec.template.metadata.labels["kyma-project.io/module"]"#,
+        ours: |_, ours| *ours == json!("nats"),
+        theirs: "",
+    },
+    Difference {
         reason: "A field that was removed from our object shows as a changed hash only.",
         kind: "",
         path: r#".metadata.annotations["nats.operator.kyma-project.io/applied-hash"]"#,

@@ -13,11 +13,13 @@
 //! | `diagnosis`, `severity`, `message` | the issues of JetStream, the worst first, with the way out |
 //! | `summary` | the facts for the admission webhook |
 //! | `deletion`, `failure`, `predecessor` | the other outcomes of a reconcile |
+//! | `writer`, `events` | the requests that send the status and the events |
 //! | `text` | texts that stay the same while a state lasts |
 
 mod available;
 mod deletion;
 mod diagnosis;
+mod events;
 mod facts;
 mod failure;
 mod jetstream;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -10,12 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
-    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use nats_manager_api::{Nats, NatsStatus, naming::FIELD_MANAGER};
 use serde_json::json;
 
-use super::{Announcement, Reconciled, next};
+use super::{Announcement, Reconciled, events::EventRecorder, next};
 use crate::{
     controller::observe::now,
     watch::{Caches, is_older},
@@ -24,7 +22,7 @@ use crate::{
 /// Writer of the outcome of reconciles to the status and to events.
 pub(crate) struct StatusWriter {
     client: Client,
-    recorder: Recorder,
+    recorder: EventRecorder,
     caches: Arc<Caches>,
     /// Resources as our own writes returned them, by uid, since the watch cache may be older.
     written: Mutex<HashMap<String, Arc<Nats>>>,
@@ -32,14 +30,10 @@ pub(crate) struct StatusWriter {
     rejected: Mutex<HashMap<String, Option<i64>>>,
 }
 
-/// Longest note of an event in bytes (`events.k8s.io/v1`).
-const MAX_NOTE_BYTES: usize = 1024;
-
 impl StatusWriter {
     pub(crate) fn new(client: Client, caches: Arc<Caches>, instance: Option<String>) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: EventRecorder::new(client.clone(), instance),
             client,
             caches,
             written: Mutex::default(),
@@ -175,7 +169,7 @@ impl StatusWriter {
             } else {
                 tracing::info!(%reason, message, "publishing event");
             }
-            if let Err(error) = self.recorder.publish(&event(announcement), &about).await {
+            if let Err(error) = self.recorder.publish(announcement, &about).await {
                 tracing::warn!(%error, %reason, "failed to publish event");
             }
         }
@@ -190,24 +184,4 @@ fn parameters() -> PatchParams {
 /// same name is not changed.
 fn patch(uid: Option<&str>, old: &NatsStatus, status: &NatsStatus) -> Patch<serde_json::Value> {
     Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status.merge_patch(old) }))
-}
-
-fn event(announcement: &Announcement) -> Event {
-    let Announcement { is_warning, reason, message } = announcement;
-    let mut note = message.clone();
-    if note.len() > MAX_NOTE_BYTES {
-        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES - '…'.len_utf8()));
-        note.push('…');
-    }
-    // The recorder aggregates events of one reason and action to a series with the note of the first one. So another
-    // message needs another action.
-    let mut hash = DefaultHasher::new();
-    message.hash(&mut hash);
-    Event {
-        type_: if *is_warning { EventType::Warning } else { EventType::Normal },
-        reason: reason.to_string(),
-        note: Some(note),
-        action: format!("Reconcile-{:08x}", hash.finish() & 0xffff_ffff),
-        secondary: None,
-    }
 }

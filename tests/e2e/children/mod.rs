@@ -12,7 +12,7 @@ use crate::{
     world::{NAME, SERVICE_ACCOUNT, World},
 };
 
-const OWN_LABELS: [(&str, &str); 9] = [
+const OWN_LABELS: [(&str, &str); 10] = [
     ("app.kubernetes.io/component", "nats-manager"),
     ("app.kubernetes.io/created-by", "nats-manager"),
     ("app.kubernetes.io/instance", "eventing"),
@@ -22,6 +22,7 @@ const OWN_LABELS: [(&str, &str); 9] = [
     ("control-plane", "nats-manager"),
     ("helm.sh/chart", "nats-0.17.3"),
     ("kyma-project.io/dashboard", "eventing"),
+    ("kyma-project.io/module", "nats"),
 ];
 
 #[tokio::test]

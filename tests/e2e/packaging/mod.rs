@@ -1,6 +1,9 @@
 //! Manifests in `config/`, as kustomize builds them and a real apiserver accepts them.
 
+mod busola;
+mod labels;
 mod module;
+mod modulectl;
 mod monitoring;
 mod overlays;
 mod pages;

@@ -1,9 +1,10 @@
 //! Status: state, conditions and events over the life of a cluster.
 
+mod events;
 mod not_created;
 mod zones;
 
-use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -241,10 +242,9 @@ fn has(status: &NatsStatus, message: &str) -> bool {
 /// Returns the reasons of the events, oldest first, each with its number of occurrences.
 async fn event_counts(world: &World) -> Vec<(String, i32)> {
     let mut events = world.api::<Event>().list(&ListParams::default()).await.unwrap().items;
-    events.retain(|event| event.regarding.as_ref().is_some_and(|about| about.kind.as_deref() == Some("NATS")));
+    events.retain(|event| event.involved_object.kind.as_deref() == Some("NATS"));
     events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
-    let times = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
-    events.iter().map(|event| (event.reason.clone().unwrap_or_default(), times(event))).collect()
+    events.iter().map(|event| (event.reason.clone().unwrap_or_default(), event.count.unwrap_or_default())).collect()
 }
 
 /// Returns reason and note of the events, oldest first.

@@ -23,7 +23,7 @@ const USER: &str = "system:serviceaccount:kyma-system:nats-manager";
 const UNUSED_HERE: [(&str, &str, &str); 8] = [
     ("nats/finalizers", "update", "owner references, with the plugin OwnerReferencesPermissionEnforcement"),
     ("nats", "get", "the status of a resource that cannot be parsed"),
-    ("events", "patch", "an event that happens again within minutes"),
+    ("events", "patch", "an event that happens again"),
     ("events", "list", "Pods that cannot be created, volumes that do not grow"),
     ("persistentvolumeclaims", "patch", "volumes that grow: tests/real/expansion.rs"),
     ("mutatingwebhookconfigurations", "delete", "another owner, with that plugin"),

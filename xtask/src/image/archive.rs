@@ -13,6 +13,8 @@ use tar::{Builder, Header};
 pub(super) struct Image<'a> {
     /// Name and tag under which the image is loaded.
     pub(super) name: &'a str,
+    /// Architecture, by its name in the specification.
+    pub(super) architecture: &'a str,
     pub(super) version: &'a str,
     /// Commit of the program.
     pub(super) revision: &'a str,
@@ -72,13 +74,8 @@ impl Image<'_> {
     }
 
     fn config(&self, layer: &Blob) -> Value {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
         json!({
-            "architecture": architecture,
+            "architecture": self.architecture,
             "os": "linux",
             "config": {
                 "User": USER,
@@ -150,7 +147,8 @@ mod tests {
 
     #[test]
     fn every_blob_is_reachable_from_the_index_by_digest() {
-        let image = Image { name: "a.example/m:1", version: "1", revision: "r", program: b"program" };
+        let image =
+            Image { name: "a.example/m:1", architecture: "arm64", version: "1", revision: "r", program: b"program" };
         let files = files(&image.archive().unwrap());
         let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
         let first = &index["manifests"][0];
@@ -159,13 +157,15 @@ mod tests {
         let config: Value = serde_json::from_slice(&follow(&files, &manifest["config"])).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
         assert_eq!(config["config"]["User"], USER);
+        assert_eq!((&config["architecture"], &config["os"]), (&json!("arm64"), &json!("linux")));
         let layer = super::tests::files(&follow(&files, &manifest["layers"][0]));
         assert_eq!(layer["nats-manager"], b"program");
     }
 
     #[test]
     fn same_program_gives_same_archive() {
-        let image = Image { name: "a.example/m:1", version: "1", revision: "r", program: b"program" };
+        let image =
+            Image { name: "a.example/m:1", architecture: "arm64", version: "1", revision: "r", program: b"program" };
         assert_eq!(image.archive().unwrap(), image.archive().unwrap());
     }
 }

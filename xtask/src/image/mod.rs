@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    local::{BuildError, Profile, build_with, revision},
+    local::{Architecture, BuildError, build_static, revision},
     terminal, workspace,
 };
 use archive::Image;
@@ -28,6 +28,10 @@ pub(crate) struct ImageOptions {
     /// Build with the FIPS module of AWS-LC: this needs cmake, go and perl
     #[arg(long)]
     fips: bool,
+    /// Architecture of the image; another one than that of this machine needs a cross compiler
+    /// [default: that of this machine]. The default name and file have it as a suffix
+    #[arg(long, value_enum, conflicts_with = "fips")]
+    arch: Option<Architecture>,
 }
 
 /// Default name and output of an image, and the features of its program.
@@ -63,14 +67,16 @@ pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
         fips::check_needs()?;
     }
     let variant = if options.fips { FIPS } else { PLAIN };
-    let program = build_with(Profile::Static, variant.features)?;
+    let architecture = options.arch.map_or_else(Architecture::host, Ok)?;
+    let program = build_static(variant.features, architecture)?;
+    let (name, output) = options.destination(&variant);
     let image = Image {
-        name: options.name.as_deref().unwrap_or(variant.name),
+        name: &name,
+        architecture: architecture.oci_name(),
         version: env!("CARGO_PKG_VERSION"),
         revision: &revision(),
         program: &fs::read(&program).map_err(at(&program))?,
     };
-    let output = options.output.as_deref().unwrap_or_else(|| Path::new(variant.output));
     let output = workspace::root().join(output);
     if let Some(folder) = output.parent() {
         fs::create_dir_all(folder).map_err(at(folder))?;
@@ -81,7 +87,42 @@ pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
     Ok(())
 }
 
+impl ImageOptions {
+    /// Returns the name of the image and the file of the archive.
+    fn destination(&self, variant: &Variant) -> (String, PathBuf) {
+        let suffix = self.arch.map(|architecture| format!("-{}", architecture.oci_name())).unwrap_or_default();
+        let name = self.name.clone().unwrap_or_else(|| format!("{}{suffix}", variant.name));
+        let file = variant.output.strip_suffix(".tar").unwrap_or(variant.output);
+        (name, self.output.clone().unwrap_or_else(|| format!("{file}{suffix}.tar").into()))
+    }
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> ImageError {
     let path = path.to_owned();
     |source| ImageError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requested_architecture_is_a_suffix_of_the_default_destination() {
+        let destination = |arch, name: Option<&str>| {
+            let options = ImageOptions { arch, name: name.map(str::to_owned), ..ImageOptions::default() };
+            options.destination(&PLAIN)
+        };
+        for (arch, name, expected_name, expected_file) in [
+            (None, None, "docker.io/library/nats-manager:latest", "target/image/nats-manager.tar"),
+            (
+                Some(Architecture::Arm64),
+                None,
+                "docker.io/library/nats-manager:latest-arm64",
+                "target/image/nats-manager-arm64.tar",
+            ),
+            (Some(Architecture::Arm64), Some("a.example/m:1"), "a.example/m:1", "target/image/nats-manager-arm64.tar"),
+        ] {
+            assert_eq!(destination(arch, name), (expected_name.to_owned(), PathBuf::from(expected_file)));
+        }
+    }
 }

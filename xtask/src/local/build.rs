@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, process::Stdio};
 
 use serde_json::Value;
 
+use super::Architecture;
 use crate::{terminal, workspace};
 
 /// Build profile of the manager.
@@ -26,6 +27,9 @@ pub(crate) enum BuildError {
     /// Compile error, printed by cargo.
     #[error("nats-manager does not build; see the output of cargo above")]
     Failed,
+    /// Part of the toolchain for another architecture.
+    #[error("{what} is missing; install it with: {install}")]
+    Missing { what: String, install: String },
     /// Platform without support for static programs: they need Linux with glibc.
     #[error("a static program can be built on Linux with glibc only, not for {0}; build the Dockerfile instead")]
     NotStatic(String),
@@ -35,11 +39,21 @@ const PROGRAM: &str = "nats-manager";
 
 /// Builds the manager, shows cargo's progress, and returns the path of the program.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
-    build_with(profile, &[])
+    run(profile, &[], None)
 }
 
-/// Builds the manager as [`build`] does, with features of its package.
-pub(crate) fn build_with(profile: Profile, features: &[&str]) -> Result<PathBuf, BuildError> {
+/// Builds the program of an image as [`build`] does, with features of its package, for this or another architecture.
+pub(crate) fn build_static(features: &[&str], architecture: Architecture) -> Result<PathBuf, BuildError> {
+    let host = host()?;
+    if architecture.target() == host {
+        return run(Profile::Static, features, None);
+    }
+    architecture.check_needs()?;
+    run(Profile::Static, features, Some(architecture))
+}
+
+/// Builds the manager. `cross` is an architecture other than that of this machine.
+fn run(profile: Profile, features: &[&str], cross: Option<Architecture>) -> Result<PathBuf, BuildError> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--package", PROGRAM, "--bin", PROGRAM]);
     if !features.is_empty() {
@@ -50,8 +64,12 @@ pub(crate) fn build_with(profile: Profile, features: &[&str]) -> Result<PathBuf,
     }
     if profile == Profile::Static {
         // With an explicit target, the flag does not apply to build scripts and macros, which have to be dynamic.
-        cargo.args(["--locked", "--target", &target()?]);
+        let target = cross.map_or_else(host, |architecture| Ok(architecture.target()))?;
+        cargo.args(["--locked", "--target", &target]);
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("NATS_MANAGER_REVISION", revision());
+    }
+    if let Some(architecture) = cross {
+        cargo.env(architecture.linker_variable(), architecture.compiler());
     }
     terminal::typed(terminal::words(&cargo));
     // cargo reports the path of the program, which depends on the target folder.
@@ -71,7 +89,7 @@ pub(crate) fn revision() -> String {
 }
 
 /// Returns the host target of rustc. Fails if it does not support static programs.
-fn target() -> Result<String, BuildError> {
+fn host() -> Result<String, BuildError> {
     let output = workspace::command("rustc").arg("-vV").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("an unknown platform");

@@ -10,6 +10,7 @@ mod install;
 mod interrupt;
 mod kubectl;
 mod manager;
+mod target;
 
 use std::path::Path;
 
@@ -19,12 +20,13 @@ use nats_manager_harness::{
     RealCluster,
 };
 
-pub(crate) use build::{BuildError, Profile, build, build_with, revision};
+pub(crate) use build::{BuildError, Profile, build, build_static, revision};
 pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::Kubectl;
 use manager::ManagerEnvironment;
 pub(crate) use manager::ManagerError;
+pub(crate) use target::Architecture;
 
 /// Namespace of the manager and its NATS resource, as in the roles.
 pub(crate) const NAMESPACE: &str = "kyma-system";

@@ -46,7 +46,7 @@ pub(super) enum StepOutcome {
 pub(super) enum StepError {
     #[error("{command}: {cause}")]
     Failed { command: String, cause: String },
-    #[error("not formatted: {files}; fix it with: gofmt -w {}", go::SOURCES)]
+    #[error("not formatted: {files}; fix it with: gofmt -w {}", go::SOURCES.join(" "))]
     Unformatted { files: String },
     #[error(transparent)]
     Generate(#[from] generate::GenerateError),
@@ -156,8 +156,11 @@ fn tools(_: bool) -> Result<StepOutcome, StepError> {
 }
 
 fn go_checks(_: bool) -> Result<StepOutcome, StepError> {
-    pass(&mut go::vet())?;
-    pass(&mut go::test())
+    for module in go::SOURCES {
+        pass(&mut go::vet(module))?;
+        pass(&mut go::test(module))?;
+    }
+    Ok(StepOutcome::Passed)
 }
 
 /// As README.md shows it, but for the end.
