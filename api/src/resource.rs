@@ -236,7 +236,8 @@ impl Default for FileStorage {
 }
 
 impl Nats {
-    /// Returns whether an annotation has the value `"true"`, which `force-deletion` and `force-rollout` require.
+    /// Returns whether an annotation has the value `"true"`, which `force-deletion`, `force-rollout` and
+    /// `pause-reconciliation` require.
     pub fn has_flag(&self, annotation: &str) -> bool {
         self.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
     }

@@ -22,6 +22,7 @@ mod jetstream;
 mod manager;
 mod objects;
 mod packaging;
+mod pause;
 mod process;
 mod proxy;
 mod rejections;

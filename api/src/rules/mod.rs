@@ -5,6 +5,7 @@
 
 mod cluster;
 mod data;
+mod flags;
 pub(crate) mod metadata;
 pub(crate) mod reserved;
 mod resources;
@@ -19,6 +20,7 @@ use crate::{
 
 pub use crate::naming::MAX_SIZE;
 pub use data::deletion_warning;
+pub use flags::{ineffective_flags, pause_warning};
 pub(crate) use resources::limit_field;
 pub(crate) use storage::{deployed_or_desired_file_store, memory_store};
 pub use violation::{CauseType, Violation, ViolationClass, Warning};

@@ -167,6 +167,14 @@ pub enum Reason {
     /// A Pod that may be the predecessor runs, which writes the same objects.
     PredecessorRunning,
 
+    // Pauses.
+    /// Reconciliation is paused by an annotation.
+    Paused,
+    /// Reconciliation continues after a pause.
+    Resumed,
+    /// An annotation has a value that has no effect.
+    InvalidAnnotation,
+
     // Health.
     Healthy,
     /// The volume of a server was full, so that it has disabled JetStream.
