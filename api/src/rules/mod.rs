@@ -9,6 +9,7 @@ mod flags;
 pub(crate) mod metadata;
 pub(crate) mod reserved;
 mod resources;
+mod scheduling;
 mod storage;
 mod violation;
 
@@ -87,6 +88,7 @@ pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     cluster::check(spec, cluster_facts, &mut findings);
     storage::check(spec, cluster_facts, &mut findings);
     resources::check(&spec.resources, &mut findings);
+    scheduling::check(spec, &mut findings);
     metadata::check(spec, &mut findings);
     cluster::check_logging(spec, &mut findings);
     findings
@@ -119,6 +121,7 @@ pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts
     findings.warnings.extend(inherited.iter().map(Violation::as_warning));
     cluster::check_change(old, new, cluster_facts, &mut findings);
     data::check_change(old, new, cluster_facts, &mut findings);
+    scheduling::check_change(old, new, cluster_facts, &mut findings);
     storage::check_change(old, new, cluster_facts, &mut findings);
     findings
 }

@@ -24,6 +24,8 @@ pub struct NatsStatus {
     pub availability_zones_used: i64,
     /// Number of NATS servers that are ready.
     pub ready_servers: u32,
+    /// NATS servers that are ready, of those that the spec asks for, such as `3/3`. Empty until a StatefulSet exists.
+    pub ready: String,
     /// Details of the state, one condition for each type.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

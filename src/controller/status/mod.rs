@@ -95,6 +95,9 @@ impl Update<'_> {
     fn counts(&mut self, facts: &StatusFacts<'_>) {
         self.status.servers_started = facts.actual.servers_started;
         self.status.ready_servers = facts.applied.ready;
+        if facts.applied.desired > 0 {
+            self.status.ready = format!("{}/{}", facts.applied.ready, facts.size);
+        }
         if facts.plan.may_build {
             self.status.members = Some(facts.plan.members);
         }
