@@ -2,12 +2,12 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use nats_manager_api::{NatsStatus, naming::PAUSE};
-use nats_manager_harness::{ManagerProcess, Shell, documented};
+use nats_manager_harness::{ManagerProcess, Shell, documented, eventually};
 use serde_json::{Value, json};
 
 use crate::{
     objects::{BUDGET, CONFIG_MAP, STATEFUL_SET, essence},
-    world::{NAME, SERVICE_ACCOUNT, World, condition},
+    world::{NAME, SERVICE_ACCOUNT, TIMEOUT, World, condition},
 };
 
 #[tokio::test]
@@ -109,6 +109,21 @@ async fn deletion_waits_for_the_end_of_a_pause() {
     resume(&world, &message).await;
     world.gone().await;
     assert!(!reports_pause(&manager).await);
+}
+
+#[tokio::test]
+async fn pause_ends_with_a_resource_whose_finalizer_is_removed_by_hand() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    world.patch(pause("true")).await.unwrap();
+    is_paused(&world).await;
+    assert!(reports_pause(&manager).await);
+    world.delete().await;
+    world.patch(json!({"metadata": {"finalizers": null}})).await.unwrap();
+    world.gone().await;
+    eventually("the metric is 0", TIMEOUT, || async { !reports_pause(&manager).await }).await;
 }
 
 #[tokio::test]
