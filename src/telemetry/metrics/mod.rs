@@ -37,6 +37,7 @@ struct Inner {
     lease_missing: Gauge,
     fips_missing: Gauge,
     predecessor_running: Gauge,
+    paused: Gauge,
     log_lines_dropped: Counter,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
@@ -105,6 +106,7 @@ impl Metrics {
             lease_missing: Gauge::default(),
             fips_missing: Gauge::default(),
             predecessor_running: Gauge::default(),
+            paused: Gauge::default(),
             log_lines_dropped: Counter::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
@@ -158,6 +160,7 @@ impl Metrics {
         self.set_availability_zones_used(0);
         self.set_state(None);
         self.set_predecessor_running(false);
+        self.set_paused(false);
         self.0.jetstream.clear();
     }
 
@@ -179,6 +182,11 @@ impl Metrics {
     /// Sets whether reconciles wait for the end of a Pod of the predecessor.
     pub fn set_predecessor_running(&self, is_running: bool) {
         self.0.predecessor_running.set(is_running.into());
+    }
+
+    /// Sets whether reconciliation of the NATS resource is paused.
+    pub fn set_paused(&self, is_paused: bool) {
+        self.0.paused.set(is_paused.into());
     }
 
     /// Starts to measure a reconcile.
@@ -278,6 +286,11 @@ impl Inner {
             "nats_manager_predecessor_running",
             "1 while reconciles wait for the end of a Pod that may be the predecessor",
             self.predecessor_running.clone(),
+        );
+        registry.register(
+            "nats_manager_paused",
+            "1 while the annotation pause-reconciliation of the NATS resource pauses reconciliation",
+            self.paused.clone(),
         );
         registry.register(
             "nats_manager_log_lines_dropped",

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use crate::workspace;
 
-/// Folders of the Go modules: the control plane of the tests, and the types of the resource.
-pub(super) const SOURCES: [&str; 2] = ["tests/cluster", "api/go"];
+/// Folders of the Go modules: the control plane of the tests, the types of the resource, and the GitOps tools.
+pub(super) const SOURCES: [&str; 3] = ["tests/cluster", "api/go", "tests/gitops"];
 
 /// Returns the command that lists unformatted files.
 pub(super) fn unformatted() -> Command {

@@ -68,7 +68,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("docs", "the documentation builds, its examples pass", &[], docs),
     TestStep::new("integration", "tests that need no cluster", &[], |on| tests(TargetKind::Integration, on)),
     TestStep::new("tools", "the control plane, kwok and NATS are built", &[Need::Go], tools),
-    TestStep::new("go", "the control plane's sources", &[Need::Go], go_checks),
+    TestStep::new("go", "the control plane's sources, tools for GitOps", &[Need::Go], go_checks),
     TestStep::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(TargetKind::EndToEnd, on)),
     TestStep::new("e2e-1.37", "rollout, scaling and repair on Kubernetes 1.37", &[Need::Go], end_to_end_on_1_37),
     TestStep::new("demo", "the demo of the README", &[Need::Go], demo),
