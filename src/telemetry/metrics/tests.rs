@@ -74,3 +74,32 @@ fn removed_servers_have_no_metrics() {
     metrics.clear_cluster();
     assert!(!lines(&metrics).iter().any(|line| line.contains("n-0")));
 }
+
+#[test]
+fn conditions_have_one_series_each_with_the_present_status_and_reason() {
+    use k8s_openapi::jiff::Timestamp;
+
+    let condition = |kind: &str, status: &str, reason: &str| Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: "moving text".to_owned(),
+        last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    };
+    let series = |metrics: &Metrics| {
+        let lines = lines(metrics).into_iter();
+        lines.filter(|line| line.starts_with("nats_manager_condition{")).collect::<std::collections::BTreeSet<_>>()
+    };
+    let metrics = Metrics::new();
+    metrics.set_conditions(&[condition("Available", "True", "Deployed"), condition("Ready", "True", "Ready")]);
+    assert_eq!(series(&metrics).len(), 2);
+    metrics.set_conditions(&[condition("Available", "False", "QuorumLost"), condition("Ready", "True", "Ready")]);
+    let expected = [
+        "nats_manager_condition{type=\"Available\",status=\"False\",reason=\"QuorumLost\"} 1",
+        "nats_manager_condition{type=\"Ready\",status=\"True\",reason=\"Ready\"} 1",
+    ];
+    assert_eq!(series(&metrics), expected.map(str::to_owned).into());
+    metrics.clear_cluster();
+    assert!(series(&metrics).is_empty());
+}
