@@ -105,7 +105,7 @@ mod tests {
         ("docs/user/install.md", "run: remove", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
-        ("docs/user/metrics.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+        ("docs/user/monitoring.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
         ("docs/user/permissions.md", "run: policy", "tests/e2e/admission/policy.rs"),
         ("docs/user/permissions.md", "run: policy check", "tests/e2e/admission/policy.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),
