@@ -30,6 +30,13 @@ fn complete_root(root: &mut JSONSchemaProps) {
     root.required = None;
     root.x_kubernetes_validations = Some(vec![scale_down_to_one_rule()]);
     if let Some(spec) = root.properties.as_mut().and_then(|fields| fields.get_mut("spec")) {
+        if let Some(scheduling) = spec.properties.as_mut().and_then(|fields| fields.get_mut("scheduling")) {
+            for field in scheduling.properties.iter_mut().flat_map(BTreeMap::values_mut) {
+                let own = field.description.clone();
+                each_schema(field, &mut keep_first_sentence);
+                field.description = own;
+            }
+        }
         spec.default = serde_json::to_value(NatsSpec::default()).ok().map(JSON);
         each_schema(spec, &mut forbid_null);
     }
@@ -55,6 +62,16 @@ fn clean_up(schema: &mut JSONSchemaProps) {
     if let Some(description) = &mut schema.description {
         let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
         *description = paragraphs.join("\n\n");
+    }
+}
+
+/// Shortens the description of a field of Kubernetes to its first sentence: the complete texts would be most of the CRD.
+fn keep_first_sentence(schema: &mut JSONSchemaProps) {
+    if let Some(description) = &mut schema.description {
+        let text = description.split_whitespace().collect::<Vec<_>>().join(" ");
+        let end = text.find(". ").map_or(text.len(), |end| end + 1);
+        description.clear();
+        description.push_str(&text[..end]);
     }
 }
 

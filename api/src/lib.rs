@@ -16,6 +16,7 @@ pub mod resolve;
 pub mod resource;
 pub mod resources;
 pub mod rules;
+pub mod scheduling;
 pub mod status;
 
 pub use applied::{AppliedResources, EffectiveSpec};
@@ -26,4 +27,5 @@ pub use quantity::{Amount, Bytes, RawQuantity};
 pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve, resolve_deployed};
 pub use resource::{ClusterSpec, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
+pub use scheduling::Scheduling;
 pub use status::{ConditionType, JetStreamStatus, ModuleState, NatsStatus, OperationStatus, Reason};

@@ -26,6 +26,8 @@ pub const FILE_STORE: &str = "nats.operator.kyma-project.io/file-store";
 pub const TEMPLATE_HASH: &str = "nats.operator.kyma-project.io/template-hash";
 /// Annotation on a NATS resource: `"true"` continues a rolling update although JetStream is not healthy.
 pub const FORCE_ROLLOUT: &str = "nats.operator.kyma-project.io/force-rollout";
+/// Annotation on a NATS resource: `"true"` pauses reconciliation. The status is still observed, and nothing else is written.
+pub const PAUSE: &str = "nats.operator.kyma-project.io/pause-reconciliation";
 /// Annotation on the PVC of a server: a request to replace the server with one that has a fresh volume. `"true"` waits
 /// until no stream has its only replica there, `"force"` accepts the loss of such streams. It ends with the PVC.
 pub const REPLACE_SERVER: &str = "nats.operator.kyma-project.io/replace-server";

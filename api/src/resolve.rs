@@ -8,6 +8,7 @@ use crate::{
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
     rules::{self, ClusterFacts, Violation, ViolationClass, metadata},
+    scheduling::Scheduling,
 };
 
 /// NATS cluster that can be deployed: validated, with defaults filled in and quantities parsed.
@@ -35,7 +36,9 @@ pub struct ResolvedCluster {
     pub labels: BTreeMap<String, String>,
     /// Annotations of the user, without those that are reserved.
     pub annotations: BTreeMap<String, String>,
-    /// Topology spread of the Pods.
+    /// Placement of the Pods.
+    pub scheduling: Scheduling,
+    /// Topology spread of the Pods, where the placement has none.
     pub spread: Spread,
     /// Memory store of the existing servers, as far as it decides on a restart.
     pub deployed_memory_store: DeployedMemoryStore,
@@ -116,6 +119,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         memory_limit,
         labels: metadata::effective_labels(spec),
         annotations: metadata::effective_annotations(spec),
+        scheduling: spec.scheduling.clone(),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
         deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
         policy_violations: violations.policy().cloned().chain(tolerated).collect(),
@@ -160,6 +164,7 @@ fn replace_part(spec: &mut NatsSpec, field: &str, deployed: Option<&DeployedClus
             }
         }
         () if is_in("spec.resources") => spec.resources = defaults.resources,
+        () if is_in("spec.scheduling") => spec.scheduling = defaults.scheduling,
         () if is_in("spec.labels") => spec.labels = BTreeMap::new(),
         () => spec.annotations = BTreeMap::new(),
     }

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value, json};
 
-use crate::{defaults, quantity::RawQuantity, resources::ResourceRequirements, status::NatsStatus};
+use crate::{
+    defaults, quantity::RawQuantity, resources::ResourceRequirements, scheduling::Scheduling, status::NatsStatus,
+};
 
 /// Desired state of a NATS JetStream cluster.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,18 @@ use crate::{defaults, quantity::RawQuantity, resources::ResourceRequirements, st
         type_ = "string",
         json_path = ".status.state",
         description = "State of the NATS deployment"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.ready",
+        description = "NATS servers that are ready, of those that the spec asks for"
+    ),
+    printcolumn(
+        name = "Storage",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Storage\")].reason",
+        description = "Fill level of the servers' stores: the reason of the condition Storage"
     ),
     printcolumn(
         name = "Age",
@@ -60,6 +74,13 @@ use crate::{defaults, quantity::RawQuantity, resources::ResourceRequirements, st
         json_path = ".status.url",
         description = "Address of the NATS servers",
         priority = 1
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Reason of the condition Ready",
+        priority = 1
     )
 )]
 #[serde(rename_all = "camelCase", default, remote = "Self")]
@@ -75,6 +96,9 @@ pub struct NatsSpec {
     /// is computed and not stored: an omitted limit is the larger of its default and the request, an omitted request the
     /// smaller of its default and the limit. The StatefulSet has the result. A limit of 0 means no limit.
     pub resources: ResourceRequirements,
+    /// Placement of the servers on nodes and zones. Default: spread over zones and nodes.
+    #[serde(skip_serializing_if = "Scheduling::is_default")]
+    pub scheduling: Scheduling,
     /// Annotations to add to the StatefulSet, its Pods, the Service, the ConfigMap, the Secret, and the
     /// DestinationRule: at most 1000, with a total size of at most 252 KiB together with the labels. Annotations that
     /// NATS Manager sets itself are rejected (such as nats.operator.kyma-project.io/* and prometheus.io/scrape), and
@@ -236,7 +260,8 @@ impl Default for FileStorage {
 }
 
 impl Nats {
-    /// Returns whether an annotation has the value `"true"`, which `force-deletion` and `force-rollout` require.
+    /// Returns whether an annotation has the value `"true"`, which `force-deletion`, `force-rollout` and
+    /// `pause-reconciliation` require.
     pub fn has_flag(&self, annotation: &str) -> bool {
         self.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
     }

@@ -58,10 +58,13 @@ fn printer_columns_match_contract() {
         json!(columns),
         json!([
             ["State", "string", ".status.state", null],
+            ["Ready", "string", ".status.ready", null],
+            ["Storage", "string", ".status.conditions[?(@.type==\"Storage\")].reason", null],
             ["Age", "date", ".metadata.creationTimestamp", null],
             ["Size", "integer", ".spec.cluster.size", 1],
             ["Zones", "integer", ".status.availabilityZonesUsed", 1],
             ["Url", "string", ".status.url", 1],
+            ["Reason", "string", ".status.conditions[?(@.type==\"Ready\")].reason", 1],
         ])
     );
 }
@@ -110,6 +113,18 @@ fn spec_is_optional() {
     assert_eq!(root["required"], Value::Null);
     let spec: NatsSpec = serde_json::from_value(root["properties"]["spec"]["default"].clone()).unwrap();
     assert_eq!(spec, NatsSpec::default());
+}
+
+/// `kubectl apply` stores the manifest once more, in an annotation of at most 256 KiB.
+#[test]
+fn placement_is_explained_and_stays_short() {
+    assert!(serde_json::to_vec(&definition()).unwrap().len() < 100_000);
+    let key = schema("scheduling/tolerations")["items"]["properties"]["key"]["description"].clone();
+    let text = key.as_str().unwrap();
+    assert!(text.starts_with("Key is the taint key") && text.matches(". ").count() == 0, "{text}");
+    assert!(schema("scheduling").to_string().matches("x-kubernetes-preserve-unknown-fields").count() == 0);
+    let required = schema("scheduling/topologySpreadConstraints")["items"]["required"].clone();
+    assert_eq!(required, json!(["maxSkew", "topologyKey", "whenUnsatisfiable"]));
 }
 
 #[test]

@@ -232,7 +232,7 @@ async fn kubectl_explains_crd_and_accepts_samples() {
         }
     })
     .await;
-    for field in ["annotations", "cluster", "jetStream", "labels", "logging", "resources"] {
+    for field in ["annotations", "cluster", "jetStream", "labels", "logging", "resources", "scheduling"] {
         let (_, rest) =
             explained.split_once(&format!("\n  {field}\t")).unwrap_or_else(|| panic!("{field}: {explained}"));
         let description = rest.lines().nth(1).unwrap_or_default().trim();
@@ -258,11 +258,11 @@ async fn kubectl_explains_crd_and_accepts_samples() {
         rows
     };
     let short = columns(world.kubectl(&["get", "nats", "-n", NAMESPACE]).await.unwrap());
-    assert_eq!(short[0], ["NAME", "STATE", "AGE"]);
-    assert_eq!(short[1][..2], ["eventing-nats", "Ready"]);
+    assert_eq!(short[0], ["NAME", "STATE", "READY", "STORAGE", "AGE"]);
+    assert_eq!(short[1][..4], ["eventing-nats", "Ready", "3/3", "Unknown"]);
     let wide = columns(world.kubectl(&["get", "nats", "-n", NAMESPACE, "-o", "wide"]).await.unwrap());
-    assert_eq!(wide[0], ["NAME", "STATE", "AGE", "SIZE", "ZONES", "URL"]);
-    assert_eq!(wide[1][3..], ["3", "3", "nats://eventing-nats.kyma-system.svc.cluster.local:4222"]);
+    assert_eq!(wide[0], ["NAME", "STATE", "READY", "STORAGE", "AGE", "SIZE", "ZONES", "URL", "REASON"]);
+    assert_eq!(wide[1][5..], ["3", "3", "nats://eventing-nats.kyma-system.svc.cluster.local:4222", "Ready"]);
     for category in ["kyma-modules", "kyma-nats"] {
         let found = world.kubectl(&["get", category, "-A", "-o", "name"]).await.unwrap();
         assert!(found.contains("nats.operator.kyma-project.io/eventing-nats"), "{category}: {found}");

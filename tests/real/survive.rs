@@ -89,6 +89,36 @@ fn messages_survive_the_restart_of_all_servers() {
     });
 }
 
+/// As in a cluster that hibernates: no server runs until the nodes are back.
+#[test]
+#[ignore = "long: cargo xtask test --only real-all"]
+fn messages_survive_the_stop_of_all_nodes() {
+    real(async |world| {
+        let _manager = running(world).await;
+        let publisher = world.publisher();
+        publisher.makes_progress().await;
+        let published = publisher.stop().await;
+        let url = world.status().await.url;
+        let nodes = ["node-a", "node-b", "node-c"];
+        for node in nodes {
+            world.cluster.stop_node(node).await.unwrap();
+        }
+        for node in nodes {
+            node_becomes(world, node, "Unknown").await;
+        }
+        for node in nodes {
+            world.cluster.start_node(node).await.unwrap();
+        }
+        for node in nodes {
+            node_becomes(world, node, "True").await;
+        }
+        world.servers_are_ready(3, &[]).await;
+        world.stream_is_in_sync(3).await;
+        assert_eq!(world.state_becomes("Ready").await.url, url);
+        world.verify(&published).await;
+    });
+}
+
 /// Waits until the condition Ready of a node has this status.
 async fn node_becomes(world: &World<'_>, name: &str, expected: &str) {
     let nodes: Api<Node> = Api::all(world.client.clone());

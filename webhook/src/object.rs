@@ -94,7 +94,7 @@ impl<'a> ReviewedObject<'a> {
     }
 
     /// Returns the annotations; none if they are unreadable.
-    fn annotations(&self) -> BTreeMap<String, String> {
+    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         self.metadata.annotations.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
 

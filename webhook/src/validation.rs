@@ -63,6 +63,9 @@ pub(crate) fn check_spec(
         None => rules::check(&spec, cluster_facts),
     };
     findings.warnings.extend(ignored_defaults);
+    let annotations = new.annotations();
+    findings.warnings.extend(rules::ineffective_flags(&annotations));
+    findings.warnings.extend(rules::pause_warning(&annotations));
     result(&id.name, &findings)
 }
 

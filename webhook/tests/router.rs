@@ -226,6 +226,24 @@ async fn stored_default_limit_gives_way_to_an_applied_request() {
 }
 
 #[tokio::test]
+async fn annotation_that_pauses_or_has_no_effect_causes_warning() {
+    let server = Server::new(Cluster::default());
+    let pause = "nats.operator.kyma-project.io/pause-reconciliation";
+    for (value, expected) in
+        [("true", "reconciliation is paused: "), ("yes", "has no effect: the value must be \"true\""), ("false", "")]
+    {
+        let changed = with(&spec(), "/logging/debug", json!(true));
+        let new = with(&object("eventing-nats", &changed), "/metadata/annotations", json!({pause: value}));
+        let response = server.validate(&review("UPDATE", &new, &object("eventing-nats", &spec()))).await;
+        assert_eq!(response["allowed"], true, "{response}");
+        let warnings: Vec<String> = serde_json::from_value(response["warnings"].clone()).unwrap();
+        let found: Vec<&String> = warnings.iter().filter(|warning| warning.contains(pause)).collect();
+        assert_eq!(found.len(), usize::from(!expected.is_empty()), "{value}: {warnings:?}");
+        assert!(found.iter().all(|warning| warning.contains(expected)), "{value}: {warnings:?}");
+    }
+}
+
+#[tokio::test]
 async fn dry_run_gets_same_response() {
     let server = Server::new(Cluster::default());
     for spec in [spec(), with(&spec(), "/cluster/size", json!(2))] {

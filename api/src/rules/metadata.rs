@@ -123,7 +123,7 @@ fn check_reserved(field: &str, reserved: Option<Reserved>, value: &str, findings
     }
 }
 
-fn is_label_value(value: &str) -> bool {
+pub(super) fn is_label_value(value: &str) -> bool {
     let is_alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = value.as_bytes();
     value.is_empty()

@@ -5,9 +5,11 @@
 
 mod cluster;
 mod data;
+mod flags;
 pub(crate) mod metadata;
 pub(crate) mod reserved;
 mod resources;
+mod scheduling;
 mod storage;
 mod violation;
 
@@ -19,6 +21,7 @@ use crate::{
 
 pub use crate::naming::MAX_SIZE;
 pub use data::deletion_warning;
+pub use flags::{ineffective_flags, pause_warning};
 pub(crate) use resources::limit_field;
 pub(crate) use storage::{deployed_or_desired_file_store, memory_store};
 pub use violation::{CauseType, Violation, ViolationClass, Warning};
@@ -85,6 +88,7 @@ pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     cluster::check(spec, cluster_facts, &mut findings);
     storage::check(spec, cluster_facts, &mut findings);
     resources::check(&spec.resources, &mut findings);
+    scheduling::check(spec, &mut findings);
     metadata::check(spec, &mut findings);
     cluster::check_logging(spec, &mut findings);
     findings
@@ -117,6 +121,7 @@ pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts
     findings.warnings.extend(inherited.iter().map(Violation::as_warning));
     cluster::check_change(old, new, cluster_facts, &mut findings);
     data::check_change(old, new, cluster_facts, &mut findings);
+    scheduling::check_change(old, new, cluster_facts, &mut findings);
     storage::check_change(old, new, cluster_facts, &mut findings);
     findings
 }

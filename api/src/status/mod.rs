@@ -24,6 +24,8 @@ pub struct NatsStatus {
     pub availability_zones_used: i64,
     /// Number of NATS servers that are ready.
     pub ready_servers: u32,
+    /// NATS servers that are ready, of those that the spec asks for, such as `3/3`. Empty until a StatefulSet exists.
+    pub ready: String,
     /// Details of the state, one condition for each type.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -166,6 +168,14 @@ pub enum Reason {
     StoreUnknown,
     /// A Pod that may be the predecessor runs, which writes the same objects.
     PredecessorRunning,
+
+    // Pauses.
+    /// Reconciliation is paused by an annotation.
+    Paused,
+    /// Reconciliation continues after a pause.
+    Resumed,
+    /// An annotation has a value that has no effect.
+    InvalidAnnotation,
 
     // Health.
     Healthy,

@@ -9,5 +9,6 @@ mod memory;
 mod messages;
 mod metadata;
 mod resources;
+mod scheduling;
 mod storage;
 mod stored;

@@ -6,7 +6,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use nats_manager_api::Reason;
+use kube::ResourceExt;
+use nats_manager_api::{Nats, Reason, rules};
 use nats_manager_planner::{
     actual::{PodState, ServerMode},
     health::MissingStreams,
@@ -46,6 +47,8 @@ pub(crate) struct Memory {
     pub(crate) notices: Vec<Announcement>,
     /// Field managers that were reported because they changed the replicas.
     scalers: BTreeSet<String>,
+    /// Reports about annotations whose value has no effect.
+    ineffective_flags: BTreeSet<String>,
     /// The highest number of servers that were ready at the same time, limited by the desired number.
     most_ready: Option<u32>,
 }
@@ -81,6 +84,16 @@ impl Memory {
         self.scalers.insert(scaler);
     }
 
+    /// Records annotations whose value has no effect. Each is reported once.
+    pub(crate) fn record_ineffective_flags(&mut self, nats: &Nats) {
+        for warning in rules::ineffective_flags(nats.annotations()) {
+            let message = warning.to_string();
+            if self.ineffective_flags.insert(message.clone()) {
+                self.notices.push(Announcement { is_warning: true, reason: Reason::InvalidAnnotation, message });
+            }
+        }
+    }
+
     /// Records a plan that was carried out. Returns the newest plan that was made from watch caches that agree.
     pub(crate) fn record_plan(&mut self, plan: Plan) -> Plan {
         if plan.is_consistent || self.last_plan.is_none() {
@@ -89,6 +102,14 @@ impl Memory {
         // The status must not attribute the previous plan to a spec that has changed since.
         let is_consistent = plan.is_consistent;
         Plan { is_consistent, ..self.last_plan.clone().unwrap_or(plan) }
+    }
+
+    /// Records the streams that are missing since a server restarted.
+    pub(crate) fn record_missing_streams(&mut self, observed: &Observed, polled: &Polled) {
+        if let Some(assessment) = polled.assessment() {
+            let expected = observed.actual.expected_servers();
+            self.missing_streams = self.missing_streams.next(&assessment.snapshot, &expected);
+        }
     }
 
     /// Sets the servers that have to reload, with their ids in the last snapshot. Servers without an answer are left

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::ServerAddr;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Client, ResourceExt, runtime::controller::Action};
+use kube::{
+    Client, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use nats_manager_api::{ConditionType, NamespacedName, Nats};
 
 use tokio::sync::Mutex;
@@ -123,8 +126,13 @@ impl Context {
         self.backoff.failing_for(&nats.uid().unwrap_or_default()) < CONFLICT_GRACE
     }
 
-    /// Removes the state of a deleted resource.
+    /// Removes the state of a deleted resource, and the metrics if it was the last one: its finalizer may have been removed
+    /// by hand.
     pub(super) fn remove(&self, uid: &str) {
+        let NamespacedName { namespace, name } = &self.scope.allowed;
+        if self.caches.nats.get(&ObjectRef::new(name).within(namespace)).is_none() {
+            self.metrics.clear_cluster();
+        }
         self.backoff.reset(uid);
         self.status.remove(uid);
         self.predecessors.clear();

@@ -61,6 +61,16 @@ pub(super) async fn decide(
     Ok(Planned { plan, polled })
 }
 
+/// Polls the servers and plans as [`decide`] does, without requests for the names of streams, and without anything to
+/// carry out: no action, no operation and no blocked change.
+pub(super) async fn decide_paused(context: &Context, memory: &mut Memory, subject: PlanTarget<'_>) -> Planned {
+    let planning = Planning { context, subject, desired: subject.desired(context, memory) };
+    let polled = planning.poll(memory, MAX_AGE_BUSY).await;
+    let plan = planning.plan(memory, &polled, None);
+    let plan = Plan { action: None, operation: None, blocked: Vec::new(), needs_streams: false, until: None, ..plan };
+    Planned { plan, polled }
+}
+
 impl PlanTarget<'_> {
     fn desired(&self, context: &Context, memory: &Memory) -> Desired {
         Desired {

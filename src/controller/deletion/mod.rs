@@ -5,7 +5,7 @@ mod guard;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use nats_manager_api::{ConditionType, NamespacedName, Nats};
+use nats_manager_api::{ConditionType, NamespacedName, Nats, naming};
 
 use self::guard::DeletionDecision;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         execute::{delete_children, delete_data},
         observe::observe,
         pipeline::{finalizer, keep_cluster},
-        status::Reconciled,
+        status::{Reconciled, paused_message},
     },
     telemetry,
 };
@@ -28,6 +28,9 @@ pub(super) async fn delete(
     context: &Context,
     memory: &mut Memory,
 ) -> Result<ReconcileDone, ReconcileError> {
+    if nats.has_flag(naming::PAUSE) {
+        return report_paused(&nats, id, context).await;
+    }
     let outcome = match delete_unless_blocked(&mut nats, id, context, memory).await {
         Ok(DeletionDecision::Delete) => {
             context.metrics.clear_cluster();
@@ -48,6 +51,18 @@ pub(super) async fn delete(
         tracing::warn!(%error, "failed to keep the cluster while its deletion is blocked");
     }
     Ok(ReconcileDone::after(retry_after(&nats, ConditionType::Deleted), telemetry::ReconcileOutcome::Blocked))
+}
+
+/// Reports that the deletion waits for the end of a pause. A decision to delete the data stays.
+async fn report_paused(
+    nats: &Arc<Nats>,
+    id: &NamespacedName,
+    context: &Context,
+) -> Result<ReconcileDone, ReconcileError> {
+    let outcome = Reconciled::DeletionFailed { cause: paused_message(id, "the deletion waits") };
+    let nats = context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
+    context.set_state_metric(&nats);
+    Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Blocked, ..ReconcileDone::finished() })
 }
 
 /// Asks the deletion guard, and deletes everything that belongs to the resource if it allows that.

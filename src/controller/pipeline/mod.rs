@@ -12,6 +12,7 @@ use nats_manager_planner::{
 };
 
 pub(super) mod finalizer;
+mod paused;
 mod restore;
 
 use crate::controller::{
@@ -22,7 +23,7 @@ use crate::controller::{
     observe::{Observed, failed_create, failed_expansions, foreign_scaler, now, observe},
     poll::{Polled, targets},
     resources::{Children, SystemAccount, build},
-    status::{Announcement, AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed},
+    status::{Announcement, AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed, paused_message},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,12 @@ pub(super) enum PipelineError {
 
 impl PipelineError {
     /// Returns the outcome that the status reports.
-    pub(super) fn outcome(&self) -> Reconciled<'static> {
-        Reconciled::Failed { cause: self.to_string() }
+    pub(super) fn outcome(&self, nats: &Nats, id: &NamespacedName) -> Reconciled<'static> {
+        let mut cause = self.to_string();
+        if nats.has_flag(naming::PAUSE) {
+            cause = format!("{cause}. {}", paused_message(id, "nothing is changed in any case"));
+        }
+        Reconciled::Failed { cause }
     }
 }
 
@@ -50,9 +55,13 @@ pub(super) async fn run_pipeline(
     if !finalizer::is_present(nats) {
         *nats = finalizer::add(nats, context).await?;
     }
+    if nats.has_flag(naming::PAUSE) {
+        return paused::observe_paused(nats, id, context, memory).await;
+    }
     let mut observed = observe(&context.caches, id, nats);
     memory.expansion_failures.complete(&mut observed.actual);
     memory.history.observe_growth(&observed.actual, now());
+    memory.record_ineffective_flags(nats);
     if let Some(scaler) = observed.live.stateful_set.as_deref().and_then(foreign_scaler) {
         memory.record_scaler(&id.name, scaler);
     }
@@ -77,10 +86,7 @@ pub(super) async fn run_pipeline(
     } else {
         None
     };
-    if let Some(assessment) = planned.polled.assessment() {
-        let expected = observed.actual.expected_servers();
-        memory.missing_streams = memory.missing_streams.next(&assessment.snapshot, &expected);
-    }
+    memory.record_missing_streams(&observed, &planned.polled);
     let reload_notice = check_reloads(context, memory, &observed, &cluster, account.as_ref(), &planned).await;
     let pods_not_created = pods_not_created(context, memory, id, &observed).await;
     Box::pin(list_expansion_failures(context, memory, id, &observed)).await;
@@ -90,6 +96,7 @@ pub(super) async fn run_pipeline(
     let counts = applied.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
     let counted_servers = memory.count_servers(counts);
     Ok(PipelineOutput {
+        is_paused: false,
         failure,
         unapplied: applied.errors,
         notices: memory.notices.clone(),
@@ -116,6 +123,8 @@ pub(super) struct PipelineOutput {
     pub(super) polled: Polled,
     pub(super) observed: Observed,
     pub(super) size: u32,
+    /// True if nothing was carried out, because the resource is paused.
+    is_paused: bool,
     /// The children that could not be applied.
     pub(super) unapplied: Option<ApplyErrors>,
     notices: Vec<Announcement>,
@@ -135,8 +144,20 @@ impl PipelineOutput {
         ZonesUsed::of(&self.observed.actual, zone)
     }
 
+    /// Returns the outcome that the status reports. `unapplied` is the text of the children that could not be applied.
+    pub(super) fn outcome<'a>(
+        &'a self,
+        id: &'a NamespacedName,
+        nats: &Nats,
+        observation: &'a Observation<'a>,
+        unapplied: Option<&'a str>,
+    ) -> Reconciled<'a> {
+        let facts = Box::new(self.facts(id, nats, observation, unapplied));
+        if self.is_paused { Reconciled::Paused(facts) } else { Reconciled::Deployed(facts) }
+    }
+
     /// Returns the input of the status stage. `unapplied` is the text of the children that could not be applied.
-    pub(super) fn facts<'a>(
+    fn facts<'a>(
         &'a self,
         id: &'a NamespacedName,
         nats: &Nats,

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
-use nats_manager_api::{NamespacedName, Nats};
+use nats_manager_api::{NamespacedName, Nats, naming};
 
 mod run;
 
@@ -74,12 +74,14 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
     let is_deleted = nats.meta().deletion_timestamp.is_some();
     match (id == context.scope.allowed, is_deleted) {
         (true, false) => {
+            context.metrics.set_paused(nats.has_flag(naming::PAUSE));
             let mut memory = context.memory.lock().await;
             let done = deploy(nats.clone(), &id, context, &mut memory).await;
             context.set_state_metric(&context.status.newest(&nats));
             done
         }
         (true, true) if finalizer::is_present(&nats) => {
+            context.metrics.set_paused(nats.has_flag(naming::PAUSE));
             let mut memory = context.memory.lock().await;
             delete(nats, &id, context, &mut memory).await
         }
@@ -125,7 +127,7 @@ async fn deploy(
     let output = match run_pipeline(&mut nats, id, context, memory).await {
         Ok(output) => output,
         Err(error) => {
-            let outcome = error.outcome();
+            let outcome = error.outcome(&nats, id);
             let observed = observe(&context.caches, id, &nats);
             record_start(&mut nats, context, &observed).await?;
             return match error {
@@ -150,8 +152,8 @@ async fn deploy(
     let assessment = output.polled.assessment().map(AsRef::as_ref);
     context.metrics.show(output.plan.replicas as usize, output.zones().count, assessment);
     let observation = output.polled.observation();
-    let facts = Reconciled::Deployed(Box::new(output.facts(id, &nats, &observation, unapplied.as_deref())));
-    context.status.write(&nats, &facts).await.map_err(ReconcileError::status)?;
+    let outcome = output.outcome(id, &nats, &observation, unapplied.as_deref());
+    context.status.write(&nats, &outcome).await.map_err(ReconcileError::status)?;
     memory.notices.clear();
     let requeue = requeue_delay(context, memory, &output);
     if let Some(errors) = output.unapplied {

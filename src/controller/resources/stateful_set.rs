@@ -114,6 +114,7 @@ fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory
     if matches!(cluster.file_store, FileStore::Volume { .. }) {
         annotations.insert(naming::LOCAL_VOLUMES.to_owned(), volumes::RUN.to_owned());
     }
+    let scheduling = &cluster.scheduling;
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             annotations: Some(annotations),
@@ -124,6 +125,8 @@ fn template(cluster: &ResolvedCluster, images: &Images, variant: Variant, memory
             affinity: Some(spread::affinity(cluster)),
             containers: containers::all(cluster, images, variant.key),
             enable_service_links: Some(false),
+            node_selector: Some(scheduling.node_selector.clone()).filter(|labels| !labels.is_empty()),
+            tolerations: Some(scheduling.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
             priority_class_name: Some("nats-manager-priority-class".to_owned()),
             security_context: Some(PodSecurityContext {
                 fs_group: Some(10001),

@@ -17,6 +17,8 @@ use super::Announcement;
 pub(crate) enum Reconciled<'a> {
     /// A deployed cluster whose objects are applied, all or in part.
     Deployed(Box<StatusFacts<'a>>),
+    /// A paused resource, whose cluster is observed and not changed.
+    Paused(Box<StatusFacts<'a>>),
     /// A resource that is not the allowed one.
     Forbidden {
         allowed: NamespacedName,

@@ -12,7 +12,7 @@
 //! | `available`, `stateful_set`, `zones`, `reconciling`, `stalled`, `storage`, `jetstream`, `ready` | a condition each |
 //! | `diagnosis`, `severity`, `message` | the issues of JetStream, the worst first, with the way out |
 //! | `summary` | the facts for the admission webhook |
-//! | `deletion`, `failure`, `predecessor` | the other outcomes of a reconcile |
+//! | `deletion`, `failure`, `paused`, `predecessor` | the other outcomes of a reconcile |
 //! | `text` | texts that stay the same while a state lasts |
 
 mod available;
@@ -22,6 +22,7 @@ mod facts;
 mod failure;
 mod jetstream;
 mod message;
+mod paused;
 mod phase;
 mod predecessor;
 mod ready;
@@ -44,6 +45,7 @@ use nats_manager_api::{NatsStatus, Reason};
 use nats_manager_planner::Time;
 
 pub(crate) use facts::{AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed};
+pub(crate) use paused::paused_message;
 pub(crate) use update::Announcement;
 pub(super) use writer::StatusWriter;
 
@@ -59,6 +61,7 @@ pub(crate) fn next(
     let mut update = Update::new(old, generation, now);
     match reconciled {
         Reconciled::Deployed(facts) => update.deployed(facts),
+        Reconciled::Paused(facts) => update.paused(facts),
         Reconciled::Forbidden { allowed } => update.forbidden(allowed),
         Reconciled::Failed { cause } => update.failed(cause),
         Reconciled::Deleting => update.deleting(),
@@ -73,6 +76,7 @@ pub(crate) fn next(
 impl Update<'_> {
     fn deployed(&mut self, facts: &StatusFacts<'_>) {
         self.announce_new();
+        self.announce_resumed();
         self.drop_deleted();
         self.counts(facts);
         let phase = self.phase(facts);
@@ -91,6 +95,9 @@ impl Update<'_> {
     fn counts(&mut self, facts: &StatusFacts<'_>) {
         self.status.servers_started = facts.actual.servers_started;
         self.status.ready_servers = facts.applied.ready;
+        if facts.applied.desired > 0 {
+            self.status.ready = format!("{}/{}", facts.applied.ready, facts.size);
+        }
         if facts.plan.may_build {
             self.status.members = Some(facts.plan.members);
         }

@@ -1,7 +1,7 @@
 //! The condition `Ready`: clients are served, and the newest spec is carried out. It follows from the other conditions.
 //! Its message refers to them, so that it changes seldom.
 
-use nats_manager_api::ConditionType;
+use nats_manager_api::{ConditionType, Reason};
 
 use super::update::{ConditionStatus, Update};
 
@@ -29,6 +29,9 @@ impl Update<'_> {
             }
             Some((kind, condition)) => {
                 let message = match kind {
+                    Stalled if condition.reason == Reason::Paused.to_string() => {
+                        "Reconciliation is paused: see the condition Stalled."
+                    }
                     Stalled => "A change is blocked: see the condition Stalled.",
                     Reconciling => "A change is in progress: see the condition Reconciling.",
                     JetStream => "JetStream is not healthy: see the condition JetStream.",

@@ -116,6 +116,9 @@ impl<'a> Update<'a> {
                 self.set(kind, ConditionStatus::Unknown, Reason::Unknown, "Not determined yet.");
             }
         }
+        // The most important ones first, for readers.
+        let order = |kind: &str| ALWAYS.iter().position(|known| known.to_string() == kind).unwrap_or(ALWAYS.len());
+        self.status.conditions.sort_by_key(|condition| order(&condition.type_));
         for condition in &mut self.status.conditions {
             if condition.message.is_empty() {
                 condition.message.clone_from(&condition.reason);
@@ -138,8 +141,12 @@ impl<'a> Update<'a> {
         let is_new = |operation: &OperationStatus| self.now.since(time(&operation.since)) < LASTING;
         let is_brief = self.status.operation.as_ref().is_some_and(is_new);
         let known = if is_brief { self.old.servers_started } else { self.status.servers_started };
-        let unchanged =
-            NatsStatus { ready_servers: self.old.ready_servers, servers_started: known, ..self.status.clone() };
+        let unchanged = NatsStatus {
+            ready_servers: self.old.ready_servers,
+            ready: self.old.ready.clone(),
+            servers_started: known,
+            ..self.status.clone()
+        };
         if self.status.url.is_empty() && unchanged == *self.old {
             self.status = unchanged;
         }

@@ -42,6 +42,7 @@ struct Inner {
     lease_missing: Gauge,
     fips_missing: Gauge,
     predecessor_running: Gauge,
+    paused: Gauge,
     log_lines_dropped: Counter,
     admission: AdmissionMetrics,
     jetstream: JetStreamMetrics,
@@ -111,6 +112,7 @@ impl Metrics {
             lease_missing: Gauge::default(),
             fips_missing: Gauge::default(),
             predecessor_running: Gauge::default(),
+            paused: Gauge::default(),
             log_lines_dropped: Counter::default(),
             admission: AdmissionMetrics::new(),
             jetstream: JetStreamMetrics::default(),
@@ -170,6 +172,7 @@ impl Metrics {
         self.set_state(None);
         self.set_conditions(&[]);
         self.set_predecessor_running(false);
+        self.set_paused(false);
         self.0.jetstream.clear();
     }
 
@@ -191,6 +194,11 @@ impl Metrics {
     /// Sets whether reconciles wait for the end of a Pod of the predecessor.
     pub fn set_predecessor_running(&self, is_running: bool) {
         self.0.predecessor_running.set(is_running.into());
+    }
+
+    /// Sets whether reconciliation of the NATS resource is paused.
+    pub fn set_paused(&self, is_paused: bool) {
+        self.0.paused.set(is_paused.into());
     }
 
     /// Starts to measure a reconcile.
@@ -291,6 +299,11 @@ impl Inner {
             "nats_manager_predecessor_running",
             "1 while reconciles wait for the end of a Pod that may be the predecessor",
             self.predecessor_running.clone(),
+        );
+        registry.register(
+            "nats_manager_paused",
+            "1 while the annotation pause-reconciliation of the NATS resource pauses reconciliation",
+            self.paused.clone(),
         );
         registry.register(
             "nats_manager_log_lines_dropped",

@@ -120,7 +120,11 @@ fn dashboards_and_rules_pass_the_checks_of_their_go_libraries() {
     let mut go = Command::new("go");
     go.args(["test", "-trimpath", "./..."]).current_dir(path("tests/monitoring"));
     let output = go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0").output().unwrap();
-    assert!(output.status.success(), "{}", [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat());
+    assert!(
+        output.status.success(),
+        "{}",
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+    );
 }
 
 #[tokio::test]
@@ -147,9 +151,15 @@ async fn documented_metric_pipeline_collects_from_annotated_services() {
     let mut services = of_kind(&objects, "Service").into_iter();
     let service = services.find(|service| service["metadata"]["name"] == "nats-manager-metrics").unwrap();
     let annotations = &service["metadata"]["annotations"];
-    assert_eq!((&annotations["prometheus.io/scrape"], &annotations["prometheus.io/port"]), (&json!("true"), &json!("8080")));
+    assert_eq!(
+        (&annotations["prometheus.io/scrape"], &annotations["prometheus.io/port"]),
+        (&json!("true"), &json!("8080"))
+    );
     let servers = read("src/controller/resources/service.rs");
-    assert!(servers.contains("\"prometheus.io/scrape\", \"true\"") && servers.contains("\"prometheus.io/port\", ports::METRICS"));
+    assert!(
+        servers.contains("\"prometheus.io/scrape\", \"true\"")
+            && servers.contains("\"prometheus.io/port\", ports::METRICS")
+    );
 }
 
 #[tokio::test]

@@ -82,8 +82,9 @@ fn documented_rejections_match_the_rules() {
     let page = read("docs/user/refusals.md");
     let (_, tables) = page.split_once("\n## All others\n").unwrap();
     let mut sources = read("api/src/resource.rs") + &read("api/src/applied.rs");
-    for file in fs::read_dir(path("api/src/rules")).unwrap() {
-        sources += &fs::read_to_string(file.unwrap().path()).unwrap();
+    for folder in ["api/src/rules", "api/src/rules/scheduling"] {
+        let files = fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path());
+        sources.extend(files.filter(|file| file.is_file()).map(|file| fs::read_to_string(file).unwrap()));
     }
     // The sources contain these values by name.
     let sources = sources.replace("{MAX_SIZE}", "99").replace("{MOST_ENTRIES}", "1000");

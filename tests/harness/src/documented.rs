@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 46] = [
+    const RUN: [(&str, &str, &str); 53] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -96,6 +96,7 @@ mod tests {
         ("docs/user/backup.md", "run: restore", "tests/real/backup.rs"),
         ("docs/user/backup.md", "run: start eventing", "tests/real/backup.rs"),
         ("docs/user/backup.md", "run: clean up", "tests/real/backup.rs"),
+        ("docs/user/gitops.md", "run", "tests/e2e/gitops.rs"),
         ("docs/user/install.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/high-availability.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: image", "tests/real/install/artifact.rs"),
@@ -106,6 +107,12 @@ mod tests {
         ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/monitoring.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+        ("docs/user/operations.md", "run: drain", "tests/e2e/nodes.rs"),
+        ("docs/user/operations.md", "run: restart", "tests/e2e/nodes.rs"),
+        ("docs/user/operations.md", "run: wake up", "tests/e2e/nodes.rs"),
+        ("docs/user/pause.md", "run: pause", "tests/e2e/pause.rs"),
+        ("docs/user/pause.md", "run: resume", "tests/e2e/pause.rs"),
+        ("docs/user/placement.md", "run", "tests/e2e/placement.rs"),
         ("docs/user/permissions.md", "run: policy", "tests/e2e/admission/policy.rs"),
         ("docs/user/permissions.md", "run: policy check", "tests/e2e/admission/policy.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),

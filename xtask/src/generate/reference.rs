@@ -16,6 +16,9 @@ The API version is `operator.kyma-project.io/v1alpha1`, the kind is `NATS`. NATS
 
 ";
 
+/// Fields that have the structure of a Pod's, which Kubernetes documents.
+const OF_KUBERNETES: &str = "spec.scheduling.";
+
 /// Returns the page for a CRD.
 pub(super) fn page(crd: &CustomResourceDefinition) -> String {
     let mut page = HEADER.to_owned();
@@ -32,7 +35,8 @@ pub(super) fn page(crd: &CustomResourceDefinition) -> String {
     page
 }
 
-/// Appends a row for each field, depth first. Fields of list items are listed, those of maps are not.
+/// Appends a row for each field, depth first. Fields of list items are listed, those of maps and of
+/// [`OF_KUBERNETES`] are not.
 fn rows(parent: &str, schema: &JSONSchemaProps, page: &mut String) {
     for (name, field) in schema.properties.iter().flatten() {
         let path = format!("{parent}.{name}");
@@ -48,6 +52,9 @@ fn rows(parent: &str, schema: &JSONSchemaProps, page: &mut String) {
             let _ = write!(text, " Rules: {}.", rules.join("; "));
         }
         let _ = writeln!(page, "| `{path}` | {} | {default} | {} |", kind(field), text.trim());
+        if path.starts_with(OF_KUBERNETES) {
+            continue;
+        }
         rows(&path, field, page);
         if let Some(item) = item(field) {
             rows(&format!("{path}[]"), item, page);

@@ -1,32 +1,32 @@
-//! Checks of the control plane's Go sources. The settings are those of its build, so that both share Go's cache.
+//! Checks of the Go sources. The settings are those of the control plane's build, so that both share Go's cache.
 
 use std::process::Command;
 
 use crate::workspace;
 
-/// Folder of the control plane's sources.
-pub(super) const SOURCES: &str = "tests/cluster";
+/// Folders of the Go modules.
+pub(super) const SOURCES: [&str; 2] = ["tests/cluster", "tests/gitops"];
 
 /// Returns the command that lists unformatted files.
 pub(super) fn unformatted() -> Command {
     let mut gofmt = workspace::command("gofmt");
-    gofmt.args(["-l", SOURCES]);
+    gofmt.arg("-l").args(SOURCES);
     gofmt
 }
 
-/// Returns the `go vet` command.
-pub(super) fn vet() -> Command {
-    go("vet")
+/// Returns the `go vet` command of a module.
+pub(super) fn vet(module: &str) -> Command {
+    go("vet", module)
 }
 
-/// Returns the `go test` command.
-pub(super) fn test() -> Command {
-    go("test")
+/// Returns the `go test` command of a module.
+pub(super) fn test(module: &str) -> Command {
+    go("test", module)
 }
 
-fn go(subcommand: &str) -> Command {
+fn go(subcommand: &str, module: &str) -> Command {
     let mut go = Command::new("go");
-    go.args([subcommand, "-trimpath", "./..."]).current_dir(workspace::path(SOURCES));
+    go.args([subcommand, "-trimpath", "./..."]).current_dir(workspace::path(module));
     go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0");
     go
 }

@@ -43,6 +43,8 @@ const OWNED: &[OwnedField] = &[
     owned(SET, "/spec/template/spec/nodeName"),
     owned(SET, "/spec/template/spec/nodeSelector"),
     owned(SET, "/spec/template/spec/affinity"),
+    owned(SET, "/spec/template/spec/affinity/nodeAffinity"),
+    owned(SET, "/spec/template/spec/affinity/podAffinity"),
     owned(SET, "/spec/template/spec/affinity/podAntiAffinity"),
     owned(SET, "/spec/template/spec/activeDeadlineSeconds"),
     defaulted(SET, "/spec/template/spec/dnsPolicy", "\"ClusterFirst\""),

@@ -108,6 +108,38 @@ fn secret_metadata_is_independent_of_the_password() {
 }
 
 #[test]
+fn placement_of_the_spec_replaces_only_its_part_of_the_default() {
+    let default = built(&cluster(json!({})));
+    assert_eq!((pod(&default).node_selector.clone(), pod(&default).tolerations.clone()), (None, None));
+    let placed = |scheduling: serde_json::Value| pod(&built(&cluster(json!({"scheduling": scheduling})))).clone();
+    assert_eq!(placed(json!({"nodeSelector": {}, "tolerations": []})), *pod(&default));
+
+    let nodes =
+        placed(json!({"nodeSelector": {"pool": "nats"}, "tolerations": [{"key": "dedicated", "value": "nats"}]}));
+    assert_eq!(json!(nodes.node_selector), json!({"pool": "nats"}));
+    assert_eq!(json!(nodes.tolerations), json!([{"key": "dedicated", "value": "nats"}]));
+    assert_eq!(nodes.affinity, pod(&default).affinity);
+    assert_eq!(nodes.topology_spread_constraints, pod(&default).topology_spread_constraints);
+
+    let preferred = json!([{"weight": 1, "preference": {"matchExpressions": [{"key": "ssd", "operator": "Exists"}]}}]);
+    let node_affinity = json!({"preferredDuringSchedulingIgnoredDuringExecution": preferred});
+    let affinity = placed(json!({"affinity": {"nodeAffinity": node_affinity}})).affinity.unwrap();
+    assert_eq!(json!(affinity.node_affinity), node_affinity);
+    let anti_affinity = |pod: &PodSpec| pod.affinity.clone().unwrap().pod_anti_affinity;
+    assert_eq!(affinity.pod_anti_affinity, anti_affinity(pod(&default)));
+    let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]});
+    let apart = placed(json!({"affinity": {"podAntiAffinity": required}}));
+    assert_eq!(json!(anti_affinity(&apart)), required);
+
+    let constraint = json!({"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway"});
+    let spread = placed(json!({"topologySpreadConstraints": [constraint]})).topology_spread_constraints.unwrap();
+    let servers = json!({"matchLabels": {"nats_cluster": "eventing-nats"}});
+    assert_eq!(spread.len(), 1);
+    assert_eq!((spread[0].max_skew, json!(spread[0].label_selector)), (2, servers));
+    assert_eq!(placed(json!({"topologySpreadConstraints": []})).topology_spread_constraints, Some(Vec::new()));
+}
+
+#[test]
 fn hard_spread_leaves_a_pod_pending_and_does_not_count_tainted_nodes() {
     let hard = ResolvedCluster { spread: Spread::Hard, ..cluster(json!({})) };
     let children = built(&hard);

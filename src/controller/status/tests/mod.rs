@@ -5,6 +5,7 @@ mod deletion;
 mod health;
 mod operation;
 mod outage;
+mod paused;
 mod predecessor;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ struct World {
     unapplied: Option<Unapplied<'static>>,
     notices: Vec<Announcement>,
     is_rollout_forced: bool,
+    is_paused: bool,
 }
 
 /// Returns polls every ten seconds from second `from` through `to`, of servers with the stream `sap` on all of them. They
@@ -106,6 +108,7 @@ impl World {
             unapplied: None,
             notices: Vec::new(),
             is_rollout_forced: false,
+            is_paused: false,
         }
     }
 
@@ -168,7 +171,9 @@ impl World {
             notices: &self.notices,
             is_rollout_forced: self.is_rollout_forced,
         };
-        let (status, events) = next(old, self.generation, &Reconciled::Deployed(Box::new(facts)), at(second));
+        let facts = Box::new(facts);
+        let outcome = if self.is_paused { Reconciled::Paused(facts) } else { Reconciled::Deployed(facts) };
+        let (status, events) = next(old, self.generation, &outcome, at(second));
         assert_sound(&status, self.generation);
         (status, events)
     }
