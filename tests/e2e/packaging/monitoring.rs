@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command};
 use nats_manager_harness::promtool;
 use serde_json::{Value, json};
 
-use super::{kustomize, of_kind, read};
+use super::{kustomize, of_kind, path, read};
 
 /// Returns the alerting rules.
 async fn rules() -> Value {
