@@ -2,7 +2,7 @@
 //! 99. The label `stream` has at most [`MAX_STREAMS`] values.
 
 use nats_manager_planner::{
-    health::{Assessment, Inventory},
+    health::{Assessment, Inventory, IssueKind},
     snapshot::{Healthz, StoreUsage},
 };
 use prometheus_client::{
@@ -17,6 +17,7 @@ pub(super) struct JetStreamMetrics {
     up: Family<ServerLabels, Gauge>,
     server_healthy: Family<ServerLabels, Gauge>,
     healthy: Gauge,
+    leaderless: Gauge,
     stores: Family<StoreLabels, Gauge>,
     reserved: Family<StoreLabels, Gauge>,
     limits: Family<StoreLabels, Gauge>,
@@ -68,6 +69,11 @@ impl JetStreamMetrics {
             "1 while no server, leader or replica has an issue",
             self.healthy.clone(),
         );
+        registry.register(
+            "nats_manager_jetstream_streams_without_leader",
+            "Streams that have no leader, so that they can be neither written nor read",
+            self.leaderless.clone(),
+        );
         let mut bytes = |name: &str, help: &str, family: &Family<StoreLabels, Gauge>| {
             registry.register_with_unit(name, help, Unit::Bytes, family.clone());
         };
@@ -89,6 +95,9 @@ impl JetStreamMetrics {
     pub(super) fn show(&self, assessment: &Assessment) {
         self.clear();
         self.healthy.set(assessment.issues.is_empty().into());
+        let is_leaderless = |kind: &IssueKind| matches!(kind, IssueKind::NoStreamLeader { .. });
+        let leaderless = assessment.issues.iter().filter(|issue| is_leaderless(&issue.kind)).count();
+        self.leaderless.set(i64::try_from(leaderless).unwrap_or(i64::MAX));
         for (name, answer) in &assessment.snapshot.servers {
             let is_up = answer.as_ref().is_ok_and(|server| !server.disabled);
             let is_healthy = answer.as_ref().is_ok_and(|server| server.healthz == Healthz::Ok);
@@ -108,6 +117,7 @@ impl JetStreamMetrics {
         self.up.clear();
         self.server_healthy.clear();
         self.healthy.set(0);
+        self.leaderless.set(0);
         for family in [&self.stores, &self.reserved, &self.limits] {
             family.clear();
         }

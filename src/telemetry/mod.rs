@@ -3,6 +3,7 @@
 mod address;
 mod admission;
 mod client;
+mod conditions;
 mod jetstream;
 mod logging;
 mod metrics;

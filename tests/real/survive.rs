@@ -97,7 +97,7 @@ fn messages_survive_the_stop_of_all_nodes() {
         let _manager = running(world).await;
         let publisher = world.publisher();
         publisher.makes_progress().await;
-        let published = publisher.stop().await;
+        let result = publisher.stop().await;
         let url = world.status().await.url;
         let nodes = ["node-a", "node-b", "node-c"];
         for node in nodes {
@@ -115,7 +115,7 @@ fn messages_survive_the_stop_of_all_nodes() {
         world.servers_are_ready(3, &[]).await;
         world.stream_is_in_sync(3).await;
         assert_eq!(world.state_becomes("Ready").await.url, url);
-        world.verify(&published).await;
+        world.verify(&result).await;
     });
 }
 

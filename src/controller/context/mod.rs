@@ -138,9 +138,11 @@ impl Context {
         self.predecessors.clear();
     }
 
-    /// Sets the metric of the resource's state.
+    /// Sets the metrics of the resource's state and conditions.
     pub(super) fn set_state_metric(&self, nats: &Nats) {
-        self.metrics.set_state(nats.status.as_ref().map(|status| status.state.as_str()));
+        let status = nats.status.as_ref();
+        self.metrics.set_state(status.map(|status| status.state.as_str()));
+        self.metrics.set_conditions(status.map(|status| status.conditions.as_slice()).unwrap_or_default());
     }
 
     /// Returns the address of the JetStream API.

@@ -41,6 +41,7 @@ pub(super) async fn delete(
         Err(error) => {
             let outcome = Reconciled::DeletionFailed { cause: error.to_string() };
             context.report_error(&error, &nats, &outcome).await;
+            context.set_state_metric(&context.status.newest(&nats));
             return Err(error);
         }
     };
@@ -77,6 +78,7 @@ async fn delete_unless_blocked(
     let decision = guard::decide(context, memory, nats, id, &observed).await?;
     if decision == DeletionDecision::Delete {
         *nats = context.status.write(nats, &Reconciled::Deleting).await.map_err(ReconcileError::status)?;
+        context.set_state_metric(nats);
         let uid = nats.uid().unwrap_or_default();
         let owner = Owner { id, uid: &uid };
         delete_data(client, &owner).await?;

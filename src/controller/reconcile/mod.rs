@@ -96,7 +96,8 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
 async fn report_kept(nats: &Arc<Nats>, context: &Context) -> Result<ReconcileDone, ReconcileError> {
     if let Some(finalizers) = foreign_finalizers(nats.meta()) {
         let outcome = Reconciled::Kept { finalizers };
-        context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
+        let nats = context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
+        context.set_state_metric(&nats);
     }
     Ok(ReconcileDone::finished())
 }

@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use nats_manager_api::ModuleState;
 use nats_manager_planner::health::Assessment;
 use prometheus_client::{
@@ -16,7 +17,10 @@ use prometheus_client::{
 
 use crate::fips;
 
-use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics, logging::dropped_lines};
+use super::{
+    RequestLabels, admission::AdmissionMetrics, conditions::ConditionMetrics, jetstream::JetStreamMetrics,
+    logging::dropped_lines,
+};
 
 /// All metrics of the process. Clones share them.
 #[derive(Debug, Clone)]
@@ -28,6 +32,7 @@ struct Inner {
     zones_used: Gauge,
     nodes: Gauge,
     state: Family<StateLabels, Gauge>,
+    conditions: ConditionMetrics,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     reconciles_in_flight: Gauge,
@@ -97,6 +102,7 @@ impl Metrics {
             zones_used: Gauge::default(),
             nodes: Gauge::default(),
             state: Family::default(),
+            conditions: ConditionMetrics::default(),
             reconciles: Family::default(),
             reconcile_duration: Histogram::new(DURATION_BUCKETS),
             reconciles_in_flight: Gauge::default(),
@@ -145,6 +151,11 @@ impl Metrics {
         }
     }
 
+    /// Sets the conditions of the NATS resource, as in its status.
+    pub fn set_conditions(&self, conditions: &[Condition]) {
+        self.0.conditions.show(conditions);
+    }
+
     /// Sets the metrics of a reconcile: the desired servers, the zones that they run in, and their last assessment.
     pub fn show(&self, servers: usize, zones: usize, assessment: Option<&Assessment>) {
         self.set_nats_nodes(servers);
@@ -159,6 +170,7 @@ impl Metrics {
         self.set_nats_nodes(0);
         self.set_availability_zones_used(0);
         self.set_state(None);
+        self.set_conditions(&[]);
         self.set_predecessor_running(false);
         self.set_paused(false);
         self.0.jetstream.clear();
@@ -248,6 +260,7 @@ impl Inner {
             "1 for the state that the NATS resource is in, 0 for the others",
             self.state.clone(),
         );
+        self.conditions.register(registry);
         // The encoder adds the suffix `_total` to counters, and the unit to metrics that have one.
         registry.register("nats_manager_reconciles", "Reconciles by outcome", self.reconciles.clone());
         registry.register_with_unit(

@@ -49,22 +49,27 @@ fn removed_servers_have_no_metrics() {
     use std::sync::Arc;
 
     use nats_manager_planner::{
+        Time,
         actual::ActualState,
-        health::Assessment,
-        snapshot::{ServerSnapshot, StoreUsage},
+        health::{Assessment, Issue, IssueKind},
+        snapshot::{ServerSnapshot, StoreUsage, StreamId},
         testing::{snapshot, unreachable},
     };
 
     let file = StoreUsage { used: 7, reserved: 8, limit: 9 };
     let snapshot = Arc::new(snapshot([Ok(ServerSnapshot { file, ..ServerSnapshot::default() }), unreachable()]));
     let metrics = Metrics::new();
-    metrics.0.jetstream.show(&Assessment::next(None, snapshot, &ActualState::default()));
+    let mut assessment = Assessment::next(None, snapshot, &ActualState::default());
+    let kind = IssueKind::NoStreamLeader { stream: StreamId::default() };
+    assessment.issues.push(Issue { kind, since: Time::default() });
+    metrics.0.jetstream.show(&assessment);
     let text = lines(&metrics);
     for line in [
         "nats_manager_jetstream_server_up{server=\"n-0\"} 1",
         "nats_manager_jetstream_server_up{server=\"n-1\"} 0",
         "nats_manager_jetstream_server_healthy{server=\"n-0\"} 0",
-        "nats_manager_jetstream_healthy 1",
+        "nats_manager_jetstream_healthy 0",
+        "nats_manager_jetstream_streams_without_leader 1",
         "nats_manager_jetstream_store_used_bytes{server=\"n-0\",store=\"file\"} 7",
         "nats_manager_jetstream_store_reserved_bytes{server=\"n-0\",store=\"file\"} 8",
         "nats_manager_jetstream_store_limit_bytes{server=\"n-0\",store=\"file\"} 9",
@@ -73,4 +78,34 @@ fn removed_servers_have_no_metrics() {
     }
     metrics.clear_cluster();
     assert!(!lines(&metrics).iter().any(|line| line.contains("n-0")));
+    assert!(lines(&metrics).contains(&"nats_manager_jetstream_streams_without_leader 0".to_owned()));
+}
+
+#[test]
+fn conditions_have_one_series_each_with_the_present_status_and_reason() {
+    use k8s_openapi::jiff::Timestamp;
+
+    let condition = |kind: &str, status: &str, reason: &str| Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: "moving text".to_owned(),
+        last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    };
+    let series = |metrics: &Metrics| {
+        let lines = lines(metrics).into_iter();
+        lines.filter(|line| line.starts_with("nats_manager_condition{")).collect::<std::collections::BTreeSet<_>>()
+    };
+    let metrics = Metrics::new();
+    metrics.set_conditions(&[condition("Available", "True", "Deployed"), condition("Ready", "True", "Ready")]);
+    assert_eq!(series(&metrics).len(), 2);
+    metrics.set_conditions(&[condition("Available", "False", "QuorumLost"), condition("Ready", "True", "Ready")]);
+    let expected = [
+        "nats_manager_condition{type=\"Available\",status=\"False\",reason=\"QuorumLost\"} 1",
+        "nats_manager_condition{type=\"Ready\",status=\"True\",reason=\"Ready\"} 1",
+    ];
+    assert_eq!(series(&metrics), expected.map(str::to_owned).into());
+    metrics.clear_cluster();
+    assert!(series(&metrics).is_empty());
 }

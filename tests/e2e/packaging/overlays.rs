@@ -51,6 +51,7 @@ async fn apiserver_accepts_every_overlay() {
         ("ui-extensions", 1),
         ("network-policy", 2),
         ("monitoring", 1),
+        ("kube-prometheus-stack", 1),
     ] {
         let objects = kustomize(folder).await;
         let known: Vec<&Value> = objects
@@ -96,7 +97,7 @@ async fn documented_overlays_can_be_applied() {
     for crd in &crds {
         install_crds(&shell, crd).await;
     }
-    for page in ["docs/user/metrics.md", "docs/user/webhook.md"] {
+    for page in ["docs/user/monitoring.md", "docs/user/webhook.md"] {
         for block in documented::blocks(page, "run: overlays") {
             shell.done(&block.text).await;
             shell.done(&block.text.replace("kubectl apply", "kubectl delete")).await;

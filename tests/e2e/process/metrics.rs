@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nats_manager_api::naming;
+use nats_manager_harness::{Seen, eventually};
 use serde_json::json;
 
 use crate::{
+    jetstream,
     manager::{ManagerOptions, http_get},
-    world::World,
+    world::{TIMEOUT, World},
 };
 
 #[tokio::test]
@@ -42,13 +45,43 @@ async fn every_metric_has_a_help_text_and_few_labels() {
     }
     assert!(manager.metric("nats_manager_reconciles_total{outcome=\"success\"}").await > Some(0.0));
     let keys: Vec<&str> = values.keys().map(String::as_str).collect();
-    let known =
-        ["code", "fips", "le", "outcome", "reason", "resource", "revision", "state", "verb", "version", "webhook"];
+    let known = [
+        "code", "fips", "le", "outcome", "reason", "resource", "revision", "state", "status", "type", "verb",
+        "version", "webhook",
+    ];
     assert_eq!(keys, known);
     for (key, values) in values {
         assert!(values.len() < 20, "{key}: {values:?}");
         assert!(values.iter().all(|value| !value.contains("eventing-nats")), "{key}: {values:?}");
     }
+}
+
+#[tokio::test]
+async fn conditions_are_metrics_until_the_resource_is_gone() {
+    let world = World::new().await;
+    let (server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    let context = jetstream::connect(&server.url()).await;
+    jetstream::create_stream(&context, "orders").await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    let becomes = async |series: &str, expected: Option<f64>| {
+        eventually(series, TIMEOUT, async || {
+            let value = manager.metric(series).await;
+            if value == expected { Seen::Done(()) } else { Seen::NotYet(format!("{value:?}")) }
+        })
+        .await;
+    };
+    let available = r#"nats_manager_condition{type="Available",status="True",reason="Deployed"}"#;
+    let blocked = r#"nats_manager_condition{type="Stalled",status="True",reason="DeletionError"}"#;
+    becomes(available, Some(1.0)).await;
+    assert_eq!(manager.metric(blocked).await, None);
+    world.delete().await;
+    becomes(blocked, Some(1.0)).await;
+    world.patch(json!({"metadata": {"annotations": {naming::FORCE_DELETION: "true"}}})).await.unwrap();
+    world.gone().await;
+    becomes(blocked, None).await;
+    becomes(available, None).await;
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ mod tests {
         ("docs/user/install.md", "run: remove", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
-        ("docs/user/metrics.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+        ("docs/user/monitoring.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
         ("docs/user/operations.md", "run: drain", "tests/e2e/nodes.rs"),
         ("docs/user/operations.md", "run: restart", "tests/e2e/nodes.rs"),
         ("docs/user/operations.md", "run: wake up", "tests/e2e/nodes.rs"),
