@@ -77,6 +77,11 @@ impl NamespacedName {
         format!("{}-config", self.name)
     }
 
+    /// Returns the name of the servers' NetworkPolicy. Its prefix is that of all policies of Kyma.
+    pub fn network_policy(&self) -> String {
+        format!("kyma-project.io--nats-servers-{}", self.name)
+    }
+
     /// Returns the name of the StatefulSet's PVC template.
     pub fn pvc_template(&self) -> String {
         format!("{}-js-pvc", self.name)

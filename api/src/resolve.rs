@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread},
     naming::NamespacedName,
+    network_policy::NetworkPolicyMode,
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
     rules::{self, ClusterFacts, Violation, ViolationClass, metadata},
@@ -37,6 +38,8 @@ pub struct ResolvedCluster {
     pub annotations: BTreeMap<String, String>,
     /// Topology spread of the Pods.
     pub spread: Spread,
+    /// Ports of the servers that their NetworkPolicy closes.
+    pub network_policy: NetworkPolicyMode,
     /// Memory store of the existing servers, as far as it decides on a restart.
     pub deployed_memory_store: DeployedMemoryStore,
     /// Policy violations, which are accepted in a resource that is already stored.
@@ -117,6 +120,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         labels: metadata::effective_labels(spec),
         annotations: metadata::effective_annotations(spec),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
+        network_policy: NetworkPolicyMode::of(nats.metadata.annotations.as_ref()),
         deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
         policy_violations: violations.policy().cloned().chain(tolerated).collect(),
     })

@@ -54,7 +54,8 @@ pub fn render(input: &str, images: &Images) -> Rendered {
 
 /// Writes the objects in the order of importance for readers.
 fn write_children(text: &mut String, nats: &Nats, children: &Children) {
-    let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let Children { secret, config_map, service, network_policy, stateful_set, pod_disruption_budget, destination_rule } =
+        children;
     let name = nats.metadata.name.as_deref().unwrap_or_default();
     let namespace = nats.metadata.namespace.as_deref().unwrap_or_default();
     // Writing to a String cannot fail.
@@ -73,6 +74,9 @@ fn write_children(text: &mut String, nats: &Nats, children: &Children) {
         &secret,
     );
     write_object(text, "", service);
+    if let Some(policy) = network_policy {
+        write_object(text, "", policy);
+    }
     write_object(text, "", stateful_set);
     write_object(text, "", pod_disruption_budget);
     write_object(text, "# Only where Istio is installed.\n", destination_rule);

@@ -187,7 +187,8 @@ fn rendering_is_deterministic_without_secrets() {
     assert_eq!(rendered, render(&input, &images()));
     let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered.yaml).unwrap();
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-    let expected = ["ConfigMap", "Secret", "Service", "StatefulSet", "PodDisruptionBudget", "DestinationRule"];
+    let expected =
+        ["ConfigMap", "Secret", "Service", "NetworkPolicy", "StatefulSet", "PodDisruptionBudget", "DestinationRule"];
     assert_eq!(kinds, expected);
     assert_eq!(objects[1].get("data"), None);
     // Without quotes, YAML 1.1 parsers such as kubectl's read them as other types.

@@ -20,6 +20,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -79,6 +80,8 @@ pub struct Caches {
     pub config_map: CachedObject<ConfigMap>,
     /// Headless Service of the servers.
     pub service: CachedObject<Service>,
+    /// NetworkPolicy of the servers.
+    pub network_policy: CachedObject<NetworkPolicy>,
     pub stateful_set: CachedObject<StatefulSet>,
     pub pod_disruption_budget: CachedObject<PodDisruptionBudget>,
     /// Pods of the servers, by their labels.
@@ -118,6 +121,7 @@ pub(crate) fn watch_all(
         secret: CachedObject::default(),
         config_map: CachedObject::default(),
         service: CachedObject::default(),
+        network_policy: CachedObject::default(),
         stateful_set: CachedObject::default(),
         pod_disruption_budget: CachedObject::default(),
         pods,
@@ -139,6 +143,8 @@ pub(crate) fn watch_all(
         &all.config_map
     }));
     all.push(child(task("services", "service"), client, &namespace, &name, &caches, |all| &all.service));
+    let policy = task("networkpolicies", "networkpolicy");
+    all.push(child(policy, client, &namespace, &allowed.network_policy(), &caches, |all| &all.network_policy));
     all.push(child(task("statefulsets", "statefulset"), client, &namespace, &name, &caches, |all| &all.stateful_set));
     all.push(child(task("poddisruptionbudgets", "poddisruptionbudget"), client, &namespace, &name, &caches, |all| {
         &all.pod_disruption_budget

@@ -12,6 +12,7 @@ use k8s_openapi::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
         events::v1::Event,
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -86,6 +87,7 @@ impl World {
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
         self.delete_all::<PodDisruptionBudget>().await;
+        self.delete_all::<NetworkPolicy>().await;
         self.delete_all::<k8s_openapi::api::core::v1::Pod>().await;
         self.delete_all::<PersistentVolumeClaim>().await;
         self.clear_lease().await;

@@ -63,6 +63,7 @@ pub(crate) fn check_spec(
         None => rules::check(&spec, cluster_facts),
     };
     findings.warnings.extend(ignored_defaults);
+    findings.warnings.extend(new.network_policy_warning());
     result(&id.name, &findings)
 }
 

@@ -54,7 +54,7 @@ async fn new_resource_becomes_ready_with_few_writes() {
         .filter(|event| event.user == SERVICE_ACCOUNT)
         .map(|event| format!("{} {} {:?} {}", event.verb, event.resource, event.name, event.code))
         .collect();
-    assert!(writes.len() <= 11, "{} writes: {writes:#?}", writes.len());
+    assert!(writes.len() <= 12, "{} writes: {writes:#?}", writes.len());
 }
 
 #[tokio::test]
