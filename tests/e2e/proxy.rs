@@ -31,6 +31,8 @@ pub enum Fault {
     Hang,
     /// Response that breaks off after the request was forwarded.
     CutAfterwards,
+    /// No response, ever, after the request was forwarded. It is counted when it has taken effect.
+    HangAfterwards,
 }
 
 /// Proxy that forwards requests as the manager's ServiceAccount, except those that meet a fault.
@@ -132,10 +134,14 @@ async fn handle(State(state): State<ProxyState>, request: Request) -> Response {
         Some(Fault::Reject(code)) => return rejection(code, state.faults.lock().unwrap().met_at.len()),
         Some(Fault::Cut) => return cut(),
         Some(Fault::Hang) => std::future::pending().await,
-        Some(Fault::CutAfterwards) | None => {}
+        Some(Fault::CutAfterwards | Fault::HangAfterwards) | None => {}
     }
     let mut breaks = state.breaks.subscribe();
     let response = forward(&state.apiserver, request).await;
+    if fault == Some(Fault::HangAfterwards) {
+        state.count();
+        return std::future::pending().await;
+    }
     if fault == Some(Fault::CutAfterwards) {
         return cut();
     }
@@ -151,7 +157,7 @@ async fn handle(State(state): State<ProxyState>, request: Request) -> Response {
 
 impl ProxyState {
     fn fault_for(&self, request: &Request, is_watch: bool) -> Option<Fault> {
-        let mut faults = self.faults.lock().unwrap();
+        let faults = self.faults.lock().unwrap();
         if is_watch && faults.no_watches {
             return Some(Fault::Reject(503));
         }
@@ -159,8 +165,16 @@ impl ProxyState {
             request.method() == *method && request.uri().path().ends_with(path_end.as_str()) && !is_watch
         });
         let fault = broken_requests.map(|(_, _, fault)| *fault)?;
-        faults.met_at.push(Instant::now());
+        drop(faults);
+        if fault != Fault::HangAfterwards {
+            self.count();
+        }
         Some(fault)
+    }
+
+    /// Counts a request that met a fault.
+    fn count(&self) {
+        self.faults.lock().unwrap().met_at.push(Instant::now());
     }
 }
 

@@ -203,10 +203,10 @@ async fn volumes_grow_although_the_manager_is_killed_after_each_write() {
         // The first two PVCs are written, the last one is not.
         (Method::PATCH, LAST_PVC, Fault::Hang),
         // Each write takes effect, and the manager ends without its response.
-        (Method::PATCH, LAST_PVC, Fault::CutAfterwards),
-        (Method::PATCH, config, Fault::CutAfterwards),
-        (Method::DELETE, set, Fault::CutAfterwards),
-        (Method::PATCH, set, Fault::CutAfterwards),
+        (Method::PATCH, LAST_PVC, Fault::HangAfterwards),
+        (Method::PATCH, config, Fault::HangAfterwards),
+        (Method::DELETE, set, Fault::HangAfterwards),
+        (Method::PATCH, set, Fault::HangAfterwards),
     ] {
         proxy.break_requests(method.clone(), path_end, fault);
         let manager = restart().await;
