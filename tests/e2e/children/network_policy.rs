@@ -1,5 +1,6 @@
 //! The NetworkPolicy of the servers: the annotation selects it, and turns it off.
 
+use nats_manager_harness::{Shell, documented};
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,4 +57,24 @@ async fn steady_network_policy_causes_no_writes() {
     let is_of_policy = |resource: &str| resource == "networkpolicies";
     let writes = requests.writes().filter(|event| event.user == SERVICE_ACCOUNT && is_of_policy(&event.resource));
     assert_eq!(writes.count(), 0);
+}
+
+#[tokio::test]
+async fn documented_commands_restrict_and_open_the_client_port() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.is_ready_for_the_newest_spec().await;
+    let shell = Shell::new(&world.cluster);
+    let run = async |mark: &str| {
+        for block in documented::blocks("docs/user/network-policies.md", mark) {
+            shell.done(&block.text).await;
+        }
+    };
+    let is_open = |policy: &Value| policy["spec"]["ingress"][0]["from"].is_null();
+    run("run: restrict").await;
+    NETWORK_POLICY.becomes(&world, "has clients", |policy| !is_open(policy)).await;
+    run("run: open").await;
+    NETWORK_POLICY.becomes(&world, "has no clients", is_open).await;
+    run("run: prometheus").await;
 }

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 46] = [
+    const RUN: [(&str, &str, &str); 49] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -106,6 +106,9 @@ mod tests {
         ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/metrics.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
+        ("docs/user/network-policies.md", "run: restrict", "tests/e2e/children/network_policy.rs"),
+        ("docs/user/network-policies.md", "run: open", "tests/e2e/children/network_policy.rs"),
+        ("docs/user/network-policies.md", "run: prometheus", "tests/e2e/children/network_policy.rs"),
         ("docs/user/permissions.md", "run: policy", "tests/e2e/admission/policy.rs"),
         ("docs/user/permissions.md", "run: policy check", "tests/e2e/admission/policy.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),
