@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod applied;
+pub mod cluster_domain;
 pub mod crd;
 pub mod defaults;
 pub mod deployed;
@@ -20,6 +21,7 @@ pub mod rules;
 pub mod status;
 
 pub use applied::{AppliedResources, EffectiveSpec};
+pub use cluster_domain::ClusterDomain;
 pub use deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
 pub use network_policy::NetworkPolicyMode;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    cluster_domain::ClusterDomain,
     deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread},
     naming::NamespacedName,
     network_policy::NetworkPolicyMode,
@@ -16,6 +17,8 @@ use crate::{
 pub struct ResolvedCluster {
     /// Name and namespace of the resource, from which the names of all objects are derived.
     pub id: NamespacedName,
+    /// DNS domain that the host names of the servers end with.
+    pub domain: ClusterDomain,
     /// UID of the resource, for owner references.
     pub uid: String,
     /// Number of servers, 1 to 99.
@@ -61,6 +64,11 @@ pub struct DeployedMemoryStore {
 pub struct InvalidSpec(pub Vec<Violation>);
 
 impl ResolvedCluster {
+    /// Returns the host name of the Service.
+    pub fn host(&self) -> String {
+        self.id.host(&self.domain)
+    }
+
     /// Returns whether the servers form a cluster. Otherwise they are standalone.
     pub fn is_clustered(&self) -> bool {
         self.size >= SMALLEST_CLUSTER
@@ -109,6 +117,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
             nats.metadata.namespace.clone().unwrap_or_default(),
             nats.metadata.name.clone().unwrap_or_default(),
         ),
+        domain: cluster_facts.domain.clone(),
         uid: nats.metadata.uid.clone().unwrap_or_default(),
         size: size(spec).map_err(one)?,
         memory_store,

@@ -33,7 +33,7 @@ use kube::{
         watcher::{self, Config, Event},
     },
 };
-use nats_manager_api::{NamespacedName, Nats, applied};
+use nats_manager_api::{ClusterDomain, NamespacedName, Nats, applied};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
@@ -67,11 +67,15 @@ pub struct Scope {
     pub allowed: NamespacedName,
     /// Namespace of the manager itself.
     pub own_namespace: String,
+    /// DNS domain of the Kubernetes cluster.
+    pub domain: ClusterDomain,
 }
 
 /// Caches, each filled by a watch.
 #[derive(Debug)]
 pub struct Caches {
+    /// DNS domain of the Kubernetes cluster, a setting.
+    pub domain: ClusterDomain,
     /// NATS resources of the whole cluster.
     pub nats: Store<GuardedNats>,
     /// Secret with the system account.
@@ -117,6 +121,7 @@ pub(crate) fn watch_all(
     let (pvcs, pvcs_writer) = reflector::store();
     let (predecessors, predecessors_writer) = reflector::store();
     let caches = Arc::new(Caches {
+        domain: scope.domain.clone(),
         nats,
         secret: CachedObject::default(),
         config_map: CachedObject::default(),

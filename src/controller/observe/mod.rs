@@ -97,6 +97,7 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
 /// Returns the cluster facts from the caches, which are all that the validation rules need.
 pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
     ClusterFacts {
+        domain: caches.domain.clone(),
         provider: provider(caches.shoot_info.get().as_deref()),
         deployed: caches.stateful_set.get().as_deref().and_then(deployed::from_stateful_set),
         zones: Some(count_zones(caches.zones.snapshot().values())),

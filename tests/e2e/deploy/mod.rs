@@ -1,6 +1,7 @@
 //! Deployment: from a NATS resource to a running cluster.
 
 mod bad_input;
+mod cluster_domain;
 mod expansion;
 mod istio;
 mod leftovers;
