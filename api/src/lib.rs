@@ -5,10 +5,12 @@
 #![deny(missing_docs)]
 
 pub mod applied;
+pub mod cluster_domain;
 pub mod crd;
 pub mod defaults;
 pub mod deployed;
 pub mod naming;
+pub mod network_policy;
 pub mod policy;
 pub mod provider;
 pub mod quantity;
@@ -20,8 +22,10 @@ pub mod scheduling;
 pub mod status;
 
 pub use applied::{AppliedResources, EffectiveSpec};
+pub use cluster_domain::ClusterDomain;
 pub use deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread};
 pub use naming::NamespacedName;
+pub use network_policy::NetworkPolicyMode;
 pub use provider::Provider;
 pub use quantity::{Amount, Bytes, RawQuantity};
 pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve, resolve_deployed};

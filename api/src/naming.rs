@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use crate::ClusterDomain;
+
 /// Finalizer that keeps a deleted resource until the handling of its data is complete.
 pub const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
 /// Field manager of all fields that the operator applies.
@@ -82,6 +84,11 @@ impl NamespacedName {
         format!("{}-config", self.name)
     }
 
+    /// Returns the name of the servers' NetworkPolicy. Its prefix is that of all policies of Kyma.
+    pub fn network_policy(&self) -> String {
+        format!("kyma-project.io--nats-servers-{}", self.name)
+    }
+
     /// Returns the name of the StatefulSet's PVC template.
     pub fn pvc_template(&self) -> String {
         format!("{}-js-pvc", self.name)
@@ -105,13 +112,13 @@ impl NamespacedName {
     }
 
     /// Returns the host name of the Service inside the cluster.
-    pub fn host(&self) -> String {
-        format!("{}.{}.svc.cluster.local", self.name, self.namespace)
+    pub fn host(&self, domain: &ClusterDomain) -> String {
+        format!("{}.{}.svc.{domain}", self.name, self.namespace)
     }
 
     /// Returns the URL for clients inside the cluster.
-    pub fn url(&self) -> String {
-        format!("nats://{}:4222", self.host())
+    pub fn url(&self, domain: &ClusterDomain) -> String {
+        format!("nats://{}:4222", self.host(domain))
     }
 
     /// Returns the value of [`INSTANCE_LABEL`]. For the module's own CR it is the name of the component that uses it.

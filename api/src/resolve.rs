@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    cluster_domain::ClusterDomain,
     deployed::{DeployedCluster, FileStore, SMALLEST_CLUSTER, Spread},
     naming::NamespacedName,
+    network_policy::NetworkPolicyMode,
     quantity::{Bytes, RawQuantity},
     resource::{Logging, Nats, NatsSpec},
     rules::{self, ClusterFacts, Violation, ViolationClass, metadata},
@@ -16,6 +18,8 @@ use crate::{
 pub struct ResolvedCluster {
     /// Name and namespace of the resource, from which the names of all objects are derived.
     pub id: NamespacedName,
+    /// DNS domain that the host names of the servers end with.
+    pub domain: ClusterDomain,
     /// UID of the resource, for owner references.
     pub uid: String,
     /// Number of servers, 1 to 99.
@@ -40,6 +44,8 @@ pub struct ResolvedCluster {
     pub scheduling: Scheduling,
     /// Topology spread of the Pods, where the placement has none.
     pub spread: Spread,
+    /// Ports of the servers that their NetworkPolicy closes.
+    pub network_policy: NetworkPolicyMode,
     /// Memory store of the existing servers, as far as it decides on a restart.
     pub deployed_memory_store: DeployedMemoryStore,
     /// Policy violations, which are accepted in a resource that is already stored.
@@ -61,6 +67,11 @@ pub struct DeployedMemoryStore {
 pub struct InvalidSpec(pub Vec<Violation>);
 
 impl ResolvedCluster {
+    /// Returns the host name of the Service.
+    pub fn host(&self) -> String {
+        self.id.host(&self.domain)
+    }
+
     /// Returns whether the servers form a cluster. Otherwise they are standalone.
     pub fn is_clustered(&self) -> bool {
         self.size >= SMALLEST_CLUSTER
@@ -109,6 +120,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
             nats.metadata.namespace.clone().unwrap_or_default(),
             nats.metadata.name.clone().unwrap_or_default(),
         ),
+        domain: cluster_facts.domain.clone(),
         uid: nats.metadata.uid.clone().unwrap_or_default(),
         size: size(spec).map_err(one)?,
         memory_store,
@@ -121,6 +133,7 @@ pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) ->
         annotations: metadata::effective_annotations(spec),
         scheduling: spec.scheduling.clone(),
         spread: deployed.map_or(new_spread, |deployed| deployed.spread),
+        network_policy: NetworkPolicyMode::of(nats.metadata.annotations.as_ref()),
         deployed_memory_store: deployed.map_or_else(DeployedMemoryStore::default, DeployedMemoryStore::of),
         policy_violations: violations.policy().cloned().chain(tolerated).collect(),
     })

@@ -114,7 +114,7 @@ impl PublishedWebhook {
     fn client_config(&self, webhook: WebhookKind) -> WebhookClientConfig {
         let path = webhook.path();
         let (service, url) = match &self.reached {
-            WebhookAddress::Service { namespace } => {
+            WebhookAddress::Service { namespace, .. } => {
                 let service = ServiceReference {
                     name: SERVICE.to_owned(),
                     namespace: namespace.clone(),

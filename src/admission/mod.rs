@@ -30,6 +30,7 @@ mod write_throttle;
 
 use std::{net::IpAddr, path::PathBuf};
 
+use nats_manager_api::ClusterDomain;
 use nats_manager_certs::DnsNames;
 
 use crate::telemetry::BindAddress;
@@ -58,7 +59,11 @@ pub struct WebhookSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookAddress {
     /// Service in the manager's own namespace.
-    Service { namespace: String },
+    Service {
+        namespace: String,
+        /// DNS domain of the Kubernetes cluster.
+        domain: ClusterDomain,
+    },
     /// URL such as `https://127.0.0.1:9443`, for a manager outside the cluster.
     Url {
         /// URL without a path, as given on the command line.
@@ -81,9 +86,9 @@ impl WebhookAddress {
     /// Returns the names and addresses that a serving certificate must be valid for.
     pub fn names(&self) -> DnsNames {
         match self {
-            Self::Service { namespace } => {
+            Self::Service { namespace, domain } => {
                 let host = format!("{SERVICE}.{namespace}.svc");
-                DnsNames { dns: vec![format!("{host}.cluster.local"), host], addresses: Vec::new() }
+                DnsNames { dns: vec![format!("{host}.{domain}"), host], addresses: Vec::new() }
             }
             Self::Url { host, .. } => match host.parse::<IpAddr>() {
                 Ok(address) => DnsNames { dns: Vec::new(), addresses: vec![address] },
@@ -95,7 +100,7 @@ impl WebhookAddress {
     /// Returns the name that the apiserver expects in the certificate.
     pub fn server_name(&self) -> String {
         match self {
-            Self::Service { namespace } => format!("{SERVICE}.{namespace}.svc"),
+            Self::Service { namespace, .. } => format!("{SERVICE}.{namespace}.svc"),
             Self::Url { host, .. } => host.clone(),
         }
     }

@@ -4,6 +4,7 @@ use std::{convert::Infallible, ffi::OsString, fmt, path::PathBuf, process::ExitC
 
 use async_nats::ServerAddr;
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
+use nats_manager_api::ClusterDomain;
 
 use crate::{fips, settings::parse_bool, telemetry::BindAddress};
 
@@ -28,6 +29,7 @@ Environment:
   POD_NAMESPACE                       the manager's own namespace [default: NATS_CR_NAMESPACE]
   POD_NAME                            name under which the lease is held [default: HOSTNAME]
   NATS_URL                            as --nats-url
+  CLUSTER_DOMAIN                      as --cluster-domain
   KUBECONFIG                          the cluster, when not running inside one
 
 Exit codes: 0 done, 1 failed (validate: an error was found), 2 wrong usage or environment.";
@@ -75,6 +77,9 @@ pub struct RunOptions {
     /// running outside the cluster (with `kubectl port-forward`)
     #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true, value_parser = parse_nats_url)]
     pub nats_url: Option<ServerAddr>,
+    /// DNS domain of the cluster, which the names of Services end with
+    #[arg(long, value_name = "DOMAIN", env = "CLUSTER_DOMAIN", default_value = ClusterDomain::DEFAULT)]
+    pub cluster_domain: ClusterDomain,
     #[command(flatten, next_help_heading = "Admission webhook")]
     pub webhook: WebhookOptions,
 }

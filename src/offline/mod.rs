@@ -73,7 +73,7 @@ pub fn run(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> ExitCo
         Command::Crd => crd().and_then(|text| write(&text)).map(|()| true),
         Command::Validate { file } => run_validate(file, &lookup),
         Command::Render { file } => match Images::from_env(|variable| image_or_upstream(variable, &lookup)) {
-            Ok(images) => run_render(file, &images),
+            Ok(images) => run_render(file, &images, &lookup),
             Err(error) => return usage_error(&error),
         },
     };
@@ -106,8 +106,10 @@ fn image_or_upstream(variable: &str, lookup: impl Fn(&str) -> Option<String>) ->
     lookup(variable).filter(|value| !value.trim().is_empty()).or_else(upstream)
 }
 
-fn run_render(file: &Source, images: &Images) -> Result<bool, OfflineError> {
-    let Rendered { yaml, report } = render(&read(file)?, images);
+fn run_render(file: &Source, images: &Images, lookup: impl Fn(&str) -> Option<String>) -> Result<bool, OfflineError> {
+    // The command line has rejected a domain that is invalid.
+    let domain = lookup("CLUSTER_DOMAIN").and_then(|domain| domain.parse().ok()).unwrap_or_default();
+    let Rendered { yaml, report } = render(&read(file)?, images, &domain);
     print::findings_to_stderr(&report);
     if report.has_errors() {
         return Ok(false);

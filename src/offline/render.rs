@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::Secret;
-use nats_manager_api::{Nats, Spread, resolve, rules::ClusterFacts};
+use nats_manager_api::{ClusterDomain, Nats, Spread, resolve, rules::ClusterFacts};
 use serde::Serialize;
 
 use super::{
@@ -29,13 +29,14 @@ pub struct Rendered {
 }
 
 /// Renders the objects of every NATS resource in some YAML. The output is deterministic and contains no secret.
-pub fn render(input: &str, images: &Images) -> Rendered {
+pub fn render(input: &str, images: &Images, domain: &ClusterDomain) -> Rendered {
+    let facts = ClusterFacts { domain: domain.clone(), ..ClusterFacts::default() };
     let resource::ReadResources { resources, report } = resource::read(input);
     let mut rendered = Rendered { yaml: String::new(), report };
     for (subject, mut nats) in resources {
         nats.metadata.namespace.get_or_insert_with(|| DEFAULT_NAMESPACE.to_owned());
         nats.metadata.uid = Some(UID.to_owned());
-        match resolve(&nats, &ClusterFacts::default(), Spread::Soft) {
+        match resolve(&nats, &facts, Spread::Soft) {
             Ok(cluster) => {
                 let children = build(&cluster, &fresh_plan(&cluster), images, &SystemAccount::with_password(""));
                 write_children(&mut rendered.yaml, &nats, &children);
@@ -54,7 +55,8 @@ pub fn render(input: &str, images: &Images) -> Rendered {
 
 /// Writes the objects in the order of importance for readers.
 fn write_children(text: &mut String, nats: &Nats, children: &Children) {
-    let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let Children { secret, config_map, service, network_policy, stateful_set, pod_disruption_budget, destination_rule } =
+        children;
     let name = nats.metadata.name.as_deref().unwrap_or_default();
     let namespace = nats.metadata.namespace.as_deref().unwrap_or_default();
     // Writing to a String cannot fail.
@@ -73,6 +75,9 @@ fn write_children(text: &mut String, nats: &Nats, children: &Children) {
         &secret,
     );
     write_object(text, "", service);
+    if let Some(policy) = network_policy {
+        write_object(text, "", policy);
+    }
     write_object(text, "", stateful_set);
     write_object(text, "", pod_disruption_budget);
     write_object(text, "# Only where Istio is installed.\n", destination_rule);

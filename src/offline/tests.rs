@@ -1,4 +1,4 @@
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{ClusterDomain, NamespacedName};
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,9 +32,9 @@ fn samples_are_valid_and_can_be_rendered() {
     for (name, text) in SAMPLES {
         let report = check(text);
         assert!(!report.has_errors() && report.resources == 1, "{name}: {report:?}");
-        let rendered = render(text, &images());
+        let rendered = render(text, &images(), &ClusterDomain::default());
         assert!(!rendered.report.has_errors(), "{name}");
-        assert_eq!(serde_saphyr::from_multiple::<Value>(&rendered.yaml).unwrap().len(), 6, "{name}");
+        assert_eq!(serde_saphyr::from_multiple::<Value>(&rendered.yaml).unwrap().len(), 7, "{name}");
     }
 }
 
@@ -183,11 +183,12 @@ fn hostile_input_is_rejected_within_bounds() {
 #[test]
 fn rendering_is_deterministic_without_secrets() {
     let input = format!("{HEAD}spec: {{labels: {{a: 'yes', b: '1_000', c: '012', d: '1e3'}}}}");
-    let rendered = render(&input, &images());
-    assert_eq!(rendered, render(&input, &images()));
+    let rendered = render(&input, &images(), &ClusterDomain::default());
+    assert_eq!(rendered, render(&input, &images(), &ClusterDomain::default()));
     let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered.yaml).unwrap();
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-    let expected = ["ConfigMap", "Secret", "Service", "StatefulSet", "PodDisruptionBudget", "DestinationRule"];
+    let expected =
+        ["ConfigMap", "Secret", "Service", "NetworkPolicy", "StatefulSet", "PodDisruptionBudget", "DestinationRule"];
     assert_eq!(kinds, expected);
     assert_eq!(objects[1].get("data"), None);
     // Without quotes, YAML 1.1 parsers such as kubectl's read them as other types.
@@ -202,7 +203,7 @@ fn rendering_is_deterministic_without_secrets() {
 
 #[test]
 fn invalid_resource_is_not_rendered() {
-    let rendered = render(&format!("{HEAD}spec: {{cluster: {{size: 0}}}}"), &images());
+    let rendered = render(&format!("{HEAD}spec: {{cluster: {{size: 0}}}}"), &images(), &ClusterDomain::default());
     let found: Vec<_> = rendered.report.findings.iter().map(ToString::to_string).collect();
     assert_eq!(found, ["error: spec.cluster.size: Invalid value: 0: should be greater than or equal to 1"]);
     assert_eq!(rendered.yaml, "");

@@ -1,6 +1,6 @@
 //! `nats-manager validate`: the checks of admission, without a cluster.
 
-use nats_manager_api::{EffectiveSpec, NamespacedName, Nats, rules};
+use nats_manager_api::{EffectiveSpec, NamespacedName, Nats, NetworkPolicyMode, rules};
 
 use super::{
     report::{Finding, Severity, ValidationReport},
@@ -21,6 +21,7 @@ pub fn validate(input: &str, served: &NamespacedName) -> ValidationReport {
         let EffectiveSpec { spec, warnings } = nats.effective_spec();
         let mut found = rules::check(&spec, &rules::ClusterFacts::default());
         found.warnings.extend(warnings);
+        found.warnings.extend(NetworkPolicyMode::warning(nats.metadata.annotations.as_ref()));
         for violation in found.violations {
             find(Severity::Error, violation.to_string());
         }

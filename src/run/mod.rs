@@ -12,7 +12,7 @@ use futures::{
     future::{BoxFuture, pending, try_join},
 };
 use kube::Config;
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{ClusterDomain, NamespacedName};
 use nats_manager_webhook::ServeError;
 use thiserror::Error;
 use tokio::{
@@ -73,11 +73,13 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     let scope = Scope {
         allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
         own_namespace: settings.pod_namespace.clone(),
+        domain: options.cluster_domain.clone(),
     };
     let (caches, watch_tasks) = watch_all(&client, &scope, &metrics, &readiness);
-    let webhook = webhook_settings(options.webhook, &settings);
+    let webhook = webhook_settings(options.webhook, &settings, &scope.domain);
     let webhook = WebhookServer::bind(&client, &scope, &caches, webhook, &metrics, &readiness).await?;
     tracing::info!(version = fips::VERSION, "started");
+    warn_about_another_domain(&scope.domain);
     metrics.set_fips_missing(fips::is_missing(settings.is_fips_required));
     running.pass();
 
@@ -146,16 +148,28 @@ fn parts(webhook: Option<WebhookServer>, stopping: &watch::Receiver<bool>) -> Ta
     }
 }
 
-fn webhook_settings(options: WebhookOptions, settings: &Settings) -> admission::WebhookSettings {
+fn webhook_settings(
+    options: WebhookOptions,
+    settings: &Settings,
+    domain: &ClusterDomain,
+) -> admission::WebhookSettings {
     admission::WebhookSettings {
         bind: options.webhook_bind_address,
         reached: match options.webhook_url {
             Some(url) => WebhookAddress::Url { base: url.base, host: url.host },
-            None => WebhookAddress::Service { namespace: settings.pod_namespace.clone() },
+            None => WebhookAddress::Service { namespace: settings.pod_namespace.clone(), domain: domain.clone() },
         },
         managed: options.manage_webhook_configuration,
         certificates: options.webhook_cert_dir.map_or(Certificates::Own, Certificates::Mounted),
         client_ca: options.webhook_client_ca,
+    }
+}
+
+/// Logs a warning if the DNS search path of this Pod has another cluster domain: names of Services do not resolve then.
+fn warn_about_another_domain(domain: &ClusterDomain) {
+    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    if let Some(found) = ClusterDomain::from_resolv_conf(&resolv_conf).filter(|found| found != domain) {
+        tracing::warn!(%domain, %found, "the cluster has another DNS domain: set CLUSTER_DOMAIN, or --cluster-domain");
     }
 }
 

@@ -20,6 +20,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -32,7 +33,7 @@ use kube::{
         watcher::{self, Config, Event},
     },
 };
-use nats_manager_api::{NamespacedName, Nats, applied};
+use nats_manager_api::{ClusterDomain, NamespacedName, Nats, applied};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
@@ -66,11 +67,15 @@ pub struct Scope {
     pub allowed: NamespacedName,
     /// Namespace of the manager itself.
     pub own_namespace: String,
+    /// DNS domain of the Kubernetes cluster.
+    pub domain: ClusterDomain,
 }
 
 /// Caches, each filled by a watch.
 #[derive(Debug)]
 pub struct Caches {
+    /// DNS domain of the Kubernetes cluster, a setting.
+    pub domain: ClusterDomain,
     /// NATS resources of the whole cluster.
     pub nats: Store<GuardedNats>,
     /// Secret with the system account.
@@ -79,6 +84,8 @@ pub struct Caches {
     pub config_map: CachedObject<ConfigMap>,
     /// Headless Service of the servers.
     pub service: CachedObject<Service>,
+    /// NetworkPolicy of the servers.
+    pub network_policy: CachedObject<NetworkPolicy>,
     pub stateful_set: CachedObject<StatefulSet>,
     pub pod_disruption_budget: CachedObject<PodDisruptionBudget>,
     /// Pods of the servers, by their labels.
@@ -114,10 +121,12 @@ pub(crate) fn watch_all(
     let (pvcs, pvcs_writer) = reflector::store();
     let (predecessors, predecessors_writer) = reflector::store();
     let caches = Arc::new(Caches {
+        domain: scope.domain.clone(),
         nats,
         secret: CachedObject::default(),
         config_map: CachedObject::default(),
         service: CachedObject::default(),
+        network_policy: CachedObject::default(),
         stateful_set: CachedObject::default(),
         pod_disruption_budget: CachedObject::default(),
         pods,
@@ -139,6 +148,8 @@ pub(crate) fn watch_all(
         &all.config_map
     }));
     all.push(child(task("services", "service"), client, &namespace, &name, &caches, |all| &all.service));
+    let policy = task("networkpolicies", "networkpolicy");
+    all.push(child(policy, client, &namespace, &allowed.network_policy(), &caches, |all| &all.network_policy));
     all.push(child(task("statefulsets", "statefulset"), client, &namespace, &name, &caches, |all| &all.stateful_set));
     all.push(child(task("poddisruptionbudgets", "poddisruptionbudget"), client, &namespace, &name, &caches, |all| {
         &all.pod_disruption_budget

@@ -34,12 +34,13 @@ const fn child(
 }
 
 /// All children. The last one exists only with Istio.
-pub const CHILDREN: [Child; 6] = [
+pub const CHILDREN: [Child; 7] = [
     child("", "v1", "Secret", "secrets", "eventing-nats-secret"),
     child("", "v1", "ConfigMap", "configmaps", "eventing-nats-config"),
     child("", "v1", "Service", "services", "eventing-nats"),
     Child { annotated: false, ..child("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "eventing-nats") },
     child("apps", "v1", "StatefulSet", "statefulsets", "eventing-nats"),
+    child("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "kyma-project.io--nats-servers-eventing-nats"),
     child("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules", "eventing-nats"),
 ];
 
@@ -48,7 +49,8 @@ pub const CONFIG_MAP: Child = CHILDREN[1];
 pub const SERVICE: Child = CHILDREN[2];
 pub const BUDGET: Child = CHILDREN[3];
 pub const STATEFUL_SET: Child = CHILDREN[4];
-pub const DESTINATION_RULE: Child = CHILDREN[5];
+pub const NETWORK_POLICY: Child = CHILDREN[5];
+pub const DESTINATION_RULE: Child = CHILDREN[6];
 
 impl Child {
     /// Returns the API of the object's kind in the namespace of the installation.
@@ -76,7 +78,7 @@ impl Child {
     pub async fn change(&self, world: &World, patch: Value) {
         let parameters = PatchParams { field_manager: Some("other-manager".to_owned()), ..PatchParams::default() };
         // Only built-in kinds support strategic merge patches, which change list elements by name.
-        let patch = if self.group.contains('.') { Patch::Merge(patch) } else { Patch::Strategic(patch) };
+        let patch = if self.group == DESTINATION_RULE.group { Patch::Merge(patch) } else { Patch::Strategic(patch) };
         self.api(world).patch(self.name, &parameters, &patch).await.unwrap();
     }
 
@@ -107,6 +109,15 @@ impl Child {
             })
         })
         .await
+    }
+
+    /// Waits until the object does not exist.
+    pub async fn is_gone(&self, world: &World) {
+        let api = self.api(world);
+        eventually(&format!("{} is gone", self.kind), TIMEOUT, || async {
+            Ok::<_, kube::Error>(api.get_opt(self.name).await?.is_none())
+        })
+        .await;
     }
 
     /// Changes the object, and waits until the manager has restored its content in `before`.

@@ -137,7 +137,7 @@ impl Canaries {
         let events = Api::<Event>::all(world.client.clone()).list(&ListParams::default()).await.unwrap();
         assert!(!events.items.is_empty());
         self.are_absent("an event", &serde_json::to_string(&events).unwrap());
-        let children = "statefulsets,configmaps,services,poddisruptionbudgets,pods,leases";
+        let children = "statefulsets,configmaps,services,networkpolicies,poddisruptionbudgets,pods,leases";
         let children = world.kubectl(&["get", children, "-n", NAMESPACE, "-o", "yaml"]).await.unwrap();
         self.are_absent("a child", &children);
         let webhooks = "mutatingwebhookconfigurations,validatingwebhookconfigurations";

@@ -11,6 +11,7 @@ use k8s_openapi::{
         },
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, PodCondition, Secret, Service},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -86,6 +87,7 @@ impl World {
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
         self.delete_all::<PodDisruptionBudget>().await;
+        self.delete_all::<NetworkPolicy>().await;
         self.delete_all::<Pod>().await;
         self.delete_all::<PersistentVolumeClaim>().await;
         self.clear_lease().await;

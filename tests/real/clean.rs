@@ -10,6 +10,7 @@ use k8s_openapi::{
         batch::v1::Job,
         core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
         events::v1::Event,
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -52,6 +53,7 @@ impl World<'_> {
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
         self.delete_all::<PodDisruptionBudget>().await;
+        self.delete_all::<NetworkPolicy>().await;
         self.delete_all::<Pod>().await;
         self.delete_all::<PersistentVolumeClaim>().await;
         self.clear_lease().await;

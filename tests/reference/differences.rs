@@ -208,6 +208,13 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         theirs: "",
     },
     Difference {
+        reason: "Port 6222 admits any Pod to the cluster, and 8222 shows what it stores.",
+        kind: "NetworkPolicy",
+        path: "",
+        ours: |_, ours| ours["metadata"]["name"] == json!("kyma-project.io--nats-servers-eventing-nats"),
+        theirs: "",
+    },
+    Difference {
         reason: "A drain evicts a single server that is not ready; of several, only while the others are.",
         kind: "PodDisruptionBudget",
         path: ".spec.unhealthyPodEvictionPolicy",

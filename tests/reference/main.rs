@@ -92,13 +92,15 @@ fn children(nats: &Nats) -> Children {
 }
 
 fn objects(children: &Children) -> BTreeMap<String, Value> {
-    let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let Children { secret, config_map, service, network_policy, stateful_set, pod_disruption_budget, destination_rule } =
+        children;
     // Another test compares the account, since the file has none.
     let secret = Secret { data: None, ..secret.clone() };
     [
         json(&secret),
         json(config_map),
         json(service),
+        json(network_policy),
         json(stateful_set),
         json(pod_disruption_budget),
         json(destination_rule),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use nats_manager_api::{AppliedResources, EffectiveSpec, JetStreamStatus, NamespacedName, NatsSpec, applied, naming};
+use nats_manager_api::{
+    AppliedResources, EffectiveSpec, JetStreamStatus, NamespacedName, NatsSpec, NetworkPolicyMode, applied, naming,
+    rules::Warning,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -91,6 +94,11 @@ impl<'a> ReviewedObject<'a> {
     /// a delay.
     pub(crate) fn is_deletion_forced(&self) -> bool {
         self.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
+    }
+
+    /// Returns the warning about an annotation that selects no mode of the servers' NetworkPolicy.
+    pub(crate) fn network_policy_warning(&self) -> Option<Warning> {
+        NetworkPolicyMode::warning(Some(&self.annotations()))
     }
 
     /// Returns the annotations; none if they are unreadable.

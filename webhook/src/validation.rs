@@ -66,6 +66,7 @@ pub(crate) fn check_spec(
     let annotations = new.annotations();
     findings.warnings.extend(rules::ineffective_flags(&annotations));
     findings.warnings.extend(rules::pause_warning(&annotations));
+    findings.warnings.extend(new.network_policy_warning());
     result(&id.name, &findings)
 }
 

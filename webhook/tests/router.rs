@@ -118,6 +118,27 @@ async fn stored_invalid_spec_stays_editable() {
 }
 
 #[tokio::test]
+async fn unknown_network_policy_mode_is_a_warning() {
+    let server = Server::new(Cluster::default());
+    for (value, warnings) in [
+        ("restricted", json!(null)),
+        (
+            "off",
+            json!([
+                "metadata.annotations[nats.operator.kyma-project.io/network-policy]: \"off\" is not supported, so \
+                    \"internal\" applies: use \"internal\", \"restricted\" or \"disabled\""
+            ]),
+        ),
+    ] {
+        let mut review = create(&spec());
+        let annotations = json!({"nats.operator.kyma-project.io/network-policy": value});
+        review["request"]["object"]["metadata"]["annotations"] = annotations;
+        let response = server.validate(&review).await;
+        assert_eq!((&response["allowed"], &response["warnings"]), (&json!(true), &warnings), "{value}");
+    }
+}
+
+#[tokio::test]
 async fn cluster_facts_affect_findings_and_warnings() {
     let alicloud = ClusterFacts { provider: Provider::AliCloud, zones: Some(1), ..ClusterFacts::default() };
     let classes = StorageClasses::default();

@@ -16,7 +16,8 @@ mod violation;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
-    deployed::DeployedCluster, naming::NamespacedName, provider::Provider, resource::NatsSpec, status::JetStreamStatus,
+    cluster_domain::ClusterDomain, deployed::DeployedCluster, naming::NamespacedName, provider::Provider,
+    resource::NatsSpec, status::JetStreamStatus,
 };
 
 pub use crate::naming::MAX_SIZE;
@@ -31,6 +32,8 @@ pub use violation::{CauseType, Violation, ViolationClass, Warning};
 pub struct ClusterFacts {
     /// Cloud provider of the Kubernetes cluster.
     pub provider: Provider,
+    /// DNS domain of the Kubernetes cluster.
+    pub domain: ClusterDomain,
     /// Cluster that is deployed for this resource.
     pub deployed: Option<DeployedCluster>,
     /// Number of availability zones in which the Kubernetes cluster has nodes.

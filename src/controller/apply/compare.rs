@@ -19,6 +19,10 @@ const QUANTITY_FIELDS: [(&str, &str); 3] =
 /// Fields whose value 0 the apiserver stores as an absent field.
 const OMITTED_ZEROS: [&str; 1] = ["minReadySeconds"];
 
+/// Fields of the specs of NetworkPolicies (`x-kubernetes-list-type: atomic`): an addition of others would allow traffic,
+/// and an apply replaces them as a whole.
+const ATOMIC: [&str; 3] = ["ingress", "egress", "podSelector"];
+
 /// Returns whether `live` contains every field of `desired` with the same meaning.
 pub(crate) fn is_applied(live: &Value, desired: &Value) -> bool {
     difference(live, desired).is_none()
@@ -33,6 +37,7 @@ pub(crate) fn difference(live: &Value, desired: &Value) -> Option<String> {
 /// Compares as [`difference`] does, for the value of `field`. The path begins behind it.
 fn difference_in(field: &str, live: &Value, desired: &Value) -> Option<String> {
     let is_same = match (live, desired) {
+        _ if ATOMIC.contains(&field) => live == desired,
         (Value::Object(live), Value::Object(desired)) => return fields_difference(field, live, desired),
         (Value::Array(live), Value::Array(desired)) => return elements_difference(live, desired),
         // The apiserver drops empty lists and objects.
@@ -117,6 +122,23 @@ mod tests {
         ] {
             assert_eq!(is_applied(&live, &desired), same, "{live} {desired}");
         }
+    }
+
+    #[test]
+    fn rules_and_selectors_of_network_policies_are_compared_exactly() {
+        let policy =
+            |peer: serde_json::Value| json!({"spec": {"ingress": [{"from": [peer], "ports": [{"port": 6222}]}]}});
+        let own = policy(json!({"podSelector": {"matchLabels": {"a": "1"}}}));
+        assert!(is_applied(&own, &own));
+        for live in [
+            policy(json!({"podSelector": {"matchLabels": {"a": "1"}}, "namespaceSelector": {}})),
+            policy(json!({"podSelector": {"matchLabels": {"a": "1", "b": "1"}}})),
+            json!({"spec": {"ingress": [{"from": [], "ports": [{"port": 6222}, {"port": 8222}]}]}}),
+        ] {
+            assert_eq!(difference(&live, &own).as_deref(), Some(".spec.ingress"), "{live}");
+        }
+        let selector = |labels: serde_json::Value| json!({"spec": {"podSelector": {"matchLabels": labels}}});
+        assert!(!is_applied(&selector(json!({"a": "1", "b": "1"})), &selector(json!({"a": "1"}))));
     }
 
     #[test]

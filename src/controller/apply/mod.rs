@@ -11,6 +11,7 @@
 //! | `immutable` | the immutable fields, for which an object is replaced |
 //! | `overridden`, `refused` | the writes that an admission webhook changes, and those that fail |
 //! | `child`, `pod_template`, `replace` | the requests for one child |
+//! | `disabled` | the deletion of a child that the resource turns off |
 //! | `ownership`, `error` | the controller of an object, the failures |
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
@@ -27,6 +28,7 @@ use serde_json::Value;
 mod child;
 pub(crate) mod compare;
 mod contested;
+mod disabled;
 mod drift;
 mod error;
 mod fields;
@@ -111,7 +113,8 @@ pub(crate) enum ApplyScope {
 /// Applies `children`. ConfigMap and StatefulSet are left out where the plan does not allow them.
 pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, writes: &mut WriteMemory) -> Applied {
     // No `..`: the compiler then reports a new field of `Children` that is not applied here.
-    let Children { secret, config_map, service, stateful_set, pod_disruption_budget, destination_rule } = children;
+    let Children { secret, config_map, service, network_policy, stateful_set, pod_disruption_budget, destination_rule } =
+        children;
     let ApplyContext { client, caches, live, owner, may_build, scope } = context;
     let namespace = &owner.id.namespace;
     let mut all =
@@ -124,6 +127,11 @@ pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, write
     }
     let has_mounts = all.errors.is_empty();
     all.apply("Service", &typed(client, namespace), live.service.as_ref(), service, &caches.service).await;
+    let (live_policy, cache) = (live.network_policy.as_ref(), &caches.network_policy);
+    match network_policy {
+        Some(policy) => _ = all.apply(NETWORK_POLICY, &typed(client, namespace), live_policy, policy, cache).await,
+        None => all.errors.extend(disabled::delete(&typed(client, namespace), owner, live_policy).await.err()),
+    }
     let (budget, cache) = (live.pod_disruption_budget.as_ref(), &caches.pod_disruption_budget);
     all.apply("PodDisruptionBudget", &typed(client, namespace), budget, pod_disruption_budget, cache).await;
     let set = live.stateful_set.as_ref().filter(|_| *may_build);
@@ -150,6 +158,9 @@ pub(crate) async fn apply(context: &ApplyContext<'_>, children: &Children, write
     let may_act = !has_failed && !corrected.contains(&STATEFUL_SET);
     Applied { stateful_set: applied_set.filter(is_ours), errors, notices, may_act }
 }
+
+/// Kind that a resource can turn off.
+pub(super) const NETWORK_POLICY: &str = "NetworkPolicy";
 
 /// Kind whose CRD may be missing.
 const DESTINATION_RULE: &str = "DestinationRule";

@@ -147,10 +147,11 @@ impl Context {
 
     /// Returns the address of the JetStream API.
     pub(super) fn jetstream_address(&self, id: &NamespacedName) -> Result<ServerAddr, ReconcileError> {
-        match &self.nats_url {
-            Some(address) => Ok(address.clone()),
-            None => id.url().parse().map_err(|cause| ReconcileError::Address { address: id.url(), cause }),
+        if let Some(address) = &self.nats_url {
+            return Ok(address.clone());
         }
+        let address = id.url(&self.scope.domain);
+        address.parse().map_err(|cause| ReconcileError::Address { address, cause })
     }
 
     /// Reports the error in the status, unless it is transient.

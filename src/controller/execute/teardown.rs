@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::pvcs;
 use crate::{
     controller::{
-        apply::{Control, Owner},
+        apply::{Control, NETWORK_POLICY, Owner},
         foreign_finalizers::{foreign_finalizers, is_of_kubernetes},
         observe::LiveObjects,
         resources::destination_rule_resource,
@@ -64,10 +64,11 @@ pub(crate) async fn delete_data(client: &Client, owner: &Owner<'_>) -> Result<()
 /// right after the resource, as the removal of the module does: without the kind it cannot determine that the owner is
 /// gone.
 pub(crate) async fn delete_children(client: &Client, owner: &Owner<'_>, live: &LiveObjects) -> Result<(), DeleteError> {
-    let LiveObjects { secret, config_map, service, pod_disruption_budget, destination_rule, .. } = live;
+    let LiveObjects { secret, config_map, service, network_policy, pod_disruption_budget, destination_rule, .. } = live;
     delete_child(client, owner, "Secret", secret.as_deref()).await?;
     delete_child(client, owner, "ConfigMap", config_map.as_deref()).await?;
     delete_child(client, owner, "Service", service.as_deref()).await?;
+    delete_child(client, owner, NETWORK_POLICY, network_policy.as_deref()).await?;
     delete_child(client, owner, "PodDisruptionBudget", pod_disruption_budget.as_deref()).await?;
     if let Some(rule) = destination_rule {
         let api: Api<DynamicObject> =

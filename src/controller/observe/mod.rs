@@ -18,6 +18,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::Time as KubernetesTime,
@@ -54,6 +55,7 @@ pub(crate) struct LiveObjects {
     pub secret: Option<Arc<Secret>>,
     pub config_map: Option<Arc<ConfigMap>>,
     pub service: Option<Arc<Service>>,
+    pub network_policy: Option<Arc<NetworkPolicy>>,
     pub stateful_set: Option<Arc<StatefulSet>>,
     pub pod_disruption_budget: Option<Arc<PodDisruptionBudget>>,
     /// True if the apiserver serves DestinationRules.
@@ -95,6 +97,7 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
 /// Returns the cluster facts from the caches, which are all that the validation rules need.
 pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
     ClusterFacts {
+        domain: caches.domain.clone(),
         provider: provider(caches.shoot_info.get().as_deref()),
         deployed: caches.stateful_set.get().as_deref().and_then(deployed::from_stateful_set),
         zones: Some(count_zones(caches.zones.snapshot().values())),
@@ -145,6 +148,7 @@ impl LiveObjects {
             secret: caches.secret.get(),
             config_map: caches.config_map.get(),
             service: caches.service.get(),
+            network_policy: caches.network_policy.get(),
             stateful_set: caches.stateful_set.get(),
             pod_disruption_budget: caches.pod_disruption_budget.get(),
             is_istio_installed: caches.istio.is_installed(),

@@ -167,6 +167,7 @@ impl PipelineOutput {
         let has_stateful_set = self.unapplied.as_ref().is_some_and(ApplyErrors::has_stateful_set);
         StatusFacts {
             id,
+            domain: &self.observed.cluster_facts.domain,
             size: self.size,
             applied: self.applied,
             counted_servers: self.counted_servers,

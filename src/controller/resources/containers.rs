@@ -129,7 +129,7 @@ fn environment(cluster: &ResolvedCluster) -> Vec<EnvVar> {
         ..EnvVar::default()
     };
     let value = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
-    let advertised = format!("$(POD_NAME).{}.$(POD_NAMESPACE).svc.cluster.local", cluster.id.name);
+    let advertised = format!("$(POD_NAME).{}.$(POD_NAMESPACE).svc.{}", cluster.id.name, cluster.domain);
     let mut all = vec![
         field("POD_NAME", "metadata.name"),
         field("POD_NAMESPACE", "metadata.namespace"),

@@ -21,7 +21,7 @@ pub fn resource() -> ApiResource {
 pub(super) fn build(cluster: &ResolvedCluster) -> DynamicObject {
     let mut rule = DynamicObject::new(&cluster.id.name, &resource()).data(json!({
         "spec": {
-            "host": cluster.id.host(),
+            "host": cluster.host(),
             "trafficPolicy": {"tls": {"mode": "DISABLE"}},
         }
     }));

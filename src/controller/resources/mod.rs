@@ -9,6 +9,7 @@ mod containers;
 mod destination_rule;
 mod metadata;
 mod nats_conf;
+mod network_policy;
 mod pod_disruption_budget;
 mod ports;
 mod secret;
@@ -22,6 +23,7 @@ mod volumes;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Secret, Service},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use kube::core::DynamicObject;
@@ -47,6 +49,8 @@ pub struct Children {
     pub secret: Secret,
     pub config_map: ConfigMap,
     pub service: Service,
+    /// Closed ports of the servers. `None` where the resource turns the policy off.
+    pub network_policy: Option<NetworkPolicy>,
     pub stateful_set: StatefulSet,
     /// Limit of one evicted server at a time.
     pub pod_disruption_budget: PodDisruptionBudget,
@@ -66,6 +70,7 @@ pub fn build(cluster: &ResolvedCluster, plan: &Plan, images: &Images, account: &
         secret: secret::build(cluster, account),
         config_map: config_map::build(cluster, plan),
         service: service::build(cluster),
+        network_policy: network_policy::build(cluster),
         stateful_set: stateful_set::build(cluster, images, plan),
         pod_disruption_budget: pod_disruption_budget::build(cluster),
         destination_rule: destination_rule::build(cluster),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use nats_manager_api::{NamespacedName, rules::Violation};
+use nats_manager_api::{ClusterDomain, NamespacedName, rules::Violation};
 use nats_manager_planner::{
     actual::{ActualState, PodState, ServerMode},
     health::{Assessment, MissingStreams},
@@ -55,6 +55,8 @@ pub(crate) enum Reconciled<'a> {
 pub(crate) struct StatusFacts<'a> {
     /// Name and namespace of the resource.
     pub id: &'a NamespacedName,
+    /// DNS domain of the Kubernetes cluster.
+    pub domain: &'a ClusterDomain,
     /// Desired number of servers.
     pub size: u32,
     /// Counts of the StatefulSet as it was applied.

@@ -66,7 +66,7 @@ impl Update<'_> {
         match phase {
             DeploymentPhase::Ready => {
                 self.state(ModuleState::Ready);
-                self.status.url = facts.id.url();
+                self.status.url = facts.id.url(facts.domain);
                 self.zones(facts);
                 if self.available(facts) {
                     self.announce(false, Reason::Deployed, "StatefulSet is ready and NATS is deployed.");

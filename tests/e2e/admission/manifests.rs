@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use nats_manager::admission::{WebhookAddress, configuration::PublishedWebhook};
+use nats_manager_api::ClusterDomain;
 use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ fn manifest(file: &str) -> Value {
 #[test]
 fn manifests_equal_generated_configurations_except_bundle_and_owner() {
     let published = PublishedWebhook {
-        reached: WebhookAddress::Service { namespace: "kyma-system".to_owned() },
+        reached: WebhookAddress::Service { namespace: "kyma-system".to_owned(), domain: ClusterDomain::default() },
         bundle: String::new(),
         owner_uid: String::new(),
         own_user: SERVICE_ACCOUNT.to_owned(),

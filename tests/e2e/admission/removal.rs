@@ -7,7 +7,10 @@ use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::json;
 
 use super::configurations::configurations;
-use crate::world::{TIMEOUT, World};
+use crate::{
+    objects::NETWORK_POLICY,
+    world::{TIMEOUT, World},
+};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 
@@ -62,6 +65,7 @@ async fn documented_way_back_removes_the_webhook_configurations() {
     let shell = Shell::new(&world.cluster);
     let manager = world.manager_with_webhook().await;
     world.create(json!({})).await;
+    NETWORK_POLICY.becomes(&world, "exists", |_| true).await;
     // As an apply of the predecessor's manifest, which prunes nothing: the replicas end, the configurations stay.
     manager.kill().await.unwrap();
     let rejection = world.patch(json!({"spec": {"logging": {"debug": true}}})).await.unwrap_err().to_string();
@@ -79,6 +83,7 @@ async fn documented_way_back_removes_the_webhook_configurations() {
     .await;
     let roles: Api<ClusterRole> = Api::all(world.client.clone());
     assert!(roles.get_opt(OWNER_ROLE).await.unwrap().is_none());
+    NETWORK_POLICY.is_gone(&world).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Children of a NATS resource: creation, drift correction, labels and annotations.
 
+mod network_policy;
 mod others;
 mod ownership;
 mod repair;
@@ -8,7 +9,10 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{BUDGET, CHILDREN, CONFIG_MAP, DESTINATION_RULE, SECRET, SERVICE, STATEFUL_SET, essence, system_account},
+    objects::{
+        BUDGET, CHILDREN, CONFIG_MAP, DESTINATION_RULE, NETWORK_POLICY, SECRET, SERVICE, STATEFUL_SET, essence,
+        system_account,
+    },
     world::{NAME, SERVICE_ACCOUNT, World},
 };
 
@@ -108,6 +112,16 @@ async fn drift_of_every_child_is_corrected() {
         (SERVICE, json!({"spec": {"publishNotReadyAddresses": false}})),
         (BUDGET, json!({"spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": "other"}}}})),
         (BUDGET, json!({"spec": {"maxUnavailable": 3}})),
+        (NETWORK_POLICY, json!({"spec": {"ingress": null}})),
+        (NETWORK_POLICY, json!({"spec": {"ingress": [{}]}})),
+        (NETWORK_POLICY, json!({"spec": {"egress": null}})),
+        (NETWORK_POLICY, json!({"spec": {"policyTypes": ["Egress"]}})),
+        // An additional label selects fewer Pods, an additional expression too.
+        (NETWORK_POLICY, json!({"spec": {"podSelector": {"matchLabels": {"theirs": "1"}}}})),
+        (
+            NETWORK_POLICY,
+            json!({"spec": {"podSelector": {"matchExpressions": [{"key": "theirs", "operator": "Exists"}]}}}),
+        ),
         (DESTINATION_RULE, json!({"spec": {"host": "elsewhere"}})),
         (DESTINATION_RULE, json!({"spec": {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}})),
     ];

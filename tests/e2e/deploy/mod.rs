@@ -1,6 +1,7 @@
 //! Deployment: from a NATS resource to a running cluster.
 
 mod bad_input;
+mod cluster_domain;
 mod expansion;
 mod istio;
 mod leftovers;
@@ -56,7 +57,7 @@ async fn new_resource_becomes_ready_with_few_writes() {
         .collect();
     // Three writes of the resource, and one more for each server that does not become ready together with the others.
     let (of_resource, others): (Vec<_>, Vec<_>) = writes.iter().partition(|write| write.starts_with("patch nats "));
-    assert!(of_resource.len() <= 3 + 3 && others.len() == 8, "{writes:#?}");
+    assert!(of_resource.len() <= 3 + 3 && others.len() == 9, "{writes:#?}");
 }
 
 #[tokio::test]

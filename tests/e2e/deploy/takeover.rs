@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     manager::ManagerProcess,
-    objects::{CHILDREN, CONFIG_MAP, SECRET, STATEFUL_SET, nats, system_account},
+    objects::{CHILDREN, CONFIG_MAP, Child, SECRET, STATEFUL_SET, nats, system_account},
     world::{NAME, NAMESPACE, TIMEOUT, World, condition},
 };
 
@@ -179,7 +179,8 @@ fn configuration(config_map: &Value) -> &'static str {
 /// Returns the UIDs of the objects that must not be recreated, by kind and name.
 async fn identities(world: &World) -> BTreeMap<String, Option<String>> {
     let mut all = BTreeMap::new();
-    for child in CHILDREN.into_iter().filter(|child| child.kind != "PodDisruptionBudget") {
+    let is_kept = |child: &Child| !["PodDisruptionBudget", "NetworkPolicy"].contains(&child.kind);
+    for child in CHILDREN.into_iter().filter(is_kept) {
         all.insert(format!("{} {}", child.kind, child.name), child.api(world).get(child.name).await.unwrap().uid());
     }
     for pvc in world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap() {

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 53] = [
+    const RUN: [(&str, &str, &str); 56] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -113,6 +113,9 @@ mod tests {
         ("docs/user/pause.md", "run: pause", "tests/e2e/pause.rs"),
         ("docs/user/pause.md", "run: resume", "tests/e2e/pause.rs"),
         ("docs/user/placement.md", "run", "tests/e2e/placement.rs"),
+        ("docs/user/network-policies.md", "run: restrict", "tests/e2e/children/network_policy.rs"),
+        ("docs/user/network-policies.md", "run: open", "tests/e2e/children/network_policy.rs"),
+        ("docs/user/network-policies.md", "run: prometheus", "tests/e2e/children/network_policy.rs"),
         ("docs/user/permissions.md", "run: policy", "tests/e2e/admission/policy.rs"),
         ("docs/user/permissions.md", "run: policy check", "tests/e2e/admission/policy.rs"),
         ("docs/user/refusals.md", "checked", "tests/e2e/admission/documented.rs"),

@@ -11,6 +11,7 @@ use k8s_openapi::api::{
     admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
     apps::v1::{Deployment, StatefulSet},
     core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use kube::{Api, ResourceExt, api::ListParams};
@@ -271,6 +272,7 @@ async fn nothing_is_left(world: &World<'_>) {
         let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
         remaining.extend(volumes.list(&all).await?.items.iter().map(ResourceExt::name_any));
         remaining.extend(world.api::<Service>().list(&all).await?.items.iter().map(ResourceExt::name_any));
+        remaining.extend(world.api::<NetworkPolicy>().list(&all).await?.items.iter().map(ResourceExt::name_any));
         remaining.extend(world.api::<PodDisruptionBudget>().list(&all).await?.items.iter().map(ResourceExt::name_any));
         remaining
             .extend(world.api::<PersistentVolumeClaim>().list(&all).await?.items.iter().map(ResourceExt::name_any));

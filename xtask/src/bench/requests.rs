@@ -42,7 +42,7 @@ pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchErro
     let events = audit.since(mark).await.map_err(LocalError::from)?;
     let writes: Vec<_> = ours(&events).filter(|event| event.is_write() && !is_lease(event)).collect();
     print_requests(&writes);
-    Ok(vec![Measure::count("writes from create to Ready", writes.len(), 11, Some(250.0))])
+    Ok(vec![Measure::count("writes from create to Ready", writes.len(), 12, Some(250.0))])
 }
 
 /// Waits until the apiserver calls the webhook of the running manager. It loads a changed configuration with a delay, and

@@ -1,6 +1,6 @@
 //! Messages: published to and read from the servers of real nodes, by the NATS command line.
 
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{ClusterDomain, NamespacedName};
 use nats_manager_harness::{RealCluster, Tool};
 use tokio::process::Command;
 
@@ -60,7 +60,7 @@ fn nats(cluster: &RealCluster) -> Result<Command, DemoError> {
 }
 
 fn url() -> String {
-    NamespacedName::new(NAMESPACE, NAME).url()
+    NamespacedName::new(NAMESPACE, NAME).url(&ClusterDomain::default())
 }
 
 /// Quotes a word for a shell, if it needs quotes.

@@ -36,7 +36,8 @@ const GONE_LIMIT: Duration = Duration::from_secs(90);
 const BACK_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(250);
 
-const KINDS: &str = "statefulsets,services,configmaps,secrets,poddisruptionbudgets,persistentvolumeclaims,pods";
+const KINDS: &str =
+    "statefulsets,services,configmaps,secrets,networkpolicies,poddisruptionbudgets,persistentvolumeclaims,pods";
 const COLUMNS: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,OWNER:.metadata.ownerReferences[0].name";
 
 impl<'a> Walk<'a> {

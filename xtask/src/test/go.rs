@@ -4,8 +4,9 @@ use std::process::Command;
 
 use crate::workspace;
 
-/// Folders of the Go modules: the control plane of the tests, the types of the resource, and the GitOps tools.
-pub(super) const SOURCES: [&str; 3] = ["tests/cluster", "api/go", "tests/gitops"];
+/// Folders of the Go modules: the control plane of the tests, the types of the resource, the tools for GitOps, and those
+/// for monitoring.
+pub(super) const SOURCES: [&str; 4] = ["tests/cluster", "api/go", "tests/gitops", "tests/monitoring"];
 
 /// Returns the command that lists unformatted files.
 pub(super) fn unformatted() -> Command {

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use nats_manager_api::{Amount, NamespacedName, ResolvedCluster};
+use nats_manager_api::{Amount, ResolvedCluster};
 use nats_manager_jetstream::Credentials;
 use serde::Serialize;
 
@@ -29,7 +29,10 @@ enum Value {
 pub(crate) fn of(cluster: &ResolvedCluster, layout: Layout, credentials: &Credentials, server: &str) -> String {
     let config = NatsConf::of(cluster, layout);
     let block = |settings: &[Setting]| -> BTreeMap<String, Value> {
-        settings.iter().map(|setting| (setting.key.to_owned(), value(&setting.value, &cluster.id, server))).collect()
+        settings
+            .iter()
+            .map(|setting| (setting.key.to_owned(), value(&setting.value, &cluster.host(), server)))
+            .collect()
     };
     let mut all = block(&config.top_level);
     all.insert("jetstream".to_owned(), Value::Block(block(&config.jet_stream)));
@@ -58,16 +61,16 @@ fn accounts(credentials: &Credentials) -> [(String, Value); 2] {
 }
 
 /// Parses a value as NATS does.
-fn value(text: &str, id: &NamespacedName, server: &str) -> Value {
+fn value(text: &str, host: &str, server: &str) -> Value {
     let without_quotes = |quoted: &str| quoted.strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
     match text {
         "$SERVER_NAME" => text_value(server),
-        "$CLUSTER_ADVERTISE" => Value::Text(format!("{server}.{}", id.host())),
+        "$CLUSTER_ADVERTISE" => Value::Text(format!("{server}.{host}")),
         "true" => Value::Flag(true),
         "false" => Value::Flag(false),
         list if list.starts_with('[') => {
             let items = list.trim_matches(['[', ']']).split_whitespace();
-            Value::List(items.map(|item| value(item, id, server)).collect())
+            Value::List(items.map(|item| value(item, host, server)).collect())
         }
         other => match (without_quotes(other), Amount::parse(other).ok().and_then(Amount::bytes)) {
             (Some(unquoted), _) => Value::Text(unquoted),

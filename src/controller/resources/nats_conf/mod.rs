@@ -170,7 +170,7 @@ fn jet_stream(layout: Layout) -> Vec<Setting> {
 fn routing(cluster: &ResolvedCluster, servers: u32) -> Vec<Setting> {
     let id = &cluster.id;
     let routes: Vec<String> = (0..servers)
-        .map(|ordinal| quoted(&format!("nats://{}.{}:{}", id.server(ordinal), id.host(), ports::CLUSTER)))
+        .map(|ordinal| quoted(&format!("nats://{}.{}:{}", id.server(ordinal), cluster.host(), ports::CLUSTER)))
         .collect();
     vec![
         restart("name", quoted(&id.name)),

@@ -286,3 +286,24 @@ fn stateful_set_records_the_plan() {
     let hash = built_with(&three, &without).stateful_set.metadata.annotations.unwrap()[naming::APPLIED_HASH].clone();
     assert_eq!(annotations[naming::APPLIED_HASH], hash, "the version is no part of what was applied");
 }
+
+#[test]
+fn cluster_domain_is_in_every_host_name() {
+    let domain = |text: &str| ResolvedCluster { domain: text.parse().unwrap(), ..cluster(json!({})) };
+    for (text, suffix) in [("cluster.local", ".svc.cluster.local"), ("k8s.example.com", ".svc.k8s.example.com")] {
+        let cluster = domain(text);
+        let children = built(&cluster);
+        let service = format!("eventing-nats.kyma-system{suffix}");
+        for ordinal in 0..3 {
+            let route = format!("\"nats://eventing-nats-{ordinal}.{service}:6222\"");
+            assert!(config(&children).contains(&route), "{route}: {}", config(&children));
+        }
+        let variables = pod(&children).containers[2].env.as_ref().unwrap();
+        let advertised = variables.iter().find(|variable| variable.name == "CLUSTER_ADVERTISE").unwrap();
+        assert_eq!(advertised.value, Some(format!("$(POD_NAME).eventing-nats.$(POD_NAMESPACE){suffix}")));
+        assert_eq!(children.destination_rule.data["spec"]["host"], service);
+        assert_eq!(cluster.id.url(&cluster.domain), format!("nats://{service}:4222"));
+        assert_eq!(routes_in(config(&children)), 3);
+    }
+    assert_eq!(built(&domain("cluster.local")), built(&cluster(json!({}))), "nothing changes by default");
+}

@@ -10,7 +10,7 @@ mod predecessor;
 
 use std::sync::Arc;
 
-use nats_manager_api::{ConditionType, NamespacedName, NatsStatus, rules::Violation};
+use nats_manager_api::{ClusterDomain, ConditionType, NamespacedName, NatsStatus, rules::Violation};
 use nats_manager_planner::{
     actual::{ActualState, PodState, StatefulSetState},
     health::{Assessment, MissingStreams},
@@ -155,6 +155,7 @@ impl World {
         };
         let facts = StatusFacts {
             id: &self.id,
+            domain: &ClusterDomain::default(),
             size: self.size,
             applied: self.applied,
             counted_servers: self.counted_servers,
