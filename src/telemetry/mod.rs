@@ -6,6 +6,7 @@ mod client;
 mod jetstream;
 mod logging;
 mod metrics;
+mod process;
 mod readiness;
 mod requests;
 mod server;

@@ -16,7 +16,7 @@ use prometheus_client::{
 
 use crate::fips;
 
-use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics, logging::dropped_lines};
+use super::{RequestLabels, admission::AdmissionMetrics, jetstream::JetStreamMetrics, logging::dropped_lines, process};
 
 /// All metrics of the process. Clones share them.
 #[derive(Debug, Clone)]
@@ -287,6 +287,7 @@ impl Inner {
         self.admission.register(registry);
         self.jetstream.register(registry);
         registry.register("nats_manager_build_info", "1, labelled with what was built", build);
+        process::register(registry);
     }
 }
 
