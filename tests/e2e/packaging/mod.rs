@@ -4,6 +4,7 @@ mod module;
 mod monitoring;
 mod overlays;
 mod pages;
+mod takeover;
 
 use std::{path::PathBuf, process::Command};
 
