@@ -31,7 +31,9 @@ fn flags_accept_go_spellings() {
 
 #[test]
 fn flags_of_the_predecessor_are_accepted_and_name_their_replacement() {
-    let cases: &[(&[&str], &[(&str, &str)])] = &[
+    /// Arguments, and the name and the replacement of each ignored flag.
+    type Case = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+    let cases: &[Case] = &[
         (&["--leader-elect"], &[]),
         (&["--leaderElectionID=26479083.kyma-project.io"], &[("--leaderElectionID", "nats-manager")]),
         (&["-metricsPort", "9443"], &[("--metricsPort", "--metrics-bind-address")]),
