@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Ok(logs) => logs,
         Err(error) => return cli::usage_error(&error),
     };
+    for flag in cli.options.predecessor.set() {
+        tracing::warn!(flag = flag.name, instead = flag.instead, "ignored flag of the Go manager");
+    }
     match start(cli.options, settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

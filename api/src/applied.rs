@@ -219,8 +219,8 @@ mod tests {
             assert_eq!(!limits.contains_key("memory"), gives_way, "{case}");
             assert_eq!(warnings.len(), usize::from(gives_way), "{case}");
             let completed = spec.resources.completed().limits.unwrap();
-            assert_eq!(completed["memory"].0, if gives_way { "2Gi" } else { "1Gi" }, "{case}");
-            assert_eq!(completed["cpu"].0, "500m", "{case}");
+            assert_eq!(completed["memory"].text, if gives_way { "2Gi" } else { "1Gi" }, "{case}");
+            assert_eq!(completed["cpu"].text, "500m", "{case}");
         }
     }
 

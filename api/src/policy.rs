@@ -133,15 +133,21 @@ fn excessive_requests() -> String {
     let defaults = format!("{{{}}}", pairs.join(", "));
     let [limit, request] = ["limits", "requests"].map(|map| format!("string(variables.{map}[name])"));
     let amount = |of: &str| format!("quantity({of})");
+    // By value: clients with Go types write every quantity in its canonical notation.
+    let is_unchanged = |old_map: &str, new: &str| {
+        let old = format!("string(variables.{old_map}[name])");
+        format!("name in variables.{old_map} && isQuantity({old}) && {}.compareTo({new}) == 0", amount(&old))
+    };
     format!(
         "variables.requests.filter(name, name in variables.limits && isQuantity({request}) && isQuantity({limit}) \
          && {request_amount}.compareTo({limit_amount}) > 0 \
          && !(name in {defaults} && ({limit_amount}.compareTo(quantity('0')) == 0 \
          || {limit_amount}.compareTo(quantity({defaults}[name])) == 0)) \
-         && !(name in variables.oldRequests && variables.oldRequests[name] == variables.requests[name] \
-         && name in variables.oldLimits && variables.oldLimits[name] == variables.limits[name]))",
+         && !({same_request} && {same_limit}))",
         request_amount = amount(&request),
         limit_amount = amount(&limit),
+        same_request = is_unchanged("oldRequests", &amount(&request)),
+        same_limit = is_unchanged("oldLimits", &amount(&limit)),
     )
 }
 

@@ -18,7 +18,7 @@
 use std::{borrow::Cow, collections::VecDeque, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Pattern of quantities in the OpenAPI schemas of Kubernetes.
 pub const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
@@ -26,12 +26,17 @@ pub const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)
 /// Maximum length of a quantity, in bytes. The largest value has 19 digits. The rest is room for zeros.
 const MAX_LENGTH: usize = 64;
 
-/// Quantity as stored in a NATS resource: text, or an integer that is kept as its text.
+/// Quantity as stored in a NATS resource: a string or an integer, kept as its text.
 ///
-/// The text may be invalid, which [`RawQuantity::parse`] reports. Raw quantities are equal if their texts are equal. To
-/// compare values, compare parsed quantities.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RawQuantity(pub String);
+/// The text may be invalid, which [`RawQuantity::parse`] reports. Raw quantities are equal if they are written in the
+/// same way. To compare values, compare parsed quantities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawQuantity {
+    /// Text of the string, or digits of the integer.
+    pub text: String,
+    /// Whether it is an integer in JSON. Only rules that distinguish `0` from `"0"` depend on it.
+    pub is_integer: bool,
+}
 
 /// Exact value of a quantity, in billionths (the smallest step of Kubernetes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,19 +61,40 @@ impl RawQuantity {
     /// Parses the value. Anything finer than a billionth is rounded away from zero, as by the apiserver. Values beyond
     /// ±(2⁶³-1) are always capped, whereas the apiserver caps them only with some suffixes.
     pub fn parse(&self) -> Result<Amount, NotAQuantity> {
-        Amount::parse(&self.0)
+        Amount::parse(&self.text)
+    }
+
+    /// Returns whether the value is 0, in any notation. A text that is not a quantity is not 0.
+    pub fn is_zero(&self) -> bool {
+        self.parse().is_ok_and(Amount::is_zero)
+    }
+
+    /// Returns whether both are quantities of the same value.
+    pub fn has_value_of(&self, other: &Self) -> bool {
+        self.parse().is_ok_and(|amount| other.parse() == Ok(amount))
+    }
+
+    /// Creates a quantity that is an integer in JSON.
+    fn integer(number: impl fmt::Display) -> Self {
+        Self { text: number.to_string(), is_integer: true }
     }
 }
 
 impl From<&str> for RawQuantity {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        text.to_owned().into()
+    }
+}
+
+impl From<String> for RawQuantity {
+    fn from(text: String) -> Self {
+        Self { text, is_integer: false }
     }
 }
 
 impl fmt::Display for RawQuantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -268,16 +294,26 @@ impl<'de> Deserialize<'de> for RawQuantity {
                 f.write_str("a quantity: a string or an integer")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RawQuantity, E> {
-                Ok(RawQuantity(text.to_owned()))
+                Ok(text.into())
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<RawQuantity, E> {
-                Ok(RawQuantity(number.to_string()))
+                Ok(RawQuantity::integer(number))
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawQuantity, E> {
-                Ok(RawQuantity(number.to_string()))
+                Ok(RawQuantity::integer(number))
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Writes an integer as an integer, so that a spec that is read and written again has the same meaning.
+impl Serialize for RawQuantity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text.parse::<i64>() {
+            Ok(number) if self.is_integer => serializer.serialize_i64(number),
+            _ => serializer.serialize_str(&self.text),
+        }
     }
 }
 
@@ -387,11 +423,15 @@ mod tests {
 
     #[test]
     fn raw_quantity_accepts_integers_and_strings() {
-        let read = |json| serde_json::from_str::<RawQuantity>(json).map(|raw| raw.0).ok();
-        assert_eq!(read("5"), Some("5".into()));
-        assert_eq!(read("-5"), Some("-5".into()));
+        let read = |json| serde_json::from_str::<RawQuantity>(json).ok();
+        assert_eq!(read("5"), Some(RawQuantity::integer(5)));
+        assert_eq!(read("-5"), Some(RawQuantity::integer(-5)));
+        assert_eq!(read(r#""5""#), Some("5".into()));
         assert_eq!(read(r#""1Gi""#), Some("1Gi".into()));
         assert_eq!(read("1.5"), None);
         assert_eq!(read("null"), None);
+        for json in ["0", "-5", r#""0""#, r#""1Gi""#] {
+            assert_eq!(serde_json::to_string(&read(json)).unwrap(), json);
+        }
     }
 }

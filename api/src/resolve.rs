@@ -173,7 +173,7 @@ fn replace_part(spec: &mut NatsSpec, field: &str, deployed: Option<&DeployedClus
                 deployed.is_none_or(|deployed| deployed.file_store != FileStore::MemoryOnly);
             if let Some(store) = deployed.and_then(|deployed| deployed.memory_store) {
                 spec.jet_stream.mem_storage.enabled = store.get() > 0;
-                spec.jet_stream.mem_storage.size = RawQuantity(store.to_string());
+                spec.jet_stream.mem_storage.size = store.to_string().into();
             }
         }
         () if is_in("spec.resources") => spec.resources = defaults.resources,

@@ -153,7 +153,7 @@ pub struct ClusterSpec {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    cel("self.fileStorage.enabled || self.memStorage.enabled", message::NO_STORE),
+    cel(ANY_STORE, message::NO_STORE),
 ]))]
 pub struct JetStream {
     /// Storage of messages in memory.
@@ -166,13 +166,14 @@ pub struct JetStream {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    cel("!self.enabled || !isQuantity(string(self.size)) || quantity(string(self.size)).compareTo(quantity('0')) != 0", message::EMPTY_STORE),
+    cel("!self.enabled || self.size != 0", message::EMPTY_STORE),
 ]))]
 pub struct MemStorage {
     /// Allow streams to be stored in memory. Default: true.
     pub enabled: bool,
-    /// Memory of each server that streams may use, in bytes, such as 256Mi: more than 0 while enabled, and at most the
-    /// memory limit in `spec.resources`. Recommended: less than 80% of this limit. Default: 1Gi.
+    /// Memory of each server that streams may use, in bytes, such as 256Mi: at most the memory limit in
+    /// `spec.resources`. Recommended: less than 80% of this limit. The string "0" turns the memory store off, the integer
+    /// 0 is rejected while `enabled` is true. Default: 1Gi.
     pub size: RawQuantity,
 }
 
@@ -215,7 +216,7 @@ pub mod message {
     pub const ODD_SIZE: &str = "size only accepts odd numbers";
     /// Message for a change from a cluster to a single server, which cannot read a clustered store.
     pub const NOT_BACK_TO_ONE: &str = "cannot be set to 1 if size was greater than 1";
-    /// Message for an enabled memory store of size 0.
+    /// Message for an enabled memory store whose size is the integer 0.
     pub const EMPTY_STORE: &str = "can only be enabled if size is not 0";
     /// Message for a changed file store. Its volumes are created only once.
     pub const IMMUTABLE: &str = "fileStorage is immutable once it was set";
@@ -230,9 +231,16 @@ fn cel(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
-/// CEL rule that makes the file store immutable but for its size.
+/// CEL rule that at least one store can contain messages. A memory store whose size is a string that is zero is off.
+const ANY_STORE: &str = "self.fileStorage.enabled || (self.memStorage.enabled \
+    && !(isQuantity(string(self.memStorage.size)) \
+    && quantity(string(self.memStorage.size)).compareTo(quantity('0')) == 0))";
+
+/// CEL rule that makes the file store immutable but for its size. Both names of the default StorageClass are the same
+/// class: clients of the predecessor's Go types omit an empty string, which the schema replaces with `default`.
 const FILE_STORAGE_IMMUTABLE: &str = "self.enabled == oldSelf.enabled \
-    && self.storageClassName == oldSelf.storageClassName";
+    && (self.storageClassName == oldSelf.storageClassName \
+    || (self.storageClassName in ['', 'default'] && oldSelf.storageClassName in ['', 'default']))";
 
 /// CEL rule against smaller volumes. `"0"` and absent both mean "not set" (a CR that the predecessor stored has `"0"`),
 /// and a size that was not set may be set. Sizes are compared by value. A size that matches the pattern of the schema

@@ -108,12 +108,12 @@ mod tests {
             ),
             (
                 json!({"requests": {"memory": "2Gi", "cpu": 1}}),
-                json!({"cpu": "1", "memory": "2Gi"}),
-                json!({"cpu": "1", "memory": "2Gi"}),
+                json!({"cpu": 1, "memory": "2Gi"}),
+                json!({"cpu": 1, "memory": "2Gi"}),
             ),
             (
                 json!({"limits": {"memory": "32Mi", "example.com/gpu": 1}, "requests": {"cpu": "?"}}),
-                json!({"cpu": "500m", "memory": "32Mi", "example.com/gpu": "1"}),
+                json!({"cpu": "500m", "memory": "32Mi", "example.com/gpu": 1}),
                 json!({"cpu": "?", "memory": "32Mi"}),
             ),
         ] {

@@ -49,8 +49,8 @@ fn empty_spec_resolves_to_default_cluster() {
     assert!(cluster.is_clustered());
     assert_eq!(cluster.memory_store, Some(Bytes::gibi(1)));
     assert_eq!(cluster.file_store, volume(Bytes::gibi(1), None));
-    assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("500m", "1Gi"));
-    assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("40m", "64Mi"));
+    assert_eq!((cluster.limits["cpu"].text.as_str(), cluster.limits["memory"].text.as_str()), ("500m", "1Gi"));
+    assert_eq!((cluster.requests["cpu"].text.as_str(), cluster.requests["memory"].text.as_str()), ("40m", "64Mi"));
     assert_eq!(cluster.memory_limit, Some(Bytes::gibi(1)));
     assert_eq!(cluster.deployed_memory_store.restarted_for(cluster.memory_store.unwrap_or_default()), None);
     assert!(!resolved("{cluster: {size: 1}}").is_clustered());
@@ -111,8 +111,8 @@ fn memory_store_is_off_when_disabled_or_empty() {
 #[test]
 fn missing_resources_are_filled_in() {
     let cluster = resolved("{resources: {limits: {cpu: 20m}, requests: {memory: 2Gi}}}");
-    assert_eq!((cluster.limits["cpu"].0.as_str(), cluster.limits["memory"].0.as_str()), ("20m", "2Gi"));
-    assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("20m", "2Gi"));
+    assert_eq!((cluster.limits["cpu"].text.as_str(), cluster.limits["memory"].text.as_str()), ("20m", "2Gi"));
+    assert_eq!((cluster.requests["cpu"].text.as_str(), cluster.requests["memory"].text.as_str()), ("20m", "2Gi"));
     assert_eq!(cluster.memory_limit, Some(Bytes::gibi(2)));
 }
 
@@ -196,14 +196,14 @@ fn invalid_spec_lists_all_violations() {
 fn limit_of_zero_is_no_limit() {
     let cluster = resolved("{resources: {limits: {cpu: 0, memory: '0'}, requests: {cpu: 2}}}");
     assert!(cluster.limits.is_empty(), "{:?}", cluster.limits);
-    assert_eq!((cluster.requests["cpu"].0.as_str(), cluster.requests["memory"].0.as_str()), ("2", "64Mi"));
+    assert_eq!((cluster.requests["cpu"].text.as_str(), cluster.requests["memory"].text.as_str()), ("2", "64Mi"));
     assert_eq!(cluster.memory_limit, None);
 }
 
 #[test]
 fn stored_default_limit_below_its_request_is_tolerated() {
     let cluster = resolved("{resources: {limits: {cpu: 500m, memory: 1Gi}, requests: {memory: 2Gi}}}");
-    assert_eq!((cluster.limits["memory"].0.as_str(), cluster.limits["cpu"].0.as_str()), ("2Gi", "500m"));
+    assert_eq!((cluster.limits["memory"].text.as_str(), cluster.limits["cpu"].text.as_str()), ("2Gi", "500m"));
     let fields: Vec<&str> = cluster.policy_violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, ["spec.resources.requests.memory"]);
     let other = nats("{resources: {limits: {memory: 1536Mi}, requests: {memory: 2Gi}}}");
@@ -234,7 +234,7 @@ fn invalid_parts_are_replaced_by_what_is_deployed() {
     let cluster = resolve_deployed(&nats(spec), &facts, Spread::Soft).unwrap();
     assert_eq!((cluster.size, cluster.memory_store), (5, Some(Bytes::mebi(20))));
     assert_eq!(cluster.file_store, volume(Bytes::gibi(7), None));
-    assert_eq!(cluster.limits["cpu"].0, "500m");
+    assert_eq!(cluster.limits["cpu"].text, "500m");
     assert!(cluster.labels.is_empty() && cluster.annotations.contains_key("mine") && cluster.logging.debug);
     let valid = "{cluster: {size: 3}}";
     assert_eq!(resolve_deployed(&nats(valid), &facts, Spread::Soft), resolve(&nats(valid), &facts, Spread::Soft));

@@ -1,11 +1,14 @@
 //! Command line: `nats-manager` runs the manager; `crd`, `validate` and `render` work offline.
 
+mod predecessor;
+
 use std::{convert::Infallible, ffi::OsString, fmt, path::PathBuf, process::ExitCode, str::FromStr};
 
 use async_nats::ServerAddr;
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 use nats_manager_api::ClusterDomain;
 
+pub use self::predecessor::{IgnoredFlag, PredecessorFlags};
 use crate::{fips, settings::parse_bool, telemetry::BindAddress};
 
 const EXAMPLES_AND_ENVIRONMENT: &str = "\
@@ -80,8 +83,13 @@ pub struct RunOptions {
     /// DNS domain of the cluster, which the names of Services end with
     #[arg(long, value_name = "DOMAIN", env = "CLUSTER_DOMAIN", default_value = ClusterDomain::DEFAULT)]
     pub cluster_domain: ClusterDomain,
+    /// Kubeconfig of the cluster, instead of the environment's KUBECONFIG
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Admission webhook")]
     pub webhook: WebhookOptions,
+    #[command(flatten)]
+    pub predecessor: PredecessorFlags,
 }
 
 /// Flags of the admission webhook.
@@ -174,12 +182,13 @@ impl fmt::Display for Source {
     }
 }
 
-/// Parses a command line whose first item is the program's name.
+/// Parses a command line whose first item is the program's name. Flags may have one dash, as in Go.
 ///
 /// # Errors
 /// The exit code of the process. Help and version (code 0) are printed on stdout, a mistake (code 2) as one line on
 /// stderr.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let arguments = arguments.into_iter().map(predecessor::with_two_dashes);
     Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A closed pipe is no failure: `nats-manager --help | head -1`.

@@ -1,7 +1,8 @@
 use super::*;
 
 fn parsed(arguments: &[&str]) -> Result<Cli, String> {
-    Cli::try_parse_from([&["nats-manager"], arguments].concat()).map_err(|error| one_line(&error))
+    let arguments = [&["nats-manager"], arguments].concat().into_iter().map(OsString::from);
+    Cli::try_parse_from(arguments.map(predecessor::with_two_dashes)).map_err(|error| one_line(&error))
 }
 
 #[test]
@@ -15,6 +16,8 @@ fn flags_accept_go_spellings() {
         (&["--leader-elect=0"], false),
         (&["--leader-elect", "--metrics-bind-address=:1"], true),
         (&["--leader-elect", "--metrics-bind-address", ":1"], true),
+        (&["-leader-elect", "-metrics-bind-address", ":1"], true),
+        (&["-leader-elect=false"], false),
     ];
     for (arguments, leader_elect) in cases {
         let cli = parsed(arguments).unwrap();
@@ -27,11 +30,42 @@ fn flags_accept_go_spellings() {
 }
 
 #[test]
+fn flags_of_the_predecessor_are_accepted_and_name_their_replacement() {
+    /// Arguments, and the name and the replacement of each ignored flag.
+    type Case = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+    let cases: &[Case] = &[
+        (&["--leader-elect"], &[]),
+        (&["--leaderElectionID=26479083.kyma-project.io"], &[("--leaderElectionID", "nats-manager")]),
+        (&["-metricsPort", "9443"], &[("--metricsPort", "--metrics-bind-address")]),
+        (&["--zap-devel"], &[("--zap-devel", "JSON")]),
+        (
+            &["--zap-devel=false", "--zap-encoder=console", "--zap-log-level", "debug"],
+            &[("--zap-devel", "JSON"), ("--zap-encoder", "JSON"), ("--zap-log-level", "LOG_LEVEL")],
+        ),
+        (
+            &["--zap-stacktrace-level=panic", "--zap-time-encoding=epoch"],
+            &[("--zap-stacktrace-level", "JSON"), ("--zap-time-encoding", "RFC 3339")],
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let ignored: Vec<_> = parsed(arguments).unwrap().options.predecessor.set().collect();
+        assert_eq!(ignored.len(), expected.len(), "{arguments:?}: {ignored:?}");
+        for (flag, (name, instead)) in ignored.iter().zip(*expected) {
+            assert_eq!(flag.name, *name, "{arguments:?}");
+            assert!(flag.instead.contains(instead), "{arguments:?}: {flag:?}");
+        }
+    }
+    let options = parsed(&["--kubeconfig", "/a"]).unwrap().options;
+    assert_eq!(options.kubeconfig, Some("/a".into()));
+}
+
+#[test]
 fn offline_commands_are_parsed() {
     let cases: &[(&[&str], Command)] = &[
         (&["crd"], Command::Crd),
         (&["validate", "-f", "a.yaml"], Command::Validate { file: Source::File("a.yaml".into()) }),
         (&["validate", "-f", "-"], Command::Validate { file: Source::Stdin }),
+        (&["validate", "-fa.yaml"], Command::Validate { file: Source::File("a.yaml".into()) }),
         (&["render", "--file=-"], Command::Render { file: Source::Stdin }),
     ];
     for (arguments, command) in cases {

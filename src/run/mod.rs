@@ -5,13 +5,16 @@
 
 mod lead;
 
-use std::io;
+use std::{io, path::Path};
 
 use futures::{
     FutureExt,
     future::{BoxFuture, pending, try_join},
 };
-use kube::Config;
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use nats_manager_api::{ClusterDomain, NamespacedName};
 use nats_manager_webhook::ServeError;
 use thiserror::Error;
@@ -41,6 +44,9 @@ pub enum RunError {
     /// Cluster configuration that is missing or unusable.
     #[error("no cluster to work on: {0}")]
     Config(#[from] kube::config::InferConfigError),
+    /// File of `--kubeconfig` that is missing or unusable.
+    #[error("cannot use the file of --kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
     /// Credentials or certificates that are unusable.
     #[error("cannot use the cluster's credentials: {0}")]
     Client(#[from] kube::Error),
@@ -69,7 +75,7 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     let servers =
         TelemetryServers::bind(&options.metrics_bind_address, &metrics, &options.health_probe_bind_address, &readiness)
             .await?;
-    let client = telemetry::client(Config::infer().await?, &metrics)?;
+    let client = telemetry::client(cluster(options.kubeconfig.as_deref()).await?, &metrics)?;
     let scope = Scope {
         allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
         own_namespace: settings.pod_namespace.clone(),
@@ -124,6 +130,17 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
         (result, ()) = async { tokio::join!(drain, probes) } => result,
         () = watch_tasks => Err(RunError::Ended("caches")),
         () = supply => Err(RunError::Ended("webhook's caches")),
+    }
+}
+
+/// Returns how to reach the cluster: as in the kubeconfig, or as in the environment.
+async fn cluster(kubeconfig: Option<&Path>) -> Result<Config, RunError> {
+    match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path)?;
+            Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+        }
+        None => Ok(Config::infer().await?),
     }
 }
 

@@ -7,6 +7,7 @@ mod conditions;
 mod jetstream;
 mod logging;
 mod metrics;
+mod process;
 mod readiness;
 mod requests;
 mod server;

@@ -9,7 +9,7 @@ use k8s_openapi::{
             MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
             ValidatingWebhookConfiguration,
         },
-        apps::v1::StatefulSet,
+        apps::v1::{Deployment, StatefulSet},
         core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, PodCondition, Secret, Service},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -84,6 +84,7 @@ impl World {
         let _ = crds.delete("destinationrules.networking.istio.io", &DeleteParams::default()).await;
         let system: Api<ConfigMap> = Api::namespaced(self.client.clone(), "kube-system");
         let _ = system.delete("shoot-info", &DeleteParams::default()).await;
+        self.delete_all::<Deployment>().await;
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
         self.delete_all::<PodDisruptionBudget>().await;

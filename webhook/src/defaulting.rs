@@ -75,8 +75,8 @@ fn amount(value: &Value) -> Option<Amount> {
 
 fn raw(value: &Value) -> Option<RawQuantity> {
     match value {
-        Value::String(text) => Some(RawQuantity(text.clone())),
-        Value::Number(number) if !number.is_f64() => Some(RawQuantity(number.to_string())),
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
         _ => None,
     }
 }

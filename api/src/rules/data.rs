@@ -54,17 +54,22 @@ fn check_memory(old: &NatsSpec, new: &NatsSpec, summary: &JetStreamStatus, findi
     let store = |spec: &NatsSpec| storage::memory_store(&spec.jet_stream.mem_storage);
     let (Ok(Some(before)), Ok(after)) = (store(old), store(new)) else { return };
     match (after, summary.memory_used()) {
-        (None, _) if summary.memory_streams && !new.jet_stream.mem_storage.enabled => {
+        (None, _) if summary.memory_streams => {
             let message = "cannot be turned off while there are streams in memory: their servers would never be ready \
                 again; first delete them (nats stream rm STREAM)";
-            findings.reject(Violation::invalid(MEMORY_ENABLED, ViolationClass::Policy, false, message));
+            let violation = if new.jet_stream.mem_storage.enabled {
+                Violation::invalid(MEMORY_SIZE, ViolationClass::Policy, "0", message)
+            } else {
+                Violation::invalid(MEMORY_ENABLED, ViolationClass::Policy, false, message)
+            };
+            findings.reject(violation);
         }
         (Some(after), Some(used)) if after < before && after < used => {
             let message = format!(
                 "is less than streams in memory hold on one server (up to {used}); first delete or purge them \
                  (nats stream purge STREAM)"
             );
-            let value = new.jet_stream.mem_storage.size.0.clone();
+            let value = new.jet_stream.mem_storage.size.text.clone();
             findings.reject(Violation::invalid(MEMORY_SIZE, ViolationClass::Policy, value, message));
         }
         _ => {}

@@ -7,6 +7,7 @@ mod cluster;
 mod data;
 mod flags;
 pub(crate) mod metadata;
+mod notation;
 pub(crate) mod reserved;
 mod resources;
 mod scheduling;
@@ -101,6 +102,7 @@ pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
 ///
 /// A violation that the old spec has as well, with the same message and value, is not caused by the change. It becomes
 /// a warning, so that every stored resource stays editable. A violation that the change eases becomes a warning, too.
+/// Another notation of the same quantity is no change.
 ///
 /// ```
 /// use nats_manager_api::{ClusterSpec, NatsSpec, rules::{self, ClusterFacts}};
@@ -115,6 +117,7 @@ pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
 /// ```
 pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
     let mut findings = check(new, cluster_facts);
+    let old = &notation::in_notation_of(new, old);
     let before: HashSet<Violation> = check(old, cluster_facts).violations.into_iter().collect();
     let (inherited, made) = findings
         .violations

@@ -47,7 +47,7 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     check_limits(limits, &limit_amounts, findings);
     for (name, request) in &request_amounts {
         let field = field("requests", name);
-        let value = requests[name].0.clone();
+        let value = requests[name].text.clone();
         match limit_amounts.get(name) {
             Some(_) if is_unlimited(name, &limits[name]) => {}
             Some(limit) if request > limit => {
@@ -97,7 +97,7 @@ fn check_limits(limits: &BTreeMap<String, RawQuantity>, amounts: &BTreeMap<Strin
             }
         } else if is_below(smallest) {
             let message = format!("is too little for a NATS server; use at least {smallest}, or 0 for no limit");
-            findings.reject(Violation::invalid(limit_field(name), ViolationClass::Policy, raw.0.clone(), message));
+            findings.reject(Violation::invalid(limit_field(name), ViolationClass::Policy, raw.text.clone(), message));
         } else if is_below(unusual) {
             findings.warn(limit_field(name), format!("{raw} is unusually little: {consequence}"));
         }
@@ -113,7 +113,7 @@ pub(crate) fn limit_field(name: &str) -> String {
 fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) -> Option<Amount> {
     let field = field(kind, name);
     let mut reject =
-        |class, message: String| findings.reject(Violation::invalid(&field, class, raw.0.clone(), message));
+        |class, message: String| findings.reject(Violation::invalid(&field, class, raw.text.clone(), message));
     if !is_container_resource(name) {
         reject(
             ViolationClass::Invalid,

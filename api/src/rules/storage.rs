@@ -21,6 +21,10 @@ pub(super) const MEMORY_SIZE: &str = "spec.jetStream.memStorage.size";
 const MEMORY_ONLY: &str = "is off: streams are kept in memory and do not outlive the pods; streams in files fail, \
     so Eventing does not work, whose stream sap is one";
 
+/// Warning about an enabled memory store whose size is a string that is zero.
+const ZERO_IS_OFF: &str = "0 turns the memory store off: streams in memory fail; omit it for the default 1Gi, or set \
+    spec.jetStream.memStorage.enabled to false";
+
 /// Smallest store: a message of NATS has up to 1 MiB by default (`max_payload`).
 const LEAST_STORE: Bytes = Bytes::mebi(1);
 /// Begin of the message for a smaller store.
@@ -33,7 +37,7 @@ const HIGH_SHARE: u64 = 80;
 
 pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let stores = &spec.jet_stream;
-    if !stores.file_storage.enabled && !stores.mem_storage.enabled {
+    if !stores.file_storage.enabled && !is_memory_on(&stores.mem_storage) {
         findings.reject(Violation::invalid(STORES, ViolationClass::Invalid, "object", message::NO_STORE));
     }
     check_memory(spec, findings);
@@ -65,10 +69,11 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &Clust
     if old.enabled != new.enabled {
         reject("spec.jetStream.fileStorage.enabled", new.enabled.into());
     }
-    if old.storage_class_name != new.storage_class_name {
+    let is_default_class = |storage: &FileStorage| is_default_class(&storage.storage_class_name);
+    if old.storage_class_name != new.storage_class_name && !(is_default_class(old) && is_default_class(new)) {
         reject(CLASS, new.storage_class_name.clone().into());
     }
-    let size = new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.0.clone());
+    let size = new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.text.clone());
     match size_change(old, new, cluster_facts) {
         SizeChange::None => {}
         SizeChange::Shrinks => {
@@ -161,12 +166,15 @@ fn deployed_size(cluster_facts: &ClusterFacts) -> Option<Bytes> {
     }
 }
 
+/// Returns whether streams can be kept in memory. A size of 0 turns the memory store off: the predecessor's Go types
+/// write `"0"` for a size that is not set.
+fn is_memory_on(storage: &MemStorage) -> bool {
+    storage.enabled && !storage.size.is_zero()
+}
+
 /// Returns the memory store; `None` if it is disabled or of size 0.
 pub(crate) fn memory_store(storage: &MemStorage) -> Result<Option<Bytes>, Violation> {
-    if !storage.enabled {
-        return Ok(None);
-    }
-    Ok(Some(bytes(MEMORY_SIZE, &storage.size)?).filter(|size| size.get() > 0))
+    is_memory_on(storage).then(|| bytes(MEMORY_SIZE, &storage.size)).transpose()
 }
 
 /// Returns the deployed file store, of which only the size can change, and only grow. If nothing is deployed, returns
@@ -214,7 +222,7 @@ fn desired_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Res
             FILE_SIZE,
             // Existing volumes are large enough for the provider, independently of the spec.
             if deployed.is_some() { ViolationClass::Policy } else { ViolationClass::Invalid },
-            raw.0.clone(),
+            raw.text.clone(),
             below_minimum(raw, cluster_facts.provider),
         )),
         _ => Ok(size),
@@ -223,7 +231,7 @@ fn desired_file_size(storage: &FileStorage, cluster_facts: &ClusterFacts) -> Res
 
 /// Returns the size, unless it is not set: absent, or 0 in any notation.
 fn set_size(storage: &FileStorage) -> Option<&RawQuantity> {
-    storage.size.as_ref().filter(|size| !size.parse().is_ok_and(Amount::is_zero))
+    storage.size.as_ref().filter(|size| !size.is_zero())
 }
 
 fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
@@ -237,7 +245,7 @@ fn below_minimum(size: &RawQuantity, provider: Provider) -> String {
 
 /// Parses a number of bytes. A fraction of a byte counts as a byte, as it does for a volume.
 fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
-    let reject = |message: &str| Violation::invalid(field, ViolationClass::Invalid, raw.0.clone(), message);
+    let reject = |message: &str| Violation::invalid(field, ViolationClass::Invalid, raw.text.clone(), message);
     let amount = raw.parse().map_err(|error| reject(&error.to_string()))?;
     amount.bytes_rounded_up().ok_or_else(|| reject("must not be negative"))
 }
@@ -247,12 +255,12 @@ fn check_size(field: &str, raw: &RawQuantity, findings: &mut Findings) {
     let Ok(amount) = raw.parse() else { return };
     let Some(size) = amount.bytes() else { return reject_fraction(field, raw, findings) };
     if size < LEAST_STORE {
-        let hint = match raw.0.parse::<u16>() {
+        let hint = match raw.text.parse::<u16>() {
             Ok(number) if number > 0 => format!("; did you mean {raw}{}?", if number < 100 { "Gi" } else { "Mi" }),
             _ => String::new(),
         };
         let message = format!("{TOO_SMALL}; use at least {LEAST_STORE}{hint}");
-        findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.0.clone(), message));
+        findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.text.clone(), message));
     } else if size < UNUSUAL_STORE {
         findings.warn(field, format!("{raw} is unusually small for a store"));
     }
@@ -260,13 +268,17 @@ fn check_size(field: &str, raw: &RawQuantity, findings: &mut Findings) {
 
 fn reject_fraction(field: &str, raw: &RawQuantity, findings: &mut Findings) {
     let message = "must be a whole number of bytes";
-    findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.0.clone(), message));
+    findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.text.clone(), message));
 }
 
 fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     let storage = &spec.jet_stream.mem_storage;
-    if storage.enabled && storage.size.parse().is_ok_and(Amount::is_zero) {
-        findings.reject(Violation::invalid(MEMORY, ViolationClass::Policy, "object", message::EMPTY_STORE));
+    if storage.enabled && storage.size.is_zero() {
+        if storage.size.is_integer {
+            findings.reject(Violation::invalid(MEMORY, ViolationClass::Policy, "object", message::EMPTY_STORE));
+        } else {
+            findings.warn(MEMORY_SIZE, ZERO_IS_OFF);
+        }
         return;
     }
     let size = match bytes(MEMORY_SIZE, &storage.size) {
@@ -292,7 +304,7 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
         findings.reject(Violation::invalid(
             MEMORY_SIZE,
             ViolationClass::Policy,
-            storage.size.0.clone(),
+            storage.size.text.clone(),
             format!("must not be more than the memory limit {raw_limit} in spec.resources.limits.memory"),
         ));
     } else if size > limit.percent(HIGH_SHARE) && !both_default {

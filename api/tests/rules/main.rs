@@ -5,6 +5,7 @@
 mod cluster;
 mod data;
 mod facts;
+mod go_types;
 mod memory;
 mod messages;
 mod metadata;

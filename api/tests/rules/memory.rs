@@ -10,8 +10,9 @@ fn memory_store_fits_memory_limit() {
         format!("{{jetStream: {{memStorage: {storage}}}, resources: {{limits: {{memory: {limit}}}}}}}")
     };
     let at = "spec.jetStream.memStorage";
-    for empty in ["{size: '0'}", "{size: 0}", "{size: 0Gi}", "{enabled: true, size: '0.0'}"] {
-        rejects(empty, &memory(empty, "1Gi"), at, "can only be enabled if size is not 0", Policy);
+    rejects("0", &memory("{size: 0}", "1Gi"), at, "can only be enabled if size is not 0", Policy);
+    for off in ["{size: '0'}", "{size: 0Gi}", "{enabled: true, size: '0.0'}"] {
+        warns(off, &memory(off, "1Gi"), MEMORY_SIZE, "0 turns the memory store off: streams in memory fail");
     }
     accepts("off and empty", "{jetStream: {memStorage: {enabled: false, size: '0'}}}");
     accepts("off, however large", "{jetStream: {memStorage: {enabled: false, size: 99Gi}}}");

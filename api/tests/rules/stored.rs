@@ -6,7 +6,7 @@ use crate::facts::{MEMORY_SIZE, rejects_change, tolerates};
 
 #[test]
 fn stored_violations_become_warnings() {
-    let broken = "cluster: {size: 4}, labels: {nats_cluster: mine}, jetStream: {memStorage: {size: '0'}},
+    let broken = "cluster: {size: 4}, labels: {nats_cluster: mine}, jetStream: {memStorage: {size: 0}},
         resources: {limits: {cpu: 1}, requests: {cpu: 2}}";
     let warnings =
         tolerates("edited elsewhere", &format!("{{{broken}}}"), &format!("{{{broken}, annotations: {{a: b}}}}"));
@@ -34,6 +34,26 @@ fn stored_violations_become_warnings() {
         "spec.cluster.size",
         message::ODD_SIZE,
     );
+}
+
+/// Clients with Go types, such as those of the predecessor, read and write quantities in their canonical notation.
+#[test]
+fn stored_violation_in_another_notation_becomes_warning() {
+    for (old, new, warning) in [
+        (
+            "{jetStream: {memStorage: {size: 2048Mi}}}",
+            "{jetStream: {memStorage: {size: 2Gi}}}",
+            "spec.jetStream.memStorage.size: must not be more than the memory limit 1Gi in \
+             spec.resources.limits.memory",
+        ),
+        (
+            "{resources: {limits: {cpu: 1000m}, requests: {cpu: 2000m}}}",
+            "{resources: {limits: {cpu: '1'}, requests: {cpu: '2'}}}",
+            "spec.resources.requests.cpu: must not be more than the limit 1",
+        ),
+    ] {
+        assert_eq!(tolerates("respelled", old, new), [warning]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Deletion of a resource: the deletion guard, then the StatefulSet, the PVCs, the other children and the finalizer.
 
 mod guard;
+mod namespace;
 
 use std::sync::Arc;
 
@@ -22,21 +23,28 @@ use crate::{
 
 /// Deletes the data and removes the finalizer, unless the deletion is blocked. A blocked deletion keeps the cluster in
 /// operation, so that JetStream can still answer.
+///
+/// In a namespace that is being deleted, the finalizer is removed as soon as that is forced or there is nothing left to
+/// guard. Everything else is deleted with the namespace.
 pub(super) async fn delete(
     mut nats: Arc<Nats>,
     id: &NamespacedName,
     context: &Context,
     memory: &mut Memory,
 ) -> Result<ReconcileDone, ReconcileError> {
+    if namespace::is_terminating(&context.client, &id.namespace).await {
+        let is_forced = nats.has_flag(naming::FORCE_DELETION);
+        if is_forced || namespace::is_data_lost(&observe(&context.caches, id, &nats).actual) {
+            tracing::info!(forced = is_forced, "removing finalizer: the namespace is being deleted");
+            finalizer::remove(&nats, context).await?;
+            return Ok(finished(context, memory));
+        }
+    }
     if nats.has_flag(naming::PAUSE) {
         return report_paused(&nats, id, context).await;
     }
     let outcome = match delete_unless_blocked(&mut nats, id, context, memory).await {
-        Ok(DeletionDecision::Delete) => {
-            context.metrics.clear_cluster();
-            *memory = Memory::default();
-            return Ok(ReconcileDone::finished());
-        }
+        Ok(DeletionDecision::Delete) => return Ok(finished(context, memory)),
         Ok(DeletionDecision::Blocked(reason)) => Reconciled::DeletionBlocked { reason },
         Err(error) => {
             let outcome = Reconciled::DeletionFailed { cause: error.to_string() };
@@ -63,6 +71,13 @@ async fn report_paused(
     let nats = context.status.write(nats, &outcome).await.map_err(ReconcileError::status)?;
     context.set_state_metric(&nats);
     Ok(ReconcileDone { outcome: telemetry::ReconcileOutcome::Blocked, ..ReconcileDone::finished() })
+}
+
+/// Clears what is known of the deleted cluster.
+fn finished(context: &Context, memory: &mut Memory) -> ReconcileDone {
+    context.metrics.clear_cluster();
+    *memory = Memory::default();
+    ReconcileDone::finished()
 }
 
 /// Asks the deletion guard, and deletes everything that belongs to the resource if it allows that.

@@ -171,7 +171,7 @@ fn sidecar_resources() -> ResourceRequirements {
 }
 
 fn quantities(amounts: &BTreeMap<String, RawQuantity>) -> BTreeMap<String, Quantity> {
-    amounts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.0.clone()))).collect()
+    amounts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.text.clone()))).collect()
 }
 
 fn probe(path: &str) -> Probe {

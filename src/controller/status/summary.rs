@@ -1,7 +1,7 @@
 //! The summary of JetStream for the admission webhook. It contains levels instead of figures, so that it changes
 //! seldom.
 
-use nats_manager_api::{Bytes, ConditionType, JetStreamStatus, RawQuantity};
+use nats_manager_api::{Bytes, ConditionType, JetStreamStatus};
 use nats_manager_planner::health::Inventory;
 
 use super::{StatusFacts, storage::file_store_level, update::Update};
@@ -22,7 +22,7 @@ impl Update<'_> {
                 highest_replicas: inventory.highest_replicas(),
                 storage: String::new(),
                 memory_streams: inventory.has_memory_stream(),
-                memory_used: Some(RawQuantity(memory_level(old, inventory.memory_used).to_string())),
+                memory_used: Some(memory_level(old, inventory.memory_used).to_string().into()),
             });
         }
         let is_unknown = self.status.condition(ConditionType::Storage).is_some_and(|known| known.status == "Unknown");

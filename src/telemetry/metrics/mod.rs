@@ -19,7 +19,7 @@ use crate::fips;
 
 use super::{
     RequestLabels, admission::AdmissionMetrics, conditions::ConditionMetrics, jetstream::JetStreamMetrics,
-    logging::dropped_lines,
+    logging::dropped_lines, process,
 };
 
 /// All metrics of the process. Clones share them.
@@ -313,6 +313,7 @@ impl Inner {
         self.admission.register(registry);
         self.jetstream.register(registry);
         registry.register("nats_manager_build_info", "1, labelled with what was built", build);
+        process::register(registry);
     }
 }
 

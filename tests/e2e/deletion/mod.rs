@@ -1,5 +1,6 @@
 //! Deletion of a NATS resource: the deletion guard keeps streams and consumers of users.
 
+mod namespace;
 mod obstacles;
 
 use std::collections::BTreeSet;

@@ -44,7 +44,7 @@ async fn takes_over_cluster_with_small_memory_store() {
 async fn takes_over_cluster_without_file_size() {
     let (world, _manager) = takes_over(include_str!("../../reference/minimal.yaml")).await;
     let sizes = |size: &str| json!({"spec": {"jetStream": {"fileStorage": {"size": size}}}});
-    let size = |nats: &Nats| nats.spec.jet_stream.file_storage.size.clone().unwrap().0;
+    let size = |nats: &Nats| nats.spec.jet_stream.file_storage.size.clone().unwrap().text;
     assert_eq!(size(&world.patch(json!({"spec": {"logging": {"debug": false}}})).await.unwrap()), "0");
 
     assert_eq!(size(&world.patch(sizes("1024Mi")).await.unwrap()), "1024Mi");

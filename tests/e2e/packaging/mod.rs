@@ -7,6 +7,7 @@ mod modulectl;
 mod monitoring;
 mod overlays;
 mod pages;
+mod takeover;
 
 use std::{path::PathBuf, process::Command};
 

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 56] = [
+    const RUN: [(&str, &str, &str); 59] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
@@ -131,9 +131,17 @@ mod tests {
         ("docs/user/storage.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/storage.md", "run: reservation", "tests/real/storage.rs"),
         ("docs/user/storage.md", "run: nearly full", "tests/real/storage.rs"),
-        ("docs/user/takeover.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/takeover.md", "run: take over", "tests/e2e/packaging/takeover.rs"),
+        ("docs/user/takeover.md", "run: remove the predecessor", "tests/e2e/packaging/takeover.rs"),
+        ("docs/user/takeover.md", "run: apply the predecessor", "tests/e2e/packaging/takeover.rs"),
         ("docs/user/takeover.md", "run: way back", "tests/e2e/admission/removal.rs"),
+        ("docs/user/takeover.md", "run: remove what is left", "tests/e2e/packaging/takeover.rs"),
         ("docs/user/troubleshooting.md", "run", "tests/real/install/documented.rs"),
+        (
+            "docs/user/troubleshooting/terminating-namespace.md",
+            "run: terminating namespace",
+            "tests/e2e/deletion/namespace.rs",
+        ),
         ("docs/user/upgrades.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/upgrades.md", "run: watch", "tests/real/rolling.rs"),
         ("docs/user/upgrades.md", "run: force", "tests/real/rolling.rs"),

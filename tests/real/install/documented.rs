@@ -12,15 +12,8 @@ use crate::{
 };
 
 /// Pages with commands for a cluster that serves Eventing.
-const PAGES: [&str; 7] = [
-    "access.md",
-    "high-availability.md",
-    "metrics.md",
-    "storage.md",
-    "takeover.md",
-    "troubleshooting.md",
-    "upgrades.md",
-];
+const PAGES: [&str; 6] =
+    ["access.md", "high-availability.md", "metrics.md", "storage.md", "troubleshooting.md", "upgrades.md"];
 
 /// URL of the artifacts in the documentation. The test replaces it by the artifacts of this checkout.
 const RELEASES: &str = "https://github.com/kyma-project/nats-manager/releases/latest/download/";

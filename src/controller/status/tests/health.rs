@@ -268,7 +268,7 @@ fn summary_needs_a_complete_inventory() {
     let (status, _) = World::healthy(3).seen(with_memory(3 * MEBI)).after(&ready(), 200);
     let summary = status.jet_stream.clone().unwrap();
     assert_eq!((summary.streams, summary.customer_data, summary.highest_replicas), (true, true, 3));
-    assert_eq!((summary.memory_streams, summary.memory_used.unwrap().0.as_str()), (true, "4Mi"));
+    assert_eq!((summary.memory_streams, summary.memory_used.unwrap().text.as_str()), (true, "4Mi"));
     let mut incomplete = with_memory(0);
     incomplete[0].lose(&["n-2"]);
     assert_eq!(World::healthy(3).seen(incomplete).after(&status, 200).0.jet_stream, status.jet_stream);
