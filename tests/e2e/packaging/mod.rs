@@ -4,6 +4,8 @@ mod module;
 mod monitoring;
 mod overlays;
 mod pages;
+mod reference;
+mod site;
 
 use std::{path::PathBuf, process::Command};
 
