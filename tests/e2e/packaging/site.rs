@@ -111,6 +111,9 @@ fn every_page_has_one_title_and_nothing_that_the_site_evaluates() {
         let titles = prose.lines().filter(|line| line.starts_with("# ")).count();
         assert_eq!(titles, 1, "{page}");
         assert!(!prose.lines().any(|line| line.starts_with("####")), "{page}");
+        let lines: Vec<&str> = prose.lines().filter(|line| !line.is_empty()).collect();
+        let bare = lines.windows(2).find(|pair| pair[0].starts_with('#') && pair[1].starts_with('|'));
+        assert_eq!(bare, None, "{page}: a table without an introduction");
         // VitePress compiles pages as Vue templates.
         assert!(!prose.contains("{{"), "{page}");
         let tags = prose.split('<').skip(1).filter(|rest| rest.starts_with(|first: char| first.is_alphabetic()));
