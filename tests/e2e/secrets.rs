@@ -63,7 +63,7 @@ async fn secrets_appear_in_no_log_event_status_metric_or_error() {
     world.reject(&["CREATE", "UPDATE"], "", "secrets").await;
     world.patch(json!({"spec": {"labels": {"canary": "1"}}})).await.unwrap();
     let status = world.status_becomes("the rejection is reported", |status| {
-        condition(status, "Available").is_some_and(|(_, _, message)| message.contains(REJECTION))
+        condition(status, "Stalled").is_some_and(|(_, _, message)| message.contains(REJECTION))
     });
     canaries.are_absent("status", &serde_json::to_string(&status.await).unwrap());
     world.accept("secrets").await;

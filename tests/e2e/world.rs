@@ -10,7 +10,7 @@ use k8s_openapi::{
             ValidatingWebhookConfiguration,
         },
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodCondition, Secret, Service},
         events::v1::Event,
         policy::v1::PodDisruptionBudget,
     },
@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
 use nats_manager_api::{Nats, NatsSpec, NatsStatus, policy};
 use nats_manager_harness::{
@@ -60,7 +60,8 @@ impl World {
     }
 
     /// Removes the objects of earlier tests.
-    async fn clean(&self) {
+    pub async fn clean(&self) {
+        self.scheduler_is_idle().await;
         // Webhook configurations of an earlier manager would reject the following requests.
         let gone = DeleteParams::default();
         let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
@@ -86,7 +87,7 @@ impl World {
         self.delete_all::<StatefulSet>().await;
         self.delete_all::<Service>().await;
         self.delete_all::<PodDisruptionBudget>().await;
-        self.delete_all::<k8s_openapi::api::core::v1::Pod>().await;
+        self.delete_all::<Pod>().await;
         self.delete_all::<PersistentVolumeClaim>().await;
         self.clear_lease().await;
         self.delete_all::<Event>().await;
@@ -95,13 +96,35 @@ impl World {
         }
         let _ = self.api::<ConfigMap>().delete("eventing-nats-config", &DeleteParams::default()).await;
         eventually("everything is deleted", TIMEOUT, || async {
-            let pods = self.api::<k8s_openapi::api::core::v1::Pod>().list(&ListParams::default()).await?.items.len();
+            let pods = self.api::<Pod>().list(&ListParams::default()).await?.items.len();
             let pvcs = self.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?.items.len();
             let resources = all.list(&ListParams::default()).await?.items.len();
             Ok::<_, kube::Error>(if pods + pvcs + resources == 0 {
                 Seen::Done(())
             } else {
                 Seen::NotYet(format!("{pods} Pods, {pvcs} PVCs, {resources} NATS resources"))
+            })
+        })
+        .await;
+    }
+
+    /// Waits until no Pod is being bound. If a Pod is deleted while kube-scheduler 1.34 binds its volumes, the failure of
+    /// that binding concerns the next Pod of the same name too: it may be placed without regard to its topology spread.
+    async fn scheduler_is_idle(&self) {
+        // No Pod follows, and those that exist remain.
+        let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+        let _ = self.api::<StatefulSet>().delete_collection(&orphan, &ListParams::default()).await;
+        eventually("the scheduler has decided on every Pod", TIMEOUT, || async {
+            let stateful_sets = self.api::<StatefulSet>().list(&ListParams::default()).await?.items.len();
+            let mut pods = self.api::<Pod>().list(&ListParams::default()).await?.items;
+            pods.retain(|pod| !is_decided(pod));
+            Ok::<_, kube::Error>(if stateful_sets == 0 && pods.is_empty() {
+                Seen::Done(())
+            } else {
+                Seen::NotYet(format!(
+                    "{stateful_sets} StatefulSets, {:?}",
+                    pods.iter().map(Pod::name_any).collect::<Vec<_>>()
+                ))
             })
         })
         .await;
@@ -168,6 +191,13 @@ impl World {
         let text = |text: Option<String>| text.unwrap_or_default();
         events.into_iter().map(|event| (text(event.type_), text(event.reason), text(event.note))).collect()
     }
+}
+
+/// Returns whether a Pod has a node, or the scheduler has found none for it.
+fn is_decided(pod: &Pod) -> bool {
+    let is_scheduled = |condition: &PodCondition| condition.type_ == "PodScheduled";
+    let has_node = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    has_node || pod.status.iter().flat_map(|status| &status.conditions).flatten().any(is_scheduled)
 }
 
 /// Returns status, reason and message of a condition.

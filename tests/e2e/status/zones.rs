@@ -83,3 +83,23 @@ async fn standalone_server_is_ready_without_zone_requirement() {
     assert_eq!(status.availability_zones_used, 1);
     assert_eq!(manager.metric("nats_manager_cr_nats_nodes_count").await, Some(1.0));
 }
+
+/// A test may end while the scheduler binds the volume of a Pod. If that Pod is deleted then, the scheduler may place the
+/// next Pod of the same name without regard to its topology spread.
+#[tokio::test]
+async fn servers_on_a_cleaned_control_plane_are_spread_over_zones() {
+    let world = World::new().await;
+    for round in 0..2 {
+        let manager = world.manager().await;
+        world.create(json!({"cluster": {"size": 1}})).await;
+        eventually("a Pod exists", TIMEOUT, || async { !world.pods().await.is_empty() }).await;
+        drop(manager);
+        world.clean().await;
+        let manager = world.manager().await;
+        world.create(json!({})).await;
+        let status = world.status_becomes("three servers are ready", |status| status.ready_servers == 3).await;
+        assert_eq!(status.availability_zones_used, 3, "round {round}: {status:?}");
+        drop(manager);
+        world.clean().await;
+    }
+}
