@@ -170,8 +170,7 @@ fn documented_metrics_and_registered_metrics_are_the_same() {
     };
     let reference = read("docs/user/metrics.md");
     let rows = column(&reference, 0);
-    let documented: BTreeSet<String> =
-        rows.iter().filter_map(|cell| cell.split('{').next()).flat_map(|name| plain(name)).collect();
+    let documented: BTreeSet<String> = rows.iter().filter_map(|cell| cell.split('{').next()).flat_map(plain).collect();
     for name in &registered {
         assert!(documented.contains(*name), "{name} is not documented");
     }

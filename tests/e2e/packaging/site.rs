@@ -1,5 +1,5 @@
 //! User documentation as a part of the site of Kyma, which copies `docs/user` and nothing else, imports `_sidebar.ts`,
-//! and renders the pages with VitePress.
+//! and renders the pages with `VitePress`.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn without_code(text: &str) -> String {
     prose.join("\n").split('`').step_by(2).collect()
 }
 
-/// Returns the anchor that VitePress derives from a heading.
+/// Returns the anchor that `VitePress` derives from a heading.
 fn site_anchor(heading: &str) -> String {
     let words: Vec<&str> =
         heading.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -132,7 +132,7 @@ fn install_page_begins_with_the_checkout() {
 #[test]
 fn no_page_installs_a_release_of_the_go_manager() {
     for page in documented::pages() {
-        if !Path::new(&page).extension().is_some_and(|extension| extension == "md") {
+        if Path::new(&page).extension().is_none_or(|extension| extension != "md") {
             continue;
         }
         for part in ["releases/latest/download", "releases/download"] {
