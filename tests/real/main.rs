@@ -24,6 +24,7 @@ mod managers;
 mod placement;
 mod polls;
 mod publisher;
+mod quickstart;
 mod replace;
 mod rolling;
 mod scaling;

@@ -48,7 +48,7 @@ impl StatusFacts<'_> {
             ),
             Reason::StreamsMissing => format!(
                 "{texts}, and no server has now. Restore from a backup (nats stream restore), or create again: \
-                 docs/user/troubleshooting.md"
+                 docs/user/troubleshooting/jetstream-not-healthy.md"
             ),
             Reason::NoStreamLeader => self.leaderless(&subjects.streams),
             Reason::ConflictingLeaders => {

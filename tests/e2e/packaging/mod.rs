@@ -7,6 +7,8 @@ mod modulectl;
 mod monitoring;
 mod overlays;
 mod pages;
+mod reference;
+mod site;
 mod takeover;
 
 use std::{path::PathBuf, process::Command};

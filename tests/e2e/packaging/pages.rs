@@ -15,7 +15,7 @@ fn anchor(heading: &str) -> String {
 }
 
 /// Returns the anchors of a page.
-fn anchors(page: &str) -> BTreeSet<String> {
+pub(super) fn anchors(page: &str) -> BTreeSet<String> {
     page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
@@ -68,7 +68,7 @@ fn every_flag_and_variable_is_documented() {
 
 #[test]
 fn every_condition_and_reason_is_documented() {
-    let page = read("docs/user/troubleshooting.md");
+    let page = read("docs/user/conditions.md") + &read("docs/user/troubleshooting/jetstream-not-healthy.md");
     let source = read("api/src/status/mod.rs");
     let mut found = 0;
     for of in ["ModuleState", "ConditionType", "Reason"] {
@@ -87,7 +87,7 @@ fn every_condition_and_reason_is_documented() {
 #[test]
 fn documented_rejections_match_the_rules() {
     let page = read("docs/user/refusals.md");
-    let (_, tables) = page.split_once("\n## All others\n").unwrap();
+    let (_, tables) = page.split_once("\n## Other Messages\n").unwrap();
     let mut sources = read("api/src/resource.rs") + &read("api/src/applied.rs");
     for folder in ["api/src/rules", "api/src/rules/scheduling"] {
         let files = fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path());

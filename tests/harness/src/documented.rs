@@ -82,12 +82,15 @@ mod tests {
     use super::*;
 
     /// Page, mark and the file of the test that runs its blocks.
-    const RUN: [(&str, &str, &str); 59] = [
+    const RUN: [(&str, &str, &str); 65] = [
         ("README.md", "run", "tests/real/install/documented.rs"),
         ("README.md", "run: without a cluster", "tests/e2e/process/mod.rs"),
         ("README.md", "run: demo", "xtask/src/test/steps.rs"),
         ("docs/contributor/develop.md", "by hand", ""),
-        ("docs/user/access.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/01-10-access-nats-server.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/conditions.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/configure.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/quickstart.md", "run", "tests/real/quickstart.rs"),
         ("docs/user/expand-volumes.md", "run", "tests/real/expansion.rs"),
         ("docs/user/backup.md", "run: stop eventing", "tests/real/backup.rs"),
         ("docs/user/backup.md", "run: back up", "tests/real/backup.rs"),
@@ -101,10 +104,6 @@ mod tests {
         ("docs/user/high-availability.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/install.md", "run: image", "tests/real/install/artifact.rs"),
         ("docs/user/install.md", "run: manifests", "tests/real/install/artifact.rs"),
-        ("docs/user/install.md", "run: from a checkout", "tests/real/install/mod.rs"),
-        ("docs/user/install.md", "run: force", "tests/real/install/mod.rs"),
-        ("docs/user/install.md", "run: remove", "tests/real/install/documented.rs"),
-        ("docs/user/install.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/metrics.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/monitoring.md", "run: overlays", "tests/e2e/packaging/overlays.rs"),
         ("docs/user/operations.md", "run: drain", "tests/e2e/nodes.rs"),
@@ -136,12 +135,18 @@ mod tests {
         ("docs/user/takeover.md", "run: apply the predecessor", "tests/e2e/packaging/takeover.rs"),
         ("docs/user/takeover.md", "run: way back", "tests/e2e/admission/removal.rs"),
         ("docs/user/takeover.md", "run: remove what is left", "tests/e2e/packaging/takeover.rs"),
-        ("docs/user/troubleshooting.md", "run", "tests/real/install/documented.rs"),
         (
             "docs/user/troubleshooting/terminating-namespace.md",
             "run: terminating namespace",
             "tests/e2e/deletion/namespace.rs",
         ),
+        ("docs/user/troubleshooting/03-05-nats-troubleshooting.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/troubleshooting/03-10-fix-pending-events.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/troubleshooting/manager-not-working.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/troubleshooting/not-ready.md", "run", "tests/real/install/documented.rs"),
+        ("docs/user/uninstall.md", "run: remove", "tests/real/install/documented.rs"),
+        ("docs/user/uninstall.md", "run: force", "tests/real/install/mod.rs"),
+        ("docs/user/uninstall.md", "run: after all at once", "tests/real/install/mod.rs"),
         ("docs/user/upgrades.md", "run", "tests/real/install/documented.rs"),
         ("docs/user/upgrades.md", "run: watch", "tests/real/rolling.rs"),
         ("docs/user/upgrades.md", "run: force", "tests/real/rolling.rs"),

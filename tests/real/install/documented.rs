@@ -12,11 +12,20 @@ use crate::{
 };
 
 /// Pages with commands for a cluster that serves Eventing.
-const PAGES: [&str; 6] =
-    ["access.md", "high-availability.md", "metrics.md", "storage.md", "troubleshooting.md", "upgrades.md"];
+const PAGES: [&str; 11] = [
+    "01-10-access-nats-server.md",
+    "conditions.md",
+    "configure.md",
+    "high-availability.md",
+    "metrics.md",
+    "storage.md",
+    "troubleshooting/03-05-nats-troubleshooting.md",
+    "troubleshooting/03-10-fix-pending-events.md",
+    "troubleshooting/manager-not-working.md",
+    "troubleshooting/not-ready.md",
+    "upgrades.md",
+];
 
-/// URL of the artifacts in the documentation. The test replaces it by the artifacts of this checkout.
-const RELEASES: &str = "https://github.com/kyma-project/nats-manager/releases/latest/download/";
 /// Folder in which a checkout builds the artifacts.
 const BUILT: &str = "target/release-manifests/";
 
@@ -36,7 +45,7 @@ fn documented_commands_install_show_change_and_remove_the_module() {
         for page in PAGES {
             follow(&mut user, &artifact, &format!("docs/user/{page}"), "run").await;
         }
-        follow(&mut user, &artifact, "docs/user/install.md", "run: remove").await;
+        follow(&mut user, &artifact, "docs/user/uninstall.md", "run: remove").await;
         nothing_is_left(world).await;
     });
 }
@@ -45,7 +54,7 @@ fn documented_commands_install_show_change_and_remove_the_module() {
 pub(super) async fn follow(user: &mut User, artifact: &Artifact, page: &str, mark: &str) {
     let folder = format!("{}/", artifact.manifest.parent().unwrap().display());
     for block in documented::blocks(page, mark) {
-        user.types(&block.text.replace(RELEASES, &folder).replace(BUILT, &folder)).await;
+        user.types(&block.text.replace(BUILT, &folder)).await;
     }
 }
 

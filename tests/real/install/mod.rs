@@ -29,7 +29,7 @@ use artifact::{Artifact, build_image};
 /// `progressDeadlineSeconds`), administrators wait for less.
 const AVAILABLE: Duration = Duration::from_mins(1);
 const READY: Duration = Duration::from_secs(90);
-const PAGE: &str = "docs/user/install.md";
+const PAGE: &str = "docs/user/uninstall.md";
 const MANAGER: &str = "nats.operator.kyma-project.io/manager=true";
 
 #[test]
@@ -87,7 +87,7 @@ fn administrator_installs_edits_and_removes_the_module_with_kubectl() {
             world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", manifest]).await.unwrap();
         }
         create_default_resource(world, &artifact).await;
-        documented::follow(&mut user, &artifact, PAGE, "run: from a checkout").await;
+        documented::follow(&mut user, &artifact, "docs/user/install.md", "run").await;
         world
             .kubectl(&["wait", "-n", NAMESPACE, "--for=condition=Available", "nats/eventing-nats", "--timeout=90s"])
             .await

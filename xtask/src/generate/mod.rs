@@ -42,7 +42,7 @@ type Generated = (&'static str, fn() -> Result<String, GenerateError>);
 const FILES: [Generated; 5] = [
     ("config/crd/nats.operator.kyma-project.io.yaml", crd),
     ("config/admission-policy/policy.yaml", admission_policy),
-    ("docs/user/resource.md", resource),
+    ("docs/user/01-05-nats-custom-resource.md", resource),
     ("api/go/v1alpha1/types.go", go_types),
     ("api/go/v1alpha1/deepcopy.go", go_copy),
 ];

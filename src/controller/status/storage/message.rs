@@ -32,30 +32,30 @@ pub(super) fn shortage(kind: LimitKind, fill: &Fill<'_>) -> String {
             fill.fullest(Store::Memory).map(|fullest| memory_store(fill, &fullest)).unwrap_or_default()
         }
         LimitKind::Stream => streams(fill),
-        LimitKind::Reservation => fill.most_reserved().map(|fullest| reservation(&fullest)).unwrap_or_default(),
+        LimitKind::Reservation => fill.most_reserved().map(|fullest| reservation(fill, &fullest)).unwrap_or_default(),
     }
 }
 
 fn file_store(fill: &Fill<'_>, fullest: &FullestStore<'_>) -> String {
     let largest = largest(fill, false);
-    let eventing = eventing_note(largest.iter().map(|(id, _)| *id));
     format!(
-        "The file store of {} is {}.{} Make room (nats stream purge), or limit the streams (nats stream edit \
-         --max-bytes).{eventing} {}.",
+        "The file store of {} is {}.{}{} {}.",
         fullest.server,
         fullness(fullest.usage.used, fullest.usage.limit),
         names("Largest streams", &largest),
+        remedy(&largest, "limit the streams (nats stream edit --max-bytes)"),
         capitalized(PAGE)
     )
 }
 
 fn memory_store(fill: &Fill<'_>, fullest: &FullestStore<'_>) -> String {
+    let largest = largest(fill, true);
     format!(
-        "The memory store of {} is {}.{} Make room (nats stream purge), or raise spec.jetStream.memStorage.size and \
-         spec.resources.limits.memory. {}.",
+        "The memory store of {} is {}.{}{} {}.",
         fullest.server,
         fullness(fullest.usage.used, fullest.usage.limit),
-        names("Largest streams in memory", &largest(fill, true)),
+        names("Largest streams in memory", &largest),
+        remedy(&largest, "raise spec.jetStream.memStorage.size and spec.resources.limits.memory"),
         capitalized(PAGE)
     )
 }
@@ -83,20 +83,33 @@ fn streams(fill: &Fill<'_>) -> String {
     )
 }
 
-fn reservation(fullest: &FullestStore<'_>) -> String {
+fn reservation(fill: &Fill<'_>, fullest: &FullestStore<'_>) -> String {
     let (store, code) = match fullest.store {
         Store::File => ("file", 10047),
         Store::Memory => ("memory", 10028),
     };
     format!(
         "Streams have reserved {} % of the {store} store of {} ({} of {}). Streams that need more cannot be created \
-         (error {code}). Lower max_bytes of streams (nats stream report, nats stream edit --max-bytes). {}.",
+         (error {code}). Lower max_bytes of streams (nats stream report, nats stream edit --max-bytes).{} {}.",
         fullest.usage.reserved_percent(),
         fullest.server,
         rounded(fullest.usage.reserved),
         rounded(fullest.usage.limit),
+        eventing_note(fill.streams().iter().map(|(id, _)| *id)),
         capitalized(PAGE)
     )
+}
+
+/// Returns how to make room in a full store, depending on who owns its largest streams. A purge of Eventing's stream
+/// deletes events that were not delivered.
+fn remedy(largest: &[(&StreamId, u64)], alternative: &str) -> String {
+    let is_eventing_only = !largest.is_empty() && largest.iter().all(|(id, _)| is_eventing(id));
+    let room = if is_eventing_only {
+        " Find consumers that do not keep up (nats consumer report sap), and do not purge sap.".to_owned()
+    } else {
+        format!(" Make room (nats stream purge), or {alternative}.")
+    };
+    room + &eventing_note(largest.iter().map(|(id, _)| *id))
 }
 
 /// Returns the use of the limit of a stream that is reached first.

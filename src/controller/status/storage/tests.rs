@@ -112,6 +112,16 @@ fn messages_name_the_limit_its_effect_and_what_to_do() {
              Eventing CR: spec.backend.config.natsStreamMaxSize and natsMaxMsgsPerTopic. See docs/user/storage.md.",
         ),
         (
+            LimitKind::FileStore,
+            |all| {
+                all.server_mut("n-1").file = usage(83, 0);
+                all.add_stream(&stream("sap").with_bytes(70 * MEBI), &[1]);
+            },
+            "The file store of n-1 is 83 % full (83Mi of 100Mi). Largest streams: sap 70Mi. Find consumers that do not \
+             keep up (nats consumer report sap), and do not purge sap. The limits of sap are set in the Eventing CR: \
+             spec.backend.config.natsStreamMaxSize and natsMaxMsgsPerTopic. See docs/user/storage.md.",
+        ),
+        (
             LimitKind::MemoryStore,
             |all| {
                 all.server_mut("n-2").memory = usage(91, 0);
