@@ -3,6 +3,7 @@
 package v1alpha1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -89,6 +90,9 @@ func (in *NATSSpec) DeepCopyInto(out *NATSSpec) {
 	}
 	if in.Resources != nil {
 		out.Resources = in.Resources.DeepCopy()
+	}
+	if in.Scheduling != nil {
+		out.Scheduling = in.Scheduling.DeepCopy()
 	}
 }
 
@@ -211,6 +215,42 @@ func (in *LoggingSpec) DeepCopy() *LoggingSpec {
 		return nil
 	}
 	out := new(LoggingSpec)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto copies all fields.
+func (in *SchedulingSpec) DeepCopyInto(out *SchedulingSpec) {
+	*out = *in
+	if in.Affinity != nil {
+		out.Affinity = in.Affinity.DeepCopy()
+	}
+	if in.NodeSelector != nil {
+		out.NodeSelector = make(map[string]string, len(in.NodeSelector))
+		for key, value := range in.NodeSelector {
+			out.NodeSelector[key] = value
+		}
+	}
+	if in.Tolerations != nil {
+		out.Tolerations = make([]corev1.Toleration, len(in.Tolerations))
+		for i := range in.Tolerations {
+			in.Tolerations[i].DeepCopyInto(&out.Tolerations[i])
+		}
+	}
+	if in.TopologySpreadConstraints != nil {
+		out.TopologySpreadConstraints = make([]corev1.TopologySpreadConstraint, len(in.TopologySpreadConstraints))
+		for i := range in.TopologySpreadConstraints {
+			in.TopologySpreadConstraints[i].DeepCopyInto(&out.TopologySpreadConstraints[i])
+		}
+	}
+}
+
+// DeepCopy returns a copy that shares nothing with the original.
+func (in *SchedulingSpec) DeepCopy() *SchedulingSpec {
+	if in == nil {
+		return nil
+	}
+	out := new(SchedulingSpec)
 	in.DeepCopyInto(out)
 	return out
 }

@@ -61,6 +61,9 @@ type NATSSpec struct {
 	// request the smaller of its default and the limit. The StatefulSet has the result. A limit of 0 means no
 	// limit.
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Placement of the servers on nodes and zones. Default: spread over zones and nodes.
+	Scheduling *SchedulingSpec `json:"scheduling,omitempty"`
 }
 
 // Cluster of NATS servers.
@@ -101,8 +104,9 @@ type MemStorageSpec struct {
 	// Allow streams to be stored in memory. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Memory of each server that streams may use, in bytes, such as 256Mi: more than 0 while enabled, and at most
-	// the memory limit in `spec.resources`. Recommended: less than 80% of this limit. Default: 1Gi.
+	// Memory of each server that streams may use, in bytes, such as 256Mi: at most the memory limit in
+	// `spec.resources`. Recommended: less than 80% of this limit. The string "0" turns the memory store off, the
+	// integer 0 is rejected while `enabled` is true. Default: 1Gi.
 	Size *resource.Quantity `json:"size,omitempty"`
 }
 
@@ -113,6 +117,24 @@ type LoggingSpec struct {
 
 	// Log every protocol message, which slows down the servers: use it only for troubleshooting. Default: false.
 	Trace *bool `json:"trace,omitempty"`
+}
+
+// Placement of the servers on nodes and zones. Default: spread over zones and nodes.
+type SchedulingSpec struct {
+	// Affinity to nodes and Pods. Without `podAntiAffinity`, the servers prefer different zones and nodes. Default:
+	// only this preference.
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+
+	// Labels that a node must have. A server whose volume is bound to another zone stays pending. Default: none.
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// Taints of nodes that the servers tolerate. Default: none.
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// Spread of the servers, instead of the default spread. A constraint without `labelSelector` counts the
+	// servers. An empty list means no constraints. Default: at most one server more in a zone, and on a node, than
+	// in another; required if the cluster was created while there were nodes in three zones, else preferred.
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
 }
 
 // Observed state of the NATS JetStream cluster.
@@ -136,6 +158,10 @@ type NATSStatus struct {
 
 	// Change in progress. Absent while no change is in progress.
 	Operation *OperationStatus `json:"operation,omitempty"`
+
+	// NATS servers that are ready, of those that the spec asks for, such as `3/3`. Empty until a StatefulSet
+	// exists.
+	Ready string `json:"ready,omitempty"`
 
 	// Number of NATS servers that are ready.
 	ReadyServers int64 `json:"readyServers,omitempty"`
