@@ -139,7 +139,7 @@ async fn handle(State(state): State<ProxyState>, request: Request) -> Response {
     let mut breaks = state.breaks.subscribe();
     let response = forward(&state.apiserver, request).await;
     if fault == Some(Fault::HangAfterwards) {
-        state.count();
+        state.faults.lock().unwrap().met_at.push(Instant::now());
         return std::future::pending().await;
     }
     if fault == Some(Fault::CutAfterwards) {
@@ -157,7 +157,7 @@ async fn handle(State(state): State<ProxyState>, request: Request) -> Response {
 
 impl ProxyState {
     fn fault_for(&self, request: &Request, is_watch: bool) -> Option<Fault> {
-        let faults = self.faults.lock().unwrap();
+        let mut faults = self.faults.lock().unwrap();
         if is_watch && faults.no_watches {
             return Some(Fault::Reject(503));
         }
@@ -165,16 +165,10 @@ impl ProxyState {
             request.method() == *method && request.uri().path().ends_with(path_end.as_str()) && !is_watch
         });
         let fault = broken_requests.map(|(_, _, fault)| *fault)?;
-        drop(faults);
         if fault != Fault::HangAfterwards {
-            self.count();
+            faults.met_at.push(Instant::now());
         }
         Some(fault)
-    }
-
-    /// Counts a request that met a fault.
-    fn count(&self) {
-        self.faults.lock().unwrap().met_at.push(Instant::now());
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::{
             ValidatingWebhookConfiguration,
         },
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, PodCondition, Secret, Service},
+        core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, Service},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use nats_manager_api::{Nats, NatsSpec, NatsStatus, policy};
 use nats_manager_harness::{
@@ -61,7 +61,7 @@ impl World {
 
     /// Removes the objects of earlier tests.
     pub async fn clean(&self) {
-        self.scheduler_is_idle().await;
+        self.orphan_pods().await;
         // Webhook configurations of an earlier manager would reject the following requests.
         let gone = DeleteParams::default();
         let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &gone).await;
@@ -105,28 +105,6 @@ impl World {
                 Seen::Done(())
             } else {
                 Seen::NotYet(format!("{pods} Pods, {pvcs} PVCs, {resources} NATS resources"))
-            })
-        })
-        .await;
-    }
-
-    /// Waits until no Pod is being bound. If a Pod is deleted while kube-scheduler 1.34 binds its volumes, the failure of
-    /// that binding concerns the next Pod of the same name too: it may be placed without regard to its topology spread.
-    async fn scheduler_is_idle(&self) {
-        // No Pod follows, and those that exist remain.
-        let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
-        let _ = self.api::<StatefulSet>().delete_collection(&orphan, &ListParams::default()).await;
-        eventually("the scheduler has decided on every Pod", TIMEOUT, || async {
-            let stateful_sets = self.api::<StatefulSet>().list(&ListParams::default()).await?.items.len();
-            let mut pods = self.api::<Pod>().list(&ListParams::default()).await?.items;
-            pods.retain(|pod| !is_decided(pod));
-            Ok::<_, kube::Error>(if stateful_sets == 0 && pods.is_empty() {
-                Seen::Done(())
-            } else {
-                Seen::NotYet(format!(
-                    "{stateful_sets} StatefulSets, {:?}",
-                    pods.iter().map(Pod::name_any).collect::<Vec<_>>()
-                ))
             })
         })
         .await;
@@ -193,13 +171,6 @@ impl World {
         let text = |text: Option<String>| text.unwrap_or_default();
         events.into_iter().map(|event| (text(event.type_), text(event.reason), text(event.message))).collect()
     }
-}
-
-/// Returns whether a Pod has a node, or the scheduler has found none for it.
-fn is_decided(pod: &Pod) -> bool {
-    let is_scheduled = |condition: &PodCondition| condition.type_ == "PodScheduled";
-    let has_node = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-    has_node || pod.status.iter().flat_map(|status| &status.conditions).flatten().any(is_scheduled)
 }
 
 /// Returns status, reason and message of a condition.

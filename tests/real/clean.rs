@@ -33,6 +33,7 @@ impl World<'_> {
             self.cluster.unlimit_link(node).await.unwrap();
         }
         self.remove_foreign_server().await;
+        self.orphan_pods().await;
         // Webhooks of a manager that has ended would reject the deletions below.
         let parameters = DeleteParams::default();
         let _ = Api::<MutatingWebhookConfiguration>::all(self.client.clone()).delete("nats-manager", &parameters).await;

@@ -1,27 +1,23 @@
 //! Driver of the stages: computes the plan from the existing servers, stage by stage in their order of precedence.
 
-use std::collections::BTreeMap;
-
 use super::{
-    Blocked, BlockedReason, Operation, OperationKind, OperationStep, Plan, PlanInput, Stage, Variant,
+    Operation, OperationKind, OperationStep, Plan, PlanInput, Stage,
     existing::{Existing, Servers, runs_clustered},
     expand_volumes::{self, Expansion},
-    file_store::{file_store, usable},
+    file_store::file_store,
     form_cluster,
+    fresh::{fresh, shape},
     memory_store::memory_store,
     never_started, pvcs, recreate,
     remove_peers::{self, StalePeers},
     repair,
     replace_server::{self, Replacements},
     rollout, scale_down,
-    scale_up::{REJOIN, ScaleUp, scale_up},
+    scale_up::{ScaleUp, scale_up},
     slots::Slots,
     versions,
 };
-use crate::{
-    actual::{ConfigKey, PodState, ServerMode},
-    version::Version,
-};
+use crate::actual::{ConfigKey, PodState, ServerMode};
 
 /// Plans the next step from the actual to the desired state.
 ///
@@ -74,66 +70,6 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         }
         Existing::Servers(servers) => PlanDraft::new(input, servers).decide(),
     }
-}
-
-impl Plan {
-    /// Builds the plan of a new cluster with so many servers. The memory store and the size of each volume are in bytes.
-    pub fn fresh(replicas: u32, memory_store: u64, volume_size: Option<u64>) -> Self {
-        let kind = ServerMode::of(replicas);
-        Self {
-            may_build: true,
-            replicas,
-            variant: Variant::main(kind),
-            routes: routes(kind, replicas),
-            main_kind: kind,
-            members: replicas,
-            memory_store,
-            file_store: volume_size.map_or(0, usable),
-            partition: replicas,
-            precondition: None,
-            removed: BTreeMap::new(),
-            action: None,
-            is_confirmed: true,
-            needs_streams: false,
-            is_consistent: true,
-            operation: None,
-            blocked: Vec::new(),
-            until: None,
-        }
-    }
-
-    /// Sets the number of servers, and the membership and the routes that follow from it. Standalone servers that were
-    /// added by hand never count as members.
-    pub(super) fn resize(&mut self, replicas: u32) {
-        self.replicas = replicas;
-        self.members = match self.variant.kind {
-            ServerMode::Clustered => replicas,
-            ServerMode::Standalone => self.members.min(replicas).max(1),
-        };
-        self.routes = routes(self.variant.kind, replicas);
-    }
-}
-
-/// Builds the plan of a cluster with so many servers and no change in progress.
-fn shape(input: &PlanInput<'_>, replicas: u32) -> Plan {
-    let removed = input.history.removed.iter().filter(|(_, at)| input.now.since(**at) < REJOIN);
-    Plan {
-        removed: removed.map(|(peer, at)| (peer.clone(), *at)).collect(),
-        ..Plan::fresh(replicas, input.desired.memory_store, input.desired.volume_size)
-    }
-}
-
-fn fresh(input: &PlanInput<'_>) -> Plan {
-    let plan = shape(input, input.desired.replicas);
-    if input.desired.version.is_some_and(Version::is_harmful) {
-        let message = "NATS 2.15.0 can delete a running store; use 2.15.1 or later";
-        return Plan { may_build: false, blocked: vec![Blocked::new(BlockedReason::VersionBlocked, message)], ..plan };
-    }
-    Plan { operation: Some(Operation::new(OperationKind::Deployment, OperationStep::Create)), ..plan }
-}
-
-fn routes(kind: ServerMode, servers: u32) -> u32 {
-    if kind == ServerMode::Clustered { servers } else { 0 }
 }
 
 /// The stages that depend on the Pod template.

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use super::{
     Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, PvcRef, Stage,
-    existing::Servers,
-    rollout,
-    slots::{Slot, Slots},
+    existing::Servers, rollout, slots::Slots,
 };
 use crate::actual::{PvcState, StatefulSetState, VolumeExpansion};
 
@@ -159,11 +157,8 @@ impl Growth<'_> {
     /// Returns the obstacle to restarting a server now; `None` if it may restart.
     fn obstacle(&self, server: &str, ordinal: u32) -> Option<String> {
         let Some(slots) = self.slots else { return Some("the watch caches to agree".to_owned()) };
-        let mut others = slots.iter().filter(|(other, _)| *other != ordinal);
-        let away = others.find_map(|(other, slot): (u32, Slot<'_>)| slot.obstacle(&self.input.actual.server(other)));
-        let away = away.or_else(|| slots.leaving.map(|pod| format!("{} is terminating", pod.name)));
-        let opened = slots.opened(self.set.partition).find(|other| *other != ordinal);
-        away.or_else(|| opened.map(|other| format!("{} is about to restart", self.input.actual.server(other))))
+        slots
+            .obstacle_beside(ordinal, self.set.partition, self.input.actual)
             .or_else(|| rollout::health_obstacle(self.input, server, &[]))
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A plan follows from the difference between actual and desired state, not from records of earlier plans. The stages
 //! have a precedence: repair that unblocks others, then cleanup (peers and PVCs of removed servers), then the rolling
-//! update, then the replacement of servers, then a change of the size. The first stage that acts or waits is the only one that takes effect. A blocked
-//! stage does not keep the next one from acting.
+//! update, then the replacement of servers, then a change of the size. The first stage that acts or waits is the only one
+//! that takes effect. A blocked stage does not keep the next one from acting.
 
 mod action;
 mod change_mode;
@@ -13,6 +13,7 @@ mod existing;
 mod expand_volumes;
 mod file_store;
 mod form_cluster;
+mod fresh;
 mod input;
 mod memory_store;
 mod never_started;

@@ -20,7 +20,7 @@ pub(super) fn recreate(input: &PlanInput<'_>, set: &StatefulSetState, slots: Opt
     }
     // A missing Pod may be what the wrong field causes: with `OrderedReady` it waits for the others.
     let is_updated = |slot: Slot<'_>| !matches!(slot, Slot::Outdated(_));
-    if !slots.is_complete || slots.leaving.is_some() || !slots.iter().all(|(_, slot)| is_updated(slot)) {
+    if !slots.is_complete || slots.leaving().is_some() || !slots.iter().all(|(_, slot)| is_updated(slot)) {
         return Stage::Idle;
     }
     let is_growth = set.volume_size < input.desired.volume_size;

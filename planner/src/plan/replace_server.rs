@@ -133,25 +133,20 @@ impl Request<'_> {
         if is_serving && versions::are_mixed(self.all.input) {
             return Some("all servers to run the same version".to_owned());
         }
-        if let Some(pod) = self.all.slots.leaving {
-            return Some(format!("{} is terminating", pod.name));
+        if let Some(cause) = self.all.slots.leaving() {
+            return Some(cause);
         }
         if self.all.servers.kind() == ServerMode::Standalone {
             return None; // it has the only replica of everything: see `loss`
         }
-        let mut others = self.all.slots.iter().filter(|(ordinal, _)| *ordinal != self.pvc.ordinal);
-        let name = |ordinal| self.all.input.actual.server(ordinal);
-        if let Some(cause) = others.find_map(|(ordinal, slot)| slot.obstacle(&name(ordinal))) {
+        let Replacements { input, set, slots, .. } = self.all;
+        if let Some(cause) = slots.obstacle_beside(self.pvc.ordinal, set.partition, input.actual) {
             return Some(cause);
         }
-        let mut opened = self.all.slots.opened(self.all.set.partition);
-        if let Some(ordinal) = opened.find(|ordinal| *ordinal != self.pvc.ordinal) {
-            return Some(format!("{} is about to restart", name(ordinal)));
-        }
-        if self.all.input.assessment().is_none() {
+        if input.assessment().is_none() {
             return Some("no server has answered at its monitoring port (8222)".to_owned());
         }
-        rollout::health_obstacle(self.all.input, server, &[])
+        rollout::health_obstacle(input, server, &[])
     }
 
     /// Returns the streams that would be lost, as a cause, or the reason for which they are unknown; `None` if no stream

@@ -186,7 +186,7 @@ impl<'a> Rollout<'a> {
         let away = others()
             .filter(|(_, slot)| !is_tolerated(slot))
             .find_map(|(ordinal, slot)| slot.obstacle(&self.name(ordinal)));
-        if let Some(away) = away.or_else(|| self.leaving()).or_else(|| self.terminating_pvc(next)) {
+        if let Some(away) = away.or_else(|| self.slots.leaving()).or_else(|| self.terminating_pvc(next)) {
             return Some(away);
         }
         match slot {
@@ -211,10 +211,6 @@ impl<'a> Rollout<'a> {
         let pvc = self.input.actual.pvc(ordinal).filter(|pvc| pvc.terminating)?;
         let server = self.name(pvc.ordinal);
         Some(format!("{}, and would be deleted with its Pod", pvc.terminating_message(&server)))
-    }
-
-    fn leaving(&self) -> Option<String> {
-        self.slots.leaving.map(|pod| format!("{} is terminating", pod.name))
     }
 
     /// Returns the highest partition that lets no more outdated Pods restart than necessary. Pods that the StatefulSet

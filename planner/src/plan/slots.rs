@@ -10,7 +10,7 @@ use crate::actual::{ActualState, MAX_SERVERS, PodState, StatefulSetState};
 pub(super) struct Slots<'a> {
     all: Vec<Slot<'a>>,
     /// A Pod beyond the replicas, which is about to be deleted.
-    pub(super) leaving: Option<&'a PodState>,
+    leaving: Option<&'a PodState>,
     /// The controller has made the update revision the current one.
     pub(super) is_complete: bool,
 }
@@ -66,10 +66,23 @@ impl<'a> Slots<'a> {
         self.iter().rev().find(|(_, slot)| matches!(slot, Slot::Outdated(_))).map(|(ordinal, _)| ordinal)
     }
 
-    /// Iterates over the ordinals of outdated Pods that the partition lets the StatefulSet controller restart.
-    pub(super) fn opened(&self, partition: u32) -> impl Iterator<Item = u32> {
-        let outdated = self.iter().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)));
-        outdated.map(|(ordinal, _)| ordinal).filter(move |ordinal| *ordinal >= partition)
+    /// Returns the cause for which another server than this one does not serve, or is about to stop; `None` if all
+    /// others stay. The StatefulSet controller restarts outdated Pods from the ordinal `partition` on.
+    pub(super) fn obstacle_beside(&self, ordinal: u32, partition: u32, actual: &ActualState) -> Option<String> {
+        let mut others = self.iter().filter(|(other, _)| *other != ordinal);
+        let away = others.find_map(|(other, slot)| slot.obstacle(&actual.server(other)));
+        away.or_else(|| self.leaving()).or_else(|| {
+            let is_opened = |(other, slot): &(u32, Slot<'_>)| {
+                *other != ordinal && *other >= partition && matches!(slot, Slot::Outdated(_))
+            };
+            let opened = self.iter().find(is_opened);
+            opened.map(|(other, _)| format!("{} is about to restart", actual.server(other)))
+        })
+    }
+
+    /// Returns the obstacle of a Pod beyond the replicas, which is about to be deleted; `None` if there is none.
+    pub(super) fn leaving(&self) -> Option<String> {
+        self.leaving.map(|pod| format!("{} is terminating", pod.name))
     }
 
     /// Counts the servers that serve.

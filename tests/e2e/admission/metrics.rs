@@ -5,7 +5,12 @@ use nats_manager_certs::Authority;
 use nats_manager_harness::eventually;
 use serde_json::json;
 
-use super::{certificates::store_becomes, configurations::configurations, tls::served};
+use super::{
+    certificates::store_becomes,
+    configurations::configurations,
+    tls::{answer, served},
+    webhook_options,
+};
 use crate::world::{TIMEOUT, World};
 
 #[tokio::test]
@@ -54,6 +59,32 @@ async fn metrics_cover_certificates_and_reviews() {
         manager.metric("nats_manager_webhook_rejected_handshakes_total{reason=\"untrusted\"}").await
     })
     .await;
+}
+
+/// Every Pod that reaches the port can post reviews, so they must not fill the log. The metric counts them.
+#[tokio::test]
+async fn rejected_and_unreadable_reviews_write_no_log_line() {
+    const COUNT: u32 = 50;
+    let world = World::new().await;
+    let mut options = webhook_options();
+    options.env.insert("LOG_LEVEL".to_owned(), "info".to_owned());
+    let manager = world.manager_with(&options).await;
+    world.webhook_is_active().await;
+    let store = store_becomes(&world, "the CA is published", |store| store.current.published_at.is_some()).await;
+    let (port, bundle) = (port(&world).await, store.current.authority.certificate().to_pem());
+    for _ in 0..COUNT {
+        assert!(world.dry_run(json!({"labels": {"nats_cluster": "mine"}})).await.is_err());
+        let response = answer(port, bundle.as_bytes()).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 400"), "{response}");
+    }
+    for (webhook, outcome) in [("mutate", "rejected"), ("validate", "unreadable")] {
+        let name = format!("nats_manager_admission_reviews_total{{webhook=\"{webhook}\",outcome=\"{outcome}\"}}");
+        assert!(manager.metric(&name).await >= Some(f64::from(COUNT)), "{name}");
+    }
+    let log = manager.log();
+    assert!(log.contains("\"level\":\"INFO\""), "{log}");
+    let line = log.lines().find(|line| line.contains("admission re") || line.contains("nats_cluster"));
+    assert_eq!(line, None);
 }
 
 /// Returns the port of the webhook, from its configuration.

@@ -9,11 +9,15 @@ use std::{
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{coordination::v1::Lease, core::v1::Namespace},
+    api::{
+        apps::v1::StatefulSet,
+        coordination::v1::Lease,
+        core::v1::{Namespace, Pod, PodCondition},
+    },
 };
 use kube::{
-    Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
 use nats_manager_api::{Nats, NatsStatus};
 use serde_json::{Value, json};
@@ -135,10 +139,40 @@ impl Installation {
         })
         .await;
     }
+
+    /// Deletes every `StatefulSet` without its Pods, and waits until the scheduler has decided on each Pod
+    ///
+    /// If a Pod is deleted while kube-scheduler 1.34 binds its volumes, the failure of that binding concerns the next Pod
+    /// of the same name too: it may be placed without regard to its topology spread. A Pod that was unschedulable before
+    /// counts as decided, although it may be bound at this moment.
+    pub async fn orphan_pods(&self) {
+        // No Pod follows, and those that exist remain.
+        let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+        let _ = self.api::<StatefulSet>().delete_collection(&orphan, &ListParams::default()).await;
+        eventually("the scheduler has decided on every Pod", self.patience, || async {
+            let stateful_sets = self.api::<StatefulSet>().list(&ListParams::default()).await?.items.len();
+            let mut pods = self.api::<Pod>().list(&ListParams::default()).await?.items;
+            pods.retain(|pod| !is_decided(pod));
+            Ok::<_, kube::Error>(if stateful_sets == 0 && pods.is_empty() {
+                Seen::Done(())
+            } else {
+                let undecided: Vec<String> = pods.iter().map(Pod::name_any).collect();
+                Seen::NotYet(format!("{stateful_sets} StatefulSets, {undecided:?}"))
+            })
+        })
+        .await;
+    }
 }
 
 impl fmt::Debug for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Installation").field("kubeconfig", &self.kubeconfig).finish_non_exhaustive()
     }
+}
+
+/// Returns whether a Pod has a node, or the scheduler has found none for it.
+fn is_decided(pod: &Pod) -> bool {
+    let is_scheduled = |condition: &PodCondition| condition.type_ == "PodScheduled";
+    let has_node = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    has_node || pod.status.iter().flat_map(|status| &status.conditions).flatten().any(is_scheduled)
 }
