@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::workspace;
 
-/// Folders of the Go modules: the control plane of the tests, the types of the resource, the tools for GitOps, and those
+/// Folders of the Go modules: the control plane of the tests, the types of the resource, the tools for `GitOps`, and those
 /// for monitoring.
 pub(super) const SOURCES: [&str; 4] = ["tests/cluster", "api/go", "tests/gitops", "tests/monitoring"];
 
