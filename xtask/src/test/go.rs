@@ -20,9 +20,12 @@ pub(super) fn vet(module: &str) -> Command {
     go("vet", module)
 }
 
-/// Returns the `go test` command of a module.
+/// Returns the `go test` command of a module. The cache of results ignores changes of files outside of the module, which the
+/// tests read.
 pub(super) fn test(module: &str) -> Command {
-    go("test", module)
+    let mut go = go("test", module);
+    go.arg("-count=1");
+    go
 }
 
 fn go(subcommand: &str, module: &str) -> Command {
