@@ -1,9 +1,7 @@
-//! The examples in `tests/situations`: what kubectl prints of the NATS resource in ten situations, and the stored
+//! The examples in `tests/situations`: what kubectl prints of the NATS resource in each situation, and the stored
 //! resources. Tools for `GitOps` are tested with them (`tests/gitops`).
 //!
-//! Values that differ between runs (times, ids) are replaced. `UPDATE_SITUATIONS=1` writes the examples.
-
-use std::{env, fs, path::PathBuf};
+//! `UPDATE_SITUATIONS=1` writes the examples. A further one is written by `tests/real`.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
@@ -11,6 +9,7 @@ use nats_manager_api::{
     Nats, NatsStatus,
     naming::{FINALIZER, PAUSE, REMOVED_PEERS},
 };
+use nats_manager_harness::matches_example;
 use nats_manager_planner::snapshot::PeerId;
 use serde_json::json;
 
@@ -19,8 +18,6 @@ use crate::{
     objects::STATEFUL_SET,
     world::{NAME, NAMESPACE, World, condition},
 };
-
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/situations");
 
 #[tokio::test]
 async fn deployment_and_pause_read_as_their_examples() {
@@ -44,6 +41,20 @@ async fn deployment_and_pause_read_as_their_examples() {
     world.state_becomes("Error").await;
     world.matches("invalid-spec", NAME).await;
     world.delete_storage_class("later").await;
+}
+
+#[tokio::test]
+async fn server_without_a_node_reads_as_its_example() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    world.is_ready_for_the_newest_spec().await;
+    world.cordon(true).await;
+    world.kill_pod("eventing-nats-1").await;
+    let is_named = |status: &NatsStatus| has(status, "StatefulSet", "False Pending", "not ready: eventing-nats-1");
+    world.status_becomes("a server is missing", is_named).await;
+    world.matches("server-not-ready", NAME).await;
+    world.cordon(false).await;
 }
 
 #[tokio::test]
@@ -127,80 +138,7 @@ impl World {
 
     /// Compares what kubectl prints of a resource with the example of a situation.
     async fn matches(&self, situation: &str, name: &str) {
-        let about = ["nats", name, "-n", NAMESPACE];
-        let run = |command: &'static [&'static str], more: &'static [&'static str]| {
-            let args: Vec<&str> = command.iter().chain(&about).chain(more).copied().collect();
-            async move { self.kubectl(&args).await.unwrap() }
-        };
-        let shown = [
-            ("kubectl get", run(&["get"], &[]).await),
-            ("kubectl get -o wide", run(&["get"], &["-o", "wide"]).await),
-            ("kubectl describe", run(&["describe"], &["--show-events=false"]).await),
-        ];
-        let text: Vec<String> =
-            shown.iter().map(|(command, output)| format!("{command}\n\n{}", normalized(output))).collect();
-        compare(&format!("{situation}.txt"), &text.join("\n"));
-        compare(&format!("{situation}.yaml"), &normalized(&run(&["get"], &["-o", "yaml"]).await));
+        let kubectl = async |args: &[&str]| self.kubectl(args).await.unwrap();
+        matches_example(situation, name, kubectl).await;
     }
-}
-
-/// Replaces times, ages and ids, which differ between runs.
-fn normalized(output: &str) -> String {
-    let mut text: Vec<String> = output.lines().map(line).collect();
-    // The column of ages is as wide as its content.
-    if let Some(header) = text.first().filter(|header| header.starts_with("NAME ")).cloned() {
-        let columns: Vec<usize> = column_starts(&header);
-        let age = columns.iter().position(|start| header[*start..].starts_with("AGE")).unwrap();
-        text = text.iter().map(|row| with_age(row, &columns, age)).collect();
-    }
-    text.join("\n") + "\n"
-}
-
-/// Returns where the columns of a table begin.
-fn column_starts(header: &str) -> Vec<usize> {
-    let bytes = header.as_bytes();
-    (0..bytes.len()).filter(|at| bytes[*at] != b' ' && (*at == 0 || bytes[at - 1] == b' ')).collect()
-}
-
-/// Replaces the age in a row of a table.
-fn with_age(row: &str, columns: &[usize], age: usize) -> String {
-    let start = columns[age];
-    let end = columns.get(age + 1).copied().unwrap_or(row.len());
-    let value = if row[start..].starts_with("AGE") { "AGE" } else { "1m" };
-    format!("{}{value:<6}{}", &row[..start], &row[end..]).trim_end().to_owned()
-}
-
-fn line(line: &str) -> String {
-    let Some((key, value)) = line.split_once(':') else { return line.to_owned() };
-    let indentation: String = value.chars().take_while(|letter| *letter == ' ').collect();
-    let value = value.trim();
-    let replaced = match key.trim().trim_start_matches("- ") {
-        "uid" | "UID" => "00000000-0000-0000-0000-000000000000",
-        "resourceVersion" => "\"1\"",
-        "Resource Version" => "1",
-        _ if is_time(value.trim_matches('"')) => {
-            return format!(
-                "{key}:{indentation}{}",
-                if value.starts_with('"') { "\"2026-11-01T00:00:00Z\"" } else { "2026-11-01T00:00:00Z" }
-            );
-        }
-        _ => return line.trim_end().to_owned(),
-    };
-    format!("{key}:{indentation}{replaced}")
-}
-
-/// Returns whether a value is a time such as `2026-11-01T00:00:00Z`.
-fn is_time(value: &str) -> bool {
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    value.len() >= 20 && value.ends_with('Z') && value.as_bytes()[10] == b'T' && digits >= 14
-}
-
-fn compare(file: &str, actual: &str) {
-    let path = PathBuf::from(FOLDER).join(file);
-    if env::var_os("UPDATE_SITUATIONS").is_some() {
-        fs::write(&path, actual).unwrap();
-        return;
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == actual, "{file} differs, write it with UPDATE_SITUATIONS=1:\n{actual}");
 }

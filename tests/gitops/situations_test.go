@@ -28,6 +28,8 @@ type expectation struct {
 var expected = map[string]expectation{
 	"deploying":        {status.InProgressStatus, "Progressing", status.InProgressStatus},
 	"ready":            {status.CurrentStatus, "Healthy", status.CurrentStatus},
+	"healthy":          {status.CurrentStatus, "Healthy", status.CurrentStatus},
+	"server-not-ready": {status.InProgressStatus, "Degraded", status.InProgressStatus},
 	"scaling":          {status.InProgressStatus, "Progressing", status.InProgressStatus},
 	"blocked":          {status.FailedStatus, "Degraded", status.FailedStatus},
 	"invalid-spec":     {status.FailedStatus, "Degraded", status.FailedStatus},

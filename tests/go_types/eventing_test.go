@@ -16,6 +16,8 @@ import (
 var isAvailable = map[string]bool{
 	"deploying":        false,
 	"ready":            true,
+	"healthy":          true,
+	"server-not-ready": true,
 	"scaling":          true,
 	"blocked":          true,
 	"invalid-spec":     false,

@@ -29,6 +29,7 @@ mod replace;
 mod rolling;
 mod scaling;
 mod servers;
+mod situations;
 mod storage;
 mod stories;
 mod streams;

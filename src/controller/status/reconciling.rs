@@ -126,7 +126,7 @@ fn message(kind: OperationKind, step: OperationStep, operation: &OperationStatus
     let server = operation.server.as_deref().unwrap_or("servers");
     let step = match (step, &operation.waiting_for) {
         (OperationStep::Wait, _) => match &operation.server {
-            Some(server) => format!("waiting before {server} is next"),
+            Some(server) => format!("waiting to continue with {server}"),
             None => "waiting".to_owned(),
         },
         (OperationStep::Create, None) => format!("creating {server}"),

@@ -20,6 +20,7 @@ pub mod nats;
 mod promtool;
 pub mod real;
 mod shell;
+mod situations;
 pub mod tools;
 mod version;
 
@@ -36,5 +37,6 @@ pub use nats::{NatsOptions, NatsServer};
 pub use promtool::promtool;
 pub use real::RealCluster;
 pub use shell::{Background, CommandOutput, Shell};
+pub use situations::matches_example;
 pub use tools::{Tool, cache_folder};
 pub use version::{KubernetesVersion, NatsVersion, UnknownVersion};

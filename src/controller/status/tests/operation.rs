@@ -26,6 +26,12 @@ fn operation_names_the_change_its_step_and_the_obstacle() {
             "Rolling update: waiting to restart n-1: replica of stream sap on n-2 is not in sync",
         ),
         (of(RollingUpdate, OperationStep::Wait), "Rolling update: waiting"),
+        (
+            of(ScaleUp, OperationStep::Wait)
+                .at("n-3")
+                .waiting_for("n-3 was removed and can rejoin the meta group after five minutes"),
+            "Scale-up: waiting to continue with n-3: n-3 was removed and can rejoin the meta group after five minutes",
+        ),
         (of(ScaleUp, OperationStep::Create), "Scale-up: creating servers"),
         (
             of(ScaleUp, OperationStep::Create)
