@@ -10,6 +10,7 @@ mod page;
 mod reconcile;
 mod requests;
 mod scale;
+mod stand_in;
 mod start;
 
 use std::{io, path::Path, pin::pin, time::Duration};
@@ -89,6 +90,9 @@ pub(crate) enum BenchError {
     /// Failed recording of the results.
     #[error(transparent)]
     Page(#[from] page::PageError),
+    /// Count that could not be taken.
+    #[error("{0}")]
+    Counts(String),
     /// Part that has no measures yet.
     #[error("bench {0} has no measures yet")]
     NoMeasures(&'static str),

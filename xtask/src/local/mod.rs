@@ -25,7 +25,7 @@ pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::Kubectl;
 use manager::ManagerEnvironment;
-pub(crate) use manager::ManagerError;
+pub(crate) use manager::{ManagerError, start_on_stand_in};
 pub(crate) use target::Architecture;
 
 /// Namespace of the manager and its NATS resource, as in the roles.
