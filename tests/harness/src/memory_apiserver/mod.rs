@@ -55,9 +55,10 @@ pub struct ReceivedRequest {
 pub struct MemoryApiserver {
     store: Arc<Mutex<Store>>,
     received: Arc<Mutex<Vec<ReceivedRequest>>>,
-    /// Number of received requests. While it is less than the number in `hold`, no request is answered.
-    count: watch::Sender<usize>,
-    hold: Arc<Mutex<usize>>,
+    /// Times at which connections were accepted.
+    accepted: Arc<Mutex<Vec<Instant>>>,
+    /// Number of requests that have to arrive before any is answered.
+    held: watch::Sender<usize>,
 }
 
 type AnswerBody = Either<Full<Bytes>, StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>>;
@@ -92,15 +93,21 @@ impl MemoryApiserver {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets the requests so far.
-    pub fn clear_received(&self) {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Returns the times at which the connections so far were accepted.
+    pub fn accepted(&self) -> Vec<Instant> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Holds all answers until `count` requests have arrived. Clients that wait for an answer before they send the next
-    /// request never get one.
+    /// Forgets the requests and connections so far.
+    pub fn clear_received(&self) {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Holds all answers until `count` more requests have arrived. A client that waits for an answer before it sends the
+    /// last of them never gets one.
     pub fn hold_until(&self, count: usize) {
-        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = count;
+        self.held.send_replace(count);
     }
 
     /// Returns a client of this process that needs no connection.
@@ -120,9 +127,8 @@ impl MemoryApiserver {
             return Ok(response(404, Either::Left(Full::from("not found"))));
         };
         self.record(&head, &target);
-        let hold = *self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         // The sender is ours, so this cannot fail.
-        let _ = self.count.subscribe().wait_for(|count| *count >= hold).await;
+        let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
         let answer = self.store().answer(&head, &target, &body);
         Ok(match answer {
             Answer::Object(status, object) => response(status, Either::Left(Full::from(object.to_string()))),
@@ -148,7 +154,10 @@ impl MemoryApiserver {
         let selected = target.name.iter().chain(selectors).map(String::as_str).collect::<Vec<_>>().join(" ");
         let request = ReceivedRequest { verb, resource: target.plural.clone(), selected, at: Instant::now() };
         self.received.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        self.count.send_modify(|count| *count += 1);
+        self.held.send_if_modified(|held| {
+            *held = held.saturating_sub(1);
+            *held == 0
+        });
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {

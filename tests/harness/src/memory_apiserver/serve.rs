@@ -1,6 +1,12 @@
 //! TLS server of the stand-in, for a manager in a process of its own.
 
-use std::{fs, io, net::Ipv4Addr, path::Path, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -53,6 +59,7 @@ impl MemoryApiserver {
 
     async fn accept(self, listener: TcpListener, acceptor: TlsAcceptor) {
         while let Ok((stream, _)) = listener.accept().await {
+            self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
             let (stand_in, acceptor) = (self.clone(), acceptor.clone());
             tokio::spawn(async move {
                 // As Go's server does.
