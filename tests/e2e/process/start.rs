@@ -31,8 +31,12 @@ impl Started {
         let folder = tempfile::tempdir().unwrap();
         let served = apiserver.serve(folder.path()).await.unwrap();
         let address = free_address().unwrap();
-        let args = vec![format!("--webhook-bind-address={address}"), format!("--webhook-url=https://{address}")];
-        let options = ManagerOptions { args, ..ManagerOptions::default() };
+        let args = [
+            "--leader-elect".to_owned(),
+            format!("--webhook-bind-address={address}"),
+            format!("--webhook-url=https://{address}"),
+        ];
+        let options = ManagerOptions { args: args.to_vec(), ..ManagerOptions::default() };
         let started = Self { apiserver, served, folder, options };
         started.manager().ready().await.terminate().await.unwrap();
         started.apiserver.clear_received();

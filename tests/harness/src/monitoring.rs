@@ -31,9 +31,16 @@ pub struct MonitoredCluster {
 /// Monitoring ports that listen until they are dropped.
 #[derive(Debug)]
 pub struct MonitoringPorts {
-    _listeners: JoinSet<()>,
+    listeners: JoinSet<()>,
     /// Length of the longest answer to `/jsz`, in bytes.
     pub longest: usize,
+}
+
+impl MonitoringPorts {
+    /// Closes the ports, so that others can listen on them at once.
+    pub async fn close(mut self) {
+        self.listeners.shutdown().await;
+    }
 }
 
 impl MonitoredCluster {
@@ -59,7 +66,7 @@ impl MonitoredCluster {
                 }
             });
         }
-        Ok(MonitoringPorts { _listeners: listeners, longest })
+        Ok(MonitoringPorts { listeners, longest })
     }
 
     fn varz(&self, server: usize) -> Value {

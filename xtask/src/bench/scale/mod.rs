@@ -117,7 +117,9 @@ async fn cost(program: &Path, size: Size, time: Duration) -> Result<Cost, BenchE
     let rest = manager.cpu_time().unwrap_or_default().saturating_sub(before);
     let memory = manager.memory().ok_or(BenchError::NoMemory)?;
     manager.terminate().await?;
-    Ok(Cost { size, memory, start, rest: rest.mul_f64(60.0 / time.as_secs_f64()), polled: ports.longest })
+    let polled = ports.longest;
+    ports.close().await;
+    Ok(Cost { size, memory, start, rest: rest.mul_f64(60.0 / time.as_secs_f64()), polled })
 }
 
 /// Returns size and anonymous memory in MiB.
