@@ -87,6 +87,9 @@ pub(crate) enum BenchError {
     /// Platform that does not report resident memory.
     #[error("resident memory can be read on Linux only")]
     NoMemory,
+    /// Failed measures of admission reviews.
+    #[error(transparent)]
+    Admission(#[from] admission::AdmissionError),
     /// Failed recording of the results.
     #[error(transparent)]
     Page(#[from] page::PageError),
