@@ -137,6 +137,11 @@ impl ManagerProcess {
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
+    /// Returns the id of the process; `None` after its end.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Returns the time at which the process was started.
     pub fn started(&self) -> Instant {
         self.started

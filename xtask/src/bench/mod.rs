@@ -96,9 +96,6 @@ pub(crate) enum BenchError {
     /// Count that could not be taken.
     #[error("{0}")]
     Counts(String),
-    /// Part that has no measures yet.
-    #[error("bench {0} has no measures yet")]
-    NoMeasures(&'static str),
     /// Names of the measures beyond their limits.
     #[error("beyond the limit: {}", .0.join(", "))]
     Beyond(Vec<&'static str>),

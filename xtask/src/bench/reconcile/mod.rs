@@ -1,11 +1,17 @@
 //! `cargo xtask bench reconcile`: cost of reconciles, beside a client that sends the same writes.
 
+mod reviews;
 mod rounds;
 mod unchanged;
 
 use std::{path::Path, time::Duration};
 
-use self::rounds::Round;
+use nats_manager_harness::ResidentMemory;
+
+use self::{
+    reviews::{ReviewGenerator, Reviewed},
+    rounds::Round,
+};
 use super::{BenchError, BenchRun, check_limits, measure::Measure, page::Section};
 use crate::{
     local::{self, Local, Profile},
@@ -54,15 +60,19 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
         return Ok(());
     }
     heading("measuring rounds on a control plane");
-    let pairs = runtime.block_on(pairs(&program, options.rounds))?;
-    let table = table(&pairs);
+    let generator = ReviewGenerator::build()?;
+    let (pairs, loaded) = runtime.block_on(pairs(&program, options.rounds, &generator))?;
+    let (table, reviewed) = (table(&pairs), reviewed(&loaded));
     table.print();
+    reviewed.print();
     if run.record {
         let body = format!(
-            "{}\n\nMedians of {} alternating rounds on a local control plane with simulated nodes:\n\n{}",
+            "{}\n\nMedians of {} alternating rounds on a local control plane with simulated nodes:\n\n{}\n\n\
+             One more rollout, while the webhook of the same process answers reviews at a fixed rate:\n\n{}",
             counts.markdown(),
             pairs.len(),
-            table.markdown()
+            table.markdown(),
+            reviewed.markdown()
         );
         let command = format!("cargo xtask bench reconcile --rounds {}", options.rounds);
         Section { name: "reconcile", command, body, pictures: Vec::new() }.record()?;
@@ -71,7 +81,10 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
     check_limits(&[Measure::count("writes from create to Ready", writes, MOST_WRITES, None)])
 }
 
-async fn pairs(program: &Path, rounds: u32) -> Result<Vec<Pair>, BenchError> {
+/// Rollout while reviews are answered: its time, the reviews, and memory at the end.
+type Loaded = (Duration, Reviewed, ResidentMemory);
+
+async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Result<(Vec<Pair>, Loaded), BenchError> {
     let mut local = Local::start(false).await?;
     if local.is_existing() {
         return Err(BenchError::Existing);
@@ -85,7 +98,9 @@ async fn pairs(program: &Path, rounds: u32) -> Result<Vec<Pair>, BenchError> {
             note(format!("round {round}: {ours:?}; floor: {floor:?}"));
             pairs.push((ours, floor));
         }
-        Ok(pairs)
+        let time = median(pairs.iter().map(|(ours, _)| ours.rollout));
+        let loaded = rounds::under_reviews(&local, program, generator, time).await?;
+        Ok((pairs, loaded))
     }
     .await;
     local.shutdown(None).await?;
@@ -113,6 +128,20 @@ fn table(pairs: &[Pair]) -> Table {
     };
     row("create to Ready, three servers", |round| round.create, 0);
     row("rollout of three servers", |round| round.rollout, 1);
+    table
+}
+
+fn reviewed((rollout, reviewed, memory): &Loaded) -> Table {
+    let mut table =
+        Table::new(&["ROLLOUT", "REVIEWS", "P50", "P99", "CPU PER REVIEW, WITH THE ROLLOUT", "PEAK MEMORY"]);
+    table.row([
+        format!("{:.2} s", rollout.as_secs_f64()),
+        format!("{:.0} /s", reviewed.per_second),
+        format!("{:.2} ms", reviewed.p50),
+        format!("{:.2} ms", reviewed.p99),
+        format!("{:.0} us", reviewed.cpu),
+        format!("{:.1} MiB", f64::from(memory.peak) / 1024.0),
+    ]);
     table
 }
 

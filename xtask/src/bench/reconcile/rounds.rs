@@ -20,14 +20,18 @@ use kube::{
     Api, Client, Resource,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_api::{ModuleState, Nats, NatsSpec};
+use nats_manager_api::{ModuleState, NamespacedName, Nats, NatsSpec};
+use nats_manager_harness::{ManagerProcess, ResidentMemory};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::super::{
-    BenchError,
-    idle::START_LIMIT,
-    requests::{self, wait_until_reviewed},
+use super::{
+    super::{
+        BenchError,
+        idle::START_LIMIT,
+        requests::{self, wait_until_reviewed},
+    },
+    reviews::{ReviewGenerator, Reviewed},
 };
 use crate::local::{Local, LocalError, NAME, NAMESPACE};
 
@@ -56,36 +60,84 @@ pub(super) struct Sent {
     status: Value,
 }
 
+/// Manager with a NATS resource.
+struct Managed<'a> {
+    local: &'a Local,
+    manager: ManagerProcess,
+    api: Api<Nats>,
+}
+
+impl<'a> Managed<'a> {
+    /// Starts a manager, and waits until the apiserver calls its webhook.
+    async fn start(local: &'a Local, program: &Path) -> Result<Self, BenchError> {
+        let mut manager = local.start_manager(program).await?;
+        manager.wait_until_ready(START_LIMIT).await.map_err(LocalError::from)?;
+        let api = Api::namespaced(local.client(), NAMESPACE);
+        wait_until_reviewed(&api, &Nats::new(NAME, NatsSpec::default())).await?;
+        Ok(Self { local, manager, api })
+    }
+
+    /// Creates the resource, and returns the time until it is ready.
+    async fn create(&self) -> Result<Duration, BenchError> {
+        let started = Instant::now();
+        self.api.create(&PostParams::default(), &Nats::new(NAME, NatsSpec::default())).await?;
+        wait_until_current(&self.api).await?;
+        Ok(started.elapsed())
+    }
+
+    /// Changes the Pod template, and returns the time until all servers have restarted.
+    async fn roll(&self) -> Result<Duration, BenchError> {
+        let started = Instant::now();
+        let change = json!({"spec": {"annotations": {ANNOTATION: "changed"}}});
+        self.api.patch(NAME, &PatchParams::default(), &Patch::Merge(change)).await?;
+        wait_until_current(&self.api).await?;
+        Ok(started.elapsed())
+    }
+
+    /// Deletes the resource, stops the manager and removes its webhooks.
+    async fn end(self) -> Result<(), BenchError> {
+        let (api, client) = (self.api, self.local.client());
+        api.delete(NAME, &DeleteParams::default()).await?;
+        until("the NATS resource is gone", async || Ok(api.get_opt(NAME).await?.is_none())).await?;
+        self.manager.terminate().await?;
+        let gone = DeleteParams::default();
+        Api::<MutatingWebhookConfiguration>::all(client.clone()).delete(WEBHOOKS, &gone).await?;
+        Api::<ValidatingWebhookConfiguration>::all(client.clone()).delete(WEBHOOKS, &gone).await?;
+        no_pods(client).await
+    }
+}
+
 /// Measures a round of the manager.
 pub(super) async fn ours(local: &Local, program: &Path) -> Result<(Round, Sent), BenchError> {
-    let mut manager = local.start_manager(program).await?;
-    manager.wait_until_ready(START_LIMIT).await.map_err(LocalError::from)?;
-    let api: Api<Nats> = Api::namespaced(local.client(), NAMESPACE);
-    let nats = Nats::new(NAME, NatsSpec::default());
-    wait_until_reviewed(&api, &nats).await?;
     let audit = local.cluster().audit().map_err(LocalError::from)?;
+    let managed = Managed::start(local, program).await?;
     let begin = audit.mark().await.map_err(LocalError::from)?;
-    let started = Instant::now();
-    api.create(&PostParams::default(), &nats).await?;
-    wait_until_current(&api).await?;
-    let create = started.elapsed();
+    let create = managed.create().await?;
     let created = audit.since(begin).await.map_err(LocalError::from)?;
     let sent = sent(local.client()).await?;
     let begin = audit.mark().await.map_err(LocalError::from)?;
-    let started = Instant::now();
-    let change = json!({"spec": {"annotations": {ANNOTATION: "changed"}}});
-    api.patch(NAME, &PatchParams::default(), &Patch::Merge(change)).await?;
-    wait_until_current(&api).await?;
-    let rollout = started.elapsed();
+    let rollout = managed.roll().await?;
     let rolled = audit.since(begin).await.map_err(LocalError::from)?;
-    api.delete(NAME, &DeleteParams::default()).await?;
-    until("the NATS resource is gone", async || Ok(api.get_opt(NAME).await?.is_none())).await?;
-    manager.terminate().await?;
-    let gone = DeleteParams::default();
-    Api::<MutatingWebhookConfiguration>::all(local.client()).delete(WEBHOOKS, &gone).await?;
-    Api::<ValidatingWebhookConfiguration>::all(local.client()).delete(WEBHOOKS, &gone).await?;
-    no_pods(local.client()).await?;
+    managed.end().await?;
     Ok((Round { create, rollout, writes: [requests::writes(&created), requests::writes(&rolled)] }, sent))
+}
+
+/// Measures a rollout during which the webhook answers 1,000 reviews per second for a time. Returns the time of the
+/// rollout, the reviews, and the memory of the manager at its end.
+pub(super) async fn under_reviews(
+    local: &Local,
+    program: &Path,
+    generator: &ReviewGenerator,
+    time: Duration,
+) -> Result<(Duration, Reviewed, ResidentMemory), BenchError> {
+    let managed = Managed::start(local, program).await?;
+    managed.create().await?;
+    let reviews = generator.send(&local.client(), &managed.manager, time).await?;
+    let rollout = managed.roll().await?;
+    let reviewed = reviews.end().await?;
+    let memory = managed.manager.memory().ok_or(BenchError::NoMemory)?;
+    managed.end().await?;
+    Ok((rollout, reviewed, memory))
 }
 
 /// Measures a round of a client that sends the same writes. No manager runs.
@@ -154,7 +206,7 @@ async fn rolled(api: &Api<StatefulSet>) -> Result<(), BenchError> {
 /// Returns what the manager has created, without what the apiserver adds and without owners.
 async fn sent(client: Client) -> Result<Sent, BenchError> {
     let nats = Api::<Nats>::namespaced(client.clone(), NAMESPACE).get(NAME).await?;
-    let id = nats_manager_api::NamespacedName::new(NAMESPACE, NAME);
+    let id = NamespacedName::new(NAMESPACE, NAME);
     let objects = vec![
         as_sent::<Secret>(&client, &id.secret()).await?,
         as_sent::<ConfigMap>(&client, &id.config_map()).await?,

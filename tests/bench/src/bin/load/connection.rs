@@ -55,6 +55,7 @@ pub(crate) enum LoadError {
 #[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
+    name: ServerName<'static>,
     path: String,
     tls: TlsConnector,
 }
@@ -66,8 +67,9 @@ pub(crate) struct Connection {
 }
 
 impl Target {
-    /// Creates a target. Its connections trust the CA in the file, and resume no session.
-    pub(crate) fn new(address: SocketAddr, ca: &Path, path: String) -> Result<Self, LoadError> {
+    /// Creates a target. Its connections trust the CA in the file for this name, and resume no session.
+    pub(crate) fn new(address: SocketAddr, name: String, ca: &Path, path: String) -> Result<Self, LoadError> {
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(ca)?)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -76,15 +78,14 @@ impl Target {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(Self { address, path, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { address, name, path, tls: TlsConnector::from(Arc::new(config)) })
     }
 
     /// Connects from the loopback address with this number.
     pub(crate) async fn connect(&self, number: u32) -> Result<Connection, LoadError> {
         let stream = self.dial(number).await?;
         stream.set_nodelay(true)?;
-        let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
-        let stream = self.tls.connect(name, stream).await?;
+        let stream = self.tls.connect(self.name.clone(), stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Connection { sender, path: self.path.clone() })

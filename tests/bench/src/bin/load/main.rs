@@ -79,6 +79,9 @@ struct TargetOptions {
     /// Address of the server
     #[arg(long)]
     address: SocketAddr,
+    /// Name in its certificate
+    #[arg(long, default_value = certificate::NAME)]
+    name: String,
     /// CA of its certificate
     #[arg(long)]
     ca: PathBuf,
@@ -128,6 +131,6 @@ fn print(result: &impl Serialize) -> Result<(), LoadError> {
 
 impl TargetOptions {
     fn target(self) -> Result<Target, LoadError> {
-        Target::new(self.address, &self.ca, self.path)
+        Target::new(self.address, self.name, &self.ca, self.path)
     }
 }
