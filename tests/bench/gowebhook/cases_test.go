@@ -12,11 +12,13 @@ import (
 
 const table = "../../../api/tests/cases.yaml"
 
-// incomparable lists the cases with another verdict, because Go types do not have the difference that they are about.
+// incomparable lists the cases with another verdict, because of resource.Quantity.
 var incomparable = []string{
 	// resource.Quantity is the same for 0 and "0".
 	"the memory store on and empty, as a number",
 	"the memory store empty as a string becomes a number",
+	// resource.Quantity cannot hold a text that is no quantity.
+	"a stored size that is not a quantity is corrected",
 }
 
 type violation struct {
@@ -33,8 +35,8 @@ type reviewCase struct {
 	Rejected []violation               `json:"rejected"`
 }
 
-// findingsOf returns the findings of a case, and whether its new spec is readable.
-func findingsOf(t *testing.T, tested reviewCase) (findings, bool) {
+// findingsOf returns the findings of a case, and whether its specs are readable.
+func findingsOf(tested reviewCase) (findings, bool) {
 	var spec v1alpha1.NATSSpec
 	if err := json.Unmarshal(tested.New, &spec); err != nil {
 		return findings{}, false
@@ -44,7 +46,7 @@ func findingsOf(t *testing.T, tested reviewCase) (findings, bool) {
 	}
 	old := v1alpha1.NATS{Status: v1alpha1.NATSStatus{JetStream: tested.Holds, Members: tested.Members}}
 	if err := json.Unmarshal(tested.Old, &old.Spec); err != nil {
-		t.Skipf("the stored spec is unreadable: %v", err)
+		return findings{}, false
 	}
 	return checkUpdate(&old, &v1alpha1.NATS{Spec: spec}), true
 }
@@ -60,13 +62,7 @@ func TestTableHasTheSameVerdicts(t *testing.T) {
 	}
 	for _, tested := range cases {
 		t.Run(tested.Name, func(t *testing.T) {
-			found, isReadable := findingsOf(t, tested)
-			if !isReadable {
-				if len(tested.Rejected) == 0 {
-					t.Error("unreadable, but expected to be accepted")
-				}
-				return
-			}
+			found, isReadable := findingsOf(tested)
 			var fields, expected []string
 			for _, found := range found.violations {
 				fields = append(fields, found.Field)
@@ -77,6 +73,10 @@ func TestTableHasTheSameVerdicts(t *testing.T) {
 			slices.Sort(fields)
 			slices.Sort(expected)
 			isSame := slices.Equal(fields, expected)
+			if !isReadable {
+				// The webhook rejects it as a whole.
+				isSame = len(expected) > 0
+			}
 			if slices.Contains(incomparable, tested.Name) {
 				if isSame {
 					t.Error("is listed as incomparable, but has the same verdict")

@@ -144,7 +144,7 @@ fn measure(
     verdicts::check_workloads(generator, &servers, workloads)?;
     done(format!("ours and the Go webhook agree on {comparable} cases of api/tests/cases.yaml"));
     for case in verdicts::INCOMPARABLE {
-        note(format!("not comparable, since Go types do not have the difference: {case}"));
+        note(format!("not comparable because of the quantities of Go: {case}"));
     }
     let plan = Plan { rounds: options.rounds, seconds: options.seconds };
     let measures = plan.measure(generator, &servers, workloads, comparable)?;

@@ -107,8 +107,8 @@ fn goal_table(measures: &Measures) -> String {
 
 fn not_comparable(measures: &Measures) -> String {
     format!(
-        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: verdict and fields. Two cases are not \
-         comparable, since Go types do not distinguish `0` from `\"0\"`: {}. The Go webhook does less: it knows no \
+        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: verdict and fields. Not comparable, since \
+         the quantities of Go are the same for `0` and `\"0\"` and cannot hold a text that is no quantity: {}. The Go webhook does less: it knows no \
          facts about the cluster (zones, StorageClasses, what is deployed), does not exclude defaults that no apply \
          set, and its mutating webhook does not check the rules.",
         measures.cases,
