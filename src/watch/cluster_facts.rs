@@ -13,14 +13,14 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta},
-    runtime::watcher::{self, Config, Event},
+    runtime::watcher::{self, Event},
 };
 use nats_manager_api::NamespacedName;
 use tokio::sync::watch;
 
 use super::{
     CachedObject, Caches, Trigger,
-    task::{WatchTask, by_name, without_managed_fields},
+    task::{WatchTask, by_name, mostly_others, without_managed_fields},
 };
 
 pub(super) const SHOOT_INFO: &str = "shoot-info";
@@ -75,8 +75,7 @@ impl Zones {
 }
 
 pub(super) async fn watch_nodes(task: WatchTask, client: Client, caches: Arc<Caches>) {
-    let events =
-        without_managed_fields(watcher::watcher(Api::<PartialObjectMeta<Node>>::all(client), Config::default()));
+    let events = without_managed_fields(watcher::watcher(Api::<PartialObjectMeta<Node>>::all(client), mostly_others()));
     let zone = |node: &PartialObjectMeta<Node>| node.labels().get(ZONE_LABEL).cloned();
     let mut listed = ZonesByNode::new();
     task.run(events, |event| {

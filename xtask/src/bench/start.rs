@@ -184,6 +184,8 @@ fn requests(received: &[ReceivedRequest]) -> Table {
     }
     note(format!("{} requests", received.len()));
     let mut table = Table::new(&["RESOURCE", "REQUESTS (POSITION)"]);
-    all.into_values().for_each(|(name, positions)| table.row([name, positions.join(", ")]));
+    for (name, positions) in all.into_values() {
+        table.row([name, positions.join(", ")]);
+    }
     table
 }
