@@ -92,7 +92,7 @@ impl TestCluster {
                 yield_now().await;
             }
         };
-        let driven = async { drop(select(&mut self.watches, pin!(delivered)).await) };
+        let driven = async { _ = select(&mut self.watches, pin!(delivered)).await };
         self.runtime.block_on(async { timeout(LIMIT, driven).await.unwrap() });
     }
 

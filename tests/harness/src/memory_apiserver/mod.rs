@@ -98,7 +98,7 @@ impl MemoryApiserver {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets the requests and connections so far.
+    /// Drops the requests and connections so far.
     pub fn clear_received(&self) {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clear();
