@@ -1,12 +1,12 @@
 //! Tables of the results, as Markdown.
 
 use super::{
+    decisions::INCOMPARABLE,
     goals,
     instructions::Instructions,
     reviews::Workload,
     rounds::{Measures, Quantity, Series},
     servers::ServerKind,
-    verdicts::INCOMPARABLE,
 };
 use crate::table::Table;
 
@@ -107,7 +107,7 @@ fn goal_table(measures: &Measures) -> String {
 
 fn not_comparable(measures: &Measures) -> String {
     format!(
-        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: verdict and fields. Not comparable, since \
+        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: decision and fields. Not comparable, since \
          the quantities of Go are the same for `0` and `\"0\"` and cannot hold a text that is no quantity: {}. The Go webhook does less: it knows no \
          facts about the cluster (zones, StorageClasses, what is deployed), does not exclude defaults that no apply \
          set, and its mutating webhook does not check the rules.",

@@ -46,7 +46,7 @@ pub(super) struct Series(pub(super) Vec<f64>);
 /// Results of all rounds.
 #[derive(Debug, Default)]
 pub(super) struct Measures {
-    /// Number of cases on which the verdicts were compared.
+    /// Number of cases on which the decisions were compared.
     pub(super) cases: usize,
     series: BTreeMap<(Quantity, ServerKind), Series>,
     /// Latencies of the open loop in microseconds, sorted.

@@ -66,7 +66,8 @@ pub(crate) struct Connection {
 }
 
 impl Target {
-    /// Creates a target. Its connections trust the CA in the file, and resume no session.
+    /// Creates a target. Its connections trust the CA in the file. As those of the apiserver, which has no
+    /// `ClientSessionCache`, they resume no session.
     pub(crate) fn new(address: SocketAddr, ca: &Path, path: String) -> Result<Self, LoadError> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(ca)?)?;
