@@ -19,11 +19,11 @@ use std::{
     process::ExitCode,
 };
 
-use nats_manager_api::NamespacedName;
+use nats_manager_api::{ClusterDomain, NamespacedName};
 
 use crate::{
     cli::{Command, Source, usage_error},
-    settings::Images,
+    settings::{Images, SettingsError, cluster_domain},
 };
 
 pub use render::{Rendered, render};
@@ -72,8 +72,8 @@ pub fn run(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> ExitCo
     let done = match command {
         Command::Crd => crd().and_then(|text| write(&text)).map(|()| true),
         Command::Validate { file } => run_validate(file, &lookup),
-        Command::Render { file } => match Images::from_env(|variable| image_or_upstream(variable, &lookup)) {
-            Ok(images) => run_render(file, &images, &lookup),
+        Command::Render { file } => match render_settings(&lookup) {
+            Ok((images, domain)) => run_render(file, &images, &domain),
             Err(error) => return usage_error(&error),
         },
     };
@@ -106,10 +106,13 @@ fn image_or_upstream(variable: &str, lookup: impl Fn(&str) -> Option<String>) ->
     lookup(variable).filter(|value| !value.trim().is_empty()).or_else(upstream)
 }
 
-fn run_render(file: &Source, images: &Images, lookup: impl Fn(&str) -> Option<String>) -> Result<bool, OfflineError> {
-    // The command line has rejected a domain that is invalid.
-    let domain = lookup("CLUSTER_DOMAIN").and_then(|domain| domain.parse().ok()).unwrap_or_default();
-    let Rendered { yaml, report } = render(&read(file)?, images, &domain);
+fn render_settings(lookup: impl Fn(&str) -> Option<String>) -> Result<(Images, ClusterDomain), SettingsError> {
+    let images = Images::from_env(|variable| image_or_upstream(variable, &lookup))?;
+    Ok((images, cluster_domain(lookup)?))
+}
+
+fn run_render(file: &Source, images: &Images, domain: &ClusterDomain) -> Result<bool, OfflineError> {
+    let Rendered { yaml, report } = render(&read(file)?, images, domain);
     print::findings_to_stderr(&report);
     if report.has_errors() {
         return Ok(false);

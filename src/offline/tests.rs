@@ -214,3 +214,12 @@ fn crd_is_yaml() {
     let definition: Value = serde_saphyr::from_str(&crd().unwrap()).unwrap();
     assert_eq!(definition["metadata"]["name"], nats_manager_api::crd::NAME);
 }
+
+#[test]
+fn render_with_an_invalid_cluster_domain_is_a_usage_error() {
+    let command = Command::Render { file: Source::File("no/such/file".into()) };
+    let code = |domain: &'static str| run(&command, |name| (name == "CLUSTER_DOMAIN").then(|| domain.to_owned()));
+    assert_eq!(code("k8s_example"), ExitCode::from(2));
+    // With a valid one, the file is read.
+    assert_eq!(code("k8s.example.com"), ExitCode::FAILURE);
+}

@@ -185,9 +185,14 @@ fn webhook_settings(
 /// Logs a warning if the DNS search path of this Pod has another cluster domain: names of Services do not resolve then.
 fn warn_about_another_domain(domain: &ClusterDomain) {
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    if let Some(found) = ClusterDomain::from_resolv_conf(&resolv_conf).filter(|found| found != domain) {
+    if let Some(found) = another_domain(domain, &resolv_conf) {
         tracing::warn!(%domain, %found, "the cluster has another DNS domain: set CLUSTER_DOMAIN, or --cluster-domain");
     }
+}
+
+/// Returns the cluster domain in the search path of a `resolv.conf` if it is not `domain`.
+fn another_domain(domain: &ClusterDomain, resolv_conf: &str) -> Option<ClusterDomain> {
+    ClusterDomain::from_resolv_conf(resolv_conf).filter(|found| found != domain)
 }
 
 /// Installs handlers, and returns a future that resolves at SIGTERM or SIGINT. Call it inside the runtime. From then on
@@ -205,4 +210,27 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         };
         tracing::info!(signal = name, "stopping");
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dns_search_path_with_another_cluster_domain_is_found() {
+        let of_pod =
+            |domain: &str| format!("search kyma-system.svc.{domain} svc.{domain} {domain}\nnameserver 10.0.0.10\n");
+        for (domain, resolv_conf, expected) in [
+            ("cluster.local", of_pod("cluster.local"), None),
+            ("cluster.local", of_pod("k8s.example.com"), Some("k8s.example.com")),
+            ("k8s.example.com", of_pod("cluster.local"), Some("cluster.local")),
+            ("k8s.example.com", of_pod("K8S.example.com."), None),
+            // Outside of a cluster.
+            ("cluster.local", "search example.com\n".to_owned(), None),
+            ("cluster.local", String::new(), None),
+        ] {
+            let found = another_domain(&domain.parse().unwrap(), &resolv_conf);
+            assert_eq!(found.map(|found| found.to_string()).as_deref(), expected, "{domain}: {resolv_conf}");
+        }
+    }
 }

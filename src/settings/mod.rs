@@ -1,5 +1,6 @@
 //! Settings from the environment, parsed once at the start.
 
+use nats_manager_api::ClusterDomain;
 use thiserror::Error;
 use tracing::Level;
 
@@ -43,10 +44,12 @@ pub enum SettingsError {
     Invalid { variable: &'static str, value: String, expected: &'static str },
 }
 
+const CLUSTER_DOMAIN: &str = "CLUSTER_DOMAIN";
 const IMAGE: &str = "an image reference such as registry.example/nats:2.14.2";
 const LABEL: &str = "a DNS label (at most 63 of a-z, 0-9 and '-', first and last a letter or digit)";
 const CLUSTER_NAME: &str = "a name of at most 52 of a-z, 0-9 and '-', first a letter, last a letter or digit: it names a StatefulSet and a Service";
 const SUBDOMAIN: &str = "a DNS subdomain (at most 253 of a-z, 0-9, '-' and '.', first and last a letter or digit)";
+const DOMAIN: &str = "a DNS domain such as cluster.local (at most 253 of a-z, 0-9, '-' and '.')";
 const LOG_LEVELS: &str = "debug, info, warn, error or trace";
 const BOOLEAN: &str = "true or false";
 
@@ -112,6 +115,17 @@ pub fn parse_bool(text: &str) -> Result<bool, &'static str> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         _ => Err("expected true or false"),
     }
+}
+
+/// Returns the DNS domain of the cluster from `CLUSTER_DOMAIN`, for commands without the flag `--cluster-domain`.
+///
+/// # Errors
+/// If the value is no domain.
+pub fn cluster_domain(lookup: impl Fn(&str) -> Option<String>) -> Result<ClusterDomain, SettingsError> {
+    read(&lookup, CLUSTER_DOMAIN).map_or_else(
+        || Ok(ClusterDomain::default()),
+        |text| text.parse().map_err(|_| invalid(CLUSTER_DOMAIN, text, DOMAIN)),
+    )
 }
 
 fn read(lookup: &impl Fn(&str) -> Option<String>, variable: &str) -> Option<String> {

@@ -97,3 +97,24 @@ fn cluster_name_may_be_as_long_as_a_stateful_set_allows() {
     let longest = format!("a{}", "1".repeat(51));
     assert_eq!(with(&[("NATS_CR_NAME", &longest)]).unwrap().cr_name, longest);
 }
+
+#[test]
+fn cluster_domain_of_the_environment_is_checked() {
+    let read = |value: Option<&str>| {
+        let found = cluster_domain(|name| value.filter(|_| name == "CLUSTER_DOMAIN").map(str::to_owned));
+        found.map(|domain| domain.to_string()).map_err(|error| error.to_string())
+    };
+    let invalid = |value: &str| {
+        let expected = "a DNS domain such as cluster.local (at most 253 of a-z, 0-9, '-' and '.')";
+        Err(format!("CLUSTER_DOMAIN is {value:?}: expected {expected}"))
+    };
+    for (value, expected) in [
+        (None, Ok("cluster.local".to_owned())),
+        (Some(" "), Ok("cluster.local".to_owned())),
+        (Some("k8s.example.com."), Ok("k8s.example.com".to_owned())),
+        (Some("k8s_example"), invalid("k8s_example")),
+        (Some("a b"), invalid("a b")),
+    ] {
+        assert_eq!(read(value), expected, "{value:?}");
+    }
+}

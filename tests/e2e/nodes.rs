@@ -40,19 +40,47 @@ async fn drain_evicts_one_server_at_a_time() {
     world.is_ready_for_the_newest_spec().await;
 }
 
+/// Gardener drains each node, deletes it, and creates its successor.
+#[tokio::test]
+async fn rotation_of_all_nodes_takes_one_server_at_a_time() {
+    let world = World::new().await;
+    let _manager = world.manager().await;
+    world.create(json!({})).await;
+    let ready = world.is_ready_for_the_newest_spec().await;
+    let (pods, volumes) = (pod_uids(&world).await, volumes(&world).await);
+    let history = History::record(world.api::<nats_manager_api::Nats>(), |nats| nats.status);
+    let shell = Shell::new(&world.cluster);
+    let [drain, _] = documented::blocks(PAGE, "run: drain").try_into().unwrap();
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    for name in ["node-a", "node-b", "node-c"] {
+        let node = nodes.get(name).await.unwrap();
+        shell.done(&drain.text.replace("node-a", name)).await;
+        world.status_becomes("a server is missing", |status| status.ready == "2/3").await;
+        nodes.delete(name, &DeleteParams::default()).await.unwrap();
+        wake_up(&world, vec![node]).await;
+        world.is_ready_for_the_newest_spec().await;
+    }
+    let rotated = pod_uids(&world).await;
+    assert!(pods.iter().all(|uid| !rotated.contains(uid)), "{pods:?} {rotated:?}");
+    assert_eq!(self::volumes(&world).await, volumes);
+    for status in history.states() {
+        assert!(status.ready_servers >= 2, "{status:?}");
+        assert_eq!((status.state.as_str(), &status.url), ("Ready", &ready.url), "{status:?}");
+    }
+}
+
 #[tokio::test]
 async fn documented_restart_ends_when_all_servers_have_restarted() {
     let world = World::new().await;
     let _manager = world.manager().await;
     world.create(json!({})).await;
     world.is_ready_for_the_newest_spec().await;
-    let uids = async || world.pods().await.iter().map(|pod| pod.uid().unwrap()).collect::<Vec<_>>();
-    let before = uids().await;
+    let before = pod_uids(&world).await;
     let shell = Shell::new(&world.cluster);
     for block in documented::blocks(PAGE, "run: restart") {
         shell.done(&block.text).await;
     }
-    let after = uids().await;
+    let after = pod_uids(&world).await;
     assert!(before.iter().all(|uid| !after.contains(uid)), "{before:?} {after:?}");
     assert_eq!(STATEFUL_SET.get(&world).await["status"]["readyReplicas"], 3);
 }
@@ -87,6 +115,10 @@ async fn hibernated_cluster_wakes_up_with_its_volumes() {
     assert_eq!((&now["metadata"]["uid"], &now["spec"]), (&set["metadata"]["uid"], &set["spec"]));
     let is_blocked = |status: &NatsStatus| condition(status, "Stalled").is_some_and(|(holds, ..)| holds == "True");
     assert!(!history.states().iter().any(is_blocked), "{:?}", history.states());
+}
+
+async fn pod_uids(world: &World) -> Vec<String> {
+    world.pods().await.iter().map(|pod| pod.uid().unwrap()).collect()
 }
 
 /// Returns the names of the PVCs, with their uids and volumes.

@@ -34,7 +34,7 @@ pub(super) async fn delete(
 ) -> Result<ReconcileDone, ReconcileError> {
     if namespace::is_terminating(&context.client, &id.namespace).await {
         let is_forced = nats.has_flag(naming::FORCE_DELETION);
-        if is_forced || namespace::is_data_lost(&observe(&context.caches, id, &nats).actual) {
+        if namespace::may_go(is_forced, &observe(&context.caches, id, &nats).actual) {
             tracing::info!(forced = is_forced, "removing finalizer: the namespace is being deleted");
             finalizer::remove(&nats, context).await?;
             return Ok(finished(context, memory));

@@ -16,9 +16,15 @@ pub(super) async fn is_terminating(client: &Client, name: &str) -> bool {
     }
 }
 
-/// Returns whether the end of all data is decided in a namespace that is being deleted: every PVC and every Pod is gone or
-/// terminating, and Kubernetes reverts no deletion. The watch caches decide: the Role for requests may be gone.
-pub(super) fn is_data_lost(actual: &ActualState) -> bool {
+/// Returns whether the finalizer is removed in a namespace that is being deleted: the deletion is forced, or nothing is
+/// left to guard. The watch caches decide: the Role for requests may be gone.
+pub(super) fn may_go(is_forced: bool, actual: &ActualState) -> bool {
+    is_forced || is_data_lost(actual)
+}
+
+/// Returns whether the end of all data is decided: every PVC and every Pod is gone or terminating, and Kubernetes reverts
+/// no deletion.
+fn is_data_lost(actual: &ActualState) -> bool {
     actual.pvcs.iter().all(|pvc| pvc.terminating) && actual.pods.iter().all(|pod| pod.terminating.is_some())
 }
 
@@ -32,22 +38,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_is_lost_when_every_pvc_and_every_pod_is_gone_or_terminating() {
+    fn finalizer_goes_with_its_namespace_if_forced_or_if_every_pvc_and_pod_is_gone_or_terminating() {
         let pvc = |terminating| PvcState { terminating, ..PvcState::default() };
         let pod = |is_terminating: bool| PodState {
             terminating: is_terminating.then(|| Time::from_millis(1)),
             ..PodState::default()
         };
-        for (pvcs, pods, expected) in [
-            (vec![], vec![], true),
-            (vec![pvc(true), pvc(true)], vec![pod(true)], true),
-            (vec![pvc(true), pvc(false)], vec![], false),
-            (vec![pvc(true)], vec![pod(false)], false),
-            (vec![], vec![pod(true), pod(false)], false),
+        let intact = (vec![pvc(false)], vec![pod(false)]);
+        for (is_forced, (pvcs, pods), expected) in [
+            (false, (vec![], vec![]), true),
+            (false, (vec![pvc(true), pvc(true)], vec![pod(true)]), true),
+            (false, (vec![pvc(true), pvc(false)], vec![]), false),
+            (false, (vec![pvc(true)], vec![pod(false)]), false),
+            (false, (vec![], vec![pod(true), pod(false)]), false),
+            (false, intact.clone(), false),
+            (true, intact, true),
+            (true, (vec![], vec![]), true),
         ] {
-            let case = format!("{pvcs:?} {pods:?}");
+            let case = format!("forced: {is_forced}, {pvcs:?} {pods:?}");
             let actual = ActualState { pvcs, pods, ..ActualState::default() };
-            assert_eq!(is_data_lost(&actual), expected, "{case}");
+            assert_eq!(may_go(is_forced, &actual), expected, "{case}");
         }
     }
 }

@@ -5,16 +5,21 @@ use serde_json::{Value, json};
 
 use crate::world::{NAME, NAMESPACE, World};
 
-/// `NATS{}` with a name, as `encoding/json` makes it of `api/v1alpha1/nats_types.go` in `kyma-project/nats-manager`, commit
-/// 8fabee29 (June 2026).
+/// `NATS{}` with a name, as `tests/go_types` finds that the types write it.
 fn zero_value() -> Value {
     json!({
         "apiVersion": "operator.kyma-project.io/v1alpha1", "kind": "NATS",
         "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"cluster": {}, "jetStream": {"memStorage": {"size": "0"}, "fileStorage": {"size": "0"}}, "logging": {},
-            "resources": {}},
+        "spec": written("the zero value"),
         "status": {"state": ""},
     })
+}
+
+/// Returns the spec that a client with the Go types writes in a case of `api/tests/go_types.yaml`.
+pub fn written(case: &str) -> Value {
+    let rows: Vec<Value> = serde_saphyr::from_str(include_str!("../../../api/tests/go_types.yaml")).unwrap();
+    let row = rows.into_iter().find(|row| row["case"] == case);
+    row.unwrap_or_else(|| panic!("no case {case}"))["written"].clone()
 }
 
 #[tokio::test]

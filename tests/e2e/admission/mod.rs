@@ -8,7 +8,7 @@ mod defaulting;
 mod documented;
 mod drain;
 mod forwarder;
-mod go_types;
+pub mod go_types;
 pub mod load;
 mod manifests;
 mod metrics;

@@ -1,10 +1,10 @@
 //! Deletion of the namespace, which deletes the servers, their volumes, and the Roles of the manager.
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Resource};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use kube::{Api, Resource, api::ListParams};
 use nats_manager_api::{Nats, naming::FINALIZER};
 use nats_manager_harness::{Seen, Shell, documented, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::deploy;
 use crate::{
@@ -72,22 +72,51 @@ async fn resource_goes_with_its_namespace_when_nothing_is_left_to_guard() {
 }
 
 #[tokio::test]
-async fn forced_deletion_in_a_terminating_namespace_needs_no_role() {
+async fn forced_deletion_in_a_terminating_namespace_needs_no_role_and_no_end_of_the_pvcs() {
     let world = World::new().await;
     let shell = Shell::new(&world.cluster);
     let manager = manager_in_another_namespace(&world, &shell, &ManagerOptions::default()).await;
     deploy(&world, json!({})).await;
-    // A PVC that stays, so that there is something left to guard.
+    // Kubernetes deletes PVCs only when the namespace has no Pod. A finalizer keeps this one.
+    std::fs::write(shell.folder().join("pod.json"), kept_pod().to_string()).unwrap();
     shell
         .done(&format!(
-            "kubectl delete rolebinding -n {NAMESPACE} manager-home manager-home-servers && \
-             kubectl annotate nats -n {NAMESPACE} {NAME} nats.operator.kyma-project.io/force-deletion=true && \
-             kubectl delete namespace {NAMESPACE} --wait=false"
+            "kubectl create -f pod.json && \
+             kubectl delete rolebinding -n {NAMESPACE} manager-home manager-home-servers && \
+             kubectl delete namespace {NAMESPACE} --wait=false && kubectl delete nats -n {NAMESPACE} {NAME} --wait=false"
+        ))
+        .await;
+    world.status_becomes("the deletion waits", |status| condition(status, "Deleted").is_some()).await;
+    assert_eq!(intact_pvcs(&world).await, 3);
+    shell
+        .done(&format!("kubectl annotate nats -n {NAMESPACE} {NAME} nats.operator.kyma-project.io/force-deletion=true"))
+        .await;
+    world.gone().await;
+    assert_eq!(intact_pvcs(&world).await, 3, "only the annotation ended the wait");
+
+    shell
+        .done(&format!(
+            "kubectl patch pod -n {NAMESPACE} kept --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'"
         ))
         .await;
     is_gone(&world).await;
     manager.kill().await.unwrap();
     shell.done(&format!("kubectl delete clusterrolebinding manager-home && kubectl delete namespace {HOME}")).await;
+}
+
+/// A Pod that stays until its finalizer is removed. No node runs it.
+fn kept_pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "kept", "namespace": NAMESPACE, "finalizers": ["example.com/keep"]},
+        "spec": {"containers": [{"name": "kept", "image": "kept"}], "nodeSelector": {"example.com/none": ""}},
+    })
+}
+
+/// Returns the number of PVCs without a deletion timestamp.
+async fn intact_pvcs(world: &World) -> usize {
+    let pvcs = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap().items;
+    pvcs.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none()).count()
 }
 
 #[tokio::test]

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use nats_manager_planner::Version;
 use serde_json::{Value, json};
 
-use super::{kustomize, of_kind, read};
+use super::{kustomize, of_kind, path, read};
 
-/// Fields of modulectl's `ModuleConfig`. `security` is missing on purpose: modulectl reads no file of scanners any more.
-const FIELDS: [&str; 14] = [
+/// Fields of modulectl's `ModuleConfig`. modulectl ignores others, which are mistakes here.
+const FIELDS: [&str; 18] = [
     "annotations",
     "associatedResources",
     "beta",
@@ -26,13 +26,15 @@ const FIELDS: [&str; 14] = [
     "repository",
     "requiresDowntime",
     "resources",
+    "security",
+    "securityScanEnabled",
+    "team",
+    "version",
 ];
-/// The other fields, whose content is required.
-const REQUIRED: [&str; 2] = ["team", "version"];
 
 const REGISTRY: &str = "europe-docker.pkg.dev/kyma-project";
 
-/// Returns the mistakes for which modulectl rejects a module configuration.
+/// Returns the mistakes for which modulectl rejects a module configuration, and fields that it does not know.
 fn mistakes(module: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |is_valid: bool, mistake: &str| {
@@ -42,11 +44,11 @@ fn mistakes(module: &Value) -> Vec<String> {
     };
     let text = |field: &str| module[field].as_str().unwrap_or_default();
     for field in module.as_object().unwrap().keys() {
-        check(FIELDS.contains(&field.as_str()) || REQUIRED.contains(&field.as_str()), &format!("unknown {field}"));
+        check(FIELDS.contains(&field.as_str()), &format!("unknown {field}"));
     }
     check(is_module_name(text("name")), "name");
     check(is_strict_version(text("version")), "version");
-    check(!text("team").is_empty(), "team");
+    check(!text("team").is_empty() || module["securityScanEnabled"] == false, "team");
     for field in ["manifest", "defaultCR", "repository", "documentation"] {
         check(text(field).starts_with("https://"), field);
     }
@@ -106,12 +108,22 @@ fn modulectl_accepts_the_module_config() {
         ("icons", json!([]), "icons"),
         ("manager", json!({"name": "nats-manager", "kind": "Deployment"}), "manager"),
         ("requiresDowntime", Value::Null, "requiresDowntime"),
-        ("security", json!("sec-scanners-config.yaml"), "unknown security"),
+        ("securityScan", json!(true), "unknown securityScan"),
     ] {
         let mut wrong = module.clone();
         wrong[field] = value;
         assert_eq!(mistakes(&wrong), [mistake], "{field}");
     }
+}
+
+/// modulectl labels the images for the scanners by default. `component-config.yaml` lists them, so that there is no file
+/// for the field `security`, which modulectl reads but does not use.
+#[test]
+fn module_is_scanned_without_a_configuration_of_scanners() {
+    let module = module_config();
+    assert_eq!(module["security"], Value::Null);
+    assert_eq!(module["securityScanEnabled"], Value::Null, "absent means true");
+    assert!(!std::path::Path::new(&path("sec-scanners-config.yaml")).exists());
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{kustomize, read};
 use crate::{
-    admission::webhook_options,
-    world::{TIMEOUT, World},
+    admission::{go_types::written, webhook_options},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
 
 const PAGE: &str = "docs/user/takeover.md";
@@ -24,11 +24,11 @@ const KEPT: [&str; 5] =
 /// Flags of the predecessor that have no effect.
 const OLD_FLAGS: [&str; 3] = ["--leaderElectionID=26479083.kyma-project.io", "-metricsPort=9443", "--zap-devel"];
 
-/// The resource as the predecessor's Go types write it.
-const ZERO_VALUE: &str = r#"{"apiVersion": "operator.kyma-project.io/v1alpha1", "kind": "NATS",
-    "metadata": {"name": "eventing-nats", "namespace": "kyma-system"},
-    "spec": {"cluster": {"size": 3}, "jetStream": {"memStorage": {"enabled": true, "size": "1Gi"},
-        "fileStorage": {"storageClassName": "default", "size": "0"}}, "logging": {}, "resources": {}}}"#;
+/// The resource as the predecessor stores it: its Go types write all fields that they have.
+fn stored_by_predecessor() -> Value {
+    json!({"apiVersion": "operator.kyma-project.io/v1alpha1", "kind": "NATS",
+        "metadata": {"name": NAME, "namespace": NAMESPACE}, "spec": written("all defaults")})
+}
 
 /// Kind, namespace and name of an object, as arguments of kubectl.
 fn argument(object: &Value) -> String {
@@ -96,10 +96,12 @@ impl Takeover {
         self.shell.done(&format!("kubectl get {object} -n kyma-system -o jsonpath='{path}'")).await
     }
 
-    /// Returns the arguments and the names of the environment variables of the manager's container.
-    async fn container(&self) -> String {
-        let path = "{.spec.template.spec.containers[*].args} {.spec.template.spec.containers[*].env[*].name}";
-        self.field("deployment/nats-manager", path).await
+    /// Returns the spec of the manager's Deployment. The order of environment variables depends on the fields' owners.
+    async fn deployment(&self) -> Value {
+        let mut spec: Value = serde_json::from_str(&self.field("deployment/nats-manager", "{.spec}").await).unwrap();
+        let variables = spec["template"]["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+        variables.sort_by_key(|variable| variable["name"].to_string());
+        spec
     }
 
     /// Returns the UIDs of the objects that no takeover may replace.
@@ -110,6 +112,22 @@ impl Takeover {
         }
         assert!(uids.iter().all(|uid| !uid.is_empty()), "{uids:?}");
         uids
+    }
+
+    /// Checks that the schema of the predecessor hides the fields that only this manager has, and accepts changes.
+    async fn resource_is_editable_without_our_fields(&self) {
+        let nats = format!("nats/{NAME}");
+        for field in ["{.spec.scheduling}", "{.spec.jetStream.fileStorage.enabled}", "{.status.members}"] {
+            assert_eq!(self.field(&nats, field).await, "", "{field}");
+        }
+        for (subresource, patch) in [
+            ("", json!({"spec": {"logging": {"debug": true}}})),
+            ("--subresource=status", json!({"status": {"state": "Processing"}})),
+        ] {
+            let patch = format!("kubectl patch {nats} -n {NAMESPACE} {subresource} --type=merge -p '{patch}'");
+            self.shell.done(&patch).await;
+        }
+        assert_eq!(self.field(&nats, "{.spec.logging.debug} {.status.state}").await, "true Processing");
     }
 
     async fn gone<'a>(&self, objects: impl Iterator<Item = &'a String> + Clone) {
@@ -125,8 +143,8 @@ impl Takeover {
 async fn documented_takeover_and_way_back_leave_nothing_of_the_other_manager() {
     let takeover = Takeover::new().await;
     let (world, shell) = (&takeover.world, &takeover.shell);
-    let their_container = takeover.container().await;
-    let created = shell.done(&format!("kubectl create -f - <<'EOF'\n{ZERO_VALUE}\nEOF")).await;
+    let their_deployment = takeover.deployment().await;
+    let created = shell.done(&format!("kubectl create -f - <<'EOF'\n{}\nEOF", stored_by_predecessor())).await;
     assert!(created.contains("created"), "{created}");
 
     // The lifecycle manager applies objects in no order. This replica starts before the Pod of the predecessor ends.
@@ -151,7 +169,19 @@ async fn documented_takeover_and_way_back_leave_nothing_of_the_other_manager() {
     assert!(!labels.contains("app.kubernetes.io/created-by"), "{labels}");
     let ours: Vec<String> = takeover.ours.iter().cloned().collect();
     assert_eq!(takeover.existing(ours.iter()).await.len(), ours.len());
-    assert!(!takeover.container().await.contains("NATS_CHART_DIR"), "{}", takeover.container().await);
+    let deployment = takeover.deployment().await;
+    let container = &deployment["template"]["spec"]["containers"][0];
+    assert!(!container["env"].to_string().contains("NATS_CHART_DIR"), "{container}");
+    // Fields that only the predecessor sets.
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert!(their_deployment["template"]["spec"]["containers"][0][probe]["initialDelaySeconds"].is_u64());
+        assert_eq!(container[probe]["initialDelaySeconds"], Value::Null, "{container}");
+    }
+    world
+        .patch(json!({"spec": {"scheduling": {"tolerations": [{"key": "events", "operator": "Exists"}]}}}))
+        .await
+        .unwrap();
+    world.is_ready_for_the_newest_spec().await;
     let kept = takeover.kept().await;
 
     // The way back. The Pods of this manager end with the rollout.
@@ -163,7 +193,8 @@ async fn documented_takeover_and_way_back_leave_nothing_of_the_other_manager() {
     takeover.gone(takeover.ours.difference(&takeover.theirs)).await;
     let runtime = ["mutatingwebhookconfiguration/nats-manager", "validatingwebhookconfiguration/nats-manager"];
     takeover.gone(runtime.map(str::to_owned).iter()).await;
-    assert_eq!(takeover.container().await, their_container);
+    assert_eq!(takeover.deployment().await, their_deployment);
+    takeover.resource_is_editable_without_our_fields().await;
     assert_eq!(takeover.kept().await, kept);
     let policies = shell.done("kubectl get networkpolicies -n kyma-system -o name").await;
     assert!(!policies.contains("kyma-project.io--nats"), "{policies}");

@@ -178,19 +178,60 @@ mod tests {
         assert_eq!(blocks[1].commands(), ["c"]);
     }
 
+    /// Returns the pages for contributors.
+    fn contributor_pages() -> Vec<String> {
+        pages().into_iter().filter(|page| page.starts_with("docs/contributor/")).collect()
+    }
+
+    /// Returns the texts of a page that are marked as code within a line.
+    fn inline_code(page: &str) -> Vec<String> {
+        let mut is_fenced = false;
+        let mut text = String::new();
+        for line in fs::read_to_string(Path::new(ROOT).join(page)).unwrap().lines() {
+            is_fenced ^= line.trim_start().starts_with(END);
+            text += if is_fenced || line.trim_start().starts_with(END) { "" } else { line };
+            text.push('\n');
+        }
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
     #[test]
     fn every_documented_test_exists() {
+        // Four words, as tests have them.
+        let others = ["disk_io_wait_stats", "nats_manager_"];
+        let is_word = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_:*".contains(letter);
         let sources = sources(Path::new(ROOT));
-        for page in ["docs/contributor/simulation.md", "docs/contributor/real-pods.md", "docs/contributor/nats.md"] {
-            let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
-            let is_word = |name: &&str| name.chars().all(|letter| letter.is_alphanumeric() || "_:*".contains(letter));
-            // Names of tests have at least four words.
-            let names = text.split('`').filter(is_word).filter(|name| name.matches('_').count() >= 3);
-            for name in names.filter(|name| name.contains("::")) {
+        let mut found = 0;
+        for page in contributor_pages() {
+            let code = inline_code(&page);
+            let names = code.iter().filter(|name| name.chars().all(is_word) && name.matches('_').count() >= 3);
+            for name in names.filter(|name| !others.iter().any(|other| name.starts_with(other))) {
                 let function = name.rsplit("::").next().unwrap_or(name);
                 assert!(function.contains('*') || sources.contains(&format!("fn {function}(")), "{page}: {name}");
+                found += 1;
             }
         }
+        assert!(found > 80, "{found}");
+    }
+
+    #[test]
+    fn every_documented_path_exists() {
+        let root = Path::new(ROOT);
+        // Of other repositories, and of builds.
+        let elsewhere = ["docs/external-content/", "target/"];
+        let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+        let mut found = 0;
+        for page in contributor_pages() {
+            for text in inline_code(&page) {
+                let is_relative =
+                    text.split_once('/').is_some_and(|(first, _)| !first.is_empty() && root.join(first).is_dir());
+                if is_relative && text.chars().all(is_path) && !elsewhere.iter().any(|other| text.starts_with(other)) {
+                    assert!(root.join(&text).exists(), "{page}: {text}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 150, "{found}");
     }
 
     /// Returns all Rust sources of the checkout.

@@ -135,7 +135,7 @@ fn rewrite_images(object: &mut DynamicObject) {
 /// command of a block gets additional arguments.
 fn in_checkout(mark: &str, arguments: &str) {
     for block in documented::blocks("docs/user/install.md", mark) {
-        let script = block.text.replace("YOUR/IMAGE:TAG", MANAGER_IMAGE) + arguments;
+        let script = block.text.replace("{IMAGE}:{TAG}", MANAGER_IMAGE) + arguments;
         let status = Command::new("sh").args(["-ec", &script]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(status.unwrap().success(), "{script}");
     }

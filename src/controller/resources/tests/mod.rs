@@ -163,6 +163,18 @@ fn memory_only_cluster_has_no_pvcs() {
 }
 
 #[test]
+fn autoscaler_may_evict_local_volumes_only_if_messages_are_on_a_pvc() {
+    for (spec, expected) in [
+        (json!({}), Some(volumes::RUN)),
+        (json!({"cluster": {"size": 1}}), Some(volumes::RUN)),
+        (json!({"jetStream": {"fileStorage": {"enabled": false}}}), None),
+    ] {
+        let children = built(&cluster(spec.clone()));
+        assert_eq!(template_annotation(&children, naming::LOCAL_VOLUMES), expected, "{spec}");
+    }
+}
+
+#[test]
 fn disabled_memory_store_has_limit_zero() {
     let children = built(&cluster(json!({"jetStream": {"memStorage": {"enabled": false}}})));
     assert!(config(&children).contains("max_memory_store: 0\n"), "{}", config(&children));
