@@ -33,12 +33,18 @@ const ROWS: [(&str, Quantity, usize); 8] = [
 
 const HEADERS: [&str; 6] = ["", "ours", "floor", "Go webhook", "ours/floor", "ours/Go webhook"];
 
+const NO_COUNTER: &str = "`perf stat` counts no instructions on this machine: its processor has no counter for them, or perf \
+    is not installed. The last table has those of callgrind, without the Go webhook, since valgrind does not support Go.";
+
 impl Report<'_> {
     /// Returns all tables.
     pub(super) fn text(&self) -> String {
         let mut parts = Vec::new();
         if let Some(measures) = self.measures {
             parts.extend([self.introduction(measures), goal_table(measures), main_table(measures)]);
+            if !measures.has(Quantity::Instructions) {
+                parts.push(NO_COUNTER.to_owned());
+            }
             parts.push("CPU per review of each kind in a closed loop (us):".to_owned());
             parts.push(self.workload_table(measures));
             parts.push(not_comparable(measures));
@@ -84,6 +90,9 @@ fn main_table(measures: &Measures) -> String {
     let mut table = Table::new(&HEADERS);
     for (name, quantity, decimals) in ROWS {
         table.row(row(measures, name.to_owned(), quantity, decimals));
+    }
+    if measures.has(Quantity::Instructions) {
+        table.row(row(measures, "instructions per review (perf stat)".to_owned(), Quantity::Instructions, 0));
     }
     let memory = ServerKind::ALL.map(|kind| measures.memory.get(&kind).copied().unwrap_or(f64::NAN));
     let [ours, floor, go] = memory;
