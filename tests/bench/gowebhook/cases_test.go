@@ -12,7 +12,7 @@ import (
 
 const table = "../../../api/tests/cases.yaml"
 
-// incomparable lists the cases with another verdict, because of resource.Quantity.
+// incomparable lists the cases with another decision, because of resource.Quantity.
 var incomparable = []string{
 	// resource.Quantity is the same for 0 and "0".
 	"the memory store on and empty, as a number",
@@ -51,7 +51,7 @@ func findingsOf(tested reviewCase) (findings, bool) {
 	return checkUpdate(&old, &v1alpha1.NATS{Spec: spec}), true
 }
 
-func TestTableHasTheSameVerdicts(t *testing.T) {
+func TestTableHasTheSameDecisions(t *testing.T) {
 	content, err := os.ReadFile(table)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestTableHasTheSameVerdicts(t *testing.T) {
 			}
 			if slices.Contains(incomparable, tested.Name) {
 				if isSame {
-					t.Error("is listed as incomparable, but has the same verdict")
+					t.Error("is listed as incomparable, but has the same decision")
 				}
 				return
 			}

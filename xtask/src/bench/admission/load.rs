@@ -81,6 +81,32 @@ impl Generator {
         workload: &Workload,
         pattern: Pattern,
     ) -> Result<Measured, AdmissionError> {
+        self.read(&mut self.send_command(server, workload, pattern))
+    }
+
+    /// Returns the instructions of a server, in user mode, while one connection sends a number of reviews; `None` where
+    /// perf is not installed or the processor has no counter for it.
+    pub(super) fn instructions(
+        &self,
+        server: &Server,
+        workload: &Workload,
+        reviews: u32,
+    ) -> Result<Option<f64>, AdmissionError> {
+        let log = self.folder.join("perf.csv");
+        let send = self.send_command(server, workload, Pattern::Count(reviews));
+        let mut perf = Command::new("perf");
+        perf.args(["stat", "-x", ",", "-e", "instructions:u", "-p", &server.id().to_string(), "-o"]).arg(&log);
+        perf.arg(send.get_program()).args(send.get_args()).stdin(Stdio::null());
+        let is_counted = perf.output().is_ok_and(|output| output.status.success());
+        if !is_counted {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&log).map_err(AdmissionError::io(log.display()))?;
+        let count = text.lines().find(|line| line.contains("instructions")).and_then(|line| line.split(',').next());
+        Ok(count.and_then(|count| count.parse().ok()))
+    }
+
+    fn send_command(&self, server: &Server, workload: &Workload, pattern: Pattern) -> Command {
         let mut command = self.command("send", server, workload.path);
         command.arg("--review").arg(self.folder.join("workloads").join(workload.file));
         command.arg("--server").arg(server.id().to_string());
@@ -101,7 +127,7 @@ impl Generator {
                 command.args(["--connections", "1", "--reviews", &count.to_string()]);
             }
         }
-        self.read(&mut command)
+        command
     }
 
     fn command(&self, task: &str, server: &Server, path: &str) -> Command {

@@ -4,6 +4,7 @@
 //! on controller-runtime with the same rules. Ours runs without a cluster, on the router, server, limits, runtime and
 //! build profile of the manager.
 
+mod decisions;
 mod goals;
 mod instructions;
 mod load;
@@ -12,7 +13,6 @@ mod report;
 mod reviews;
 mod rounds;
 mod servers;
-mod verdicts;
 
 use std::{fmt::Display, fs, io, process::Command};
 
@@ -77,9 +77,9 @@ pub(crate) enum AdmissionError {
     /// Failed run of the load generator.
     #[error("bench-load: {0}")]
     Load(String),
-    /// Other verdicts than expected.
-    #[error("{} unexpected verdicts: {}", .0.len(), .0.join("; "))]
-    Verdicts(Vec<String>),
+    /// Other decisions than expected.
+    #[error("{} unexpected decisions: {}", .0.len(), .0.join("; "))]
+    Decisions(Vec<String>),
     /// Counts beyond their limits.
     #[error("beyond the limit: {}", .0.join(", "))]
     Beyond(Vec<String>),
@@ -98,7 +98,7 @@ pub(super) fn update_review() -> Result<serde_json::Value, AdmissionError> {
     Ok(first.map(|workload| workload.review).unwrap_or_default())
 }
 
-/// Takes the measures, prints them, and records them if asked. Fails when verdicts differ or counts are beyond their
+/// Takes the measures, prints them, and records them if asked. Fails when decisions differ or counts are beyond their
 /// limits, and never because of times.
 pub(super) fn run(options: &AdmissionOptions, run: BenchRun) -> Result<(), BenchError> {
     heading("building the servers and the load generator");
@@ -129,21 +129,21 @@ pub(super) fn run(options: &AdmissionOptions, run: BenchRun) -> Result<(), Bench
     Ok(instructions.check()?)
 }
 
-/// Starts the servers, compares their verdicts, and measures them in alternating rounds.
+/// Starts the servers, compares their decisions, and measures them in alternating rounds.
 fn measure(
     options: &AdmissionOptions,
     programs: &Programs,
     generator: &Generator,
     workloads: &[reviews::Workload],
 ) -> Result<Measures, AdmissionError> {
-    heading("comparing the verdicts");
+    heading("comparing the decisions");
     let start = |kind| Server::start(programs, kind, &generator.certificates(), |command: Command| command);
     let servers: Vec<Server> =
         ServerKind::ALL.into_iter().filter_map(|kind| start(kind).transpose()).collect::<Result<_, _>>()?;
-    let comparable = verdicts::check_cases(generator, &servers)?;
-    verdicts::check_workloads(generator, &servers, workloads)?;
+    let comparable = decisions::check_cases(generator, &servers)?;
+    decisions::check_workloads(generator, &servers, workloads)?;
     done(format!("ours and the Go webhook agree on {comparable} cases of api/tests/cases.yaml"));
-    for case in verdicts::INCOMPARABLE {
+    for case in decisions::INCOMPARABLE {
         note(format!("not comparable because of the quantities of Go: {case}"));
     }
     let plan = Plan { rounds: options.rounds, seconds: options.seconds };

@@ -1,12 +1,12 @@
 //! Tables of the results, as Markdown.
 
 use super::{
+    decisions::INCOMPARABLE,
     goals,
     instructions::Instructions,
     reviews::Workload,
     rounds::{Measures, Quantity, Series},
     servers::ServerKind,
-    verdicts::INCOMPARABLE,
 };
 use crate::table::Table;
 
@@ -33,12 +33,18 @@ const ROWS: [(&str, Quantity, usize); 8] = [
 
 const HEADERS: [&str; 6] = ["", "ours", "floor", "Go webhook", "ours/floor", "ours/Go webhook"];
 
+const NO_COUNTER: &str = "`perf stat` counts no instructions on this machine: its processor has no counter for them, or perf \
+    is not installed. The last table has those of callgrind, without the Go webhook, since valgrind does not support Go.";
+
 impl Report<'_> {
     /// Returns all tables.
     pub(super) fn text(&self) -> String {
         let mut parts = Vec::new();
         if let Some(measures) = self.measures {
             parts.extend([self.introduction(measures), goal_table(measures), main_table(measures)]);
+            if !measures.has(Quantity::Instructions) {
+                parts.push(NO_COUNTER.to_owned());
+            }
             parts.push("CPU per review of each kind in a closed loop (us):".to_owned());
             parts.push(self.workload_table(measures));
             parts.push(not_comparable(measures));
@@ -85,6 +91,9 @@ fn main_table(measures: &Measures) -> String {
     for (name, quantity, decimals) in ROWS {
         table.row(row(measures, name.to_owned(), quantity, decimals));
     }
+    if measures.has(Quantity::Instructions) {
+        table.row(row(measures, "instructions per review (perf stat)".to_owned(), Quantity::Instructions, 0));
+    }
     let memory = ServerKind::ALL.map(|kind| measures.memory.get(&kind).copied().unwrap_or(f64::NAN));
     let [ours, floor, go] = memory;
     table.row(
@@ -107,7 +116,7 @@ fn goal_table(measures: &Measures) -> String {
 
 fn not_comparable(measures: &Measures) -> String {
     format!(
-        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: verdict and fields. Not comparable, since \
+        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: decision and fields. Not comparable, since \
          the quantities of Go are the same for `0` and `\"0\"` and cannot hold a text that is no quantity: {}. The Go webhook does less: it knows no \
          facts about the cluster (zones, StorageClasses, what is deployed), does not exclude defaults that no apply \
          set, and its mutating webhook does not check the rules.",

@@ -35,6 +35,8 @@ pub(super) enum Quantity {
     Connections,
     /// Server's CPU time per connection in microseconds.
     ConnectionCpu,
+    /// Server's instructions in user mode per review, where the processor counts them.
+    Instructions,
     /// Server's CPU time per review of a workload.
     Workload(usize),
 }
@@ -46,7 +48,7 @@ pub(super) struct Series(pub(super) Vec<f64>);
 /// Results of all rounds.
 #[derive(Debug, Default)]
 pub(super) struct Measures {
-    /// Number of cases on which the verdicts were compared.
+    /// Number of cases on which the decisions were compared.
     pub(super) cases: usize,
     series: BTreeMap<(Quantity, ServerKind), Series>,
     /// Latencies of the open loop in microseconds, sorted.
@@ -101,6 +103,9 @@ impl Plan {
         let connections = generator.send(server, main, Pattern::Connections { seconds: self.seconds / 2.0 })?;
         add(Quantity::Connections, connections.rate());
         add(Quantity::ConnectionCpu, connections.cpu());
+        if let Some(instructions) = per_review(generator, server, main)? {
+            add(Quantity::Instructions, instructions);
+        }
         for (number, workload) in (1..).zip(others) {
             let closed = generator.send(server, workload, Pattern::Closed { seconds: self.seconds / 4.0 })?;
             add(Quantity::Workload(number), closed.cpu());
@@ -109,6 +114,15 @@ impl Plan {
         measures.latencies.entry(server.kind).or_default().extend(open.latencies);
         Ok(())
     }
+}
+
+/// Returns the instructions per review: the difference between two runs, without the handshakes.
+fn per_review(generator: &Generator, server: &Server, workload: &Workload) -> Result<Option<f64>, AdmissionError> {
+    const FEW: u32 = 1000;
+    const MANY: u32 = 6000;
+    let Some(few) = generator.instructions(server, workload, FEW)? else { return Ok(None) };
+    let many = generator.instructions(server, workload, MANY)?;
+    Ok(many.map(|many| (many - few) / f64::from(MANY - FEW)))
 }
 
 fn describe(kind: ServerKind, closed: &Measured, open: &Measured) {
@@ -130,6 +144,11 @@ impl Measures {
     /// Returns the values of a server, in the order of the rounds.
     pub(super) fn series(&self, quantity: Quantity, kind: ServerKind) -> Series {
         self.series.get(&(quantity, kind)).cloned().unwrap_or_default()
+    }
+
+    /// Returns whether there are values of a quantity.
+    pub(super) fn has(&self, quantity: Quantity) -> bool {
+        self.series.contains_key(&(quantity, ServerKind::Ours))
     }
 
     /// Returns the quotients of two servers, each within a round.

@@ -67,7 +67,8 @@ pub(crate) struct Connection {
 }
 
 impl Target {
-    /// Creates a target. Its connections trust the CA in the file for this name, and resume no session.
+    /// Creates a target. Its connections trust the CA in the file for this name. As those of the apiserver, which has no
+    /// `ClientSessionCache`, they resume no session.
     pub(crate) fn new(address: SocketAddr, name: String, ca: &Path, path: String) -> Result<Self, LoadError> {
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let mut roots = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! Comparison of the verdicts: the webhooks must agree on the table of cases before their costs are compared.
+//! Comparison of the decisions: the webhooks must agree on the table of cases before their costs are compared.
 
 use std::{collections::BTreeSet, fs};
 
@@ -11,7 +11,7 @@ use super::{
     servers::{Server, ServerKind},
 };
 
-/// Cases on which the Go webhook has another verdict, because of `resource.Quantity`: it is the same for `0` and `"0"`, and
+/// Cases on which the Go webhook has another decision, because of `resource.Quantity`: it is the same for `0` and `"0"`, and
 /// cannot hold a text that is no quantity. The tests of the Go module list these cases too.
 pub(super) const INCOMPARABLE: [&str; 3] = [
     "the memory store on and empty, as a number",
@@ -35,14 +35,14 @@ pub(super) fn check_cases(generator: &Generator, servers: &[Server]) -> Result<u
         for (number, case) in cases.iter().enumerate() {
             let answer = answers.get(&number.to_string());
             let expected: BTreeSet<&str> = case.rejected.iter().map(|rejection| rejection.field.as_str()).collect();
-            let is_same = answer.is_some_and(|answer| has_verdict(answer, &expected));
+            let is_same = answer.is_some_and(|answer| has_decision(answer, &expected));
             let is_incomparable = server.kind == ServerKind::Go && INCOMPARABLE.contains(&case.name.as_str());
             if is_same == is_incomparable {
                 wrong.push(format!("{}: {}: {answer:?}", server.kind.name(), case.name));
             }
         }
     }
-    if wrong.is_empty() { Ok(cases.len() - INCOMPARABLE.len()) } else { Err(AdmissionError::Verdicts(wrong)) }
+    if wrong.is_empty() { Ok(cases.len() - INCOMPARABLE.len()) } else { Err(AdmissionError::Decisions(wrong)) }
 }
 
 /// Checks that each server but the floor accepts and rejects the workloads as intended.
@@ -62,11 +62,11 @@ pub(super) fn check_workloads(
             }
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(AdmissionError::Verdicts(wrong)) }
+    if wrong.is_empty() { Ok(()) } else { Err(AdmissionError::Decisions(wrong)) }
 }
 
 /// Returns whether the response rejects exactly these fields; none of them means that it accepts.
-fn has_verdict(answer: &Answer, expected: &BTreeSet<&str>) -> bool {
+fn has_decision(answer: &Answer, expected: &BTreeSet<&str>) -> bool {
     let response = &answer.body["response"];
     if answer.status != 200 || response["allowed"].as_bool() != Some(expected.is_empty()) {
         return false;
