@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::future::{Either, select};
@@ -13,14 +13,14 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta},
-    runtime::watcher::{self, Config, Event},
+    runtime::watcher::{self, Event},
 };
 use nats_manager_api::NamespacedName;
 use tokio::sync::watch;
 
 use super::{
     CachedObject, Caches, Trigger,
-    task::{WatchTask, by_name, without_managed_fields},
+    task::{WatchTask, by_name, mostly_others, without_managed_fields},
 };
 
 pub(super) const SHOOT_INFO: &str = "shoot-info";
@@ -30,48 +30,67 @@ pub(super) const SHOOT_INFO_NAMESPACE: &str = "kube-system";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 const DESTINATION_RULES: &str = "destinationrules.networking.istio.io";
 
-/// Zone of each node, `None` for a node without the label.
+/// Zone by the name of a node, `None` for a node without the label.
+pub(crate) type ZonesByNode = BTreeMap<String, Option<String>>;
+
+/// Zones of all nodes. Each change is to one entry, and a snapshot shares them: the cost of neither grows with the nodes.
 #[derive(Debug, Default)]
-pub struct Zones(Mutex<BTreeMap<String, Option<String>>>);
+pub struct Zones(Mutex<Arc<ZonesByNode>>);
 
 impl Zones {
-    /// Returns a copy of the current zones.
-    pub fn snapshot(&self) -> BTreeMap<String, Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the current zones.
+    pub fn snapshot(&self) -> Arc<ZonesByNode> {
+        self.zones().clone()
     }
 
-    /// Changes the zones, and returns whether they differ: nodes report every few minutes, and their zones hardly ever
-    /// change.
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Option<String>>)) -> bool {
-        let mut zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = zones.clone();
-        change(&mut zones);
-        *zones != before
+    /// Sets the zone of a node, and returns whether it differs: nodes report every few minutes, and their zones hardly
+    /// ever change.
+    fn set(&self, node: &str, zone: Option<&String>) -> bool {
+        let mut zones = self.zones();
+        let is_different = zones.get(node).map(Option::as_ref) != Some(zone);
+        if is_different {
+            Arc::make_mut(&mut zones).insert(node.to_owned(), zone.cloned());
+        }
+        is_different
+    }
+
+    /// Removes a node, and returns whether it was there.
+    fn remove(&self, node: &str) -> bool {
+        let mut zones = self.zones();
+        zones.contains_key(node) && Arc::make_mut(&mut zones).remove(node).is_some()
+    }
+
+    /// Replaces all nodes, and returns whether they differ.
+    fn replace(&self, listed: ZonesByNode) -> bool {
+        let mut zones = self.zones();
+        let is_different = **zones != listed;
+        *zones = Arc::new(listed);
+        is_different
+    }
+
+    fn zones(&self) -> MutexGuard<'_, Arc<ZonesByNode>> {
+        // Each change is complete in itself, so the map is consistent even after a panic elsewhere.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) async fn watch_nodes(task: WatchTask, client: Client, caches: Arc<Caches>) {
-    let events =
-        without_managed_fields(watcher::watcher(Api::<PartialObjectMeta<Node>>::all(client), Config::default()));
-    let zone = |node: &PartialObjectMeta<Node>| (node.name_any(), node.labels().get(ZONE_LABEL).cloned());
-    let mut listed = BTreeMap::new();
+    let events = without_managed_fields(watcher::watcher(Api::<PartialObjectMeta<Node>>::all(client), mostly_others()));
+    let zone = |node: &PartialObjectMeta<Node>| node.labels().get(ZONE_LABEL).cloned();
+    let mut listed = ZonesByNode::new();
     task.run(events, |event| {
         let changed = match event {
-            Event::Apply(node) => caches.zones.change(|zones| {
-                zones.extend([zone(&node)]);
-            }),
-            Event::Delete(node) => caches.zones.change(|zones| {
-                zones.remove(&node.name_any());
-            }),
+            Event::Apply(node) => caches.zones.set(&node.name_any(), zone(&node).as_ref()),
+            Event::Delete(node) => caches.zones.remove(&node.name_any()),
             Event::Init => {
                 listed.clear();
                 false
             }
             Event::InitApply(node) => {
-                listed.extend([zone(&node)]);
+                listed.insert(node.name_any(), zone(&node));
                 false
             }
-            Event::InitDone => caches.zones.change(|zones| *zones = std::mem::take(&mut listed)),
+            Event::InitDone => caches.zones.replace(std::mem::take(&mut listed)),
         };
         changed.then_some(Trigger::All)
     })

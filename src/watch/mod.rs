@@ -44,7 +44,7 @@ use self::task::with_backoff;
 pub(crate) use self::task::{WatchTask, by_name, events, owns_replicas, without_managed_fields};
 pub(crate) use self::{
     cached_object::{CachedObject, is_older},
-    cluster_facts::{Istio, Zones},
+    cluster_facts::{Istio, Zones, ZonesByNode},
     own_writes::OwnStatusWrites,
 };
 use crate::telemetry::{Metrics, Readiness};

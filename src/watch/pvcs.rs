@@ -3,14 +3,11 @@
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
 use kube::{
     Api, ResourceExt,
-    runtime::{
-        WatchStreamExt, reflector,
-        watcher::{Config, Event},
-    },
+    runtime::{WatchStreamExt, reflector, watcher::Event},
 };
 use nats_manager_api::{NamespacedName, naming};
 
-use super::task::{WatchTask, events, trigger_of_change};
+use super::task::{WatchTask, events, mostly_others, trigger_of_change};
 
 pub(super) async fn watch_pvcs(
     task: WatchTask,
@@ -18,7 +15,7 @@ pub(super) async fn watch_pvcs(
     id: NamespacedName,
     mut writer: reflector::store::Writer<PersistentVolumeClaim>,
 ) {
-    let events = events(api, Config::default()).modify(keep_needed_fields);
+    let events = events(api, mostly_others()).modify(keep_needed_fields);
     task.run(events, move |event| {
         let is_foreign = |pvc: &PersistentVolumeClaim| id.pvc_ordinal(&pvc.name_any()).is_none();
         match &event {

@@ -28,6 +28,8 @@ use crate::{
 /// Longest delay between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(10);
 const MIN_DELAY: Duration = Duration::from_millis(200);
+/// Objects of others in one page of a list.
+const OTHERS_PER_PAGE: u32 = 50;
 /// Time without a failure after which the backoff starts again.
 const RESET_AFTER: Duration = Duration::from_mins(1);
 
@@ -119,6 +121,12 @@ impl Iterator for WatchBackoff {
 impl Backoff for WatchBackoff {
     /// Does nothing, because the first event of each attempt only marks the beginning of a list.
     fn reset(&mut self) {}
+}
+
+/// Selects all objects, most of which are dropped when they arrive. Small pages bound the memory of a list: the memory of
+/// a page is not returned to the system.
+pub(super) fn mostly_others() -> Config {
+    Config::default().page_size(OTHERS_PER_PAGE)
 }
 
 /// Selects the object of this name.

@@ -30,7 +30,7 @@ use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 pub(super) use self::{
     clock::now, expansion::failed_expansions, failed_create::failed_create, pods::pod_state, replicas::foreign_scaler,
 };
-use crate::watch::Caches;
+use crate::watch::{Caches, ZonesByNode};
 
 /// Output of the observe stage.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ pub(crate) struct Observed {
     /// IP address of each Pod that has one, by Pod name.
     pub addresses: BTreeMap<String, IpAddr>,
     /// Zone label of each node, by node name.
-    pub node_zones: BTreeMap<String, Option<String>>,
+    pub node_zones: Arc<ZonesByNode>,
 }
 
 /// Live children of one resource. `None` for a child that does not exist.
@@ -159,7 +159,10 @@ impl LiveObjects {
 
 /// Counts the different zones.
 pub(crate) fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
-    zones.into_iter().flatten().collect::<BTreeSet<_>>().len()
+    // `collect` would keep the zone of each node until it knows which are equal.
+    let mut distinct = BTreeSet::new();
+    zones.into_iter().flatten().for_each(|zone| _ = distinct.insert(zone));
+    distinct.len()
 }
 
 fn provider(shoot_info: Option<&ConfigMap>) -> Provider {

@@ -111,6 +111,12 @@ impl Polls {
 }
 
 impl PollMemory {
+    /// Builds the memory after a poll that was answered.
+    #[cfg(test)]
+    pub(super) fn after(assessment: Assessment) -> Self {
+        Self { last: Some(Arc::new(assessment)), has_answered: true, unreached_since: None }
+    }
+
     /// Returns whether the last two polls contain no issue. True before the first poll, and without polling.
     pub(super) fn is_healthy(&self) -> bool {
         self.last.as_ref().is_none_or(|last| last.is_healthy())

@@ -186,3 +186,6 @@ fn requeue_delay(context: &Context, memory: &Memory, output: &PipelineOutput) ->
     };
     delay.min(until)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 mod metrics;
 mod predecessor;
+mod start;
+mod unrelated;
 
 use std::{path::Path, process::Command, time::Duration};
 

@@ -137,6 +137,26 @@ impl ManagerProcess {
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
+    /// Returns the id of the process; `None` after its end.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Returns the time at which the process was started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Returns the CPU time that the process has used, from `/proc`; `None` where there is none.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
+        // The name of the program, in parentheses, may contain spaces.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut ticks = || fields.next()?.parse::<u64>().ok();
+        let (user, system) = (ticks()?, ticks()?);
+        Some(Duration::from_secs(user + system) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?)
+    }
+
     /// Returns the resident memory; `None` where there is no `/proc`.
     pub fn memory(&self) -> Option<ResidentMemory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;

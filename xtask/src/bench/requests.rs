@@ -47,7 +47,7 @@ pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchErro
 
 /// Waits until the apiserver calls the webhook of the running manager. It loads a changed configuration with a delay, and
 /// each start of the manager has a port of its own.
-async fn wait_until_reviewed(api: &Api<Nats>, nats: &Nats) -> Result<(), BenchError> {
+pub(super) async fn wait_until_reviewed(api: &Api<Nats>, nats: &Nats) -> Result<(), BenchError> {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let begun = Instant::now();
     loop {
@@ -99,6 +99,11 @@ async fn wait_until_ready(api: &Api<Nats>) -> Result<(), BenchError> {
         }
         sleep(POLL).await;
     }
+}
+
+/// Counts the writes of the manager, without those of the lease.
+pub(super) fn writes(events: &AuditEvents) -> usize {
+    ours(events).filter(|event| event.is_write() && !is_lease(event)).count()
 }
 
 /// Returns the requests of the manager.

@@ -4,6 +4,7 @@ use std::{fs, io, path::Path, process::Stdio};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use nats_manager_harness::{ManagerProcess, free_address, real::IMAGES};
+use tokio::process::Command;
 
 use super::{DemoCluster, NAMESPACE};
 use crate::workspace;
@@ -35,25 +36,45 @@ const DEPLOYMENT: &str = "config/manager/deployment.yaml";
 
 /// Starts the manager without waiting for readiness.
 pub(super) fn start(program: &Path, environment: &ManagerEnvironment<'_>) -> Result<ManagerProcess, ManagerError> {
+    let webhook = if environment.is_apiserver_local { webhook_on(free_address()?.port()) } else { webhook_off() };
+    let mut command = environment.cluster.command(program);
+    configure(&mut command, environment.kubeconfig)?;
+    command
+        .args(environment.nats_url.map(|url| format!("--nats-url={url}")))
+        .args(webhook)
+        .envs(environment.cluster.real().map(|_| images()).into_iter().flatten());
+    Ok(ManagerProcess::spawn(command, environment.cluster.folder())?)
+}
+
+/// Starts the manager on an apiserver stand-in, with its webhook on `port`, without waiting for readiness. `command` has
+/// the program, or a tool that runs it. The log is in `folder`.
+pub(crate) fn start_on_stand_in(
+    mut command: Command,
+    kubeconfig: &Path,
+    folder: &Path,
+    port: u16,
+) -> Result<ManagerProcess, ManagerError> {
+    configure(&mut command, kubeconfig)?;
+    command.args(webhook_on(port));
+    Ok(ManagerProcess::spawn(command, folder)?)
+}
+
+/// Sets the arguments and the environment of the Deployment.
+fn configure(command: &mut Command, kubeconfig: &Path) -> Result<(), ManagerError> {
     let deployment: Deployment =
         serde_saphyr::from_str(&fs::read_to_string(workspace::path(DEPLOYMENT))?).map_err(Box::new)?;
     let (args, env) = container(&deployment);
-    let webhook = if environment.is_apiserver_local { webhook_on(free_address()?.port()) } else { webhook_off() };
-    let mut command = environment.cluster.command(program);
     command
         .args(args)
-        .args(environment.nats_url.map(|url| format!("--nats-url={url}")))
-        .args(webhook)
         .env_clear()
         .envs(env)
-        .envs(environment.cluster.real().map(|_| images()).into_iter().flatten())
         .env("POD_NAME", format!("local-{}", std::process::id()))
         .env("POD_NAMESPACE", NAMESPACE)
-        .env("KUBECONFIG", environment.kubeconfig)
+        .env("KUBECONFIG", kubeconfig)
         .stdin(Stdio::null())
         // Ctrl-C on the terminal must not reach the manager: it has to run until its resource is deleted.
         .process_group(0);
-    Ok(ManagerProcess::spawn(command, environment.cluster.folder())?)
+    Ok(())
 }
 
 /// Returns the images that real nodes have, in place of those in the Deployment.

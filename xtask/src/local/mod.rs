@@ -20,12 +20,12 @@ use nats_manager_harness::{
     RealCluster,
 };
 
-pub(crate) use build::{BuildError, Profile, build, build_static, revision};
+pub(crate) use build::{BenchProgram, BuildError, Profile, build, build_bench, build_static, revision};
 pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::Kubectl;
 use manager::ManagerEnvironment;
-pub(crate) use manager::ManagerError;
+pub(crate) use manager::{ManagerError, start_on_stand_in};
 pub(crate) use target::Architecture;
 
 /// Namespace of the manager and its NATS resource, as in the roles.

@@ -5,8 +5,9 @@ use std::process::Command;
 use crate::workspace;
 
 /// Folders of the Go modules: the control plane of the tests, the types of the resource, the tools for `GitOps`, the
-/// predecessor's types, and the tools for monitoring.
-pub(super) const SOURCES: [&str; 5] = ["tests/cluster", "api/go", "tests/gitops", "tests/go_types", "tests/monitoring"];
+/// predecessor's types, the tools for monitoring, and the webhook to which the benchmark compares ours.
+pub(super) const SOURCES: [&str; 6] =
+    ["tests/cluster", "api/go", "tests/gitops", "tests/go_types", "tests/monitoring", "tests/bench/gowebhook"];
 
 /// Returns the command that lists unformatted files.
 pub(super) fn unformatted() -> Command {

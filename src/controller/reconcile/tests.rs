@@ -1,0 +1,211 @@
+//! Cost of a reconcile that changes nothing, counted on an apiserver stand-in.
+
+use std::{net::IpAddr, pin::pin, time::Duration};
+
+use futures::future::select;
+use kube::{Client, runtime::reflector::ObjectRef};
+use nats_manager_api::ClusterDomain;
+use nats_manager_harness::{MemoryApiserver, memory_apiserver::NATS};
+use nats_manager_planner::{health::Assessment, testing};
+use serde_json::{Value, json};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Mutex,
+    task::yield_now,
+    time::timeout,
+};
+
+use super::*;
+use crate::{
+    controller::{
+        context::{Backoff, predecessor::Predecessors},
+        poll::{PollMemory, Polls},
+        status::StatusWriter,
+    },
+    settings::Images,
+    telemetry::{Metrics, Readiness},
+    watch::{Scope, WatchTasks, watch_all},
+};
+
+const NAMESPACE: &str = "kyma-system";
+/// The builders of snapshots name the servers of this resource.
+const NAME: &str = "n";
+const SERVERS: u32 = 3;
+const LIMIT: Duration = Duration::from_secs(30);
+/// Bytes of a page of nodes, as JSON and as objects, in the manager and in the stand-in, and the names of 1000 nodes.
+const MOST_GROWTH: u64 = 3 << 20;
+/// Rounds of events and writes in which a new cluster comes to rest.
+const ROUNDS: usize = 20;
+
+/// Cluster on a stand-in, with a healthy JetStream, and the state of its controller.
+struct TestCluster {
+    runtime: Runtime,
+    apiserver: MemoryApiserver,
+    context: Context,
+    watches: WatchTasks,
+}
+
+/// Contents of a test cluster beside its servers.
+#[derive(Clone, Copy, Default)]
+struct Contents {
+    streams: usize,
+    other_nodes: usize,
+    other_pods: usize,
+}
+
+impl TestCluster {
+    /// Builds a cluster with a resource that was never reconciled. The caches are empty.
+    fn new(contents: Contents) -> Self {
+        let apiserver = MemoryApiserver::default();
+        let spec = json!({"metadata": {"namespace": NAMESPACE, "name": NAME}, "spec": {}});
+        apiserver.put(NATS, spec);
+        apiserver.put_nodes(SERVERS as usize + contents.other_nodes);
+        apiserver.put_other_pods(NAMESPACE, contents.other_pods);
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (context, watches) = runtime.block_on(async { context(&apiserver.client()) });
+        Self { runtime, apiserver, context, watches }
+    }
+
+    /// Builds a cluster with running servers, and reconciles it until nothing is written any more.
+    fn at_rest(contents: Contents) -> Self {
+        let mut cluster = Self::new(contents);
+        cluster.fill_caches();
+        cluster.reconcile(contents.streams);
+        cluster.apiserver.run_servers(&id(), |ordinal| IpAddr::from([10, 0, 0, u8::try_from(ordinal).unwrap()]));
+        for _ in 0..ROUNDS {
+            cluster.fill_caches();
+            cluster.apiserver.clear_received();
+            cluster.reconcile(contents.streams);
+            if cluster.writes().is_empty() {
+                return cluster;
+            }
+        }
+        panic!("the cluster does not come to rest: {:?}", cluster.writes());
+    }
+
+    /// Delivers all events to the caches.
+    fn fill_caches(&mut self) {
+        let caches = self.context.caches.clone();
+        let delivered = async move {
+            caches.filled().await;
+            for _ in 0..1000 {
+                yield_now().await;
+            }
+        };
+        let driven = async { _ = select(&mut self.watches, pin!(delivered)).await };
+        self.runtime.block_on(async { timeout(LIMIT, driven).await.unwrap() });
+    }
+
+    /// Reconciles once, with a poll that has just found a healthy JetStream with so many streams.
+    fn reconcile(&self, streams: usize) {
+        let caches = &self.context.caches;
+        let nats = caches.nats.get(&ObjectRef::new(NAME).within(NAMESPACE)).unwrap();
+        let mut memory = self.runtime.block_on(self.context.memory.lock());
+        let observed = observe(caches, &self.context.scope.allowed, nats.0.as_ref().unwrap());
+        if !observed.actual.pods.is_empty() {
+            memory.polls = healthy(&observed, streams);
+        }
+        drop(memory);
+        self.reconcile_again();
+    }
+
+    /// Reconciles once more, with the last poll.
+    fn reconcile_again(&self) {
+        let nats = self.context.caches.nats.get(&ObjectRef::new(NAME).within(NAMESPACE)).unwrap();
+        self.runtime
+            .block_on(async { timeout(LIMIT, reconcile(&nats, &self.context)).await.unwrap().map(drop) })
+            .unwrap();
+    }
+
+    /// Returns the requests other than lists and watches.
+    fn writes(&self) -> Vec<String> {
+        let received = self.apiserver.received();
+        let others = received.iter().filter(|request| !["list", "watch"].contains(&request.verb));
+        others.map(|request| format!("{} {} {}", request.verb, request.resource, request.selected)).collect()
+    }
+
+    fn status(&self) -> Value {
+        self.apiserver.get(NATS, NAMESPACE, NAME).unwrap()["status"].clone()
+    }
+}
+
+fn id() -> NamespacedName {
+    NamespacedName::new(NAMESPACE, NAME)
+}
+
+fn context(client: &Client) -> (Context, WatchTasks) {
+    let scope = Scope { allowed: id(), own_namespace: NAMESPACE.to_owned(), domain: ClusterDomain::default() };
+    let metrics = Metrics::new();
+    let (caches, watches) = watch_all(client, &scope, &metrics, &Readiness::new());
+    let image = |name: &str| format!("registry.example/{name}:2.14.2");
+    let context = Context {
+        client: client.clone(),
+        caches: caches.clone(),
+        scope,
+        images: Images { nats: image("nats"), config_reloader: image("reloader"), exporter: image("exporter") },
+        predecessors: Predecessors::new(metrics.clone()),
+        status: StatusWriter::new(client.clone(), caches, None),
+        metrics,
+        backoff: Backoff::default(),
+        polls: Polls::new(true),
+        memory: Mutex::new(Memory::default()),
+        nats_url: None,
+    };
+    (context, watches)
+}
+
+/// Builds the result of two polls of a healthy JetStream, the second of which has just been made.
+fn healthy(observed: &crate::controller::observe::Observed, streams: usize) -> PollMemory {
+    let stream = |index: usize| testing::stream(&format!("stream-{index}"));
+    let snapshot = (0..streams).fold(testing::healthy_cluster(SERVERS), |all, index| all.with_stream(&stream(index)));
+    let polled = |previous: Option<&Assessment>, taken_at| {
+        let snapshot = nats_manager_planner::snapshot::JetStreamSnapshot { taken_at, ..snapshot.clone() };
+        Assessment::next(previous, Arc::new(snapshot), &observed.actual)
+    };
+    let second = now();
+    let first = polled(None, nats_manager_planner::Time::from_millis(second.as_millis() - 15_000));
+    PollMemory::after(polled(Some(&first), second))
+}
+
+/// Counts the allocations of a reconcile that changes nothing.
+fn allocations(contents: Contents) -> u64 {
+    let cluster = TestCluster::at_rest(contents);
+    assert_eq!(cluster.status()["state"], "Ready", "{:#}", cluster.status());
+    cluster.apiserver.clear_received();
+    let counted = allocation_counter::measure(|| cluster.reconcile_again());
+    assert!(cluster.apiserver.received().is_empty(), "{:?}", cluster.apiserver.received());
+    println!("{} allocations, {} bytes", counted.count_total, counted.bytes_total);
+    counted.count_total
+}
+
+#[test]
+fn unchanged_reconcile_allocates_no_more_than_recorded() {
+    let mut beyond = Vec::new();
+    for (streams, recorded) in [(0, 7681), (100, 12_657)] {
+        let count = allocations(Contents { streams, ..Contents::default() });
+        println!("{streams} streams: {count} allocations, recorded: {recorded}");
+        if count * 10 > recorded * 11 {
+            beyond.push(format!("{streams} streams: {count} allocations, more than 110 % of {recorded}"));
+        }
+    }
+    assert!(beyond.is_empty(), "{beyond:#?}");
+}
+
+#[test]
+fn unchanged_reconcile_costs_the_same_with_other_nodes_and_pods() {
+    let small = allocations(Contents::default());
+    let large = allocations(Contents { other_nodes: 1000, other_pods: 2000, ..Contents::default() });
+    assert_eq!(large, small);
+}
+
+#[test]
+fn first_lists_need_the_same_memory_with_other_nodes_and_pods() {
+    let peak = |contents| {
+        let mut cluster = TestCluster::new(contents);
+        allocation_counter::measure(|| cluster.fill_caches()).bytes_max
+    };
+    let small = peak(Contents::default());
+    let large = peak(Contents { other_nodes: 1000, other_pods: 2000, ..Contents::default() });
+    println!("peak of the first lists: {small} bytes, with 1000 nodes and 2000 Pods: {large} bytes");
+    assert!(large < small + MOST_GROWTH, "{small} {large}");
+}

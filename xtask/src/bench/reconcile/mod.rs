@@ -1,0 +1,152 @@
+//! `cargo xtask bench reconcile`: cost of reconciles, beside a client that sends the same writes.
+
+mod reviews;
+mod rounds;
+mod unchanged;
+
+use std::{path::Path, time::Duration};
+
+use nats_manager_harness::ResidentMemory;
+
+use self::{
+    reviews::{ReviewGenerator, Reviewed},
+    rounds::Round,
+};
+use super::{BenchError, BenchRun, check_limits, measure::Measure, page::Section};
+use crate::{
+    local::{self, Local, Profile},
+    table::Table,
+    terminal::{heading, note},
+};
+
+/// Options of the benchmark of this part.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ReconcileOptions {
+    /// Number of alternating rounds
+    #[arg(long, value_name = "N", default_value_t = ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+const ROUNDS: u32 = 5;
+/// Most writes of one round: from creation to Ready.
+const MOST_WRITES: u32 = 12;
+
+impl Default for ReconcileOptions {
+    fn default() -> Self {
+        Self { rounds: ROUNDS }
+    }
+}
+
+/// A round of the manager, and the next one of the floor.
+type Pair = (Round, Round);
+
+/// Takes the measures, prints them, and records them if asked.
+pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), BenchError> {
+    heading("counting allocations of a reconcile that changes nothing");
+    let allocations = unchanged::allocations()?;
+    heading("building the manager for release");
+    let program = local::build(Profile::Release)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    heading("counting instructions of a reconcile that changes nothing");
+    let instructions = runtime.block_on(unchanged::instructions(&program))?;
+    let mut counts = Table::new(&["RECONCILE THAT CHANGES NOTHING", "COUNT"]);
+    for (contents, count) in allocations {
+        counts.row([format!("allocations, 3 servers, {contents}"), count.to_string()]);
+    }
+    let text = instructions.map_or_else(|| "valgrind is not installed".to_owned(), |count| count.to_string());
+    counts.row(["instructions, with its watch event (callgrind, release build)".to_owned(), text]);
+    counts.print();
+    if run.quick {
+        return Ok(());
+    }
+    heading("measuring rounds on a control plane");
+    let generator = ReviewGenerator::build()?;
+    let (pairs, loaded) = runtime.block_on(pairs(&program, options.rounds, &generator))?;
+    let (table, reviewed) = (table(&pairs), reviewed(&loaded));
+    table.print();
+    reviewed.print();
+    if run.record {
+        let body = format!(
+            "{}\n\nMedians of {} alternating rounds on a local control plane with simulated nodes:\n\n{}\n\n\
+             One more rollout, while the webhook of the same process answers reviews at a fixed rate:\n\n{}",
+            counts.markdown(),
+            pairs.len(),
+            table.markdown(),
+            reviewed.markdown()
+        );
+        let command = format!("cargo xtask bench reconcile --rounds {}", options.rounds);
+        Section { name: "reconcile", command, body, pictures: Vec::new() }.record()?;
+    }
+    let writes = pairs.iter().map(|(ours, _)| ours.writes[0]).max().unwrap_or_default();
+    check_limits(&[Measure::count("writes from create to Ready", writes, MOST_WRITES, None)])
+}
+
+/// Rollout while reviews are answered: its time, the reviews, and memory at the end.
+type Loaded = (Duration, Reviewed, ResidentMemory);
+
+async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Result<(Vec<Pair>, Loaded), BenchError> {
+    let mut local = Local::start(false).await?;
+    if local.is_existing() {
+        return Err(BenchError::Existing);
+    }
+    let result = async {
+        local.install(|_, _| {}).await?;
+        let mut pairs = Vec::new();
+        for round in 1..=rounds {
+            let (ours, sent) = rounds::ours(&local, program).await?;
+            let floor = rounds::floor(&local, &sent).await?;
+            note(format!("round {round}: {ours:?}; floor: {floor:?}"));
+            pairs.push((ours, floor));
+        }
+        let time = median(pairs.iter().map(|(ours, _)| ours.rollout));
+        let loaded = rounds::under_reviews(&local, program, generator, time).await?;
+        Ok((pairs, loaded))
+    }
+    .await;
+    local.shutdown(None).await?;
+    result
+}
+
+fn table(pairs: &[Pair]) -> Table {
+    let mut table = Table::new(&["", "MANAGER", "FLOOR", "RATIO", "SPREAD OF RATIOS", "WRITES", "WRITES OF FLOOR"]);
+    let mut row = |name: &str, time: fn(&Round) -> Duration, index: usize| {
+        let ratio = |(ours, floor): &Pair| time(ours).as_secs_f64() / time(floor).as_secs_f64();
+        let mut ratios: Vec<f64> = pairs.iter().map(ratio).collect();
+        ratios.sort_by(f64::total_cmp);
+        let at = |index: usize| ratios.get(index).copied().unwrap_or_default();
+        let writes =
+            |side: fn(&Pair) -> &Round| pairs.iter().map(|pair| side(pair).writes[index]).max().unwrap_or_default();
+        table.row([
+            name.to_owned(),
+            format!("{:.2} s", median(pairs.iter().map(|(ours, _)| time(ours))).as_secs_f64()),
+            format!("{:.2} s", median(pairs.iter().map(|(_, floor)| time(floor))).as_secs_f64()),
+            format!("{:.2}", at(ratios.len() / 2)),
+            format!("{:.2} to {:.2}", at(0), at(ratios.len().saturating_sub(1))),
+            writes(|(ours, _)| ours).to_string(),
+            writes(|(_, floor)| floor).to_string(),
+        ]);
+    };
+    row("create to Ready, three servers", |round| round.create, 0);
+    row("rollout of three servers", |round| round.rollout, 1);
+    table
+}
+
+fn reviewed((rollout, reviewed, memory): &Loaded) -> Table {
+    let mut table =
+        Table::new(&["ROLLOUT", "REVIEWS", "P50", "P99", "CPU PER REVIEW, WITH THE ROLLOUT", "PEAK MEMORY"]);
+    table.row([
+        format!("{:.2} s", rollout.as_secs_f64()),
+        format!("{:.0} /s", reviewed.per_second),
+        format!("{:.2} ms", reviewed.p50),
+        format!("{:.2} ms", reviewed.p99),
+        format!("{:.0} us", reviewed.cpu),
+        format!("{:.1} MiB", f64::from(memory.peak) / 1024.0),
+    ]);
+    table
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
