@@ -16,6 +16,9 @@ const MAX_WARNING_CHARS: usize = 256;
 /// Bytes of all warnings together that the apiserver passes on.
 const MAX_WARNING_BYTES: usize = 4096;
 
+/// Length of most responses, in bytes.
+const USUAL_LENGTH: usize = 512;
+
 /// Result of one admission request, before it is serialized.
 #[derive(Debug)]
 pub(crate) enum AdmissionResult {
@@ -80,7 +83,9 @@ impl AdmissionResult {
             }
             Self::Ignored => {}
         }
-        serde_json::to_vec(&Review { api_version: API_VERSION, kind: KIND, response })
+        let mut body = Vec::with_capacity(USUAL_LENGTH);
+        serde_json::to_writer(&mut body, &Review { api_version: API_VERSION, kind: KIND, response })?;
+        Ok(body)
     }
 }
 

@@ -11,6 +11,6 @@ pub(crate) fn warn(request: &Request<'_>) -> AdmissionResult {
     };
     let name = stored.id(request).name;
     let warning =
-        stored.jet_stream().and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
+        stored.recorded().jet_stream.and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
     AdmissionResult::Allowed(warning.into_iter().collect())
 }

@@ -3,10 +3,12 @@
 //! The envelope is parsed before its contents, so that the response carries the uid even if the contents are malformed.
 //! The apiserver treats a response without the uid as a failed call.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::text::shortened;
+use crate::{json::Text, text::shortened};
 
 /// `apiVersion` of every review, read or written.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -19,37 +21,40 @@ const LONGEST_UID: usize = 128;
 /// Review with a uid, so that a response is possible.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
-    pub(crate) uid: String,
+    pub(crate) uid: Cow<'a, str>,
     pub(crate) request: Result<Request<'a>, Malformed>,
 }
 
 /// Request of a review. The objects in it are not parsed yet.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    pub(crate) kind: ReviewedKind,
-    pub(crate) resource: ReviewedResource,
-    pub(crate) sub_resource: String,
+    pub(crate) kind: ReviewedKind<'a>,
+    pub(crate) resource: ReviewedResource<'a>,
+    pub(crate) sub_resource: Cow<'a, str>,
     pub(crate) operation: ReviewOperation,
-    pub(crate) name: String,
-    pub(crate) namespace: String,
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) namespace: Cow<'a, str>,
     pub(crate) dry_run: bool,
-    pub(crate) username: String,
+    pub(crate) username: Cow<'a, str>,
     pub(crate) object: Option<&'a RawValue>,
     pub(crate) old_object: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct ReviewedKind {
-    pub(crate) group: String,
-    pub(crate) kind: String,
+pub(crate) struct ReviewedKind<'a> {
+    #[serde(borrow)]
+    pub(crate) group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) kind: Cow<'a, str>,
 }
 
 /// Resource of the request. For a subresource it is that of the parent, while the kind is that of the object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct ReviewedResource {
-    pub(crate) group: String,
+pub(crate) struct ReviewedResource<'a> {
+    #[serde(borrow)]
+    pub(crate) group: Cow<'a, str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -125,8 +130,9 @@ struct RawRequest<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct UserInfo {
-    username: String,
+struct UserInfo<'a> {
+    #[serde(borrow)]
+    username: Cow<'a, str>,
 }
 
 impl<'a> Envelope<'a> {
@@ -134,14 +140,12 @@ impl<'a> Envelope<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
         let review: RawReview<'_> = parse(text)?;
-        let is = |field: Option<&RawValue>, expected: &str| {
-            field.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).as_deref() == Some(expected)
-        };
+        let is = |field: Option<&'a RawValue>, expected: &str| field.and_then(text_of).as_deref() == Some(expected);
         if !is(review.api_version, API_VERSION) || !is(review.kind, KIND) {
             return Err(Unreadable::NotAReview);
         }
         let request: RawRequest<'_> = parse(review.request.ok_or(Unreadable::NoRequest)?.get())?;
-        let uid = request.uid.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let uid = request.uid.and_then(text_of);
         match uid {
             Some(uid) if !uid.is_empty() && uid.len() <= LONGEST_UID => Ok(Self { uid, request: request.read() }),
             _ => Err(Unreadable::NoUid),
@@ -154,12 +158,12 @@ impl<'a> RawRequest<'a> {
         Ok(Request {
             kind: optional("kind", self.kind)?,
             resource: optional("resource", self.resource)?,
-            sub_resource: optional("subResource", self.sub_resource)?,
+            sub_resource: optional::<Text<'_>>("subResource", self.sub_resource)?.0,
             operation: required("operation", self.operation)?,
-            name: optional("name", self.name)?,
-            namespace: optional("namespace", self.namespace)?,
+            name: optional::<Text<'_>>("name", self.name)?.0,
+            namespace: optional::<Text<'_>>("namespace", self.namespace)?.0,
             dry_run: optional("dryRun", self.dry_run)?,
-            username: optional::<UserInfo>("userInfo", self.user_info)?.username,
+            username: optional::<UserInfo<'_>>("userInfo", self.user_info)?.username,
             object: self.object,
             old_object: self.old_object,
         })
@@ -174,12 +178,20 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::NotJson(shortened(&error.to_string())))
 }
 
-fn required<T: DeserializeOwned>(field: &'static str, raw: Option<&RawValue>) -> Result<T, Malformed> {
+/// Parses a string. `None` for any other value.
+fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
+}
+
+fn required<'a, T: Deserialize<'a>>(field: &'static str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
     let raw = raw.ok_or_else(|| Malformed { field, message: "is missing".to_owned() })?;
     serde_json::from_str(raw.get()).map_err(|error| Malformed { field, message: shortened(&error.to_string()) })
 }
 
-fn optional<T: DeserializeOwned + Default>(field: &'static str, raw: Option<&RawValue>) -> Result<T, Malformed> {
+fn optional<'a, T: Deserialize<'a> + Default>(
+    field: &'static str,
+    raw: Option<&'a RawValue>,
+) -> Result<T, Malformed> {
     raw.map_or_else(|| Ok(T::default()), |raw| required(field, Some(raw)))
 }
 

@@ -1,18 +1,98 @@
 //! JSON from untrusted clients, parsed within bounds.
 
-use std::{cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, fmt};
 
-use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Deserializer, Map, Number, Value, value::RawValue};
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Deserializer, Value, value::RawValue};
 
 /// Upper bound for the values of one document. A value takes a hundred times the memory of its text, and the largest
 /// resource that keeps the rules has about 4,000 values.
 const MAX_VALUES: usize = 20_000;
 
-/// Parses a value of at most [`MAX_VALUES`] values. `serde_json` bounds the depth.
+/// String, borrowed from the document unless it has escapes.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// Parses a value of at most [`MAX_VALUES`] values.
 pub(crate) fn read(raw: &RawValue) -> Result<Value, serde_json::Error> {
+    check_bounds(raw)?;
+    serde_json::from_str(raw.get())
+}
+
+/// Checks that a document has at most [`MAX_VALUES`] values, and that `serde_json` can represent all of them. It also
+/// bounds the depth. Whatever passes can be parsed into any type within bounded memory.
+pub(crate) fn check_bounds(raw: &RawValue) -> Result<(), serde_json::Error> {
     let left = Cell::new(MAX_VALUES);
     Bounded(&left).deserialize(&mut Deserializer::from_str(raw.get()))
+}
+
+/// Field of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Field<'a> {
+    Absent,
+    Null,
+    Value(&'a RawValue),
+}
+
+impl<'a> Field<'a> {
+    /// Returns a field of a value; `None` if the value is no object. Of a field that is repeated, the last one counts,
+    /// as it does in a [`Value`].
+    pub(crate) fn of(value: &'a RawValue, name: &str) -> Option<Self> {
+        Deserializer::from_str(value.get()).deserialize_map(Named(name)).ok()
+    }
+}
+
+struct Named<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Field<'de>, A::Error> {
+        let mut found = Field::Absent;
+        while let Some((Text(name), value)) = fields.next_entry::<Text<'de>, &'de RawValue>()? {
+            if name == self.0 {
+                found = if value.get() == "null" { Field::Null } else { Field::Value(value) };
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Returns the entries of an object of strings whose keys are selected. Fails if a value is no string.
+pub(crate) fn strings(
+    raw: &RawValue,
+    is_selected: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, String>, serde_json::Error> {
+    Deserializer::from_str(raw.get()).deserialize_map(Strings(is_selected))
+}
+
+struct Strings<F>(F);
+
+impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Strings<F> {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut selected = BTreeMap::new();
+        while let Some((Text(key), value)) = entries.next_entry::<Text<'de>, &'de RawValue>()? {
+            if (self.0)(&key) {
+                selected.insert(key.into_owned(), serde_json::from_str(value.get()).map_err(Error::custom)?);
+            } else if !value.get().starts_with('"') {
+                return Err(Error::custom("expected a string"));
+            }
+        }
+        Ok(selected)
+    }
 }
 
 /// Removes every field that is `null`, which means absent at every level.
@@ -23,14 +103,14 @@ pub(crate) fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Deserializer seed that counts down the values that may still be parsed.
+/// Deserializer seed that keeps nothing, and counts down the values that may still come.
 #[derive(Clone, Copy)]
 struct Bounded<'a>(&'a Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for Bounded<'_> {
-    type Value = Value;
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.0.get().checked_sub(1) {
             Some(left) => self.0.set(left),
             None => return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values"))),
@@ -40,54 +120,46 @@ impl<'de> DeserializeSeed<'de> for Bounded<'_> {
 }
 
 impl<'de> Visitor<'de> for Bounded<'_> {
-    type Value = Value;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = items.next_element_seed(self)? {
-            all.push(item);
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        while fields.next_key::<IgnoredAny>()?.is_some() {
+            fields.next_value_seed(self)?;
         }
-        Ok(Value::Array(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut all = Map::new();
-        while let Some(name) = fields.next_key()? {
-            all.insert(name, fields.next_value_seed(self)?);
-        }
-        Ok(Value::Object(all))
+        Ok(())
     }
 }
 

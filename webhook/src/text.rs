@@ -9,6 +9,9 @@ pub(crate) fn shortened(text: &str) -> String {
 
 /// Returns the text on one line, truncated to `max` characters. An ellipsis marks a truncated text.
 pub(crate) fn limited(text: &str, max: usize) -> String {
+    if text.len() <= max && !text.contains(char::is_control) {
+        return text.to_owned();
+    }
     let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut short: String = chars.by_ref().take(max).collect();
     if chars.next().is_some() {
