@@ -1,5 +1,7 @@
 //! Response side of an `AdmissionReview`.
 
+use std::borrow::Cow;
+
 use json_patch::Patch;
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::Status};
 use serde::Serialize;
@@ -48,7 +50,7 @@ struct AdmissionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    warnings: Vec<Cow<'a, str>>,
 }
 
 impl AdmissionResult {
@@ -90,13 +92,13 @@ impl AdmissionResult {
 }
 
 /// Truncates warnings to the apiserver's bounds. The last one counts those that were left out.
-fn bounded_warnings(warnings: &[String]) -> Vec<String> {
+fn bounded_warnings(warnings: &[String]) -> Vec<Cow<'_, str>> {
     let mut left = MAX_WARNING_BYTES - MAX_WARNING_CHARS;
-    let mut all = Vec::new();
+    let mut all: Vec<Cow<'_, str>> = Vec::new();
     for warning in warnings {
         let text = limited(warning, MAX_WARNING_CHARS);
         let Some(rest) = left.checked_sub(text.len()) else {
-            all.push(format!("and {} more warnings", warnings.len() - all.len()));
+            all.push(format!("and {} more warnings", warnings.len() - all.len()).into());
             break;
         };
         left = rest;
@@ -115,7 +117,7 @@ mod tests {
         let many = vec!["ä".repeat(500); 50];
         let all = bounded_warnings(&many);
         assert!(all.iter().all(|text| text.chars().count() <= 256));
-        assert!(all.iter().map(String::len).sum::<usize>() <= 4096);
+        assert!(all.iter().map(|text| text.len()).sum::<usize>() <= 4096);
         assert_eq!(all.last().unwrap(), &format!("and {} more warnings", 51 - all.len()));
     }
 }

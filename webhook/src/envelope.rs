@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{json::Text, text::shortened};
+use crate::{
+    json::{Object, Text},
+    text::shortened,
+};
 
 /// `apiVersion` of every review, read or written.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -90,15 +93,14 @@ pub(crate) struct Malformed {
 }
 
 /// Review whose fields take any JSON, so that one malformed field cannot hide another.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawReview<'a> {
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawReview<'a, R> {
     #[serde(borrow)]
     api_version: Option<&'a RawValue>,
     #[serde(borrow)]
     kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
+    request: Option<R>,
 }
 
 #[derive(Default, Deserialize)]
@@ -139,17 +141,28 @@ impl<'a> Envelope<'a> {
     /// Parses a review except for the objects in it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
-        let review: RawReview<'_> = parse(text)?;
+        // In one pass, unless the request is malformed.
+        let review = match parse::<RawReview<'_, Object<RawRequest<'_>>>>(text) {
+            Ok(review) => review.map(|request| Ok(request.0)),
+            Err(_) => parse::<RawReview<'_, &RawValue>>(text)?.map(|request| parse(request.get())),
+        };
         let is = |field: Option<&'a RawValue>, expected: &str| field.and_then(text_of).as_deref() == Some(expected);
         if !is(review.api_version, API_VERSION) || !is(review.kind, KIND) {
             return Err(Unreadable::NotAReview);
         }
-        let request: RawRequest<'_> = parse(review.request.ok_or(Unreadable::NoRequest)?.get())?;
+        let request: RawRequest<'_> = review.request.ok_or(Unreadable::NoRequest)??;
         let uid = request.uid.and_then(text_of);
         match uid {
             Some(uid) if !uid.is_empty() && uid.len() <= LONGEST_UID => Ok(Self { uid, request: request.read() }),
             _ => Err(Unreadable::NoUid),
         }
+    }
+}
+
+impl<'a, R> RawReview<'a, R> {
+    fn map<T>(self, convert: impl FnOnce(R) -> T) -> RawReview<'a, T> {
+        let Self { api_version, kind, request } = self;
+        RawReview { api_version, kind, request: request.map(convert) }
     }
 }
 

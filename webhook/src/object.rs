@@ -68,7 +68,7 @@ impl<'a> ReviewedObject<'a> {
     /// Returns what the status contains about the data and the servers. For stored objects only: the status of a new
     /// object may be anything.
     pub(crate) fn recorded(&self) -> Recorded {
-        let fields: RawStatus<'_> = self.status.and_then(|raw| parse(raw)).unwrap_or_default();
+        let fields: RawStatus<'_> = self.status.and_then(parse).unwrap_or_default();
         // Each is read separately, so that an unreadable field hides no other.
         Recorded { jet_stream: fields.jet_stream.and_then(parse), members: fields.members.and_then(parse) }
     }

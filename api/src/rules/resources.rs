@@ -41,23 +41,27 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     if findings.reject_too_many(REQUESTS, requests.len()) || too_many {
         return;
     }
-    let limit_amounts = amounts(LIMITS, limits, findings);
-    let request_amounts = amounts(REQUESTS, requests, findings);
-    check_limits(limits, &limit_amounts, findings);
-    for (name, request) in &request_amounts {
+    for (map, amounts) in [(LIMITS, limits), (REQUESTS, requests)] {
+        for (name, raw) in amounts {
+            check_one(map, name, raw, findings);
+        }
+    }
+    check_limits(limits, findings);
+    for (name, raw) in requests {
+        let Some(request) = amount(name, raw) else { continue };
         let mut reject = |message| {
-            let value = requests[*name].text.clone();
+            let value = raw.text.clone();
             findings.reject(Violation::invalid(field(REQUESTS, name), ViolationClass::Invalid, value, message));
         };
-        match limit_amounts.get(name) {
-            Some(_) if is_unlimited(name, &limits[*name]) => {}
-            Some(limit) if request > limit => {
-                reject(format!("must not be more than the limit {}{}", limits[*name], origin(name, *limit)));
+        match limits.get(name).and_then(|limit| Some((limit, amount(name, limit)?))) {
+            Some((raw, _)) if is_unlimited(name, raw) => {}
+            Some((raw, limit)) if request > limit => {
+                reject(format!("must not be more than the limit {raw}{}", origin(name, limit)));
             }
-            Some(limit) if request != limit && !NATIVE.contains(name) => {
-                reject(format!("must equal the limit {}: Kubernetes does not overcommit {name}", limits[*name]));
+            Some((raw, limit)) if request != limit && !NATIVE.contains(&name.as_str()) => {
+                reject(format!("must equal the limit {raw}: Kubernetes does not overcommit {name}"));
             }
-            None if !NATIVE.contains(name) => {
+            None if !NATIVE.contains(&name.as_str()) => {
                 reject(format!("needs a limit of the same amount: Kubernetes does not overcommit {name}"));
             }
             _ => {}
@@ -65,13 +69,9 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     }
 }
 
-/// Checks the limits or the requests one by one. Returns the amounts that can be compared.
-fn amounts<'a>(
-    map: &str,
-    given: &'a BTreeMap<String, RawQuantity>,
-    findings: &mut Findings,
-) -> BTreeMap<&'a str, Amount> {
-    given.iter().filter_map(|(name, raw)| Some((name.as_str(), check_one(map, name, raw, findings)?))).collect()
+/// Returns the amount of a resource if it can be compared with others.
+fn amount(name: &str, raw: &RawQuantity) -> Option<Amount> {
+    raw.parse().ok().filter(|amount| !amount.is_negative() && is_container_resource(name))
 }
 
 /// Returns an explanation of a limit that equals the default: it may be stored although no apply set it.
@@ -87,13 +87,13 @@ fn origin(name: &str, limit: Amount) -> String {
 }
 
 /// Checks limits that are likely mistakes.
-fn check_limits(limits: &BTreeMap<String, RawQuantity>, amounts: &BTreeMap<&str, Amount>, findings: &mut Findings) {
+fn check_limits(limits: &BTreeMap<String, RawQuantity>, findings: &mut Findings) {
     for (name, smallest, unusual, consequence) in [
         ("cpu", LEAST_CPU, UNUSUAL_CPU, "the server starts and responds slowly"),
         ("memory", LEAST_MEMORY, UNUSUAL_MEMORY, "the server may be killed under load"),
     ] {
-        let (Some(amount), Some(raw)) = (amounts.get(name), limits.get(name)) else { continue };
-        let is_below = |bound: &str| Amount::parse(bound).is_ok_and(|bound| *amount < bound);
+        let Some((raw, amount)) = limits.get(name).and_then(|raw| Some((raw, amount(name, raw)?))) else { continue };
+        let is_below = |bound: &str| Amount::parse(bound).is_ok_and(|bound| amount < bound);
         if is_unlimited(name, raw) {
             if name == "memory" {
                 findings.warn(limit_field(name), "0 means no limit: a server can take all memory of its node");
@@ -112,8 +112,8 @@ pub(crate) fn limit_field(name: &str) -> String {
     field(LIMITS, name)
 }
 
-/// Checks one resource. Returns its amount if that can be compared with others.
-fn check_one(map: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) -> Option<Amount> {
+/// Checks one resource.
+fn check_one(map: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) {
     let mut reject = |class, message: String| {
         findings.reject(Violation::invalid(field(map, name), class, raw.text.clone(), message));
     };
@@ -122,18 +122,18 @@ fn check_one(map: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) 
             ViolationClass::Invalid,
             "is no resource of a container: use cpu, memory, ephemeral-storage, hugepages-<size>, or a name with a domain".to_owned(),
         );
-        return None;
+        return;
     }
     let amount = match raw.parse() {
         Ok(amount) => amount,
         Err(error) => {
             reject(ViolationClass::Invalid, error.to_string());
-            return None;
+            return;
         }
     };
     if amount.is_negative() {
         reject(ViolationClass::Invalid, "must not be negative".to_owned());
-        return None;
+        return;
     }
     if name != "cpu" && amount.bytes().is_none() {
         // For native resources the apiserver accepts a fraction of a byte, with a warning.
@@ -143,7 +143,6 @@ fn check_one(map: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) 
     } else if let Some(page) = name.strip_prefix(HUGE_PAGES).filter(|page| !is_multiple_of(amount, page)) {
         reject(ViolationClass::Invalid, format!("must be a multiple of {page}"));
     }
-    Some(amount)
 }
 
 fn field(map: &str, name: &str) -> String {
