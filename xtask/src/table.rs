@@ -1,6 +1,6 @@
 //! Tables of text. Column widths are those that a terminal shows, so cells may be coloured.
 
-use console::{Alignment, measure_text_width, pad_str, style};
+use console::{Alignment, measure_text_width, pad_str, strip_ansi_codes, style};
 
 /// Table with headers.
 #[derive(Debug, Clone)]
@@ -36,6 +36,19 @@ impl Table {
         [headers].iter().chain(&self.rows).map(line).collect()
     }
 
+    /// Returns the table as Markdown, without colours.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+        let cells = |row: &Vec<String>| {
+            let cell = |column| row.get(column).map_or("", String::as_str);
+            (0..self.headers.len()).map(|column| strip_ansi_codes(cell(column)).replace('|', "\\|")).collect()
+        };
+        let headers = self.headers.iter().map(|header| (*header).to_owned()).collect();
+        let rule = format!("|{}", "---|".repeat(self.headers.len()));
+        let rows = self.rows.iter().map(|row| line(cells(row)));
+        [line(headers), rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+    }
+
     /// Prints the table.
     pub(crate) fn print(&self) {
         for line in self.lines() {
@@ -62,5 +75,13 @@ mod tests {
         table.row(["y".to_owned(), "z".to_owned()]);
         let lines: Vec<_> = table.lines().iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
         assert_eq!(lines, ["A       B", "green   x", "y       z"]);
+    }
+
+    #[test]
+    fn markdown_has_no_colours_and_escapes_bars() {
+        let mut table = Table::new(&["", "B"]);
+        table.row(["\u{1b}[32mgreen\u{1b}[0m".to_owned(), "x|y".to_owned()]);
+        table.row(["z".to_owned()]);
+        assert_eq!(table.markdown(), "|  | B |\n|---|---|\n| green | x\\|y |\n| z |  |");
     }
 }

@@ -3,9 +3,14 @@
 //! Requests are counted and have hard limits. Memory has a hard limit too, since it does not depend on the load of the
 //! machine. Time does, so the start fails only far beyond its goal.
 
+mod admission;
 mod idle;
 mod measure;
+mod page;
+mod reconcile;
 mod requests;
+mod scale;
+mod start;
 
 use std::{io, path::Path, pin::pin, time::Duration};
 
@@ -21,6 +26,36 @@ pub(crate) struct BenchOptions {
     /// Minutes for which the steady cluster is observed
     #[arg(long, value_name = "N", default_value_t = MINUTES, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
+    /// Take counts only, which are the same on every machine: no times, no memory
+    #[arg(long, global = true)]
+    quick: bool,
+    /// Write the results of a sub-command into docs/contributor/performance.md, with its pictures
+    #[arg(long, global = true, conflicts_with = "quick")]
+    record: bool,
+    #[command(subcommand)]
+    part: Option<BenchPart>,
+}
+
+/// Part of the manager that is measured by itself.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum BenchPart {
+    /// Measure admission reviews: ours, the floor, and a Go webhook on controller-runtime
+    Admission(admission::AdmissionOptions),
+    /// Measure reconciles: without a change, from creation to Ready, and a rollout
+    Reconcile(reconcile::ReconcileOptions),
+    /// Measure memory and CPU against the size of the cluster and of its data
+    Scale(scale::ScaleOptions),
+    /// Measure the time from exec to ready, and its parts
+    Start(start::StartOptions),
+}
+
+/// Extent of a run.
+#[derive(Debug, Clone, Copy)]
+struct BenchRun {
+    /// Counts only.
+    quick: bool,
+    /// Results are written to the page.
+    record: bool,
 }
 
 /// Failure to measure, or measures beyond their limits.
@@ -51,6 +86,15 @@ pub(crate) enum BenchError {
     /// Platform that does not report resident memory.
     #[error("resident memory can be read on Linux only")]
     NoMemory,
+    /// Failed measures of admission reviews.
+    #[error(transparent)]
+    Admission(#[from] admission::AdmissionError),
+    /// Failed recording of the results.
+    #[error(transparent)]
+    Page(#[from] page::PageError),
+    /// Part that has no measures yet.
+    #[error("bench {0} has no measures yet")]
+    NoMeasures(&'static str),
     /// Names of the measures beyond their limits.
     #[error("beyond the limit: {}", .0.join(", "))]
     Beyond(Vec<&'static str>),
@@ -66,12 +110,30 @@ const MINUTES: u64 = 1;
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self { minutes: MINUTES }
+        Self { minutes: MINUTES, quick: false, record: false, part: None }
     }
 }
 
-/// Takes all measures, prints them, and fails when one is beyond its limit.
+/// Takes the measures of a part, or those of the whole manager. Fails when a count is beyond its limit.
 pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
+    let run = BenchRun { quick: options.quick, record: options.record };
+    match &options.part {
+        Some(BenchPart::Admission(part)) => admission::run(part, run),
+        Some(BenchPart::Reconcile(part)) => reconcile::run(part, run),
+        Some(BenchPart::Scale(part)) => scale::run(part, run),
+        Some(BenchPart::Start(part)) => start::run(part, run),
+        None if options.quick => {
+            admission::run(&admission::AdmissionOptions::default(), run)?;
+            reconcile::run(&reconcile::ReconcileOptions::default(), run)?;
+            scale::run(&scale::ScaleOptions::default(), run)?;
+            start::run(&start::StartOptions::default(), run)
+        }
+        None => run_manager(options),
+    }
+}
+
+/// Takes the measures of the whole manager, prints them, and fails when one is beyond its limit.
+fn run_manager(options: &BenchOptions) -> Result<(), BenchError> {
     heading("building the manager for release");
     let program = local::build(Profile::Release)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

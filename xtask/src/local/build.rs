@@ -1,6 +1,10 @@
 //! Build of the manager.
 
-use std::{io, path::PathBuf, process::Stdio};
+use std::{
+    io,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 
@@ -18,6 +22,15 @@ pub(crate) enum Profile {
     Static,
 }
 
+/// Program of `cargo xtask bench admission`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BenchProgram {
+    /// Webhook of the manager without a cluster, and its floor, by the release profile.
+    Webhook,
+    /// Load generator, by the profile `load`, which is optimized for speed.
+    Load,
+}
+
 /// Failed build of the manager.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
@@ -25,8 +38,8 @@ pub(crate) enum BuildError {
     #[error("cargo: {0}")]
     Cargo(#[from] io::Error),
     /// Compile error, printed by cargo.
-    #[error("nats-manager does not build; see the output of cargo above")]
-    Failed,
+    #[error("{0} does not build; see the output of cargo above")]
+    Failed(&'static str),
     /// Part of the toolchain for another architecture.
     #[error("{what} is missing; install it with: {install}")]
     Missing { what: String, install: String },
@@ -52,6 +65,17 @@ pub(crate) fn build_static(features: &[&str], architecture: Architecture) -> Res
     run(Profile::Static, features, Some(architecture))
 }
 
+/// Builds a program of the benchmark.
+pub(crate) fn build_bench(program: BenchProgram) -> Result<PathBuf, BuildError> {
+    let (name, profile) = match program {
+        BenchProgram::Webhook => ("bench-webhook", "release"),
+        BenchProgram::Load => ("bench-load", "load"),
+    };
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--package", "nats-manager-bench", "--bin", name, "--profile", profile]);
+    finish(cargo, name)
+}
+
 /// Builds the manager. `cross` is an architecture other than that of this machine.
 fn run(profile: Profile, features: &[&str], cross: Option<Architecture>) -> Result<PathBuf, BuildError> {
     let mut cargo = workspace::cargo();
@@ -71,14 +95,19 @@ fn run(profile: Profile, features: &[&str], cross: Option<Architecture>) -> Resu
     if let Some(architecture) = cross {
         cargo.env(architecture.linker_variable(), architecture.compiler());
     }
+    finish(cargo, PROGRAM)
+}
+
+/// Runs cargo, and returns the path of the program with the name.
+fn finish(mut cargo: Command, program: &'static str) -> Result<PathBuf, BuildError> {
     terminal::typed(terminal::words(&cargo));
     // cargo reports the path of the program, which depends on the target folder.
     cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output()?;
     let messages = String::from_utf8_lossy(&output.stdout);
-    let program =
-        messages.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(|message| executable(&message));
-    program.filter(|_| output.status.success()).ok_or(BuildError::Failed)
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let path = messages.find_map(|message| executable(&message, program));
+    path.filter(|_| output.status.success()).ok_or(BuildError::Failed(program))
 }
 
 /// Returns the commit of the checkout, or `unknown` outside of a clone.
@@ -96,8 +125,8 @@ fn host() -> Result<String, BuildError> {
     if host.ends_with("-linux-gnu") { Ok(host.to_owned()) } else { Err(BuildError::NotStatic(host.to_owned())) }
 }
 
-/// Returns the path of the manager from a message of cargo.
-fn executable(message: &Value) -> Option<PathBuf> {
-    let is_ours = message["target"]["name"] == PROGRAM;
+/// Returns the path of a program from a message of cargo.
+fn executable(message: &Value, program: &str) -> Option<PathBuf> {
+    let is_ours = message["target"]["name"] == program;
     message["executable"].as_str().filter(|_| is_ours).map(PathBuf::from)
 }

@@ -20,7 +20,7 @@ use nats_manager_harness::{
     RealCluster,
 };
 
-pub(crate) use build::{BuildError, Profile, build, build_static, revision};
+pub(crate) use build::{BenchProgram, BuildError, Profile, build, build_bench, build_static, revision};
 pub(crate) use cluster::DemoCluster;
 pub(crate) use interrupt::interrupted;
 pub(crate) use kubectl::Kubectl;

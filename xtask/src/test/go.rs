@@ -4,9 +4,10 @@ use std::process::Command;
 
 use crate::workspace;
 
-/// Folders of the Go modules: the control plane of the tests, the types of the resource, the tools for `GitOps`, and those
-/// for monitoring.
-pub(super) const SOURCES: [&str; 4] = ["tests/cluster", "api/go", "tests/gitops", "tests/monitoring"];
+/// Folders of the Go modules: the control plane of the tests, the types of the resource, the tools for `GitOps`, those
+/// for monitoring, and the webhook to which the benchmark compares ours.
+pub(super) const SOURCES: [&str; 5] =
+    ["tests/cluster", "api/go", "tests/gitops", "tests/monitoring", "tests/bench/gowebhook"];
 
 /// Returns the command that lists unformatted files.
 pub(super) fn unformatted() -> Command {

@@ -37,6 +37,10 @@ const DEFAULT_MODULE: &str = "go";
 /// Folder with the sources of the stand-ins for the sidecars of a NATS pod.
 const STAND_IN_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/standin");
 
+/// Folder with the sources of the Go webhook, and that of the types of the resource, which it imports.
+const GO_WEBHOOK_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/gowebhook");
+const GO_TYPES_SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../api/go/v1alpha1");
+
 /// Age after the last use at which a build is removed: 14 days.
 const UNUSED: Duration = Duration::from_hours(14 * 24);
 
@@ -55,6 +59,8 @@ pub enum Tool {
     CoreDns,
     /// Stand-ins for the sidecars of a real NATS pod.
     StandIn,
+    /// Webhook on controller-runtime, to which the benchmark compares ours.
+    GoWebhook,
 }
 
 impl Tool {
@@ -88,6 +94,7 @@ impl Tool {
             Self::NatsCli => "nats",
             Self::CoreDns => "coredns",
             Self::StandIn => "standin",
+            Self::GoWebhook => "gowebhook",
         }
     }
 
@@ -102,6 +109,7 @@ impl Tool {
             Self::NatsCli => "the NATS command line (about 1 minute, once)".into(),
             Self::CoreDns => "CoreDNS (about 3 minutes, once)".into(),
             Self::StandIn => "the stand-ins for the sidecars of NATS (seconds, once)".into(),
+            Self::GoWebhook => "the Go webhook of the benchmark (about 2 minutes, once)".into(),
         }
     }
 
@@ -114,6 +122,10 @@ impl Tool {
             Self::NatsCli => Ok(NATS_CLI.to_owned()),
             Self::CoreDns => Ok(CORE_DNS.to_owned()),
             Self::StandIn => hash_sources(Path::new(STAND_IN_SOURCES), DEFAULT_MODULE),
+            Self::GoWebhook => {
+                let own = hash_sources(Path::new(GO_WEBHOOK_SOURCES), DEFAULT_MODULE)?;
+                Ok(format!("{own}-{}", hash_sources(Path::new(GO_TYPES_SOURCES), DEFAULT_MODULE)?))
+            }
         }
     }
 
@@ -123,7 +135,9 @@ impl Tool {
         // Go settings of the user (a vendor folder, a workspace) must not affect this build.
         go.env_remove("GOFLAGS").env("GOWORK", "off").env("CGO_ENABLED", "0").env("GOBIN", target);
         match self {
-            Self::Cluster(_) | Self::StandIn => go.arg("build").arg("-o").arg(target.join(self.name())),
+            Self::Cluster(_) | Self::StandIn | Self::GoWebhook => {
+                go.arg("build").arg("-o").arg(target.join(self.name()))
+            }
             Self::Kwok | Self::NatsServer(_) | Self::NatsCli | Self::CoreDns => go.arg("install"),
         };
         let linker = match self {
@@ -138,6 +152,7 @@ impl Tool {
             Self::NatsCli => go.arg(format!("github.com/nats-io/natscli/nats@{NATS_CLI}")),
             Self::CoreDns => go.arg(format!("github.com/coredns/coredns@{CORE_DNS}")),
             Self::StandIn => go.arg(".").current_dir(STAND_IN_SOURCES),
+            Self::GoWebhook => go.arg(".").current_dir(GO_WEBHOOK_SOURCES),
         };
         go
     }

@@ -1,0 +1,103 @@
+//! Instructions per review, counted by callgrind: they do not depend on the load of the machine.
+//!
+//! The count is the difference between two runs with different numbers of reviews, so that start and handshakes do not
+//! matter. Processors of virtual machines often have no counter that `perf stat` could read.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use super::{
+    AdmissionError,
+    load::{Generator, Pattern},
+    reviews::Workload,
+    servers::{Programs, Server, ServerKind},
+};
+use crate::terminal::note;
+
+/// Reviews of the two runs.
+const FEW: u32 = 200;
+const MANY: u32 = 700;
+
+/// Limits for ours, in instructions: 10 % above the measured count.
+const LIMITS: [(&str, f64); 0] = [];
+
+/// Instructions per review of the workloads that are counted.
+#[derive(Debug, Default)]
+pub(super) struct Instructions {
+    /// Why there are none.
+    pub(super) missing: Option<String>,
+    /// By workload: its file name, and the counts of ours and of the floor.
+    pub(super) counts: Vec<(&'static str, f64, f64)>,
+}
+
+/// Counts the instructions of ours and of the floor for the first workload of each webhook operation. Go programs are
+/// left out: valgrind does not support the runtime of Go.
+pub(super) fn count(
+    programs: &Programs,
+    generator: &Generator,
+    workloads: &[Workload],
+) -> Result<Instructions, AdmissionError> {
+    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return Ok(Instructions { missing: Some("valgrind is not installed".to_owned()), ..Instructions::default() });
+    }
+    let mut instructions = Instructions::default();
+    for workload in workloads.iter().filter(|workload| ["update-full", "create-default"].contains(&workload.file)) {
+        let one = |kind| -> Result<f64, AdmissionError> {
+            let few = collected(programs, kind, generator, workload, FEW)?;
+            let many = collected(programs, kind, generator, workload, MANY)?;
+            Ok((many - few) / f64::from(MANY - FEW))
+        };
+        let (ours, floor) = (one(ServerKind::Ours)?, one(ServerKind::Floor)?);
+        note(format!("{}: ours {ours:.0}, floor {floor:.0}", workload.title));
+        instructions.counts.push((workload.file, ours, floor));
+    }
+    Ok(instructions)
+}
+
+/// Returns the instructions of a server from its start to its end, with a number of reviews.
+fn collected(
+    programs: &Programs,
+    kind: ServerKind,
+    generator: &Generator,
+    workload: &Workload,
+    reviews: u32,
+) -> Result<f64, AdmissionError> {
+    let log = generator.folder.join("callgrind.log");
+    let file = File::create(&log).map_err(AdmissionError::io(log.display()))?;
+    let wrap = |command: Command| {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(command.get_program());
+        valgrind.args(command.get_args()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        valgrind
+    };
+    let Some(server) = Server::start(programs, kind, &generator.certificates(), wrap)? else {
+        return Err(AdmissionError::NotReady(kind.name()));
+    };
+    generator.send(&server, workload, Pattern::Count(reviews))?;
+    server.terminate()?;
+    parse(&log)
+}
+
+/// Reads the total from the log of callgrind.
+fn parse(log: &Path) -> Result<f64, AdmissionError> {
+    let text = fs::read_to_string(log).map_err(AdmissionError::io(log.display()))?;
+    let total = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    total.ok_or_else(|| AdmissionError::Load("callgrind printed no total".to_owned()))
+}
+
+impl Instructions {
+    /// Fails if a count of ours is beyond its limit.
+    pub(super) fn check(&self) -> Result<(), AdmissionError> {
+        let limit = |file: &str| LIMITS.iter().find(|(limited, _)| *limited == file).map(|(_, limit)| *limit);
+        let beyond: Vec<String> = self
+            .counts
+            .iter()
+            .filter(|(file, ours, _)| limit(file).is_some_and(|limit| *ours > limit))
+            .map(|(file, ours, _)| format!("{ours:.0} instructions per review of {file}"))
+            .collect();
+        if beyond.is_empty() { Ok(()) } else { Err(AdmissionError::Beyond(beyond)) }
+    }
+}
