@@ -121,8 +121,15 @@ impl Amount {
         };
         let digits_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(digits_end);
-        let (digits, decimals) = parse_number(number)?;
-        let magnitude = Scale::parse(suffix)?.apply(digits, decimals);
+        let scale = Scale::parse(suffix);
+        let short = scale.as_ref().ok().and_then(|scale| scale.apply_to_integer(number.parse().ok()?));
+        let magnitude = match short {
+            Some(magnitude) => magnitude,
+            None => {
+                let (digits, decimals) = parse_number(number)?;
+                scale?.apply(digits, decimals)
+            }
+        };
         Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
     }
 
@@ -233,6 +240,17 @@ impl Scale {
                 decimal(exponent)
             }
         }
+    }
+
+    /// Returns the number in billionths; `None` if that needs digits one by one: for fractions of a billionth and for
+    /// large numbers.
+    fn apply_to_integer(&self, number: u32) -> Option<i128> {
+        let factor = match *self {
+            Self::Binary { kibis: kibis @ 0..=3 } => NANOS << (10 * kibis),
+            Self::Decimal { exponent: exponent @ -9..=9 } => 10_i128.pow(u32::try_from(exponent + 9).ok()?),
+            _ => return None,
+        };
+        Some(i128::from(number) * factor)
     }
 
     /// Returns the number in billionths, rounded up and capped at 2⁶³-1 units. `decimals` of its digits follow the

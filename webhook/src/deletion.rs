@@ -10,7 +10,9 @@ pub(crate) fn warn(request: &Request<'_>) -> AdmissionResult {
         return AdmissionResult::Allowed(Vec::new());
     };
     let name = stored.id(request).name;
-    let warning =
-        stored.recorded().jet_stream.and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
+    let warning = stored
+        .recorded()
+        .jet_stream
+        .and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
     AdmissionResult::Allowed(warning.into_iter().collect())
 }

@@ -201,10 +201,7 @@ fn required<'a, T: Deserialize<'a>>(field: &'static str, raw: Option<&'a RawValu
     serde_json::from_str(raw.get()).map_err(|error| Malformed { field, message: shortened(&error.to_string()) })
 }
 
-fn optional<'a, T: Deserialize<'a> + Default>(
-    field: &'static str,
-    raw: Option<&'a RawValue>,
-) -> Result<T, Malformed> {
+fn optional<'a, T: Deserialize<'a> + Default>(field: &'static str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
     raw.map_or_else(|| Ok(T::default()), |raw| required(field, Some(raw)))
 }
 

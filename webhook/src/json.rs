@@ -11,6 +11,10 @@ use serde_json::{Deserializer, Value, value::RawValue};
 /// Upper bound for the values of one document. A value takes a hundred times the memory of its text, and the largest
 /// resource that keeps the rules has about 4,000 values.
 const MAX_VALUES: usize = 20_000;
+/// Depth up to which `serde_json` parses any document.
+const MAX_PLAIN_DEPTH: usize = 100;
+/// Digits up to which any integer is in the range of an `f64`.
+const MAX_PLAIN_DIGITS: usize = 100;
 
 /// String, borrowed from the document unless it has escapes.
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +52,9 @@ pub(crate) fn read(raw: &RawValue) -> Result<Value, serde_json::Error> {
 /// Checks that a document has at most [`MAX_VALUES`] values, and that `serde_json` can represent all of them. It also
 /// bounds the depth. Whatever passes can be parsed into any type within bounded memory.
 pub(crate) fn check_bounds(raw: &RawValue) -> Result<(), serde_json::Error> {
+    if is_plain(raw.get()) {
+        return Ok(());
+    }
     let left = Cell::new(MAX_VALUES);
     Bounded(&left).deserialize(&mut Deserializer::from_str(raw.get()))
 }
@@ -116,6 +123,23 @@ impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Strings<F> {
         }
         Ok(selected)
     }
+}
+
+/// Returns whether JSON is so plain that it is within bounds: short, without escapes, with few brackets, and without
+/// numbers that could be out of range. Unlike a parser, it takes little time.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    let has_escape = bytes.contains(&b'\\');
+    let has_exponent =
+        || bytes.windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E' | b'.'));
+    let longest_number = || bytes.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).max().unwrap_or_default();
+    // Each value has at least one byte, and one more that separates it from the next.
+    bytes.len() <= MAX_VALUES
+        && brackets < MAX_PLAIN_DEPTH
+        && !has_escape
+        && !has_exponent()
+        && longest_number() < MAX_PLAIN_DIGITS
 }
 
 /// Removes every field that is `null`, which means absent at every level.
@@ -211,6 +235,21 @@ mod tests {
         {
             let error = read_text(&text).unwrap_err();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn plain_documents_are_within_bounds() {
+        for (text, expected) in [
+            (r#"{"a": [1, -1, "x", true, null, {}]}"#.to_owned(), true),
+            (r#"{"a": "\ud800"}"#.to_owned(), false),
+            ("1e999".to_owned(), false),
+            ("1".repeat(400), false),
+            ("[".repeat(200) + &"]".repeat(200), false),
+            (format!("[{}0]", "0,".repeat(MAX_VALUES)), false),
+        ] {
+            assert_eq!(is_plain(&text), expected, "{text:.20}");
+            assert!(!expected || read_text(&text).is_ok());
         }
     }
 

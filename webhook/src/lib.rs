@@ -27,6 +27,8 @@ mod object;
 mod observer;
 mod review;
 mod router;
+#[cfg(test)]
+mod samples;
 mod scale;
 pub mod server;
 mod status;

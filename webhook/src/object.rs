@@ -179,6 +179,7 @@ impl TypeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
 
     fn spec(text: &str) -> Result<NatsSpec, TypeError> {
         let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
@@ -194,6 +195,14 @@ mod tests {
             r#"{"spec": {"cluster": null, "jetStream": {"memStorage": {"size": null}}, "resources": null}}"#,
         ] {
             assert_eq!(spec(text).unwrap(), NatsSpec::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spec_is_the_same_whether_nulls_are_searched_for_or_not() {
+        for changed in samples::changed() {
+            let raw = samples::raw(&changed);
+            assert_eq!(typed(&raw), typed_without_nulls(&raw), "{changed}");
         }
     }
 

@@ -2,9 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use nats_manager_api::{
-    ClusterSpec, JetStream, Logging, NatsSpec, ResourceRequirements, Scheduling, SpecView,
-};
+use nats_manager_api::{ClusterSpec, JetStream, Logging, NatsSpec, ResourceRequirements, Scheduling, SpecView};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -115,5 +113,37 @@ fn field<'a, T: Clone + Default + for<'de> Deserialize<'de>>(
         _ if old.map(RawValue::get) == new.map(RawValue::get) => Some(Cow::Borrowed(value)),
         None => Some(Cow::Owned(T::default())),
         Some(raw) => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{object::typed, samples};
+
+    fn object(spec: &Value) -> Box<RawValue> {
+        samples::raw(&json!({"spec": spec}))
+    }
+
+    #[test]
+    fn shared_fields_are_those_of_the_old_spec() {
+        let full = samples::full();
+        let outgrown = json!({"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "2Gi"}}});
+        let changed: Vec<Value> = samples::changed().into_iter().chain([json!({}), outgrown]).collect();
+        let pairs = changed.iter().flat_map(|other| [(&full, other), (other, &full), (other, other)]);
+        let mut shared = 0;
+        for (old, new) in pairs {
+            let Ok(spec) = typed(&samples::raw(new)) else { continue };
+            let (old_object, new_object) = (object(old), object(new));
+            let before = ReviewedObject::read(&old_object).unwrap();
+            let after = ReviewedObject::read(&new_object).unwrap();
+            let spec_of = |stored: StoredSpec<'_>| stored.view().to_spec();
+            let read = StoredSpec::read(&before, &after, &spec).map(spec_of);
+            assert_eq!(read, StoredSpec::whole(&before).map(spec_of), "{old} {new}");
+            shared += usize::from(StoredSpec::changed(before.spec, after.spec, &spec).is_some());
+        }
+        assert!(shared > 200, "{shared}");
     }
 }

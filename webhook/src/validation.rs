@@ -54,7 +54,12 @@ pub(crate) struct Review<'a> {
 
 impl Review<'_> {
     /// Checks the spec of the new object against the rules, with its defaults filled in or not.
-    pub(crate) fn check(&self, spec: NatsSpec, facts: &dyn FactSource, cluster_facts: &ClusterFacts) -> AdmissionResult {
+    pub(crate) fn check(
+        &self,
+        spec: NatsSpec,
+        facts: &dyn FactSource,
+        cluster_facts: &ClusterFacts,
+    ) -> AdmissionResult {
         let Self { request, id, new, old } = *self;
         let is_new = request.operation == ReviewOperation::Create;
         if let Some(allowed) = is_new.then(|| facts.allowed()).flatten().filter(|allowed| allowed != id) {

@@ -1,11 +1,7 @@
 //! Rules on the number of servers, and on their logging.
 
 use super::{ClusterFacts, Findings, Violation, ViolationClass};
-use crate::{
-    naming::MAX_SIZE,
-    resource::message,
-    spec_view::SpecView,
-};
+use crate::{naming::MAX_SIZE, resource::message, spec_view::SpecView};
 
 pub(super) const SIZE: &str = "spec.cluster.size";
 
@@ -29,7 +25,12 @@ pub(super) fn check(spec: SpecView<'_>, cluster_facts: &ClusterFacts, findings: 
     }
 }
 
-pub(super) fn check_change(old: SpecView<'_>, new: SpecView<'_>, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check_change(
+    old: SpecView<'_>,
+    new: SpecView<'_>,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     // A change from one server can be taken back until the configuration is built for several servers.
     let deployed = || cluster_facts.deployed.as_ref().map(|deployed| deployed.size);
     let is_standalone = cluster_facts.members.or_else(deployed) == Some(1);

@@ -9,7 +9,12 @@ use crate::{deployed::SMALLEST_CLUSTER, naming, spec_view::SpecView, status::Jet
 
 const CLUSTERED: i64 = SMALLEST_CLUSTER as i64;
 
-pub(super) fn check_change(old: SpecView<'_>, new: SpecView<'_>, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check_change(
+    old: SpecView<'_>,
+    new: SpecView<'_>,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     let Some(summary) = &cluster_facts.jet_stream else { return };
     check_size(old.cluster.size, new.cluster.size, summary, cluster_facts, findings);
     check_memory(old, new, summary, findings);

@@ -117,12 +117,7 @@ fn check_key(field: impl Fn() -> String, key: &str, is_valid: bool, findings: &m
     }
 }
 
-fn check_reserved(
-    field: impl Fn() -> String,
-    reserved: Option<Reserved>,
-    value: &str,
-    findings: &mut Findings,
-) {
+fn check_reserved(field: impl Fn() -> String, reserved: Option<Reserved>, value: &str, findings: &mut Findings) {
     if let Some(reserved) = reserved {
         findings.reject(Violation::forbidden(field(), ViolationClass::Policy, reserved.message()).with_value(value));
     }

@@ -64,7 +64,12 @@ pub(super) fn check(spec: SpecView<'_>, cluster_facts: &ClusterFacts, findings: 
     check_class(&stores.file_storage.storage_class_name, cluster_facts, findings);
 }
 
-pub(super) fn check_change(old: SpecView<'_>, new: SpecView<'_>, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check_change(
+    old: SpecView<'_>,
+    new: SpecView<'_>,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     let (old, new) = (&old.jet_stream.file_storage, &new.jet_stream.file_storage);
     let mut reject = |field: &str, value: serde_json::Value| {
         findings.reject(Violation::invalid(field, ViolationClass::Policy, value, message::IMMUTABLE));
