@@ -123,12 +123,11 @@ impl Amount {
         let (number, suffix) = rest.split_at(digits_end);
         let scale = Scale::parse(suffix);
         let short = scale.as_ref().ok().and_then(|scale| scale.apply_to_integer(number.parse().ok()?));
-        let magnitude = match short {
-            Some(magnitude) => magnitude,
-            None => {
-                let (digits, decimals) = parse_number(number)?;
-                scale?.apply(digits, decimals)
-            }
+        let magnitude = if let Some(magnitude) = short {
+            magnitude
+        } else {
+            let (digits, decimals) = parse_number(number)?;
+            scale?.apply(digits, decimals)
         };
         Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
     }

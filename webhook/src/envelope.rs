@@ -1,6 +1,6 @@
 //! Request side of an `AdmissionReview`.
 //!
-//! The envelope is parsed before its contents, so that the response carries the uid even if the contents are malformed.
+//! The response carries the uid even if the contents of the envelope are malformed: then each level is parsed by itself.
 //! The apiserver treats a response without the uid as a failed call.
 
 use std::borrow::Cow;
@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     json::{Object, Text},
+    object::{ReviewedObject, TypeError},
     text::shortened,
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) request: Result<Request<'a>, Malformed>,
 }
 
-/// Request of a review. The objects in it are not parsed yet.
+/// Request of a review.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) kind: ReviewedKind<'a>,
@@ -39,8 +40,17 @@ pub(crate) struct Request<'a> {
     pub(crate) namespace: Cow<'a, str>,
     pub(crate) dry_run: bool,
     pub(crate) username: Cow<'a, str>,
-    pub(crate) object: Option<&'a RawValue>,
-    pub(crate) old_object: Option<&'a RawValue>,
+    pub(crate) object: Option<Subject<'a>>,
+    pub(crate) old_object: Option<Subject<'a>>,
+}
+
+/// Object in a request.
+#[derive(Debug)]
+pub(crate) enum Subject<'a> {
+    /// NATS resource that was read together with the envelope.
+    Nats(ReviewedObject<'a>),
+    /// Object of another kind, or one in a malformed request. It is not parsed yet.
+    Raw(&'a RawValue),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -103,9 +113,9 @@ struct RawReview<'a, R> {
     request: Option<R>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawRequest<'a> {
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRequest<'a, O> {
     #[serde(borrow)]
     uid: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -124,10 +134,8 @@ struct RawRequest<'a> {
     dry_run: Option<&'a RawValue>,
     #[serde(borrow)]
     user_info: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    old_object: Option<&'a RawValue>,
+    object: Option<O>,
+    old_object: Option<O>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,16 +149,20 @@ impl<'a> Envelope<'a> {
     /// Parses a review except for the objects in it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
-        // In one pass, unless the request is malformed.
-        let review = match parse::<RawReview<'_, Object<RawRequest<'_>>>>(text) {
-            Ok(review) => review.map(|request| Ok(request.0)),
-            Err(_) => parse::<RawReview<'_, &RawValue>>(text)?.map(|request| parse(request.get())),
+        let review = match parse::<RawReview<'_, Object<RawRequest<'_, Object<ReviewedObject<'_>>>>>>(text) {
+            Ok(review) if review.request.as_ref().is_some_and(|request| request.0.sub_resource.is_none_or(is_empty)) => {
+                review.map(|request| Ok(request.0.map(|object| Subject::Nats(object.0))))
+            }
+            // Each level by itself, so that a malformed one does not hide the one around it.
+            _ => parse::<RawReview<'_, &RawValue>>(text)?.map(|request| {
+                parse::<RawRequest<'_, &RawValue>>(request.get()).map(|request| request.map(Subject::Raw))
+            }),
         };
         let is = |field: Option<&'a RawValue>, expected: &str| field.and_then(text_of).as_deref() == Some(expected);
         if !is(review.api_version, API_VERSION) || !is(review.kind, KIND) {
             return Err(Unreadable::NotAReview);
         }
-        let request: RawRequest<'_> = review.request.ok_or(Unreadable::NoRequest)??;
+        let request = review.request.ok_or(Unreadable::NoRequest)??;
         let uid = request.uid.and_then(text_of);
         match uid {
             Some(uid) if !uid.is_empty() && uid.len() <= LONGEST_UID => Ok(Self { uid, request: request.read() }),
@@ -166,7 +178,25 @@ impl<'a, R> RawReview<'a, R> {
     }
 }
 
-impl<'a> RawRequest<'a> {
+impl<'a, O> RawRequest<'a, O> {
+    fn map(self, convert: impl Fn(O) -> Subject<'a>) -> RawRequest<'a, Subject<'a>> {
+        RawRequest {
+            uid: self.uid,
+            kind: self.kind,
+            resource: self.resource,
+            sub_resource: self.sub_resource,
+            operation: self.operation,
+            name: self.name,
+            namespace: self.namespace,
+            dry_run: self.dry_run,
+            user_info: self.user_info,
+            object: self.object.map(&convert),
+            old_object: self.old_object.map(&convert),
+        }
+    }
+}
+
+impl<'a> RawRequest<'a, Subject<'a>> {
     fn read(self) -> Result<Request<'a>, Malformed> {
         Ok(Request {
             kind: optional("kind", self.kind)?,
@@ -181,6 +211,20 @@ impl<'a> RawRequest<'a> {
             old_object: self.old_object,
         })
     }
+}
+
+impl<'a> Subject<'a> {
+    /// Returns the object as a NATS resource.
+    pub(crate) fn nats(&self) -> Result<Cow<'_, ReviewedObject<'a>>, TypeError> {
+        match self {
+            Self::Nats(object) => Ok(Cow::Borrowed(object)),
+            Self::Raw(raw) => ReviewedObject::read(raw).map(Cow::Owned),
+        }
+    }
+}
+
+fn is_empty(text: &RawValue) -> bool {
+    text.get() == r#""""#
 }
 
 /// Parses JSON text that is one object. serde also accepts an array for a struct.
@@ -233,12 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_not_parsed() {
+    fn malformed_objects_are_not_parsed() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let body = body(&format!(r#"{{"uid": "u", "operation": "UPDATE", "object": {deep}, "oldObject": 1e999}}"#));
         let request = Envelope::read(body.as_bytes()).unwrap().request.unwrap();
-        assert_eq!(request.object.unwrap().get(), deep);
-        assert_eq!(request.old_object.unwrap().get(), "1e999");
+        let raw = |object| if let Some(Subject::Raw(raw)) = object { raw.get() } else { "" };
+        assert_eq!(raw(request.object), deep);
+        assert_eq!(raw(request.old_object), "1e999");
     }
 
     #[test]

@@ -17,10 +17,11 @@ const MAX_PLAIN_DEPTH: usize = 100;
 const MAX_PLAIN_DIGITS: usize = 100;
 
 /// String, borrowed from the document unless it has escapes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Struct from an object. By itself, serde accepts an array for a struct.
+#[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

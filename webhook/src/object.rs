@@ -1,6 +1,6 @@
 //! NATS resource inside a review.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use nats_manager_api::{AppliedResources, EffectiveSpec, JetStreamStatus, NamespacedName, NatsSpec, applied, naming};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Fields of a NATS resource that a review depends on. Most of the text, `managedFields`, is parsed only if needed.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReviewedObject<'a> {
     #[serde(borrow)]
@@ -24,7 +24,7 @@ pub(crate) struct ReviewedObject<'a> {
     status: Option<&'a RawValue>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Metadata<'a> {
     #[serde(borrow)]
@@ -60,9 +60,9 @@ impl<'a> ReviewedObject<'a> {
     }
 
     /// Returns the stored object of an UPDATE. `None` for other operations, and if the object is unreadable.
-    pub(crate) fn old(request: &Request<'a>) -> Option<Self> {
+    pub(crate) fn old<'r>(request: &'r Request<'a>) -> Option<Cow<'r, Self>> {
         let is_update = request.operation == ReviewOperation::Update;
-        request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
+        request.old_object.as_ref().filter(|_| is_update)?.nats().ok()
     }
 
     /// Returns what the status contains about the data and the servers. For stored objects only: the status of a new

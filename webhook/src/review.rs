@@ -7,7 +7,7 @@ use crate::{
     answer::AdmissionResult,
     defaulting::MissingFileSize,
     deletion,
-    envelope::{Envelope, Request, ReviewOperation, Unreadable},
+    envelope::{Envelope, Request, ReviewOperation, Subject, Unreadable},
     object::{self, ReviewedObject},
     scale, status,
     text::shortened,
@@ -48,12 +48,14 @@ fn decide(webhook: WebhookKind, request: &Request<'_>, facts: &dyn FactSource) -
     if !is_in_scope(webhook, request) {
         return AdmissionResult::Ignored;
     }
-    match (webhook, request.object) {
+    match (webhook, &request.object) {
         (WebhookKind::Delete, _) => deletion::warn(request),
         (_, None) => AdmissionResult::rejected(status::bad_request("request.object: is missing".to_owned())),
-        (_, Some(object)) if request.sub_resource == scale::SUB_RESOURCE => scale::validate(request, object, facts),
+        (_, Some(Subject::Raw(object))) if request.sub_resource == scale::SUB_RESOURCE => {
+            scale::validate(request, object, facts)
+        }
         (WebhookKind::Validate, Some(object)) => validation::validate(request, object, facts),
-        (WebhookKind::Mutate, Some(object)) => match ReviewedObject::read(object) {
+        (WebhookKind::Mutate, Some(object)) => match object.nats() {
             Ok(object) => default(request, &object, facts),
             // The schema and the validating webhook check the object afterwards.
             Err(_) => AdmissionResult::Allowed(Vec::new()),
@@ -84,7 +86,7 @@ fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactS
     let old = ReviewedObject::old(request);
     let Ok(spec) = object.bounded_spec() else { return AdmissionResult::Allowed(Vec::new()) };
     let id = object.id(request);
-    let cluster_facts = validation::cluster_facts(&id, old.as_ref(), facts);
+    let cluster_facts = validation::cluster_facts(&id, old.as_deref(), facts);
     let stored = || old.as_ref()?.bounded_spec().ok()?;
     let missing = MissingFileSize::find(spec, stored, &cluster_facts);
     // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
@@ -93,7 +95,7 @@ fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactS
         if let Some(missing) = &missing {
             spec.jet_stream.file_storage.size = Some(missing.size.clone());
         }
-        let review = Review { request, id: &id, new: object, old: old.as_ref() };
+        let review = Review { request, id: &id, new: object, old: old.as_deref() };
         if let rejected @ AdmissionResult::Rejected(_) = review.check(spec, facts, &cluster_facts) {
             return rejected;
         }

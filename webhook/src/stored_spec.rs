@@ -55,7 +55,9 @@ impl<'a> StoredSpec<'a> {
     /// Parses the fields that differ. `None` if that does not suffice: if a field has to be read without its nulls, or
     /// depends on the metadata of the object.
     fn changed(old: Option<&RawValue>, new: Option<&RawValue>, spec: &'a NatsSpec) -> Option<Self> {
-        let (old, new): (RawSpec<'_>, RawSpec<'_>) = (fields(old)?, fields(new)?);
+        let is_changed = old.map(RawValue::get) != new.map(RawValue::get);
+        let (old, new): (RawSpec<'_>, RawSpec<'_>) =
+            if is_changed { (fields(old)?, fields(new)?) } else { Default::default() };
         let stored = Self {
             cluster: field(old.cluster, new.cluster, &spec.cluster)?,
             jet_stream: field(old.jet_stream, new.jet_stream, &spec.jet_stream)?,

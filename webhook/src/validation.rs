@@ -9,15 +9,15 @@ use serde_json::value::RawValue;
 use crate::{
     FactSource,
     answer::AdmissionResult,
-    envelope::{Request, ReviewOperation},
+    envelope::{Request, ReviewOperation, Subject},
     object::{Recorded, ReviewedObject},
     status,
     stored_spec::StoredSpec,
 };
 
 /// Validates a CREATE or UPDATE of a NATS resource. One response contains all findings.
-pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn FactSource) -> AdmissionResult {
-    let new = match ReviewedObject::read(object) {
+pub(crate) fn validate(request: &Request<'_>, object: &Subject<'_>, facts: &dyn FactSource) -> AdmissionResult {
+    let new = match object.nats() {
         Ok(new) => new,
         Err(error) => return AdmissionResult::rejected(status::mistyped(&request.name, &error)),
     };
@@ -25,10 +25,10 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
     let id = new.id(request);
     match new.spec() {
         Ok(spec) => {
-            let cluster_facts = cluster_facts(&id, old.as_ref(), facts);
-            Review { request, id: &id, new: &new, old: old.as_ref() }.check(spec, facts, &cluster_facts)
+            let cluster_facts = cluster_facts(&id, old.as_deref(), facts);
+            Review { request, id: &id, new: &new, old: old.as_deref() }.check(spec, facts, &cluster_facts)
         }
-        Err(error) if is_unchanged(&new, old.as_ref()) => AdmissionResult::Allowed(vec![error.to_string()]),
+        Err(error) if is_unchanged(&new, old.as_deref()) => AdmissionResult::Allowed(vec![error.to_string()]),
         Err(error) => AdmissionResult::rejected(status::mistyped(&id.name, &error)),
     }
 }
