@@ -298,6 +298,13 @@ impl Nats {
     }
 }
 
+impl NatsSpec {
+    /// Returns whether the size of the file store is set. 0 means not set.
+    pub fn has_file_size(&self) -> bool {
+        self.jet_stream.file_storage.size.as_ref().is_some_and(|size| !size.is_zero())
+    }
+}
+
 impl FileStorage {
     /// Class name that selects the default StorageClass of the Kubernetes cluster.
     pub const DEFAULT_CLASS: &str = defaults::STORAGE_CLASS;

@@ -150,7 +150,9 @@ impl<'a> Envelope<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
         let review = match parse::<RawReview<'_, Object<RawRequest<'_, Object<ReviewedObject<'_>>>>>>(text) {
-            Ok(review) if review.request.as_ref().is_some_and(|request| request.0.sub_resource.is_none_or(is_empty)) => {
+            Ok(review)
+                if review.request.as_ref().is_some_and(|request| request.0.sub_resource.is_none_or(is_empty)) =>
+            {
                 review.map(|request| Ok(request.0.map(|object| Subject::Nats(object.0))))
             }
             // Each level by itself, so that a malformed one does not hide the one around it.

@@ -13,7 +13,7 @@ use serde_json::{Deserializer, Value, value::RawValue};
 const MAX_VALUES: usize = 20_000;
 /// Depth up to which `serde_json` parses any document.
 const MAX_PLAIN_DEPTH: usize = 100;
-/// Digits up to which any integer is in the range of an `f64`.
+/// Half of the digits up to which any integer is in the range of an `f64`.
 const MAX_PLAIN_DIGITS: usize = 100;
 
 /// String, borrowed from the document unless it has escapes.
@@ -127,20 +127,20 @@ impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Strings<F> {
 }
 
 /// Returns whether JSON is so plain that it is within bounds: short, without escapes, with few brackets, and without
-/// numbers that could be out of range. Unlike a parser, it takes little time.
+/// numbers that could be out of range. Each part is one loop without branches, so that it takes less time than a parser.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    let has_escape = bytes.contains(&b'\\');
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
     let has_exponent =
-        || bytes.windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E' | b'.'));
-    let longest_number = || bytes.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).max().unwrap_or_default();
-    // Each value has at least one byte, and one more that separates it from the next.
+        pairs.fold(false, |has, (first, second)| has | (first.is_ascii_digit() & matches!(second, b'e' | b'E' | b'.')));
+    let mut digits = bytes.chunks_exact(MAX_PLAIN_DIGITS).map(|chunk| chunk.iter().all(u8::is_ascii_digit));
+    // Each value has at least one byte.
     bytes.len() <= MAX_VALUES
         && brackets < MAX_PLAIN_DEPTH
-        && !has_escape
-        && !has_exponent()
-        && longest_number() < MAX_PLAIN_DIGITS
+        && !has_exponent
+        && !digits.any(|is_number| is_number)
+        && !bytes.contains(&b'\\')
 }
 
 /// Removes every field that is `null`, which means absent at every level.

@@ -88,10 +88,12 @@ fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactS
     let id = object.id(request);
     let cluster_facts = validation::cluster_facts(&id, old.as_deref(), facts);
     let stored = || old.as_ref()?.bounded_spec().ok()?;
-    let missing = MissingFileSize::find(spec, stored, &cluster_facts);
+    let typed = spec.map_or_else(|| Ok(NatsSpec::default()), object::typed);
+    let is_complete = typed.as_ref().is_ok_and(NatsSpec::has_file_size);
+    let missing = if is_complete { None } else { MissingFileSize::find(spec, stored, &cluster_facts) };
     // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
     // the rules are checked here already. A spec that is unreadable is left to the schema.
-    if let Ok(mut spec) = spec.map_or_else(|| Ok(NatsSpec::default()), object::typed) {
+    if let Ok(mut spec) = typed {
         if let Some(missing) = &missing {
             spec.jet_stream.file_storage.size = Some(missing.size.clone());
         }

@@ -43,7 +43,9 @@ impl<'a> StoredSpec<'a> {
     /// Reads the spec of `old`; `None` if it is unreadable. `spec` is the spec of `new`, in which a file size may be
     /// filled in that is the default of both.
     pub(crate) fn read(old: &ReviewedObject<'_>, new: &ReviewedObject<'_>, spec: &'a NatsSpec) -> Option<Self> {
-        let raw = old.bounded_spec().ok()?;
+        let is_changed = old.spec.map(RawValue::get) != new.spec.map(RawValue::get);
+        // The new spec has been read already.
+        let raw = if is_changed { old.bounded_spec().ok()? } else { old.spec };
         Self::changed(raw, new.spec, spec).or_else(|| Self::whole(old))
     }
 
