@@ -2,7 +2,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `envelope` | uid, operation and raw objects of a review |
+//! | `envelope` | uid, operation and objects of a review |
 //! | `object`, `json` | the NATS resource inside, parsed within bounds |
 //! | `stored_spec` | the spec before an update, parsed as far as it changes |
 //! | `defaulting` | defaults that the schema cannot express |
