@@ -4,15 +4,11 @@
 //! owner to such a value, and the annotation of client-side apply does not contain it. So a later apply of a larger
 //! request does not remove it, and the limit would forbid the request.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
-    defaults,
-    quantity::{Amount, RawQuantity},
     resource::{Nats, NatsSpec},
     rules::{Warning, limit_field},
 };
@@ -108,21 +104,17 @@ pub struct EffectiveSpec {
 }
 
 impl NatsSpec {
-    /// Returns whether a default limit is less than its request, so that [`NatsSpec::effective`] depends on the records.
-    pub fn has_outgrown_defaults(&self) -> bool {
-        self.outgrown_defaults().next().is_some()
-    }
-
     /// Removes default limits that are less than their request, where the records show that the request was applied and
     /// the limit was not. The omitted limit then follows the request.
     #[must_use]
     pub fn effective(mut self, applied: &AppliedResources) -> EffectiveSpec {
         let removed = self.remove_outgrown_defaults(|name| applied.has_only_request(name)).into_iter();
         let warnings = removed.map(|(name, default)| Warning {
-            field: limit_field(name),
+            field: limit_field(name).into(),
             message: format!(
                 "the stored default {default} is ignored: the request is larger, and no apply set the limit"
-            ),
+            )
+            .into(),
         });
         EffectiveSpec { warnings: warnings.collect(), spec: self }
     }
@@ -136,23 +128,11 @@ impl NatsSpec {
 
     /// Removes the default limits that are less than their request and that give way. Returns their names and values.
     fn remove_outgrown_defaults(&mut self, gives_way: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
-        let removed: Vec<_> = self.outgrown_defaults().filter(|(name, _)| gives_way(name)).collect();
+        let removed: Vec<_> = self.resources.outgrown_defaults().filter(|(name, _)| gives_way(name)).collect();
         for (name, _) in &removed {
             self.resources.limits.as_mut().map(|limits| limits.remove(*name));
         }
         removed
-    }
-
-    /// Returns the names and values of default limits that are less than their request.
-    fn outgrown_defaults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let resources = &self.resources;
-        defaults::LIMITS.into_iter().filter(|(name, default)| {
-            let amount = |amounts: &Option<BTreeMap<String, RawQuantity>>| {
-                amounts.as_ref().and_then(|amounts| amounts.get(*name)?.parse().ok())
-            };
-            let limit = amount(&resources.limits);
-            limit.is_some() && limit == Amount::parse(default).ok() && amount(&resources.requests) > limit
-        })
     }
 }
 

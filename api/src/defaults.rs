@@ -8,8 +8,10 @@ pub const SIZE: i64 = 3;
 pub const MEM_STORAGE_SIZE: &str = "1Gi";
 /// Name that selects the default StorageClass of the Kubernetes cluster.
 pub const STORAGE_CLASS: &str = "default";
+/// Memory limit of a server, in bytes.
+pub const MEMORY_LIMIT: &str = "1Gi";
 /// Limits: cpu (cores) and memory (bytes).
-pub const LIMITS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
+pub const LIMITS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", MEMORY_LIMIT)];
 /// Requests: cpu (cores) and memory (bytes).
 pub const REQUESTS: [(&str, &str); 2] = [("cpu", "40m"), ("memory", "64Mi")];
 

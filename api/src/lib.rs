@@ -19,6 +19,7 @@ pub mod resource;
 pub mod resources;
 pub mod rules;
 pub mod scheduling;
+pub mod spec_view;
 pub mod status;
 
 pub use applied::{AppliedResources, EffectiveSpec};
@@ -32,4 +33,5 @@ pub use resolve::{DeployedMemoryStore, InvalidSpec, ResolvedCluster, resolve, re
 pub use resource::{ClusterSpec, FileStorage, JetStream, Logging, MemStorage, Nats, NatsSpec};
 pub use resources::ResourceRequirements;
 pub use scheduling::Scheduling;
+pub use spec_view::SpecView;
 pub use status::{ConditionType, JetStreamStatus, ModuleState, NatsStatus, OperationStatus, Reason};

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt};
 
 use crate::ClusterDomain;
 
+/// Start of the keys of all annotations of NATS Manager.
+pub const ANNOTATION_PREFIX: &str = "nats.operator.kyma-project.io/";
 /// Finalizer that keeps a deleted resource until the handling of its data is complete.
 pub const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
 /// Field manager of all fields that the operator applies.

@@ -49,10 +49,11 @@ impl NetworkPolicyMode {
         let value = annotations?.get(ANNOTATION).filter(|value| Self::parse(value).is_none())?;
         let shown: String = value.chars().take(MAX_SHOWN).collect();
         Some(Warning {
-            field: format!("metadata.annotations[{ANNOTATION}]"),
+            field: format!("metadata.annotations[{ANNOTATION}]").into(),
             message: format!(
                 "{shown:?} is not supported, so \"internal\" applies: use \"internal\", \"restricted\" or \"disabled\""
-            ),
+            )
+            .into(),
         })
     }
 }

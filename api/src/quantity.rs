@@ -15,10 +15,12 @@
 //! # Ok::<(), NotAQuantity>(())
 //! ```
 
-use std::{borrow::Cow, collections::VecDeque, fmt};
+use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::defaults;
 
 /// Pattern of quantities in the OpenAPI schemas of Kubernetes.
 pub const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
@@ -74,6 +76,11 @@ impl RawQuantity {
         self.parse().is_ok_and(|amount| other.parse() == Ok(amount))
     }
 
+    /// Returns whether it is written as the default of a memory store, which is that of the memory limit, too.
+    pub(crate) fn is_default_memory(&self) -> bool {
+        self.text == defaults::MEM_STORAGE_SIZE && !self.is_integer
+    }
+
     /// Creates a quantity that is an integer in JSON.
     fn integer(number: impl fmt::Display) -> Self {
         Self { text: number.to_string(), is_integer: true }
@@ -114,8 +121,14 @@ impl Amount {
         };
         let digits_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(digits_end);
-        let (digits, decimals) = parse_number(number)?;
-        let magnitude = Scale::parse(suffix)?.apply(digits, decimals);
+        let scale = Scale::parse(suffix);
+        let short = scale.as_ref().ok().and_then(|scale| scale.apply_to_integer(number.parse().ok()?));
+        let magnitude = if let Some(magnitude) = short {
+            magnitude
+        } else {
+            let (digits, decimals) = parse_number(number)?;
+            scale?.apply(digits, decimals)
+        };
         Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
     }
 
@@ -228,22 +241,31 @@ impl Scale {
         }
     }
 
+    /// Returns the number in billionths; `None` if that needs digits one by one: for fractions of a billionth and for
+    /// large numbers.
+    fn apply_to_integer(&self, number: u32) -> Option<i128> {
+        let factor = match *self {
+            Self::Binary { kibis: kibis @ 0..=3 } => NANOS << (10 * kibis),
+            Self::Decimal { exponent: exponent @ -9..=9 } => 10_i128.pow(u32::try_from(exponent + 9).ok()?),
+            _ => return None,
+        };
+        Some(i128::from(number) * factor)
+    }
+
     /// Returns the number in billionths, rounded up and capped at 2⁶³-1 units. `decimals` of its digits follow the
     /// decimal point.
-    fn apply(&self, mut digits: VecDeque<u8>, decimals: i64) -> i128 {
+    fn apply(&self, mut digits: Digits, decimals: i64) -> i128 {
         const CAP: i128 = i64::MAX as i128 * NANOS;
         /// Number of digits of the cap.
         const CAP_DIGITS: i64 = 28;
         let exponent = match *self {
             Self::Binary { kibis } => {
-                (0..kibis).for_each(|_| multiply_by_1024(&mut digits));
+                (0..kibis).for_each(|_| digits.multiply_by_1024());
                 0
             }
             Self::Decimal { exponent } => i64::from(exponent),
         };
-        while digits.front() == Some(&0) {
-            digits.pop_front();
-        }
+        let digits = digits.significant();
         if digits.is_empty() {
             return 0;
         }
@@ -260,27 +282,59 @@ impl Scale {
     }
 }
 
-fn multiply_by_1024(digits: &mut VecDeque<u8>) {
-    let last_digit = |sum: u16| u8::try_from(sum % 10).unwrap_or_default();
-    let mut carry = 0_u16;
-    for digit in digits.iter_mut().rev() {
-        let sum = carry + u16::from(*digit) * 1024;
-        *digit = last_digit(sum);
-        carry = sum / 10;
+/// Decimal digits of a number, in place: a review parses quantities often.
+struct Digits {
+    all: [u8; MAX_DIGITS],
+    begin: usize,
+    end: usize,
+}
+
+/// Digits of the largest factor, 1024⁶.
+const FACTOR_DIGITS: usize = 19;
+const MAX_DIGITS: usize = FACTOR_DIGITS + MAX_LENGTH;
+
+impl Digits {
+    /// Collects at most [`MAX_LENGTH`] digits.
+    fn new(digits: impl Iterator<Item = u8>) -> Self {
+        let mut all = [0; MAX_DIGITS];
+        let mut end = FACTOR_DIGITS;
+        for (place, digit) in all[FACTOR_DIGITS..].iter_mut().zip(digits) {
+            *place = digit;
+            end += 1;
+        }
+        Self { all, begin: FACTOR_DIGITS, end }
     }
-    while carry > 0 {
-        digits.push_front(last_digit(carry));
-        carry /= 10;
+
+    fn multiply_by_1024(&mut self) {
+        let last_digit = |sum: u16| u8::try_from(sum % 10).unwrap_or_default();
+        let mut carry = 0_u16;
+        for digit in self.all[self.begin..self.end].iter_mut().rev() {
+            let sum = carry + u16::from(*digit) * 1024;
+            *digit = last_digit(sum);
+            carry = sum / 10;
+        }
+        while carry > 0 {
+            self.begin -= 1;
+            self.all[self.begin] = last_digit(carry);
+            carry /= 10;
+        }
+    }
+
+    /// Returns the digits without leading zeros.
+    fn significant(&self) -> &[u8] {
+        let digits = &self.all[self.begin..self.end];
+        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
+        &digits[zeros..]
     }
 }
 
 /// Parses digits with at most one decimal point. Returns all digits, and how many of them follow the point.
-fn parse_number(text: &str) -> Result<(VecDeque<u8>, i64), NotAQuantity> {
+fn parse_number(text: &str) -> Result<(Digits, i64), NotAQuantity> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
         return Err(NotAQuantity);
     }
-    let digits = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0').collect();
+    let digits = Digits::new(whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0'));
     Ok((digits, i64::try_from(fraction.len()).map_err(|_| NotAQuantity)?))
 }
 

@@ -94,7 +94,7 @@ impl ResolvedCluster {
 pub fn resolve(nats: &Nats, cluster_facts: &ClusterFacts, new_spread: Spread) -> Result<ResolvedCluster, InvalidSpec> {
     let effective = nats.effective_spec().spec;
     // A stored resource stays valid although the records change that admission decided by.
-    let (spec, tolerated) = if effective.has_outgrown_defaults() {
+    let (spec, tolerated) = if effective.resources.has_outgrown_defaults() {
         let found = rules::check(&effective, cluster_facts).violations;
         (&effective.without_outgrown_defaults(), found)
     } else {

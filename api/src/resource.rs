@@ -83,31 +83,35 @@ use crate::{
         priority = 1
     )
 )]
-#[serde(rename_all = "camelCase", default, remote = "Self")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 #[expect(clippy::duplicated_attributes, reason = "each print column has a type and a priority")]
 pub struct NatsSpec {
     /// Cluster of NATS servers.
+    #[serde(default)]
     pub cluster: ClusterSpec,
     /// Storage of JetStream messages: on volumes, in memory, or both. At least one of them must be enabled.
+    #[serde(default)]
     pub jet_stream: JetStream,
     /// Logging of the NATS servers.
+    #[serde(default)]
     pub logging: Logging,
     /// CPU (cores, such as 500m) and memory (bytes, such as 1Gi) of each NATS server. If you set only a part, the rest
     /// is computed and not stored: an omitted limit is the larger of its default and the request, an omitted request the
     /// smaller of its default and the limit. The StatefulSet has the result. A limit of 0 means no limit.
+    #[serde(default)]
     pub resources: ResourceRequirements,
     /// Placement of the servers on nodes and zones. Default: spread over zones and nodes.
-    #[serde(skip_serializing_if = "Scheduling::is_default")]
+    #[serde(default, skip_serializing_if = "Scheduling::is_default")]
     pub scheduling: Scheduling,
     /// Annotations to add to the StatefulSet, its Pods, the Service, the ConfigMap, the Secret, and the
     /// DestinationRule: at most 1000, with a total size of at most 252 KiB together with the labels. Annotations that
     /// NATS Manager sets itself are rejected (such as nats.operator.kyma-project.io/* and prometheus.io/scrape), and
     /// annotations that make other components change Pods or copy Secrets (such as those of istio.io). Default: none.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Labels to add to all objects of the NATS cluster: at most 1000. Labels that NATS Manager sets itself are
     /// rejected (such as app.kubernetes.io/name), and those that are rejected as annotations. Default: none.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -151,35 +155,38 @@ pub struct ClusterSpec {
 
 /// Storage of JetStream messages: on volumes, in memory, or both. At least one of them must be enabled.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     cel(ANY_STORE, message::NO_STORE),
 ]))]
 pub struct JetStream {
     /// Storage of messages in memory.
+    #[serde(default)]
     pub mem_storage: MemStorage,
     /// Storage of messages on volumes. Immutable once set, but the size can grow.
+    #[serde(default)]
     pub file_storage: FileStorage,
 }
 
 /// Storage of messages in memory.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 #[schemars(extend("x-kubernetes-validations" = [
     cel("!self.enabled || self.size != 0", message::EMPTY_STORE),
 ]))]
 pub struct MemStorage {
     /// Allow streams to be stored in memory. Default: true.
+    #[serde(default = "enabled")]
     pub enabled: bool,
     /// Memory of each server that streams may use, in bytes, such as 256Mi: at most the memory limit in
     /// `spec.resources`. Recommended: less than 80% of this limit. The string "0" turns the memory store off, the integer
     /// 0 is rejected while `enabled` is true. Default: 1Gi.
+    #[serde(default = "default_memory")]
     pub size: RawQuantity,
 }
 
 /// Storage of messages on volumes.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     cel(FILE_STORAGE_IMMUTABLE, message::IMMUTABLE),
     cel(FILE_STORAGE_GROWS, message::GROWS_ONLY),
@@ -187,14 +194,16 @@ pub struct MemStorage {
 pub struct FileStorage {
     /// Allow streams to be stored on volumes. Without volumes, no data outlives its Pod. Immutable after creation.
     /// Default: true.
+    #[serde(default = "enabled")]
     pub enabled: bool,
     /// StorageClass of the volumes. `default` or an empty string selects the default StorageClass of the Kubernetes
     /// cluster. Immutable after creation. Default: default.
+    #[serde(default = "default_class")]
     pub storage_class_name: String,
     /// Size of each server's volume, in bytes, such as 20Gi. 0 means not set. Once set, it can only grow, and only if
     /// the StorageClass allows volume expansion. Streams can use 85% of it, more beyond 10Gi. Default: 1Gi, or
     /// 20Gi if the cloud provider is alicloud, which is also the minimum size there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawQuantity", extend("default" = null))]
     pub size: Option<RawQuantity>,
 }
@@ -257,14 +266,28 @@ impl Default for ClusterSpec {
 
 impl Default for MemStorage {
     fn default() -> Self {
-        Self { enabled: true, size: defaults::MEM_STORAGE_SIZE.into() }
+        Self { enabled: enabled(), size: default_memory() }
     }
 }
 
 impl Default for FileStorage {
     fn default() -> Self {
-        Self { enabled: true, storage_class_name: FileStorage::DEFAULT_CLASS.to_owned(), size: None }
+        Self { enabled: enabled(), storage_class_name: default_class(), size: None }
     }
+}
+
+// Defaults of fields, and not of whole structs, so that serde builds those that are absent only.
+
+fn enabled() -> bool {
+    true
+}
+
+fn default_memory() -> RawQuantity {
+    defaults::MEM_STORAGE_SIZE.into()
+}
+
+fn default_class() -> String {
+    FileStorage::DEFAULT_CLASS.to_owned()
 }
 
 impl Nats {
@@ -272,6 +295,13 @@ impl Nats {
     /// `pause-reconciliation` require.
     pub fn has_flag(&self, annotation: &str) -> bool {
         self.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|value| value == "true")
+    }
+}
+
+impl NatsSpec {
+    /// Returns whether the size of the file store is set. 0 means not set.
+    pub fn has_file_size(&self) -> bool {
+        self.jet_stream.file_storage.size.as_ref().is_some_and(|size| !size.is_zero())
     }
 }
 

@@ -1,6 +1,6 @@
 //! CPU and memory of a NATS server, as specified by the user.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,26 +67,58 @@ impl ResourceRequirements {
         for (name, default) in defaults::LIMITS {
             limits
                 .entry(name.to_owned())
-                .or_insert_with(|| choose(default, requests.get(name), |default, given| given > default));
+                .or_insert_with(|| choose(default, requests.get(name), |default, given| given > default).into_owned());
         }
         limits.retain(|name, limit| !is_unlimited(name, limit));
         for (name, default) in defaults::REQUESTS {
             requests
                 .entry(name.to_owned())
-                .or_insert_with(|| choose(default, limits.get(name), |default, given| given < default));
+                .or_insert_with(|| choose(default, limits.get(name), |default, given| given < default).into_owned());
         }
         Self { limits: Some(limits), requests: Some(requests), claims: self.claims.clone() }
+    }
+
+    /// Returns whether a default limit is less than its request: whether it applies then depends on the records of
+    /// applies, see [`crate::NatsSpec::effective`].
+    pub fn has_outgrown_defaults(&self) -> bool {
+        self.outgrown_defaults().next().is_some()
+    }
+
+    /// Returns the names and values of default limits that are less than their request.
+    pub(crate) fn outgrown_defaults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        defaults::LIMITS.into_iter().filter(|(name, default)| {
+            let amount = |amounts: &Option<BTreeMap<String, RawQuantity>>| {
+                amounts.as_ref().and_then(|amounts| amounts.get(*name)?.parse().ok())
+            };
+            let limit = amount(&self.limits);
+            limit.is_some() && limit == Amount::parse(default).ok() && amount(&self.requests) > limit
+        })
+    }
+
+    /// Returns the memory limit as [`ResourceRequirements::completed`] does; `None` if there is none.
+    pub(crate) fn memory_limit(&self) -> Option<Cow<'_, RawQuantity>> {
+        let name = "memory";
+        let (limits, requests) = (self.limits.as_ref(), self.requests.as_ref());
+        let request = requests.and_then(|requests| requests.get(name));
+        let limit = match limits.and_then(|limits| limits.get(name)) {
+            Some(limit) => Cow::Borrowed(limit),
+            None => choose(defaults::MEMORY_LIMIT, request, |default, given| given > default),
+        };
+        (!is_unlimited(name, &limit)).then_some(limit)
     }
 }
 
 /// Returns `given` if it wins against the default, otherwise the default.
-fn choose(default: &str, given: Option<&RawQuantity>, wins: impl Fn(Amount, Amount) -> bool) -> RawQuantity {
-    let default = RawQuantity::from(default);
+fn choose<'a>(
+    default: &str,
+    given: Option<&'a RawQuantity>,
+    wins: impl Fn(Amount, Amount) -> bool,
+) -> Cow<'a, RawQuantity> {
     // A negative amount is rejected on its own. It must not cause a second invalid amount.
     let valid_amount = |given: &RawQuantity| given.parse().ok().filter(|amount| !amount.is_negative());
-    match (default.parse(), given.and_then(|given| Some((given, valid_amount(given)?)))) {
-        (Ok(standard), Some((given, amount))) if wins(standard, amount) => given.clone(),
-        _ => default,
+    match (Amount::parse(default), given.and_then(|given| Some((given, valid_amount(given)?)))) {
+        (Ok(standard), Some((given, amount))) if wins(standard, amount) => Cow::Borrowed(given),
+        _ => Cow::Owned(default.into()),
     }
 }
 

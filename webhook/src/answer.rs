@@ -1,5 +1,7 @@
 //! Response side of an `AdmissionReview`.
 
+use std::borrow::Cow;
+
 use json_patch::Patch;
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::Status};
 use serde::Serialize;
@@ -15,6 +17,9 @@ use crate::{
 const MAX_WARNING_CHARS: usize = 256;
 /// Bytes of all warnings together that the apiserver passes on.
 const MAX_WARNING_BYTES: usize = 4096;
+
+/// Length of most responses, in bytes.
+const USUAL_LENGTH: usize = 512;
 
 /// Result of one admission request, before it is serialized.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ struct AdmissionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    warnings: Vec<Cow<'a, str>>,
 }
 
 impl AdmissionResult {
@@ -80,18 +85,20 @@ impl AdmissionResult {
             }
             Self::Ignored => {}
         }
-        serde_json::to_vec(&Review { api_version: API_VERSION, kind: KIND, response })
+        let mut body = Vec::with_capacity(USUAL_LENGTH);
+        serde_json::to_writer(&mut body, &Review { api_version: API_VERSION, kind: KIND, response })?;
+        Ok(body)
     }
 }
 
 /// Truncates warnings to the apiserver's bounds. The last one counts those that were left out.
-fn bounded_warnings(warnings: &[String]) -> Vec<String> {
+fn bounded_warnings(warnings: &[String]) -> Vec<Cow<'_, str>> {
     let mut left = MAX_WARNING_BYTES - MAX_WARNING_CHARS;
-    let mut all = Vec::new();
+    let mut all: Vec<Cow<'_, str>> = Vec::new();
     for warning in warnings {
         let text = limited(warning, MAX_WARNING_CHARS);
         let Some(rest) = left.checked_sub(text.len()) else {
-            all.push(format!("and {} more warnings", warnings.len() - all.len()));
+            all.push(format!("and {} more warnings", warnings.len() - all.len()).into());
             break;
         };
         left = rest;
@@ -110,7 +117,7 @@ mod tests {
         let many = vec!["ä".repeat(500); 50];
         let all = bounded_warnings(&many);
         assert!(all.iter().all(|text| text.chars().count() <= 256));
-        assert!(all.iter().map(String::len).sum::<usize>() <= 4096);
+        assert!(all.iter().map(|text| text.len()).sum::<usize>() <= 4096);
         assert_eq!(all.last().unwrap(), &format!("and {} more warnings", 51 - all.len()));
     }
 }

@@ -69,7 +69,7 @@ impl BodyReader {
         let mut large = None;
         let mut length = 0;
         let announced = body.size_hint().exact().and_then(|exact| usize::try_from(exact).ok());
-        let mut all = Vec::with_capacity(announced.unwrap_or_default().min(SMALL_BODY));
+        let mut all = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
             length += data.len();
@@ -85,6 +85,10 @@ impl BodyReader {
                 // The semaphore is never closed, so this is never an error.
                 large = Arc::clone(&self.large).acquire_owned().await.ok();
             }
+            if all.is_empty() && announced == Some(length) {
+                return Ok(Received { bytes: data, large });
+            }
+            all.reserve(announced.unwrap_or_default().min(SMALL_BODY).saturating_sub(all.len()));
             all.extend_from_slice(&data);
         }
         if length > LARGEST_BODY {

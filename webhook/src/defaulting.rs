@@ -1,90 +1,115 @@
 //! Defaults that the schema cannot express, because they depend on the cluster. A field that is set keeps its value and
 //! its spelling. Values that follow from other fields are not stored, because no apply would remove them.
 
-use json_patch::Patch;
+use json_patch::{AddOperation, Patch, PatchOperation, ReplaceOperation, jsonptr::Pointer};
 use nats_manager_api::{Amount, FileStore, RawQuantity, rules::ClusterFacts};
-use serde_json::{Map, Value};
+use serde_json::{json, value::RawValue};
 
-const SPEC: &str = "spec";
+use crate::json::Field;
 
-/// Fills in the defaults of a spec. Returns the completed spec and the patch, which is empty if nothing is missing.
-/// `old` is the stored spec.
-pub(crate) fn complete(spec: Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> (Value, Patch) {
-    let before = Value::Object(Map::from_iter([(SPEC.to_owned(), spec)]));
-    let mut after = defaults(&before, old, cluster_facts);
-    let patch = json_patch::diff(&before, &after);
-    (after.get_mut(SPEC).map(Value::take).unwrap_or_default(), patch)
+/// Size of the file store that is not set, with its default.
+#[derive(Debug)]
+pub(crate) struct MissingFileSize {
+    /// Default.
+    pub(crate) size: RawQuantity,
+    /// First field on the way to the size that is missing.
+    place: Place,
+    /// Whether it is there, as `null` or as a size of 0.
+    is_present: bool,
 }
 
-/// Returns the object with its spec completed. Fields of a wrong type stay unchanged: the schema rejects them.
-fn defaults(object: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
-    let mut object = object.clone();
-    if let Some(spec) = object.get_mut(SPEC) {
-        complete_file_size(spec, old, cluster_facts);
-    }
-    object
+/// Field that the patch sets.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    JetStream,
+    FileStorage,
+    Size,
 }
 
-fn complete_file_size(spec: &mut Value, old: Option<&Value>, cluster_facts: &ClusterFacts) {
-    let stores = spec.as_object_mut().and_then(|spec| descend(spec, "jetStream"));
-    let Some(storage) = stores.and_then(|stores| descend(stores, "fileStorage")) else { return };
-    let is_on = match storage.get("enabled") {
-        None | Some(Value::Null) => true,
-        Some(enabled) => enabled == true,
-    };
-    if !is_on || !is_unset(storage.get("size")) {
-        return;
+impl MissingFileSize {
+    /// Returns the default for a file size that is not set. `None` if it is set, if volumes are disabled, and if a field
+    /// on the way has a wrong type: the schema rejects that. `old` returns the stored spec.
+    pub(crate) fn find<'a>(
+        spec: Option<&RawValue>,
+        old: impl FnOnce() -> Option<&'a RawValue>,
+        cluster_facts: &ClusterFacts,
+    ) -> Option<Self> {
+        let (place, is_present) = missing(spec)?;
+        // A size that the update drops keeps its stored spelling, so that the update is no change.
+        let stored = old().and_then(stored_size).filter(|size| size.parse().is_ok_and(|amount| amount > Amount::ZERO));
+        let size = stored.unwrap_or_else(|| {
+            let deployed = cluster_facts.deployed.as_ref().map(|deployed| &deployed.file_store);
+            let size = match deployed {
+                Some(FileStore::Volume { size, .. }) => *size,
+                Some(FileStore::MemoryOnly) | None => cluster_facts.provider.default_file_size(),
+            };
+            size.to_string().into()
+        });
+        Some(Self { size, place, is_present })
     }
-    // A size that the update drops keeps its stored spelling, so that the update is no change.
-    let before = old.and_then(|spec| spec.pointer("/jetStream/fileStorage/size")).filter(|size| is_size(size));
-    let size = before.cloned().unwrap_or_else(|| {
-        let deployed = cluster_facts.deployed.as_ref().map(|deployed| &deployed.file_store);
-        let size = match deployed {
-            Some(FileStore::Volume { size, .. }) => *size,
-            Some(FileStore::MemoryOnly) | None => cluster_facts.provider.default_file_size(),
+
+    /// Returns the patch that sets the size.
+    pub(crate) fn patch(self) -> Patch {
+        let (path, value) = match self.place {
+            Place::JetStream => ("/spec/jetStream", json!({"fileStorage": {"size": self.size}})),
+            Place::FileStorage => ("/spec/jetStream/fileStorage", json!({"size": self.size})),
+            Place::Size => ("/spec/jetStream/fileStorage/size", json!(self.size)),
         };
-        size.to_string().into()
-    });
-    storage.insert("size".to_owned(), size);
-}
-
-/// Returns the object in a field, and creates it if the field is absent or null. `None` if the field has another type.
-fn descend<'a>(parent: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
-    let field = parent.entry(name).or_insert(Value::Null);
-    if field.is_null() {
-        *field = Value::Object(Map::new());
-    }
-    field.as_object_mut()
-}
-
-/// Returns whether a size is absent, or 0 in any spelling: the Go manager stored `"0"` for a size that was not set.
-fn is_unset(size: Option<&Value>) -> bool {
-    match size {
-        None | Some(Value::Null) => true,
-        Some(size) => amount(size).is_some_and(Amount::is_zero),
+        let path = Pointer::from_static(path).to_buf();
+        Patch(vec![if self.is_present {
+            PatchOperation::Replace(ReplaceOperation { path, value })
+        } else {
+            PatchOperation::Add(AddOperation { path, value })
+        }])
     }
 }
 
-fn is_size(size: &Value) -> bool {
-    amount(size).is_some_and(|amount| amount > Amount::ZERO)
+/// Returns the first field that is missing on the way to the size, and whether it is present as `null` or 0.
+fn missing(spec: Option<&RawValue>) -> Option<(Place, bool)> {
+    let Some(spec) = spec else { return Some((Place::JetStream, false)) };
+    let stores = match Field::of(spec, "jetStream")? {
+        Field::Absent => return Some((Place::JetStream, false)),
+        Field::Null => return Some((Place::JetStream, true)),
+        Field::Value(stores) => stores,
+    };
+    let storage = match Field::of(stores, "fileStorage")? {
+        Field::Absent => return Some((Place::FileStorage, false)),
+        Field::Null => return Some((Place::FileStorage, true)),
+        Field::Value(storage) => storage,
+    };
+    let is_on = match Field::of(storage, "enabled")? {
+        Field::Absent | Field::Null => true,
+        Field::Value(enabled) => enabled.get() == "true",
+    };
+    // The Go manager stored `"0"` for a size that was not set.
+    let is_present = match Field::of(storage, "size")? {
+        Field::Absent => false,
+        Field::Null => true,
+        Field::Value(size) if quantity(size).is_some_and(|size| size.is_zero()) => true,
+        Field::Value(_) => return None,
+    };
+    is_on.then_some((Place::Size, is_present))
 }
 
-fn amount(value: &Value) -> Option<Amount> {
-    raw(value)?.parse().ok()
+/// Returns the file size in a spec.
+fn stored_size(spec: &RawValue) -> Option<RawQuantity> {
+    ["jetStream", "fileStorage", "size"]
+        .into_iter()
+        .try_fold(spec, |object, name| match Field::of(object, name)? {
+            Field::Value(value) => Some(value),
+            Field::Absent | Field::Null => None,
+        })
+        .and_then(quantity)
 }
 
-fn raw(value: &Value) -> Option<RawQuantity> {
-    match value {
-        Value::String(text) => Some(text.as_str().into()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
-        _ => None,
-    }
+fn quantity(raw: &RawValue) -> Option<RawQuantity> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use nats_manager_api::{Bytes, DeployedCluster, Provider, Spread};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -102,10 +127,13 @@ mod tests {
     /// Returns the patch as JSON. Panics if it does not produce the completed spec, or if a second run changes
     /// anything.
     fn patched(spec: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
-        let (_, patch) = super::complete(spec.clone(), old, cluster_facts);
+        let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
+        let old = old.map(raw);
+        let find = |spec: &Value| MissingFileSize::find(Some(&raw(spec)), || old.as_deref(), cluster_facts);
+        let patch = find(spec).map_or_else(Patch::default, MissingFileSize::patch);
         let mut object = json!({"spec": spec});
         json_patch::patch(&mut object, &patch).unwrap();
-        assert!(super::complete(object["spec"].clone(), old, cluster_facts).1.0.is_empty(), "not idempotent: {spec}");
+        assert!(find(&object["spec"]).is_none(), "not idempotent: {spec}");
         serde_json::to_value(&patch).unwrap()
     }
 
@@ -141,6 +169,24 @@ mod tests {
                 None,
                 &none,
                 json!([{"op": "add", "path": "/spec/jetStream", "value": {"fileStorage": {"size": "1Gi"}}}]),
+            ),
+            (
+                &json!({"jetStream": null}),
+                None,
+                &none,
+                json!([{"op": "replace", "path": "/spec/jetStream", "value": {"fileStorage": {"size": "1Gi"}}}]),
+            ),
+            (
+                &json!({"jetStream": {}}),
+                None,
+                &none,
+                json!([{"op": "add", "path": "/spec/jetStream/fileStorage", "value": {"size": "1Gi"}}]),
+            ),
+            (
+                &json!({"jetStream": {"fileStorage": null}}),
+                Some(set(json!(1024))),
+                &none,
+                json!([{"op": "replace", "path": "/spec/jetStream/fileStorage", "value": {"size": 1024}}]),
             ),
         ] {
             assert_eq!(patched(spec, old.as_ref(), cluster_facts), expected, "{spec} {old:?}");

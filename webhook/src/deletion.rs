@@ -2,15 +2,17 @@
 
 use nats_manager_api::rules;
 
-use crate::{answer::AdmissionResult, envelope::Request, object::ReviewedObject};
+use crate::{answer::AdmissionResult, envelope::Request};
 
 /// Allows a DELETE. The warning depends only on the stored object.
 pub(crate) fn warn(request: &Request<'_>) -> AdmissionResult {
-    let Some(stored) = request.old_object.and_then(|stored| ReviewedObject::read(stored).ok()) else {
+    let Some(stored) = request.old_object.as_ref().and_then(|stored| stored.nats().ok()) else {
         return AdmissionResult::Allowed(Vec::new());
     };
     let name = stored.id(request).name;
-    let warning =
-        stored.jet_stream().and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
+    let warning = stored
+        .recorded()
+        .jet_stream
+        .and_then(|data| rules::deletion_warning(&name, &data, stored.is_deletion_forced()));
     AdmissionResult::Allowed(warning.into_iter().collect())
 }

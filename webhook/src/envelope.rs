@@ -1,12 +1,18 @@
 //! Request side of an `AdmissionReview`.
 //!
-//! The envelope is parsed before its contents, so that the response carries the uid even if the contents are malformed.
+//! The response carries the uid even if the contents of the envelope are malformed: then each level is parsed by itself.
 //! The apiserver treats a response without the uid as a failed call.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::text::shortened;
+use crate::{
+    json::{Object, Text},
+    object::{ReviewedObject, TypeError},
+    text::shortened,
+};
 
 /// `apiVersion` of every review, read or written.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -19,37 +25,49 @@ const LONGEST_UID: usize = 128;
 /// Review with a uid, so that a response is possible.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
-    pub(crate) uid: String,
+    pub(crate) uid: Cow<'a, str>,
     pub(crate) request: Result<Request<'a>, Malformed>,
 }
 
-/// Request of a review. The objects in it are not parsed yet.
+/// Request of a review.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    pub(crate) kind: ReviewedKind,
-    pub(crate) resource: ReviewedResource,
-    pub(crate) sub_resource: String,
+    pub(crate) kind: ReviewedKind<'a>,
+    pub(crate) resource: ReviewedResource<'a>,
+    pub(crate) sub_resource: Cow<'a, str>,
     pub(crate) operation: ReviewOperation,
-    pub(crate) name: String,
-    pub(crate) namespace: String,
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) namespace: Cow<'a, str>,
     pub(crate) dry_run: bool,
-    pub(crate) username: String,
-    pub(crate) object: Option<&'a RawValue>,
-    pub(crate) old_object: Option<&'a RawValue>,
+    pub(crate) username: Cow<'a, str>,
+    pub(crate) object: Option<Subject<'a>>,
+    pub(crate) old_object: Option<Subject<'a>>,
+}
+
+/// Object in a request.
+#[derive(Debug)]
+pub(crate) enum Subject<'a> {
+    /// NATS resource that was read together with the envelope.
+    Nats(ReviewedObject<'a>),
+    /// Object of another kind, or one in a malformed request. It is not parsed yet.
+    Raw(&'a RawValue),
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct ReviewedKind {
-    pub(crate) group: String,
-    pub(crate) kind: String,
+pub(crate) struct ReviewedKind<'a> {
+    #[serde(borrow)]
+    pub(crate) group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) kind: Cow<'a, str>,
 }
 
 /// Resource of the request. For a subresource it is that of the parent, while the kind is that of the object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct ReviewedResource {
-    pub(crate) group: String,
+pub(crate) struct ReviewedResource<'a> {
+    #[serde(borrow)]
+    pub(crate) group: Cow<'a, str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -85,20 +103,19 @@ pub(crate) struct Malformed {
 }
 
 /// Review whose fields take any JSON, so that one malformed field cannot hide another.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawReview<'a> {
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawReview<'a, R> {
     #[serde(borrow)]
     api_version: Option<&'a RawValue>,
     #[serde(borrow)]
     kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
+    request: Option<R>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawRequest<'a> {
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRequest<'a, O> {
     #[serde(borrow)]
     uid: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -117,31 +134,38 @@ struct RawRequest<'a> {
     dry_run: Option<&'a RawValue>,
     #[serde(borrow)]
     user_info: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    old_object: Option<&'a RawValue>,
+    object: Option<O>,
+    old_object: Option<O>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct UserInfo {
-    username: String,
+struct UserInfo<'a> {
+    #[serde(borrow)]
+    username: Cow<'a, str>,
 }
 
 impl<'a> Envelope<'a> {
     /// Parses a review except for the objects in it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
-        let review: RawReview<'_> = parse(text)?;
-        let is = |field: Option<&RawValue>, expected: &str| {
-            field.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).as_deref() == Some(expected)
+        let review = match parse::<RawReview<'_, Object<RawRequest<'_, Object<ReviewedObject<'_>>>>>>(text) {
+            Ok(review)
+                if review.request.as_ref().is_some_and(|request| request.0.sub_resource.is_none_or(is_empty)) =>
+            {
+                review.map(|request| Ok(request.0.map(|object| Subject::Nats(object.0))))
+            }
+            // Each level by itself, so that a malformed one does not hide the one around it.
+            _ => parse::<RawReview<'_, &RawValue>>(text)?.map(|request| {
+                parse::<RawRequest<'_, &RawValue>>(request.get()).map(|request| request.map(Subject::Raw))
+            }),
         };
+        let is = |field: Option<&'a RawValue>, expected: &str| field.and_then(text_of).as_deref() == Some(expected);
         if !is(review.api_version, API_VERSION) || !is(review.kind, KIND) {
             return Err(Unreadable::NotAReview);
         }
-        let request: RawRequest<'_> = parse(review.request.ok_or(Unreadable::NoRequest)?.get())?;
-        let uid = request.uid.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let request = review.request.ok_or(Unreadable::NoRequest)??;
+        let uid = request.uid.and_then(text_of);
         match uid {
             Some(uid) if !uid.is_empty() && uid.len() <= LONGEST_UID => Ok(Self { uid, request: request.read() }),
             _ => Err(Unreadable::NoUid),
@@ -149,21 +173,60 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl<'a> RawRequest<'a> {
+impl<'a, R> RawReview<'a, R> {
+    fn map<T>(self, convert: impl FnOnce(R) -> T) -> RawReview<'a, T> {
+        let Self { api_version, kind, request } = self;
+        RawReview { api_version, kind, request: request.map(convert) }
+    }
+}
+
+impl<'a, O> RawRequest<'a, O> {
+    fn map(self, convert: impl Fn(O) -> Subject<'a>) -> RawRequest<'a, Subject<'a>> {
+        RawRequest {
+            uid: self.uid,
+            kind: self.kind,
+            resource: self.resource,
+            sub_resource: self.sub_resource,
+            operation: self.operation,
+            name: self.name,
+            namespace: self.namespace,
+            dry_run: self.dry_run,
+            user_info: self.user_info,
+            object: self.object.map(&convert),
+            old_object: self.old_object.map(&convert),
+        }
+    }
+}
+
+impl<'a> RawRequest<'a, Subject<'a>> {
     fn read(self) -> Result<Request<'a>, Malformed> {
         Ok(Request {
             kind: optional("kind", self.kind)?,
             resource: optional("resource", self.resource)?,
-            sub_resource: optional("subResource", self.sub_resource)?,
+            sub_resource: optional::<Text<'_>>("subResource", self.sub_resource)?.0,
             operation: required("operation", self.operation)?,
-            name: optional("name", self.name)?,
-            namespace: optional("namespace", self.namespace)?,
+            name: optional::<Text<'_>>("name", self.name)?.0,
+            namespace: optional::<Text<'_>>("namespace", self.namespace)?.0,
             dry_run: optional("dryRun", self.dry_run)?,
-            username: optional::<UserInfo>("userInfo", self.user_info)?.username,
+            username: optional::<UserInfo<'_>>("userInfo", self.user_info)?.username,
             object: self.object,
             old_object: self.old_object,
         })
     }
+}
+
+impl<'a> Subject<'a> {
+    /// Returns the object as a NATS resource.
+    pub(crate) fn nats(&self) -> Result<Cow<'_, ReviewedObject<'a>>, TypeError> {
+        match self {
+            Self::Nats(object) => Ok(Cow::Borrowed(object)),
+            Self::Raw(raw) => ReviewedObject::read(raw).map(Cow::Owned),
+        }
+    }
+}
+
+fn is_empty(text: &RawValue) -> bool {
+    text.get() == r#""""#
 }
 
 /// Parses JSON text that is one object. serde also accepts an array for a struct.
@@ -174,12 +237,17 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::NotJson(shortened(&error.to_string())))
 }
 
-fn required<T: DeserializeOwned>(field: &'static str, raw: Option<&RawValue>) -> Result<T, Malformed> {
+/// Parses a string. `None` for any other value.
+fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
+}
+
+fn required<'a, T: Deserialize<'a>>(field: &'static str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
     let raw = raw.ok_or_else(|| Malformed { field, message: "is missing".to_owned() })?;
     serde_json::from_str(raw.get()).map_err(|error| Malformed { field, message: shortened(&error.to_string()) })
 }
 
-fn optional<T: DeserializeOwned + Default>(field: &'static str, raw: Option<&RawValue>) -> Result<T, Malformed> {
+fn optional<'a, T: Deserialize<'a> + Default>(field: &'static str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
     raw.map_or_else(|| Ok(T::default()), |raw| required(field, Some(raw)))
 }
 
@@ -211,12 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_not_parsed() {
+    fn malformed_objects_are_not_parsed() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let body = body(&format!(r#"{{"uid": "u", "operation": "UPDATE", "object": {deep}, "oldObject": 1e999}}"#));
         let request = Envelope::read(body.as_bytes()).unwrap().request.unwrap();
-        assert_eq!(request.object.unwrap().get(), deep);
-        assert_eq!(request.old_object.unwrap().get(), "1e999");
+        let raw = |object| if let Some(Subject::Raw(raw)) = object { raw.get() } else { "" };
+        assert_eq!(raw(request.object), deep);
+        assert_eq!(raw(request.old_object), "1e999");
     }
 
     #[test]

@@ -1,18 +1,146 @@
 //! JSON from untrusted clients, parsed within bounds.
 
-use std::{cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, fmt, marker::PhantomData};
 
-use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Deserializer, Map, Number, Value, value::RawValue};
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::{Deserializer, Value, value::RawValue};
 
 /// Upper bound for the values of one document. A value takes a hundred times the memory of its text, and the largest
 /// resource that keeps the rules has about 4,000 values.
 const MAX_VALUES: usize = 20_000;
+/// Depth up to which `serde_json` parses any document.
+const MAX_PLAIN_DEPTH: usize = 100;
+/// Half of the digits up to which any integer is in the range of an `f64`.
+const MAX_PLAIN_DIGITS: usize = 100;
 
-/// Parses a value of at most [`MAX_VALUES`] values. `serde_json` bounds the depth.
+/// String, borrowed from the document unless it has escapes.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// Struct from an object. By itself, serde accepts an array for a struct.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FromMap<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FromMap<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(FromMap(PhantomData))
+    }
+}
+
+/// Parses a value of at most [`MAX_VALUES`] values.
 pub(crate) fn read(raw: &RawValue) -> Result<Value, serde_json::Error> {
+    check_bounds(raw)?;
+    serde_json::from_str(raw.get())
+}
+
+/// Checks that a document has at most [`MAX_VALUES`] values, and that `serde_json` can represent all of them. It also
+/// bounds the depth. Whatever passes can be parsed into any type within bounded memory.
+pub(crate) fn check_bounds(raw: &RawValue) -> Result<(), serde_json::Error> {
+    if is_plain(raw.get()) {
+        return Ok(());
+    }
     let left = Cell::new(MAX_VALUES);
     Bounded(&left).deserialize(&mut Deserializer::from_str(raw.get()))
+}
+
+/// Field of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Field<'a> {
+    Absent,
+    Null,
+    Value(&'a RawValue),
+}
+
+impl<'a> Field<'a> {
+    /// Returns a field of a value; `None` if the value is no object. Of a field that is repeated, the last one counts,
+    /// as it does in a [`Value`].
+    pub(crate) fn of(value: &'a RawValue, name: &str) -> Option<Self> {
+        Deserializer::from_str(value.get()).deserialize_map(Named(name)).ok()
+    }
+}
+
+struct Named<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Field<'de>, A::Error> {
+        let mut found = Field::Absent;
+        while let Some((Text(name), value)) = fields.next_entry::<Text<'de>, &'de RawValue>()? {
+            if name == self.0 {
+                found = if value.get() == "null" { Field::Null } else { Field::Value(value) };
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Returns the entries of an object of strings whose keys are selected. Fails if a value is no string.
+pub(crate) fn strings(
+    raw: &RawValue,
+    is_selected: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, String>, serde_json::Error> {
+    Deserializer::from_str(raw.get()).deserialize_map(Strings(is_selected))
+}
+
+struct Strings<F>(F);
+
+impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Strings<F> {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut selected = BTreeMap::new();
+        while let Some((Text(key), value)) = entries.next_entry::<Text<'de>, &'de RawValue>()? {
+            if (self.0)(&key) {
+                selected.insert(key.into_owned(), serde_json::from_str(value.get()).map_err(Error::custom)?);
+            } else if !value.get().starts_with('"') {
+                return Err(Error::custom("expected a string"));
+            }
+        }
+        Ok(selected)
+    }
+}
+
+/// Returns whether JSON is so plain that it is within bounds: short, without escapes, with few brackets, and without
+/// numbers that could be out of range. Each part is one loop without branches, so that it takes less time than a parser.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let has_exponent =
+        pairs.fold(false, |has, (first, second)| has | (first.is_ascii_digit() & matches!(second, b'e' | b'E' | b'.')));
+    let mut digits = bytes.chunks_exact(MAX_PLAIN_DIGITS).map(|chunk| chunk.iter().all(u8::is_ascii_digit));
+    // Each value has at least one byte.
+    bytes.len() <= MAX_VALUES
+        && brackets < MAX_PLAIN_DEPTH
+        && !has_exponent
+        && !digits.any(|is_number| is_number)
+        && !bytes.contains(&b'\\')
 }
 
 /// Removes every field that is `null`, which means absent at every level.
@@ -23,14 +151,14 @@ pub(crate) fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Deserializer seed that counts down the values that may still be parsed.
+/// Deserializer seed that keeps nothing, and counts down the values that may still come.
 #[derive(Clone, Copy)]
 struct Bounded<'a>(&'a Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for Bounded<'_> {
-    type Value = Value;
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.0.get().checked_sub(1) {
             Some(left) => self.0.set(left),
             None => return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values"))),
@@ -40,54 +168,46 @@ impl<'de> DeserializeSeed<'de> for Bounded<'_> {
 }
 
 impl<'de> Visitor<'de> for Bounded<'_> {
-    type Value = Value;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = items.next_element_seed(self)? {
-            all.push(item);
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        while fields.next_key::<IgnoredAny>()?.is_some() {
+            fields.next_value_seed(self)?;
         }
-        Ok(Value::Array(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut all = Map::new();
-        while let Some(name) = fields.next_key()? {
-            all.insert(name, fields.next_value_seed(self)?);
-        }
-        Ok(Value::Object(all))
+        Ok(())
     }
 }
 
@@ -116,6 +236,21 @@ mod tests {
         {
             let error = read_text(&text).unwrap_err();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn plain_documents_are_within_bounds() {
+        for (text, expected) in [
+            (r#"{"a": [1, -1, "x", true, null, {}]}"#.to_owned(), true),
+            (r#"{"a": "\ud800"}"#.to_owned(), false),
+            ("1e999".to_owned(), false),
+            ("1".repeat(400), false),
+            ("[".repeat(200) + &"]".repeat(200), false),
+            (format!("[{}0]", "0,".repeat(MAX_VALUES)), false),
+        ] {
+            assert_eq!(is_plain(&text), expected, "{text:.20}");
+            assert!(!expected || read_text(&text).is_ok());
         }
     }
 

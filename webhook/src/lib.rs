@@ -2,8 +2,9 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `envelope` | uid, operation and raw objects of a review |
+//! | `envelope` | uid, operation and objects of a review |
 //! | `object`, `json` | the NATS resource inside, parsed within bounds |
+//! | `stored_spec` | the spec before an update, parsed as far as it changes |
 //! | `defaulting` | defaults that the schema cannot express |
 //! | `deletion` | warning of a deletion that is blocked |
 //! | `validation`, `status` | checks of the rules, and rejections as the apiserver writes them |
@@ -26,9 +27,12 @@ mod object;
 mod observer;
 mod review;
 mod router;
+#[cfg(test)]
+mod samples;
 mod scale;
 pub mod server;
 mod status;
+mod stored_spec;
 mod text;
 mod validation;
 

@@ -1,22 +1,19 @@
 //! NATS resource inside a review.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use nats_manager_api::{
-    AppliedResources, EffectiveSpec, JetStreamStatus, NamespacedName, NatsSpec, NetworkPolicyMode, applied, naming,
-    rules::Warning,
-};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use nats_manager_api::{AppliedResources, EffectiveSpec, JetStreamStatus, NamespacedName, NatsSpec, applied, naming};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     envelope::{Request, ReviewOperation},
-    json,
+    json::{self, Text},
     text::shortened,
 };
 
 /// Fields of a NATS resource that a review depends on. Most of the text, `managedFields`, is parsed only if needed.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReviewedObject<'a> {
     #[serde(borrow)]
@@ -27,11 +24,13 @@ pub(crate) struct ReviewedObject<'a> {
     status: Option<&'a RawValue>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Metadata<'a> {
-    name: Option<String>,
-    namespace: Option<String>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    namespace: Option<Text<'a>>,
     #[serde(borrow)]
     annotations: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -53,76 +52,61 @@ impl<'a> ReviewedObject<'a> {
         if !text.starts_with('{') {
             return Err(TypeError { field: ".".to_owned(), message: "must be an object".to_owned() });
         }
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
-            .map_err(|error| TypeError::at(&error.path().to_string(), error.inner()))
+        // The path of an error is tracked only if there is one: that takes an allocation for each field.
+        serde_json::from_str(text).or_else(|_| {
+            serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+                .map_err(|error| TypeError::at(&error.path().to_string(), error.inner()))
+        })
     }
 
     /// Returns the stored object of an UPDATE. `None` for other operations, and if the object is unreadable.
-    pub(crate) fn old(request: &Request<'a>) -> Option<Self> {
+    pub(crate) fn old<'r>(request: &'r Request<'a>) -> Option<Cow<'r, Self>> {
         let is_update = request.operation == ReviewOperation::Update;
-        request.old_object.filter(|_| is_update).and_then(|old| Self::read(old).ok())
+        request.old_object.as_ref().filter(|_| is_update)?.nats().ok()
     }
 
-    /// Returns the JetStream summary from the status, if there is one. For stored objects only: the status of a new
+    /// Returns what the status contains about the data and the servers. For stored objects only: the status of a new
     /// object may be anything.
-    pub(crate) fn jet_stream(&self) -> Option<JetStreamStatus> {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Status {
-            jet_stream: Option<JetStreamStatus>,
-        }
-        self.status::<Status>()?.jet_stream
-    }
-
-    /// Returns the number of servers that the configuration was built for, if the status has it. For stored objects
-    /// only.
-    pub(crate) fn members(&self) -> Option<u32> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Status {
-            members: Option<u32>,
-        }
-        self.status::<Status>()?.members
-    }
-
-    /// Reads one field of the status. Each is read separately, so that an unreadable field hides no other.
-    fn status<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.status?.get()).ok()
+    pub(crate) fn recorded(&self) -> Recorded {
+        let fields: RawStatus<'_> = self.status.and_then(parse).unwrap_or_default();
+        // Each is read separately, so that an unreadable field hides no other.
+        Recorded { jet_stream: fields.jet_stream.and_then(parse), members: fields.members.and_then(parse) }
     }
 
     /// Returns whether the annotation [`naming::FORCE_DELETION`] is `true`: the deletion then removes the data without
     /// a delay.
     pub(crate) fn is_deletion_forced(&self) -> bool {
-        self.annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
+        self.own_annotations().get(naming::FORCE_DELETION).is_some_and(|value| value == "true")
     }
 
-    /// Returns the warning about an annotation that selects no mode of the servers' NetworkPolicy.
-    pub(crate) fn network_policy_warning(&self) -> Option<Warning> {
-        NetworkPolicyMode::warning(Some(&self.annotations()))
+    /// Returns the annotations of NATS Manager; none if the annotations are unreadable.
+    pub(crate) fn own_annotations(&self) -> BTreeMap<String, String> {
+        self.annotations(|key| key.starts_with(naming::ANNOTATION_PREFIX))
     }
 
-    /// Returns the annotations; none if they are unreadable.
-    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
-        self.metadata.annotations.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    /// Returns the annotations whose keys are selected; none if the annotations are unreadable.
+    fn annotations(&self, is_selected: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+        let Some(raw) = self.metadata.annotations else { return BTreeMap::new() };
+        json::strings(raw, is_selected).unwrap_or_default()
     }
 
     /// Returns the spec as it is validated, by the records of applies in the metadata. `spec` belongs to this object.
     pub(crate) fn effective(&self, spec: NatsSpec) -> EffectiveSpec {
-        if !spec.has_outgrown_defaults() {
+        if !spec.resources.has_outgrown_defaults() {
             return EffectiveSpec { spec, warnings: Vec::new() };
         }
         let managed = self.metadata.managed_fields.and_then(|raw| json::read(raw).ok()).unwrap_or_default();
         let is_applied = |entry: &&Value| entry.get("operation").is_some_and(|operation| operation == applied::APPLY);
         let fields = managed.as_array().into_iter().flatten().filter(is_applied);
-        let annotations = self.annotations();
+        let annotations = self.annotations(|key| key == applied::LAST_APPLIED);
         let last_applied = annotations.get(applied::LAST_APPLIED).map(String::as_str);
         spec.effective(&AppliedResources::read(last_applied, fields.filter_map(|entry| entry.get("fieldsV1"))))
     }
 
     /// Returns namespace and name. The request of a CREATE has no name if the apiserver generates it.
     pub(crate) fn id(&self, request: &Request<'_>) -> NamespacedName {
-        let choose = |requested: &str, own: &Option<String>| match requested {
-            "" => own.clone().unwrap_or_default(),
+        let choose = |requested: &str, own: &Option<Text<'_>>| match requested {
+            "" => own.as_ref().map_or_else(String::new, |own| own.0.clone().into_owned()),
             _ => requested.to_owned(),
         };
         NamespacedName::new(
@@ -131,31 +115,59 @@ impl<'a> ReviewedObject<'a> {
         )
     }
 
-    /// Returns the spec as JSON, an empty object if there is none.
-    pub(crate) fn spec_json(&self) -> Result<Value, TypeError> {
-        self.spec.map_or_else(
-            || Ok(Value::Object(Map::new())),
-            |raw| json::read(raw).map_err(|error| TypeError::at("spec", &error)),
-        )
+    /// Returns the text of the spec; `None` if there is none. Fails if it cannot be parsed within bounds.
+    pub(crate) fn bounded_spec(&self) -> Result<Option<&'a RawValue>, TypeError> {
+        self.spec.map(json::check_bounds).transpose().map_err(|error| TypeError::at("spec", &error))?;
+        Ok(self.spec)
     }
 
     /// Returns the spec with the schema's defaults for absent fields.
     pub(crate) fn spec(&self) -> Result<NatsSpec, TypeError> {
-        Self::typed(self.spec_json()?)
+        self.bounded_spec()?.map_or_else(|| Ok(NatsSpec::default()), typed)
     }
+}
 
-    /// Converts JSON into a spec, as [`ReviewedObject::spec`] does.
-    pub(crate) fn typed(mut json: Value) -> Result<NatsSpec, TypeError> {
-        if !json.is_object() && !json.is_null() {
-            // serde accepts an array for a struct.
-            return Err(TypeError { field: "spec".to_owned(), message: "must be an object".to_owned() });
-        }
-        json::drop_nulls(&mut json);
-        let mut track = serde_path_to_error::Track::new();
-        // Not the trait's method, which searches for nulls once more and loses the path.
-        NatsSpec::deserialize(serde_path_to_error::Deserializer::new(json, &mut track))
-            .map_err(|error| TypeError::at(&format!("spec.{}", track.path()), &error))
+/// Values of the status of a stored object.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// JetStream summary.
+    pub(crate) jet_stream: Option<JetStreamStatus>,
+    /// Number of servers that the configuration was built for.
+    pub(crate) members: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawStatus<'a> {
+    #[serde(borrow)]
+    jet_stream: Option<&'a RawValue>,
+    #[serde(borrow)]
+    members: Option<&'a RawValue>,
+}
+
+fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// Converts the text of a spec that is within bounds.
+pub(crate) fn typed(raw: &RawValue) -> Result<NatsSpec, TypeError> {
+    // Not the trait's method, which searches for nulls.
+    let direct = || NatsSpec::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok();
+    // serde accepts an array for a struct.
+    let spec = raw.get().starts_with('{').then(direct).flatten();
+    spec.map_or_else(|| typed_without_nulls(raw), Ok)
+}
+
+/// Converts a spec in which `null` means absent at every level. Returns the path of an error.
+fn typed_without_nulls(raw: &RawValue) -> Result<NatsSpec, TypeError> {
+    let mut json = json::read(raw).map_err(|error| TypeError::at("spec", &error))?;
+    if !json.is_object() {
+        return Err(TypeError { field: "spec".to_owned(), message: "must be an object".to_owned() });
     }
+    json::drop_nulls(&mut json);
+    let mut track = serde_path_to_error::Track::new();
+    NatsSpec::deserialize(serde_path_to_error::Deserializer::new(json, &mut track))
+        .map_err(|error| TypeError::at(&format!("spec.{}", track.path()), &error))
 }
 
 impl TypeError {
@@ -167,6 +179,7 @@ impl TypeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
 
     fn spec(text: &str) -> Result<NatsSpec, TypeError> {
         let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
@@ -182,6 +195,14 @@ mod tests {
             r#"{"spec": {"cluster": null, "jetStream": {"memStorage": {"size": null}}, "resources": null}}"#,
         ] {
             assert_eq!(spec(text).unwrap(), NatsSpec::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spec_is_the_same_whether_nulls_are_searched_for_or_not() {
+        for changed in samples::changed() {
+            let raw = samples::raw(&changed);
+            assert_eq!(typed(&raw), typed_without_nulls(&raw), "{changed}");
         }
     }
 

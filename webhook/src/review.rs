@@ -1,16 +1,17 @@
 //! One admission review, from the bytes of the request to those of the response.
 
-use serde_json::Value;
+use nats_manager_api::NatsSpec;
 
 use crate::{
     FactSource, ReviewOutcome, WebhookKind,
     answer::AdmissionResult,
-    defaulting, deletion,
-    envelope::{Envelope, Request, ReviewOperation, Unreadable},
-    object::ReviewedObject,
+    defaulting::MissingFileSize,
+    deletion,
+    envelope::{Envelope, Request, ReviewOperation, Subject, Unreadable},
+    object::{self, ReviewedObject},
     scale, status,
     text::shortened,
-    validation,
+    validation::{self, Review},
 };
 
 /// Reason for which a review has no response.
@@ -47,12 +48,14 @@ fn decide(webhook: WebhookKind, request: &Request<'_>, facts: &dyn FactSource) -
     if !is_in_scope(webhook, request) {
         return AdmissionResult::Ignored;
     }
-    match (webhook, request.object) {
+    match (webhook, &request.object) {
         (WebhookKind::Delete, _) => deletion::warn(request),
         (_, None) => AdmissionResult::rejected(status::bad_request("request.object: is missing".to_owned())),
-        (_, Some(object)) if request.sub_resource == scale::SUB_RESOURCE => scale::validate(request, object, facts),
+        (_, Some(Subject::Raw(object))) if request.sub_resource == scale::SUB_RESOURCE => {
+            scale::validate(request, object, facts)
+        }
         (WebhookKind::Validate, Some(object)) => validation::validate(request, object, facts),
-        (WebhookKind::Mutate, Some(object)) => match ReviewedObject::read(object) {
+        (WebhookKind::Mutate, Some(object)) => match object.nats() {
             Ok(object) => default(request, &object, facts),
             // The schema and the validating webhook check the object afterwards.
             Err(_) => AdmissionResult::Allowed(Vec::new()),
@@ -70,30 +73,36 @@ fn is_in_scope(webhook: WebhookKind, request: &Request<'_>) -> bool {
     let is_scale = webhook == WebhookKind::Validate
         && request.operation == ReviewOperation::Update
         && request.sub_resource == scale::SUB_RESOURCE;
-    let expected = match request.sub_resource.as_str() {
+    let expected = match &*request.sub_resource {
         "" => (status::GROUP, status::KIND),
         _ if is_scale && request.resource.group == status::GROUP => scale::KIND,
         _ => return false,
     };
-    operations.contains(&request.operation) && (request.kind.group.as_str(), request.kind.kind.as_str()) == expected
+    operations.contains(&request.operation) && (&*request.kind.group, &*request.kind.kind) == expected
 }
 
 /// Fills in defaults, and rejects a spec that breaks a rule.
 fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactSource) -> AdmissionResult {
     let old = ReviewedObject::old(request);
-    let Ok(spec) = object.spec_json() else { return AdmissionResult::Allowed(Vec::new()) };
-    let stored: Option<Value> = old.as_ref().and_then(|old| old.spec_json().ok());
-    let cluster_facts = validation::cluster_facts(&object.id(request), old.as_ref(), facts);
-    let (spec, patch) = defaulting::complete(spec, stored.as_ref(), &cluster_facts);
+    let Ok(spec) = object.bounded_spec() else { return AdmissionResult::Allowed(Vec::new()) };
+    let id = object.id(request);
+    let cluster_facts = validation::cluster_facts(&id, old.as_deref(), facts);
+    let stored = || old.as_ref()?.bounded_spec().ok()?;
+    let typed = spec.map_or_else(|| Ok(NatsSpec::default()), object::typed);
+    let is_complete = typed.as_ref().is_ok_and(NatsSpec::has_file_size);
+    let missing = if is_complete { None } else { MissingFileSize::find(spec, stored, &cluster_facts) };
     // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
     // the rules are checked here already. A spec that is unreadable is left to the schema.
-    if let Ok(spec) = ReviewedObject::typed(spec)
-        && let rejected @ AdmissionResult::Rejected(_) =
-            validation::check_spec(request, object, old, spec, facts, &cluster_facts)
-    {
-        return rejected;
+    if let Ok(mut spec) = typed {
+        if let Some(missing) = &missing {
+            spec.jet_stream.file_storage.size = Some(missing.size.clone());
+        }
+        let review = Review { request, id: &id, new: object, old: old.as_deref() };
+        if let rejected @ AdmissionResult::Rejected(_) = review.check(spec, facts, &cluster_facts) {
+            return rejected;
+        }
     }
-    if patch.0.is_empty() { AdmissionResult::Allowed(Vec::new()) } else { AdmissionResult::Patched(patch) }
+    missing.map_or_else(|| AdmissionResult::Allowed(Vec::new()), |missing| AdmissionResult::Patched(missing.patch()))
 }
 
 fn log(webhook: WebhookKind, request: &Request<'_>, result: &AdmissionResult) {

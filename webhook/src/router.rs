@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -24,6 +24,8 @@ use crate::{
     body::{BodyError, BodyReader, Received},
     review::{ReviewError, review},
 };
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Time limits for the parts of a request, 3 s each by default. The apiserver times out after the `timeoutSeconds` of
 /// the webhook configuration, which is 5.
@@ -155,7 +157,7 @@ impl Server {
             Err(error) => Err(error.into()),
         };
         let (outcome, response) = match result {
-            Ok((outcome, answer)) => (outcome, ([(CONTENT_TYPE, "application/json")], answer).into_response()),
+            Ok((outcome, answer)) => (outcome, ([(CONTENT_TYPE, JSON)], answer).into_response()),
             Err(error) => {
                 let outcome = error.outcome();
                 if outcome == ReviewOutcome::Failed {

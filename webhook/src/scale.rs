@@ -32,7 +32,7 @@ struct ScaleSpec {
 
 /// Validates a new number of servers as an update of the resource.
 pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn FactSource) -> AdmissionResult {
-    let id = NamespacedName::new(&request.namespace, &request.name);
+    let id = NamespacedName::new(&*request.namespace, &*request.name);
     let scale: Scale = match serde_json::from_str(object.get()) {
         Ok(scale) => scale,
         Err(error) => {

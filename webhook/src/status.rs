@@ -80,7 +80,7 @@ fn cause(reason: &str, field: &str, message: &str) -> StatusCause {
     StatusCause {
         reason: Some(reason.to_owned()),
         field: Some(field.to_owned()),
-        message: Some(limited(message, MAX_CAUSE_CHARS)),
+        message: Some(limited(message, MAX_CAUSE_CHARS).into_owned()),
     }
 }
 

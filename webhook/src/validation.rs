@@ -1,33 +1,35 @@
 //! Validation of creations and updates.
 
 use nats_manager_api::{
-    EffectiveSpec, NamespacedName, NatsSpec,
-    rules::{self, ClusterFacts, Findings},
+    EffectiveSpec, NamespacedName, NatsSpec, NetworkPolicyMode,
+    rules::{self, ClusterFacts, Findings, Warning},
 };
 use serde_json::value::RawValue;
 
 use crate::{
     FactSource,
     answer::AdmissionResult,
-    envelope::{Request, ReviewOperation},
-    object::ReviewedObject,
+    envelope::{Request, ReviewOperation, Subject},
+    object::{Recorded, ReviewedObject},
     status,
+    stored_spec::StoredSpec,
 };
 
 /// Validates a CREATE or UPDATE of a NATS resource. One response contains all findings.
-pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn FactSource) -> AdmissionResult {
-    let new = match ReviewedObject::read(object) {
+pub(crate) fn validate(request: &Request<'_>, object: &Subject<'_>, facts: &dyn FactSource) -> AdmissionResult {
+    let new = match object.nats() {
         Ok(new) => new,
         Err(error) => return AdmissionResult::rejected(status::mistyped(&request.name, &error)),
     };
     let old = ReviewedObject::old(request);
+    let id = new.id(request);
     match new.spec() {
         Ok(spec) => {
-            let cluster_facts = cluster_facts(&new.id(request), old.as_ref(), facts);
-            check_spec(request, &new, old, spec, facts, &cluster_facts)
+            let cluster_facts = cluster_facts(&id, old.as_deref(), facts);
+            Review { request, id: &id, new: &new, old: old.as_deref() }.check(spec, facts, &cluster_facts)
         }
-        Err(error) if is_unchanged(&new, old.as_ref()) => AdmissionResult::Allowed(vec![error.to_string()]),
-        Err(error) => AdmissionResult::rejected(status::mistyped(&new.id(request).name, &error)),
+        Err(error) if is_unchanged(&new, old.as_deref()) => AdmissionResult::Allowed(vec![error.to_string()]),
+        Err(error) => AdmissionResult::rejected(status::mistyped(&id.name, &error)),
     }
 }
 
@@ -37,43 +39,55 @@ pub(crate) fn cluster_facts(
     old: Option<&ReviewedObject<'_>>,
     facts: &dyn FactSource,
 ) -> ClusterFacts {
-    let (jet_stream, members) = (old.and_then(ReviewedObject::jet_stream), old.and_then(ReviewedObject::members));
+    let Recorded { jet_stream, members } = old.map(ReviewedObject::recorded).unwrap_or_default();
     ClusterFacts { jet_stream, members, ..facts.cluster_facts(id) }
 }
 
-/// Checks the spec of `new` against the rules, with its defaults filled in or not.
-pub(crate) fn check_spec(
-    request: &Request<'_>,
-    new: &ReviewedObject<'_>,
-    old: Option<ReviewedObject<'_>>,
-    spec: NatsSpec,
-    facts: &dyn FactSource,
-    cluster_facts: &ClusterFacts,
-) -> AdmissionResult {
-    let id = new.id(request);
-    let is_new = request.operation == ReviewOperation::Create;
-    if let Some(allowed) = facts.allowed().filter(|allowed| is_new && *allowed != id) {
-        return AdmissionResult::rejected(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
+/// Readable object under review.
+pub(crate) struct Review<'a> {
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) id: &'a NamespacedName,
+    pub(crate) new: &'a ReviewedObject<'a>,
+    /// Stored object of an UPDATE.
+    pub(crate) old: Option<&'a ReviewedObject<'a>>,
+}
+
+impl Review<'_> {
+    /// Checks the spec of the new object against the rules, with its defaults filled in or not.
+    pub(crate) fn check(
+        &self,
+        spec: NatsSpec,
+        facts: &dyn FactSource,
+        cluster_facts: &ClusterFacts,
+    ) -> AdmissionResult {
+        let Self { request, id, new, old } = *self;
+        let is_new = request.operation == ReviewOperation::Create;
+        if let Some(allowed) = is_new.then(|| facts.allowed()).flatten().filter(|allowed| allowed != id) {
+            return AdmissionResult::rejected(status::forbidden(&id.name, rules::forbidden_message(&allowed)));
+        }
+        let EffectiveSpec { spec, warnings: ignored_defaults } = new.effective(spec);
+        // An unreadable old spec is no basis for a comparison.
+        let before = old.and_then(|old| match ignored_defaults.as_slice() {
+            [] => StoredSpec::read(old, new, &spec),
+            _ => StoredSpec::whole(old),
+        });
+        let mut findings = match &before {
+            Some(before) => rules::check_update(before.view(), &spec, cluster_facts),
+            None => rules::check(&spec, cluster_facts),
+        };
+        findings.warnings.extend(ignored_defaults);
+        let annotations = new.own_annotations();
+        findings.warnings.extend(rules::ineffective_flags(&annotations));
+        findings.warnings.extend(rules::pause_warning(&annotations));
+        findings.warnings.extend(NetworkPolicyMode::warning(Some(&annotations)));
+        result(&id.name, &findings)
     }
-    let EffectiveSpec { spec, warnings: ignored_defaults } = new.effective(spec);
-    // An unreadable old spec is no basis for a comparison.
-    let before = old.and_then(|old| Some(old.effective(old.spec().ok()?).spec));
-    let mut findings = match before {
-        Some(before) => rules::check_update(&before, &spec, cluster_facts),
-        None => rules::check(&spec, cluster_facts),
-    };
-    findings.warnings.extend(ignored_defaults);
-    let annotations = new.annotations();
-    findings.warnings.extend(rules::ineffective_flags(&annotations));
-    findings.warnings.extend(rules::pause_warning(&annotations));
-    findings.warnings.extend(new.network_policy_warning());
-    result(&id.name, &findings)
 }
 
 /// Returns the result for the findings on the resource of this name.
 pub(crate) fn result(name: &str, findings: &Findings) -> AdmissionResult {
     if findings.violations.is_empty() {
-        AdmissionResult::Allowed(findings.warnings.iter().map(ToString::to_string).collect())
+        AdmissionResult::Allowed(findings.warnings.iter().map(Warning::text).collect())
     } else {
         AdmissionResult::rejected(status::invalid(name, &findings.violations))
     }

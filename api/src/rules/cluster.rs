@@ -1,14 +1,11 @@
 //! Rules on the number of servers, and on their logging.
 
 use super::{ClusterFacts, Findings, Violation, ViolationClass};
-use crate::{
-    naming::MAX_SIZE,
-    resource::{NatsSpec, message},
-};
+use crate::{naming::MAX_SIZE, resource::message, spec_view::SpecView};
 
 pub(super) const SIZE: &str = "spec.cluster.size";
 
-pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check(spec: SpecView<'_>, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let size = spec.cluster.size;
     let mut reject = |class, message: String| findings.reject(Violation::invalid(SIZE, class, size, message));
     if size < 1 {
@@ -28,7 +25,12 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
     }
 }
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check_change(
+    old: SpecView<'_>,
+    new: SpecView<'_>,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     // A change from one server can be taken back until the configuration is built for several servers.
     let deployed = || cluster_facts.deployed.as_ref().map(|deployed| deployed.size);
     let is_standalone = cluster_facts.members.or_else(deployed) == Some(1);
@@ -37,7 +39,7 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &Clust
     }
 }
 
-pub(super) fn check_logging(spec: &NatsSpec, findings: &mut Findings) {
+pub(super) fn check_logging(spec: SpecView<'_>, findings: &mut Findings) {
     if spec.logging.trace {
         findings.warn("spec.logging.trace", "logs every message and slows the servers down");
     }

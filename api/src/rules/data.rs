@@ -5,11 +5,16 @@ use super::{
     cluster::SIZE,
     storage::{self, MEMORY_ENABLED, MEMORY_SIZE},
 };
-use crate::{deployed::SMALLEST_CLUSTER, naming, resource::NatsSpec, status::JetStreamStatus};
+use crate::{deployed::SMALLEST_CLUSTER, naming, spec_view::SpecView, status::JetStreamStatus};
 
 const CLUSTERED: i64 = SMALLEST_CLUSTER as i64;
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check_change(
+    old: SpecView<'_>,
+    new: SpecView<'_>,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     let Some(summary) = &cluster_facts.jet_stream else { return };
     check_size(old.cluster.size, new.cluster.size, summary, cluster_facts, findings);
     check_memory(old, new, summary, findings);
@@ -50,8 +55,8 @@ fn check_size(
 
 /// Rejects a memory store that is too small for the existing memory streams. A server that restarts without the memory
 /// store that they need never becomes ready again (measured with NATS 2.14.2).
-fn check_memory(old: &NatsSpec, new: &NatsSpec, summary: &JetStreamStatus, findings: &mut Findings) {
-    let store = |spec: &NatsSpec| storage::memory_store(&spec.jet_stream.mem_storage);
+fn check_memory(old: SpecView<'_>, new: SpecView<'_>, summary: &JetStreamStatus, findings: &mut Findings) {
+    let store = |spec: SpecView<'_>| storage::memory_store(&spec.jet_stream.mem_storage);
     let (Ok(Some(before)), Ok(after)) = (store(old), store(new)) else { return };
     match (after, summary.memory_used()) {
         (None, _) if summary.memory_streams => {

@@ -19,8 +19,8 @@ pub fn pause_warning(annotations: &BTreeMap<String, String>) -> Option<Warning> 
         .then(|| warning(PAUSE, "reconciliation is paused: changes are carried out when the annotation is removed"))
 }
 
-fn warning(flag: &str, message: &str) -> Warning {
-    Warning { field: format!("metadata.annotations[{flag}]"), message: message.to_owned() }
+fn warning(flag: &str, message: &'static str) -> Warning {
+    Warning { field: format!("metadata.annotations[{flag}]").into(), message: message.into() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     reserved::{self, Reserved},
     truncated,
 };
-use crate::resource::NatsSpec;
+use crate::{resource::NatsSpec, spec_view::SpecView};
 
 /// Maximum size of the user's labels and annotations together, in bytes: the apiserver's limit for the annotations of an
 /// object (`k8s.io/apimachinery/pkg/api/validation`) minus a reserve for the operator's own. A StatefulSet contains all
@@ -23,10 +23,10 @@ const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const LABELS: &str = "spec.labels";
 const ANNOTATIONS: &str = "spec.annotations";
 
-pub(super) fn check(spec: &NatsSpec, findings: &mut Findings) {
-    check_labels(&spec.labels, findings);
-    check_annotations(&spec.annotations, findings);
-    let (labels, annotations) = (total_size(&spec.labels), total_size(&spec.annotations));
+pub(super) fn check(spec: SpecView<'_>, findings: &mut Findings) {
+    check_labels(spec.labels, findings);
+    check_annotations(spec.annotations, findings);
+    let (labels, annotations) = (total_size(spec.labels), total_size(spec.annotations));
     let size = labels + annotations;
     if size > METADATA_SIZE {
         let field = if labels > annotations { LABELS } else { ANNOTATIONS };
@@ -40,17 +40,17 @@ fn check_labels(labels: &BTreeMap<String, String>, findings: &mut Findings) {
         return;
     }
     for (key, value) in labels {
-        let field = entry(LABELS, key);
-        check_key(&field, key, is_qualified_name(key), findings);
+        let field = || entry(LABELS, key);
+        check_key(field, key, is_qualified_name(key), findings);
         if !is_label_value(value) {
             findings.reject(Violation::invalid(
-                &field,
+                field(),
                 ViolationClass::Invalid,
                 value.clone(),
                 "must be at most 63 characters, letters, digits, '-', '_' or '.', and start and end with a letter or digit",
             ));
         }
-        check_reserved(&field, reserved::label(key), value, findings);
+        check_reserved(field, reserved::label(key), value, findings);
     }
 }
 
@@ -59,13 +59,13 @@ fn check_annotations(annotations: &BTreeMap<String, String>, findings: &mut Find
         return;
     }
     for (key, value) in annotations {
-        let field = entry(ANNOTATIONS, key);
+        let field = || entry(ANNOTATIONS, key);
         // The apiserver validates keys of annotations in lower case, and keys of labels as they are.
-        check_key(&field, key, is_qualified_name(&key.to_lowercase()), findings);
-        check_reserved(&field, reserved::annotation(key), value, findings);
+        check_key(field, key, is_qualified_name(&reserved::lowercase(key)), findings);
+        check_reserved(field, reserved::annotation(key), value, findings);
         if key == POD_DELETION_COST && !is_deletion_cost(value) {
             let message = "must be a whole number from -2147483648 to 2147483647";
-            findings.reject(Violation::invalid(&field, ViolationClass::Policy, value.clone(), message));
+            findings.reject(Violation::invalid(field(), ViolationClass::Policy, value.clone(), message));
         }
     }
 }
@@ -106,10 +106,10 @@ fn entry(map: &str, key: &str) -> String {
     format!("{map}[{}]", truncated(key))
 }
 
-fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
+fn check_key(field: impl Fn() -> String, key: &str, is_valid: bool, findings: &mut Findings) {
     if !is_valid {
         findings.reject(Violation::invalid(
-            field,
+            field(),
             ViolationClass::Invalid,
             key,
             "must be a name (at most 63 characters, letters, digits, '-', '_' or '.'), with an optional DNS domain and '/' before it",
@@ -117,9 +117,9 @@ fn check_key(field: &str, key: &str, is_valid: bool, findings: &mut Findings) {
     }
 }
 
-fn check_reserved(field: &str, reserved: Option<Reserved>, value: &str, findings: &mut Findings) {
+fn check_reserved(field: impl Fn() -> String, reserved: Option<Reserved>, value: &str, findings: &mut Findings) {
     if let Some(reserved) = reserved {
-        findings.reject(Violation::forbidden(field, ViolationClass::Policy, reserved.message()).with_value(value));
+        findings.reject(Violation::forbidden(field(), ViolationClass::Policy, reserved.message()).with_value(value));
     }
 }
 

@@ -8,17 +8,21 @@ mod data;
 mod flags;
 pub(crate) mod metadata;
 mod notation;
+mod path;
 pub(crate) mod reserved;
 mod resources;
 mod scheduling;
 mod storage;
 mod violation;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use crate::{
     cluster_domain::ClusterDomain, deployed::DeployedCluster, naming::NamespacedName, provider::Provider,
-    resource::NatsSpec, status::JetStreamStatus,
+    spec_view::SpecView, status::JetStreamStatus,
 };
 
 pub use crate::naming::MAX_SIZE;
@@ -87,12 +91,13 @@ pub fn forbidden_message(allowed: &NamespacedName) -> String {
 /// let fields: Vec<&str> = findings.violations.iter().map(|violation| violation.field.as_str()).collect();
 /// assert_eq!(fields, ["spec.cluster.size"]);
 /// ```
-pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
+pub fn check<'a>(spec: impl Into<SpecView<'a>>, cluster_facts: &ClusterFacts) -> Findings {
+    let spec = spec.into();
     let mut findings = Findings::default();
     cluster::check(spec, cluster_facts, &mut findings);
     storage::check(spec, cluster_facts, &mut findings);
-    resources::check(&spec.resources, &mut findings);
-    scheduling::check(spec, &mut findings);
+    resources::check(spec.resources, &mut findings);
+    scheduling::check(spec.scheduling, &mut findings);
     metadata::check(spec, &mut findings);
     cluster::check_logging(spec, &mut findings);
     findings
@@ -115,21 +120,32 @@ pub fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
 /// assert_eq!(unmodified.violations, []);
 /// assert_eq!(unmodified.warnings[0].field, "spec.cluster.size");
 /// ```
-pub fn check_update(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts) -> Findings {
+pub fn check_update<'a>(
+    old: impl Into<SpecView<'a>>,
+    new: impl Into<SpecView<'a>>,
+    cluster_facts: &ClusterFacts,
+) -> Findings {
+    let (old, new) = (old.into(), new.into());
     let mut findings = check(new, cluster_facts);
-    let old = &notation::in_notation_of(new, old);
-    let before: HashSet<Violation> = check(old, cluster_facts).violations.into_iter().collect();
-    let (inherited, made) = findings
-        .violations
-        .into_iter()
-        .partition::<Vec<_>, _>(|violation| before.contains(violation) || storage::is_eased(violation, old, new));
-    findings.violations = made;
-    findings.warnings.extend(inherited.iter().map(Violation::as_warning));
+    if !findings.violations.is_empty() {
+        excuse_inherited(&mut findings, old, new, cluster_facts);
+    }
     cluster::check_change(old, new, cluster_facts, &mut findings);
     data::check_change(old, new, cluster_facts, &mut findings);
     scheduling::check_change(old, new, cluster_facts, &mut findings);
     storage::check_change(old, new, cluster_facts, &mut findings);
     findings
+}
+
+/// Turns violations that the old spec has as well, or that the change eases, into warnings.
+fn excuse_inherited(findings: &mut Findings, old: SpecView<'_>, new: SpecView<'_>, cluster_facts: &ClusterFacts) {
+    let old = notation::in_notation_of(new, old);
+    let before: HashSet<Violation> = check(&old, cluster_facts).violations.into_iter().collect();
+    let (inherited, made) = std::mem::take(&mut findings.violations).into_iter().partition::<Vec<_>, _>(|violation| {
+        before.contains(violation) || storage::is_eased(violation, (&old).into(), new)
+    });
+    findings.violations = made;
+    findings.warnings.extend(inherited.iter().map(Violation::as_warning));
 }
 
 /// Maximum number of entries in a map that are checked one by one: findings take more memory than the entries.
@@ -156,7 +172,7 @@ impl Findings {
         self.violations.push(violation);
     }
 
-    fn warn(&mut self, field: impl Into<String>, message: impl Into<String>) {
+    fn warn(&mut self, field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) {
         self.warnings.push(Warning { field: field.into(), message: message.into() });
     }
 

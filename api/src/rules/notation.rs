@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::{quantity::RawQuantity, resource::NatsSpec};
+use crate::{quantity::RawQuantity, resource::NatsSpec, spec_view::SpecView};
 
 /// Returns `old` with each quantity in the notation of `new` if its value does not change. Clients with Go types write
 /// every quantity in its canonical notation (`1Gi` for `1024Mi`), which is no change.
-pub(super) fn in_notation_of(new: &NatsSpec, old: &NatsSpec) -> NatsSpec {
-    let mut spec = old.clone();
+pub(super) fn in_notation_of(new: SpecView<'_>, old: SpecView<'_>) -> NatsSpec {
+    let mut spec = old.to_spec();
     let (stores, new_stores) = (&mut spec.jet_stream, &new.jet_stream);
     adopt(&mut stores.mem_storage.size, &new_stores.mem_storage.size);
     if let (Some(old), Some(new)) = (&mut stores.file_storage.size, &new_stores.file_storage.size) {

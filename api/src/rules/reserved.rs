@@ -3,7 +3,7 @@
 //! A user who may edit NATS resources is not necessarily allowed to create Pods or read Secrets in the namespace of the
 //! servers. So no key is accepted that another controller takes as an instruction to change Pods, or to copy Secrets.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
 use crate::{
     applied::LAST_APPLIED,
@@ -86,7 +86,8 @@ pub(crate) const INSTRUCTION_KEYS: [&str; 5] = [
 
 /// Returns the reason for which a label is reserved, if it is.
 pub(crate) fn label(key: &str) -> Option<Reserved> {
-    if set_labels().iter().any(|own| own == key) {
+    static SET_LABELS: LazyLock<BTreeSet<String>> = LazyLock::new(set_labels);
+    if SET_LABELS.contains(key) {
         return Some(Reserved::Set);
     }
     any(key)
@@ -98,7 +99,13 @@ pub(crate) fn annotation(key: &str) -> Option<Reserved> {
     if OWN_ANNOTATIONS.iter().any(|own| own.eq_ignore_ascii_case(key)) {
         return Some(Reserved::Set);
     }
-    any(&key.to_lowercase())
+    any(&lowercase(key))
+}
+
+/// Returns the key in lower case. A key that is in lower case already is not copied.
+pub(super) fn lowercase(key: &str) -> Cow<'_, str> {
+    let is_lowercase = key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lowercase { key.into() } else { key.to_lowercase().into() }
 }
 
 /// Returns the reason for which a key is reserved as a label and as an annotation.

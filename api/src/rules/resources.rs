@@ -10,6 +10,8 @@ use crate::{
 };
 
 const RESOURCES: &str = "spec.resources";
+const LIMITS: &str = "spec.resources.limits";
+const REQUESTS: &str = "spec.resources.requests";
 
 /// Smallest limits. Measured with three servers of NATS 2.14.2 and 2.15.3 and one stream of three replicas: with 8 MiB
 /// they are killed at the first messages, with 12 MiB they run by dropping caches all the time, with 16 MiB they run.
@@ -35,40 +37,41 @@ pub(super) fn check(given: &ResourceRequirements, findings: &mut Findings) {
     let empty = BTreeMap::new();
     let limits = given.limits.as_ref().unwrap_or(&empty);
     let requests = given.requests.as_ref().unwrap_or(&empty);
-    let too_many = findings.reject_too_many(&format!("{RESOURCES}.limits"), limits.len());
-    if findings.reject_too_many(&format!("{RESOURCES}.requests"), requests.len()) || too_many {
+    let too_many = findings.reject_too_many(LIMITS, limits.len());
+    if findings.reject_too_many(REQUESTS, requests.len()) || too_many {
         return;
     }
-    let mut amounts = |kind, given: &BTreeMap<String, RawQuantity>| -> BTreeMap<String, Amount> {
-        given.iter().filter_map(|(name, raw)| Some((name.clone(), check_one(kind, name, raw, findings)?))).collect()
-    };
-    let limit_amounts = amounts("limits", limits);
-    let request_amounts = amounts("requests", requests);
-    check_limits(limits, &limit_amounts, findings);
-    for (name, request) in &request_amounts {
-        let field = field("requests", name);
-        let value = requests[name].text.clone();
-        match limit_amounts.get(name) {
-            Some(_) if is_unlimited(name, &limits[name]) => {}
-            Some(limit) if request > limit => {
-                let message = format!("must not be more than the limit {}{}", limits[name], origin(name, *limit));
-                findings.reject(Violation::invalid(field, ViolationClass::Invalid, value, message));
+    for (map, amounts) in [(LIMITS, limits), (REQUESTS, requests)] {
+        for (name, raw) in amounts {
+            check_one(map, name, raw, findings);
+        }
+    }
+    check_limits(limits, findings);
+    for (name, raw) in requests {
+        let Some(request) = amount(name, raw) else { continue };
+        let mut reject = |message| {
+            let value = raw.text.clone();
+            findings.reject(Violation::invalid(field(REQUESTS, name), ViolationClass::Invalid, value, message));
+        };
+        match limits.get(name).and_then(|limit| Some((limit, amount(name, limit)?))) {
+            Some((raw, _)) if is_unlimited(name, raw) => {}
+            Some((raw, limit)) if request > limit => {
+                reject(format!("must not be more than the limit {raw}{}", origin(name, limit)));
             }
-            Some(limit) if request != limit && !NATIVE.contains(&name.as_str()) => findings.reject(Violation::invalid(
-                field,
-                ViolationClass::Invalid,
-                value,
-                format!("must equal the limit {}: Kubernetes does not overcommit {name}", limits[name]),
-            )),
-            None if !NATIVE.contains(&name.as_str()) => findings.reject(Violation::invalid(
-                field,
-                ViolationClass::Invalid,
-                value,
-                format!("needs a limit of the same amount: Kubernetes does not overcommit {name}"),
-            )),
+            Some((raw, limit)) if request != limit && !NATIVE.contains(&name.as_str()) => {
+                reject(format!("must equal the limit {raw}: Kubernetes does not overcommit {name}"));
+            }
+            None if !NATIVE.contains(&name.as_str()) => {
+                reject(format!("needs a limit of the same amount: Kubernetes does not overcommit {name}"));
+            }
             _ => {}
         }
     }
+}
+
+/// Returns the amount of a resource if it can be compared with others.
+fn amount(name: &str, raw: &RawQuantity) -> Option<Amount> {
+    raw.parse().ok().filter(|amount| !amount.is_negative() && is_container_resource(name))
 }
 
 /// Returns an explanation of a limit that equals the default: it may be stored although no apply set it.
@@ -84,13 +87,13 @@ fn origin(name: &str, limit: Amount) -> String {
 }
 
 /// Checks limits that are likely mistakes.
-fn check_limits(limits: &BTreeMap<String, RawQuantity>, amounts: &BTreeMap<String, Amount>, findings: &mut Findings) {
+fn check_limits(limits: &BTreeMap<String, RawQuantity>, findings: &mut Findings) {
     for (name, smallest, unusual, consequence) in [
         ("cpu", LEAST_CPU, UNUSUAL_CPU, "the server starts and responds slowly"),
         ("memory", LEAST_MEMORY, UNUSUAL_MEMORY, "the server may be killed under load"),
     ] {
-        let (Some(amount), Some(raw)) = (amounts.get(name), limits.get(name)) else { continue };
-        let is_below = |bound: &str| Amount::parse(bound).is_ok_and(|bound| *amount < bound);
+        let Some((raw, amount)) = limits.get(name).and_then(|raw| Some((raw, amount(name, raw)?))) else { continue };
+        let is_below = |bound: &str| Amount::parse(bound).is_ok_and(|bound| amount < bound);
         if is_unlimited(name, raw) {
             if name == "memory" {
                 findings.warn(limit_field(name), "0 means no limit: a server can take all memory of its node");
@@ -106,31 +109,31 @@ fn check_limits(limits: &BTreeMap<String, RawQuantity>, amounts: &BTreeMap<Strin
 
 /// Returns the path of a limit.
 pub(crate) fn limit_field(name: &str) -> String {
-    field("limits", name)
+    field(LIMITS, name)
 }
 
-/// Checks one resource. Returns its amount if that can be compared with others.
-fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) -> Option<Amount> {
-    let field = field(kind, name);
-    let mut reject =
-        |class, message: String| findings.reject(Violation::invalid(&field, class, raw.text.clone(), message));
+/// Checks one resource.
+fn check_one(map: &str, name: &str, raw: &RawQuantity, findings: &mut Findings) {
+    let mut reject = |class, message: String| {
+        findings.reject(Violation::invalid(field(map, name), class, raw.text.clone(), message));
+    };
     if !is_container_resource(name) {
         reject(
             ViolationClass::Invalid,
             "is no resource of a container: use cpu, memory, ephemeral-storage, hugepages-<size>, or a name with a domain".to_owned(),
         );
-        return None;
+        return;
     }
     let amount = match raw.parse() {
         Ok(amount) => amount,
         Err(error) => {
             reject(ViolationClass::Invalid, error.to_string());
-            return None;
+            return;
         }
     };
     if amount.is_negative() {
         reject(ViolationClass::Invalid, "must not be negative".to_owned());
-        return None;
+        return;
     }
     if name != "cpu" && amount.bytes().is_none() {
         // For native resources the apiserver accepts a fraction of a byte, with a warning.
@@ -140,11 +143,10 @@ fn check_one(kind: &str, name: &str, raw: &RawQuantity, findings: &mut Findings)
     } else if let Some(page) = name.strip_prefix(HUGE_PAGES).filter(|page| !is_multiple_of(amount, page)) {
         reject(ViolationClass::Invalid, format!("must be a multiple of {page}"));
     }
-    Some(amount)
 }
 
-fn field(kind: &str, name: &str) -> String {
-    format!("{RESOURCES}.{kind}.{}", truncated(name))
+fn field(map: &str, name: &str) -> String {
+    format!("{map}.{}", truncated(name))
 }
 
 /// Returns whether `amount` is a multiple of the page size `page`.

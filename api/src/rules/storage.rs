@@ -1,11 +1,14 @@
 //! Rules on the storage of messages.
 
+use std::borrow::Cow;
+
 use super::{ClusterFacts, Findings, StorageClasses, Violation, ViolationClass, metadata::is_subdomain, truncated};
 use crate::{
     deployed::FileStore,
     provider::Provider,
     quantity::{Amount, Bytes, RawQuantity},
-    resource::{FileStorage, MemStorage, NatsSpec, message},
+    resource::{FileStorage, MemStorage, message},
+    spec_view::SpecView,
 };
 
 const STORES: &str = "spec.jetStream";
@@ -35,7 +38,7 @@ const UNUSUAL_STORE: Bytes = Bytes::mebi(16);
 /// Share of the memory limit, in percent, above which the servers are short of memory.
 const HIGH_SHARE: u64 = 80;
 
-pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check(spec: SpecView<'_>, cluster_facts: &ClusterFacts, findings: &mut Findings) {
     let stores = &spec.jet_stream;
     if !stores.file_storage.enabled && !is_memory_on(&stores.mem_storage) {
         findings.reject(Violation::invalid(STORES, ViolationClass::Invalid, "object", message::NO_STORE));
@@ -61,7 +64,12 @@ pub(super) fn check(spec: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mu
     check_class(&stores.file_storage.storage_class_name, cluster_facts, findings);
 }
 
-pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &ClusterFacts, findings: &mut Findings) {
+pub(super) fn check_change(
+    old: SpecView<'_>,
+    new: SpecView<'_>,
+    cluster_facts: &ClusterFacts,
+    findings: &mut Findings,
+) {
     let (old, new) = (&old.jet_stream.file_storage, &new.jet_stream.file_storage);
     let mut reject = |field: &str, value: serde_json::Value| {
         findings.reject(Violation::invalid(field, ViolationClass::Policy, value, message::IMMUTABLE));
@@ -73,17 +81,17 @@ pub(super) fn check_change(old: &NatsSpec, new: &NatsSpec, cluster_facts: &Clust
     if old.storage_class_name != new.storage_class_name && !(is_default_class(old) && is_default_class(new)) {
         reject(CLASS, new.storage_class_name.clone().into());
     }
-    let size = new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.text.clone());
+    let size = || new.size.as_ref().map_or_else(|| "0".to_owned(), |size| size.text.clone());
     match size_change(old, new, cluster_facts) {
         SizeChange::None => {}
         SizeChange::Shrinks => {
-            findings.reject(Violation::invalid(FILE_SIZE, ViolationClass::Policy, size, message::GROWS_ONLY));
+            findings.reject(Violation::invalid(FILE_SIZE, ViolationClass::Policy, size(), message::GROWS_ONLY));
         }
         SizeChange::Grows { deployed } => match expansion_obstacle(old, cluster_facts) {
-            Some(obstacle) => findings.reject(Violation::invalid(FILE_SIZE, ViolationClass::Policy, size, obstacle)),
+            Some(obstacle) => findings.reject(Violation::invalid(FILE_SIZE, ViolationClass::Policy, size(), obstacle)),
             None => findings.warn(
                 FILE_SIZE,
-                format!("the volumes that exist are expanded from {deployed} to {size}, which cannot be undone"),
+                format!("the volumes that exist are expanded from {deployed} to {}, which cannot be undone", size()),
             ),
         },
     }
@@ -107,7 +115,7 @@ fn size_change(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFact
     let deployed = deployed_size(cluster_facts);
     let (before, after) = (amount(set_size(old)), amount(set_size(new)));
     match (deployed, before, after) {
-        _ if old.size == new.size => SizeChange::None,
+        _ if is_same_size(old.size.as_ref(), new.size.as_ref()) => SizeChange::None,
         // Removed from the spec: the deployed size stays, and is filled in. The CEL in the CRD rejects this as well.
         (_, before, None) if before.is_some() && set_size(new).is_none() => SizeChange::Shrinks,
         (_, Some(before), Some(after)) if after < before => SizeChange::Shrinks,
@@ -117,6 +125,11 @@ fn size_change(old: &FileStorage, new: &FileStorage, cluster_facts: &ClusterFact
         }
         _ => SizeChange::None,
     }
+}
+
+/// Returns whether two sizes are equal. Another notation of the same quantity is no change.
+fn is_same_size(old: Option<&RawQuantity>, new: Option<&RawQuantity>) -> bool {
+    old == new || old.zip(new).is_some_and(|(old, new)| old.has_value_of(new))
 }
 
 /// Returns the reason for which the existing volumes cannot grow; `None` if nothing is known against it.
@@ -251,7 +264,7 @@ fn bytes(field: &str, raw: &RawQuantity) -> Result<Bytes, Violation> {
 }
 
 /// Rejects a size that cannot be meant, and warns of one that is unusually small.
-fn check_size(field: &str, raw: &RawQuantity, findings: &mut Findings) {
+fn check_size(field: &'static str, raw: &RawQuantity, findings: &mut Findings) {
     let Ok(amount) = raw.parse() else { return };
     let Some(size) = amount.bytes() else { return reject_fraction(field, raw, findings) };
     if size < LEAST_STORE {
@@ -271,7 +284,7 @@ fn reject_fraction(field: &str, raw: &RawQuantity, findings: &mut Findings) {
     findings.reject(Violation::invalid(field, ViolationClass::Policy, raw.text.clone(), message));
 }
 
-fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
+fn check_memory(spec: SpecView<'_>, findings: &mut Findings) {
     let storage = &spec.jet_stream.mem_storage;
     if storage.enabled && storage.size.is_zero() {
         if storage.size.is_integer {
@@ -299,7 +312,7 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     let Some((raw_limit, limit)) = memory_limit(spec) else {
         return; // not a quantity: the rule on resources reports it
     };
-    let both_default = *storage == MemStorage::default() && raw_limit == RawQuantity::from("1Gi");
+    let both_default = [&storage.size, &*raw_limit].into_iter().all(RawQuantity::is_default_memory);
     if size > limit {
         findings.reject(Violation::invalid(
             MEMORY_SIZE,
@@ -312,15 +325,15 @@ fn check_memory(spec: &NatsSpec, findings: &mut Findings) {
     }
 }
 
-fn memory_limit(spec: &NatsSpec) -> Option<(RawQuantity, Bytes)> {
-    let raw = spec.resources.completed().limits?.remove("memory")?;
+fn memory_limit(spec: SpecView<'_>) -> Option<(Cow<'_, RawQuantity>, Bytes)> {
+    let raw = spec.resources.memory_limit()?;
     let limit = raw.parse().ok()?.bytes_rounded_up()?;
     Some((raw, limit))
 }
 
 /// Returns whether the violation is no worse than before: a store that is too small and was smaller or equal, or an
 /// unmodified memory store that exceeds a memory limit which the change does not lower.
-pub(super) fn is_eased(violation: &Violation, old: &NatsSpec, new: &NatsSpec) -> bool {
+pub(super) fn is_eased(violation: &Violation, old: SpecView<'_>, new: SpecView<'_>) -> bool {
     let limit = |spec| memory_limit(spec).map(|(_, limit)| limit);
     let (before, after) = (&old.jet_stream, &new.jet_stream);
     match violation.field.as_str() {

@@ -1,6 +1,6 @@
 //! Violations of rules: the field, its value, and a message with the correction.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde_json::Value;
 
@@ -42,9 +42,9 @@ pub struct Violation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Path of the field that the advice is about.
-    pub field: String,
+    pub field: Cow<'static, str>,
     /// Message to the user.
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 /// Maximum length, in bytes, of a value that is repeated in a message. Values come from users, and responses stay
@@ -90,7 +90,14 @@ impl Violation {
     }
 
     pub(super) fn as_warning(&self) -> Warning {
-        Warning { field: self.field.clone(), message: self.message.clone() }
+        Warning { field: self.field.clone().into(), message: self.message.clone().into() }
+    }
+}
+
+impl Warning {
+    /// Returns the field and the message.
+    pub fn text(&self) -> String {
+        [&*self.field, ": ", &*self.message].concat()
     }
 }
 

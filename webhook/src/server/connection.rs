@@ -10,7 +10,7 @@ use axum::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
     sync::watch,
     time::timeout,
@@ -28,6 +28,10 @@ use crate::{Observer, Rejection};
 
 /// Size of the read buffer in bytes, for the header of a request and for each part of a body.
 const BUFFER: usize = 32 << 10;
+
+/// Size of the buffer between the socket and TLS in bytes: most requests take one read with it. rustls itself reads at
+/// most 4 KiB at a time.
+const RECORD_BUFFER: usize = 8 << 10;
 
 /// Security of the connections.
 #[derive(Clone)]
@@ -53,6 +57,7 @@ impl ConnectionContext {
         match &self.transport {
             Transport::Plain => self.exchange(stream, activity).await,
             Transport::Tls { acceptor, observer } => {
+                let stream = BufReader::with_capacity(RECORD_BUFFER, stream);
                 match timeout(self.options.handshake, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => self.exchange(stream, activity).await,
                     Ok(Err(error)) => rejected(observer.as_ref(), rejection(&error), &error),

@@ -60,6 +60,21 @@ impl Observer for Counts {
     }
 }
 
+/// Observer that ignores every event.
+pub struct Uncounted;
+
+impl Observer for Uncounted {
+    fn reviewed(&self, _: WebhookKind, _: ReviewOutcome, _: Duration) {}
+
+    fn handshake_rejected(&self, _: Rejection) {}
+}
+
+/// Returns the spec of the sample with all fields.
+pub fn full_sample() -> Value {
+    let sample: Value = serde_saphyr::from_str(include_str!("../../../config/samples/full-spec.yaml")).unwrap();
+    sample["spec"].clone()
+}
+
 /// Builds a spec as the schema's defaults leave it.
 pub fn spec() -> Value {
     json!({
