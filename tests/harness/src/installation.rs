@@ -30,6 +30,8 @@ pub const NAMESPACE: &str = "kyma-system";
 pub const NAME: &str = "eventing-nats";
 /// ServiceAccount of the manager.
 const SERVICE_ACCOUNT: &str = "nats-manager";
+/// Scheduler of Pods that name none.
+const DEFAULT_SCHEDULER: &str = "default-scheduler";
 /// Parts of `config/` that a manager outside of the cluster needs.
 const PARTS: [&str; 4] =
     ["config/crd", "config/rbac", "config/manager/priority_class.yaml", "config/manager/lease.yaml"];
@@ -170,8 +172,12 @@ impl fmt::Debug for Installation {
     }
 }
 
-/// Returns whether a Pod has a node, or the scheduler has found none for it.
+/// Returns whether a Pod has a node, the scheduler has found none for it, or another scheduler is responsible for it.
 fn is_decided(pod: &Pod) -> bool {
+    let scheduler = pod.spec.as_ref().and_then(|spec| spec.scheduler_name.as_deref()).unwrap_or(DEFAULT_SCHEDULER);
+    if scheduler != DEFAULT_SCHEDULER {
+        return true;
+    }
     let is_scheduled = |condition: &PodCondition| condition.type_ == "PodScheduled";
     let has_node = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
     has_node || pod.status.iter().flat_map(|status| &status.conditions).flatten().any(is_scheduled)
