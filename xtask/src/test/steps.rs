@@ -77,6 +77,10 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("harness", "the control plane itself", &[Need::Go], |on| tests(TargetKind::Harness, on)),
     TestStep {
         usual: false,
+        ..TestStep::new("bench", "counts of the benchmark; only when asked for", &[Need::Go], |_| bench())
+    },
+    TestStep {
+        usual: false,
         ..TestStep::new("real-all", "real, with its long tests; only when asked for", &[Need::Go], |on| {
             real(&["--include-ignored"], on)
         })
@@ -181,6 +185,11 @@ fn image() -> Result<StepOutcome, StepError> {
         }
         built => Ok(built.map(|()| StepOutcome::Passed)?),
     }
+}
+
+/// Takes the counts that do not depend on the machine.
+fn bench() -> Result<StepOutcome, StepError> {
+    pass(workspace::cargo().args(["xtask", "bench", "--quick"]))
 }
 
 fn tests(kind: TargetKind, keep_going: bool) -> Result<StepOutcome, StepError> {
