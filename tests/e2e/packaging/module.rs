@@ -41,6 +41,19 @@ fn dockerfile_uses_toolchain_of_repository() {
     assert!(dockerfile.contains(&format!("\nFROM --platform=$BUILDPLATFORM rust:{channel}-slim-")), "{channel}");
 }
 
+#[test]
+fn context_of_the_image_has_the_manifest_of_each_member_of_the_workspace() {
+    let manifest = read("Cargo.toml");
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
+    let ignored = read(".dockerignore");
+    let copied: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for member in members.split(',').map(|member| member.trim().trim_matches('"')) {
+        let is_copied = |folder: &&str| member == *folder || member.starts_with(&format!("{folder}/"));
+        assert!(copied.iter().any(is_copied), "cargo in the Dockerfile does not find {member}");
+    }
+}
+
 #[tokio::test]
 async fn manifest_needs_no_order_and_reverts_no_runtime_data() {
     let objects = kustomize("default").await;
