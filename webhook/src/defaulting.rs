@@ -14,7 +14,7 @@ pub(crate) struct MissingFileSize {
     pub(crate) size: RawQuantity,
     /// First field on the way to the size that is missing.
     place: Place,
-    /// Whether it is there, as `null` or as a size of 0.
+    /// True if it is there, as `null` or as a size of 0.
     is_present: bool,
 }
 

@@ -4,7 +4,10 @@ use std::{path::Path, time::Duration};
 
 use nats_manager_harness::ResidentMemory;
 
-use super::{BenchError, measure::Measure};
+use super::{
+    BenchError,
+    measure::{Measure, mebibytes, median},
+};
 use crate::{
     local::{Local, LocalError},
     terminal::note,
@@ -22,11 +25,9 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
         times.push(manager.wait_until_ready(START_LIMIT).await.map_err(LocalError::from)?);
         manager.terminate().await.map_err(LocalError::from)?;
     }
-    times.sort();
-    let median = times.get(STARTS / 2).copied().unwrap_or_default();
     Ok(Measure {
         name: "from exec to /readyz (median of 10)",
-        value: median.as_secs_f64() * 1000.0,
+        value: median(times).as_secs_f64() * 1000.0,
         unit: "ms",
         goal: 150.0,
         tolerance: 3.0,
@@ -36,7 +37,6 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
 
 /// Returns resident memory as a measure, and prints its parts.
 pub(super) fn memory(memory: ResidentMemory) -> Measure {
-    let mebibytes = |kibibytes: u32| f64::from(kibibytes) / 1024.0;
     note(format!(
         "resident memory: {:.1} MiB heap and stacks, {:.1} MiB pages of the program and its libraries",
         mebibytes(memory.anonymous),

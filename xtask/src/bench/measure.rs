@@ -1,5 +1,7 @@
 //! Measured values with their limits.
 
+use std::time::Duration;
+
 use console::style;
 
 use crate::table::Table;
@@ -48,6 +50,18 @@ impl Measure {
             MeasureResult::Beyond
         }
     }
+}
+
+/// Returns the median; zero if there are no times.
+pub(super) fn median(times: impl IntoIterator<Item = Duration>) -> Duration {
+    let mut times: Vec<Duration> = times.into_iter().collect();
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Converts KiB, in which Linux reports memory.
+pub(super) fn mebibytes(kibibytes: u32) -> f64 {
+    f64::from(kibibytes) / 1024.0
 }
 
 /// Prints the measures as a table.

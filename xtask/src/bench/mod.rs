@@ -4,6 +4,7 @@
 //! machine. Time does, so the start fails only far beyond its goal.
 
 mod admission;
+mod callgrind;
 mod idle;
 mod measure;
 mod page;
@@ -12,8 +13,14 @@ mod requests;
 mod scale;
 mod stand_in;
 mod start;
+mod wait;
 
-use std::{io, path::Path, pin::pin, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
 
 use crate::{
     local::{self, BuildError, Local, LocalError, Profile},
@@ -133,10 +140,15 @@ pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
     }
 }
 
+/// Builds the program that is measured.
+fn build_manager() -> Result<PathBuf, BuildError> {
+    heading("building the manager for release");
+    local::build(Profile::Release)
+}
+
 /// Takes the measures of the whole manager, prints them, and fails when one is beyond its limit.
 fn run_manager(options: &BenchOptions) -> Result<(), BenchError> {
-    heading("building the manager for release");
-    let program = local::build(Profile::Release)?;
+    let program = build_manager()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut interrupted = pin!(local::interrupted()?);

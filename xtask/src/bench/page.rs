@@ -28,7 +28,7 @@ pub(super) struct Section {
 pub(super) struct Picture {
     /// Last part of the file name: the file is `SECTION-name.svg`.
     pub(super) name: &'static str,
-    /// What it shows, for readers who cannot see it.
+    /// Description, for readers who cannot see it.
     pub(super) title: String,
     /// SVG document.
     pub(super) svg: String,

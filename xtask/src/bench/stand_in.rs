@@ -1,10 +1,6 @@
 //! The manager on an apiserver stand-in, which answers at once and holds as many objects as a measure needs.
 
-use std::{
-    net::IpAddr,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use nats_manager_api::NamespacedName;
 use nats_manager_harness::{
@@ -15,13 +11,15 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::{BenchError, idle::START_LIMIT};
+use super::{
+    BenchError,
+    idle::START_LIMIT,
+    wait::{POLL, until},
+};
 use crate::local::{LocalError, NAME, NAMESPACE, start_on_stand_in};
 
-const LIMIT: Duration = Duration::from_mins(2);
 /// Time without requests after which a manager is at rest. It writes changes of the CA after at most 500 ms.
 const REST: Duration = Duration::from_secs(2);
-const POLL: Duration = Duration::from_millis(20);
 
 /// Apiserver stand-in with an installation, and the address of the webhook.
 pub(super) struct StandIn {
@@ -44,9 +42,8 @@ impl StandIn {
     /// Starts a manager and stops it when it is at rest: afterwards everything that the first manager creates is there.
     pub(super) async fn prepare(&self, program: &Path) -> Result<(), BenchError> {
         let manager = self.ready_manager(Command::new(program)).await?;
-        while self.apiserver.received().last().is_some_and(|request| request.at.elapsed() < REST) {
-            tokio::time::sleep(POLL).await;
-        }
+        let is_at_rest = || self.apiserver.received().last().is_none_or(|request| request.at.elapsed() >= REST);
+        until("the manager is at rest", POLL, async || Ok(is_at_rest())).await?;
         manager.terminate().await?;
         self.apiserver.clear_received();
         Ok(())
@@ -80,7 +77,7 @@ impl StandIn {
         command.args(args);
         let manager = self.ready_manager(command).await?;
         let is_created = || self.apiserver.get(STATEFUL_SETS, NAMESPACE, NAME).is_some();
-        eventually("the StatefulSet is created", is_created).await?;
+        until("the StatefulSet is created", POLL, async || Ok(is_created())).await?;
         self.apiserver.run_servers(&NamespacedName::new(NAMESPACE, NAME), address);
         self.is_ready().await?;
         manager.terminate().await?;
@@ -92,18 +89,7 @@ impl StandIn {
     async fn is_ready(&self) -> Result<(), BenchError> {
         let status =
             || self.apiserver.get(NATS, NAMESPACE, NAME).map(|nats| nats["status"].clone()).unwrap_or_default();
-        let ready = eventually("the NATS resource is ready", || status()["state"] == "Ready").await;
+        let ready = until("the NATS resource is ready", POLL, async || Ok(status()["state"] == "Ready")).await;
         ready.map_err(|error| BenchError::Counts(format!("{error}: {}", status())))
     }
-}
-
-async fn eventually(what: &str, is_done: impl Fn() -> bool) -> Result<(), BenchError> {
-    let started = Instant::now();
-    while !is_done() {
-        if started.elapsed() > LIMIT {
-            return Err(BenchError::Counts(format!("not within {} s: {what}", LIMIT.as_secs())));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
 }

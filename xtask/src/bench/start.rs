@@ -13,10 +13,15 @@ use nats_manager_harness::{MemoryApiserver, memory_apiserver::ReceivedRequest};
 use tokio::process::Command;
 
 use super::{
-    BenchError, BenchRun, check_limits, idle::START_LIMIT, measure::Measure, page::Section, stand_in::StandIn,
+    BenchError, BenchRun, build_manager, check_limits,
+    idle::START_LIMIT,
+    measure::{Measure, median},
+    page::Section,
+    stand_in::StandIn,
+    wait::{POLL, until},
 };
 use crate::{
-    local::{self, LocalError, Profile},
+    local::LocalError,
     table::Table,
     terminal::{heading, note},
 };
@@ -62,8 +67,7 @@ struct Start {
 
 /// Takes the measures, prints them, and records them if asked.
 pub(super) fn run(options: &StartOptions, run: BenchRun) -> Result<(), BenchError> {
-    heading("building the manager for release");
-    let program = local::build(Profile::Release)?;
+    let program = build_manager()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let count = if run.quick { 1 } else { options.starts };
     heading("measuring starts");
@@ -78,7 +82,7 @@ pub(super) fn run(options: &StartOptions, run: BenchRun) -> Result<(), BenchErro
         parts.print();
         measures.push(Measure {
             name: "from exec to ready, stand-in (median)",
-            value: millis(median(&starts, |start| start.ready)),
+            value: millis(median(starts.iter().map(|start| start.ready))),
             unit: "ms",
             goal: GOAL_MILLIS,
             tolerance: TOLERANCE,
@@ -114,7 +118,7 @@ async fn start(stand_in: &StandIn, program: &Path) -> Result<Start, BenchError> 
     let mut manager = stand_in.manager(Command::new(program))?;
     let ready = manager.wait_until_ready(START_LIMIT).await.map_err(LocalError::from)?;
     let cpu = manager.cpu_time().unwrap_or_default();
-    leads(&stand_in.apiserver).await;
+    leads(&stand_in.apiserver).await?;
     let (exec, requests, accepted) = (manager.started(), stand_in.apiserver.received(), stand_in.apiserver.accepted());
     manager.terminate().await?;
     let last = |verb: &str| requests.iter().filter(|request| request.verb == verb).map(|request| request.at).max();
@@ -132,17 +136,9 @@ async fn start(stand_in: &StandIn, program: &Path) -> Result<Start, BenchError> 
 }
 
 /// Waits until the manager has written the Lease, with which its start ends.
-async fn leads(apiserver: &MemoryApiserver) {
+async fn leads(apiserver: &MemoryApiserver) -> Result<(), BenchError> {
     let is_write = |request: &ReceivedRequest| request.resource == "leases" && request.verb == "update";
-    while !apiserver.received().iter().any(is_write) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-fn median(starts: &[Start], time: impl Fn(&Start) -> Duration) -> Duration {
-    let mut times: Vec<Duration> = starts.iter().map(time).collect();
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    until("the manager leads", POLL, async || Ok(apiserver.received().iter().any(is_write))).await
 }
 
 fn millis(time: Duration) -> f64 {
@@ -153,7 +149,7 @@ fn parts(starts: &[Start]) -> Table {
     let mut table = Table::new(&["UNTIL", "MEDIAN", "MINIMUM", "MAXIMUM"]);
     let mut row = |name: &str, time: &dyn Fn(&Start) -> Duration| {
         let all = || starts.iter().map(time);
-        let cells = [Some(median(starts, time)), all().min(), all().max()];
+        let cells = [Some(median(all())), all().min(), all().max()];
         let cells = cells.map(|time| format!("{:.1} ms", millis(time.unwrap_or_default())));
         table.row([name.to_owned()].into_iter().chain(cells));
     };

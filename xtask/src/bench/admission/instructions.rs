@@ -15,7 +15,7 @@ use super::{
     reviews::Workload,
     servers::{Programs, Server, ServerKind},
 };
-use crate::terminal::note;
+use crate::{bench::callgrind, terminal::note};
 
 /// Reviews of the two runs.
 const FEW: u32 = 200;
@@ -40,8 +40,8 @@ pub(super) fn count(
     generator: &Generator,
     workloads: &[Workload],
 ) -> Result<Instructions, AdmissionError> {
-    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        return Ok(Instructions { missing: Some("valgrind is not installed".to_owned()), ..Instructions::default() });
+    if !callgrind::is_installed() {
+        return Ok(Instructions { missing: Some(callgrind::MISSING.to_owned()), ..Instructions::default() });
     }
     let mut instructions = Instructions::default();
     for workload in workloads.iter().filter(|workload| limit(workload.file).is_some()) {
@@ -68,8 +68,8 @@ fn collected(
     let log = generator.folder.join("callgrind.log");
     let file = File::create(&log).map_err(AdmissionError::io(log.display()))?;
     let wrap = |command: Command| {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(command.get_program());
+        let mut valgrind = Command::new(callgrind::PROGRAM);
+        valgrind.args(callgrind::ARGUMENTS).arg(command.get_program());
         valgrind.args(command.get_args()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         valgrind
     };
@@ -88,8 +88,7 @@ fn limit(file: &str) -> Option<f64> {
 /// Reads the total from the log of callgrind.
 fn parse(log: &Path) -> Result<f64, AdmissionError> {
     let text = fs::read_to_string(log).map_err(AdmissionError::io(log.display()))?;
-    let total = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
-    total.ok_or_else(|| AdmissionError::Load("callgrind printed no total".to_owned()))
+    callgrind::collected(&text).ok_or_else(|| AdmissionError::Load("callgrind printed no total".to_owned()))
 }
 
 impl Instructions {

@@ -31,11 +31,12 @@ pub(super) enum Pattern {
     Count(u32),
 }
 
-const RATE: &str = "1000";
+/// Reviews per second of an open loop.
+pub(in crate::bench) const RATE: &str = "1000";
 
 /// Measurement of a load.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Measured {
+pub(in crate::bench) struct Measured {
     reviews: u32,
     seconds: f64,
     server: Option<f64>,
@@ -153,12 +154,12 @@ impl Generator {
 
 impl Measured {
     /// Returns the reviews per second.
-    pub(super) fn rate(&self) -> f64 {
+    pub(in crate::bench) fn rate(&self) -> f64 {
         f64::from(self.reviews) / self.seconds
     }
 
     /// Returns the CPU time of the server per review, in microseconds.
-    pub(super) fn cpu(&self) -> f64 {
+    pub(in crate::bench) fn cpu(&self) -> f64 {
         1e6 * self.server.unwrap_or_default() / f64::from(self.reviews)
     }
 
@@ -168,7 +169,7 @@ impl Measured {
     }
 
     /// Returns the latency below which this share of reviews is, in milliseconds.
-    pub(super) fn latency(&self, share: f64) -> f64 {
+    pub(in crate::bench) fn latency(&self, share: f64) -> f64 {
         quantile(&self.latencies, share)
     }
 }
@@ -183,6 +184,8 @@ pub(super) fn quantile(latencies: &[u32], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -191,5 +194,14 @@ mod tests {
         let at = |share| format!("{:.0}", quantile(&latencies, share));
         assert_eq!([at(0.5), at(0.99), at(0.999), at(1.0), at(0.0)], ["500", "990", "999", "1000", "1"]);
         assert!(quantile(&[], 0.5).abs() < f64::EPSILON);
+    }
+    #[test]
+    fn output_of_the_load_generator_is_read() {
+        let latencies: Vec<u32> = (1..=200).map(|millis| millis * 1000).collect();
+        let output = json!({"reviews": 200, "seconds": 0.5, "server": 0.02, "own": 0.1, "latencies": latencies});
+        let measured: Measured = serde_json::from_value(output).unwrap();
+        let found = [measured.rate(), measured.latency(0.5), measured.latency(0.99), measured.cpu()];
+        assert_eq!(found.map(|value| format!("{value:.3}")), ["400.000", "100.000", "198.000", "100.000"]);
+        assert!(serde_json::from_value::<Measured>(json!({"reviews": 1})).is_err());
     }
 }

@@ -14,6 +14,8 @@ mod reviews;
 mod rounds;
 mod servers;
 
+pub(super) use self::load::{Measured, RATE};
+
 use std::{fmt::Display, fs, io, process::Command};
 
 use nats_manager_harness as harness;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nats_manager_api::NatsSpec;
 use nats_manager_harness::cases::Case;
 use serde_json::{Value, json};
 
@@ -28,14 +29,14 @@ pub(super) struct Workload {
     pub(super) path: &'static str,
     /// Review.
     pub(super) review: Value,
-    /// Whether it is to be accepted.
+    /// True if it is to be accepted.
     pub(super) accepted: bool,
 }
 
 /// Returns the workloads. The first one is measured in all ways, the others in a closed loop.
 pub(super) fn workloads() -> Result<Vec<Workload>, AdmissionError> {
     let full = full_spec()?;
-    let default = default_spec();
+    let default = json!(NatsSpec::default());
     let debugged = with(&full, "/logging/debug", json!(false));
     let default_debugged = with(&default, "/logging/debug", json!(true));
     let even = |spec: &Value| with(spec, "/cluster/size", json!(4));
@@ -87,22 +88,6 @@ fn full_spec() -> Result<Value, AdmissionError> {
     let text = fs::read_to_string(&path).map_err(AdmissionError::io(path.display()))?;
     let sample: Value = serde_saphyr::from_str(&text).map_err(|error| AdmissionError::Sample(error.to_string()))?;
     Ok(sample["spec"].clone())
-}
-
-/// Returns the spec as the defaults of the schema leave it.
-fn default_spec() -> Value {
-    json!({
-        "cluster": {"size": 3},
-        "jetStream": {
-            "fileStorage": {"enabled": true, "storageClassName": "default"},
-            "memStorage": {"enabled": true, "size": "1Gi"},
-        },
-        "logging": {"debug": false, "trace": false},
-        "resources": {
-            "limits": {"cpu": "500m", "memory": "1Gi"},
-            "requests": {"cpu": "40m", "memory": "64Mi"},
-        },
-    })
 }
 
 fn with(spec: &Value, pointer: &str, value: Value) -> Value {

@@ -8,13 +8,16 @@ use std::{path::Path, time::Duration};
 
 use nats_manager_harness::ResidentMemory;
 
-use self::{
-    reviews::{ReviewGenerator, Reviewed},
-    rounds::Round,
+use self::{reviews::ReviewGenerator, rounds::Round};
+use super::{
+    BenchError, BenchRun,
+    admission::Measured,
+    build_manager, callgrind, check_limits,
+    measure::{Measure, mebibytes, median},
+    page::Section,
 };
-use super::{BenchError, BenchRun, check_limits, measure::Measure, page::Section};
 use crate::{
-    local::{self, Local, Profile},
+    local::Local,
     table::Table,
     terminal::{heading, note},
 };
@@ -46,8 +49,7 @@ type Pair = (Round, Round);
 pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), BenchError> {
     heading("counting allocations of a reconcile that changes nothing");
     let allocations = unchanged::allocations()?;
-    heading("building the manager for release");
-    let program = local::build(Profile::Release)?;
+    let program = build_manager()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     heading("counting instructions of a reconcile that changes nothing");
     let instructions = runtime.block_on(unchanged::instructions(&program))?;
@@ -55,7 +57,7 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
     for (contents, count) in allocations {
         counts.row([format!("allocations, 3 servers, {contents}"), count.to_string()]);
     }
-    let text = instructions.map_or_else(|| "valgrind is not installed".to_owned(), |count| count.to_string());
+    let text = instructions.map_or_else(|| callgrind::MISSING.to_owned(), |count| count.to_string());
     counts.row(["instructions, with its watch event (callgrind, release build)".to_owned(), text]);
     counts.print();
     let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
@@ -89,7 +91,7 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
 }
 
 /// Rollout while reviews are answered: its time, the reviews, and memory at the end.
-type Loaded = (Duration, Reviewed, ResidentMemory);
+type Loaded = (Duration, Measured, ResidentMemory);
 
 async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Result<(Vec<Pair>, Loaded), BenchError> {
     let mut local = Local::start(false).await?;
@@ -143,17 +145,11 @@ fn reviewed((rollout, reviewed, memory): &Loaded) -> Table {
         Table::new(&["ROLLOUT", "REVIEWS", "P50", "P99", "CPU PER REVIEW, WITH THE ROLLOUT", "PEAK MEMORY"]);
     table.row([
         format!("{:.2} s", rollout.as_secs_f64()),
-        format!("{:.0} /s", reviewed.per_second),
-        format!("{:.2} ms", reviewed.p50),
-        format!("{:.2} ms", reviewed.p99),
-        format!("{:.0} us", reviewed.cpu),
-        format!("{:.1} MiB", f64::from(memory.peak) / 1024.0),
+        format!("{:.0} /s", reviewed.rate()),
+        format!("{:.2} ms", reviewed.latency(0.5)),
+        format!("{:.2} ms", reviewed.latency(0.99)),
+        format!("{:.0} us", reviewed.cpu()),
+        format!("{:.1} MiB", mebibytes(memory.peak)),
     ]);
     table
-}
-
-fn median(times: impl Iterator<Item = Duration>) -> Duration {
-    let mut times: Vec<Duration> = times.collect();
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }

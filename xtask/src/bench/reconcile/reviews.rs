@@ -10,14 +10,17 @@ use std::{
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::{Api, Client};
 use nats_manager_harness::ManagerProcess;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{process::Command, task::JoinHandle};
 
-use super::super::{BenchError, admission};
+use super::{
+    super::{
+        BenchError,
+        admission::{self, Measured},
+    },
+    rounds::WEBHOOKS,
+};
 use crate::local::{self, BenchProgram};
-
-const RATE: &str = "1000";
 
 /// Load generator of `cargo xtask bench admission`, with a review.
 pub(super) struct ReviewGenerator {
@@ -27,17 +30,6 @@ pub(super) struct ReviewGenerator {
 
 /// Reviews that are being sent.
 pub(super) struct Sending(JoinHandle<io::Result<Output>>);
-
-/// Reviews that were answered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Reviewed {
-    pub(super) per_second: f64,
-    /// Latencies from the scheduled time, in milliseconds.
-    pub(super) p50: f64,
-    pub(super) p99: f64,
-    /// CPU time of the manager per review, with all other work of it, in microseconds.
-    pub(super) cpu: f64,
-}
 
 impl ReviewGenerator {
     /// Builds the program, and writes the review.
@@ -61,7 +53,7 @@ impl ReviewGenerator {
         fs::write(&file, ca)?;
         let mut command = Command::new(&self.program);
         command
-            .args(["send", "--address", &address, "--name", host, "--path", &path, "--rate", RATE])
+            .args(["send", "--address", &address, "--name", host, "--path", &path, "--rate", admission::RATE])
             .arg("--ca")
             .arg(file);
         command.arg("--review").arg(self.folder.path().join("review"));
@@ -73,40 +65,22 @@ impl ReviewGenerator {
 }
 
 impl Sending {
-    /// Waits for the end, and returns what was measured.
-    pub(super) async fn end(self) -> Result<Reviewed, BenchError> {
+    /// Waits for the end, and returns what was measured. The CPU time of the server is that of the manager, with all its
+    /// other work.
+    pub(super) async fn end(self) -> Result<Measured, BenchError> {
         let output = self.0.await.map_err(io::Error::other)??;
         let error = || BenchError::Counts(format!("bench-load: {}", String::from_utf8_lossy(&output.stderr).trim()));
         if !output.status.success() {
             return Err(error());
         }
-        let measured: Value = serde_json::from_slice(&output.stdout).map_err(|_| error())?;
-        Reviewed::of(&measured).ok_or_else(error)
-    }
-}
-
-impl Reviewed {
-    /// Reads the output of the load generator, whose latencies are sorted, in microseconds.
-    fn of(measured: &Value) -> Option<Self> {
-        let number = |name: &str| measured[name].as_f64();
-        let (reviews, latencies) = (number("reviews")?, measured["latencies"].as_array()?);
-        let at = |percent: usize| {
-            let index = (latencies.len() * percent).div_ceil(100).saturating_sub(1);
-            Some(latencies.get(index)?.as_f64()? / 1000.0)
-        };
-        Some(Self {
-            per_second: reviews / number("seconds")?,
-            p50: at(50)?,
-            p99: at(99)?,
-            cpu: 1e6 * number("server")? / reviews,
-        })
+        serde_json::from_slice(&output.stdout).map_err(|_| error())
     }
 }
 
 /// Returns address and path of the validating webhook, and its CA.
 async fn webhook(client: &Client) -> Result<(String, String, Vec<u8>), BenchError> {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    let configuration = api.get("nats-manager").await?;
+    let configuration = api.get(WEBHOOKS).await?;
     let config = configuration.webhooks.into_iter().flatten().next().map(|webhook| webhook.client_config);
     let parsed = config.and_then(|config| {
         let (address, path) =
@@ -114,20 +88,4 @@ async fn webhook(client: &Client) -> Result<(String, String, Vec<u8>), BenchErro
         Some((address, path, config.ca_bundle?.0))
     });
     parsed.ok_or_else(|| BenchError::Counts("the webhook configuration has no address or no CA".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn quantiles_are_those_of_sorted_latencies() {
-        let latencies: Vec<u32> = (1..=200).map(|millis| millis * 1000).collect();
-        let measured = json!({"reviews": 200, "seconds": 0.5, "server": 0.02, "own": 0.1, "latencies": latencies});
-        let expected = Reviewed { per_second: 400.0, p50: 100.0, p99: 198.0, cpu: 100.0 };
-        assert_eq!(Reviewed::of(&measured), Some(expected));
-        assert_eq!(Reviewed::of(&json!({"reviews": 1})), None);
-    }
 }

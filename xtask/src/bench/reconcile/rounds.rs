@@ -20,25 +20,24 @@ use kube::{
     Api, Client, Resource,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use nats_manager_api::{ModuleState, NamespacedName, Nats, NatsSpec};
+use nats_manager_api::{ModuleState, NamespacedName, Nats, NatsSpec, naming};
 use nats_manager_harness::{ManagerProcess, ResidentMemory};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::{
     super::{
         BenchError,
+        admission::Measured,
         idle::START_LIMIT,
         requests::{self, wait_until_reviewed},
+        wait::{POLL, until},
     },
-    reviews::{ReviewGenerator, Reviewed},
+    reviews::ReviewGenerator,
 };
 use crate::local::{Local, LocalError, NAME, NAMESPACE};
 
-const POLL: Duration = Duration::from_millis(10);
-const LIMIT: Duration = Duration::from_mins(3);
-const WEBHOOKS: &str = "nats-manager";
-const FINALIZER: &str = "nats.operator.kyma-project.io/finalizer";
+/// Name of both webhook configurations.
+pub(super) const WEBHOOKS: &str = "nats-manager";
 const FLOOR: &str = "floor";
 /// Change of the Pod template that restarts every server.
 const ANNOTATION: &str = "bench";
@@ -98,7 +97,7 @@ impl<'a> Managed<'a> {
     async fn end(self) -> Result<(), BenchError> {
         let (api, client) = (self.api, self.local.client());
         api.delete(NAME, &DeleteParams::default()).await?;
-        until("the NATS resource is gone", async || Ok(api.get_opt(NAME).await?.is_none())).await?;
+        until("the NATS resource is gone", POLL, async || Ok(api.get_opt(NAME).await?.is_none())).await?;
         self.manager.terminate().await?;
         let gone = DeleteParams::default();
         Api::<MutatingWebhookConfiguration>::all(client.clone()).delete(WEBHOOKS, &gone).await?;
@@ -129,7 +128,7 @@ pub(super) async fn under_reviews(
     program: &Path,
     generator: &ReviewGenerator,
     time: Duration,
-) -> Result<(Duration, Reviewed, ResidentMemory), BenchError> {
+) -> Result<(Duration, Measured, ResidentMemory), BenchError> {
     let managed = Managed::start(local, program).await?;
     managed.create().await?;
     let reviews = generator.send(&local.client(), &managed.manager, time).await?;
@@ -151,7 +150,7 @@ pub(super) async fn floor(local: &Local, sent: &Sent) -> Result<Round, BenchErro
     wait_until_reviewed(&api, &nats).await?;
     let started = Instant::now();
     api.create(&PostParams::default(), &nats).await?;
-    let finalizer = json!({"metadata": {"finalizers": [FINALIZER]}});
+    let finalizer = json!({"metadata": {"finalizers": [naming::FINALIZER]}});
     api.patch(NAME, &merge, &Patch::Merge(finalizer)).await?;
     for (resource, object) in &sent.objects {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, resource);
@@ -182,7 +181,7 @@ pub(super) async fn floor(local: &Local, sent: &Sent) -> Result<Round, BenchErro
 
 /// Waits until the resource is ready for its newest spec.
 async fn wait_until_current(api: &Api<Nats>) -> Result<(), BenchError> {
-    until("the NATS resource is ready", async || {
+    until("the NATS resource is ready", POLL, async || {
         let nats = api.get(NAME).await?;
         let status = nats.status.unwrap_or_default();
         let is_ready = status.state == ModuleState::Ready.to_string();
@@ -193,7 +192,7 @@ async fn wait_until_current(api: &Api<Nats>) -> Result<(), BenchError> {
 
 /// Waits until all Pods of the StatefulSet are ready with its newest template.
 async fn rolled(api: &Api<StatefulSet>) -> Result<(), BenchError> {
-    until("the StatefulSet is rolled out", async || {
+    until("the StatefulSet is rolled out", POLL, async || {
         let set = api.get(NAME).await?;
         let Some(status) = set.status else { return Ok(false) };
         let replicas = set.spec.and_then(|spec| spec.replicas);
@@ -239,7 +238,7 @@ where
 async fn no_pods(client: Client) -> Result<(), BenchError> {
     let (pods, pvcs): (Api<Pod>, Api<PersistentVolumeClaim>) =
         (Api::namespaced(client.clone(), NAMESPACE), Api::namespaced(client, NAMESPACE));
-    until("all Pods and PVCs are gone", async || {
+    until("all Pods and PVCs are gone", POLL, async || {
         if !pods.list(&ListParams::default()).await?.items.is_empty() {
             return Ok(false);
         }
@@ -247,17 +246,6 @@ async fn no_pods(client: Client) -> Result<(), BenchError> {
         Ok(pvcs.list(&ListParams::default()).await?.items.is_empty())
     })
     .await
-}
-
-async fn until(what: &str, mut is_done: impl AsyncFnMut() -> Result<bool, BenchError>) -> Result<(), BenchError> {
-    let started = Instant::now();
-    while !is_done().await? {
-        if started.elapsed() > LIMIT {
-            return Err(BenchError::Counts(format!("not within {} s: {what}", LIMIT.as_secs())));
-        }
-        sleep(POLL).await;
-    }
-    Ok(())
 }
 
 /// Returns an object with some fields replaced.

@@ -1,18 +1,13 @@
 //! Counts of a reconcile that changes nothing: allocations, as a test counts them, and instructions, as callgrind counts
 //! them for the release build on an apiserver stand-in.
 
-use std::{
-    fs,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use nats_manager_harness::{ManagerProcess, memory_apiserver::PODS};
 use serde_json::json;
 use tokio::{process::Command, time::sleep};
 
-use super::super::{BenchError, stand_in::StandIn};
+use super::super::{BenchError, callgrind, stand_in::StandIn, wait::until};
 use crate::{
     local::{NAME, NAMESPACE},
     workspace,
@@ -26,11 +21,9 @@ const MANY: u32 = 120;
 /// Time between two events, each of which causes a reconcile: longer than the time for which events are collected.
 const PACE: Duration = Duration::from_millis(250);
 const SERVERS: u32 = 3;
-const CALLGRIND: [&str; 2] = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
 /// JetStream is not polled: an event then costs a reconcile, and nothing else.
 const NO_POLLS: &str = "--nats-url=nats://127.0.0.1:1";
 const RECONCILED: &str = r#"nats_manager_reconciles_total{outcome="success"}"#;
-const LIMIT: Duration = Duration::from_mins(2);
 
 /// Runs the test that counts allocations. Returns its lines: the contents of the cluster, and the allocations.
 pub(super) fn allocations() -> Result<Vec<(String, u64)>, BenchError> {
@@ -50,7 +43,7 @@ pub(super) fn allocations() -> Result<Vec<(String, u64)>, BenchError> {
 
 /// Counts the instructions of a reconcile with its watch event. `None` where valgrind is missing.
 pub(super) async fn instructions(program: &Path) -> Result<Option<u64>, BenchError> {
-    if Command::new("valgrind").arg("--version").output().await.is_err() {
+    if !callgrind::is_installed() {
         return Ok(None);
     }
     let stand_in = StandIn::start().await?;
@@ -70,11 +63,12 @@ struct Run {
 
 /// Runs the manager under callgrind for a number of events.
 async fn run(stand_in: &StandIn, program: &Path, events: u32) -> Result<Run, BenchError> {
-    let mut command = Command::new("valgrind");
-    command.args(CALLGRIND).arg(program).arg(NO_POLLS);
+    let mut command = Command::new(callgrind::PROGRAM);
+    command.args(callgrind::ARGUMENTS).arg(program).arg(NO_POLLS);
     let manager = stand_in.ready_manager(command).await?;
     let log = manager.log_path().to_owned();
-    reconciled(&manager).await?;
+    // Each check reads the metrics, which costs instructions.
+    until("the first reconcile", PACE, async || Ok(reconciles(&manager).await > 0)).await?;
     // The manager's metrics cost instructions too, so they are not read between the events.
     for index in 0..events {
         change_pod(stand_in, index);
@@ -82,7 +76,7 @@ async fn run(stand_in: &StandIn, program: &Path, events: u32) -> Result<Run, Ben
     }
     let reconciles = reconciles(&manager).await;
     manager.terminate().await?;
-    let instructions = collected(&fs::read_to_string(log)?);
+    let instructions = callgrind::collected(&fs::read_to_string(log)?);
     let instructions = instructions.ok_or_else(|| BenchError::Counts("callgrind has printed no count".to_owned()))?;
     Ok(Run { instructions, reconciles })
 }
@@ -96,38 +90,10 @@ fn change_pod(stand_in: &StandIn, index: u32) {
     }
 }
 
-/// Waits for the first reconcile.
-async fn reconciled(manager: &ManagerProcess) -> Result<(), BenchError> {
-    let started = Instant::now();
-    while reconciles(manager).await == 0 {
-        if started.elapsed() > LIMIT {
-            return Err(BenchError::Counts(format!("no reconcile within {} s", LIMIT.as_secs())));
-        }
-        sleep(PACE).await;
-    }
-    Ok(())
-}
-
 async fn reconciles(manager: &ManagerProcess) -> u64 {
     let count = manager.metric(RECONCILED).await.unwrap_or_default();
     // A small whole number.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let count = count as u64;
     count
-}
-
-/// Returns the number of instructions that callgrind prints at its end.
-fn collected(log: &str) -> Option<u64> {
-    log.lines().rev().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn count_is_the_last_line_of_callgrind() {
-        assert_eq!(collected("==1== Events    : Ir\n==1== Collected : 123\n==1==\n"), Some(123));
-        assert_eq!(collected("{}\n"), None);
-    }
 }

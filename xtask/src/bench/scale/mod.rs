@@ -13,9 +13,9 @@ use nats_manager_planner::snapshot::PeerId;
 use tokio::{process::Command, time::sleep};
 
 use self::size::{Axis, Size};
-use super::{BenchError, BenchRun, page::Section, stand_in::StandIn};
+use super::{BenchError, BenchRun, build_manager, measure::mebibytes, page::Section, stand_in::StandIn};
 use crate::{
-    local::{self, NAME, NAMESPACE, Profile},
+    local::{NAME, NAMESPACE},
     table::Table,
     terminal::{heading, note},
 };
@@ -37,6 +37,7 @@ impl Default for ScaleOptions {
 }
 
 /// Cost of the manager on a cluster of a size.
+#[derive(Clone, Copy)]
 struct Cost {
     size: Size,
     memory: ResidentMemory,
@@ -54,15 +55,16 @@ pub(super) fn run(options: &ScaleOptions, run: BenchRun) -> Result<(), BenchErro
         note("scale: the unit tests of reconciles and the e2e tests of watches assert the counts");
         return Ok(());
     }
-    heading("building the manager for release");
-    let program = local::build(Profile::Release)?;
+    let program = build_manager()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     heading("measuring clusters of different sizes");
+    let time = Duration::from_secs(options.seconds);
+    let base = runtime.block_on(cost(&program, Size::BASE, time))?;
     let mut all = Vec::new();
     for axis in Axis::ALL {
         let mut costs = Vec::new();
         for size in axis.sizes() {
-            let cost = runtime.block_on(cost(&program, size, Duration::from_secs(options.seconds)))?;
+            let cost = if size == base.size { base } else { runtime.block_on(cost(&program, size, time))? };
             note(format!("{axis} {}: {:.1} MiB", axis.of(&size), mebibytes(cost.memory.total)));
             costs.push(cost);
         }
@@ -125,10 +127,6 @@ async fn cost(program: &Path, size: Size, time: Duration) -> Result<Cost, BenchE
 /// Returns size and anonymous memory in MiB.
 fn point(axis: Axis, cost: &Cost) -> (f64, f64) {
     (f64::from(u32::try_from(axis.of(&cost.size)).unwrap_or(u32::MAX)), mebibytes(cost.memory.anonymous))
-}
-
-fn mebibytes(kibibytes: u32) -> f64 {
-    f64::from(kibibytes) / 1024.0
 }
 
 fn costs_table(all: &[(Axis, Vec<Cost>)]) -> Table {

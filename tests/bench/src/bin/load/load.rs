@@ -31,7 +31,7 @@ pub(crate) struct Load {
     pub(crate) reviews: Option<u64>,
     /// Reviews per second at fixed times. Without it, a connection sends when it has received the response.
     pub(crate) rate: Option<u32>,
-    /// Whether each review has a connection of its own.
+    /// True if each review has a connection of its own.
     pub(crate) reconnects: bool,
     /// Process of the server.
     pub(crate) server: Option<u32>,
@@ -51,7 +51,7 @@ pub(crate) struct Measured {
     latencies: Vec<u32>,
 }
 
-/// What the connections of a run share.
+/// State that the connections of a run share.
 struct Run {
     load: Load,
     begun: Instant,
