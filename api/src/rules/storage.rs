@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{ClusterFacts, Findings, StorageClasses, Violation, ViolationClass, metadata::is_subdomain, truncated};
 use crate::{
+    defaults,
     deployed::FileStore,
     provider::Provider,
     quantity::{Amount, Bytes, RawQuantity},
@@ -312,7 +313,9 @@ fn check_memory(spec: SpecView<'_>, findings: &mut Findings) {
     let Some((raw_limit, limit)) = memory_limit(spec) else {
         return; // not a quantity: the rule on resources reports it
     };
-    let both_default = [&storage.size, &*raw_limit].into_iter().all(RawQuantity::is_default_memory);
+    let is_default = |raw: &RawQuantity, default| raw.text == default && !raw.is_integer;
+    let both_default =
+        is_default(&storage.size, defaults::MEM_STORAGE_SIZE) && is_default(&raw_limit, defaults::MEMORY_LIMIT);
     if size > limit {
         findings.reject(Violation::invalid(
             MEMORY_SIZE,
