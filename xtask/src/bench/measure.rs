@@ -52,6 +52,30 @@ impl Measure {
     }
 }
 
+/// Values of all rounds of a measure.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Series(pub(super) Vec<f64>);
+
+impl Series {
+    /// Returns the median.
+    pub(super) fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Returns the smallest and the largest value.
+    pub(super) fn spread(&self) -> (f64, f64) {
+        let sorted = self.sorted();
+        (sorted.first().copied().unwrap_or(f64::NAN), sorted.last().copied().unwrap_or(f64::NAN))
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+}
+
 /// Returns the median; zero if there are no times.
 pub(super) fn median(times: impl IntoIterator<Item = Duration>) -> Duration {
     let mut times: Vec<Duration> = times.into_iter().collect();

@@ -1,9 +1,10 @@
 //! Goals: ratios within one run.
 
 use super::{
-    rounds::{Measures, Quantity, Series},
+    rounds::{Measures, Quantity},
     servers::ServerKind::{self, Floor, Go, Ours},
 };
+use crate::bench::measure::Series;
 
 /// Bound of a ratio.
 #[derive(Debug, Clone, Copy)]

@@ -5,10 +5,10 @@ use super::{
     goals,
     instructions::Instructions,
     reviews::Workload,
-    rounds::{Measures, Quantity, Series},
+    rounds::{Measures, Quantity},
     servers::ServerKind,
 };
-use crate::table::Table;
+use crate::{bench::measure::Series, table::Table};
 
 /// Results of a run.
 #[derive(Debug)]

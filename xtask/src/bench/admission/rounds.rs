@@ -8,7 +8,10 @@ use super::{
     reviews::Workload,
     servers::{Server, ServerKind},
 };
-use crate::terminal::{heading, note};
+use crate::{
+    bench::measure::Series,
+    terminal::{heading, note},
+};
 
 /// Extent of the measures.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +43,6 @@ pub(super) enum Quantity {
     /// Server's CPU time per review of a workload.
     Workload(usize),
 }
-
-/// Values of all rounds.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Series(pub(super) Vec<f64>);
 
 /// Results of all rounds.
 #[derive(Debug, Default)]
@@ -155,26 +154,6 @@ impl Measures {
     pub(super) fn ratio(&self, quantity: Quantity, kind: ServerKind, to: ServerKind) -> Series {
         let (values, bases) = (self.series(quantity, kind), self.series(quantity, to));
         Series(values.0.iter().zip(&bases.0).map(|(value, base)| value / base).collect())
-    }
-}
-
-impl Series {
-    /// Returns the median.
-    pub(super) fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-
-    /// Returns the smallest and the largest value.
-    pub(super) fn spread(&self) -> (f64, f64) {
-        let sorted = self.sorted();
-        (sorted.first().copied().unwrap_or(f64::NAN), sorted.last().copied().unwrap_or(f64::NAN))
-    }
-
-    fn sorted(&self) -> Vec<f64> {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted
     }
 }
 

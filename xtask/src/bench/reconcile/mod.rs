@@ -13,7 +13,7 @@ use super::{
     BenchError, BenchRun,
     admission::Measured,
     build_manager, callgrind, check_limits,
-    measure::{Measure, mebibytes, median},
+    measure::{Measure, Series, mebibytes, median},
     page::Section,
 };
 use crate::{
@@ -120,17 +120,16 @@ fn table(pairs: &[Pair]) -> Table {
     let mut table = Table::new(&["", "MANAGER", "FLOOR", "RATIO", "SPREAD OF RATIOS", "WRITES", "WRITES OF FLOOR"]);
     let mut row = |name: &str, time: fn(&Round) -> Duration, index: usize| {
         let ratio = |(ours, floor): &Pair| time(ours).as_secs_f64() / time(floor).as_secs_f64();
-        let mut ratios: Vec<f64> = pairs.iter().map(ratio).collect();
-        ratios.sort_by(f64::total_cmp);
-        let at = |index: usize| ratios.get(index).copied().unwrap_or_default();
+        let ratios = Series(pairs.iter().map(ratio).collect());
+        let (smallest, largest) = ratios.spread();
         let writes =
             |side: fn(&Pair) -> &Round| pairs.iter().map(|pair| side(pair).writes[index]).max().unwrap_or_default();
         table.row([
             name.to_owned(),
             format!("{:.2} s", median(pairs.iter().map(|(ours, _)| time(ours))).as_secs_f64()),
             format!("{:.2} s", median(pairs.iter().map(|(_, floor)| time(floor))).as_secs_f64()),
-            format!("{:.2}", at(ratios.len() / 2)),
-            format!("{:.2} to {:.2}", at(0), at(ratios.len().saturating_sub(1))),
+            format!("{:.2}", ratios.median()),
+            format!("{smallest:.2} to {largest:.2}"),
             writes(|(ours, _)| ours).to_string(),
             writes(|(_, floor)| floor).to_string(),
         ]);
