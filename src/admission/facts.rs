@@ -8,7 +8,7 @@ use nats_manager_webhook::FactSource;
 
 use super::watch::WebhookCaches;
 use crate::{
-    controller::observe,
+    controller::{observe, ownership::Owner},
     watch::{Caches, Scope},
 };
 
@@ -29,8 +29,9 @@ fn volume_classes(caches: &Caches) -> BTreeSet<String> {
 }
 
 impl FactSource for CachedFacts {
-    fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
-        let mut cluster_facts = observe::cached_cluster_facts(&self.caches);
+    fn cluster_facts(&self, id: &NamespacedName, uid: Option<&str>) -> ClusterFacts {
+        let owner = Owner { id, uid: uid.unwrap_or_default() };
+        let mut cluster_facts = observe::cached_cluster_facts(&self.caches, &owner);
         if *id != self.scope.allowed {
             cluster_facts.deployed = None;
         }

@@ -9,6 +9,7 @@ mod deletion;
 mod execute;
 mod foreign_finalizers;
 pub(crate) mod observe;
+pub(crate) mod ownership;
 mod pipeline;
 mod poll;
 mod reconcile;

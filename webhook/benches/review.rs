@@ -14,7 +14,7 @@ use nats_manager_webhook::{LARGEST_BODY, RequestTimeouts, WebhookKind, router};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
 use tower::ServiceExt;
-use world::{Cluster, Uncounted, create, full_sample, spec, update, with};
+use world::{FixedFacts, Uncounted, create, full_sample, spec, update, with};
 
 /// Upper bound for the 99th percentile of reviews of ordinary size.
 const MAX_P99: Duration = Duration::from_millis(1);
@@ -26,7 +26,7 @@ fn main() {
 
 /// Measures every kind of review. Panics if the 99th percentile of an ordinary one reaches [`MAX_P99`].
 async fn measure() {
-    let router = router(Arc::new(Cluster::default()), Arc::new(Uncounted), RequestTimeouts::default());
+    let router = router(Arc::new(FixedFacts::default()), Arc::new(Uncounted), RequestTimeouts::default());
     let full = full_spec(50, 100);
     let changed = with(&full, "/logging/debug", json!(true));
     let mut slowest = Duration::ZERO;

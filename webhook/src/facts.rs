@@ -6,8 +6,9 @@ use nats_manager_api::{NamespacedName, Nats, rules::ClusterFacts};
 
 /// Source of facts about the cluster. Every review calls both methods, so implementations return from memory.
 pub trait FactSource: Send + Sync + 'static {
-    /// Returns the current facts around the resource of this name.
-    fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts;
+    /// Returns the current facts around the resource of this name. `uid` is that of the stored resource, and `None` for
+    /// one that is being created: servers of an earlier resource of the same name are no facts about it.
+    fn cluster_facts(&self, id: &NamespacedName, uid: Option<&str>) -> ClusterFacts;
 
     /// Returns the only resource that may be created, or `None` if any may.
     fn allowed(&self) -> Option<NamespacedName>;

@@ -32,6 +32,8 @@ pub(crate) struct Metadata<'a> {
     #[serde(borrow)]
     namespace: Option<Text<'a>>,
     #[serde(borrow)]
+    uid: Option<Text<'a>>,
+    #[serde(borrow)]
     annotations: Option<&'a RawValue>,
     #[serde(borrow)]
     managed_fields: Option<&'a RawValue>,
@@ -113,6 +115,11 @@ impl<'a> ReviewedObject<'a> {
             choose(&request.namespace, &self.metadata.namespace),
             choose(&request.name, &self.metadata.name),
         )
+    }
+
+    /// Returns the uid. For stored objects only.
+    pub(crate) fn uid(&self) -> Option<&str> {
+        self.metadata.uid.as_ref().map(|uid| uid.0.as_ref())
     }
 
     /// Returns the text of the spec; `None` if there is none. Fails if it cannot be parsed within bounds.

@@ -63,7 +63,7 @@ impl Default for RequestTimeouts {
 /// struct Facts;
 ///
 /// impl FactSource for Facts {
-///     fn cluster_facts(&self, _: &NamespacedName) -> ClusterFacts {
+///     fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
 ///         ClusterFacts::default()
 ///     }
 ///

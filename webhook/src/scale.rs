@@ -49,7 +49,7 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
     let cluster_facts = ClusterFacts {
         jet_stream: stored_status.and_then(|status| status.jet_stream.clone()),
         members: stored_status.and_then(|status| status.members),
-        ..facts.cluster_facts(&id)
+        ..facts.cluster_facts(&id, stored.metadata.uid.as_deref())
     };
     validation::result(&id.name, &rules::check_update(&old, &new, &cluster_facts))
 }

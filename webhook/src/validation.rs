@@ -40,7 +40,8 @@ pub(crate) fn cluster_facts(
     facts: &dyn FactSource,
 ) -> ClusterFacts {
     let Recorded { jet_stream, members } = old.map(ReviewedObject::recorded).unwrap_or_default();
-    ClusterFacts { jet_stream, members, ..facts.cluster_facts(id) }
+    let uid = old.and_then(ReviewedObject::uid);
+    ClusterFacts { jet_stream, members, ..facts.cluster_facts(id, uid) }
 }
 
 /// Readable object under review.

@@ -15,7 +15,7 @@ use nats_manager_webhook::{RequestTimeouts, WebhookKind, router};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
-use world::{Cluster, create, full_sample, spec, update, with};
+use world::{FixedFacts, create, full_sample, spec, update, with};
 
 /// Counts the allocations of a review that the server has seen before, so that what is allocated once is not counted.
 fn allocations(runtime: &Runtime, router: &Router, webhook: WebhookKind, review: &str) -> u64 {
@@ -35,7 +35,7 @@ fn allocations(runtime: &Runtime, router: &Router, webhook: WebhookKind, review:
 #[test]
 fn allocations_of_a_review_stay_within_limits() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let router = router(Arc::new(Cluster::default()), Arc::new(world::Uncounted), RequestTimeouts::default());
+    let router = router(Arc::new(FixedFacts::default()), Arc::new(world::Uncounted), RequestTimeouts::default());
     let full = full_sample();
     let scaled = with(&full, "/cluster/size", json!(5));
     let even = with(&full, "/cluster/size", json!(4));

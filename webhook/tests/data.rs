@@ -6,7 +6,7 @@ mod world;
 
 use nats_manager_webhook::{ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
-use world::{Cluster, UID, http::Server, object, review, spec, with};
+use world::{FixedFacts, UID, http::Server, object, review, spec, with};
 
 const WAITS: &str = "NATS eventing-nats has streams or consumers of users: its deletion waits (state Warning) until they are deleted, see: nats stream ls; nats consumer ls sap";
 
@@ -34,7 +34,7 @@ fn deletion(stored: &Value) -> Value {
 
 #[tokio::test]
 async fn change_that_loses_data_is_rejected_by_both_webhooks() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let streams = status_with(json!({"streams": true, "highestReplicas": 5}));
     for (from, to, message) in [
         (1, 3, "Invalid value: 3: cannot be set to 3 while there are streams"),
@@ -53,7 +53,7 @@ async fn change_that_loses_data_is_rejected_by_both_webhooks() {
 
 #[tokio::test]
 async fn only_stored_status_counts() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let (streams, none) =
         (status_with(json!({"streams": true, "highestReplicas": 5})), status_with(json!({"streams": false})));
     let allowed = |old: Value, new: Value| {
@@ -80,7 +80,7 @@ async fn only_stored_status_counts() {
 
 #[tokio::test]
 async fn change_from_one_server_is_revertible_by_stored_status() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let members = |members: Value| json!({"members": members, "jetStream": "unreadable"});
     for (old, new, allowed) in [
         (members(json!(1)), Value::Null, true),
@@ -95,7 +95,7 @@ async fn change_from_one_server_is_revertible_by_stored_status() {
 
 #[tokio::test]
 async fn memory_store_with_streams_in_memory_cannot_be_turned_off() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let status = status_with(json!({"streams": true, "memoryStreams": true, "memoryUsed": "64Mi"}));
     let mut off = stored(3, &status);
     off["spec"]["jetStream"]["memStorage"]["enabled"] = json!(false);
@@ -106,7 +106,7 @@ async fn memory_store_with_streams_in_memory_cannot_be_turned_off() {
 
 #[tokio::test]
 async fn blocked_deletion_is_allowed_with_warning() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let response = server.ask(WebhookKind::Delete, &deletion(&stored(3, &customer_data()))).await;
     assert_eq!(response, json!({"uid": UID, "allowed": true, "warnings": [WAITS]}));
     assert_eq!(server.counts.last_review(), Some((WebhookKind::Delete, ReviewOutcome::Allowed)));
@@ -119,7 +119,7 @@ async fn blocked_deletion_is_allowed_with_warning() {
 
 #[tokio::test]
 async fn every_deletion_is_allowed() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let of = |stored: Value| deletion(&stored);
     let mut another = deletion(&stored(3, &customer_data()));
     another["request"]["kind"]["kind"] = json!("Eventing");
@@ -145,7 +145,7 @@ async fn every_deletion_is_allowed() {
 /// Checks the apiserver's own limit, 256 characters.
 #[tokio::test]
 async fn warning_is_truncated() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let mut deletion = deletion(&stored(3, &customer_data()));
     deletion["request"]["name"] = json!("n".repeat(253));
     let response = server.ask(WebhookKind::Delete, &deletion).await;

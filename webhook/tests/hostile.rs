@@ -14,10 +14,10 @@ use axum::{
 use nats_manager_webhook::{LARGEST_BODY, RequestTimeouts, WebhookKind, router};
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use world::{Cluster, Counts, UID, create, spec, update, with};
+use world::{Counts, FixedFacts, UID, create, spec, update, with};
 
 fn server() -> Router {
-    router(Arc::new(Cluster::default()), Counts::new(), RequestTimeouts::default())
+    router(Arc::new(FixedFacts::default()), Counts::new(), RequestTimeouts::default())
 }
 
 async fn send(server: &Router, webhook: WebhookKind, content_type: &str, body: Vec<u8>) -> (StatusCode, String) {

@@ -14,7 +14,7 @@ use nats_manager_api::{
 };
 use nats_manager_webhook::{ReviewOutcome, WebhookKind};
 use serde_json::{Value, json};
-use world::{Cluster, UID, create, http::Server, object, review, spec, update, with};
+use world::{FixedFacts, UID, create, http::Server, object, review, spec, update, with};
 
 fn deployed(gibi: u64) -> ClusterFacts {
     let deployed = DeployedCluster {
@@ -31,7 +31,7 @@ const SIZE: &str = "/jetStream/fileStorage/size";
 
 #[tokio::test]
 async fn valid_resource_is_completed_and_allowed() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let review = create(&spec());
     let patch = server.patch(&review).await.unwrap();
     assert_eq!(patch, json!([{"op": "add", "path": "/spec/jetStream/fileStorage/size", "value": "1Gi"}]));
@@ -47,7 +47,7 @@ async fn valid_resource_is_completed_and_allowed() {
 
 #[tokio::test]
 async fn dropped_file_size_is_restored() {
-    let server = Server::new(Cluster { cluster_facts: deployed(5), ..Cluster::default() });
+    let server = Server::new(FixedFacts { cluster_facts: deployed(5), ..FixedFacts::default() });
     let unset = spec();
     let set = |size: Value| with(&unset, SIZE, size);
     for (old, new, expected) in [
@@ -68,7 +68,7 @@ async fn dropped_file_size_is_restored() {
 
 #[tokio::test]
 async fn response_contains_every_finding() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let mut bad = with(&spec(), "/cluster/size", json!(2));
     bad["resources"]["requests"]["memory"] = json!("2Gi");
     bad["labels"] = json!({"app.kubernetes.io/name": "mine"});
@@ -95,7 +95,7 @@ async fn response_contains_every_finding() {
 
 #[tokio::test]
 async fn stored_invalid_spec_stays_editable() {
-    let server = Server::new(Cluster { cluster_facts: deployed(1), ..Cluster::default() });
+    let server = Server::new(FixedFacts { cluster_facts: deployed(1), ..FixedFacts::default() });
     let bad = with(&spec(), "/cluster/size", json!(2));
     let debugging = with(&bad, "/logging/debug", json!(true));
     let response = server.validate(&update(&bad, &debugging)).await;
@@ -119,7 +119,7 @@ async fn stored_invalid_spec_stays_editable() {
 
 #[tokio::test]
 async fn unknown_network_policy_mode_is_a_warning() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     for (value, warnings) in [
         ("restricted", json!(null)),
         (
@@ -143,7 +143,7 @@ async fn cluster_facts_affect_findings_and_warnings() {
     let alicloud = ClusterFacts { provider: Provider::AliCloud, zones: Some(1), ..ClusterFacts::default() };
     let classes = StorageClasses::default();
     let cluster_facts = ClusterFacts { storage_classes: Some(classes), ..alicloud };
-    let server = Server::new(Cluster { cluster_facts, ..Cluster::default() });
+    let server = Server::new(FixedFacts { cluster_facts, ..FixedFacts::default() });
     let response = server.validate(&create(&with(&spec(), SIZE, json!("1Gi")))).await;
     assert_eq!(
         response["status"]["details"]["causes"][0]["message"],
@@ -154,9 +154,25 @@ async fn cluster_facts_affect_findings_and_warnings() {
 }
 
 #[tokio::test]
+async fn file_size_is_completed_from_servers_of_this_resource_only() {
+    let elsewhere = "b2f0f2a9-6c3e-4a5c-8e6f-0b1b2f4ad0f5";
+    for (owner, review, expected) in [
+        (world::OBJECT_UID, update(&spec(), &spec()), "5Gi"),
+        (world::OBJECT_UID, create(&spec()), "1Gi"),
+        (elsewhere, update(&spec(), &spec()), "1Gi"),
+        (elsewhere, create(&spec()), "1Gi"),
+    ] {
+        let server =
+            Server::new(FixedFacts { cluster_facts: deployed(5), deployed_for: Some(owner), ..FixedFacts::default() });
+        let patch = server.patch(&review).await.unwrap();
+        assert_eq!(patch[0]["value"], expected, "{owner} {}", review["request"]["operation"]);
+    }
+}
+
+#[tokio::test]
 async fn only_allowed_resource_can_be_created() {
     let allowed = Some(NamespacedName::new("kyma-system", "eventing-nats"));
-    let server = Server::new(Cluster { allowed, ..Cluster::default() });
+    let server = Server::new(FixedFacts { allowed, ..FixedFacts::default() });
     assert_eq!(server.validate(&create(&spec())).await["allowed"], true);
     let mut unnamed = object("", &spec());
     unnamed["metadata"] = json!({"generateName": "eventing-", "namespace": "kyma-system"});
@@ -178,7 +194,7 @@ async fn only_allowed_resource_can_be_created() {
 
 #[tokio::test]
 async fn requests_out_of_scope_are_allowed() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let bad = with(&spec(), "/cluster/size", json!(2));
     let of = |pointer: &str, value: Value| with(&create(&bad), pointer, value);
     for review in [
@@ -201,7 +217,7 @@ async fn requests_out_of_scope_are_allowed() {
 
 #[tokio::test]
 async fn terminating_resource_is_validated() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let bad = with(&spec(), "/cluster/size", json!(2));
     let terminating = |spec: &Value| {
         with(&object("eventing-nats", spec), "/metadata/deletionTimestamp", json!("2026-06-01T10:00:00Z"))
@@ -217,7 +233,7 @@ async fn terminating_resource_is_validated() {
 
 #[tokio::test]
 async fn stored_default_limit_gives_way_to_an_applied_request() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let old = with(
         &spec(),
         "/resources",
@@ -248,7 +264,7 @@ async fn stored_default_limit_gives_way_to_an_applied_request() {
 
 #[tokio::test]
 async fn annotation_that_pauses_or_has_no_effect_causes_warning() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let pause = "nats.operator.kyma-project.io/pause-reconciliation";
     for (value, expected) in
         [("true", "reconciliation is paused: "), ("yes", "has no effect: the value must be \"true\""), ("false", "")]
@@ -266,7 +282,7 @@ async fn annotation_that_pauses_or_has_no_effect_causes_warning() {
 
 #[tokio::test]
 async fn dry_run_gets_same_response() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     for spec in [spec(), with(&spec(), "/cluster/size", json!(2))] {
         let review = create(&spec);
         let dry = with(&review, "/request/dryRun", json!(true));
@@ -278,7 +294,7 @@ async fn dry_run_gets_same_response() {
 
 #[tokio::test]
 async fn other_paths_and_methods_are_rejected() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     for (method, path, expected) in
         [("GET", "/validate", 405), ("PUT", "/mutate", 405), ("GET", "/delete", 405), ("POST", "/", 404)]
     {
@@ -289,7 +305,7 @@ async fn other_paths_and_methods_are_rejected() {
 
 #[tokio::test]
 async fn panic_fails_one_request_only() {
-    let server = Server::new(Cluster::default());
+    let server = Server::new(FixedFacts::default());
     let bomb = review("CREATE", &object("bomb", &spec()), &Value::Null);
     for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
         assert_eq!(

@@ -162,8 +162,11 @@ async fn handshake_fails_without_certificate() {
     let counts = world::Counts::new();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router =
-        nats_manager_webhook::router(Arc::new(world::Cluster::default()), counts.clone(), RequestTimeouts::default());
+    let router = nats_manager_webhook::router(
+        Arc::new(world::FixedFacts::default()),
+        counts.clone(),
+        RequestTimeouts::default(),
+    );
     let resolver = Arc::new(Resolver::new());
     let client = async {
         let authority = Authority::generate(jiff::Timestamp::now()).unwrap();

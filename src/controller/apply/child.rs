@@ -11,12 +11,18 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    ApplyError, Control, Owner, WriteMemory, compare, drift,
+    ApplyError, WriteMemory, compare, drift,
     error::STATEFUL_SET,
     fields::ForeignContent,
     immutable::{ImmutableDifference, Replacement},
 };
-use crate::{controller::status::Announcement, watch::CachedObject};
+use crate::{
+    controller::{
+        ownership::{Control, Owner},
+        status::Announcement,
+    },
+    watch::CachedObject,
+};
 
 /// One child to apply.
 pub(super) struct ApplyTarget<'a> {

@@ -8,7 +8,8 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{ApplyError, NETWORK_POLICY, Owner};
+use super::{ApplyError, NETWORK_POLICY};
+use crate::controller::ownership::Owner;
 
 /// Deletes the policy that was made for this resource. One of others has the name at most, and stays.
 pub(super) async fn delete<K>(api: &Api<K>, owner: &Owner<'_>, live: Option<&Arc<K>>) -> Result<(), ApplyError>

@@ -12,7 +12,7 @@
 //! | `overridden`, `refused` | the writes that an admission webhook changes, and those that fail |
 //! | `child`, `pod_template`, `replace` | the requests for one child |
 //! | `disabled` | the deletion of a child that the resource turns off |
-//! | `ownership`, `error` | the controller of an object, the failures |
+//! | `error` | the failures |
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
@@ -34,13 +34,11 @@ mod error;
 mod fields;
 mod immutable;
 mod overridden;
-mod ownership;
 mod pod_template;
 mod refused;
 mod replace;
 
 pub(super) use error::{ApplyError, ApplyErrors};
-pub(super) use ownership::{Control, Owner};
 
 use self::{
     child::{ApplyTarget, check_controller},
@@ -51,7 +49,12 @@ use self::{
     refused::RefusedWrites,
 };
 use crate::{
-    controller::{observe::LiveObjects, resources::Children, status::Announcement},
+    controller::{
+        observe::LiveObjects,
+        ownership::{Control, Owner},
+        resources::Children,
+        status::Announcement,
+    },
     watch::{CachedObject, Caches, Istio},
 };
 

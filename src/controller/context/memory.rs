@@ -26,6 +26,8 @@ use crate::controller::{
 /// State of the one deployed cluster beside the watch caches.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    /// Uid of the resource that the state belongs to.
+    resource: Option<String>,
     pub(crate) polls: PollMemory,
     /// Actions of earlier plans.
     pub(crate) history: History,
@@ -54,6 +56,13 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// Clears what belongs to another resource, which had the same name: its finalizer may have been removed by hand.
+    pub(crate) fn begin(&mut self, nats: &Nats) {
+        if self.resource != nats.uid() {
+            *self = Self { resource: nats.uid(), ..Self::default() };
+        }
+    }
+
     /// Returns whether no change is in progress, JetStream is healthy, and every Pod exists and is serving.
     pub(crate) fn is_at_rest(&self, observed: &Observed) -> bool {
         let is_idle = self.last_plan.as_ref().is_some_and(|plan| plan.operation.is_none() && plan.action.is_none());

@@ -11,10 +11,10 @@ use nats_manager_api::{ConditionType, NamespacedName, Nats, naming};
 use self::guard::DeletionDecision;
 use crate::{
     controller::{
-        apply::Owner,
         context::{Context, Memory, ReconcileDone, ReconcileError, retry_after},
         execute::{delete_children, delete_data},
         observe::observe,
+        ownership::Owner,
         pipeline::{finalizer, keep_cluster},
         status::{Reconciled, paused_message},
     },

@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 use super::pvcs;
 use crate::{
     controller::{
-        apply::{Control, NETWORK_POLICY, Owner},
+        apply::NETWORK_POLICY,
         foreign_finalizers::{foreign_finalizers, is_of_kubernetes},
         observe::LiveObjects,
+        ownership::{Control, Owner},
         resources::destination_rule_resource,
     },
     error_message::summary,

@@ -21,16 +21,19 @@ use k8s_openapi::{
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
-    apimachinery::pkg::apis::meta::v1::Time as KubernetesTime,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{Resource, ResourceExt, api::DynamicObject};
 use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
 use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 
 pub(super) use self::{
     clock::now, expansion::failed_expansions, failed_create::failed_create, pods::pod_state, replicas::foreign_scaler,
 };
-use crate::watch::{Caches, ZonesByNode};
+use crate::{
+    controller::ownership::Owner,
+    watch::{Caches, ZonesByNode},
+};
 
 /// Output of the observe stage.
 #[derive(Clone, Debug, Default)]
@@ -65,28 +68,31 @@ pub(crate) struct LiveObjects {
 
 /// Observes the cluster of one resource. Sends no request.
 pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Observed {
+    let uid = nats.uid().unwrap_or_default();
+    let owner = Owner { id, uid: &uid };
     let live = LiveObjects::from_caches(caches);
+    let stateful_set = owner.without_leftover(live.stateful_set.as_deref());
     let pods = caches.pods.state();
     let pvcs = caches.pvcs.state();
-    let mut cluster_facts = cached_cluster_facts(caches);
+    let mut cluster_facts = cached_cluster_facts(caches, &owner);
     if cluster_facts.deployed.is_none() {
         cluster_facts.deployed = deployed::from_pvcs(&pvcs).map(|deployed| deployed::with_template_of(deployed, &pods));
     }
     let status = nats.status.as_ref();
     let objects = actual::Objects {
-        stateful_set: live.stateful_set.as_deref(),
-        config_map: live.config_map.as_deref(),
+        stateful_set,
+        config_map: owner.without_leftover(live.config_map.as_deref()),
         pods: &pods,
         pvcs: &pvcs,
     };
     let recorded_members = status.and_then(|status| status.members);
-    let started = servers_started(nats, &live, &pods, &pvcs);
+    let started = servers_started(nats, stateful_set, &pods, &pvcs);
     let actual = actual::actual_state(id, &objects, recorded_members, started);
-    let polled = pods.iter().filter(|pod| pods::is_of(pod, live.stateful_set.as_deref()));
+    let polled = pods.iter().filter(|pod| pods::is_of(pod, stateful_set, nats));
     let addresses = polled.filter_map(|pod| address(pod)).collect();
     Observed {
         actual,
-        removed: actual::removed_peers(id, live.stateful_set.as_deref()),
+        removed: actual::removed_peers(id, stateful_set),
         live,
         cluster_facts,
         addresses,
@@ -94,12 +100,13 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
     }
 }
 
-/// Returns the cluster facts from the caches, which are all that the validation rules need.
-pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
+/// Returns the cluster facts around a resource from the caches, which are all that the validation rules need.
+pub(crate) fn cached_cluster_facts(caches: &Caches, owner: &Owner<'_>) -> ClusterFacts {
+    let stateful_set = caches.stateful_set.get();
     ClusterFacts {
         domain: caches.domain.clone(),
         provider: provider(caches.shoot_info.get().as_deref()),
-        deployed: caches.stateful_set.get().as_deref().and_then(deployed::from_stateful_set),
+        deployed: owner.without_leftover(stateful_set.as_deref()).and_then(deployed::from_stateful_set),
         zones: Some(count_zones(caches.zones.snapshot().values())),
         ..ClusterFacts::default()
     }
@@ -109,24 +116,26 @@ pub(crate) fn cached_cluster_facts(caches: &Caches) -> ClusterFacts {
 /// count as a start, since its record began after them. `Some(false)` needs a record from before the first start.
 fn servers_started(
     nats: &Nats,
-    live: &LiveObjects,
+    stateful_set: Option<&StatefulSet>,
     pods: &[Arc<Pod>],
     pvcs: &[Arc<PersistentVolumeClaim>],
 ) -> Option<bool> {
     let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
-    let has_pod = pods.iter().any(|pod| pod_state(pod, &nats.name_any()).started);
-    let is_older = |time: Option<&KubernetesTime>| {
-        time.zip(nats.metadata.creation_timestamp.as_ref()).is_some_and(|(pvc, nats)| pvc.0 < nats.0)
-    };
-    let has_older_pvc = pvcs
-        .iter()
-        .filter(|pvc| pvc.metadata.deletion_timestamp.is_none())
-        .any(|pvc| is_older(pvc.metadata.creation_timestamp.as_ref()));
+    let may_be_own = |pod: &&Arc<Pod>| pods::is_of(pod, stateful_set, nats) || !is_older(pod.as_ref(), nats);
+    let has_pod = pods.iter().filter(may_be_own).any(|pod| pod_state(pod, &nats.name_any()).started);
+    let has_older_pvc =
+        pvcs.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none()).any(|pvc| is_older(pvc.as_ref(), nats));
     if has_pod || has_older_pvc {
         return Some(true);
     }
-    let is_new = live.stateful_set.is_none() && pvcs.is_empty();
+    let is_new = stateful_set.is_none() && pvcs.is_empty();
     recorded.or(is_new.then_some(false))
+}
+
+/// Returns whether an object was created before the resource.
+fn is_older<K: Resource>(object: &K, nats: &Nats) -> bool {
+    let created = |meta: &ObjectMeta| meta.creation_timestamp.as_ref().map(|time| time.0);
+    created(object.meta()).zip(created(&nats.metadata)).is_some_and(|(object, nats)| object < nats)
 }
 
 fn address(pod: &Pod) -> Option<(String, IpAddr)> {

@@ -5,7 +5,10 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod, PodSpec},
 };
 use kube::{Resource, ResourceExt};
+use nats_manager_api::Nats;
 use nats_manager_planner::{Time, Version, actual::PodState};
+
+use super::is_older;
 
 /// Label of a Pod with the revision of its template (`apps/v1.ControllerRevisionHashLabelKey`).
 const REVISION_LABEL: &str = "controller-revision-hash";
@@ -117,15 +120,16 @@ fn truncated(mut cause: String) -> String {
     cause
 }
 
-/// Returns whether a Pod belongs to the present cluster. Pods of a StatefulSet that was deleted still answer while they
-/// terminate: they show nothing of the servers that a new StatefulSet creates under the same names. Pods without a
+/// Returns whether a Pod belongs to the present cluster. Pods of a StatefulSet that was deleted still answer until they
+/// have terminated: they show nothing of the servers that a new StatefulSet creates under the same names. Pods without a
 /// controller are adopted by the StatefulSet.
-pub(super) fn is_of(pod: &Pod, stateful_set: Option<&StatefulSet>) -> bool {
+pub(super) fn is_of(pod: &Pod, stateful_set: Option<&StatefulSet>, nats: &Nats) -> bool {
     let owners = pod.metadata.owner_references.iter().flatten();
     let Some(controller) = owners.into_iter().find(|owner| owner.controller == Some(true)) else { return true };
     match stateful_set {
         Some(set) => set.metadata.uid.as_ref() == Some(&controller.uid),
-        None => pod.metadata.deletion_timestamp.is_none(),
+        // The garbage collector deletes those of an earlier resource too.
+        None => pod.metadata.deletion_timestamp.is_none() && !is_older(pod, nats),
     }
 }
 
@@ -188,26 +192,40 @@ mod tests {
     }
 
     #[test]
-    fn terminating_pods_of_an_earlier_stateful_set_are_no_servers() {
+    fn pods_of_an_earlier_stateful_set_are_no_servers_if_they_terminate_or_are_older() {
+        let nats = |created: &str| -> Nats {
+            serde_json::from_value(json!({
+                "apiVersion": "operator.kyma-project.io/v1alpha1", "kind": "NATS", "spec": {},
+                "metadata": {"name": "n", "creationTimestamp": created},
+            }))
+            .unwrap()
+        };
+        let (nats, newer_nats) = (nats("2026-11-26T11:00:00Z"), nats("2026-11-26T12:00:00Z"));
         let pod = |owner: Option<&str>, is_terminating: bool| {
             let owners = owner.map(|uid| json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "n", "uid": uid, "controller": true}]));
             let deleted = is_terminating.then_some("2026-11-26T12:00:00Z");
-            let meta = json!({"name": "n-0", "ownerReferences": owners, "deletionTimestamp": deleted});
+            let created = "2026-11-26T11:30:00Z";
+            let meta = json!({
+                "name": "n-0", "ownerReferences": owners, "creationTimestamp": created, "deletionTimestamp": deleted,
+            });
             serde_json::from_value::<Pod>(json!({"metadata": meta})).unwrap()
         };
         let mut set = StatefulSet::default();
         set.metadata.uid = Some("new".to_owned());
-        for (owner, is_terminating, of_new, without) in [
-            (Some("new"), false, true, true),
-            (Some("new"), true, true, false),
-            (Some("old"), true, false, false),
-            (Some("old"), false, false, true),
-            (None, false, true, true),
-            (None, true, true, true),
+        for (owner, is_terminating, of_new, without, without_and_older) in [
+            (Some("new"), false, true, true, false),
+            (Some("new"), true, true, false, false),
+            (Some("old"), true, false, false, false),
+            (Some("old"), false, false, true, false),
+            (None, false, true, true, true),
+            (None, true, true, true, true),
         ] {
             let pod = pod(owner, is_terminating);
-            assert_eq!(is_of(&pod, Some(&set)), of_new, "{owner:?} {is_terminating}");
-            assert_eq!(is_of(&pod, None), without, "{owner:?} {is_terminating}, no StatefulSet");
+            assert_eq!(is_of(&pod, Some(&set), &nats), of_new, "{owner:?} {is_terminating}");
+            assert_eq!(is_of(&pod, Some(&set), &newer_nats), of_new, "{owner:?} {is_terminating}");
+            assert_eq!(is_of(&pod, None, &nats), without, "{owner:?} {is_terminating}, no StatefulSet");
+            let is_of_newer = is_of(&pod, None, &newer_nats);
+            assert_eq!(is_of_newer, without_and_older, "{owner:?} {is_terminating}, no StatefulSet, newer resource");
         }
     }
 

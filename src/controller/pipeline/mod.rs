@@ -16,11 +16,12 @@ mod paused;
 mod restore;
 
 use crate::controller::{
-    apply::{Applied, ApplyContext, ApplyErrors, ApplyScope, Owner, apply},
+    apply::{Applied, ApplyContext, ApplyErrors, ApplyScope, apply},
     context::{Context, Memory, ReconcileError},
     decide::{PlanTarget, Planned, decide},
     execute::{ActionContext, ExecuteError, execute},
     observe::{Observed, failed_create, failed_expansions, foreign_scaler, now, observe},
+    ownership::Owner,
     poll::{Polled, targets},
     resources::{Children, SystemAccount, build},
     status::{Announcement, AppliedCounts, Reconciled, StatusFacts, Unapplied, ZonesUsed, paused_message},

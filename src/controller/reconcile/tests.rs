@@ -1,11 +1,14 @@
-//! Cost of a reconcile that changes nothing, counted on an apiserver stand-in.
+//! Reconciles on an apiserver stand-in: their cost if nothing changes, and leftovers of a deleted resource.
 
 use std::{net::IpAddr, pin::pin, time::Duration};
 
 use futures::future::select;
 use kube::{Client, runtime::reflector::ObjectRef};
 use nats_manager_api::ClusterDomain;
-use nats_manager_harness::{MemoryApiserver, memory_apiserver::NATS};
+use nats_manager_harness::{
+    MemoryApiserver,
+    memory_apiserver::{NATS, STATEFUL_SETS},
+};
 use nats_manager_planner::{health::Assessment, testing};
 use serde_json::{Value, json};
 use tokio::{
@@ -19,6 +22,8 @@ use super::*;
 use crate::{
     controller::{
         context::{Backoff, predecessor::Predecessors},
+        observe::cached_cluster_facts,
+        ownership::Owner,
         poll::{PollMemory, Polls},
         status::StatusWriter,
     },
@@ -32,6 +37,9 @@ const NAMESPACE: &str = "kyma-system";
 const NAME: &str = "n";
 const SERVERS: u32 = 3;
 const LIMIT: Duration = Duration::from_secs(30);
+const CONFIG_MAPS: &str = "api/v1/configmaps";
+const SECRETS: &str = "api/v1/secrets";
+const PVCS: &str = "api/v1/persistentvolumeclaims";
 /// Bytes of a page of nodes, as JSON and as objects, in the manager and in the stand-in, and the names of 1000 nodes.
 const MOST_GROWTH: u64 = 3 << 20;
 /// Rounds of events and writes in which a new cluster comes to rest.
@@ -111,10 +119,12 @@ impl TestCluster {
 
     /// Reconciles once more, with the last poll.
     fn reconcile_again(&self) {
+        self.try_reconcile().unwrap();
+    }
+
+    fn try_reconcile(&self) -> Result<(), ReconcileError> {
         let nats = self.context.caches.nats.get(&ObjectRef::new(NAME).within(NAMESPACE)).unwrap();
-        self.runtime
-            .block_on(async { timeout(LIMIT, reconcile(&nats, &self.context)).await.unwrap().map(drop) })
-            .unwrap();
+        self.runtime.block_on(async { timeout(LIMIT, reconcile(&nats, &self.context)).await.unwrap().map(drop) })
     }
 
     /// Returns the requests other than lists and watches.
@@ -208,4 +218,59 @@ fn first_lists_need_the_same_memory_with_other_nodes_and_pods() {
     let large = peak(Contents { other_nodes: 1000, other_pods: 2000, ..Contents::default() });
     println!("peak of the first lists: {small} bytes, with 1000 nodes and 2000 Pods: {large} bytes");
     assert!(large < small + MOST_GROWTH, "{small} {large}");
+}
+
+/// Deletes the resource with its children, except for those of one collection, and stores a resource with one server
+/// under its name. The Pods are still running, since the garbage collector has not deleted them yet.
+fn recreate(cluster: &TestCluster, leftover: &str) {
+    let apiserver = &cluster.apiserver;
+    apiserver.delete(NATS, NAMESPACE, NAME);
+    delete_children(cluster, |collection| collection != leftover);
+    (0..SERVERS).for_each(|ordinal| apiserver.delete(PVCS, NAMESPACE, &id().pvc(ordinal)));
+    let metadata = json!({"namespace": NAMESPACE, "name": NAME, "creationTimestamp": "2026-01-02T00:00:00Z"});
+    apiserver.put(NATS, json!({"metadata": metadata, "spec": {"cluster": {"size": 1}}}));
+}
+
+/// Deletes the children of the selected collections.
+fn delete_children(cluster: &TestCluster, is_selected: impl Fn(&str) -> bool) {
+    let id = id();
+    let children = [
+        (STATEFUL_SETS, id.name.clone()),
+        (CONFIG_MAPS, id.config_map()),
+        (SECRETS, id.secret()),
+        ("api/v1/services", id.name.clone()),
+        ("apis/networking.k8s.io/v1/networkpolicies", id.network_policy()),
+        ("apis/policy/v1/poddisruptionbudgets", id.name.clone()),
+    ];
+    for (collection, name) in children.into_iter().filter(|(collection, _)| is_selected(collection)) {
+        cluster.apiserver.delete(collection, NAMESPACE, &name);
+    }
+}
+
+#[test]
+fn recreated_resource_takes_no_decision_from_leftovers_of_the_deleted_one() {
+    for leftover in [STATEFUL_SETS, CONFIG_MAPS, SECRETS, "none"] {
+        let mut cluster = TestCluster::at_rest(Contents::default());
+        recreate(&cluster, leftover);
+        cluster.fill_caches();
+        let (id, caches) = (id(), &cluster.context.caches);
+        let created = Owner { id: &id, uid: "" };
+        assert_eq!(cached_cluster_facts(caches, &created).deployed, None, "{leftover}");
+        let first = cluster.try_reconcile();
+        assert_eq!(matches!(first, Err(ReconcileError::Conflict(_))), leftover != "none", "{leftover}: {first:?}");
+        delete_children(&cluster, |collection| collection == leftover);
+        cluster.fill_caches();
+        cluster.try_reconcile().unwrap();
+        let child = |collection, name: &str| cluster.apiserver.get(collection, NAMESPACE, name).unwrap();
+        assert_eq!(child(STATEFUL_SETS, NAME)["spec"]["replicas"], 1, "{leftover}");
+        let config = child(CONFIG_MAPS, &id.config_map())["data"]["nats.conf"].to_string();
+        assert!(!config.contains("routes"), "{leftover}: {config}");
+        let status = cluster.status();
+        assert_eq!(
+            (&status["members"], &status["serversStarted"]),
+            (&json!(1), &json!(false)),
+            "{leftover}: {status:#}"
+        );
+        assert!(status.get("jetStream").is_none(), "{leftover}: {status:#}");
+    }
 }

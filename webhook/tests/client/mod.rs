@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::world::{Cluster, Counts, create, spec};
+use crate::world::{Counts, FixedFacts, create, spec};
 
 pub const NAME: &str = "webhook.kyma-system.svc";
 
@@ -61,7 +61,7 @@ impl Server {
         let authority = Authority::generate(Timestamp::now()).unwrap();
         let resolver = Arc::new(Resolver::new());
         let counts = Counts::new();
-        let router = router(Arc::new(Cluster::default()), counts.clone(), limits);
+        let router = router(Arc::new(FixedFacts::default()), counts.clone(), limits);
         let (stop, stopped) = oneshot::channel();
         let identity = TlsIdentity { resolver: resolver.clone(), client_verifier };
         let serving = serve(listener, identity, router, counts.clone(), options, async {

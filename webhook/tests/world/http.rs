@@ -12,7 +12,7 @@ use nats_manager_webhook::{RequestTimeouts, WebhookKind, router};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Cluster, Counts, UID};
+use super::{Counts, FixedFacts, UID};
 
 pub struct Server {
     pub router: Router,
@@ -20,7 +20,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(cluster: Cluster) -> Self {
+    pub fn new(cluster: FixedFacts) -> Self {
         let counts = Counts::new();
         Self { router: router(Arc::new(cluster), counts.clone(), RequestTimeouts::default()), counts }
     }

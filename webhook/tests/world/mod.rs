@@ -14,18 +14,24 @@ use nats_manager_webhook::{FactSource, Observer, Rejection, ReviewOutcome, Webho
 use serde_json::{Value, json};
 
 pub const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
+/// Uid of the resource in a review.
+pub const OBJECT_UID: &str = "a1f0f2a9-6c3e-4a5c-8e6f-0b1b2f4ad0f5";
 
 /// Facts about the cluster, as a test sets them.
 #[derive(Clone, Default)]
-pub struct Cluster {
+pub struct FixedFacts {
     pub cluster_facts: ClusterFacts,
     pub allowed: Option<NamespacedName>,
+    /// Uid of the resource that the deployed servers belong to; `None` if they belong to any.
+    pub deployed_for: Option<&'static str>,
 }
 
-impl FactSource for Cluster {
-    fn cluster_facts(&self, id: &NamespacedName) -> ClusterFacts {
+impl FactSource for FixedFacts {
+    fn cluster_facts(&self, id: &NamespacedName, uid: Option<&str>) -> ClusterFacts {
         assert_ne!(id.name, "bomb", "a test asks for a panic");
-        self.cluster_facts.clone()
+        let mut facts = self.cluster_facts.clone();
+        facts.deployed = facts.deployed.filter(|_| self.deployed_for.is_none_or(|owner| uid == Some(owner)));
+        facts
     }
 
     fn allowed(&self) -> Option<NamespacedName> {
@@ -99,7 +105,7 @@ pub fn object(name: &str, spec: &Value) -> Value {
         "metadata": {
             "name": name,
             "namespace": "kyma-system",
-            "uid": "a1f0f2a9-6c3e-4a5c-8e6f-0b1b2f4ad0f5",
+            "uid": OBJECT_UID,
             "resourceVersion": "4711",
             "generation": 1,
             "creationTimestamp": "2026-06-01T10:00:00Z",

@@ -40,7 +40,7 @@ const CONSTANT: &str = concat!(
 struct Facts;
 
 impl FactSource for Facts {
-    fn cluster_facts(&self, _: &NamespacedName) -> ClusterFacts {
+    fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
         ClusterFacts { zones: Some(3), ..ClusterFacts::default() }
     }
 

@@ -88,6 +88,11 @@ impl MemoryApiserver {
         self.store().get(&(collection.to_owned(), namespace.to_owned(), name.to_owned())).cloned()
     }
 
+    /// Deletes an object, whatever its finalizers are.
+    pub fn delete(&self, collection: &str, namespace: &str, name: &str) {
+        self.store().delete(&(collection.to_owned(), namespace.to_owned(), name.to_owned()));
+    }
+
     /// Returns all requests so far, in the order of their arrival.
     pub fn received(&self) -> Vec<ReceivedRequest> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -53,7 +53,8 @@ impl Store {
         }
         let kept = |field: &str| old.and_then(|old| old["metadata"].get(field)).cloned();
         metadata["uid"] = kept("uid").unwrap_or_else(|| json!(format!("uid-{}", self.version + 1)));
-        metadata["creationTimestamp"] = kept("creationTimestamp").unwrap_or_else(|| json!("2026-01-01T00:00:00Z"));
+        let created = kept("creationTimestamp").or_else(|| metadata.get("creationTimestamp").cloned());
+        metadata["creationTimestamp"] = created.unwrap_or_else(|| json!("2026-01-01T00:00:00Z"));
         metadata["resourceVersion"] = kept("resourceVersion").unwrap_or_default();
         metadata["generation"] = kept("generation").unwrap_or_else(|| json!(1));
         if let Some(old) = old {
