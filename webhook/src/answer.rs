@@ -44,13 +44,13 @@ struct AdmissionResponse<'a> {
     uid: &'a str,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'a Status>,
+    status: Option<Box<Status>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<ByteString>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Cow<'a, str>>,
+    warnings: Vec<String>,
 }
 
 impl AdmissionResult {
@@ -70,13 +70,13 @@ impl AdmissionResult {
     }
 
     /// Serializes the `AdmissionReview` that answers the request with this `uid`.
-    pub(crate) fn to_body(&self, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_body(self, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut response =
             AdmissionResponse { uid, allowed: true, status: None, patch: None, patch_type: None, warnings: Vec::new() };
         match self {
             Self::Allowed(warnings) => response.warnings = bounded_warnings(warnings),
             Self::Patched(patch) => {
-                response.patch = Some(ByteString(serde_json::to_vec(patch)?));
+                response.patch = Some(ByteString(serde_json::to_vec(&patch)?));
                 response.patch_type = Some("JSONPatch");
             }
             Self::Rejected(status) => {
@@ -92,19 +92,20 @@ impl AdmissionResult {
 }
 
 /// Truncates warnings to the apiserver's bounds. The last one counts those that were left out.
-fn bounded_warnings(warnings: &[String]) -> Vec<Cow<'_, str>> {
-    let mut left = MAX_WARNING_BYTES - MAX_WARNING_CHARS;
-    let mut all: Vec<Cow<'_, str>> = Vec::new();
-    for warning in warnings {
-        let text = limited(warning, MAX_WARNING_CHARS);
-        let Some(rest) = left.checked_sub(text.len()) else {
-            all.push(format!("and {} more warnings", warnings.len() - all.len()).into());
-            break;
-        };
-        left = rest;
-        all.push(text);
+fn bounded_warnings(mut warnings: Vec<String>) -> Vec<String> {
+    for warning in &mut warnings {
+        if let Cow::Owned(short) = limited(warning, MAX_WARNING_CHARS) {
+            *warning = short;
+        }
     }
-    all
+    let mut left = MAX_WARNING_BYTES - MAX_WARNING_CHARS;
+    let is_beyond = |warning: &String| left.checked_sub(warning.len()).map(|rest| left = rest).is_none();
+    if let Some(kept) = warnings.iter().position(is_beyond) {
+        let rest = warnings.len() - kept;
+        warnings.truncate(kept);
+        warnings.push(format!("and {rest} more warnings"));
+    }
+    warnings
 }
 
 #[cfg(test)]
@@ -113,11 +114,11 @@ mod tests {
 
     #[test]
     fn warnings_stay_within_apiserver_bounds() {
-        assert_eq!(bounded_warnings(&["spec.a: b\nc".to_owned()]), ["spec.a: b c"]);
+        assert_eq!(bounded_warnings(vec!["spec.a: b\nc".to_owned()]), ["spec.a: b c"]);
         let many = vec!["ä".repeat(500); 50];
-        let all = bounded_warnings(&many);
+        let all = bounded_warnings(many);
         assert!(all.iter().all(|text| text.chars().count() <= 256));
-        assert!(all.iter().map(|text| text.len()).sum::<usize>() <= 4096);
+        assert!(all.iter().map(String::len).sum::<usize>() <= 4096);
         assert_eq!(all.last().unwrap(), &format!("and {} more warnings", 51 - all.len()));
     }
 }
