@@ -24,8 +24,8 @@ RUN case "$TARGETARCH" in \
  && echo "$compiler-gcc" > /compiler
 COPY . .
 ARG REVISION=unknown
-ENV NATS_MANAGER_REVISION=$REVISION RUSTFLAGS="-C target-feature=+crt-static"
-# Naming the target keeps the flag from build scripts and macros, which have to be dynamic.
+ENV NATS_MANAGER_REVISION=$REVISION RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
+# Naming the target keeps the flags from build scripts and macros, which have to be dynamic.
 RUN target="$(cat /target)" \
  && variable="CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)_LINKER" \
  && env "$variable=$(cat /compiler)" cargo build --locked --release --bin nats-manager --target "$target" \

@@ -70,7 +70,7 @@ impl AdmissionResult {
     }
 
     /// Serializes the `AdmissionReview` that answers the request with this `uid`.
-    pub(crate) fn to_body(self, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn into_body(self, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut response =
             AdmissionResponse { uid, allowed: true, status: None, patch: None, patch_type: None, warnings: Vec::new() };
         match self {

@@ -40,7 +40,7 @@ pub(crate) fn review(
         Err(_) if webhook == WebhookKind::Delete => AdmissionResult::Ignored,
         Err(malformed) => AdmissionResult::rejected(status::bad_request(malformed.to_string())),
     };
-    Ok((result.outcome(), result.to_body(&uid)?))
+    Ok((result.outcome(), result.into_body(&uid)?))
 }
 
 /// Passes a request in scope to the webhook that it was sent to.

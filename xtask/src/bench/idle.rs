@@ -46,7 +46,7 @@ pub(super) fn memory(memory: ResidentMemory) -> Measure {
         name: "resident memory, steady",
         value: mebibytes(memory.total),
         unit: "MiB",
-        goal: 16.0,
+        goal: 14.0,
         tolerance: 1.0,
         reference: Some(63.0),
     }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::{
-    local::{self, BuildError, Local, LocalError, Profile},
+    local::{self, Architecture, BuildError, Local, LocalError},
     terminal::{heading, note},
 };
 use measure::{Measure, MeasureResult};
@@ -140,10 +140,10 @@ pub(crate) fn run(options: &BenchOptions) -> Result<(), BenchError> {
     }
 }
 
-/// Builds the program that is measured.
+/// Builds the program that is measured: that of the image.
 fn build_manager() -> Result<PathBuf, BuildError> {
-    heading("building the manager for release");
-    local::build(Profile::Release)
+    heading("building the program of the image");
+    local::build_static(&[], Architecture::host()?)
 }
 
 /// Takes the measures of the whole manager, prints them, and fails when one is beyond its limit.

@@ -59,17 +59,15 @@ pub(crate) enum PageError {
 impl Section {
     /// Replaces the section in the page, and its pictures.
     pub(super) fn record(&self) -> Result<(), PageError> {
-        let path = workspace::path(PAGE);
-        let page = fs::read_to_string(&path).map_err(file_error(&path))?;
         let text = format!("{}\n\n{}", origin(&self.command)?, self.text());
-        let page = replace(&page, self.name, &text).ok_or(PageError::NoSection(self.name))?;
+        update(self.name, |_| text)?;
         let folder = workspace::path(PICTURES);
         fs::create_dir_all(&folder).map_err(file_error(&folder))?;
         for picture in &self.pictures {
             let path = folder.join(self.file(picture));
             fs::write(&path, &picture.svg).map_err(file_error(&path))?;
         }
-        fs::write(&path, page).map_err(file_error(&path))
+        Ok(())
     }
 
     fn text(&self) -> String {
@@ -90,21 +88,37 @@ fn end(name: &str) -> String {
     format!("<!-- end: {name} -->")
 }
 
+/// Replaces the text of a section in the page.
+pub(super) fn update(name: &'static str, change: impl FnOnce(&str) -> String) -> Result<(), PageError> {
+    let path = workspace::path(PAGE);
+    let page = fs::read_to_string(&path).map_err(file_error(&path))?;
+    let page = replace(&page, name, change).ok_or(PageError::NoSection(name))?;
+    fs::write(&path, page).map_err(file_error(&path))
+}
+
 /// Returns the page with another text between the markers of a section; `None` if it has no such markers.
-fn replace(page: &str, name: &str, text: &str) -> Option<String> {
+fn replace(page: &str, name: &str, change: impl FnOnce(&str) -> String) -> Option<String> {
     let (begin, end) = (begin(name), end(name));
     let (before, rest) = page.split_once(&begin)?;
-    let (_, after) = rest.split_once(&end)?;
-    Some(format!("{before}{begin}\n{}\n{end}{after}", text.trim()))
+    let (text, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{}\n{end}{after}", change(text.trim()).trim()))
 }
 
 /// Returns the line with date, commit, machine and command of the run.
 fn origin(command: &str) -> Result<String, PageError> {
+    Ok(format!("Measured on {}, commit {}, {}: `{command}`", date(), commit()?, machine()))
+}
+
+/// Returns the date of today (UTC).
+pub(super) fn date() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
+/// Returns the commit of the checkout, with a note if files differ from it.
+pub(super) fn commit() -> Result<String, PageError> {
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changed =
-        if git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() { "" } else { " with changes" };
-    let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
-    Ok(format!("Measured on {date}, commit {commit}{changed}, {}: `{command}`", machine()))
+    let is_changed = !git(&["status", "--porcelain", "--untracked-files=no", "--", ":!docs"])?.is_empty();
+    Ok(if is_changed { format!("{commit} with changes") } else { commit })
 }
 
 fn git(arguments: &[&str]) -> Result<String, PageError> {
@@ -137,16 +151,17 @@ mod tests {
     fn replaced_section_leaves_the_others() {
         let page = "# Page\n<!-- begin: a -->\nold\n<!-- end: a -->\n<!-- begin: b -->\nb\n<!-- end: b -->\n";
         let replaced = "# Page\n<!-- begin: a -->\nnew\n<!-- end: a -->\n<!-- begin: b -->\nb\n<!-- end: b -->\n";
-        assert_eq!(replace(page, "a", "\nnew\n\n").as_deref(), Some(replaced));
-        assert_eq!(replace(replaced, "a", "new").as_deref(), Some(replaced));
-        assert_eq!(replace(page, "c", "new"), None);
+        let changed = |text: &str| replace(page, "a", |old| [old, text].concat());
+        assert_eq!(changed("\nmore\n\n").as_deref(), Some(&*replaced.replace("new", "old\nmore")));
+        assert_eq!(replace(page, "a", |_| "new".to_owned()).as_deref(), Some(replaced));
+        assert_eq!(replace(page, "c", str::to_owned), None);
     }
 
     #[test]
     fn page_has_a_section_for_each_part() {
         let page = fs::read_to_string(workspace::path(PAGE)).unwrap();
-        for name in ["admission", "reconcile", "scale", "start"] {
-            assert!(replace(&page, name, "").is_some(), "{name}");
+        for name in ["admission", "admission-runs", "reconcile", "scale", "start"] {
+            assert!(replace(&page, name, str::to_owned).is_some(), "{name}");
         }
     }
 }

@@ -16,8 +16,6 @@ use crate::{terminal, workspace};
 pub(crate) enum Profile {
     /// Development profile: a build takes seconds, since tests have built most of it already.
     Dev,
-    /// Release profile: optimized for size.
-    Release,
     /// Release profile, statically linked as in the shipped image, which contains no other file.
     Static,
 }
@@ -49,6 +47,9 @@ pub(crate) enum BuildError {
 }
 
 const PROGRAM: &str = "nats-manager";
+/// Flags of the shipped program, as in the Dockerfile. It relocates itself, so relocations may have the packed format,
+/// which other loaders understand from glibc 2.36 on.
+const STATIC_FLAGS: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
 
 /// Builds the manager, shows cargo's progress, and returns the path of the program.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
@@ -90,7 +91,7 @@ fn run(profile: Profile, features: &[&str], cross: Option<Architecture>) -> Resu
         // With an explicit target, the flag does not apply to build scripts and macros, which have to be dynamic.
         let target = cross.map_or_else(host, |architecture| Ok(architecture.target()))?;
         cargo.args(["--locked", "--target", &target]);
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("NATS_MANAGER_REVISION", revision());
+        cargo.env("RUSTFLAGS", STATIC_FLAGS).env("NATS_MANAGER_REVISION", revision());
     }
     if let Some(architecture) = cross {
         cargo.env(architecture.linker_variable(), architecture.compiler());

@@ -8,7 +8,7 @@ use crate::bench::measure::Series;
 
 /// Bound of a ratio.
 #[derive(Debug, Clone, Copy)]
-enum Bound {
+pub(super) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
@@ -18,7 +18,7 @@ enum Bound {
 pub(super) struct Goal {
     /// Name for the reader.
     pub(super) name: &'static str,
-    bound: Bound,
+    pub(super) bound: Bound,
     /// Ratio of each round.
     pub(super) ratio: Series,
 }

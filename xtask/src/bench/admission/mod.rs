@@ -12,6 +12,7 @@ mod picture;
 mod report;
 mod reviews;
 mod rounds;
+mod runs;
 mod servers;
 
 pub(super) use self::load::{Measured, RATE};
@@ -127,6 +128,7 @@ pub(super) fn run(options: &AdmissionOptions, run: BenchRun) -> Result<(), Bench
         let svg = picture::latencies(measures)?;
         let pictures = vec![Picture { name: "latency", title, svg }];
         Section { name: "admission", command, body: report.text(), pictures }.record()?;
+        runs::record(&goals::goals(measures))?;
     }
     Ok(instructions.check()?)
 }

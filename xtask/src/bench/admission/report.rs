@@ -6,9 +6,10 @@ use super::{
     instructions::Instructions,
     reviews::Workload,
     rounds::{Measures, Quantity},
+    runs::format,
     servers::ServerKind,
 };
-use crate::{bench::measure::Series, table::Table};
+use crate::table::Table;
 
 /// Results of a run.
 #[derive(Debug)]
@@ -130,10 +131,4 @@ fn row(measures: &Measures, name: String, quantity: Quantity, decimals: usize) -
     let ratios =
         [ServerKind::Floor, ServerKind::Go].map(|to| format(&measures.ratio(quantity, ServerKind::Ours, to), 2));
     [name].into_iter().chain(values).chain(ratios).collect()
-}
-
-/// Formats the median and the spread.
-fn format(series: &Series, decimals: usize) -> String {
-    let (least, most) = series.spread();
-    format!("{:.decimals$} ({least:.decimals$}-{most:.decimals$})", series.median())
 }

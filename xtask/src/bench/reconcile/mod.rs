@@ -58,7 +58,7 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
         counts.row([format!("allocations, 3 servers, {contents}"), count.to_string()]);
     }
     let text = instructions.map_or_else(|| callgrind::MISSING.to_owned(), |count| count.to_string());
-    counts.row(["instructions, with its watch event (callgrind, release build)".to_owned(), text]);
+    counts.row(["instructions, with its watch event (callgrind, program of the image)".to_owned(), text]);
     counts.print();
     let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
     let counted = instructions
