@@ -300,7 +300,7 @@ fn recreate(world: &mut World, size: u32) {
     let resource = &mut world.kubernetes.resource;
     resource.version = version;
     resource.size = size;
-    (resource.members, resource.servers_started) = (None, false);
+    (resource.members, resource.servers_started, resource.was_reached) = (None, false, false);
     resource.removed.clear();
 }
 

@@ -63,7 +63,8 @@ fn disabled(input: &PlanInput<'_>, assessment: &Assessment) -> Vec<ServerRef> {
 }
 
 /// Returns the Pod to restart for a write error: only while the other servers are healthy, so that no second server is
-/// away. The rolling update restarts the highest outdated Pod, unless it waits for other repairs.
+/// away. One that waits for the same repair may be unready, since a write error fails its startup probe. The rolling
+/// update restarts the highest outdated Pod, unless it waits for other repairs.
 fn write_error<'a>(
     input: &'a PlanInput<'_>,
     assessment: &Assessment,
@@ -81,7 +82,10 @@ fn write_error<'a>(
             && assessment.issues_without(&[server]).all(|issue| waits_for_repair(issue, assessment))
             && assessment.keeps_quorum_without(server)
             && assessment.keeps_messages_without(server)
-            && slots.iter().all(|(ordinal, slot)| slot.is_serving() || input.actual.server(ordinal) == *server)
+            && slots.iter().all(|(ordinal, slot)| {
+                let other = input.actual.server(ordinal);
+                slot.is_serving() || other == *server || has_write_error(assessment, &other)
+            })
     });
     let server = candidates.find(|server| {
         let ordinal = input.actual.pods.iter().find(|pod| pod.name == **server).and_then(|pod| pod.ordinal);
@@ -102,12 +106,13 @@ fn waits_for_repair(issue: &IssueKind, assessment: &Assessment) -> bool {
 
 /// Returns whether an issue is a replica's write error, or follows from one.
 pub(super) fn is_write_error(issue: &IssueKind, assessment: &Assessment) -> bool {
-    let has_write_error = |name: &str| {
-        assessment.issues.iter().any(|other| matches!(&other.kind, IssueKind::WriteError { server } if server == name))
-    };
     match issue {
         IssueKind::WriteError { .. } => true,
-        IssueKind::OutOfSync { server, .. } => has_write_error(server),
+        IssueKind::OutOfSync { server, .. } => has_write_error(assessment, server),
         _ => false,
     }
+}
+
+fn has_write_error(assessment: &Assessment, name: &str) -> bool {
+    assessment.issues.iter().any(|issue| matches!(&issue.kind, IssueKind::WriteError { server } if server == name))
 }

@@ -233,6 +233,8 @@ pub struct Resource {
     pub removed: BTreeMap<PeerId, Time>,
     /// `status.serversStarted`.
     pub servers_started: bool,
+    /// `status.jetStream` is set: a manager has reached the servers.
+    pub was_reached: bool,
 }
 
 /// State of a node. Each ordinal has a node of its own, to which its volume is bound.

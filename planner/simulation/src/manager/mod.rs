@@ -168,7 +168,9 @@ impl Manager {
 
     fn observation(&self, now: u64) -> Observation<'_> {
         match (&self.assessment, self.ready_since) {
-            (Some(assessment), _) if self.has_answered => Observation::Seen(assessment),
+            (Some(assessment), _) if self.has_answered || self.caches.resource.was_reached => {
+                Observation::Seen(assessment)
+            }
             (_, None) => Observation::Starting,
             (_, Some(since)) if now < since + UNOBSERVABLE => Observation::Pending,
             _ => Observation::Unobservable { cause: "no response".to_owned() },

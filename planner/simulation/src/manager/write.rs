@@ -180,15 +180,17 @@ impl Manager {
         Ok(true)
     }
 
-    /// Records membership and removals before they take effect.
+    /// Records membership and removals before they take effect, and that servers were reached.
     fn write_recorded(&mut self, world: &mut World, plan: &Plan) -> Result<bool, ApiError> {
         let resource = &self.caches.resource;
         let members = if plan.may_build { Some(plan.members) } else { resource.members };
-        if resource.members == members && resource.removed == plan.removed {
+        let was_reached = resource.was_reached || self.has_answered;
+        if resource.members == members && resource.removed == plan.removed && resource.was_reached == was_reached {
             return Ok(false);
         }
         self.write_status(world, |resource| {
             resource.members = members;
+            resource.was_reached = was_reached;
             resource.removed.clone_from(&plan.removed);
         })
     }

@@ -88,6 +88,7 @@ impl Simulation {
             members: None,
             removed: BTreeMap::new(),
             servers_started: false,
+            was_reached: false,
         };
         let kubernetes = Kubernetes::new(scenario.rules, resource);
         let nats = Nats::new(scenario.catch_up, scenario.restore);

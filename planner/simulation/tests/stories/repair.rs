@@ -5,7 +5,7 @@ use nats_manager_simulation::{
     event::{Edit, Event},
     kubernetes::objects::Image,
     nats::requests::NewStream,
-    story::{everywhere, stream},
+    story::{Running, everywhere, stream},
 };
 
 /// Defect 7.
@@ -35,6 +35,21 @@ fn write_errors_on_two_servers_are_repaired_one_after_the_other() {
     everywhere(3, |story| {
         let mut story = story.with(stream(3, 1_000)).with(stream(3, 1_000)).begin();
         story.happens(Event::WriteError(1, 0)).happens(Event::WriteError(0, 1)).converges();
+        assert_eq!(story.times("RestartServer"), 2);
+    });
+}
+
+/// A write error fails the startup probe, so that each server waits for the other one to be ready.
+#[test]
+fn write_errors_on_two_servers_that_are_not_ready_are_repaired_one_after_the_other() {
+    everywhere(3, |story| {
+        let mut story = story.with(stream(3, 1_000)).with(stream(3, 1_000)).begin();
+        for (server, stream) in [(0, 0), (2, 1)] {
+            let is_up = |story: &Running| story.world().nats.up.contains(server);
+            story.happens(Event::DeletePod(server)).until(60, "stops", |story| !is_up(story));
+            story.until(60, "starts", is_up).happens(Event::WriteError(server, stream));
+        }
+        story.converges();
         assert_eq!(story.times("RestartServer"), 2);
     });
 }

@@ -27,6 +27,7 @@ fn kubernetes(rules: Rules, partition: u32, ready: [bool; 3]) -> Kubernetes {
         members: Some(3),
         removed: BTreeMap::new(),
         servers_started: true,
+        was_reached: true,
     };
     let mut kubernetes = Kubernetes::new(rules, resource);
     let status = SetStatus { observed: 1, current: OLD, update: OLD, present: 3, updated: 3, ready: 3 };
