@@ -163,7 +163,9 @@ fn slopes_table(all: &[(Axis, Vec<Cost>)]) -> Table {
         let (Some(first), Some(last)) = (costs.first(), costs.last()) else { continue };
         let distance = point(*axis, last).0 - point(*axis, first).0;
         let bytes = |of: fn(&ResidentMemory) -> u32| {
-            format!("{:.0} bytes", 1024.0 * (f64::from(of(&last.memory)) - f64::from(of(&first.memory))) / distance)
+            // Without the sum, a slope that rounds to zero from below would be printed as -0.
+            let bytes = 1024.0 * (f64::from(of(&last.memory)) - f64::from(of(&first.memory))) / distance;
+            format!("{:.0} bytes", bytes.round() + 0.0)
         };
         let rest = (last.rest.as_secs_f64() - first.rest.as_secs_f64()) * 1e6 / distance;
         table.row([
