@@ -8,7 +8,8 @@
 //!
 //! Outdated Pods that cannot run are replaced without waiting for JetStream, since the new template may repair them. If
 //! such a Pod has a low ordinal, the StatefulSet controller replaces the servers above it first. The gate is therefore
-//! opened that far only where no server serves, or by force.
+//! opened that far only by force, or where no server serves and none can be expected to: no Pod is new, and the new
+//! template has not failed.
 
 use std::time::Duration;
 
@@ -98,9 +99,8 @@ impl<'a> Rollout<'a> {
 
     fn proceed(&self, last: u32) -> Gate {
         let unrunnable = self.unrunnable();
-        let opened = unrunnable.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| self.may_open_to(*ordinal)).min();
         let partition = self.partition();
-        if let Some(lowest) = opened {
+        if let Some(lowest) = self.opened(&unrunnable) {
             let partition = lowest.min(partition);
             return Gate { partition, stage: self.replace_opened(&unrunnable, partition) };
         }
@@ -271,13 +271,30 @@ impl<'a> Rollout<'a> {
         all.filter_map(|(ordinal, slot)| Some((ordinal, slot.pod()?))).collect()
     }
 
-    /// Returns whether opening the partition down to this ordinal stops no server that serves.
-    fn may_open_to(&self, ordinal: u32) -> bool {
-        // A server that starts may serve a moment later.
-        let stops = |(other, slot): (u32, Slot<'_>)| {
+    /// Returns the lowest ordinal of Pods that cannot run to which the partition may be opened. Servers that serve, or may
+    /// serve a moment later, are stopped for them only where no quorum can be expected without a repair.
+    fn opened(&self, unrunnable: &[(u32, &PodState)]) -> Option<u32> {
+        let stops = |(other, slot): (u32, Slot<'_>), ordinal: u32| {
             other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_unrunnable()
         };
-        self.nothing_serves() || !self.slots.iter().any(stops)
+        let ordinals = || unrunnable.iter().map(|(ordinal, _)| *ordinal);
+        let harmless = ordinals().filter(|ordinal| !self.slots.iter().any(|slot| stops(slot, *ordinal))).min();
+        let may_stop = || self.nothing_serves() && !self.is_update_broken() && !self.may_regain_quorum();
+        harmless.or_else(|| ordinals().min().filter(|_| may_stop()))
+    }
+
+    /// Returns whether a Pod cannot run with the new template, which then repairs no other Pod either.
+    fn is_update_broken(&self) -> bool {
+        self.slots.iter().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.running && pod.broken.is_some()))
+    }
+
+    /// Returns whether a server that has just been created may complete a majority of servers.
+    fn may_regain_quorum(&self) -> bool {
+        let pods = self.slots.iter().filter_map(|(_, slot)| slot.pod());
+        let starting: Vec<&PodState> =
+            pods.filter(|pod| pod.terminating.is_none() && (pod.running || pod.broken.is_none())).collect();
+        let is_new = |pod: &PodState| pod.created.is_some_and(|created| self.input.now.since(created) < PATIENCE);
+        starting.len() > self.slots.count() / 2 && starting.into_iter().any(is_new)
     }
 
     /// Returns whether no server serves. A server that is not ready yet may be part of a quorum.

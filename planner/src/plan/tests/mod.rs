@@ -126,6 +126,42 @@ fn rolling_update_restarts_servers_one_by_one() {
 }
 
 #[test]
+fn servers_that_are_not_ready_are_stopped_for_a_repair_only_if_no_quorum_is_expected() {
+    // No server is ready, and these cannot run.
+    let down = |broken: &[usize]| {
+        cluster(5).with(|cluster| {
+            cluster.outdate();
+            for ordinal in 0..5 {
+                if broken.contains(&ordinal) { cluster.break_pod(ordinal) } else { cluster.lose(ordinal) }
+            }
+        })
+    };
+    check([
+        ("the others start without an end", down(&[1]), (5, 1, None, Some(RollingUpdate), None)),
+        (
+            "one that has just been created may complete a quorum",
+            down(&[1]).with(|cluster| cluster.actual.pods[0].created = Some(NOW)),
+            (5, 5, None, Some(RollingUpdate), None),
+        ),
+        (
+            "one that has just been created cannot complete a quorum",
+            down(&[1, 2, 3]).with(|cluster| cluster.actual.pods[0].created = Some(NOW)),
+            (5, 1, None, Some(RollingUpdate), None),
+        ),
+        ("those that stop no other server go first", down(&[1, 3, 4]), (5, 3, None, Some(RollingUpdate), None)),
+        (
+            "the new template cannot run either",
+            down(&[1, 4]).with(|cluster| {
+                cluster.actual.pods[4].revision = Some("new".to_owned());
+                cluster.set().counts.updated = 1;
+                cluster.set().partition = 4;
+            }),
+            (5, 4, None, Some(RollingUpdate), None),
+        ),
+    ]);
+}
+
+#[test]
 fn leftovers_are_removed_and_unsafe_changes_are_blocked() {
     let stale = |cluster: &mut Cluster| {
         for meta in cluster.servers.answers_mut().map(ServerSnapshot::meta_mut) {
