@@ -63,8 +63,9 @@ fn disabled(input: &PlanInput<'_>, assessment: &Assessment) -> Vec<ServerRef> {
 }
 
 /// Returns the Pod to restart for a write error: only while the other servers are healthy, so that no second server is
-/// away. One that waits for the same repair may be unready, since a write error fails its startup probe. The rolling
-/// update restarts the highest outdated Pod, unless it waits for other repairs.
+/// away. A write error fails the startup probe, so servers that do not serve may wait for the same repair: they are
+/// restarted one after the other. The rolling update restarts the highest outdated Pod, unless it waits for other
+/// repairs.
 fn write_error<'a>(
     input: &'a PlanInput<'_>,
     assessment: &Assessment,
@@ -76,16 +77,22 @@ fn write_error<'a>(
         IssueKind::WriteError { server } if now.since(issue.since) >= WRITE_ERROR => Some(server.as_str()),
         _ => None,
     });
+    let are_others_serving = |server: &str| {
+        let away: Vec<String> = slots
+            .iter()
+            .filter(|(_, slot)| !slot.is_serving())
+            .map(|(ordinal, _)| input.actual.server(ordinal))
+            .collect();
+        let is_away = away.iter().any(|other| other == server);
+        away.iter().all(|other| other == server || (is_away && has_write_error(assessment, other)))
+    };
     let mut candidates = lasting.filter(|server| {
         let restarted = input.history.restarted.get(*server);
         restarted.is_none_or(|at| now.since(*at) >= RESTART_PAUSE)
             && assessment.issues_without(&[server]).all(|issue| waits_for_repair(issue, assessment))
             && assessment.keeps_quorum_without(server)
             && assessment.keeps_messages_without(server)
-            && slots.iter().all(|(ordinal, slot)| {
-                let other = input.actual.server(ordinal);
-                slot.is_serving() || other == *server || has_write_error(assessment, &other)
-            })
+            && are_others_serving(server)
     });
     let server = candidates.find(|server| {
         let ordinal = input.actual.pods.iter().find(|pod| pod.name == **server).and_then(|pod| pod.ordinal);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     actual::{ActualState, PvcState},
-    snapshot::{DEFAULT_ACCOUNT, Peer, RaftGroup, ServerSnapshot, StreamId},
+    snapshot::{DEFAULT_ACCOUNT, Healthz, Peer, RaftGroup, ServerSnapshot, StreamId},
     testing::{led_by, peer},
     version::Version,
 };
@@ -158,6 +158,30 @@ fn servers_that_are_not_ready_are_stopped_for_a_repair_only_if_no_quorum_is_expe
             }),
             (5, 4, None, Some(RollingUpdate), None),
         ),
+    ]);
+}
+
+#[test]
+fn write_errors_are_repaired_one_by_one_and_first_on_servers_that_do_not_serve() {
+    let cluster = |with_errors: &[&str], unready: &[usize]| {
+        cluster(3).with(|cluster| {
+            cluster.add_stream("orders", &[0, 1, 2]);
+            for server in with_errors {
+                let text = "JetStream stream '$G > orders' is not current: stream write error: no space left on device";
+                cluster.servers.server_mut(server).healthz = Healthz::Failing(text.to_owned());
+            }
+            for ordinal in unready {
+                (cluster.actual.pods[*ordinal].ready, cluster.actual.pods[*ordinal].running) = (false, false);
+                cluster.set().counts.ready -= 1;
+            }
+        })
+    };
+    let restart = |server| (3, 3, Some(server), Some(Repair), None);
+    check([
+        ("both serve", cluster(&["n-1", "n-2"], &[]), restart("restart n-1")),
+        ("one of them serves", cluster(&["n-1", "n-2"], &[2]), restart("restart n-2")),
+        ("none of them serves", cluster(&["n-1", "n-2"], &[1, 2]), restart("restart n-1")),
+        ("a server without a write error does not serve", cluster(&["n-1", "n-2"], &[0]), (3, 3, None, None, None)),
     ]);
 }
 
