@@ -162,6 +162,8 @@ pub enum Reason {
     PvcTerminating,
     /// A server cannot be replaced without the loss of streams.
     ReplacementBlocked,
+    /// A server has to restart, and a stream has no quorum without it.
+    RepairBlocked,
     /// A server of another cluster is in the meta group.
     UnknownServer,
     /// It is unknown whether the existing store is that of a standalone server.

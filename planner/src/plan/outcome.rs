@@ -145,6 +145,8 @@ pub enum BlockedReason {
     PvcTerminating,
     /// A server cannot be replaced without the loss of streams.
     ReplacementBlocked,
+    /// A server has to restart, and a stream or the meta group has no quorum without it.
+    RepairBlocked,
     /// A server of another cluster has joined the meta group.
     UnknownServer,
     /// The mode of the existing stores is unknown.

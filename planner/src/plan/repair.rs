@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Action, Operation, OperationKind, OperationStep, PlanInput, ServerRef, Stage, slots::Slots};
+use super::{
+    Action, Blocked, BlockedReason, Operation, OperationKind, OperationStep, PlanInput, ServerRef, Stage,
+    slots::{Slot, Slots},
+};
 use crate::{
     actual::{PodState, ServerMode},
     health::{Assessment, IssueKind},
@@ -14,6 +17,8 @@ const RELOAD_PAUSE: Duration = Duration::from_mins(1);
 const WRITE_ERROR: Duration = Duration::from_mins(1);
 /// Pause between two restarts of the same server: its volume may still be full.
 const RESTART_PAUSE: Duration = Duration::from_mins(5);
+/// Time after which a restart that cannot be carried out is reported.
+const REPORTED_AFTER: Duration = Duration::from_mins(10);
 
 /// Returns the repair that is due.
 pub(super) fn repair(
@@ -34,8 +39,43 @@ pub(super) fn repair(
             let action = Action::RestartServer { server: pod.name.clone(), uid: pod.uid.clone(), reason };
             Stage::Act(action, operation)
         }
-        None => Stage::Idle,
+        None => blocked(input, assessment).map_or(Stage::Idle, Stage::Blocked),
     }
+}
+
+/// Returns the restart that a stream or the meta group has no quorum without. It is left to the user.
+fn blocked(input: &PlanInput<'_>, assessment: &Assessment) -> Option<Blocked> {
+    let is_there = |name: &str| input.actual.pods.iter().any(|pod| pod.name == name && pod.terminating.is_none());
+    let server = write_errors(input, assessment, REPORTED_AFTER)
+        .find(|server| is_there(server) && !is_paused(input, server) && !assessment.keeps_quorum_without(server))?;
+    let remedy = if assessment.keeps_messages_without(server) {
+        format!("To restart it anyway: kubectl delete pod {server} -n {}", input.actual.namespace)
+    } else {
+        "Check the volumes of all servers, and run: nats stream report".to_owned()
+    };
+    let message = format!(
+        "a replica on {server} has a write error, which only a restart ends, and a stream or the meta group has no \
+         quorum without {server}. {remedy}"
+    );
+    Some(Blocked::new(BlockedReason::RepairBlocked, message))
+}
+
+/// Returns the servers with a write error that has lasted so long.
+fn write_errors<'a>(
+    input: &PlanInput<'_>,
+    assessment: &'a Assessment,
+    lasted: Duration,
+) -> impl Iterator<Item = &'a str> {
+    let now = input.now;
+    assessment.issues.iter().filter_map(move |issue| match &issue.kind {
+        IssueKind::WriteError { server } if now.since(issue.since) >= lasted => Some(server.as_str()),
+        _ => None,
+    })
+}
+
+/// Returns whether a server was restarted a moment ago.
+fn is_paused(input: &PlanInput<'_>, server: &str) -> bool {
+    input.history.restarted.get(server).is_some_and(|at| input.now.since(*at) < RESTART_PAUSE)
 }
 
 /// Reloads servers that have not loaded the present configuration.
@@ -72,23 +112,14 @@ fn write_error<'a>(
     slots: Option<&Slots<'_>>,
 ) -> Option<&'a PodState> {
     let slots = slots?;
-    let now = input.now;
-    let lasting = assessment.issues.iter().filter_map(|issue| match &issue.kind {
-        IssueKind::WriteError { server } if now.since(issue.since) >= WRITE_ERROR => Some(server.as_str()),
-        _ => None,
-    });
     let are_others_serving = |server: &str| {
-        let away: Vec<String> = slots
-            .iter()
-            .filter(|(_, slot)| !slot.is_serving())
-            .map(|(ordinal, _)| input.actual.server(ordinal))
-            .collect();
-        let is_away = away.iter().any(|other| other == server);
-        away.iter().all(|other| other == server || (is_away && has_write_error(assessment, other)))
+        let all = || slots.iter().map(|(ordinal, slot)| (input.actual.server(ordinal), slot));
+        let is_unready = all().any(|(other, slot)| other == server && !slot.is_serving());
+        let waits_too = |other: &str, slot: Slot<'_>| !slot.is_away() && has_write_error(assessment, other);
+        all().all(|(other, slot)| slot.is_serving() || other == server || (is_unready && waits_too(&other, slot)))
     };
-    let mut candidates = lasting.filter(|server| {
-        let restarted = input.history.restarted.get(*server);
-        restarted.is_none_or(|at| now.since(*at) >= RESTART_PAUSE)
+    let mut candidates = write_errors(input, assessment, WRITE_ERROR).filter(|server| {
+        !is_paused(input, server)
             && assessment.issues_without(&[server]).all(|issue| waits_for_repair(issue, assessment))
             && assessment.keeps_quorum_without(server)
             && assessment.keeps_messages_without(server)

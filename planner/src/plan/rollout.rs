@@ -8,8 +8,8 @@
 //!
 //! Outdated Pods that cannot run are replaced without waiting for JetStream, since the new template may repair them. If
 //! such a Pod has a low ordinal, the StatefulSet controller replaces the servers above it first. The gate is therefore
-//! opened that far only by force, or where no server serves and none can be expected to: no Pod is new, and the new
-//! template has not failed.
+//! opened that far only by force, or where no server serves and none can be expected to: there is no new Pod that could
+//! complete a majority, and the new template has not failed.
 
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ pub(super) struct Gate {
     pub(super) stage: Stage,
 }
 
-/// Time after which a forced rolling update no longer waits for a Pod that stops or starts. The grace period is 150 s.
+/// Time after which a forced rolling update no longer waits for a Pod that stops or starts, and no rolling update
+/// expects a quorum from a new Pod. The grace period is 150 s.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 const NO_ANSWER_YET: &str = "no server has answered at its monitoring port (8222) yet";
@@ -283,9 +284,10 @@ impl<'a> Rollout<'a> {
         harmless.or_else(|| ordinals().min().filter(|_| may_stop()))
     }
 
-    /// Returns whether a Pod cannot run with the new template, which then repairs no other Pod either.
+    /// Returns whether a Pod that has a node cannot run with the new template. Most likely no other Pod can either.
     fn is_update_broken(&self) -> bool {
-        self.slots.iter().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.running && pod.broken.is_some()))
+        let is_broken = |pod: &PodState| !pod.running && !pod.stranded && pod.broken.is_some();
+        self.slots.iter().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if is_broken(pod)))
     }
 
     /// Returns whether a server that has just been created may complete a majority of servers.

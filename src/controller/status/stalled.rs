@@ -60,6 +60,7 @@ fn reason(reason: BlockedReason) -> Reason {
         BlockedReason::VolumeExpansionBlocked => Reason::VolumeExpansionBlocked,
         BlockedReason::PvcTerminating => Reason::PvcTerminating,
         BlockedReason::ReplacementBlocked => Reason::ReplacementBlocked,
+        BlockedReason::RepairBlocked => Reason::RepairBlocked,
         BlockedReason::UnknownServer => Reason::UnknownServer,
         BlockedReason::StoreUnknown => Reason::StoreUnknown,
     }

@@ -130,9 +130,9 @@ impl Stream {
         self.elect_at = now + after;
     }
 
-    /// Returns whether NATS reports a replica as current: its log is persisted.
+    /// Returns whether NATS reports a replica as current: its log is persisted, and no write has failed (measured).
     pub fn is_current(&self, server: ServerId, up: Group, now: u64) -> bool {
-        up.contains(server) && now > self.added[server]
+        up.contains(server) && now > self.added[server] && !self.write_errors.contains(server)
     }
 
     fn set_leader(&mut self, leader: ServerId, now: u64) {

@@ -158,6 +158,16 @@ fn servers_that_are_not_ready_are_stopped_for_a_repair_only_if_no_quorum_is_expe
             }),
             (5, 4, None, Some(RollingUpdate), None),
         ),
+        (
+            "a Pod with the new template has no node",
+            down(&[1, 4]).with(|cluster| {
+                cluster.actual.pods[4].revision = Some("new".to_owned());
+                cluster.actual.pods[4].stranded = true;
+                cluster.set().counts.updated = 1;
+                cluster.set().partition = 4;
+            }),
+            (5, 1, None, Some(RollingUpdate), None),
+        ),
     ]);
 }
 
@@ -181,6 +191,11 @@ fn write_errors_are_repaired_one_by_one_and_first_on_servers_that_do_not_serve()
         ("both serve", cluster(&["n-1", "n-2"], &[]), restart("restart n-1")),
         ("one of them serves", cluster(&["n-1", "n-2"], &[2]), restart("restart n-2")),
         ("none of them serves", cluster(&["n-1", "n-2"], &[1, 2]), restart("restart n-1")),
+        (
+            "one of them is restarting already",
+            cluster(&["n-1", "n-2"], &[1, 2]).with(|cluster| cluster.actual.pods[1].terminating = Some(NOW)),
+            (3, 3, None, None, None),
+        ),
         ("a server without a write error does not serve", cluster(&["n-1", "n-2"], &[0]), (3, 3, None, None, None)),
     ]);
 }

@@ -160,8 +160,8 @@ fn operation_lasts_until_the_counts_agree_with_the_pods() {
 #[test]
 fn blocked_change_is_announced_once_and_ends_without_a_trace() {
     use BlockedReason::{
-        MemoryStoreBlocked, PvcTerminating, ReplacementBlocked, ScalingBlocked, StoreUnknown, UnknownServer,
-        VersionBlocked,
+        MemoryStoreBlocked, PvcTerminating, RepairBlocked, ReplacementBlocked, ScalingBlocked, StoreUnknown,
+        UnknownServer, VersionBlocked,
     };
     let blocked = |all: &[(BlockedReason, &str)]| {
         let mut world = World::healthy(3);
@@ -171,6 +171,7 @@ fn blocked_change_is_announced_once_and_ends_without_a_trace() {
     for reason in [
         MemoryStoreBlocked,
         PvcTerminating,
+        RepairBlocked,
         ReplacementBlocked,
         ScalingBlocked,
         StoreUnknown,
