@@ -27,7 +27,7 @@ use crate::controller::{
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Uid of the resource that the state belongs to.
-    resource: Option<String>,
+    resource_uid: Option<String>,
     pub(crate) polls: PollMemory,
     /// Actions of earlier plans.
     pub(crate) history: History,
@@ -57,9 +57,9 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Clears what belongs to another resource, which had the same name: its finalizer may have been removed by hand.
-    pub(crate) fn begin(&mut self, nats: &Nats) {
-        if self.resource != nats.uid() {
-            *self = Self { resource: nats.uid(), ..Self::default() };
+    pub(crate) fn reset_for(&mut self, nats: &Nats) {
+        if self.resource_uid != nats.uid() {
+            *self = Self { resource_uid: nats.uid(), ..Self::default() };
         }
     }
 

@@ -79,7 +79,7 @@ impl PlanTarget<'_> {
             memory_store: self.cluster.memory_store.unwrap_or_default().get(),
             volume_size: self.cluster.file_store.volume_size().map(Bytes::get),
             force_rollout: self.nats.has_flag(naming::FORCE_ROLLOUT),
-            recreate_stateful_set: self.observed.live.stateful_set.as_deref().is_some_and(|live| {
+            recreate_stateful_set: self.observed.stateful_set.as_deref().is_some_and(|live| {
                 memory
                     .writes
                     .must_recreate(live, &build_stateful_set(self.cluster, &context.images, &fresh_plan(self.cluster)))

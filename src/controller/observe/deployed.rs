@@ -50,8 +50,8 @@ pub(super) fn from_pvcs(pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<DeployedC
 
 /// Returns the cluster with what else decides on the Pod template, from a Pod that was created from it: without that, a
 /// StatefulSet that is created again around its Pods would restart them.
-pub(super) fn with_template_of(deployed: DeployedCluster, pods: &[Arc<Pod>]) -> DeployedCluster {
-    let Some(pod) = pods.first() else { return deployed };
+pub(super) fn with_template_of(deployed: DeployedCluster, pod: Option<&Pod>) -> DeployedCluster {
+    let Some(pod) = pod else { return deployed };
     let mut constraints = pod.spec.iter().filter_map(|spec| spec.topology_spread_constraints.as_ref()).flatten();
     let is_hard = constraints.any(|constraint| constraint.when_unsatisfiable == "DoNotSchedule");
     let restarted_for = pod.annotations().get(naming::RESTARTED_FOR_MEMORY_STORE).and_then(|text| text.parse().ok());

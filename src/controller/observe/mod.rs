@@ -27,6 +27,8 @@ use kube::{Resource, ResourceExt, api::DynamicObject};
 use nats_manager_api::{NamespacedName, Nats, Provider, Spread, rules::ClusterFacts};
 use nats_manager_planner::{Time, actual::ActualState, snapshot::PeerId};
 
+use self::pods::PodOwner;
+
 pub(super) use self::{
     clock::now, expansion::failed_expansions, failed_create::failed_create, pods::pod_state, replicas::foreign_scaler,
 };
@@ -39,6 +41,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
     pub live: LiveObjects,
+    /// Live StatefulSet, unless it is a leftover of an earlier resource.
+    pub stateful_set: Option<Arc<StatefulSet>>,
     /// Facts that the validation rules depend on.
     pub cluster_facts: ClusterFacts,
     /// Actual state that the plan depends on.
@@ -75,8 +79,11 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
     let pods = caches.pods.state();
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches, &owner);
+    let pods_of = PodOwner { stateful_set, live: live.stateful_set.as_deref(), nats };
     if cluster_facts.deployed.is_none() {
-        cluster_facts.deployed = deployed::from_pvcs(&pvcs).map(|deployed| deployed::with_template_of(deployed, &pods));
+        let template = pods.iter().find(|pod| pods_of.may_have_created(pod));
+        cluster_facts.deployed = deployed::from_pvcs(&pvcs)
+            .map(|deployed| deployed::with_template_of(deployed, template.map(AsRef::as_ref)));
     }
     let status = nats.status.as_ref();
     let objects = actual::Objects {
@@ -86,13 +93,14 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
         pvcs: &pvcs,
     };
     let recorded_members = status.and_then(|status| status.members);
-    let started = servers_started(nats, stateful_set, &pods, &pvcs);
+    let started = servers_started(&pods_of, &pods, &pvcs);
     let actual = actual::actual_state(id, &objects, recorded_members, started);
-    let polled = pods.iter().filter(|pod| pods::is_of(pod, stateful_set, nats));
+    let polled = pods.iter().filter(|pod| pods_of.has(pod));
     let addresses = polled.filter_map(|pod| address(pod)).collect();
     Observed {
         actual,
         removed: actual::removed_peers(id, stateful_set),
+        stateful_set: live.stateful_set.clone().filter(|_| stateful_set.is_some()),
         live,
         cluster_facts,
         addresses,
@@ -114,21 +122,17 @@ pub(crate) fn cached_cluster_facts(caches: &Caches, owner: &Owner<'_>) -> Cluste
 
 /// Returns whether a server of the resource ever started, so that data may exist. PVCs that are older than the resource
 /// count as a start, since its record began after them. `Some(false)` needs a record from before the first start.
-fn servers_started(
-    nats: &Nats,
-    stateful_set: Option<&StatefulSet>,
-    pods: &[Arc<Pod>],
-    pvcs: &[Arc<PersistentVolumeClaim>],
-) -> Option<bool> {
+fn servers_started(pods_of: &PodOwner<'_>, pods: &[Arc<Pod>], pvcs: &[Arc<PersistentVolumeClaim>]) -> Option<bool> {
+    let nats = pods_of.nats;
     let recorded = nats.status.as_ref().and_then(|status| status.servers_started);
-    let may_be_own = |pod: &&Arc<Pod>| pods::is_of(pod, stateful_set, nats) || !is_older(pod.as_ref(), nats);
+    let may_be_own = |pod: &&Arc<Pod>| pods_of.may_have_created(pod);
     let has_pod = pods.iter().filter(may_be_own).any(|pod| pod_state(pod, &nats.name_any()).started);
     let has_older_pvc =
         pvcs.iter().filter(|pvc| pvc.metadata.deletion_timestamp.is_none()).any(|pvc| is_older(pvc.as_ref(), nats));
     if has_pod || has_older_pvc {
         return Some(true);
     }
-    let is_new = stateful_set.is_none() && pvcs.is_empty();
+    let is_new = pods_of.stateful_set.is_none() && pvcs.is_empty();
     recorded.or(is_new.then_some(false))
 }
 

@@ -4,6 +4,7 @@ use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ContainerStatus, Pod, PodSpec},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use nats_manager_api::Nats;
 use nats_manager_planner::{Time, Version, actual::PodState};
@@ -120,17 +121,42 @@ fn truncated(mut cause: String) -> String {
     cause
 }
 
-/// Returns whether a Pod belongs to the present cluster. Pods of a StatefulSet that was deleted still answer until they
-/// have terminated: they show nothing of the servers that a new StatefulSet creates under the same names. Pods without a
-/// controller are adopted by the StatefulSet.
-pub(super) fn is_of(pod: &Pod, stateful_set: Option<&StatefulSet>, nats: &Nats) -> bool {
-    let owners = pod.metadata.owner_references.iter().flatten();
-    let Some(controller) = owners.into_iter().find(|owner| owner.controller == Some(true)) else { return true };
-    match stateful_set {
-        Some(set) => set.metadata.uid.as_ref() == Some(&controller.uid),
-        // The garbage collector deletes those of an earlier resource too.
-        None => pod.metadata.deletion_timestamp.is_none() && !is_older(pod, nats),
+/// The resource and the StatefulSet that the Pods of the present cluster belong to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PodOwner<'a> {
+    /// The StatefulSet of the resource; `None` if there is none.
+    pub(super) stateful_set: Option<&'a StatefulSet>,
+    /// The live StatefulSet, which may be a leftover of an earlier resource.
+    pub(super) live: Option<&'a StatefulSet>,
+    pub(super) nats: &'a Nats,
+}
+
+impl PodOwner<'_> {
+    /// Returns whether a Pod belongs to the present cluster. Pods of a StatefulSet that was deleted still answer until
+    /// they have terminated: they show nothing of the servers that a new StatefulSet creates under the same names. Pods
+    /// without a controller are adopted by the StatefulSet.
+    pub(super) fn has(&self, pod: &Pod) -> bool {
+        let Some(controller) = controller(pod) else { return true };
+        let is_of = |set: &StatefulSet| set.metadata.uid.as_ref() == Some(&controller.uid);
+        match self.stateful_set {
+            Some(set) => is_of(set),
+            // The garbage collector deletes those of an earlier resource too.
+            None => {
+                pod.metadata.deletion_timestamp.is_none() && !is_older(pod, self.nats) && !self.live.is_some_and(is_of)
+            }
+        }
     }
+
+    /// Returns whether a StatefulSet of the resource may have created the Pod, a deleted one included.
+    pub(super) fn may_have_created(&self, pod: &Pod) -> bool {
+        let is_leftover = self.stateful_set.is_none()
+            && self.live.zip(controller(pod)).is_some_and(|(set, owner)| set.metadata.uid.as_ref() == Some(&owner.uid));
+        self.has(pod) || !(is_leftover || is_older(pod, self.nats))
+    }
+}
+
+fn controller(pod: &Pod) -> Option<&OwnerReference> {
+    pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
 #[cfg(test)]
@@ -212,20 +238,25 @@ mod tests {
         };
         let mut set = StatefulSet::default();
         set.metadata.uid = Some("new".to_owned());
-        for (owner, is_terminating, of_new, without, without_and_older) in [
-            (Some("new"), false, true, true, false),
-            (Some("new"), true, true, false, false),
-            (Some("old"), true, false, false, false),
-            (Some("old"), false, false, true, false),
-            (None, false, true, true, true),
-            (None, true, true, true, true),
+        for (owner, is_terminating, of_new, without, without_and_older, of_leftover) in [
+            (Some("new"), false, true, true, false, false),
+            (Some("new"), true, true, false, false, false),
+            (Some("old"), true, false, false, false, false),
+            (Some("old"), false, false, true, false, true),
+            (None, false, true, true, true, true),
+            (None, true, true, true, true, true),
         ] {
             let pod = pod(owner, is_terminating);
-            assert_eq!(is_of(&pod, Some(&set), &nats), of_new, "{owner:?} {is_terminating}");
-            assert_eq!(is_of(&pod, Some(&set), &newer_nats), of_new, "{owner:?} {is_terminating}");
-            assert_eq!(is_of(&pod, None, &nats), without, "{owner:?} {is_terminating}, no StatefulSet");
-            let is_of_newer = is_of(&pod, None, &newer_nats);
-            assert_eq!(is_of_newer, without_and_older, "{owner:?} {is_terminating}, no StatefulSet, newer resource");
+            let case = format!("{owner:?}, terminating: {is_terminating}");
+            let has = |stateful_set, live, nats| PodOwner { stateful_set, live, nats }.has(&pod);
+            assert_eq!(has(Some(&set), Some(&set), &nats), of_new, "{case}");
+            assert_eq!(has(Some(&set), Some(&set), &newer_nats), of_new, "{case}");
+            assert_eq!(has(None, None, &nats), without, "{case}, no StatefulSet");
+            assert_eq!(has(None, None, &newer_nats), without_and_older, "{case}, no StatefulSet, newer resource");
+            assert_eq!(has(None, Some(&set), &nats), of_leftover, "{case}, the StatefulSet is a leftover");
+            let may_be = |live| PodOwner { stateful_set: None, live, nats: &nats }.may_have_created(&pod);
+            assert!(may_be(None), "{case}");
+            assert_eq!(may_be(Some(&set)), owner != Some("new"), "{case}, the StatefulSet is a leftover");
         }
     }
 

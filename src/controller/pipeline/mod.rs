@@ -63,7 +63,7 @@ pub(super) async fn run_pipeline(
     memory.expansion_failures.complete(&mut observed.actual);
     memory.history.observe_growth(&observed.actual, now());
     memory.record_ineffective_flags(nats);
-    if let Some(scaler) = observed.live.stateful_set.as_deref().and_then(foreign_scaler) {
+    if let Some(scaler) = observed.stateful_set.as_deref().and_then(foreign_scaler) {
         memory.record_scaler(&id.name, scaler);
     }
     let cluster = resolve(nats, &observed.cluster_facts, observed.new_spread())?;

@@ -30,7 +30,7 @@ pub(super) async fn observe_paused(
     let subject = PlanTarget { nats, id, observed: &observed, cluster: &cluster, account: account.as_ref() };
     let Planned { plan, polled } = decide_paused(context, memory, subject).await;
     memory.record_missing_streams(&observed, &polled);
-    let counts = observed.live.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
+    let counts = observed.stateful_set.as_deref().map(AppliedCounts::of).unwrap_or_default();
     let counted_servers = memory.count_servers(counts);
     Ok(PipelineOutput {
         is_paused: true,

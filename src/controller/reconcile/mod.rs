@@ -76,7 +76,7 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
         (true, false) => {
             context.metrics.set_paused(nats.has_flag(naming::PAUSE));
             let mut memory = context.memory.lock().await;
-            memory.begin(&nats);
+            memory.reset_for(&nats);
             let done = deploy(nats.clone(), &id, context, &mut memory).await;
             context.set_state_metric(&context.status.newest(&nats));
             done
@@ -84,7 +84,7 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
         (true, true) if finalizer::is_present(&nats) => {
             context.metrics.set_paused(nats.has_flag(naming::PAUSE));
             let mut memory = context.memory.lock().await;
-            memory.begin(&nats);
+            memory.reset_for(&nats);
             delete(nats, &id, context, &mut memory).await
         }
         (true, true) => report_kept(&nats, context).await,

@@ -251,19 +251,26 @@ fn delete_children(cluster: &TestCluster, is_selected: impl Fn(&str) -> bool) {
 fn recreated_resource_takes_no_decision_from_leftovers_of_the_deleted_one() {
     for leftover in [STATEFUL_SETS, CONFIG_MAPS, SECRETS, "none"] {
         let mut cluster = TestCluster::at_rest(Contents::default());
+        let of_apiserver =
+            |cluster: &TestCluster, collection, name: &str| cluster.apiserver.get(collection, NAMESPACE, name).unwrap();
+        let account = |cluster: &TestCluster| of_apiserver(cluster, SECRETS, &id().secret())["data"].clone();
+        let (old_account, old_uid) = (account(&cluster), of_apiserver(&cluster, NATS, NAME)["metadata"]["uid"].clone());
         recreate(&cluster, leftover);
         cluster.fill_caches();
         let (id, caches) = (id(), &cluster.context.caches);
-        let created = Owner { id: &id, uid: "" };
-        assert_eq!(cached_cluster_facts(caches, &created).deployed, None, "{leftover}");
+        let new_uid = of_apiserver(&cluster, NATS, NAME)["metadata"]["uid"].clone();
+        for (uid, is_deployed) in [("", false), (new_uid.as_str().unwrap(), false), (old_uid.as_str().unwrap(), true)] {
+            let deployed = cached_cluster_facts(caches, &Owner { id: &id, uid }).deployed;
+            assert_eq!(deployed.is_some(), is_deployed && leftover == STATEFUL_SETS, "{leftover} {uid}");
+        }
         let first = cluster.try_reconcile();
         assert_eq!(matches!(first, Err(ReconcileError::Conflict(_))), leftover != "none", "{leftover}: {first:?}");
         delete_children(&cluster, |collection| collection == leftover);
         cluster.fill_caches();
         cluster.try_reconcile().unwrap();
-        let child = |collection, name: &str| cluster.apiserver.get(collection, NAMESPACE, name).unwrap();
-        assert_eq!(child(STATEFUL_SETS, NAME)["spec"]["replicas"], 1, "{leftover}");
-        let config = child(CONFIG_MAPS, &id.config_map())["data"]["nats.conf"].to_string();
+        assert_ne!(account(&cluster), old_account, "{leftover}");
+        assert_eq!(of_apiserver(&cluster, STATEFUL_SETS, NAME)["spec"]["replicas"], 1, "{leftover}");
+        let config = of_apiserver(&cluster, CONFIG_MAPS, &id.config_map())["data"]["nats.conf"].to_string();
         assert!(!config.contains("routes"), "{leftover}: {config}");
         let status = cluster.status();
         assert_eq!(
