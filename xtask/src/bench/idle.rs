@@ -47,7 +47,8 @@ pub(super) fn memory(memory: ResidentMemory) -> Measure {
         value: mebibytes(memory.total),
         unit: "MiB",
         goal: 14.0,
-        tolerance: 1.0,
+        // Three quarters are pages of the program, which depend on the page size and on the toolchain.
+        tolerance: 1.1,
         reference: Some(63.0),
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: cost of the manager's release build on a local control plane.
+//! `cargo xtask bench`: cost of the manager, as the image has it, on a local control plane.
 //!
 //! Requests are counted and have hard limits. Memory has a hard limit too, since it does not depend on the load of the
 //! machine. Time does, so the start fails only far beyond its goal.

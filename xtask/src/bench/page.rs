@@ -60,14 +60,13 @@ impl Section {
     /// Replaces the section in the page, and its pictures.
     pub(super) fn record(&self) -> Result<(), PageError> {
         let text = format!("{}\n\n{}", origin(&self.command)?, self.text());
-        update(self.name, |_| text)?;
         let folder = workspace::path(PICTURES);
         fs::create_dir_all(&folder).map_err(file_error(&folder))?;
         for picture in &self.pictures {
             let path = folder.join(self.file(picture));
             fs::write(&path, &picture.svg).map_err(file_error(&path))?;
         }
-        Ok(())
+        update(self.name, |_| text)
     }
 
     fn text(&self) -> String {

@@ -47,9 +47,12 @@ pub(crate) enum BuildError {
 }
 
 const PROGRAM: &str = "nats-manager";
-/// Flags of the shipped program, as in the Dockerfile. It relocates itself, so relocations may have the packed format,
-/// which other loaders understand from glibc 2.36 on.
-const STATIC_FLAGS: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+/// Flags of the shipped program, as in the Dockerfile.
+const STATIC_FLAGS: &str = "-C target-feature=+crt-static";
+/// Flag for packed relocations, by which the program itself needs less memory.
+const PACKED: &str = "-C link-arg=-Wl,-z,pack-relative-relocs";
+/// Version of glibc from which on a static program can relocate itself by packed relocations.
+const PACKED_SINCE: [u32; 2] = [2, 36];
 
 /// Builds the manager, shows cargo's progress, and returns the path of the program.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf, BuildError> {
@@ -91,7 +94,7 @@ fn run(profile: Profile, features: &[&str], cross: Option<Architecture>) -> Resu
         // With an explicit target, the flag does not apply to build scripts and macros, which have to be dynamic.
         let target = cross.map_or_else(host, |architecture| Ok(architecture.target()))?;
         cargo.args(["--locked", "--target", &target]);
-        cargo.env("RUSTFLAGS", STATIC_FLAGS).env("NATS_MANAGER_REVISION", revision());
+        cargo.env("RUSTFLAGS", static_flags()).env("NATS_MANAGER_REVISION", revision());
     }
     if let Some(architecture) = cross {
         cargo.env(architecture.linker_variable(), architecture.compiler());
@@ -109,6 +112,19 @@ fn finish(mut cargo: Command, program: &'static str) -> Result<PathBuf, BuildErr
     let mut messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
     let path = messages.find_map(|message| executable(&message, program));
     path.filter(|_| output.status.success()).ok_or(BuildError::Failed(program))
+}
+
+/// Returns the flags of a static program that is linked with the glibc of this machine.
+fn static_flags() -> String {
+    let output = workspace::command("getconf").arg("GNU_LIBC_VERSION").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    if is_packed(&text) { format!("{STATIC_FLAGS} {PACKED}") } else { STATIC_FLAGS.to_owned() }
+}
+
+/// Returns whether a glibc supports packed relocations. `version` is a text such as `glibc 2.36`.
+fn is_packed(version: &str) -> bool {
+    let numbers = version.trim().strip_prefix("glibc ").unwrap_or_default().split('.');
+    numbers.map_while(|number| number.parse().ok()).collect::<Vec<u32>>() >= PACKED_SINCE.to_vec()
 }
 
 /// Returns the commit of the checkout, or `unknown` outside of a clone.
@@ -130,4 +146,18 @@ fn host() -> Result<String, BuildError> {
 fn executable(message: &Value, program: &str) -> Option<PathBuf> {
     let is_ours = message["target"]["name"] == program;
     message["executable"].as_str().filter(|_| is_ours).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relocations_are_packed_from_glibc_2_36_on() {
+        for (expected, version) in
+            [(true, "glibc 2.36\n"), (true, "glibc 2.41"), (true, "glibc 3.0"), (false, "glibc 2.35"), (false, "")]
+        {
+            assert_eq!(is_packed(version), expected, "{version}");
+        }
+    }
 }

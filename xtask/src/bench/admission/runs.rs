@@ -25,15 +25,17 @@ pub(super) fn format(series: &Series, decimals: usize) -> String {
 
 /// Returns the table with one more row.
 fn with_run(table: &str, run: &str, goals: &[Goal]) -> String {
-    let mut rows: Vec<&str> = table.trim().lines().skip(2).collect();
     let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let cells = |first: &str, cell: fn(&Goal) -> String, last: &str| {
         let inner = goals.iter().map(cell);
         row([first.to_owned()].into_iter().chain(inner).chain([last.to_owned()]).collect())
     };
+    let head = cells("run", |goal| goal.name.to_owned(), "medians within the spread of the run before");
+    // Rows of other goals cannot be compared.
+    let earlier = table.trim().strip_prefix(&head).unwrap_or_default();
+    let mut rows: Vec<&str> = earlier.trim().lines().skip(1).collect();
     let new = cells(run, |goal| format(&goal.ratio, 2), &agreement(rows.last().copied(), goals));
     rows.push(&new);
-    let head = cells("run", |goal| goal.name.to_owned(), "medians within the spread of the run before");
     let rule = format!("|{}", "---|".repeat(goals.len() + 2));
     let kept = rows.len().saturating_sub(MOST_ROWS);
     [head.as_str(), &rule].into_iter().chain(rows.into_iter().skip(kept)).collect::<Vec<_>>().join("\n")
@@ -77,6 +79,8 @@ mod tests {
         assert_eq!(first, format!("{head}\n| monday | 0.20 (0.10-0.30) | 2.00 (2.00-2.00) |  |"));
         let second = with_run(&first, "tuesday", &[goal("a", &[0.304]), goal("b", &[2.1])]);
         assert_eq!(second, format!("{first}\n| tuesday | 0.30 (0.30-0.30) | 2.10 (2.10-2.10) | 1 of 2 |"));
+        let other_goals = with_run(&second, "wednesday", &[goal("b", &[2.0])]);
+        assert_eq!(other_goals.lines().count(), 3, "{other_goals}");
     }
 
     #[test]

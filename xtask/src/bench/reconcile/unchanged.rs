@@ -1,5 +1,5 @@
 //! Counts of a reconcile that changes nothing: allocations, as a test counts them, and instructions, as callgrind counts
-//! them for the release build on an apiserver stand-in.
+//! them for the program of the image on an apiserver stand-in.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 

@@ -1,6 +1,6 @@
 //! `cargo xtask bench scale`: memory and CPU against the size of what is watched and polled.
 //!
-//! Apiserver and monitoring ports are stand-ins, so any size takes seconds. The manager is the release build in a process
+//! Apiserver and monitoring ports are stand-ins, so any size takes seconds. The manager is the program of the image in a process
 //! of its own.
 
 mod picture;
@@ -163,17 +163,21 @@ fn slopes_table(all: &[(Axis, Vec<Cost>)]) -> Table {
         let (Some(first), Some(last)) = (costs.first(), costs.last()) else { continue };
         let distance = point(*axis, last).0 - point(*axis, first).0;
         let bytes = |of: fn(&ResidentMemory) -> u32| {
-            // Without the sum, a slope that rounds to zero from below would be printed as -0.
             let bytes = 1024.0 * (f64::from(of(&last.memory)) - f64::from(of(&first.memory))) / distance;
-            format!("{:.0} bytes", bytes.round() + 0.0)
+            format!("{:.0} bytes", unsigned_zero(bytes.round()))
         };
         let rest = (last.rest.as_secs_f64() - first.rest.as_secs_f64()) * 1e6 / distance;
         table.row([
             axis.unit().to_owned(),
             bytes(|memory| memory.anonymous),
             bytes(|memory| memory.peak),
-            format!("{rest:.1} us/min"),
+            format!("{:.1} us/min", unsigned_zero((rest * 10.0).round() / 10.0)),
         ]);
     }
     table
+}
+
+/// Returns 0 for -0, which a slope that rounds to zero from below is.
+fn unsigned_zero(value: f64) -> f64 {
+    value + 0.0
 }
