@@ -290,13 +290,20 @@ impl<'a> Rollout<'a> {
         self.slots.iter().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if is_broken(pod)))
     }
 
-    /// Returns whether a server that has just been created may complete a majority of servers.
+    /// Returns whether a server that has just been created, or is about to be created with the new template, may complete
+    /// a majority of servers.
     fn may_regain_quorum(&self) -> bool {
-        let pods = self.slots.iter().filter_map(|(_, slot)| slot.pod());
-        let starting: Vec<&PodState> =
-            pods.filter(|pod| pod.terminating.is_none() && (pod.running || pod.broken.is_none())).collect();
-        let is_new = |pod: &PodState| pod.created.is_some_and(|created| self.input.now.since(created) < PATIENCE);
-        starting.len() > self.slots.count() / 2 && starting.into_iter().any(is_new)
+        let now = self.input.now;
+        let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
+        let is_replaced = |(ordinal, slot): (u32, Slot<'_>)| {
+            let is_stuck = slot.pod().is_some_and(|pod| !is_recent(pod.terminating));
+            ordinal >= self.partition() && slot.is_away() && !is_stuck
+        };
+        let starts = |pod: &&PodState| pod.terminating.is_none() && (pod.running || pod.broken.is_none());
+        let replaced = self.slots.iter().filter(|slot| is_replaced(*slot)).count();
+        let starting: Vec<&PodState> = self.slots.iter().filter_map(|(_, slot)| slot.pod()).filter(starts).collect();
+        starting.len() + replaced > self.slots.count() / 2
+            && (replaced > 0 || starting.into_iter().any(|pod| is_recent(pod.created)))
     }
 
     /// Returns whether no server serves. A server that is not ready yet may be part of a quorum.

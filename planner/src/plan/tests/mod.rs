@@ -15,6 +15,7 @@ use crate::{
     actual::{ActualState, PvcState},
     snapshot::{DEFAULT_ACCOUNT, Healthz, Peer, RaftGroup, ServerSnapshot, StreamId},
     testing::{led_by, peer},
+    time::Time,
     version::Version,
 };
 
@@ -146,6 +147,22 @@ fn servers_that_are_not_ready_are_stopped_for_a_repair_only_if_no_quorum_is_expe
         (
             "one that has just been created cannot complete a quorum",
             down(&[1, 2, 3]).with(|cluster| cluster.actual.pods[0].created = Some(NOW)),
+            (5, 1, None, Some(RollingUpdate), None),
+        ),
+        (
+            "one that is being replaced may complete a quorum",
+            down(&[1, 2]).with(|cluster| {
+                cluster.actual.pods[4].terminating = Some(NOW);
+                cluster.set().partition = 4;
+            }),
+            (5, 4, None, Some(RollingUpdate), None),
+        ),
+        (
+            "one that has been stopping for too long is not waited for",
+            down(&[1, 2]).with(|cluster| {
+                cluster.actual.pods[4].terminating = Some(Time::from_millis(NOW.as_millis() - 200_000));
+                cluster.set().partition = 4;
+            }),
             (5, 1, None, Some(RollingUpdate), None),
         ),
         ("those that stop no other server go first", down(&[1, 3, 4]), (5, 3, None, Some(RollingUpdate), None)),
