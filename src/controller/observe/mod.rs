@@ -79,7 +79,8 @@ pub(crate) fn observe(caches: &Caches, id: &NamespacedName, nats: &Nats) -> Obse
     let pods = caches.pods.state();
     let pvcs = caches.pvcs.state();
     let mut cluster_facts = cached_cluster_facts(caches, &owner);
-    let pods_of = PodOwner { stateful_set, live: live.stateful_set.as_deref(), nats };
+    let leftover = live.stateful_set.as_deref().filter(|_| stateful_set.is_none());
+    let pods_of = PodOwner { stateful_set, leftover, nats };
     if cluster_facts.deployed.is_none() {
         let template = pods.iter().find(|pod| pods_of.may_have_created(pod));
         cluster_facts.deployed = deployed::from_pvcs(&pvcs)

@@ -126,8 +126,8 @@ fn truncated(mut cause: String) -> String {
 pub(super) struct PodOwner<'a> {
     /// The StatefulSet of the resource; `None` if there is none.
     pub(super) stateful_set: Option<&'a StatefulSet>,
-    /// The live StatefulSet, which may be a leftover of an earlier resource.
-    pub(super) live: Option<&'a StatefulSet>,
+    /// A StatefulSet that is a leftover of an earlier resource.
+    pub(super) leftover: Option<&'a StatefulSet>,
     pub(super) nats: &'a Nats,
 }
 
@@ -136,23 +136,24 @@ impl PodOwner<'_> {
     /// they have terminated: they show nothing of the servers that a new StatefulSet creates under the same names. Pods
     /// without a controller are adopted by the StatefulSet.
     pub(super) fn has(&self, pod: &Pod) -> bool {
-        let Some(controller) = controller(pod) else { return true };
-        let is_of = |set: &StatefulSet| set.metadata.uid.as_ref() == Some(&controller.uid);
-        match self.stateful_set {
-            Some(set) => is_of(set),
-            // The garbage collector deletes those of an earlier resource too.
-            None => {
-                pod.metadata.deletion_timestamp.is_none() && !is_older(pod, self.nats) && !self.live.is_some_and(is_of)
-            }
+        match (controller(pod), self.stateful_set) {
+            (None, _) => true,
+            (Some(controller), Some(set)) => is_controller(set, controller),
+            (Some(_), None) => pod.metadata.deletion_timestamp.is_none() && self.may_have_created(pod),
         }
     }
 
-    /// Returns whether a StatefulSet of the resource may have created the Pod, a deleted one included.
+    /// Returns whether a StatefulSet of the resource may have created the Pod, a deleted one included. The garbage
+    /// collector deletes those of an earlier resource.
     pub(super) fn may_have_created(&self, pod: &Pod) -> bool {
-        let is_leftover = self.stateful_set.is_none()
-            && self.live.zip(controller(pod)).is_some_and(|(set, owner)| set.metadata.uid.as_ref() == Some(&owner.uid));
-        self.has(pod) || !(is_leftover || is_older(pod, self.nats))
+        let Some(controller) = controller(pod) else { return true };
+        let is_of = |set| is_controller(set, controller);
+        self.stateful_set.is_some_and(is_of) || !(is_older(pod, self.nats) || self.leftover.is_some_and(is_of))
     }
+}
+
+fn is_controller(stateful_set: &StatefulSet, controller: &OwnerReference) -> bool {
+    stateful_set.metadata.uid.as_ref() == Some(&controller.uid)
 }
 
 fn controller(pod: &Pod) -> Option<&OwnerReference> {
@@ -248,13 +249,13 @@ mod tests {
         ] {
             let pod = pod(owner, is_terminating);
             let case = format!("{owner:?}, terminating: {is_terminating}");
-            let has = |stateful_set, live, nats| PodOwner { stateful_set, live, nats }.has(&pod);
-            assert_eq!(has(Some(&set), Some(&set), &nats), of_new, "{case}");
-            assert_eq!(has(Some(&set), Some(&set), &newer_nats), of_new, "{case}");
+            let has = |stateful_set, leftover, nats| PodOwner { stateful_set, leftover, nats }.has(&pod);
+            assert_eq!(has(Some(&set), None, &nats), of_new, "{case}");
+            assert_eq!(has(Some(&set), None, &newer_nats), of_new, "{case}");
             assert_eq!(has(None, None, &nats), without, "{case}, no StatefulSet");
             assert_eq!(has(None, None, &newer_nats), without_and_older, "{case}, no StatefulSet, newer resource");
             assert_eq!(has(None, Some(&set), &nats), of_leftover, "{case}, the StatefulSet is a leftover");
-            let may_be = |live| PodOwner { stateful_set: None, live, nats: &nats }.may_have_created(&pod);
+            let may_be = |leftover| PodOwner { stateful_set: None, leftover, nats: &nats }.may_have_created(&pod);
             assert!(may_be(None), "{case}");
             assert_eq!(may_be(Some(&set)), owner != Some("new"), "{case}, the StatefulSet is a leftover");
         }
