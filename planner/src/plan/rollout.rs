@@ -293,17 +293,20 @@ impl<'a> Rollout<'a> {
     /// Returns whether a server that has just been created, or is about to be created with the new template, may complete
     /// a majority of servers.
     fn may_regain_quorum(&self) -> bool {
-        let now = self.input.now;
-        let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
         let is_replaced = |(ordinal, slot): (u32, Slot<'_>)| {
-            let is_stuck = slot.pod().is_some_and(|pod| !is_recent(pod.terminating));
+            let is_stuck = slot.pod().is_some_and(|pod| !self.is_recent(pod.terminating));
             ordinal >= self.partition() && slot.is_away() && !is_stuck
         };
         let starts = |pod: &&PodState| pod.terminating.is_none() && (pod.running || pod.broken.is_none());
         let replaced = self.slots.iter().filter(|slot| is_replaced(*slot)).count();
         let starting: Vec<&PodState> = self.slots.iter().filter_map(|(_, slot)| slot.pod()).filter(starts).collect();
         starting.len() + replaced > self.slots.count() / 2
-            && (replaced > 0 || starting.into_iter().any(|pod| is_recent(pod.created)))
+            && (replaced > 0 || starting.into_iter().any(|pod| self.is_recent(pod.created)))
+    }
+
+    /// Returns whether a time is known and less than [`PATIENCE`] ago.
+    fn is_recent(&self, time: Option<Time>) -> bool {
+        time.is_some_and(|time| self.input.now.since(time) < PATIENCE)
     }
 
     /// Returns whether no server serves. A server that is not ready yet may be part of a quorum.
@@ -356,13 +359,12 @@ impl<'a> Rollout<'a> {
         if !unrunnable.is_empty() {
             return Gate { partition, stage: self.replace_opened(&unrunnable, partition) };
         }
-        let now = self.input.now;
-        let is_recent = |time: Option<Time>| time.is_some_and(|time| now.since(time) < PATIENCE);
         let in_flight = self.slots.iter().any(|(_, slot)| match slot {
             Slot::Missing => false,
-            Slot::Outdated(pod) => is_recent(pod.terminating),
+            Slot::Outdated(pod) => self.is_recent(pod.terminating),
             Slot::Updated(pod) => {
-                is_recent(pod.terminating) || (!pod.ready && pod.broken.is_none() && is_recent(pod.ready_changed))
+                self.is_recent(pod.terminating)
+                    || (!pod.ready && pod.broken.is_none() && self.is_recent(pod.ready_changed))
             }
         });
         let next: Vec<_> = self.outdated().filter(|(ordinal, _)| *ordinal >= partition).last().into_iter().collect();
