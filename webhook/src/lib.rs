@@ -28,6 +28,7 @@ mod observer;
 mod review;
 mod router;
 #[cfg(test)]
+#[path = "../tests/samples/mod.rs"]
 mod samples;
 mod scale;
 pub mod server;

@@ -1,10 +1,10 @@
-//! Specs for tests of what reads them.
+//! Specs for the tests of the crate and for those beside it.
 
 use serde_json::{Value, json, value::RawValue};
 
 /// Returns the spec of the sample with all fields.
 pub(crate) fn full() -> Value {
-    let sample: Value = serde_saphyr::from_str(include_str!("../../config/samples/full-spec.yaml")).unwrap();
+    let sample: Value = serde_saphyr::from_str(include_str!("../../../config/samples/full-spec.yaml")).unwrap();
     sample["spec"].clone()
 }
 

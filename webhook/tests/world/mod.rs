@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "a module of several tests")]
 
 pub mod http;
+#[path = "../samples/mod.rs"]
+mod samples;
 
 use std::{
     sync::{Arc, Mutex},
@@ -77,8 +79,7 @@ impl Observer for Uncounted {
 
 /// Returns the spec of the sample with all fields.
 pub fn full_sample() -> Value {
-    let sample: Value = serde_saphyr::from_str(include_str!("../../../config/samples/full-spec.yaml")).unwrap();
-    sample["spec"].clone()
+    samples::full()
 }
 
 /// Builds a spec as the schema's defaults leave it.
