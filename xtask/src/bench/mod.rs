@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: cost of the manager, as the image has it, on a local control plane.
 //!
-//! Requests are counted and have hard limits. Memory has a hard limit too, since it does not depend on the load of the
-//! machine. Time does, so the start fails only far beyond its goal.
+//! Requests are counted and have hard limits. Memory depends a little on the toolchain and on the size of pages, so it
+//! fails only beyond a tolerance. Time depends on the load of the machine, so the start fails only far beyond its goal.
 
 mod admission;
 mod callgrind;

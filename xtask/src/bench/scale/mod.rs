@@ -1,7 +1,7 @@
 //! `cargo xtask bench scale`: memory and CPU against the size of what is watched and polled.
 //!
-//! Apiserver and monitoring ports are stand-ins, so any size takes seconds. The manager is the program of the image in a process
-//! of its own.
+//! Apiserver and monitoring ports are stand-ins, so any size takes seconds. The manager is the program of the image in
+//! a process of its own.
 
 mod picture;
 mod size;
