@@ -1,11 +1,12 @@
 //! Defaults that the schema cannot express, because they depend on the cluster. A field that is set keeps its value and
 //! its spelling. Values that follow from other fields are not stored, because no apply would remove them.
 
-use json_patch::{AddOperation, Patch, PatchOperation, ReplaceOperation, jsonptr::Pointer};
+use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::Pointer};
 use nats_manager_api::{Amount, FileStore, RawQuantity, rules::ClusterFacts};
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use crate::json::Field;
+use crate::json;
 
 /// Size of the file store that is not set, with its default.
 #[derive(Debug)]
@@ -14,8 +15,6 @@ pub(crate) struct MissingFileSize {
     pub(crate) size: RawQuantity,
     /// First field on the way to the size that is missing.
     place: Place,
-    /// True if it is there, as `null` or as a size of 0.
-    is_present: bool,
 }
 
 /// Field that the patch sets.
@@ -28,13 +27,14 @@ enum Place {
 
 impl MissingFileSize {
     /// Returns the default for a file size that is not set. `None` if it is set, if volumes are disabled, and if a field
-    /// on the way has a wrong type: the schema rejects that. `old` returns the stored spec.
+    /// on the way has a wrong type: the schema rejects that. `jet_stream` is that field of the spec, and `old` returns
+    /// that of the stored spec.
     pub(crate) fn find<'a>(
-        spec: Option<&RawValue>,
+        jet_stream: Option<&RawValue>,
         old: impl FnOnce() -> Option<&'a RawValue>,
         cluster_facts: &ClusterFacts,
     ) -> Option<Self> {
-        let (place, is_present) = missing(spec)?;
+        let place = missing(jet_stream)?;
         // A size that the update drops keeps its stored spelling, so that the update is no change.
         let stored = old().and_then(stored_size).filter(|size| size.parse().is_ok_and(|amount| amount > Amount::ZERO));
         let size = stored.unwrap_or_else(|| {
@@ -45,7 +45,7 @@ impl MissingFileSize {
             };
             size.to_string().into()
         });
-        Some(Self { size, place, is_present })
+        Some(Self { size, place })
     }
 
     /// Returns the patch that sets the size.
@@ -55,51 +55,45 @@ impl MissingFileSize {
             Place::FileStorage => ("/spec/jetStream/fileStorage", json!({"size": self.size})),
             Place::Size => ("/spec/jetStream/fileStorage/size", json!(self.size)),
         };
+        // An `add` replaces a value that is there: `null`, or a size of 0 (RFC 6902, section 4.1).
         let path = Pointer::from_static(path).to_buf();
-        Patch(vec![if self.is_present {
-            PatchOperation::Replace(ReplaceOperation { path, value })
-        } else {
-            PatchOperation::Add(AddOperation { path, value })
-        }])
+        Patch(vec![PatchOperation::Add(AddOperation { path, value })])
     }
 }
 
-/// Returns the first field that is missing on the way to the size, and whether it is present as `null` or 0.
-fn missing(spec: Option<&RawValue>) -> Option<(Place, bool)> {
-    let Some(spec) = spec else { return Some((Place::JetStream, false)) };
-    let stores = match Field::of(spec, "jetStream")? {
-        Field::Absent => return Some((Place::JetStream, false)),
-        Field::Null => return Some((Place::JetStream, true)),
-        Field::Value(stores) => stores,
-    };
-    let storage = match Field::of(stores, "fileStorage")? {
-        Field::Absent => return Some((Place::FileStorage, false)),
-        Field::Null => return Some((Place::FileStorage, true)),
-        Field::Value(storage) => storage,
-    };
-    let is_on = match Field::of(storage, "enabled")? {
-        Field::Absent | Field::Null => true,
-        Field::Value(enabled) => enabled.get() == "true",
-    };
-    // The Go manager stored `"0"` for a size that was not set.
-    let is_present = match Field::of(storage, "size")? {
-        Field::Absent => false,
-        Field::Null => true,
-        Field::Value(size) if quantity(size).is_some_and(|size| size.is_zero()) => true,
-        Field::Value(_) => return None,
-    };
-    is_on.then_some((Place::Size, is_present))
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawJetStream<'a> {
+    #[serde(borrow)]
+    file_storage: Option<&'a RawValue>,
 }
 
-/// Returns the file size in a spec.
-fn stored_size(spec: &RawValue) -> Option<RawQuantity> {
-    ["jetStream", "fileStorage", "size"]
-        .into_iter()
-        .try_fold(spec, |object, name| match Field::of(object, name)? {
-            Field::Value(value) => Some(value),
-            Field::Absent | Field::Null => None,
-        })
-        .and_then(quantity)
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawFileStorage<'a> {
+    #[serde(borrow)]
+    enabled: Option<&'a RawValue>,
+    #[serde(borrow)]
+    size: Option<&'a RawValue>,
+}
+
+/// Returns the first field that is missing on the way to the size. `null` is missing, and a size of 0.
+fn missing(jet_stream: Option<&RawValue>) -> Option<Place> {
+    let Some(jet_stream) = jet_stream else { return Some(Place::JetStream) };
+    let Some(storage) = json::fields::<RawJetStream<'_>>(jet_stream)?.file_storage else {
+        return Some(Place::FileStorage);
+    };
+    let storage: RawFileStorage<'_> = json::fields(storage)?;
+    let is_on = storage.enabled.is_none_or(|enabled| enabled.get() == "true");
+    // The Go manager stored `"0"` for a size that was not set.
+    let is_unset = storage.size.is_none_or(|size| quantity(size).is_some_and(|size| size.is_zero()));
+    (is_on && is_unset).then_some(Place::Size)
+}
+
+/// Returns the file size in the field `jetStream` of a spec.
+fn stored_size(jet_stream: &RawValue) -> Option<RawQuantity> {
+    let storage = json::fields::<RawJetStream<'_>>(jet_stream)?.file_storage?;
+    json::fields::<RawFileStorage<'_>>(storage)?.size.and_then(quantity)
 }
 
 fn quantity(raw: &RawValue) -> Option<RawQuantity> {
@@ -128,8 +122,9 @@ mod tests {
     /// anything.
     fn patched(spec: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
         let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
-        let old = old.map(raw);
-        let find = |spec: &Value| MissingFileSize::find(Some(&raw(spec)), || old.as_deref(), cluster_facts);
+        let field = |spec: &Value| spec.get("jetStream").filter(|field| !field.is_null()).map(raw);
+        let old = old.and_then(field);
+        let find = |spec: &Value| MissingFileSize::find(field(spec).as_deref(), || old.as_deref(), cluster_facts);
         let patch = find(spec).map_or_else(Patch::default, MissingFileSize::patch);
         let mut object = json!({"spec": spec});
         json_patch::patch(&mut object, &patch).unwrap();
@@ -137,8 +132,8 @@ mod tests {
         serde_json::to_value(&patch).unwrap()
     }
 
-    fn size(op: &str, size: &Value) -> Value {
-        json!([{"op": op, "path": "/spec/jetStream/fileStorage/size", "value": size}])
+    fn size(size: &Value) -> Value {
+        json!([{"op": "add", "path": "/spec/jetStream/fileStorage/size", "value": size}])
     }
 
     #[test]
@@ -151,19 +146,19 @@ mod tests {
         let unset = storage(json!({"enabled": true}));
         let set = |value: Value| storage(json!({"size": value}));
         for (spec, old, cluster_facts, expected) in [
-            (&unset, None, &none, size("add", &json!("1Gi"))),
-            (&unset, None, &alicloud, size("add", &json!("20Gi"))),
-            (&unset, None, &volume, size("add", &json!("5Gi"))),
-            (&unset, None, &memory_only, size("add", &json!("1Gi"))),
-            (&unset, Some(set(json!("2048Mi"))), &none, size("add", &json!("2048Mi"))),
-            (&unset, Some(set(json!(1024))), &none, size("add", &json!(1024))),
-            (&unset, Some(set(json!("5120Mi"))), &volume, size("add", &json!("5120Mi"))),
-            (&unset, Some(set(json!("0"))), &volume, size("add", &json!("5Gi"))),
-            (&unset, Some(set(json!("-1"))), &none, size("add", &json!("1Gi"))),
-            (&set(json!("0")), None, &none, size("replace", &json!("1Gi"))),
-            (&set(json!("0Gi")), None, &volume, size("replace", &json!("5Gi"))),
-            (&set(json!(0)), None, &none, size("replace", &json!("1Gi"))),
-            (&set(json!(null)), None, &none, size("replace", &json!("1Gi"))),
+            (&unset, None, &none, size(&json!("1Gi"))),
+            (&unset, None, &alicloud, size(&json!("20Gi"))),
+            (&unset, None, &volume, size(&json!("5Gi"))),
+            (&unset, None, &memory_only, size(&json!("1Gi"))),
+            (&unset, Some(set(json!("2048Mi"))), &none, size(&json!("2048Mi"))),
+            (&unset, Some(set(json!(1024))), &none, size(&json!(1024))),
+            (&unset, Some(set(json!("5120Mi"))), &volume, size(&json!("5120Mi"))),
+            (&unset, Some(set(json!("0"))), &volume, size(&json!("5Gi"))),
+            (&unset, Some(set(json!("-1"))), &none, size(&json!("1Gi"))),
+            (&set(json!("0")), None, &none, size(&json!("1Gi"))),
+            (&set(json!("0Gi")), None, &volume, size(&json!("5Gi"))),
+            (&set(json!(0)), None, &none, size(&json!("1Gi"))),
+            (&set(json!(null)), None, &none, size(&json!("1Gi"))),
             (
                 &json!({}),
                 None,
@@ -174,7 +169,7 @@ mod tests {
                 &json!({"jetStream": null}),
                 None,
                 &none,
-                json!([{"op": "replace", "path": "/spec/jetStream", "value": {"fileStorage": {"size": "1Gi"}}}]),
+                json!([{"op": "add", "path": "/spec/jetStream", "value": {"fileStorage": {"size": "1Gi"}}}]),
             ),
             (
                 &json!({"jetStream": {}}),
@@ -186,7 +181,7 @@ mod tests {
                 &json!({"jetStream": {"fileStorage": null}}),
                 Some(set(json!(1024))),
                 &none,
-                json!([{"op": "replace", "path": "/spec/jetStream/fileStorage", "value": {"size": 1024}}]),
+                json!([{"op": "add", "path": "/spec/jetStream/fileStorage", "value": {"size": 1024}}]),
             ),
         ] {
             assert_eq!(patched(spec, old.as_ref(), cluster_facts), expected, "{spec} {old:?}");
@@ -207,8 +202,6 @@ mod tests {
             json!({"jetStream": {"fileStorage": {"size": "1Gi"}}, "resources": {"limits": {"cpu": "1"}}}),
             json!({"jetStream": {"fileStorage": 1}}),
             json!({"jetStream": "x"}),
-            json!("x"),
-            json!([]),
         ] {
             assert_eq!(patched(&spec, None, &ClusterFacts::default()), json!([]), "{spec}");
         }

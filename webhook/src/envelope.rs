@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -30,27 +30,46 @@ pub(crate) struct Envelope<'a> {
 }
 
 /// Request of a review.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Request<'a> {
+    #[serde(borrow, default)]
     pub(crate) kind: ReviewedKind<'a>,
+    #[serde(borrow, default)]
     pub(crate) resource: ReviewedResource<'a>,
+    #[serde(borrow, default)]
     pub(crate) sub_resource: Cow<'a, str>,
     pub(crate) operation: ReviewOperation,
+    #[serde(borrow, default)]
     pub(crate) name: Cow<'a, str>,
+    #[serde(borrow, default)]
     pub(crate) namespace: Cow<'a, str>,
+    #[serde(default)]
     pub(crate) dry_run: bool,
-    pub(crate) username: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(crate) user_info: UserInfo<'a>,
+    #[serde(borrow)]
     pub(crate) object: Option<Subject<'a>>,
+    #[serde(borrow)]
     pub(crate) old_object: Option<Subject<'a>>,
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
 }
 
 /// Object in a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a review has at most two, and a box takes an allocation")]
 pub(crate) enum Subject<'a> {
     /// NATS resource that was read together with the envelope.
     Nats(ReviewedObject<'a>),
     /// Object of another kind, or one in a malformed request. It is not parsed yet.
     Raw(&'a RawValue),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Subject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Object::deserialize(deserializer).map(|object| Self::Nats(object.0))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,20 +121,33 @@ pub(crate) struct Malformed {
     message: String,
 }
 
+/// Review in which each field has its type.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    #[serde(borrow)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    request: Object<Request<'a>>,
+}
+
 /// Review whose fields take any JSON, so that one malformed field cannot hide another.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawReview<'a, R> {
+struct RawReview<'a> {
     #[serde(borrow)]
     api_version: Option<&'a RawValue>,
     #[serde(borrow)]
     kind: Option<&'a RawValue>,
-    request: Option<R>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawRequest<'a, O> {
+struct RawRequest<'a> {
     #[serde(borrow)]
     uid: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -134,72 +166,51 @@ struct RawRequest<'a, O> {
     dry_run: Option<&'a RawValue>,
     #[serde(borrow)]
     user_info: Option<&'a RawValue>,
-    object: Option<O>,
-    old_object: Option<O>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    old_object: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct UserInfo<'a> {
+pub(crate) struct UserInfo<'a> {
     #[serde(borrow)]
-    username: Cow<'a, str>,
+    pub(crate) username: Cow<'a, str>,
 }
 
 impl<'a> Envelope<'a> {
-    /// Parses a review except for the objects in it.
+    /// Parses a review with the NATS resources in it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
-        let review = match parse::<RawReview<'_, Object<RawRequest<'_, Object<ReviewedObject<'_>>>>>>(text) {
-            Ok(review)
-                if review.request.as_ref().is_some_and(|request| request.0.sub_resource.is_none_or(is_empty)) =>
+        match parse::<Review<'_>>(text) {
+            Ok(Review { api_version, kind, request: Object(request) })
+                if request.sub_resource.is_empty() && is_review(&api_version, &kind) && is_uid(&request.uid) =>
             {
-                review.map(|request| Ok(request.0.map(|object| Subject::Nats(object.0))))
+                Ok(Self { uid: request.uid.clone(), request: Ok(request) })
             }
-            // Each level by itself, so that a malformed one does not hide the one around it.
-            _ => parse::<RawReview<'_, &RawValue>>(text)?.map(|request| {
-                parse::<RawRequest<'_, &RawValue>>(request.get()).map(|request| request.map(Subject::Raw))
-            }),
-        };
-        let is = |field: Option<&'a RawValue>, expected: &str| field.and_then(text_of).as_deref() == Some(expected);
-        if !is(review.api_version, API_VERSION) || !is(review.kind, KIND) {
+            _ => Self::read_by_level(text),
+        }
+    }
+
+    /// Parses each level of a review by itself, so that a malformed one does not hide the one around it. Objects are not
+    /// parsed.
+    fn read_by_level(text: &'a str) -> Result<Self, Unreadable> {
+        let review: RawReview<'_> = parse(text)?;
+        let [api_version, kind] = [review.api_version, review.kind].map(|field| field.and_then(text_of));
+        if !is_review(&api_version.unwrap_or_default(), &kind.unwrap_or_default()) {
             return Err(Unreadable::NotAReview);
         }
-        let request = review.request.ok_or(Unreadable::NoRequest)??;
-        let uid = request.uid.and_then(text_of);
-        match uid {
-            Some(uid) if !uid.is_empty() && uid.len() <= LONGEST_UID => Ok(Self { uid, request: request.read() }),
+        let request: RawRequest<'_> = parse(review.request.ok_or(Unreadable::NoRequest)?.get())?;
+        match request.uid.and_then(text_of) {
+            Some(uid) if is_uid(&uid) => Ok(Self { uid: uid.clone(), request: request.read(uid) }),
             _ => Err(Unreadable::NoUid),
         }
     }
 }
 
-impl<'a, R> RawReview<'a, R> {
-    fn map<T>(self, convert: impl FnOnce(R) -> T) -> RawReview<'a, T> {
-        let Self { api_version, kind, request } = self;
-        RawReview { api_version, kind, request: request.map(convert) }
-    }
-}
-
-impl<'a, O> RawRequest<'a, O> {
-    fn map(self, convert: impl Fn(O) -> Subject<'a>) -> RawRequest<'a, Subject<'a>> {
-        RawRequest {
-            uid: self.uid,
-            kind: self.kind,
-            resource: self.resource,
-            sub_resource: self.sub_resource,
-            operation: self.operation,
-            name: self.name,
-            namespace: self.namespace,
-            dry_run: self.dry_run,
-            user_info: self.user_info,
-            object: self.object.map(&convert),
-            old_object: self.old_object.map(&convert),
-        }
-    }
-}
-
-impl<'a> RawRequest<'a, Subject<'a>> {
-    fn read(self) -> Result<Request<'a>, Malformed> {
+impl<'a> RawRequest<'a> {
+    fn read(self, uid: Cow<'a, str>) -> Result<Request<'a>, Malformed> {
         Ok(Request {
             kind: optional("kind", self.kind)?,
             resource: optional("resource", self.resource)?,
@@ -208,9 +219,10 @@ impl<'a> RawRequest<'a, Subject<'a>> {
             name: optional::<Text<'_>>("name", self.name)?.0,
             namespace: optional::<Text<'_>>("namespace", self.namespace)?.0,
             dry_run: optional("dryRun", self.dry_run)?,
-            username: optional::<UserInfo<'_>>("userInfo", self.user_info)?.username,
-            object: self.object,
-            old_object: self.old_object,
+            user_info: optional("userInfo", self.user_info)?,
+            object: self.object.map(Subject::Raw),
+            old_object: self.old_object.map(Subject::Raw),
+            uid,
         })
     }
 }
@@ -225,8 +237,12 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn is_empty(text: &RawValue) -> bool {
-    text.get() == r#""""#
+fn is_review(api_version: &str, kind: &str) -> bool {
+    (api_version, kind) == (API_VERSION, KIND)
+}
+
+fn is_uid(uid: &str) -> bool {
+    (1..=LONGEST_UID).contains(&uid.len())
 }
 
 /// Parses JSON text that is one object. serde also accepts an array for a struct.

@@ -3,7 +3,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `envelope` | uid, operation and objects of a review |
-//! | `object`, `json` | the NATS resource inside, parsed within bounds |
+//! | `object`, `spec`, `json` | the NATS resource inside, parsed within bounds |
 //! | `stored_spec` | the spec before an update, parsed as far as it changes |
 //! | `defaulting` | defaults that the schema cannot express |
 //! | `deletion` | warning of a deletion that is blocked |
@@ -32,6 +32,7 @@ mod router;
 mod samples;
 mod scale;
 pub mod server;
+mod spec;
 mod status;
 mod stored_spec;
 mod text;

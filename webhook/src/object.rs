@@ -8,7 +8,8 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     envelope::{Request, ReviewOperation},
-    json::{self, Text},
+    json::{self, Object, Text},
+    spec::RawSpec,
     text::shortened,
 };
 
@@ -19,7 +20,7 @@ pub(crate) struct ReviewedObject<'a> {
     #[serde(borrow)]
     pub(crate) metadata: Metadata<'a>,
     #[serde(borrow)]
-    pub(crate) spec: Option<&'a RawValue>,
+    spec: Option<Object<RawSpec<'a>>>,
     #[serde(borrow)]
     status: Option<&'a RawValue>,
 }
@@ -48,7 +49,7 @@ pub(crate) struct TypeError {
 }
 
 impl<'a> ReviewedObject<'a> {
-    /// Parses an object. Its spec and status stay raw JSON.
+    /// Parses an object. The fields of its spec, and its status, stay raw JSON.
     pub(crate) fn read(raw: &'a RawValue) -> Result<Self, TypeError> {
         let text = raw.get();
         if !text.starts_with('{') {
@@ -122,15 +123,9 @@ impl<'a> ReviewedObject<'a> {
         self.metadata.uid.as_ref().map(|uid| uid.0.as_ref())
     }
 
-    /// Returns the text of the spec; `None` if there is none. Fails if it cannot be parsed within bounds.
-    pub(crate) fn bounded_spec(&self) -> Result<Option<&'a RawValue>, TypeError> {
-        self.spec.map(json::check_bounds).transpose().map_err(|error| TypeError::at("spec", &error))?;
-        Ok(self.spec)
-    }
-
-    /// Returns the spec with the schema's defaults for absent fields.
-    pub(crate) fn spec(&self) -> Result<NatsSpec, TypeError> {
-        self.bounded_spec()?.map_or_else(|| Ok(NatsSpec::default()), typed)
+    /// Returns the spec.
+    pub(crate) fn spec(&self) -> RawSpec<'a> {
+        self.spec.unwrap_or_default().0
     }
 }
 
@@ -156,75 +151,8 @@ fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// Converts the text of a spec that is within bounds.
-pub(crate) fn typed(raw: &RawValue) -> Result<NatsSpec, TypeError> {
-    // Not the trait's method, which searches for nulls.
-    let direct = || NatsSpec::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok();
-    // serde accepts an array for a struct.
-    let spec = raw.get().starts_with('{').then(direct).flatten();
-    spec.map_or_else(|| typed_without_nulls(raw), Ok)
-}
-
-/// Converts a spec in which `null` means absent at every level. Returns the path of an error.
-fn typed_without_nulls(raw: &RawValue) -> Result<NatsSpec, TypeError> {
-    let mut json = json::read(raw).map_err(|error| TypeError::at("spec", &error))?;
-    if !json.is_object() {
-        return Err(TypeError { field: "spec".to_owned(), message: "must be an object".to_owned() });
-    }
-    json::drop_nulls(&mut json);
-    let mut track = serde_path_to_error::Track::new();
-    NatsSpec::deserialize(serde_path_to_error::Deserializer::new(json, &mut track))
-        .map_err(|error| TypeError::at(&format!("spec.{}", track.path()), &error))
-}
-
 impl TypeError {
     pub(crate) fn at(field: &str, error: &serde_json::Error) -> Self {
         Self { field: shortened(field), message: shortened(&error.to_string()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::samples;
-
-    fn spec(text: &str) -> Result<NatsSpec, TypeError> {
-        let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
-        ReviewedObject::read(&raw)?.spec()
-    }
-
-    #[test]
-    fn absent_and_null_fields_get_defaults() {
-        for text in [
-            r"{}",
-            r#"{"spec": null}"#,
-            r#"{"spec": {}, "metadata": {"name": null, "managedFields": [{"fieldsV1": {"f:spec": {}}}]}}"#,
-            r#"{"spec": {"cluster": null, "jetStream": {"memStorage": {"size": null}}, "resources": null}}"#,
-        ] {
-            assert_eq!(spec(text).unwrap(), NatsSpec::default(), "{text}");
-        }
-    }
-
-    #[test]
-    fn spec_is_the_same_whether_nulls_are_searched_for_or_not() {
-        for changed in samples::changed() {
-            let raw = samples::raw(&changed);
-            assert_eq!(typed(&raw), typed_without_nulls(&raw), "{changed}");
-        }
-    }
-
-    #[test]
-    fn type_error_names_field() {
-        for (text, field) in [
-            (r#"{"spec": {"cluster": {"size": "three"}}}"#, "spec.cluster.size"),
-            (r#"{"spec": {"jetStream": {"fileStorage": {"size": {}}}}}"#, "spec.jetStream.fileStorage.size"),
-            (r#"{"spec": {"labels": {"a": 1}}}"#, "spec.labels.a"),
-            (r#"{"spec": []}"#, "spec"),
-            (r#"{"spec": {"x": 1e999}}"#, "spec"),
-            (r#"{"metadata": {"name": {}}}"#, "metadata.name"),
-            (r"[1]", "."),
-        ] {
-            assert_eq!(spec(text).unwrap_err().field, field, "{text}");
-        }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     defaulting::MissingFileSize,
     deletion,
     envelope::{Envelope, Request, ReviewOperation, Subject, Unreadable},
-    object::{self, ReviewedObject},
+    object::ReviewedObject,
     scale, status,
     text::shortened,
     validation::{self, Review},
@@ -84,13 +84,16 @@ fn is_in_scope(webhook: WebhookKind, request: &Request<'_>) -> bool {
 /// Fills in defaults, and rejects a spec that breaks a rule.
 fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactSource) -> AdmissionResult {
     let old = ReviewedObject::old(request);
-    let Ok(spec) = object.bounded_spec() else { return AdmissionResult::Allowed(Vec::new()) };
+    let spec = object.spec();
+    if spec.check_bounds().is_err() {
+        return AdmissionResult::Allowed(Vec::new());
+    }
     let id = object.id(request);
     let cluster_facts = validation::cluster_facts(&id, old.as_deref(), facts);
-    let stored = || old.as_ref()?.bounded_spec().ok()?;
-    let typed = spec.map_or_else(|| Ok(NatsSpec::default()), object::typed);
+    let stored = || old.as_ref()?.spec().jet_stream;
+    let typed = spec.read();
     let is_complete = typed.as_ref().is_ok_and(NatsSpec::has_file_size);
-    let missing = if is_complete { None } else { MissingFileSize::find(spec, stored, &cluster_facts) };
+    let missing = if is_complete { None } else { MissingFileSize::find(spec.jet_stream, stored, &cluster_facts) };
     // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
     // the rules are checked here already. A spec that is unreadable is left to the schema.
     if let Ok(mut spec) = typed {
@@ -112,7 +115,7 @@ fn log(webhook: WebhookKind, request: &Request<'_>, result: &AdmissionResult) {
             webhook = webhook.as_str(),
             namespace = shortened(&request.namespace),
             name = shortened(&request.name),
-            user = shortened(&request.username),
+            user = shortened(&request.user_info.username),
             dry_run = request.dry_run,
             reason = shortened(status.message.as_deref().unwrap_or_default()),
             "rejected an admission request"

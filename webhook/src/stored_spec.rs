@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use nats_manager_api::{ClusterSpec, JetStream, Logging, NatsSpec, ResourceRequirements, Scheduling, SpecView};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::object::ReviewedObject;
+use crate::{object::ReviewedObject, spec};
 
 /// Spec before an update. It borrows the fields whose text is the same from the new spec.
 pub(crate) struct StoredSpec<'a> {
@@ -19,47 +19,23 @@ pub(crate) struct StoredSpec<'a> {
     labels: Cow<'a, BTreeMap<String, String>>,
 }
 
-/// Text of each field of a spec.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawSpec<'a> {
-    #[serde(borrow)]
-    cluster: Option<&'a RawValue>,
-    #[serde(borrow)]
-    jet_stream: Option<&'a RawValue>,
-    #[serde(borrow)]
-    logging: Option<&'a RawValue>,
-    #[serde(borrow)]
-    resources: Option<&'a RawValue>,
-    #[serde(borrow)]
-    scheduling: Option<&'a RawValue>,
-    #[serde(borrow)]
-    annotations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    labels: Option<&'a RawValue>,
-}
-
 impl<'a> StoredSpec<'a> {
     /// Reads the spec of `old`; `None` if it is unreadable. `spec` is the spec of `new`, in which a file size may be
     /// filled in that is the default of both.
     pub(crate) fn read(old: &ReviewedObject<'_>, new: &ReviewedObject<'_>, spec: &'a NatsSpec) -> Option<Self> {
-        let is_changed = old.spec.map(RawValue::get) != new.spec.map(RawValue::get);
-        // The new spec has been read already.
-        let raw = if is_changed { old.bounded_spec().ok()? } else { old.spec };
-        Self::changed(raw, new.spec, spec).or_else(|| Self::whole(old))
+        Self::changed(old, new, spec).or_else(|| Self::whole(old))
     }
 
     /// Reads the spec of `old` without another spec to borrow from.
     pub(crate) fn whole(old: &ReviewedObject<'_>) -> Option<Self> {
-        Some(old.effective(old.spec().ok()?).spec.into())
+        Some(old.effective(old.spec().read().ok()?).spec.into())
     }
 
-    /// Parses the fields that differ. `None` if that does not suffice: if a field has to be read without its nulls, or
-    /// depends on the metadata of the object.
-    fn changed(old: Option<&RawValue>, new: Option<&RawValue>, spec: &'a NatsSpec) -> Option<Self> {
-        let is_changed = old.map(RawValue::get) != new.map(RawValue::get);
-        let (old, new): (RawSpec<'_>, RawSpec<'_>) =
-            if is_changed { (fields(old)?, fields(new)?) } else { Default::default() };
+    /// Parses the fields that differ. `None` if that does not suffice: if one is unreadable, or the spec depends on the
+    /// metadata of the object.
+    fn changed(old: &ReviewedObject<'_>, new: &ReviewedObject<'_>, spec: &'a NatsSpec) -> Option<Self> {
+        let (old, new) = (old.spec(), new.spec());
+        old.check_bounds().ok()?;
         let stored = Self {
             cluster: field(old.cluster, new.cluster, &spec.cluster)?,
             jet_stream: field(old.jet_stream, new.jet_stream, &spec.jet_stream)?,
@@ -101,23 +77,16 @@ impl From<NatsSpec> for StoredSpec<'_> {
     }
 }
 
-fn fields(spec: Option<&RawValue>) -> Option<RawSpec<'_>> {
-    let Some(text) = spec.map(RawValue::get) else { return Some(RawSpec::default()) };
-    // serde accepts an array for a struct.
-    text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
-}
-
 /// Returns the value of a field in the old spec: `value`, that of the new spec, if the text is the same.
-fn field<'a, T: Clone + Default + for<'de> Deserialize<'de>>(
+fn field<'a, T: Clone + Default + DeserializeOwned>(
     old: Option<&RawValue>,
     new: Option<&RawValue>,
     value: &'a T,
 ) -> Option<Cow<'a, T>> {
-    match old {
-        _ if old.map(RawValue::get) == new.map(RawValue::get) => Some(Cow::Borrowed(value)),
-        None => Some(Cow::Owned(T::default())),
-        Some(raw) => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
+    if spec::is_same(old, new) {
+        return Some(Cow::Borrowed(value));
     }
+    spec::field("", old).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -125,7 +94,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{object::typed, samples};
+    use crate::samples;
 
     fn object(spec: &Value) -> Box<RawValue> {
         samples::raw(&json!({"spec": spec}))
@@ -139,14 +108,14 @@ mod tests {
         let pairs = changed.iter().flat_map(|other| [(&full, other), (other, &full), (other, other)]);
         let mut shared = 0;
         for (old, new) in pairs {
-            let Ok(spec) = typed(&samples::raw(new)) else { continue };
             let (old_object, new_object) = (object(old), object(new));
-            let before = ReviewedObject::read(&old_object).unwrap();
-            let after = ReviewedObject::read(&new_object).unwrap();
+            let read = |object| ReviewedObject::read(object).ok();
+            let (Some(before), Some(after)) = (read(&old_object), read(&new_object)) else { continue };
+            let Ok(spec) = after.spec().read() else { continue };
             let spec_of = |stored: StoredSpec<'_>| stored.view().to_spec();
-            let read = StoredSpec::read(&before, &after, &spec).map(spec_of);
-            assert_eq!(read, StoredSpec::whole(&before).map(spec_of), "{old} {new}");
-            shared += usize::from(StoredSpec::changed(before.spec, after.spec, &spec).is_some());
+            let stored = StoredSpec::read(&before, &after, &spec).map(spec_of);
+            assert_eq!(stored, StoredSpec::whole(&before).map(spec_of), "{old} {new}");
+            shared += usize::from(StoredSpec::changed(&before, &after, &spec).is_some());
         }
         assert!(shared > 200, "{shared}");
     }

@@ -4,7 +4,6 @@ use nats_manager_api::{
     EffectiveSpec, NamespacedName, NatsSpec, NetworkPolicyMode,
     rules::{self, ClusterFacts, Findings, Warning},
 };
-use serde_json::value::RawValue;
 
 use crate::{
     FactSource,
@@ -23,12 +22,15 @@ pub(crate) fn validate(request: &Request<'_>, object: &Subject<'_>, facts: &dyn 
     };
     let old = ReviewedObject::old(request);
     let id = new.id(request);
-    match new.spec() {
+    match new.spec().read() {
         Ok(spec) => {
             let cluster_facts = cluster_facts(&id, old.as_deref(), facts);
             Review { request, id: &id, new: &new, old: old.as_deref() }.check(spec, facts, &cluster_facts)
         }
-        Err(error) if is_unchanged(&new, old.as_deref()) => AdmissionResult::Allowed(vec![error.to_string()]),
+        // Such a spec is allowed, whichever client wrote it.
+        Err(error) if old.is_some_and(|old| old.spec().is_same(&new.spec())) => {
+            AdmissionResult::Allowed(vec![error.to_string()])
+        }
         Err(error) => AdmissionResult::rejected(status::mistyped(&id.name, &error)),
     }
 }
@@ -92,9 +94,4 @@ pub(crate) fn result(name: &str, findings: &Findings) -> AdmissionResult {
     } else {
         AdmissionResult::rejected(status::invalid(name, &findings.violations))
     }
-}
-
-/// Returns whether the spec is byte for byte the stored one. Such a spec is allowed, whichever client wrote it.
-fn is_unchanged(new: &ReviewedObject<'_>, old: Option<&ReviewedObject<'_>>) -> bool {
-    old.is_some_and(|old| old.spec.map(RawValue::get) == new.spec.map(RawValue::get))
 }
