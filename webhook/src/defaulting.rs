@@ -27,7 +27,7 @@ enum Place {
 
 impl MissingFileSize {
     /// Returns the default for a file size that is not set. `None` if it is set, if volumes are disabled, and if a field
-    /// on the way has a wrong type: the schema rejects that. `jet_stream` is that field of the spec, and `old` returns
+    /// on the way is unreadable: the schema rejects that. `jet_stream` is that field of the spec, and `old` returns
     /// that of the stored spec.
     pub(crate) fn find<'a>(
         jet_stream: Option<&RawValue>,
@@ -80,10 +80,10 @@ struct RawFileStorage<'a> {
 /// Returns the first field that is missing on the way to the size. `null` is missing, and a size of 0.
 fn missing(jet_stream: Option<&RawValue>) -> Option<Place> {
     let Some(jet_stream) = jet_stream else { return Some(Place::JetStream) };
-    let Some(storage) = json::fields::<RawJetStream<'_>>(jet_stream)?.file_storage else {
+    let Some(storage) = json::object::<RawJetStream<'_>>(jet_stream)?.file_storage else {
         return Some(Place::FileStorage);
     };
-    let storage: RawFileStorage<'_> = json::fields(storage)?;
+    let storage: RawFileStorage<'_> = json::object(storage)?;
     let is_on = storage.enabled.is_none_or(|enabled| enabled.get() == "true");
     // The Go manager stored `"0"` for a size that was not set.
     let is_unset = storage.size.is_none_or(|size| quantity(size).is_some_and(|size| size.is_zero()));
@@ -92,8 +92,8 @@ fn missing(jet_stream: Option<&RawValue>) -> Option<Place> {
 
 /// Returns the file size in the field `jetStream` of a spec.
 fn stored_size(jet_stream: &RawValue) -> Option<RawQuantity> {
-    let storage = json::fields::<RawJetStream<'_>>(jet_stream)?.file_storage?;
-    json::fields::<RawFileStorage<'_>>(storage)?.size.and_then(quantity)
+    let storage = json::object::<RawJetStream<'_>>(jet_stream)?.file_storage?;
+    json::object::<RawFileStorage<'_>>(storage)?.size.and_then(quantity)
 }
 
 fn quantity(raw: &RawValue) -> Option<RawQuantity> {
@@ -106,6 +106,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::spec::RawSpec;
 
     fn deployed(file_store: FileStore) -> ClusterFacts {
         let deployed = DeployedCluster {
@@ -118,13 +119,17 @@ mod tests {
         ClusterFacts { deployed: Some(deployed), ..ClusterFacts::default() }
     }
 
+    fn jet_stream(spec: &RawValue) -> Option<&RawValue> {
+        json::object::<RawSpec<'_>>(spec).unwrap().jet_stream
+    }
+
     /// Returns the patch as JSON. Panics if it does not produce the completed spec, or if a second run changes
     /// anything.
     fn patched(spec: &Value, old: Option<&Value>, cluster_facts: &ClusterFacts) -> Value {
         let raw = |value: &Value| RawValue::from_string(value.to_string()).unwrap();
-        let field = |spec: &Value| spec.get("jetStream").filter(|field| !field.is_null()).map(raw);
-        let old = old.and_then(field);
-        let find = |spec: &Value| MissingFileSize::find(field(spec).as_deref(), || old.as_deref(), cluster_facts);
+        let old = old.map(raw);
+        let find =
+            |spec: &Value| MissingFileSize::find(jet_stream(&raw(spec)), || jet_stream(old.as_deref()?), cluster_facts);
         let patch = find(spec).map_or_else(Patch::default, MissingFileSize::patch);
         let mut object = json!({"spec": spec});
         json_patch::patch(&mut object, &patch).unwrap();

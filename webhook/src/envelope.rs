@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     json::{Object, Text},
     object::{ReviewedObject, TypeError},
-    text::shortened,
+    text::shown,
 };
 
 /// `apiVersion` of every review, read or written.
@@ -60,9 +60,9 @@ pub(crate) struct Request<'a> {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a review has at most two, and a box takes an allocation")]
 pub(crate) enum Subject<'a> {
-    /// NATS resource that was read together with the envelope.
+    /// Object that was read together with the envelope. It is a NATS resource if its kind is in scope.
     Nats(ReviewedObject<'a>),
-    /// Object of another kind, or one in a malformed request. It is not parsed yet.
+    /// Object that is not parsed yet: that of a subresource, or any in a request that is not read in one pass.
     Raw(&'a RawValue),
 }
 
@@ -183,18 +183,17 @@ impl<'a> Envelope<'a> {
     /// Parses a review with the NATS resources in it.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?;
-        match parse::<Review<'_>>(text) {
-            Ok(Review { api_version, kind, request: Object(request) })
-                if request.sub_resource.is_empty() && is_review(&api_version, &kind) && is_uid(&request.uid) =>
-            {
-                Ok(Self { uid: request.uid.clone(), request: Ok(request) })
-            }
-            _ => Self::read_by_level(text),
-        }
+        Self::read_in_one_pass(text).map_or_else(|| Self::read_by_level(text), Ok)
     }
 
-    /// Parses each level of a review by itself, so that a malformed one does not hide the one around it. Objects are not
-    /// parsed.
+    /// `None` if anything is malformed, and for subresources, whose objects are of other kinds.
+    fn read_in_one_pass(text: &'a str) -> Option<Self> {
+        let Review { api_version, kind, request: Object(request) } = parse(text).ok()?;
+        let is_plain = request.sub_resource.is_empty() && is_review(&api_version, &kind) && is_uid(&request.uid);
+        is_plain.then(|| Self { uid: request.uid.clone(), request: Ok(request) })
+    }
+
+    /// Parses each level by itself, so that a malformed one does not hide the one around it. Objects are not parsed.
     fn read_by_level(text: &'a str) -> Result<Self, Unreadable> {
         let review: RawReview<'_> = parse(text)?;
         let [api_version, kind] = [review.api_version, review.kind].map(|field| field.and_then(text_of));
@@ -250,7 +249,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unreadable> {
     if !text.trim_ascii_start().starts_with('{') {
         return Err(Unreadable::NotJson("it does not begin with a brace".to_owned()));
     }
-    serde_json::from_str(text).map_err(|error| Unreadable::NotJson(shortened(&error.to_string())))
+    serde_json::from_str(text).map_err(|error| Unreadable::NotJson(shown(&error)))
 }
 
 /// Parses a string. `None` for any other value.
@@ -260,7 +259,7 @@ fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 fn required<'a, T: Deserialize<'a>>(field: &'static str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
     let raw = raw.ok_or_else(|| Malformed { field, message: "is missing".to_owned() })?;
-    serde_json::from_str(raw.get()).map_err(|error| Malformed { field, message: shortened(&error.to_string()) })
+    serde_json::from_str(raw.get()).map_err(|error| Malformed { field, message: shown(&error) })
 }
 
 fn optional<'a, T: Deserialize<'a> + Default>(field: &'static str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
@@ -269,10 +268,43 @@ fn optional<'a, T: Deserialize<'a> + Default>(field: &'static str, raw: Option<&
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn body(request: &str) -> String {
         format!(r#"{{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {request}}}"#)
+    }
+
+    #[test]
+    fn request_is_the_same_in_one_pass_and_by_level() {
+        let request = json!({
+            "uid": "u",
+            "kind": {"group": "g", "version": "v", "kind": "k"},
+            "resource": {"group": "rg", "version": "v", "resource": "r"},
+            "operation": "UPDATE",
+            "name": "n",
+            "namespace": "ns",
+            "dryRun": true,
+            "userInfo": {"username": "me", "groups": ["g"]},
+            "object": {"metadata": {"name": "new"}},
+            "oldObject": {"metadata": {"name": "old"}},
+        });
+        let body = body(&request.to_string());
+        let text = |envelope: Envelope<'_>| {
+            let mut request = envelope.request.unwrap();
+            // Parsed by the second way later.
+            for object in [&mut request.object, &mut request.old_object] {
+                let nats = object.take().unwrap().nats().unwrap().into_owned();
+                *object = Some(Subject::Nats(nats));
+            }
+            format!("{request:?}")
+        };
+        let all = text(Envelope::read_in_one_pass(&body).unwrap());
+        assert_eq!(all, text(Envelope::read_by_level(&body).unwrap()));
+        for value in ["g", "k", "rg", "Update", "n", "ns", "true", "me", "new", "old"] {
+            assert!(all.contains(value), "{value}: {all}");
+        }
     }
 
     #[test]

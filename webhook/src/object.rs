@@ -10,7 +10,7 @@ use crate::{
     envelope::{Request, ReviewOperation},
     json::{self, Object, Text},
     spec::RawSpec,
-    text::shortened,
+    text::{shortened, shown},
 };
 
 /// Fields of a NATS resource that a review depends on. Most of the text, `managedFields`, is parsed only if needed.
@@ -18,7 +18,7 @@ use crate::{
 #[serde(default)]
 pub(crate) struct ReviewedObject<'a> {
     #[serde(borrow)]
-    pub(crate) metadata: Metadata<'a>,
+    metadata: Object<Metadata<'a>>,
     #[serde(borrow)]
     spec: Option<Object<RawSpec<'a>>>,
     #[serde(borrow)]
@@ -27,7 +27,7 @@ pub(crate) struct ReviewedObject<'a> {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Metadata<'a> {
+struct Metadata<'a> {
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
@@ -56,7 +56,9 @@ impl<'a> ReviewedObject<'a> {
             return Err(TypeError { field: ".".to_owned(), message: "must be an object".to_owned() });
         }
         // The path of an error is tracked only if there is one: that takes an allocation for each field.
-        serde_json::from_str(text).or_else(|_| {
+        serde_json::from_str(text).or_else(|error| {
+            // It may quote a large part of the text, as the next one.
+            drop(error);
             serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
                 .map_err(|error| TypeError::at(&error.path().to_string(), error.inner()))
         })
@@ -89,7 +91,7 @@ impl<'a> ReviewedObject<'a> {
 
     /// Returns the annotations whose keys are selected; none if the annotations are unreadable.
     fn annotations(&self, is_selected: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-        let Some(raw) = self.metadata.annotations else { return BTreeMap::new() };
+        let Some(raw) = self.metadata.0.annotations else { return BTreeMap::new() };
         json::strings(raw, is_selected).unwrap_or_default()
     }
 
@@ -98,7 +100,7 @@ impl<'a> ReviewedObject<'a> {
         if !spec.resources.has_outgrown_defaults() {
             return EffectiveSpec { spec, warnings: Vec::new() };
         }
-        let managed = self.metadata.managed_fields.and_then(|raw| json::read(raw).ok()).unwrap_or_default();
+        let managed = self.metadata.0.managed_fields.and_then(|raw| json::read(raw).ok()).unwrap_or_default();
         let is_applied = |entry: &&Value| entry.get("operation").is_some_and(|operation| operation == applied::APPLY);
         let fields = managed.as_array().into_iter().flatten().filter(is_applied);
         let annotations = self.annotations(|key| key == applied::LAST_APPLIED);
@@ -113,14 +115,14 @@ impl<'a> ReviewedObject<'a> {
             _ => requested.to_owned(),
         };
         NamespacedName::new(
-            choose(&request.namespace, &self.metadata.namespace),
-            choose(&request.name, &self.metadata.name),
+            choose(&request.namespace, &self.metadata.0.namespace),
+            choose(&request.name, &self.metadata.0.name),
         )
     }
 
     /// Returns the uid. For stored objects only.
     pub(crate) fn uid(&self) -> Option<&str> {
-        self.metadata.uid.as_ref().map(|uid| uid.0.as_ref())
+        self.metadata.0.uid.as_ref().map(|uid| uid.0.as_ref())
     }
 
     /// Returns the spec.
@@ -153,6 +155,12 @@ fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
 
 impl TypeError {
     pub(crate) fn at(field: &str, error: &serde_json::Error) -> Self {
-        Self { field: shortened(field), message: shortened(&error.to_string()) }
+        Self { field: shortened(field), message: shown(error) }
+    }
+
+    /// Returns the error with the path of the field that its path begins below.
+    pub(crate) fn below(self, parent: &str) -> Self {
+        let field = if self.field.is_empty() { parent.to_owned() } else { format!("{parent}.{}", self.field) };
+        Self { field, ..self }
     }
 }

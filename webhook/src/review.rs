@@ -91,7 +91,7 @@ fn default(request: &Request<'_>, object: &ReviewedObject<'_>, facts: &dyn FactS
     let id = object.id(request);
     let cluster_facts = validation::cluster_facts(&id, old.as_deref(), facts);
     let stored = || old.as_ref()?.spec().jet_stream;
-    let typed = spec.read();
+    let typed = spec.read_bounded();
     let is_complete = typed.as_ref().is_ok_and(NatsSpec::has_file_size);
     let missing = if is_complete { None } else { MissingFileSize::find(spec.jet_stream, stored, &cluster_facts) };
     // The apiserver checks the schema next, and findings there would hide all findings of the validating webhook. So
@@ -120,5 +120,80 @@ fn log(webhook: WebhookKind, request: &Request<'_>, result: &AdmissionResult) {
             reason = shortened(status.message.as_deref().unwrap_or_default()),
             "rejected an admission request"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nats_manager_api::{NamespacedName, rules::ClusterFacts};
+    use serde_json::json;
+
+    use super::*;
+
+    struct NoFacts;
+
+    impl FactSource for NoFacts {
+        fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
+            ClusterFacts::default()
+        }
+
+        fn allowed(&self) -> Option<NamespacedName> {
+            None
+        }
+    }
+
+    /// Upper bound for the memory of a review, as a multiple of its body. Two of the largest bodies, of 8 MiB, fit into the
+    /// manager's memory limit of 256 MiB. The counter counts a text twice while it is moved to grow.
+    const MAX_FACTOR: u64 = 14;
+
+    #[test]
+    fn errors_about_long_text_take_bounded_memory() {
+        // serde quotes a text of a wrong type, and this character with six.
+        let long = "\u{7f}".repeat(1 << 20);
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u",
+                "kind": {"group": status::GROUP, "kind": status::KIND},
+                "resource": {"group": status::GROUP},
+                "operation": "UPDATE",
+                "dryRun": false,
+                "userInfo": {"username": "me"},
+                "object": {"metadata": {"annotations": {}}, "spec": {"cluster": {"size": 3}}, "status": {}},
+                "oldObject": {"spec": {"cluster": {"size": 3}}, "status": {"members": 3}},
+            },
+        });
+        for field in [
+            "/apiVersion",
+            "/request",
+            "/request/uid",
+            "/request/kind",
+            "/request/resource/group",
+            "/request/operation",
+            "/request/dryRun",
+            "/request/userInfo",
+            "/request/object",
+            "/request/object/metadata",
+            "/request/object/metadata/annotations",
+            "/request/object/spec",
+            "/request/object/spec/cluster",
+            "/request/object/spec/cluster/size",
+            "/request/oldObject/spec/cluster/size",
+            "/request/oldObject/status/members",
+        ] {
+            let mut review = review.clone();
+            *review.pointer_mut(field).unwrap() = json!(long);
+            let body = review.to_string();
+            let bound = MAX_FACTOR * u64::try_from(body.len()).unwrap();
+            for webhook in WebhookKind::ALL {
+                let mut answered = 0;
+                let memory = allocation_counter::measure(|| {
+                    answered = super::review(webhook, body.as_bytes(), &NoFacts).map_or(0, |(_, body)| body.len());
+                });
+                assert!(answered < 4000, "{field}");
+                assert!(memory.bytes_max <= bound, "{field}: {} bytes", memory.bytes_max);
+            }
+        }
     }
 }

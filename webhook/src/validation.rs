@@ -27,7 +27,7 @@ pub(crate) fn validate(request: &Request<'_>, object: &Subject<'_>, facts: &dyn 
             let cluster_facts = cluster_facts(&id, old.as_deref(), facts);
             Review { request, id: &id, new: &new, old: old.as_deref() }.check(spec, facts, &cluster_facts)
         }
-        // Such a spec is allowed, whichever client wrote it.
+        // An unchanged spec is allowed, whichever client wrote it.
         Err(error) if old.is_some_and(|old| old.spec().is_same(&new.spec())) => {
             AdmissionResult::Allowed(vec![error.to_string()])
         }
