@@ -9,6 +9,7 @@ pub mod admission;
 pub mod cli;
 pub mod controller;
 pub(crate) mod error_message;
+mod field_manager;
 pub mod fips;
 pub(crate) mod leadership;
 pub mod offline;

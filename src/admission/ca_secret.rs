@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams, PostParams},
-};
-use nats_manager_api::naming::{self, FIELD_MANAGER};
+use kube::{Api, Client, api::Patch};
+use nats_manager_api::naming;
 use nats_manager_certs::{TrustedCas, secret, secret::Data};
 
 use super::{CA_SECRET, watch::WebhookCaches};
+use crate::field_manager;
 
 /// Secret with the CA, and with the CAs of other sources.
 #[derive(Clone)]
@@ -38,8 +36,7 @@ impl CaSecret {
         let data: BTreeMap<String, ByteString> =
             data.into_iter().map(|(key, value)| (key, ByteString(value))).collect();
         let secret = Secret { data: Some(data), string_data: None, ..live.as_ref().clone() };
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        self.webhook_caches.ca.written(self.secrets().replace(CA_SECRET, &parameters, &secret).await?);
+        self.webhook_caches.ca.written(self.secrets().replace(CA_SECRET, &field_manager::post(), &secret).await?);
         Ok(())
     }
 
@@ -54,8 +51,8 @@ impl CaSecret {
         let mut secret = Secret::default();
         secret.metadata.name = Some(CA_SECRET.to_owned());
         secret.metadata.labels = Some(naming::webhook_labels());
-        let apply = PatchParams::apply(FIELD_MANAGER).force();
-        self.webhook_caches.ca.written(self.secrets().patch(CA_SECRET, &apply, &Patch::Apply(&secret)).await?);
+        let secret = self.secrets().patch(CA_SECRET, &field_manager::apply(), &Patch::Apply(&secret)).await?;
+        self.webhook_caches.ca.written(secret);
         Ok(())
     }
 

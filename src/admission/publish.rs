@@ -5,11 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
-};
-use nats_manager_api::naming::FIELD_MANAGER;
+use kube::{Api, Client, Resource, ResourceExt, api::Patch};
 use nats_manager_certs::{
     TrustBundle,
     secret::{Data, decode},
@@ -21,7 +17,7 @@ use super::{
     configuration::{CONFIGURATION, PublishedWebhook},
     watch::WebhookCaches,
 };
-use crate::watch::CachedObject;
+use crate::{field_manager, watch::CachedObject};
 
 /// Publishes both configurations. Sends a request only for one that differs, and returns whether anything was written.
 pub(super) async fn publish(
@@ -91,13 +87,12 @@ where
             tracing::info!(%kind, "repairing the webhook configuration");
             // As a whole, so that additions by others to the webhooks are removed as well.
             *desired.meta_mut() = merged_metadata(live.meta(), desired.meta());
-            api.replace(CONFIGURATION, &parameters(), &desired).await?
+            api.replace(CONFIGURATION, &field_manager::post(), &desired).await?
         }
         None => {
             tracing::info!(%kind, "creating the webhook configuration");
             // RBAC allows an apply by name, but a create only for every name.
-            let apply = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(CONFIGURATION, &apply, &Patch::Apply(&desired)).await?
+            api.patch(CONFIGURATION, &field_manager::apply(), &Patch::Apply(&desired)).await?
         }
     };
     slot.written(written);
@@ -117,8 +112,4 @@ fn merged_metadata(live: &ObjectMeta, desired: &ObjectMeta) -> ObjectMeta {
 fn has_same_metadata<K: Resource>(live: &K, desired: &K) -> bool {
     desired.labels().iter().all(|(key, value)| live.labels().get(key) == Some(value))
         && live.owner_references() == desired.owner_references()
-}
-
-fn parameters() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }

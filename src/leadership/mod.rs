@@ -14,15 +14,13 @@ use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{
     Api, Client,
-    api::PostParams,
     runtime::{WatchStreamExt, watcher},
 };
-use nats_manager_api::naming::FIELD_MANAGER;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub(crate) use self::record::Lost;
 use self::record::{Candidate, Step};
-use crate::telemetry::Metrics;
+use crate::{field_manager, telemetry::Metrics};
 
 /// Name of the Lease. The manifest of the installation contains it.
 pub(crate) const LEASE_NAME: &str = "nats-manager";
@@ -197,8 +195,7 @@ impl Election {
 
     /// Replaces the version that was read. Another version is a conflict.
     async fn replace(&self, lease: &Lease) -> Result<Lease, WriteError> {
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match timeout(REQUEST_LIMIT, self.api.replace(LEASE_NAME, &parameters, lease)).await {
+        match timeout(REQUEST_LIMIT, self.api.replace(LEASE_NAME, &field_manager::post(), lease)).await {
             Ok(answer) => answer.map_err(WriteError::Rejected),
             Err(_) => Err(WriteError::Timeout),
         }

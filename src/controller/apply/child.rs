@@ -2,11 +2,8 @@
 
 use std::{fmt::Debug, sync::Arc, time::Instant};
 
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use nats_manager_api::{Reason, naming::FIELD_MANAGER};
+use kube::{Api, Resource, ResourceExt, api::Patch};
+use nats_manager_api::Reason;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -21,6 +18,7 @@ use crate::{
         ownership::{Control, Owner},
         status::Announcement,
     },
+    field_manager,
     watch::CachedObject,
 };
 
@@ -180,8 +178,7 @@ impl ApplyTarget<'_> {
     {
         let kind = self.kind;
         let patch = serde_json::from_value(patch).map_err(|cause| ApplyError::Serialize { kind, cause })?;
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patched = api.patch(&name, &parameters, &Patch::Json::<()>(patch)).await;
+        let patched = api.patch(&name, &field_manager::patch(), &Patch::Json::<()>(patch)).await;
         patched.map_err(|cause| self.rejected(name, cause))
     }
 
@@ -197,8 +194,7 @@ impl ApplyTarget<'_> {
     {
         let (kind, name) = (self.kind, name_of(desired));
         tracing::info!(kind, name, "applying");
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let applied = api.patch(&name, &parameters, &Patch::Apply(desired)).await;
+        let applied = api.patch(&name, &field_manager::apply(), &Patch::Apply(desired)).await;
         let applied = applied.map_err(|cause| self.rejected(name.clone(), cause))?;
         let returned = self.json(&applied)?;
         let sent = without_version(desired);

@@ -4,14 +4,13 @@ use std::{fmt::Debug, sync::Arc};
 
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Patch, Preconditions},
 };
-use nats_manager_api::naming::FIELD_MANAGER;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{ApplyError, child::ApplyTarget};
-use crate::watch::CachedObject;
+use crate::{field_manager, watch::CachedObject};
 
 impl ApplyTarget<'_> {
     /// Deletes exactly this object, and creates it again. Keys of others in its data are kept.
@@ -59,8 +58,7 @@ impl ApplyTarget<'_> {
         let mut restored = created;
         if let Some(kept) = data_of_others(deleted, &self.json(restored.as_ref())?) {
             let name = restored.name_any();
-            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            let patched = api.patch(&name, &parameters, &Patch::Merge(kept)).await;
+            let patched = api.patch(&name, &field_manager::patch(), &Patch::Merge(kept)).await;
             let patched = patched.map_err(|cause| self.rejected(name, cause))?;
             cache.written(patched.clone());
             restored = Arc::new(patched);

@@ -5,10 +5,12 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, Preconditions},
 };
-use nats_manager_api::{Bytes, NamespacedName, naming::FIELD_MANAGER};
+use nats_manager_api::{Bytes, NamespacedName};
 use serde_json::json;
+
+use crate::field_manager;
 
 /// Lists the PVCs of this resource's servers from the apiserver.
 pub(crate) async fn list(client: &Client, id: &NamespacedName) -> kube::Result<Vec<PersistentVolumeClaim>> {
@@ -43,8 +45,7 @@ pub(crate) async fn expand(
 ) -> kube::Result<()> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
     let patch = json!({"metadata": {"uid": uid}, "spec": {"resources": {"requests": {"storage": size.to_string()}}}});
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    existed(api.patch(name, &parameters, &Patch::Merge(patch)).await).map(|_| ())
+    existed(api.patch(name, &field_manager::patch(), &Patch::Merge(patch)).await).map(|_| ())
 }
 
 /// Returns false for a PVC that does not exist (404), or whose name another one has (409). A request conflicts only with

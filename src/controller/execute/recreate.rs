@@ -5,12 +5,11 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, Patch, Preconditions, PropagationPolicy},
     runtime::wait::{await_condition, conditions},
 };
-use nats_manager_api::naming::FIELD_MANAGER;
 
-use crate::watch::CachedObject;
+use crate::{field_manager, watch::CachedObject};
 
 /// Deletes exactly this StatefulSet without its Pods, waits until it is gone, and creates the desired one, which adopts
 /// the Pods. `version` is its `resourceVersion` when that was decided.
@@ -34,8 +33,7 @@ pub(super) async fn recreate(
     let Ok(Ok(_)) = tokio::time::timeout(ORPHAN_TIMEOUT, gone).await else { return Ok(RecreateOutcome::Terminating) };
     let mut desired = desired.clone();
     desired.metadata.resource_version = None;
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    cache.written(api.patch(&name, &parameters, &Patch::Apply(&desired)).await?);
+    cache.written(api.patch(&name, &field_manager::apply(), &Patch::Apply(&desired)).await?);
     Ok(RecreateOutcome::Recreated)
 }
 

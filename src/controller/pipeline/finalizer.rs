@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use nats_manager_api::{
-    Nats,
-    naming::{FIELD_MANAGER, FINALIZER},
-};
+use kube::{Api, ResourceExt, api::Patch};
+use nats_manager_api::{Nats, naming::FINALIZER};
 use serde_json::json;
 
-use crate::controller::context::{Context, ReconcileError};
+use crate::{
+    controller::context::{Context, ReconcileError},
+    field_manager,
+};
 
 /// Returns whether the resource has our finalizer.
 pub(crate) fn is_present(nats: &Nats) -> bool {
@@ -40,9 +37,8 @@ pub(crate) async fn remove(nats: &Nats, context: &Context) -> Result<(), Reconci
 /// Replaces the list of finalizers. The `resourceVersion` is a precondition, since the patch contains the full list.
 async fn replace(nats: &Nats, finalizers: &[String], context: &Context) -> Result<Arc<Nats>, ReconcileError> {
     let api: Api<Nats> = Api::namespaced(context.client.clone(), &nats.namespace().unwrap_or_default());
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": nats.resource_version()}});
-    let patched = api.patch(&nats.name_any(), &parameters, &Patch::Merge(patch)).await;
+    let patched = api.patch(&nats.name_any(), &field_manager::patch(), &Patch::Merge(patch)).await;
     let patched = patched.map_err(|error| ReconcileError::from_kube(error, ReconcileError::Finalizer))?;
     Ok(context.status.record_write(patched))
 }

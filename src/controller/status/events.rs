@@ -14,14 +14,12 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time},
     jiff::Timestamp,
 };
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams, PostParams},
-};
+use kube::{Api, Client, api::Patch};
 use nats_manager_api::{Reason, naming::FIELD_MANAGER};
 use serde_json::json;
 
 use super::Announcement;
+use crate::field_manager;
 
 /// Publisher of events. Repeated events raise the count of the first one, as client-go's recorder does.
 pub(super) struct EventRecorder {
@@ -76,8 +74,7 @@ impl EventRecorder {
         let repeated = self.published().repeated(&key);
         if let Some(event) = repeated {
             let patch = Patch::Merge(json!({ "count": event.count, "lastTimestamp": Time(now) }));
-            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            match api.patch(&event.name, &parameters, &patch).await {
+            match api.patch(&event.name, &field_manager::patch(), &patch).await {
                 // The apiserver deletes events, after an hour by default.
                 Err(kube::Error::Api(rejection)) if rejection.is_not_found() => {}
                 answer => {
@@ -89,8 +86,7 @@ impl EventRecorder {
         }
         let event = key.event(about, &self.instance, now);
         let name = event.metadata.name.clone().unwrap_or_default();
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        api.create(&parameters, &event).await?;
+        api.create(&field_manager::post(), &event).await?;
         self.published().record(PublishedEvent { key, name, count: 1 });
         Ok(())
     }

@@ -8,14 +8,15 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, Patch},
 };
-use nats_manager_api::{Nats, NatsStatus, naming::FIELD_MANAGER};
+use nats_manager_api::{Nats, NatsStatus};
 use serde_json::json;
 
 use super::{Announcement, Reconciled, events::EventRecorder, next};
 use crate::{
     controller::observe::now,
+    field_manager,
     watch::{Caches, is_older},
 };
 
@@ -78,7 +79,7 @@ impl StatusWriter {
             let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
             self.caches.own_status_writes.record(nats, &status);
             let patch = patch(nats.metadata.uid.as_deref(), &old, &status);
-            let written = match api.patch_status(&nats.name_any(), &parameters(), &patch).await {
+            let written = match api.patch_status(&nats.name_any(), &field_manager::patch(), &patch).await {
                 Err(kube::Error::Api(rejection)) if rejection.is_not_found() => return Ok(current),
                 answer => answer?,
             };
@@ -115,7 +116,7 @@ impl StatusWriter {
         let api: Api<Nats> = Api::namespaced(self.client.clone(), &nats.namespace().unwrap_or_default());
         let metadata = json!({ "uid": nats.metadata.uid, "resourceVersion": nats.metadata.resource_version });
         let patch = Patch::Merge(json!({ "metadata": metadata, "status": fields }));
-        Ok(self.record_write(api.patch_status(&nats.name_any(), &parameters(), &patch).await?))
+        Ok(self.record_write(api.patch_status(&nats.name_any(), &field_manager::patch(), &patch).await?))
     }
 
     /// Writes the status as [`StatusWriter::write`] does, for a resource that cannot be parsed. Its old status is read
@@ -135,7 +136,7 @@ impl StatusWriter {
         let (status, announcements) = next(&old, generation, &outcome, now());
         if status != old {
             let patch = patch(object.metadata.uid.as_deref(), &old, &status);
-            let written = api.patch_status(name, &parameters(), &patch).await;
+            let written = api.patch_status(name, &field_manager::patch(), &patch).await;
             match written {
                 // The apiserver validates the complete object, so an invalid spec rejects the status too. Then only
                 // the event reports it, once per generation.
@@ -174,10 +175,6 @@ impl StatusWriter {
             }
         }
     }
-}
-
-fn parameters() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// Returns the patch from the old status to the new one. The uid is a precondition, so that a newer resource of the
