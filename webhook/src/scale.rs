@@ -2,8 +2,10 @@
 //!
 //! The apiserver sends a `Scale` of the group `autoscaling`, without the resource. The resource comes from the facts.
 
+use std::sync::Arc;
+
 use nats_manager_api::{
-    NamespacedName, NatsSpec,
+    NamespacedName, Nats, NatsSpec,
     rules::{self, ClusterFacts},
 };
 use serde::Deserialize;
@@ -20,7 +22,15 @@ pub(crate) const KIND: (&str, &str) = ("autoscaling", "Scale");
 #[derive(Deserialize)]
 struct Scale {
     #[serde(default)]
+    metadata: ScaleMetadata,
+    #[serde(default)]
     spec: ScaleSpec,
+}
+
+#[derive(Default, Deserialize)]
+struct ScaleMetadata {
+    /// Uid of the resource.
+    uid: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -39,7 +49,9 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
             return AdmissionResult::rejected(status::mistyped(&id.name, &TypeError::at("spec.replicas", &error)));
         }
     };
-    let Some(stored) = facts.stored(&id) else {
+    // The cache may still have an earlier resource of the same name.
+    let is_meant = |stored: &Arc<Nats>| scale.metadata.uid.is_none() || scale.metadata.uid == stored.metadata.uid;
+    let Some(stored) = facts.stored(&id).filter(is_meant) else {
         return AdmissionResult::rejected(status::unavailable(&id.name));
     };
     let old = stored.effective_spec().spec;
@@ -52,4 +64,57 @@ pub(crate) fn validate(request: &Request<'_>, object: &RawValue, facts: &dyn Fac
         ..facts.cluster_facts(&id, stored.metadata.uid.as_deref())
     };
     validation::result(&id.name, &rules::check_update(&old, &new, &cluster_facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{WebhookKind, review::review};
+
+    /// Cache with a resource of this uid.
+    struct Cached(&'static str);
+
+    impl FactSource for Cached {
+        fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
+            ClusterFacts::default()
+        }
+
+        fn allowed(&self) -> Option<NamespacedName> {
+            None
+        }
+
+        fn stored(&self, id: &NamespacedName) -> Option<Arc<Nats>> {
+            let mut nats = Nats::new(&id.name, NatsSpec::default());
+            nats.metadata.uid = Some(self.0.to_owned());
+            Some(Arc::new(nats))
+        }
+    }
+
+    #[test]
+    fn scale_of_a_resource_that_is_not_cached_is_rejected_until_it_is() {
+        for (metadata, cached, code) in
+            [(json!({"uid": "new"}), "new", None), (json!({}), "new", None), (json!({"uid": "new"}), "old", Some(503))]
+        {
+            let body = json!({
+                "apiVersion": "admission.k8s.io/v1",
+                "kind": "AdmissionReview",
+                "request": {
+                    "uid": "u",
+                    "kind": {"group": KIND.0, "kind": KIND.1},
+                    "resource": {"group": status::GROUP},
+                    "subResource": SUB_RESOURCE,
+                    "operation": "UPDATE",
+                    "name": "n",
+                    "namespace": "ns",
+                    "object": {"metadata": metadata, "spec": {"replicas": 5}},
+                },
+            });
+            let (_, answer) = review(WebhookKind::Validate, body.to_string().as_bytes(), &Cached(cached)).unwrap();
+            let response = &serde_json::from_slice::<Value>(&answer).unwrap()["response"];
+            assert_eq!(response["allowed"], code.is_none(), "{response}");
+            assert_eq!(response["status"]["code"].as_u64(), code, "{response}");
+        }
+    }
 }
