@@ -293,7 +293,7 @@ mod tests {
         let body = body(&request.to_string());
         let text = |envelope: Envelope<'_>| {
             let mut request = envelope.request.unwrap();
-            // Parsed by the second way later.
+            // By level, objects are parsed when they are needed.
             for object in [&mut request.object, &mut request.old_object] {
                 let nats = object.take().unwrap().nats().unwrap().into_owned();
                 *object = Some(Subject::Nats(nats));

@@ -8,8 +8,8 @@ use serde::{
 };
 use serde_json::{Deserializer, Value, value::RawValue};
 
-/// Upper bound for the values of what is parsed at once. A value takes a hundred times the memory of its text, and the largest
-/// resource that keeps the rules has about 4,000 values.
+/// Upper bound for the values of what is parsed at once. A value takes a hundred times the memory of its text, and the
+/// largest resource that keeps the rules has about 4,000 values.
 const MAX_VALUES: usize = 20_000;
 
 /// String, borrowed from the document unless it has escapes.
