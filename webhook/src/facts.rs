@@ -18,3 +18,26 @@ pub trait FactSource: Send + Sync + 'static {
         None
     }
 }
+
+/// Source without facts about the cluster, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct NoFacts {
+    /// Resource that is stored under every name.
+    pub(crate) stored: Option<Arc<Nats>>,
+}
+
+#[cfg(test)]
+impl FactSource for NoFacts {
+    fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
+        ClusterFacts::default()
+    }
+
+    fn allowed(&self) -> Option<NamespacedName> {
+        None
+    }
+
+    fn stored(&self, _: &NamespacedName) -> Option<Arc<Nats>> {
+        self.stored.clone()
+    }
+}

@@ -125,22 +125,10 @@ fn log(webhook: WebhookKind, request: &Request<'_>, result: &AdmissionResult) {
 
 #[cfg(test)]
 mod tests {
-    use nats_manager_api::{NamespacedName, rules::ClusterFacts};
     use serde_json::json;
 
     use super::*;
-
-    struct NoFacts;
-
-    impl FactSource for NoFacts {
-        fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
-            ClusterFacts::default()
-        }
-
-        fn allowed(&self) -> Option<NamespacedName> {
-            None
-        }
-    }
+    use crate::facts::NoFacts;
 
     /// Upper bound for the memory of a review, as a multiple of its body. Two of the largest bodies, of 8 MiB, fit into the
     /// manager's memory limit of 256 MiB. The counter counts a text twice while it is moved to grow.
@@ -189,7 +177,8 @@ mod tests {
             for webhook in WebhookKind::ALL {
                 let mut answered = 0;
                 let memory = allocation_counter::measure(|| {
-                    answered = super::review(webhook, body.as_bytes(), &NoFacts).map_or(0, |(_, body)| body.len());
+                    answered =
+                        super::review(webhook, body.as_bytes(), &NoFacts::default()).map_or(0, |(_, body)| body.len());
                 });
                 assert!(answered < 4000, "{field}");
                 assert!(memory.bytes_max <= bound, "{field}: {} bytes", memory.bytes_max);

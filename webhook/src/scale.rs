@@ -71,26 +71,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{WebhookKind, review::review};
-
-    /// Cache with a resource of this uid.
-    struct Cached(&'static str);
-
-    impl FactSource for Cached {
-        fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
-            ClusterFacts::default()
-        }
-
-        fn allowed(&self) -> Option<NamespacedName> {
-            None
-        }
-
-        fn stored(&self, id: &NamespacedName) -> Option<Arc<Nats>> {
-            let mut nats = Nats::new(&id.name, NatsSpec::default());
-            nats.metadata.uid = Some(self.0.to_owned());
-            Some(Arc::new(nats))
-        }
-    }
+    use crate::{WebhookKind, facts::NoFacts, review::review};
 
     #[test]
     fn scale_of_a_resource_that_is_not_cached_is_rejected_until_it_is() {
@@ -111,7 +92,10 @@ mod tests {
                     "object": {"metadata": metadata, "spec": {"replicas": 5}},
                 },
             });
-            let (_, answer) = review(WebhookKind::Validate, body.to_string().as_bytes(), &Cached(cached)).unwrap();
+            let mut nats = Nats::new("n", NatsSpec::default());
+            nats.metadata.uid = Some(cached.to_owned());
+            let facts = NoFacts { stored: Some(Arc::new(nats)) };
+            let (_, answer) = review(WebhookKind::Validate, body.to_string().as_bytes(), &facts).unwrap();
             let response = &serde_json::from_slice::<Value>(&answer).unwrap()["response"];
             assert_eq!(response["allowed"], code.is_none(), "{response}");
             assert_eq!(response["status"]["code"].as_u64(), code, "{response}");
