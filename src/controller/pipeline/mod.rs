@@ -142,7 +142,7 @@ impl PipelineOutput {
     /// Returns the zones that the servers run in.
     pub(super) fn zones(&self) -> ZonesUsed {
         let zone = |node: &str| self.observed.node_zones.get(node).map(Option::as_deref);
-        ZonesUsed::of(&self.observed.actual, zone)
+        ZonesUsed::of(&self.observed.actual, self.applied.desired, zone)
     }
 
     /// Returns the outcome that the status reports. `unapplied` is the text of the children that could not be applied.

@@ -114,6 +114,9 @@ pub(crate) struct ZonesUsed {
     pub count: usize,
     /// A node of a server that has no zone label.
     pub unlabelled_node: Option<String>,
+    /// False while the node of a server is not known: its Pod restarts, or its node is new. The counts of the
+    /// StatefulSet may be older.
+    pub is_complete: bool,
 }
 
 impl AppliedCounts {
@@ -135,12 +138,13 @@ impl AppliedCounts {
 }
 
 impl ZonesUsed {
-    /// Counts the zones of the servers' nodes. `zone` returns the zone label of a node that exists.
-    pub(crate) fn of<'a>(actual: &'a ActualState, zone: impl Fn(&str) -> Option<Option<&'a str>>) -> Self {
-        let nodes = || actual.pods.iter().filter_map(|pod| pod.node.as_deref());
+    /// Counts the zones of the nodes of this many servers. `zone` returns the zone label of a node that exists.
+    pub(crate) fn of<'a>(actual: &ActualState, servers: u32, zone: impl Fn(&str) -> Option<Option<&'a str>>) -> Self {
+        let nodes = || (0..servers).filter_map(|ordinal| actual.pod(ordinal)?.node.as_deref());
         let zones: BTreeSet<&str> = nodes().filter_map(|node| zone(node).flatten()).collect();
         let unlabelled_node = nodes().find(|node| zone(node) == Some(None)).map(str::to_owned);
-        Self { count: zones.len(), unlabelled_node }
+        let known = nodes().filter(|node| zone(node).is_some()).count();
+        Self { count: zones.len(), unlabelled_node, is_complete: u32::try_from(known) == Ok(servers) }
     }
 }
 

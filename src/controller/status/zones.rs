@@ -14,6 +14,10 @@ const KIND: ConditionType = ConditionType::AvailabilityZones;
 
 impl Update<'_> {
     pub(super) fn zones(&mut self, facts: &StatusFacts<'_>) {
+        if !facts.zones.is_complete && self.has_counted_zones() {
+            self.keep_zones();
+            return;
+        }
         let used = facts.zones.count;
         self.status.availability_zones_used = i64::try_from(used).unwrap_or(i64::MAX);
         let enough = facts.size.min(ENOUGH_ZONES) as usize;
@@ -49,6 +53,10 @@ impl Update<'_> {
         if zones.is_some_and(|zones| zones.status == "False" && zones.reason == Reason::Unknown.to_string()) {
             self.warn();
         }
+    }
+
+    fn has_counted_zones(&self) -> bool {
+        self.old.condition(KIND).is_some_and(|zones| zones.reason != Reason::Pending.to_string())
     }
 
     /// Sets the condition while the servers are not ready, when no zones are counted.

@@ -104,7 +104,8 @@ fn cluster_is_not_ready_before_it_has_a_meta_group() {
 
 #[test]
 fn zones_decide_between_ready_and_warning() {
-    let zones = |count, node: Option<&str>| ZonesUsed { count, unlabelled_node: node.map(str::to_owned) };
+    let zones =
+        |count, node: Option<&str>| ZonesUsed { count, unlabelled_node: node.map(str::to_owned), is_complete: true };
     for (size, zones, state, expected) in [
         (3, zones(3, None), "Ready", "True Deployed"),
         (5, zones(3, None), "Ready", "True Deployed"),
@@ -123,7 +124,7 @@ fn zones_decide_between_ready_and_warning() {
 #[test]
 fn node_without_a_zone_does_not_change_the_state() {
     let with = |node: Option<&str>| World {
-        zones: ZonesUsed { count: 2, unlabelled_node: node.map(str::to_owned) },
+        zones: ZonesUsed { count: 2, unlabelled_node: node.map(str::to_owned), is_complete: true },
         ..World::healthy(3)
     };
     let (warned, _) = with(None).after(&NatsStatus::default(), 100);
@@ -131,6 +132,57 @@ fn node_without_a_zone_does_not_change_the_state() {
     let (status, _) = with(Some("node-a")).after(&warned, 110);
     assert_eq!(status.state, "Warning");
     assert_eq!(message(&status, AvailabilityZones), "node node-a has no label topology.kubernetes.io/zone");
+}
+
+/// The counts of the StatefulSet may be older than the Pods.
+#[test]
+fn zones_of_a_pod_that_restarts_are_not_counted_as_missing() {
+    let counted = |count, is_complete| World {
+        zones: ZonesUsed { count, unlabelled_node: None, is_complete },
+        ..World::healthy(3)
+    };
+    for (before, state, zones) in [(3, "Ready", "True Deployed"), (2, "Warning", "False Unknown")] {
+        let (old, _) = counted(before, true).after(&NatsStatus::default(), 100);
+        let (restarting, _) = counted(1, false).after(&old, 110);
+        assert_eq!((restarting.state.as_str(), brief(&restarting, AvailabilityZones).as_str()), (state, zones));
+        assert_eq!(usize::try_from(restarting.availability_zones_used), Ok(before));
+    }
+    // Nothing is known before the first count.
+    let (first, _) = counted(1, false).after(&NatsStatus::default(), 100);
+    assert_eq!((first.state.as_str(), brief(&first, AvailabilityZones).as_str()), ("Warning", "False Unknown"));
+}
+
+#[test]
+fn zones_are_those_of_the_servers() {
+    let zone = |node: &str| match node {
+        "node-0" => Some(Some("a")),
+        "node-1" => Some(Some("b")),
+        "node-2" => Some(Some("c")),
+        "unlabelled" => Some(None),
+        _ => None,
+    };
+    let used = |count, node: Option<&str>, is_complete| ZonesUsed {
+        count,
+        unlabelled_node: node.map(str::to_owned),
+        is_complete,
+    };
+    for (last_node, expected) in [
+        (Some("node-2"), used(3, None, true)),
+        (Some("node-1"), used(2, None, true)),
+        (Some("unlabelled"), used(2, Some("unlabelled"), true)),
+        (Some("unknown"), used(2, None, false)),
+        (None, used(2, None, false)),
+    ] {
+        let mut actual = World::healthy(3).actual;
+        actual.pods[2].node = last_node.map(str::to_owned);
+        assert_eq!(ZonesUsed::of(&actual, 3, zone), expected, "{last_node:?}");
+        actual.pods.remove(1);
+        assert!(!ZonesUsed::of(&actual, 3, zone).is_complete, "a Pod is missing");
+    }
+    // Pods of others, and servers that are about to be removed.
+    let mut actual = World::healthy(3).actual;
+    actual.pods[1].ordinal = None;
+    assert_eq!(ZonesUsed::of(&actual, 1, zone), used(1, None, true));
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl World {
             size: servers,
             applied: AppliedCounts { desired: servers, ready: servers, is_complete: true },
             counted_servers: servers,
-            zones: ZonesUsed { count: servers as usize, unlabelled_node: None },
+            zones: ZonesUsed { count: servers as usize, unlabelled_node: None, is_complete: true },
             actual: ActualState {
                 name: "n".to_owned(),
                 stateful_set: Some(set),
