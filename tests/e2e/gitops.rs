@@ -2,13 +2,13 @@
 
 use kube::ResourceExt;
 use nats_manager_api::{Nats, naming};
-use nats_manager_harness::{Shell, documented};
+use nats_manager_harness::{Seen, Shell, documented, eventually};
 use serde_json::json;
 
 use crate::{
     admission::webhook_options,
     objects::STATEFUL_SET,
-    world::{NAME, NAMESPACE, World},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
 
 const PAGE: &str = "docs/user/gitops.md";
@@ -56,8 +56,13 @@ async fn applied_samples_have_no_drift() {
             let file = format!("{samples}/{sample}.yaml");
             shell.done(&format!("kubectl apply {server_side} -f {file}")).await;
             let applied = stored(&world).await;
-            // The three-way view of a client, and that of the apiserver.
-            shell.done(&format!("kubectl diff {server_side} -f {file}")).await;
+            // The three-way view of a client, and that of the apiserver. A status that is written between the two reads
+            // of the command is a difference for a moment.
+            eventually(&format!("{file} has no drift"), TIMEOUT, || async {
+                let diff = shell.run(&format!("kubectl diff {server_side} -f {file}")).await;
+                if diff.code == Some(0) { Seen::Done(()) } else { Seen::NotYet(diff.text) }
+            })
+            .await;
             shell.done(&format!("kubectl apply {server_side} -f {file}")).await;
             let again = stored(&world).await;
             assert_eq!(

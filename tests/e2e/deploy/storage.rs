@@ -1,12 +1,16 @@
 //! Storage and topology spread: decided at creation, then kept.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::{
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use nats_manager_harness::{Seen, eventually};
 use serde_json::{Value, json};
 
 use crate::{
     objects::{CONFIG_MAP, STATEFUL_SET},
-    world::{World, condition},
+    world::{NAME, NAMESPACE, TIMEOUT, World, condition},
 };
 
 const SPREAD: &str = "nats.operator.kyma-project.io/topology-spread";
@@ -96,8 +100,34 @@ async fn spread_is_strict_only_without_existing_volumes() {
     world.is_ready_for_the_newest_spec().await;
     assert_eq!(spread(&STATEFUL_SET.get(&world).await), spread(&set));
 
-    // A recreated StatefulSet has existing volumes.
-    let recreated = STATEFUL_SET.comes_back(&world).await;
+    // A StatefulSet that is recreated around its Pods has their spread, or they would restart.
+    let before = pod_uids(&world).await;
+    let orphan = ["delete", "statefulset", NAME, "-n", NAMESPACE, "--cascade=orphan"];
+    world.kubectl(&orphan).await.unwrap();
+    let is_another = |now: &Value| now["metadata"]["uid"] != set["metadata"]["uid"];
+    let recreated = STATEFUL_SET.becomes(&world, "is recreated", is_another).await;
+    assert_eq!(spread(&recreated), spread(&set));
+    world.is_ready_for_the_newest_spec().await;
+    assert_eq!(pod_uids(&world).await, before);
+}
+
+/// Nothing but a Pod shows the spread of a StatefulSet that was deleted, and volumes may be in any zone.
+#[tokio::test]
+async fn stateful_set_recreated_without_pods_has_a_soft_spread() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    world.create(json!({})).await;
+    world.state_becomes("Ready").await;
+    assert_eq!(spread(&STATEFUL_SET.get(&world).await).0, "hard");
+    manager.terminate().await.unwrap();
+    STATEFUL_SET.delete(&world).await;
+    eventually("the Pods are gone", TIMEOUT, || async {
+        let pods = world.pods().await;
+        if pods.is_empty() { Seen::Done(()) } else { Seen::NotYet(format!("{} Pods", pods.len())) }
+    })
+    .await;
+    let _manager = world.manager().await;
+    let recreated = STATEFUL_SET.becomes(&world, "is recreated", |_| true).await;
     assert_eq!(spread(&recreated), ("soft", json!(["ScheduleAnyway", "ScheduleAnyway"])));
 }
 
@@ -121,6 +151,10 @@ async fn existing_volume_makes_the_spread_soft() {
     assert_eq!(spread(&set), ("soft", json!(["ScheduleAnyway", "ScheduleAnyway"])));
     // The template has the size of the existing PVC.
     assert_eq!(set.pointer(STORAGE_REQUEST), Some(&json!("2Gi")));
+}
+
+async fn pod_uids(world: &World) -> Vec<Option<String>> {
+    world.pods().await.iter().map(ResourceExt::uid).collect()
 }
 
 /// Returns the spread annotation, and `whenUnsatisfiable` of each constraint.
