@@ -85,6 +85,12 @@ impl PlanDraft<'_> {
             self.plan.blocked.push(blocked);
             return self.back_to_standalone(1);
         }
+        if self.is_first_without_template() {
+            self.back_to_standalone(1);
+            // A Pod below the partition would be created with the current revision.
+            self.plan.partition = 0;
+            return;
+        }
         match form_cluster::streams(self.input, desired) {
             StandaloneStreams::None => {
                 self.begin_forming(desired);
@@ -105,6 +111,22 @@ impl PlanDraft<'_> {
                 self.plan.needs_streams = true;
             }
         }
+    }
+
+    /// Returns whether the present templates cannot bring back the first server as a standalone one. The current revision
+    /// is broken, or it is that of the cluster: the controller makes the update revision the current one when it has
+    /// stopped all Pods (`completeRollingUpdate` of `stateful_set_control.go`, Kubernetes 1.34).
+    fn is_first_without_template(&self) -> bool {
+        let is_stopped = self.servers.replicas == 0;
+        is_stopped
+            || self.slots.as_ref().is_some_and(|slots| {
+                let first = slots.iter().next().map(|(_, slot)| slot);
+                first.is_some_and(|slot| match slot {
+                    Slot::Missing => slots.is_complete,
+                    Slot::Outdated(pod) => slot.is_unrunnable() && !pod.stranded,
+                    Slot::Updated(pod) => !pod.started,
+                })
+            })
     }
 
     /// Plans the restart of the first server as a member, which was recorded before. The restart is carried out, again

@@ -3,6 +3,7 @@
 use nats_manager_planner::plan::BlockedReason;
 use nats_manager_simulation::{
     event::{Edit, Event},
+    kubernetes::objects::Image,
     story::{everywhere, stream},
 };
 
@@ -102,6 +103,38 @@ fn interruptions_of_the_change_are_harmless() {
             let mut story = story.begin();
             story.happens(Event::KillManager(writes)).resize(3).passes(8 + u64::from(writes) * 2);
             story.edit(Edit { template: true, ..Edit::default() }).happens(Event::RestartRollout).converges();
+        });
+    }
+}
+
+/// Without Pods the controller makes the template of the cluster the current revision, with which it would create the
+/// first server.
+#[test]
+fn first_server_that_was_stopped_by_hand_during_the_change_keeps_its_streams() {
+    for replicas in [0, 1, 3] {
+        everywhere(1, |story| {
+            let mut story = story.begin();
+            story.happens(Event::Quota(200)).resize(3).passes(20);
+            story.happens(Event::ManagerDown(60)).happens(Event::CreateStream(stream(1, 500)));
+            story.happens(Event::ScaleByHand(0)).passes(70);
+            story.happens(Event::ScaleByHand(replicas)).passes(200);
+            assert_eq!(story.streams(), 1);
+            story.resize(1).converges();
+        });
+    }
+}
+
+#[test]
+fn first_server_that_cannot_run_during_the_change_is_repaired_by_the_next_template() {
+    for (after, is_stopped) in [0, 1, 2, 3, 5, 20].into_iter().flat_map(|after| [(after, false), (after, true)]) {
+        everywhere(1, |story| {
+            let mut story = story.begin();
+            let image = |image| Edit { image: Some(image), template: true, ..Edit::default() };
+            story.edit(image(Image::Missing)).passes(after).resize(3).passes(40);
+            if is_stopped {
+                story.happens(Event::ManagerDown(30)).happens(Event::ScaleByHand(0)).passes(40);
+            }
+            story.edit(image(Image::Good)).converges();
         });
     }
 }
