@@ -244,12 +244,9 @@ fn is_uid(uid: &str) -> bool {
     (1..=LONGEST_UID).contains(&uid.len())
 }
 
-/// Parses JSON text that is one object. serde also accepts an array for a struct.
+/// Parses JSON text that is one object.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unreadable> {
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(Unreadable::NotJson("it does not begin with a brace".to_owned()));
-    }
-    serde_json::from_str(text).map_err(|error| Unreadable::NotJson(shown(&error)))
+    serde_json::from_str(text).map(|Object(value)| value).map_err(|error| Unreadable::NotJson(shown(&error)))
 }
 
 /// Parses a string. `None` for any other value.
