@@ -1,5 +1,6 @@
 //! `cargo xtask bench reconcile`: cost of reconciles, beside a client that sends the same writes.
 
+mod figures;
 mod reviews;
 mod rounds;
 mod unchanged;
@@ -8,17 +9,16 @@ use std::{path::Path, time::Duration};
 
 use nats_manager_harness::ResidentMemory;
 
-use self::{reviews::ReviewGenerator, rounds::Round};
+use self::{figures::Figures, reviews::ReviewGenerator, rounds::Round};
 use super::{
     BenchError, BenchRun,
     admission::Measured,
-    build_manager, callgrind, check_limits,
-    measure::{Measure, Series, mebibytes, median},
+    build_manager, check_limits,
+    measure::{Measure, median},
     page::Section,
 };
 use crate::{
     local::Local,
-    table::Table,
     terminal::{heading, note},
 };
 
@@ -53,35 +53,25 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     heading("counting instructions of a reconcile that changes nothing");
     let instructions = runtime.block_on(unchanged::instructions(&program))?;
-    let mut counts = Table::new(&["RECONCILE THAT CHANGES NOTHING", "COUNT"]);
-    for (contents, count) in allocations {
-        counts.row([format!("allocations, 3 servers, {contents}"), count.to_string()]);
-    }
-    let text = instructions.map_or_else(|| callgrind::MISSING.to_owned(), |count| count.to_string());
-    counts.row(["instructions, with its watch event (callgrind, program of the image)".to_owned(), text]);
-    counts.print();
+    let mut figures = Figures::of_unchanged(&allocations, instructions);
     let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
     let counted = instructions
         .map(|all| Measure::count("instructions of an unchanged reconcile", count(all), MOST_INSTRUCTIONS, None));
     let mut measures: Vec<Measure> = counted.into_iter().collect();
     if run.quick {
+        figures.table().print();
         return check_limits(&measures);
     }
     heading("measuring rounds on a control plane");
     let generator = ReviewGenerator::build()?;
     let (pairs, loaded) = runtime.block_on(pairs(&program, options.rounds, &generator))?;
-    let (table, reviewed) = (table(&pairs), reviewed(&loaded));
-    table.print();
-    reviewed.print();
+    figures.add_rounds(&pairs);
+    figures.add_reviewed(&loaded);
+    figures.table().print();
     if run.record {
-        let body = format!(
-            "{}\n\nMedians of {} alternating rounds on a local control plane with simulated nodes:\n\n{}\n\n\
-             One more rollout, while the webhook of the same process answers reviews at a fixed rate:\n\n{}",
-            counts.markdown(),
-            pairs.len(),
-            table.markdown(),
-            reviewed.markdown()
-        );
+        let rounds =
+            format!("Medians of {} alternating rounds, and one rollout with reviews at a fixed rate.", pairs.len());
+        let body = format!("{rounds}\n\n{}", figures.table().markdown());
         let command = format!("cargo xtask bench reconcile --rounds {}", options.rounds);
         Section { name: "reconcile", command, body, pictures: Vec::new() }.record()?;
     }
@@ -114,41 +104,4 @@ async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Resu
     .await;
     local.shutdown(None).await?;
     result
-}
-
-fn table(pairs: &[Pair]) -> Table {
-    let mut table = Table::new(&["", "MANAGER", "FLOOR", "RATIO", "SPREAD OF RATIOS", "WRITES", "WRITES OF FLOOR"]);
-    let mut row = |name: &str, time: fn(&Round) -> Duration, index: usize| {
-        let ratio = |(ours, floor): &Pair| time(ours).as_secs_f64() / time(floor).as_secs_f64();
-        let ratios = Series(pairs.iter().map(ratio).collect());
-        let (smallest, largest) = ratios.spread();
-        let writes =
-            |side: fn(&Pair) -> &Round| pairs.iter().map(|pair| side(pair).writes[index]).max().unwrap_or_default();
-        table.row([
-            name.to_owned(),
-            format!("{:.2} s", median(pairs.iter().map(|(ours, _)| time(ours))).as_secs_f64()),
-            format!("{:.2} s", median(pairs.iter().map(|(_, floor)| time(floor))).as_secs_f64()),
-            format!("{:.2}", ratios.median()),
-            format!("{smallest:.2} to {largest:.2}"),
-            writes(|(ours, _)| ours).to_string(),
-            writes(|(_, floor)| floor).to_string(),
-        ]);
-    };
-    row("create to Ready, three servers", |round| round.create, 0);
-    row("rollout of three servers", |round| round.rollout, 1);
-    table
-}
-
-fn reviewed((rollout, reviewed, memory): &Loaded) -> Table {
-    let mut table =
-        Table::new(&["ROLLOUT", "REVIEWS", "P50", "P99", "CPU PER REVIEW, WITH THE ROLLOUT", "PEAK MEMORY"]);
-    table.row([
-        format!("{:.2} s", rollout.as_secs_f64()),
-        format!("{:.0} /s", reviewed.rate()),
-        format!("{:.2} ms", reviewed.latency(0.5)),
-        format!("{:.2} ms", reviewed.latency(0.99)),
-        format!("{:.0} us", reviewed.cpu()),
-        format!("{:.1} MiB", mebibytes(memory.peak)),
-    ]);
-    table
 }
