@@ -4,10 +4,11 @@ use super::{
     Blocked, BlockedReason, Operation, OperationKind, OperationStep, Stage, Variant,
     decide::PlanDraft,
     form_cluster::{self, StandaloneStreams},
+    rollout::PATIENCE,
     slots::Slot,
     versions,
 };
-use crate::actual::ServerMode;
+use crate::actual::{PodState, ServerMode};
 
 impl PlanDraft<'_> {
     /// Plans the desired mode at once: no server ever started, so no store exists that the change could destroy.
@@ -36,7 +37,8 @@ impl PlanDraft<'_> {
                 self.keep_mode(self.servers.members.min(self.servers.replicas));
             }
             StandaloneStreams::None if self.servers.replicas == 1 && self.servers.set.is_some() => {
-                self.begin_forming(desired);
+                // If the first server is created again during the change, it gets the current revision.
+                if self.has_one_revision() { self.begin_forming(desired) } else { self.keep_mode(1) }
             }
             StandaloneStreams::None if self.servers.set.is_none() => self.keep_mode(self.servers.replicas),
             StandaloneStreams::None if self.servers.replicas > self.servers.members => {
@@ -81,15 +83,12 @@ impl PlanDraft<'_> {
 
     /// Plans the next step while the new servers exist and the first one still runs standalone.
     pub(super) fn continue_forming(&mut self, desired: u32) {
+        if self.is_first_without_template() {
+            return self.start_standalone(1);
+        }
         if let Some(blocked) = versions::blocked(self.input) {
             self.plan.blocked.push(blocked);
             return self.back_to_standalone(1);
-        }
-        if self.is_first_without_template() {
-            self.back_to_standalone(1);
-            // A Pod below the partition would be created with the current revision.
-            self.plan.partition = 0;
-            return;
         }
         match form_cluster::streams(self.input, desired) {
             StandaloneStreams::None => {
@@ -113,20 +112,45 @@ impl PlanDraft<'_> {
         }
     }
 
+    /// Plans the end of the change where the spec asks for `desired` standalone servers again.
+    pub(super) fn end_forming(&mut self, desired: u32) {
+        if self.is_first_without_template() { self.start_standalone(desired) } else { self.back_to_standalone(desired) }
+    }
+
     /// Returns whether the present templates cannot bring back the first server as a standalone one. The current revision
     /// is broken, or it is that of the cluster: the controller makes the update revision the current one when it has
-    /// stopped all Pods (`completeRollingUpdate` of `stateful_set_control.go`, Kubernetes 1.34).
+    /// stopped all Pods (`completeRollingUpdate` of `stateful_set_utils.go`, Kubernetes 1.34).
     fn is_first_without_template(&self) -> bool {
-        let is_stopped = self.servers.replicas == 0;
-        is_stopped
-            || self.slots.as_ref().is_some_and(|slots| {
-                let first = slots.iter().next().map(|(_, slot)| slot);
-                first.is_some_and(|slot| match slot {
-                    Slot::Missing => slots.is_complete,
-                    Slot::Outdated(pod) => slot.is_unrunnable() && !pod.stranded,
-                    Slot::Updated(pod) => !pod.started,
-                })
-            })
+        // A meta group with a leader has the votes of all its servers, whatever was recorded.
+        let is_formed = self.input.assessment().is_some_and(|assessment| assessment.snapshot.meta_group().is_some());
+        let Some(slots) = self.slots.as_ref().filter(|_| !is_formed) else { return false };
+        let is_old = |pod: &PodState| pod.created.is_some_and(|created| self.input.now.since(created) >= PATIENCE);
+        match slots.iter().next() {
+            None => true,
+            Some((_, Slot::Missing)) => slots.is_complete,
+            Some((_, slot @ Slot::Outdated(pod))) => slot.is_unrunnable() && !pod.stranded && is_old(pod),
+            Some((_, Slot::Updated(pod))) => !pod.started,
+        }
+    }
+
+    /// Plans the first server with the template of standalone servers, instead of one that cannot run or does not exist.
+    fn start_standalone(&mut self, desired: u32) {
+        let first = self.input.actual.server(0);
+        let operation = Operation::new(OperationKind::FormCluster, OperationStep::Wait).at(&first);
+        if let Some(pvc) = self.input.actual.pvc(0).filter(|pvc| pvc.terminating) {
+            self.plan.may_build = false;
+            self.plan.operation = Some(operation.waiting_for(pvc.terminating_message(&first)));
+        } else if let Some(blocked) = versions::blocked(self.input) {
+            // The server would start with the version that is blocked.
+            self.plan.may_build = false;
+            self.plan.blocked.push(blocked);
+        } else {
+            self.back_to_standalone(desired);
+            // A Pod below the partition would be created with the current revision.
+            self.plan.partition = 0;
+            let cause = format!("{first} to start as a standalone server again");
+            self.plan.operation = Some(operation.waiting_for(cause));
+        }
     }
 
     /// Plans the restart of the first server as a member, which was recorded before. The restart is carried out, again

@@ -112,10 +112,15 @@ impl<'a> PlanDraft<'a> {
             // current revision, with which Pods below the partition are created: it must be the one that they have.
             return Plan { may_build: false, is_consistent: false, ..self.plan };
         }
+        let is_stopped = self.servers.is_forming && self.servers.replicas == 0;
+        if is_stopped && self.slots.is_none() {
+            // The current revision, with which the first server would be created, is not known yet.
+            return Plan { may_build: false, is_consistent: false, ..self.plan };
+        }
         let (existing_mode, desired_mode) = (self.servers.kind(), ServerMode::of(desired));
         match (self.servers.is_forming, existing_mode == desired_mode) {
             (true, _) if self.servers.is_joining => self.continue_joining(desired),
-            (true, true) => self.back_to_standalone(desired),
+            (true, true) => self.end_forming(desired),
             (true, false) => self.continue_forming(desired),
             (false, true) => self.keep_mode(desired),
             (false, false) if self.never_started() => self.start_over(desired),
@@ -160,6 +165,11 @@ impl<'a> PlanDraft<'a> {
             set.template_hash.as_deref() != Some((input.template)(self.plan.variant, self.plan.memory_store).as_str());
         let version_blocked = versions::blocked(input);
         let gate = match &self.slots {
+            // Nothing restarts, and the current revision may be one that cannot run.
+            Some(slots) if differs && slots.have_no_pod() && version_blocked.is_none() => {
+                let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Wait);
+                rollout::Gate { partition: 0, stage: Stage::Busy(operation) }
+            }
             _ if differs || version_blocked.is_some() => {
                 let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Wait);
                 // Closed: the change itself restarts nothing. Pods that are created now get the new template.
@@ -169,8 +179,7 @@ impl<'a> PlanDraft<'a> {
             Some(slots) => rollout::gate(input, set, slots),
         };
         let is_closed = gate.partition >= set.replicas;
-        let is_at_rest =
-            !differs && self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
+        let is_at_rest = !differs && self.has_one_revision();
         self.plan.partition = if is_closed && is_at_rest { replicas } else { gate.partition.min(replicas) };
         if members > self.servers.replicas {
             // Servers that are restored must not get a new template all at once.
@@ -300,6 +309,11 @@ impl<'a> PlanDraft<'a> {
         })
     }
 
+    /// Returns whether all Pods have the update revision, and the controller has made it the current one.
+    pub(super) fn has_one_revision(&self) -> bool {
+        self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none())
+    }
+
     /// Adds the result of a stage to the plan. Returns whether the stage acts or waits.
     pub(super) fn adopt(&mut self, stage: Stage) -> bool {
         match stage {
@@ -339,8 +353,7 @@ impl<'a> PlanDraft<'a> {
         // later are at that revision too, and have to find the configuration of a member.
         let current = self.servers.set.and_then(|set| set.current_revision.as_ref());
         let reads = |pod: &PodState| current.is_none() || pod.revision.as_ref() == current;
-        let is_complete = self.slots.as_ref().is_some_and(|slots| slots.is_complete && slots.last_outdated().is_none());
-        let is_unread = is_complete
+        let is_unread = self.has_one_revision()
             || runs_clustered(self.input)
             || (self.slots.is_some() && !self.input.actual.pods.iter().any(reads));
         if is_written || is_recorded || is_unread { ServerMode::Clustered } else { ServerMode::Standalone }

@@ -34,7 +34,7 @@ pub(super) struct Gate {
 
 /// Time after which a forced rolling update no longer waits for a Pod that stops or starts, and no rolling update
 /// expects a quorum from a new Pod. The grace period is 150 s.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub(super) const PATIENCE: Duration = Duration::from_mins(3);
 
 const NO_ANSWER_YET: &str = "no server has answered at its monitoring port (8222) yet";
 
@@ -109,8 +109,8 @@ impl<'a> Rollout<'a> {
             return Gate { partition, stage };
         }
         if self.slots.serving() == 0 && matches!(self.input.observation, super::Observation::Starting) {
-            let outdated: Vec<_> = self.outdated().collect();
-            return Gate { partition: 0, stage: self.replace_opened(&outdated, 0) };
+            let (outdated, partition): (Vec<_>, _) = (self.outdated().collect(), self.lowest_partition());
+            return Gate { partition, stage: self.replace_opened(&outdated, partition) };
         }
         if partition <= last {
             let partition = self.tightened_partition(last);
@@ -214,6 +214,13 @@ impl<'a> Rollout<'a> {
         Some(format!("{}, and would be deleted with its Pod", pvc.terminating_message(&server)))
     }
 
+    /// Returns the lowest partition that deletes no outdated Pod whose PVC would be deleted with it.
+    fn lowest_partition(&self) -> u32 {
+        let mut outdated = self.slots.iter().rev().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)));
+        let last = outdated.find(|(ordinal, _)| self.terminating_pvc(*ordinal).is_some());
+        last.map_or(0, |(ordinal, _)| ordinal.saturating_add(1))
+    }
+
     /// Returns the highest partition that lets no more outdated Pods restart than necessary. Pods that the StatefulSet
     /// controller has deleted, or is about to delete, must not be recreated outdated.
     fn tightened_partition(&self, last: u32) -> u32 {
@@ -221,7 +228,7 @@ impl<'a> Rollout<'a> {
         let must_wait = opened().any(|(_, slot)| matches!(slot, Slot::Updated(pod) if !pod.is_serving()))
             || self.slots.iter().any(|(ordinal, slot)| {
                 if ordinal == last {
-                    slot.is_serving() && self.obstacle(last, slot).is_some()
+                    self.terminating_pvc(last).is_some() || (slot.is_serving() && self.obstacle(last, slot).is_some())
                 } else {
                     !slot.is_serving() && !slot.is_unrunnable()
                 }
@@ -278,7 +285,8 @@ impl<'a> Rollout<'a> {
         let stops = |(other, slot): (u32, Slot<'_>), ordinal: u32| {
             other > ordinal && matches!(slot, Slot::Outdated(_)) && !slot.is_away() && !slot.is_unrunnable()
         };
-        let ordinals = || unrunnable.iter().map(|(ordinal, _)| *ordinal);
+        let lowest = self.lowest_partition();
+        let ordinals = || unrunnable.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| *ordinal >= lowest);
         let harmless = ordinals().filter(|ordinal| !self.slots.iter().any(|slot| stops(slot, *ordinal))).min();
         let may_stop = || self.nothing_serves() && !self.is_update_broken() && !self.may_regain_quorum();
         harmless.or_else(|| ordinals().min().filter(|_| may_stop()))
@@ -348,10 +356,7 @@ impl<'a> Rollout<'a> {
     /// never ready, so the next one is deleted here.
     fn force(&self) -> Gate {
         // Force is no consent to the loss of a PVC.
-        let blocked =
-            self.outdated().map(|(ordinal, _)| ordinal).filter(|ordinal| self.terminating_pvc(*ordinal).is_some());
-        let blocked = blocked.max();
-        let partition = blocked.map_or(0, |ordinal| ordinal.saturating_add(1));
+        let partition = self.lowest_partition();
         if self.partition() != partition {
             return Gate { partition, stage: self.wait() };
         }
@@ -368,7 +373,8 @@ impl<'a> Rollout<'a> {
             }
         });
         let next: Vec<_> = self.outdated().filter(|(ordinal, _)| *ordinal >= partition).last().into_iter().collect();
-        let stage = match blocked.and_then(|ordinal| Some((ordinal, self.terminating_pvc(ordinal)?))) {
+        let kept = partition.checked_sub(1);
+        let stage = match kept.and_then(|ordinal| Some((ordinal, self.terminating_pvc(ordinal)?))) {
             _ if in_flight => self.wait(),
             Some((ordinal, cause)) if next.is_empty() => {
                 let operation = Operation::new(OperationKind::RollingUpdate, OperationStep::Restart);

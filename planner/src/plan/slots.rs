@@ -85,6 +85,11 @@ impl<'a> Slots<'a> {
         self.leaving.map(|pod| format!("{} is terminating", pod.name))
     }
 
+    /// Returns whether there are slots, and none has a Pod.
+    pub(super) fn have_no_pod(&self) -> bool {
+        !self.all.is_empty() && self.all.iter().all(|slot| matches!(slot, Slot::Missing))
+    }
+
     /// Counts the servers that serve.
     pub(super) fn serving(&self) -> usize {
         self.iter().filter(|(_, slot)| slot.is_serving()).count()

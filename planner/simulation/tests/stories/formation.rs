@@ -1,10 +1,10 @@
 //! Change from a standalone server to a cluster.
 
-use nats_manager_planner::plan::BlockedReason;
+use nats_manager_planner::{actual::ConfigKey, plan::BlockedReason};
 use nats_manager_simulation::{
     event::{Edit, Event},
     kubernetes::objects::Image,
-    story::{everywhere, stream},
+    story::{Running, everywhere, stream},
 };
 
 /// Defect 3.
@@ -111,17 +111,35 @@ fn interruptions_of_the_change_are_harmless() {
 /// first server.
 #[test]
 fn first_server_that_was_stopped_by_hand_during_the_change_keeps_its_streams() {
-    for replicas in [0, 1, 3] {
+    for (replicas, size) in [(0, 3), (1, 3), (3, 3), (0, 1)] {
         everywhere(1, |story| {
             let mut story = story.begin();
-            story.happens(Event::Quota(200)).resize(3).passes(20);
+            story.happens(Event::Quota(70)).resize(3).passes(20);
             story.happens(Event::ManagerDown(60)).happens(Event::CreateStream(stream(1, 500)));
-            story.happens(Event::ScaleByHand(0)).passes(70);
+            story.happens(Event::ScaleByHand(0)).resize(size).passes(61);
+            let first = |story: &Running| story.world().kubernetes.pods[0].as_ref().map(|pod| pod.template.key);
+            story.until(30, "the first server has a Pod", |story| first(story).is_some());
+            assert_eq!(first(&story), Some(ConfigKey::Main), "{replicas} {size}");
             story.happens(Event::ScaleByHand(replicas)).passes(200);
             assert_eq!(story.streams(), 1);
             story.resize(1).converges();
         });
     }
+}
+
+/// The first server has to have its own template again, with which the controller creates it.
+#[test]
+fn change_begins_again_only_with_the_template_of_the_first_server() {
+    everywhere(1, |story| {
+        let mut story = story.begin();
+        story.happens(Event::Quota(60)).resize(3).passes(20);
+        story.happens(Event::ManagerDown(30)).happens(Event::ScaleByHand(0)).passes(31);
+        story.until(120, "the change begins again", |story| story.world().replicas() == 3);
+        let set = story.world().kubernetes.set.as_ref();
+        let current = set.map(|set| set.status.current.key);
+        assert_eq!(current, Some(ConfigKey::Main));
+        story.converges();
+    });
 }
 
 #[test]

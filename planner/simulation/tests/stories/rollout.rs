@@ -4,7 +4,7 @@ use nats_manager_planner::{Version, plan::BlockedReason};
 use nats_manager_simulation::{
     event::{Edit, Event},
     kubernetes::objects::Image,
-    story::{everywhere, stream},
+    story::{Running, everywhere, stream},
 };
 
 const TEMPLATE: Edit =
@@ -97,6 +97,24 @@ fn pod_whose_pvc_is_terminating_waits_for_its_restart() {
         story.edit(TEMPLATE).waits_for("the PVC of n-2 is terminating").passes(120);
         assert_eq!(story.run_of(2), before);
     });
+}
+
+/// A Pod that cannot run is replaced at once, unless its PVC would be deleted with it.
+#[test]
+fn unrunnable_pod_whose_pvc_is_terminating_is_not_replaced() {
+    for servers in [1, 3] {
+        everywhere(servers, |story| {
+            let last = servers as usize - 1;
+            let mut story = story.with(stream(servers, 100)).begin();
+            let image = |image| Edit { image: Some(image), ..TEMPLATE };
+            story.edit(image(Image::Missing)).waits_for(&format!("n-{last} cannot run"));
+            let pvc = |story: &Running| story.world().kubernetes.pvcs[last].as_ref().map(|pvc| pvc.uid);
+            let before = pvc(&story);
+            story.happens(Event::DeletePvc(last)).passes(10);
+            story.edit(image(Image::Good)).waits_for(&format!("the PVC of n-{last} is terminating")).passes(120);
+            assert_eq!(pvc(&story), before);
+        });
+    }
 }
 
 /// Defect 15: the part of the planner. The controller adds the text of the apiserver.

@@ -1,6 +1,7 @@
 //! Plans of single states of Kubernetes and of the servers. Sequences and faults are stories of the simulation.
 
 mod cluster;
+mod form_cluster;
 mod replace_server;
 mod scaling;
 mod volumes;
@@ -12,7 +13,7 @@ use super::{
     *,
 };
 use crate::{
-    actual::{ActualState, PvcState},
+    actual::{ActualState, PodState, PvcState, ReplicaCounts},
     snapshot::{DEFAULT_ACCOUNT, Healthz, Peer, RaftGroup, ServerSnapshot, StreamId},
     testing::{led_by, peer},
     time::Time,
@@ -98,6 +99,48 @@ fn rolling_update_restarts_servers_one_by_one() {
             (3, 0, None, Some(RollingUpdate), None),
         ),
         (
+            "a new template, and no Pod that it could restart",
+            cluster(1).with(|cluster| {
+                cluster.set().template_hash = Some("another".to_owned());
+                cluster.set().counts = ReplicaCounts::default();
+                cluster.actual.pods.clear();
+                cluster.servers.lose(&["n-0"]);
+            }),
+            (1, 0, None, Some(RollingUpdate), None),
+        ),
+        (
+            "outdated, and to become fewer: the rolling update goes first",
+            cluster(5).with(|cluster| {
+                cluster.outdate();
+                cluster.desired.replicas = 3;
+            }),
+            (5, 5, Some("open 4"), Some(RollingUpdate), None),
+        ),
+    ]);
+}
+
+#[test]
+fn rolling_update_deletes_no_pod_whose_pvc_would_go_with_it() {
+    check([
+        (
+            "outdated, a Pod cannot run, and its PVC would go with it",
+            cluster(3).with(|cluster| {
+                cluster.outdate();
+                cluster.break_pod(2);
+                cluster.actual.pvcs[2].terminating = true;
+            }),
+            (3, 3, None, Some(RollingUpdate), None),
+        ),
+        (
+            "outdated, no Pod can run, and the PVC of one would go with it",
+            cluster(3).with(|cluster| {
+                cluster.outdate();
+                (0..3).for_each(|ordinal| cluster.break_pod(ordinal));
+                cluster.actual.pvcs[1].terminating = true;
+            }),
+            (3, 2, None, Some(RollingUpdate), None),
+        ),
+        (
             "outdated, by force, and a PVC would go with its Pod",
             cluster(3).with(|cluster| {
                 cluster.outdate();
@@ -114,14 +157,6 @@ fn rolling_update_restarts_servers_one_by_one() {
                 cluster.actual.pvcs[2].terminating = true;
             }),
             (3, 3, None, Some(RollingUpdate), None),
-        ),
-        (
-            "outdated, and to become fewer: the rolling update goes first",
-            cluster(5).with(|cluster| {
-                cluster.outdate();
-                cluster.desired.replicas = 3;
-            }),
-            (5, 5, Some("open 4"), Some(RollingUpdate), None),
         ),
     ]);
 }
