@@ -49,14 +49,19 @@ impl Update<'_> {
 
     /// Keeps the condition, since Pods that restart have no zone for a moment.
     pub(super) fn keep_zones(&mut self) {
-        let zones = self.old.condition(KIND);
-        if zones.is_some_and(|zones| zones.status == "False" && zones.reason == Reason::Unknown.to_string()) {
+        let Some(zones) = self.old.condition(KIND).filter(|zones| zones.status == "False") else { return };
+        let is = |reason: Reason| zones.reason == reason.to_string();
+        // An unknown zone has left the state as it was.
+        let was_warning = self.old.state == ModuleState::Warning.to_string();
+        if is(Reason::Unknown) || (is(Reason::FailedProcessing) && was_warning) {
             self.warn();
         }
     }
 
+    /// Returns whether zones were counted since the servers have been ready.
     fn has_counted_zones(&self) -> bool {
-        self.old.condition(KIND).is_some_and(|zones| zones.reason != Reason::Pending.to_string())
+        let zones = self.old.condition(KIND);
+        zones.is_some_and(|zones| zones.status != "Unknown" && zones.reason != Reason::Pending.to_string())
     }
 
     /// Sets the condition while the servers are not ready, when no zones are counted.

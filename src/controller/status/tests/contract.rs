@@ -131,6 +131,8 @@ fn node_without_a_zone_does_not_change_the_state() {
     assert_eq!(warned.state, "Warning");
     let (status, _) = with(Some("node-a")).after(&warned, 110);
     assert_eq!(status.state, "Warning");
+    let (restarting, _) = with(Some("node-a")).not_ready(&[1], 111).after(&status, 115);
+    assert_eq!(restarting.state, "Warning");
     assert_eq!(message(&status, AvailabilityZones), "node node-a has no label topology.kubernetes.io/zone");
 }
 
@@ -148,8 +150,12 @@ fn zones_of_a_pod_that_restarts_are_not_counted_as_missing() {
         assert_eq!(usize::try_from(restarting.availability_zones_used), Ok(before));
     }
     // Nothing is known before the first count.
-    let (first, _) = counted(1, false).after(&NatsStatus::default(), 100);
-    assert_eq!((first.state.as_str(), brief(&first, AvailabilityZones).as_str()), ("Warning", "False Unknown"));
+    let mut undetermined = ready();
+    undetermined.conditions.retain(|condition| condition.type_ != AvailabilityZones.to_string());
+    for old in [NatsStatus::default(), undetermined] {
+        let (first, _) = counted(1, false).after(&old, 100);
+        assert_eq!((first.state.as_str(), brief(&first, AvailabilityZones).as_str()), ("Warning", "False Unknown"));
+    }
 }
 
 #[test]
