@@ -97,17 +97,16 @@ async fn spread_is_strict_only_without_existing_volumes() {
         STATEFUL_SET.change(&world, json!({"spec": {"replicas": replicas}})).await;
         STATEFUL_SET.becomes(&world, "is scaled back", |now| now["spec"]["replicas"] == 3).await;
     }
-    world.is_ready_for_the_newest_spec().await;
-    assert_eq!(spread(&STATEFUL_SET.get(&world).await), spread(&set));
+    let restored = STATEFUL_SET.becomes(&world, "runs all servers", runs_all).await;
+    assert_eq!(spread(&restored), spread(&set));
 
     // A StatefulSet that is recreated around its Pods has their spread, or they would restart.
     let before = pod_uids(&world).await;
     let orphan = ["delete", "statefulset", NAME, "-n", NAMESPACE, "--cascade=orphan"];
     world.kubectl(&orphan).await.unwrap();
-    let is_another = |now: &Value| now["metadata"]["uid"] != set["metadata"]["uid"];
+    let is_another = |now: &Value| now["metadata"]["uid"] != set["metadata"]["uid"] && runs_all(now);
     let recreated = STATEFUL_SET.becomes(&world, "is recreated", is_another).await;
     assert_eq!(spread(&recreated), spread(&set));
-    world.is_ready_for_the_newest_spec().await;
     assert_eq!(pod_uids(&world).await, before);
 }
 
@@ -151,6 +150,14 @@ async fn existing_volume_makes_the_spread_soft() {
     assert_eq!(spread(&set), ("soft", json!(["ScheduleAnyway", "ScheduleAnyway"])));
     // The template has the size of the existing PVC.
     assert_eq!(set.pointer(STORAGE_REQUEST), Some(&json!("2Gi")));
+}
+
+/// Returns whether three Pods exist, are ready, and have the newest template.
+fn runs_all(set: &Value) -> bool {
+    let status = &set["status"];
+    ["replicas", "updatedReplicas", "readyReplicas"].iter().all(|count| status[count] == 3)
+        && status["observedGeneration"] == set["metadata"]["generation"]
+        && status["currentRevision"] == status["updateRevision"]
 }
 
 async fn pod_uids(world: &World) -> Vec<Option<String>> {
