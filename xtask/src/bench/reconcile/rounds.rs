@@ -49,8 +49,10 @@ pub(super) struct Round {
     pub(super) create: Duration,
     /// From the request that changes the Pod template until all servers run with it.
     pub(super) rollout: Duration,
-    /// Writes from creation to Ready, and from the change to the end of the rollout.
-    pub(super) writes: [usize; 2],
+    /// Writes from creation to Ready.
+    pub(super) writes_of_create: usize,
+    /// Writes from the change to the end of the rollout.
+    pub(super) writes_of_rollout: usize,
 }
 
 /// Objects that the manager has created, as it sent them, in its order. The last one is the StatefulSet.
@@ -118,7 +120,8 @@ pub(super) async fn ours(local: &Local, program: &Path) -> Result<(Round, Sent),
     let rollout = managed.roll().await?;
     let rolled = audit.since(begin).await.map_err(LocalError::from)?;
     managed.end().await?;
-    Ok((Round { create, rollout, writes: [requests::writes(&created), requests::writes(&rolled)] }, sent))
+    let (writes_of_create, writes_of_rollout) = (requests::writes(&created), requests::writes(&rolled));
+    Ok((Round { create, rollout, writes_of_create, writes_of_rollout }, sent))
 }
 
 /// Measures a rollout during which the webhook answers 1,000 reviews per second for a time. Returns the time of the
@@ -176,7 +179,7 @@ pub(super) async fn floor(local: &Local, sent: &Sent) -> Result<Round, BenchErro
         api.delete(object["metadata"]["name"].as_str().unwrap_or_default(), &DeleteParams::background()).await?;
     }
     no_pods(client).await?;
-    Ok(Round { create, rollout, writes: [4 + sent.objects.len() - 1, 1] })
+    Ok(Round { create, rollout, writes_of_create: 4 + sent.objects.len() - 1, writes_of_rollout: 1 })
 }
 
 /// Waits until the resource is ready for its newest spec.
