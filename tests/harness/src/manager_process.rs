@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::ExitStatus,
     time::{Duration, Instant},
@@ -198,7 +198,11 @@ impl ManagerProcess {
             let _ = kill_process(pid, Signal::TERM);
         }
         if let Ok(status) = timeout(END_LIMIT, self.child.wait()).await {
-            Ok(status?.code())
+            let status = status?;
+            if !status.success() {
+                eprintln!("--- the end of the manager's log ({status})\n{}", self.log_tail());
+            }
+            Ok(status.code())
         } else {
             self.child.kill().await?;
             Err(io::ErrorKind::TimedOut.into())
@@ -225,7 +229,16 @@ impl Drop for ManagerProcess {
     }
 }
 
-/// Returns an address of loopback, in the network of this thread, whose port is free now.
+/// Returns an address of loopback, in the network of this thread, whose port is free. The kernel gives the port to no
+/// other process for a minute: a connection of it was closed, and is in `TIME_WAIT`. A listener with `SO_REUSEADDR`, which those of
+/// tokio have, may bind it.
 pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let mut client = TcpStream::connect(address)?;
+    let (server, _) = listener.accept()?;
+    // The end that closes first waits.
+    drop(server);
+    io::copy(&mut client, &mut io::sink())?;
+    Ok(address)
 }
