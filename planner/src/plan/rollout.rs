@@ -216,9 +216,8 @@ impl<'a> Rollout<'a> {
 
     /// Returns the lowest partition that deletes no outdated Pod whose PVC would be deleted with it.
     fn lowest_partition(&self) -> u32 {
-        let mut outdated = self.slots.iter().rev().filter(|(_, slot)| matches!(slot, Slot::Outdated(_)));
-        let last = outdated.find(|(ordinal, _)| self.terminating_pvc(*ordinal).is_some());
-        last.map_or(0, |(ordinal, _)| ordinal.saturating_add(1))
+        let kept = self.outdated().filter(|(ordinal, _)| self.terminating_pvc(*ordinal).is_some());
+        kept.map(|(ordinal, _)| ordinal.saturating_add(1)).max().unwrap_or(0)
     }
 
     /// Returns the highest partition that lets no more outdated Pods restart than necessary. Pods that the StatefulSet
