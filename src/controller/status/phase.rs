@@ -75,7 +75,9 @@ impl Update<'_> {
             DeploymentPhase::Rolling => {
                 self.state(ModuleState::Ready);
                 self.keep_zones();
-                self.available(facts);
+                if self.available(facts) {
+                    self.announce(false, Reason::Deployed, "NATS serves clients again.");
+                }
             }
             DeploymentPhase::Deploying => {
                 self.state(ModuleState::Processing);

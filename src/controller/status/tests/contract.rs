@@ -209,8 +209,15 @@ fn lost_servers_are_an_outage_only_without_a_quorum() {
     assert_eq!((brief(&two, Ready).as_str(), events), ("False Deploying", vec!["Deploying".to_owned()]));
     assert_eq!(two.condition(Available).unwrap().last_transition_time, super::super::update::timestamp(at(120)));
 
-    let (back, events) = off(&[1]).after(&two, 130);
-    assert_eq!((back.state.as_str(), events.len()), ("Ready", 0));
+    // The servers return one after the other, and the return of the service is announced once.
+    let (back, events) = off(&[1]).announced(&two, 130);
+    let announced: Vec<_> = events.iter().map(|event| (event.reason, event.message.as_str())).collect();
+    assert_eq!(
+        (back.state.as_str(), announced),
+        ("Ready", vec![(nats_manager_api::Reason::Deployed, "NATS serves clients again.")])
+    );
+    let (all, events) = World { seen: Seen::Off, ..World::healthy(3) }.after(&back, 140);
+    assert_eq!((all.state.as_str(), events.len()), ("Ready", 0));
 }
 
 #[test]
