@@ -3,12 +3,13 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, api::DeleteParams};
 use nats_manager_api::NatsStatus;
+use nats_manager_harness::eventually;
 use serde_json::{Value, json};
 
 use super::{is_blocked, replicas_become};
 use crate::{
     objects::{CONFIG_MAP, STATEFUL_SET},
-    world::{World, condition},
+    world::{TIMEOUT, World, condition},
 };
 
 const LEFTOVER_PVCS: &str = "the PVCs of eventing-nats-1, eventing-nats-2 are left from standalone servers";
@@ -75,6 +76,40 @@ async fn cluster_formation_can_be_reverted_until_the_first_server_restarts() {
     assert_ne!(first_server(&world).await, first);
     let rejected = resize(&world, 1).await.unwrap_err().to_string();
     assert!(rejected.contains("cannot be set to 1 if size was greater than 1"), "{rejected}");
+}
+
+/// When no Pod is left, the controller makes the template of the cluster the current revision, with which it creates Pods
+/// below the partition.
+#[tokio::test]
+async fn first_server_that_was_stopped_by_hand_during_the_change_starts_standalone() {
+    let world = World::new().await;
+    let (_server, options) = world.nats_server().await;
+    let manager = world.manager_with(&options).await;
+    world.create(json!({"cluster": {"size": 1}})).await;
+    world.state_becomes("Ready").await;
+    world.cordon(true).await;
+    resize(&world, 3).await.unwrap();
+    is_forming(&world).await;
+
+    manager.terminate().await.unwrap();
+    STATEFUL_SET.change(&world, json!({"spec": {"replicas": 0}})).await;
+    let stopped = STATEFUL_SET
+        .becomes(&world, "has no Pod, and one revision", |set| {
+            let status = &set["status"];
+            status["observedGeneration"] == set["metadata"]["generation"]
+                && status["replicas"] == 0
+                && status["currentRevision"] == status["updateRevision"]
+        })
+        .await;
+    world.cordon(false).await;
+    let _manager = world.manager_with(&options).await;
+    let first =
+        eventually("the first server has a Pod", TIMEOUT, || async { world.pods().await.into_iter().next() }).await;
+    assert_ne!(json!(first.labels()["controller-revision-hash"]), stopped["status"]["currentRevision"]);
+    let spec = json!(first.spec).to_string();
+    assert!(spec.contains("/nats.conf\"") && !spec.contains("/nats-cluster.conf\""), "{spec}");
+    is_blocked(&world, LEFTOVER_PVCS).await;
+    assert_eq!(first_server(&world).await, first.uid().unwrap());
 }
 
 /// Changes the size in the spec.
