@@ -83,9 +83,6 @@ impl PlanDraft<'_> {
 
     /// Plans the next step while the new servers exist and the first one still runs standalone.
     pub(super) fn continue_forming(&mut self, desired: u32) {
-        if self.is_first_without_template() {
-            return self.start_standalone(1);
-        }
         if let Some(blocked) = versions::blocked(self.input) {
             self.plan.blocked.push(blocked);
             return self.back_to_standalone(1);
@@ -112,15 +109,10 @@ impl PlanDraft<'_> {
         }
     }
 
-    /// Plans the end of the change where the spec asks for `desired` standalone servers again.
-    pub(super) fn end_forming(&mut self, desired: u32) {
-        if self.is_first_without_template() { self.start_standalone(desired) } else { self.back_to_standalone(desired) }
-    }
-
     /// Returns whether the present templates cannot bring back the first server as a standalone one. The current revision
     /// is broken, or it is that of the cluster: the controller makes the update revision the current one when it has
     /// stopped all Pods (`completeRollingUpdate` of `stateful_set_utils.go`, Kubernetes 1.34).
-    fn is_first_without_template(&self) -> bool {
+    pub(super) fn is_first_without_template(&self) -> bool {
         // A meta group with a leader has the votes of all its servers, whatever was recorded.
         let is_formed = self.input.assessment().is_some_and(|assessment| assessment.snapshot.meta_group().is_some());
         let Some(slots) = self.slots.as_ref().filter(|_| !is_formed) else { return false };
@@ -134,7 +126,7 @@ impl PlanDraft<'_> {
     }
 
     /// Plans the first server with the template of standalone servers, instead of one that cannot run or does not exist.
-    fn start_standalone(&mut self, desired: u32) {
+    pub(super) fn start_standalone(&mut self, desired: u32) {
         let first = self.input.actual.server(0);
         let operation = Operation::new(OperationKind::FormCluster, OperationStep::Wait).at(&first);
         if let Some(pvc) = self.input.actual.pvc(0).filter(|pvc| pvc.terminating) {

@@ -120,7 +120,10 @@ impl<'a> PlanDraft<'a> {
         let (existing_mode, desired_mode) = (self.servers.kind(), ServerMode::of(desired));
         match (self.servers.is_forming, existing_mode == desired_mode) {
             (true, _) if self.servers.is_joining => self.continue_joining(desired),
-            (true, true) => self.end_forming(desired),
+            (true, is_same) if self.is_first_without_template() => {
+                self.start_standalone(if is_same { desired } else { 1 });
+            }
+            (true, true) => self.back_to_standalone(desired),
             (true, false) => self.continue_forming(desired),
             (false, true) => self.keep_mode(desired),
             (false, false) if self.never_started() => self.start_over(desired),

@@ -12,7 +12,7 @@ use crate::{
     version::Version,
 };
 
-const MEMORY: u64 = 1 << 20;
+pub(super) const MEMORY: u64 = 1 << 20;
 /// Size of the volumes, and of the file store on them, in bytes.
 pub(super) const VOLUME: u64 = 1 << 30;
 pub(super) const STORE: u64 = 870 << 20;
@@ -26,7 +26,7 @@ pub(super) struct Cluster {
     pub(super) history: History,
 }
 
-fn template(variant: Variant, memory_store: u64) -> String {
+pub(super) fn template(variant: Variant, memory_store: u64) -> String {
     format!("{variant:?} {memory_store}")
 }
 

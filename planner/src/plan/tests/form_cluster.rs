@@ -1,7 +1,7 @@
 //! Plans of the change from a standalone server to a cluster.
 
 use super::{
-    cluster::{Cluster, NOW, cluster},
+    cluster::{Cluster, MEMORY, NOW, cluster, template},
     *,
 };
 use crate::actual::{ConfigKey, ReplicaCounts};
@@ -11,7 +11,7 @@ fn forming() -> Cluster {
     cluster(3).with(|cluster| {
         let set = cluster.set();
         (set.partition, set.config_key) = (1, ConfigKey::Clustered);
-        set.template_hash = Some(format!("{:?} {}", Variant::FORMED, 1 << 20));
+        set.template_hash = Some(template(Variant::FORMED, MEMORY));
         set.current_revision = Some("old".to_owned());
         set.counts.updated = 2;
         cluster.actual.pods[0].revision = Some("old".to_owned());
@@ -32,18 +32,16 @@ fn without_first(cluster: &mut Cluster) {
     cluster.set().counts = ReplicaCounts { present: 2, updated: 2, ready: 2 };
 }
 
-/// Stops all servers, as a user does who sets the replicas to 0. The controller has made the update revision the current
+/// Builds the same after a user has set the replicas to 0. The controller has made the update revision the current
 /// one.
-fn stop(cluster: &mut Cluster) {
-    cluster.actual.pods.clear();
-    cluster.servers.lose(&["n-0", "n-1", "n-2"]);
-    let set = cluster.set();
-    (set.replicas, set.counts) = (0, ReplicaCounts::default());
-    set.current_revision = Some("new".to_owned());
-}
-
 fn stopped() -> Cluster {
-    forming().with(stop)
+    forming().with(|cluster| {
+        cluster.actual.pods.clear();
+        cluster.servers.lose(&["n-0", "n-1", "n-2"]);
+        let set = cluster.set();
+        (set.replicas, set.counts) = (0, ReplicaCounts::default());
+        set.current_revision = Some("new".to_owned());
+    })
 }
 
 /// Makes the Pod of the first server unable to run. It was created so many seconds ago.
