@@ -1,5 +1,7 @@
 //! Table of all recorded runs: the ratios of the goals, which should not depend on the day.
 
+use std::fmt::{self, Display, Formatter};
+
 use super::goals::Goal;
 use crate::bench::{
     measure::Series,
@@ -9,7 +11,9 @@ use crate::bench::{
 /// Name of the section of the page.
 const SECTION: &str = "admission-runs";
 /// Rows that stay in the table.
-const MOST_ROWS: usize = 10;
+const MOST_ROWS: usize = 20;
+/// Last column.
+const COMPARISON: &str = "medians within the spread of the last day before";
 
 /// Adds a run to the table in the page.
 pub(super) fn record(goals: &[Goal]) -> Result<(), PageError> {
@@ -17,50 +21,91 @@ pub(super) fn record(goals: &[Goal]) -> Result<(), PageError> {
     page::update(SECTION, |table| with_run(table, &run, goals))
 }
 
-/// Formats the median and the spread, as [`spread`] reads them.
+/// Formats the median and the spread.
 pub(super) fn format(series: &Series, decimals: usize) -> String {
     let (least, most) = series.spread();
     format!("{:.decimals$} ({least:.decimals$}-{most:.decimals$})", series.median())
 }
 
-/// Returns the table with one more row.
-fn with_run(table: &str, run: &str, goals: &[Goal]) -> String {
-    let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    let cells = |first: &str, cell: fn(&Goal) -> String, last: &str| {
-        let inner = goals.iter().map(cell);
-        row([first.to_owned()].into_iter().chain(inner).chain([last.to_owned()]).collect())
-    };
-    let head = cells("run", |goal| goal.name.to_owned(), "medians within the spread of the run before");
-    // Rows of other goals cannot be compared.
-    let earlier = table.trim().strip_prefix(&head).unwrap_or_default();
-    let mut rows: Vec<&str> = earlier.trim().lines().skip(1).collect();
-    let new = cells(run, |goal| format(&goal.ratio, 2), &agreement(rows.last().copied(), goals));
-    rows.push(&new);
-    let rule = format!("|{}", "---|".repeat(goals.len() + 2));
-    let kept = rows.len().saturating_sub(MOST_ROWS);
-    [head.as_str(), &rule].into_iter().chain(rows.into_iter().skip(kept)).collect::<Vec<_>>().join("\n")
+/// Row of the table.
+struct Run {
+    /// Date and commit.
+    name: String,
+    /// Median and spread of each ratio.
+    ratios: Vec<Ratio>,
 }
 
-/// Returns how many of the medians are within the spread of an earlier run.
-fn agreement(before: Option<&str>, goals: &[Goal]) -> String {
-    let Some(before) = before else { return String::new() };
-    let spreads = before.split('|').skip(2).map(spread);
-    let is_within = |(goal, spread): (&Goal, Option<(f64, f64)>)| {
-        spread.is_some_and(|(least, most)| (least..=most).contains(&rounded(goal.ratio.median())))
-    };
-    let within = goals.iter().zip(spreads).filter(|pair| is_within(*pair)).count();
-    format!("{within} of {}", goals.len())
+/// Ratio in one run, rounded to the decimals of the table.
+struct Ratio {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+/// Returns the table with one more row.
+fn with_run(table: &str, name: &str, goals: &[Goal]) -> String {
+    let names = goals.iter().map(|goal| format!(" {} |", goal.name)).collect::<String>();
+    let head = format!("| run |{names}");
+    // Rows of other goals cannot be compared.
+    let earlier = if table.trim().starts_with(&head) { table } else { "" };
+    let mut runs: Vec<Run> = earlier.trim().lines().skip(2).filter_map(Run::parse).collect();
+    runs.push(Run { name: name.to_owned(), ratios: goals.iter().map(|goal| Ratio::of(&goal.ratio)).collect() });
+    let rows = runs.iter().map(|run| run.row(&runs)).skip(runs.len().saturating_sub(MOST_ROWS));
+    let rule = format!("|{}", "---|".repeat(goals.len() + 2));
+    [format!("{head} {COMPARISON} |"), rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+impl Run {
+    fn parse(row: &str) -> Option<Self> {
+        let mut cells = row.trim_matches('|').split('|').map(str::trim);
+        let name = cells.next()?.to_owned();
+        Some(Self { name, ratios: cells.map_while(Ratio::parse).collect() })
+    }
+
+    /// Day as `2026-11-28`, which has the order of text.
+    fn day(&self) -> &str {
+        self.name.split(',').next().unwrap_or_default()
+    }
+
+    /// Formats the row, with the comparison to the last day before. A machine changes over hours, so one run of minutes
+    /// does not have the spread of a day.
+    fn row(&self, runs: &[Self]) -> String {
+        let ratios = self.ratios.iter().map(|ratio| format!(" {ratio} |")).collect::<String>();
+        let day_before = runs.iter().map(Self::day).filter(|day| *day < self.day()).max();
+        let before: Vec<_> = runs.iter().filter(|run| Some(run.day()) == day_before).collect();
+        let is_within = |(index, ratio): &(usize, &Ratio)| {
+            let spreads = || before.iter().filter_map(|run| run.ratios.get(*index));
+            spreads().any(|other| other.least <= ratio.median) && spreads().any(|other| ratio.median <= other.most)
+        };
+        let within = self.ratios.iter().enumerate().filter(is_within).count();
+        let comparison = day_before.map(|_| format!("{within} of {}", self.ratios.len())).unwrap_or_default();
+        format!("| {} |{ratios} {comparison} |", self.name)
+    }
+}
+
+impl Ratio {
+    fn of(series: &Series) -> Self {
+        let (least, most) = series.spread();
+        Self { median: rounded(series.median()), least: rounded(least), most: rounded(most) }
+    }
+
+    /// Parses what [`Display`] writes.
+    fn parse(cell: &str) -> Option<Self> {
+        let (median, spread) = cell.strip_suffix(')')?.split_once(" (")?;
+        let (least, most) = spread.split_once('-')?;
+        Some(Self { median: median.parse().ok()?, least: least.parse().ok()?, most: most.parse().ok()? })
+    }
+}
+
+impl Display for Ratio {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} ({:.2}-{:.2})", self.median, self.least, self.most)
+    }
 }
 
 /// Rounds to the decimals of the table.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
-}
-
-/// Reads the smallest and the largest value of a cell.
-fn spread(cell: &str) -> Option<(f64, f64)> {
-    let (least, most) = cell.split_once('(')?.1.split_once(')')?.0.split_once('-')?;
-    Some((least.parse().ok()?, most.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -73,13 +118,25 @@ mod tests {
     }
 
     #[test]
-    fn run_is_compared_with_the_spread_of_the_run_before() {
-        let first = with_run("", "monday", &[goal("a", &[0.1, 0.2, 0.3]), goal("b", &[2.0])]);
-        let head = "| run | a | b | medians within the spread of the run before |\n|---|---|---|---|";
-        assert_eq!(first, format!("{head}\n| monday | 0.20 (0.10-0.30) | 2.00 (2.00-2.00) |  |"));
-        let second = with_run(&first, "tuesday", &[goal("a", &[0.304]), goal("b", &[2.1])]);
-        assert_eq!(second, format!("{first}\n| tuesday | 0.30 (0.30-0.30) | 2.10 (2.10-2.10) | 1 of 2 |"));
-        let other_goals = with_run(&second, "wednesday", &[goal("b", &[2.0])]);
+    fn run_is_compared_with_all_rounds_of_the_last_day_before() {
+        let runs = [
+            ("2026-01-30, 1", [0.1, 0.2, 0.3], 2.0, ""),
+            ("2026-01-30, 2", [0.4, 0.5, 0.5], 1.0, ""),
+            ("2026-02-01, 3", [0.504; 3], 1.5, "2 of 2"),
+            ("2026-02-01, 4", [0.6; 3], 2.1, "0 of 2"),
+            ("2026-02-02, 5", [0.4; 3], 1.6, "1 of 2"),
+        ];
+        let mut table = String::new();
+        for (run, a, b, expected) in runs {
+            let earlier = table.clone();
+            table = with_run(&table, run, &[goal("a", &a), goal("b", &[b])]);
+            assert!(table.starts_with(&earlier), "{earlier}\n{table}");
+            let row = table.lines().last().unwrap();
+            assert!(row.ends_with(&format!("| {b:.2} ({b:.2}-{b:.2}) | {expected} |")), "{run}: {row}");
+        }
+        let first = format!("| run | a | b | {COMPARISON} |\n|---|---|---|---|\n| 2026-01-30, 1 | 0.20 (0.10-0.30) |");
+        assert!(table.starts_with(&first), "{table}");
+        let other_goals = with_run(&table, "2026-02-03, 6", &[goal("b", &[2.0])]);
         assert_eq!(other_goals.lines().count(), 3, "{other_goals}");
     }
 
