@@ -12,12 +12,13 @@ use loopback::{
     Behaviour::{Answer, Drip, Endless, Hangup, NoHttp, NoResponse, Truncated},
     JSZ, Server, VARZ, ok,
 };
+use nats_manager_harness::free_address;
 use nats_manager_jetstream::{MonitoringEndpoint, PollLimits, Poller, config_digests};
 use nats_manager_planner::{
     Time, Version,
     snapshot::{Healthz, ServerSnapshot, Unreachable},
 };
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 const LIMIT: Duration = Duration::from_millis(300);
 /// Time for three requests, and delays of a busy machine.
@@ -82,7 +83,7 @@ async fn endless_element_is_rejected_at_its_longest_length() {
 
 #[tokio::test]
 async fn refused_and_half_open_connections_are_distinguished() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = free_address().unwrap();
     let cause = poll(closed).await.unwrap_err();
     assert!(cause.starts_with("cannot connect to the monitoring port: Connection refused"), "{cause}");
 
@@ -194,7 +195,7 @@ async fn cause_that_quotes_the_answer_is_short() {
 
 #[tokio::test]
 async fn config_digest_is_that_of_varz() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = free_address().unwrap();
     let targets =
         [target(Server::default().start().await), MonitoringEndpoint { name: "n-1".to_owned(), ..target(closed) }];
     let digests = config_digests(&targets).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use async_nats::ServerAddr;
 use futures::future::join_all;
-use nats_manager_harness::{NatsOptions, NatsServer};
+use nats_manager_harness::{NatsOptions, NatsServer, free_address};
 use nats_manager_jetstream::{Credentials, MonitoringEndpoint};
 
 pub(crate) const COUNT: usize = 3;
@@ -18,10 +18,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        // All listeners stay open until all ports are known, so that the ports differ.
-        let listeners: Vec<_> = (0..COUNT).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        drop(listeners);
+        let ports: Vec<u16> = (0..COUNT).map(|_| free_address().unwrap().port()).collect();
         let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
         let servers = ports.iter().enumerate().map(|(index, port)| {
             let config = format!(

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::http_get;
+use crate::{free_address, http_get};
 
 /// A running manager. It is killed when it is dropped; in a test that fails, the end of its log is printed then.
 #[derive(Debug)]
@@ -227,18 +227,4 @@ impl Drop for ManagerProcess {
             eprintln!("--- the end of the manager's log\n{}", self.log_tail());
         }
     }
-}
-
-/// Returns an address of loopback, in the network of this thread, whose port is free. The kernel gives the port to no
-/// other process for a minute: a connection of it was closed, and is in `TIME_WAIT`. A listener with `SO_REUSEADDR`, which those of
-/// tokio have, may bind it.
-pub fn free_address() -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = listener.local_addr()?;
-    let mut client = TcpStream::connect(address)?;
-    let (server, _) = listener.accept()?;
-    // The end that closes first waits.
-    drop(server);
-    io::copy(&mut client, &mut io::sink())?;
-    Ok(address)
 }
