@@ -44,8 +44,8 @@ struct Ratio {
 
 /// Returns the table with one more row.
 fn with_run(table: &str, name: &str, goals: &[Goal]) -> String {
-    let names = goals.iter().map(|goal| format!(" {} |", goal.name)).collect::<String>();
-    let head = format!("| run |{names}");
+    let names: Vec<_> = goals.iter().map(|goal| goal.name).collect();
+    let head = format!("| run | {} |", names.join(" | "));
     // Rows of other goals cannot be compared.
     let earlier = if table.trim().starts_with(&head) { table } else { "" };
     let mut runs: Vec<Run> = earlier.trim().lines().skip(2).filter_map(Run::parse).collect();
@@ -70,7 +70,7 @@ impl Run {
     /// Formats the row, with the comparison to the last day before. A machine changes over hours, so one run of minutes
     /// does not have the spread of a day.
     fn row(&self, runs: &[Self]) -> String {
-        let ratios = self.ratios.iter().map(|ratio| format!(" {ratio} |")).collect::<String>();
+        let ratios: Vec<_> = self.ratios.iter().map(Ratio::to_string).collect();
         let day_before = runs.iter().map(Self::day).filter(|day| *day < self.day()).max();
         let before: Vec<_> = runs.iter().filter(|run| Some(run.day()) == day_before).collect();
         let is_within = |(index, ratio): &(usize, &Ratio)| {
@@ -79,7 +79,7 @@ impl Run {
         };
         let within = self.ratios.iter().enumerate().filter(is_within).count();
         let comparison = day_before.map(|_| format!("{within} of {}", self.ratios.len())).unwrap_or_default();
-        format!("| {} |{ratios} {comparison} |", self.name)
+        format!("| {} | {} | {comparison} |", self.name, ratios.join(" | "))
     }
 }
 
