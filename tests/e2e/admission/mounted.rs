@@ -108,7 +108,7 @@ async fn mounted_certificates_are_reloaded_and_invalid_pairs_are_ignored() {
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
 
-    let load = Load::start(&world, 100).await;
+    let load = Load::start(&world, 50).await;
     // The second pair has the same issuer. The third has another one, whose certificate is published first.
     let second = issuer.issue();
     mount.swap(&second);

@@ -19,9 +19,9 @@ use super::{
 };
 use crate::world::World;
 
-const PER_SECOND: u32 = 200;
-/// Lower limit of the measured rate: a busy machine does not reach [`PER_SECOND`].
-const MIN_PER_SECOND: f64 = 50.0;
+const PER_SECOND: u32 = 50;
+/// Reviews that each part sends at least. A busy machine does not reach [`PER_SECOND`].
+const LEAST: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ca_rotation_and_rolling_restart_lose_no_review() {
@@ -63,7 +63,7 @@ async fn ca_rotation_and_rolling_restart_lose_no_review() {
     // Both replicas get new connections meanwhile.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let tally = load.end(&world, "rotation of CA and leaves").await;
-    assert!(tally.rate() > MIN_PER_SECOND, "{tally}");
+    assert!(tally.sent >= LEAST, "{tally}");
 
     let load = Load::start(&world, PER_SECOND).await;
     for _ in 0..2 {
@@ -74,5 +74,5 @@ async fn ca_rotation_and_rolling_restart_lose_no_review() {
         assert_eq!(ended.await.unwrap().unwrap(), Some(0));
     }
     let tally = load.end(&world, "rolling restart").await;
-    assert!(tally.rate() > MIN_PER_SECOND, "{tally}");
+    assert!(tally.sent >= LEAST, "{tally}");
 }
