@@ -6,6 +6,7 @@ mod fips;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process,
 };
 
 use clap::Args;
@@ -82,7 +83,10 @@ pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
         fs::create_dir_all(folder).map_err(at(folder))?;
     }
     let archive = image.archive().map_err(at(&output))?;
-    fs::write(&output, &archive).map_err(at(&output))?;
+    // Renamed when it is complete: a test may load the archive while another one builds it.
+    let partial = output.with_extension(format!("{}.partial", process::id()));
+    fs::write(&partial, &archive).map_err(at(&partial))?;
+    fs::rename(&partial, &output).map_err(at(&output))?;
     terminal::note(format!("{}, {} KiB: {}", image.name, archive.len() >> 10, output.display()));
     Ok(())
 }

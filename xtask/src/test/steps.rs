@@ -1,8 +1,11 @@
 //! The steps, in their order.
 
-use std::process::Command;
+use std::{process::Command, thread};
 
-use nats_manager_harness::{KubernetesVersion, NatsVersion, RealCluster, Tool, real::is_required};
+use nats_manager_harness::{
+    KubernetesVersion, NatsVersion, RealCluster, Tool,
+    real::{CLUSTERS, is_required},
+};
 
 use super::{
     go,
@@ -58,7 +61,7 @@ pub(super) enum StepError {
     Tool(#[from] nats_manager_harness::Error),
 }
 
-/// What fails fast comes first; nothing builds while something else does.
+/// What fails fast comes first. Nothing builds while something else does, and only the image while tests run.
 pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
     TestStep::new("language", "terms of the field, doc comments, spelling", &[], language),
@@ -72,8 +75,9 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("e2e", "the manager on a control plane", &[Need::Go], |on| tests(TargetKind::EndToEnd, on)),
     TestStep::new("e2e-1.37", "rollout, scaling and repair on Kubernetes 1.37", &[Need::Go], end_to_end_on_1_37),
     TestStep::new("demo", "the demo of the README", &[Need::Go], demo),
+    TestStep::new("real", "the manager on real pods", &[Need::Go], real),
     TestStep::new("image", "the container image", &[], |_| image()),
-    TestStep::new("real", "the manager on real pods", &[Need::Go], |on| real(&[], on)),
+    TestStep::new("install", "the image as a module on real pods", &[Need::Go], |on| on_real_pods(&[INSTALL], on)),
     TestStep::new("harness", "the control plane itself", &[Need::Go], |on| tests(TargetKind::Harness, on)),
     TestStep {
         usual: false,
@@ -82,13 +86,16 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         usual: false,
         ..TestStep::new("real-all", "real, with its long tests; only when asked for", &[Need::Go], |on| {
-            real(&["--include-ignored"], on)
+            on_real_pods(&["--include-ignored"], on)
         })
     },
 ];
 
 /// Name filters of the end-to-end tests that depend on the StatefulSet controller.
 const ROLLOUT_TESTS: [&str; 4] = ["rolling::", "rollout::", "scaling::", "repair::"];
+
+/// Name filter of the tests on real pods that need the image.
+const INSTALL: &str = "install::";
 
 impl TestStep {
     const fn new(
@@ -176,7 +183,6 @@ fn demo(_: bool) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::Passed)
 }
 
-/// Before the tests that run it, so that its minutes are its own.
 fn image() -> Result<StepOutcome, StepError> {
     match image::run(&image::ImageOptions::default()) {
         Err(ImageError::Build(unfit @ BuildError::NotStatic(_))) => {
@@ -196,14 +202,37 @@ fn tests(kind: TargetKind, keep_going: bool) -> Result<StepOutcome, StepError> {
     tests_with(kind, &[], keep_going)
 }
 
+/// Runs the tests on real pods that do not need the image. They mostly wait for Kubernetes, so the image is built
+/// meanwhile, and the step `image` finds it.
+fn real(keep_going: bool) -> Result<StepOutcome, StepError> {
+    if RealCluster::available().is_ok() {
+        pass(cargo_test(keep_going).args(["--test", "real", "--no-run"]))?;
+    }
+    thread::scope(|scope| {
+        if RealCluster::available().is_ok() {
+            scope.spawn(|| {
+                // The tests first. On Linux this is the priority of the thread and of what it starts.
+                let _ = rustix::process::nice(19);
+                // The step `image` reports a failure.
+                let _ = image();
+            });
+        }
+        on_real_pods(&["--skip", INSTALL], keep_going)
+    })
+}
+
 /// Says why where there can be no real pods; where they are required, the tests themselves fail.
-fn real(arguments: &[&str], keep_going: bool) -> Result<StepOutcome, StepError> {
+fn on_real_pods(arguments: &[&str], keep_going: bool) -> Result<StepOutcome, StepError> {
     match RealCluster::available() {
         Err(unavailable) if !is_required() => {
             terminal::note(format!("left out: {unavailable}"));
             Ok(StepOutcome::LeftOut)
         }
-        _ => tests_with(TargetKind::Real, arguments, keep_going),
+        _ => {
+            let threads = format!("--test-threads={CLUSTERS}");
+            let arguments: Vec<&str> = [threads.as_str()].into_iter().chain(arguments.iter().copied()).collect();
+            tests_with(TargetKind::Real, &arguments, keep_going)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod network;
 use std::{ffi::OsString, ops::Deref, sync::LazyLock};
 
 pub use available::{PACKAGES, Unavailable, is_required};
-pub use lease::RealLease;
+pub use lease::{CLUSTERS, RealLease};
 pub(crate) use network::Network;
 
 use crate::{
