@@ -212,7 +212,7 @@ fn real(keep_going: bool) -> Result<StepOutcome, StepError> {
         if RealCluster::available().is_ok() {
             scope.spawn(|| {
                 // The tests first. On Linux this is the priority of the thread and of what it starts.
-                let _ = rustix::process::nice(19);
+                let _ = rustix::process::nice(5);
                 // The step `image` reports a failure.
                 let _ = image();
             });
