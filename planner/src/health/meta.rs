@@ -49,15 +49,11 @@ fn leader_elsewhere(snapshot: &JetStreamSnapshot) -> Option<&str> {
     (snapshot.answer(leader).is_none() && following + 1 > size / 2).then_some(leader)
 }
 
-/// Returns whether a majority of the peers is in sync without these servers. True for standalone servers, and for a server
-/// that is alone in its meta group: it has no majority to keep.
+/// Returns whether a majority of the peers is in sync without these servers. True for standalone servers.
 pub(super) fn keeps_quorum_without(snapshot: &JetStreamSnapshot, servers: &[&str]) -> bool {
     let Some((leader, meta)) = snapshot.meta_group() else {
         return snapshot.answers().all(|(_, answer)| answer.meta.is_none());
     };
-    if snapshot.servers.len() == 1 && meta.peers.is_empty() {
-        return true;
-    }
     let is_away = |peer: &Peer| !peer.current || peer.offline || servers.iter().any(|server| peer.is(server));
     let in_sync = meta.peers.iter().filter(|peer| !is_away(peer)).count();
     let in_sync = in_sync + usize::from(!servers.contains(&leader));

@@ -205,15 +205,6 @@ fn quorum_without_a_server_counts_replicas_in_sync() {
 }
 
 #[test]
-fn server_alone_in_its_meta_group_has_no_majority_to_keep() {
-    let group = || Some(RaftGroup { size: Some(1), ..led_by(LEADER) });
-    let alone = |second| healthy_cluster(1).with(|poll| poll.server_mut(LEADER).meta = group()).at(second);
-    assert!(assess(1, [alone(0), alone(2)]).keeps_quorum_without(LEADER));
-    let unjoined = |second| healthy(second, 5).with(|poll| poll.server_mut(LEADER).meta = group());
-    assert!(!assess(3, [unjoined(0), unjoined(2)]).keeps_quorum_without(LEADER), "the others may join");
-}
-
-#[test]
 fn summary_names_three_issues_and_no_count() {
     let all: Vec<IssueKind> = (0..9).map(|ordinal| IssueKind::Disabled { server: name(ordinal) }).collect();
     let text = summary(&all).unwrap();
