@@ -81,13 +81,14 @@ impl Nats {
         }
     }
 
-    /// Founds the group. A new group needs the votes of all servers that it has routes to (measured with three).
+    /// Founds the group. A new group needs the votes of all servers that it has routes to (measured with three), and of
+    /// two at least (`bootstrapRaftNode` in raft.go, NATS 2.14.2).
     fn bootstrap(&mut self, voters: Group, now: u64, random: &mut Random) {
         let routes =
             voters.iter().filter_map(|server| self.processes[server]).map(|process| process.config.routes).max();
         let Some(expected) = routes.and_then(|routes| usize::try_from(routes).ok()) else { return };
-        let peers: Group = (0..expected).collect();
-        if peers.minus(voters).is_empty() && !peers.is_empty() {
+        let peers: Group = (0..expected.max(2)).collect();
+        if peers.minus(voters).is_empty() {
             let elect_at = now + random.between(1, 4);
             let joined = [now; SERVERS];
             self.meta = Some(Meta { peers, leader: None, elect_at, named: peers, stale: None, founded: now, joined });
