@@ -1,8 +1,8 @@
 //! Tests of the manager on real NATS Pods: real kubelets, containers, volumes and network, with control of the nodes.
 //!
 //! The tests require root and a few packages. On other machines they print the reason and are skipped, or fail if
-//! `NATS_MANAGER_REAL=required`. They share up to three clusters, each of which is used by one
-//! test at a time.
+//! `NATS_MANAGER_REAL=required`. They share up to three clusters, each of which is used by one test at a
+//! time.
 
 #![allow(unreachable_pub, reason = "a test binary has no users")]
 #![allow(

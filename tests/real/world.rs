@@ -29,8 +29,8 @@ impl Deref for World<'_> {
     }
 }
 
-/// Runs a test in the network of a clean cluster. On a machine that cannot have real nodes it
-/// prints the reason and skips the test, or fails if `NATS_MANAGER_REAL=required`.
+/// Runs a test in the network of a clean cluster. On a machine that cannot have real nodes it prints the reason and skips
+/// the test, or fails if `NATS_MANAGER_REAL=required`.
 pub fn real(test: impl AsyncFnOnce(&World<'_>) + Send) {
     real_with(&[], test);
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 /// Returns an address of loopback, in the network of this thread, whose port is free. The kernel gives the port to no
-/// other process for a minute: a connection of it was closed, and is in `TIME_WAIT`. Listeners with `SO_REUSEADDR`, which
-/// those of tokio and of Go have, can bind it nevertheless.
+/// other process for a minute: a connection of it was closed, and is in `TIME_WAIT`. Listeners of tokio and of Go can bind
+/// it nevertheless, since they set `SO_REUSEADDR`.
 pub fn free_address() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

@@ -85,8 +85,8 @@ pub(crate) fn run(options: &ImageOptions) -> Result<(), ImageError> {
     let archive = image.archive().map_err(at(&output))?;
     // Renamed when it is complete: a test may load the archive while another one builds it.
     let partial = output.with_extension(format!("{}.partial", process::id()));
-    fs::write(&partial, &archive).map_err(at(&partial))?;
-    fs::rename(&partial, &output).map_err(at(&output))?;
+    let written = fs::write(&partial, &archive).and_then(|()| fs::rename(&partial, &output));
+    written.inspect_err(|_| _ = fs::remove_file(&partial)).map_err(at(&output))?;
     terminal::note(format!("{}, {} KiB: {}", image.name, archive.len() >> 10, output.display()));
     Ok(())
 }

@@ -85,7 +85,7 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         usual: false,
-        ..TestStep::new("real-all", "real, with its long tests; only when asked for", &[Need::Go], |on| {
+        ..TestStep::new("real-all", "real and install, with their long tests; only when asked for", &[Need::Go], |on| {
             on_real_pods(&["--include-ignored"], on)
         })
     },
@@ -203,21 +203,21 @@ fn tests(kind: TargetKind, keep_going: bool) -> Result<StepOutcome, StepError> {
 }
 
 /// Runs the tests on real pods that do not need the image. They mostly wait for Kubernetes, so the image is built
-/// meanwhile, and the step `image` finds it.
+/// meanwhile, and the step `image` finds it. A failed test is reported when the image is built.
 fn real(keep_going: bool) -> Result<StepOutcome, StepError> {
-    if RealCluster::available().is_ok() {
-        pass(cargo_test(keep_going).args(["--test", "real", "--no-run"]))?;
+    let tests = || on_real_pods(&["--skip", INSTALL], keep_going);
+    if RealCluster::available().is_err() {
+        return tests();
     }
+    pass(cargo_test(keep_going).args(["--test", targets::REAL, "--no-run"]))?;
     thread::scope(|scope| {
-        if RealCluster::available().is_ok() {
-            scope.spawn(|| {
-                // The tests first. On Linux this is the priority of the thread and of what it starts.
-                let _ = rustix::process::nice(5);
-                // The step `image` reports a failure.
-                let _ = image();
-            });
-        }
-        on_real_pods(&["--skip", INSTALL], keep_going)
+        scope.spawn(|| {
+            // The tests have priority. On Linux this is the priority of the thread and of what it starts.
+            let _ = rustix::process::nice(5);
+            // The step `image` reports a failure.
+            let _ = image();
+        });
+        tests()
     })
 }
 

@@ -24,8 +24,8 @@ pub(super) enum TargetKind {
 const HARNESS: &str = "nats-manager-harness";
 /// Test target that runs the manager on a control plane.
 const END_TO_END: &str = "e2e";
-/// Test target that runs the manager on real Pods.
-const REAL: &str = "real";
+/// Test target that runs the manager on real Pods, or its requests on real servers.
+pub(super) const REAL: &str = "real";
 
 /// Returns the names of all test targets of a kind.
 pub(super) fn of_kind(kind: TargetKind) -> Result<BTreeSet<String>, StepError> {

@@ -56,7 +56,10 @@ impl RealCluster {
             return other("they need Linux", "run it on a Linux machine, or in a virtual one");
         }
         if !geteuid().is_root() {
-            return other("they need root", "fix it with: sudo -E env \"PATH=$PATH\" cargo xtask test --only real");
+            return other(
+                "they need root",
+                "fix it with: sudo -E env \"PATH=$PATH\" cargo xtask test --only real --only install",
+            );
         }
         let packages = missing_packages();
         if !packages.is_empty() {

@@ -38,7 +38,7 @@ fn is_skipped() -> bool {
     }
 }
 
-/// Runs a test in the network of the shared cluster.
+/// Runs a test in the network of a leased cluster.
 fn real(test: impl AsyncFnOnce(&RealCluster) + Send) {
     if !is_skipped() {
         let cluster = RealCluster::lease().unwrap();
@@ -114,7 +114,7 @@ fn limited_link_slows_what_pods_receive() {
         let pods = Api::<Pod>::default_namespaced(cluster.client("test").await.unwrap());
         create(&pods, pod("far", "node-b")).await;
         let address = becomes_ready(&pods, "far").await;
-        let quick = Duration::from_secs(1);
+        let quick = Duration::from_secs(2);
         assert!(send(&address, SENT).await < quick);
 
         cluster.limit_link("node-b", BITS_PER_SECOND).await.unwrap();
