@@ -29,9 +29,8 @@ pub(super) fn format(series: &Series, decimals: usize) -> String {
 
 /// Row of the table.
 struct Run {
-    /// Date and commit.
+    /// Date as `2026-11-28`, which has the order of text, and commit.
     name: String,
-    /// Median and spread of each ratio.
     ratios: Vec<Ratio>,
 }
 
@@ -45,40 +44,44 @@ struct Ratio {
 /// Returns the table with one more row.
 fn with_run(table: &str, name: &str, goals: &[Goal]) -> String {
     let names: Vec<_> = goals.iter().map(|goal| goal.name).collect();
-    let head = format!("| run | {} |", names.join(" | "));
+    let head = format!("| run | {} | {COMPARISON} |", names.join(" | "));
     // Rows of other goals cannot be compared.
-    let earlier = if table.trim().starts_with(&head) { table } else { "" };
-    let mut runs: Vec<Run> = earlier.trim().lines().skip(2).filter_map(Run::parse).collect();
-    runs.push(Run { name: name.to_owned(), ratios: goals.iter().map(|goal| Ratio::of(&goal.ratio)).collect() });
-    let rows = runs.iter().map(|run| run.row(&runs)).skip(runs.len().saturating_sub(MOST_ROWS));
+    let earlier = table.trim().strip_prefix(&head).unwrap_or_default();
+    let mut rows: Vec<&str> = earlier.trim().lines().skip(1).collect();
+    let before: Vec<Run> = rows.iter().filter_map(|row| Run::parse(row)).collect();
+    let run = Run { name: name.to_owned(), ratios: goals.iter().map(|goal| Ratio::of(&goal.ratio)).collect() };
+    let row = run.row(&before);
+    rows.push(&row);
     let rule = format!("|{}", "---|".repeat(goals.len() + 2));
-    [format!("{head} {COMPARISON} |"), rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+    let kept = rows.len().saturating_sub(MOST_ROWS);
+    [head.as_str(), &rule].into_iter().chain(rows.into_iter().skip(kept)).collect::<Vec<_>>().join("\n")
 }
 
 impl Run {
+    /// Parses a row; `None` if one of the ratios is none.
     fn parse(row: &str) -> Option<Self> {
-        let mut cells = row.trim_matches('|').split('|').map(str::trim);
-        let name = cells.next()?.to_owned();
-        Some(Self { name, ratios: cells.map_while(Ratio::parse).collect() })
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (name, [ratios @ .., _]) = cells.split_first()? else { return None };
+        let ratios = ratios.iter().map(|cell| Ratio::parse(cell)).collect::<Option<_>>()?;
+        Some(Self { name: (*name).to_owned(), ratios })
     }
 
-    /// Day as `2026-11-28`, which has the order of text.
     fn day(&self) -> &str {
         self.name.split(',').next().unwrap_or_default()
     }
 
     /// Formats the row, with the comparison to the last day before. A machine changes over hours, so one run of minutes
     /// does not have the spread of a day.
-    fn row(&self, runs: &[Self]) -> String {
+    fn row(&self, before: &[Self]) -> String {
         let ratios: Vec<_> = self.ratios.iter().map(Ratio::to_string).collect();
-        let day_before = runs.iter().map(Self::day).filter(|day| *day < self.day()).max();
-        let before: Vec<_> = runs.iter().filter(|run| Some(run.day()) == day_before).collect();
+        let last_day = before.iter().map(Self::day).filter(|day| *day < self.day()).max();
+        let runs: Vec<_> = before.iter().filter(|run| Some(run.day()) == last_day).collect();
         let is_within = |(index, ratio): &(usize, &Ratio)| {
-            let spreads = || before.iter().filter_map(|run| run.ratios.get(*index));
+            let spreads = || runs.iter().filter_map(|run| run.ratios.get(*index));
             spreads().any(|other| other.least <= ratio.median) && spreads().any(|other| ratio.median <= other.most)
         };
         let within = self.ratios.iter().enumerate().filter(is_within).count();
-        let comparison = day_before.map(|_| format!("{within} of {}", self.ratios.len())).unwrap_or_default();
+        let comparison = last_day.map(|_| format!("{within} of {}", self.ratios.len())).unwrap_or_default();
         format!("| {} | {} | {comparison} |", self.name, ratios.join(" | "))
     }
 }
@@ -136,8 +139,10 @@ mod tests {
         }
         let first = format!("| run | a | b | {COMPARISON} |\n|---|---|---|---|\n| 2026-01-30, 1 | 0.20 (0.10-0.30) |");
         assert!(table.starts_with(&first), "{table}");
-        let other_goals = with_run(&table, "2026-02-03, 6", &[goal("b", &[2.0])]);
-        assert_eq!(other_goals.lines().count(), 3, "{other_goals}");
+        for name in ["a", "b"] {
+            let other_goals = with_run(&table, "2026-02-03, 6", &[goal(name, &[2.0])]);
+            assert_eq!(other_goals.lines().count(), 3, "{other_goals}");
+        }
     }
 
     #[test]
