@@ -18,7 +18,7 @@ const LEFTOVER_PVCS: &str = "the PVCs of eventing-nats-1, eventing-nats-2 are le
 async fn cluster_formation_can_be_reverted_until_the_first_server_restarts() {
     let world = World::new().await;
     let (_server, options) = world.nats_server().await;
-    let _manager = world.manager_with(&options).await;
+    let manager = world.manager_with(&options).await;
     world.create(json!({"cluster": {"size": 1}})).await;
     world.state_becomes("Ready").await;
     let first = first_server(&world).await;
@@ -58,8 +58,13 @@ async fn cluster_formation_can_be_reverted_until_the_first_server_restarts() {
     // While the change is blocked, recreated objects are standalone.
     resize(&world, 3).await.unwrap();
     is_blocked(&world, LEFTOVER_PVCS).await;
+    // The manager would restore one record from the other.
+    manager.terminate().await.unwrap();
     CONFIG_MAP.delete(&world).await;
-    let set = STATEFUL_SET.comes_back(&world).await;
+    STATEFUL_SET.delete(&world).await;
+    STATEFUL_SET.is_gone(&world).await;
+    let _manager = world.manager_with(&options).await;
+    let set = STATEFUL_SET.becomes(&world, "is back, with its server", |set| set["status"]["readyReplicas"] == 1).await;
     assert_eq!(set["spec"]["replicas"], 1);
     // Both records of the file store's limit are gone, and nothing reports it: it is at most the whole volume.
     let standalone = standalone.replace("max_file_store: 870Mi", "max_file_store: 1Gi");
