@@ -7,7 +7,8 @@ use super::{
         callgrind,
         measure::{Series, mebibytes, median},
     },
-    Loaded, Pair, Round,
+    Pair, Round,
+    rounds::Reviewed,
 };
 use crate::table::Table;
 
@@ -33,13 +34,13 @@ impl Figures {
     }
 
     /// Adds the rollout during which the webhook of the same process answered reviews.
-    pub(super) fn add_reviewed(&mut self, (rollout, reviewed, memory): &Loaded) {
+    pub(super) fn add_reviewed(&mut self, Reviewed { rollout, reviews, memory, .. }: &Reviewed) {
         for (what, figure) in [
             ("", seconds(*rollout)),
-            (": reviews", format!("{:.0} /s", reviewed.rate())),
-            (": p50 of a review", format!("{:.2} ms", reviewed.latency(0.5))),
-            (": p99 of a review", format!("{:.2} ms", reviewed.latency(0.99))),
-            (": CPU per review, with the rollout", format!("{:.0} us", reviewed.cpu())),
+            (": reviews", format!("{:.0} /s", reviews.rate())),
+            (": p50 of a review", format!("{:.2} ms", reviews.latency(0.5))),
+            (": p99 of a review", format!("{:.2} ms", reviews.latency(0.99))),
+            (": CPU per review, with the rollout", format!("{:.0} us", reviews.cpu())),
             (": peak of the resident memory", format!("{:.1} MiB", mebibytes(memory.peak))),
         ] {
             self.without_floor(&format!("rollout with reviews{what}"), figure);

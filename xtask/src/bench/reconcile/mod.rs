@@ -1,19 +1,20 @@
 //! `cargo xtask bench reconcile`: cost of reconciles, beside a client that sends the same writes.
 
 mod figures;
+mod memory;
 mod reviews;
 mod rounds;
 mod unchanged;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use nats_manager_harness::ResidentMemory;
-
-use self::{figures::Figures, reviews::ReviewGenerator, rounds::Round};
+use self::{
+    figures::Figures,
+    reviews::ReviewGenerator,
+    rounds::{Reviewed, Round},
+};
 use super::{
-    BenchError, BenchRun,
-    admission::Measured,
-    build_manager, check_limits,
+    BenchError, BenchRun, build_manager, check_limits,
     measure::{Measure, median},
     page::Section,
 };
@@ -64,9 +65,9 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
     }
     heading("measuring rounds on a control plane");
     let generator = ReviewGenerator::build()?;
-    let (pairs, loaded) = runtime.block_on(pairs(&program, options.rounds, &generator))?;
+    let (pairs, reviewed) = runtime.block_on(pairs(&program, options.rounds, &generator))?;
     figures.add_rounds(&pairs);
-    figures.add_reviewed(&loaded);
+    figures.add_reviewed(&reviewed);
     figures.table().print();
     if run.record {
         let rounds = format!(
@@ -75,17 +76,14 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
         );
         let body = format!("{rounds}\n\n{}", figures.table().markdown());
         let command = format!("cargo xtask bench reconcile --rounds {}", options.rounds);
-        Section { name: "reconcile", command, body, pictures: Vec::new() }.record()?;
+        Section { name: "reconcile", command, body, pictures: vec![reviewed.course.picture()?] }.record()?;
     }
     let writes = pairs.iter().map(|(ours, _)| ours.writes_of_create).max().unwrap_or_default();
     measures.push(Measure::count("writes from create to Ready", writes, MOST_WRITES, None));
     check_limits(&measures)
 }
 
-/// Rollout while reviews are answered: its time, the reviews, and memory at the end.
-type Loaded = (Duration, Measured, ResidentMemory);
-
-async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Result<(Vec<Pair>, Loaded), BenchError> {
+async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Result<(Vec<Pair>, Reviewed), BenchError> {
     let mut local = Local::start(false).await?;
     if local.is_existing() {
         return Err(BenchError::Existing);
@@ -100,8 +98,8 @@ async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Resu
             pairs.push((ours, floor));
         }
         let time = median(pairs.iter().map(|(ours, _)| ours.rollout));
-        let loaded = rounds::under_reviews(&local, program, generator, time).await?;
-        Ok((pairs, loaded))
+        let reviewed = rounds::under_reviews(&local, program, generator, time).await?;
+        Ok((pairs, reviewed))
     }
     .await;
     local.shutdown(None).await?;

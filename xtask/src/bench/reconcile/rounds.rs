@@ -1,5 +1,5 @@
-//! Rounds on a local control plane: the manager from creation to Ready and through a rollout, and the floor: a client that
-//! sends the same writes in one row, and a rollout of the same StatefulSet without a manager.
+//! Rounds on a local control plane: the manager from creation to Ready and through a rollout, and the floor: a client
+//! that sends the same writes in one row, and a rollout of the same StatefulSet without a manager.
 
 use std::{
     path::Path,
@@ -23,6 +23,7 @@ use kube::{
 use nats_manager_api::{ModuleState, NamespacedName, Nats, NatsSpec, naming};
 use nats_manager_harness::{ManagerProcess, ResidentMemory};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::{
     super::{
@@ -32,6 +33,7 @@ use super::{
         requests::{self, wait_until_reviewed},
         wait::{POLL, until},
     },
+    memory::{self, MemoryCourse},
     reviews::ReviewGenerator,
 };
 use crate::local::{Local, LocalError, NAME, NAMESPACE};
@@ -39,6 +41,8 @@ use crate::local::{Local, LocalError, NAME, NAMESPACE};
 /// Name of both webhook configurations.
 pub(super) const WEBHOOKS: &str = "nats-manager";
 const FLOOR: &str = "floor";
+/// Time between the phases whose memory is drawn.
+const REST: Duration = Duration::from_secs(2);
 /// Change of the Pod template that restarts every server.
 const ANNOTATION: &str = "bench";
 
@@ -124,22 +128,45 @@ pub(super) async fn ours(local: &Local, program: &Path) -> Result<(Round, Sent),
     Ok((Round { create, rollout, writes_of_create, writes_of_rollout }, sent))
 }
 
-/// Measures a rollout during which the webhook answers 1,000 reviews per second for a time. Returns the time of the
-/// rollout, the reviews, and the memory of the manager at its end.
+/// Rollout during which the webhook answered reviews.
+pub(super) struct Reviewed {
+    pub(super) rollout: Duration,
+    pub(super) reviews: Measured,
+    /// Memory of the manager at the end.
+    pub(super) memory: ResidentMemory,
+    /// Memory from readiness on.
+    pub(super) course: MemoryCourse,
+}
+
+/// Measures a rollout during which the webhook answers 1,000 reviews per second for a time.
 pub(super) async fn under_reviews(
     local: &Local,
     program: &Path,
     generator: &ReviewGenerator,
     time: Duration,
-) -> Result<(Duration, Measured, ResidentMemory), BenchError> {
+) -> Result<Reviewed, BenchError> {
     let managed = Managed::start(local, program).await?;
-    managed.create().await?;
-    let reviews = generator.send(&local.client(), &managed.manager, time).await?;
-    let rollout = managed.roll().await?;
-    let reviewed = reviews.end().await?;
+    let mut phases = Vec::new();
+    let work = async {
+        let mut begins = |phase| phases.push((phase, managed.manager.started().elapsed()));
+        sleep(REST).await;
+        begins("creation");
+        managed.create().await?;
+        begins("Ready");
+        sleep(REST).await;
+        begins("rollout and reviews");
+        let reviews = generator.send(&local.client(), &managed.manager, time).await?;
+        let rollout = managed.roll().await?;
+        let reviews = reviews.end().await?;
+        begins("end of both");
+        sleep(REST).await;
+        Ok::<_, BenchError>((rollout, reviews))
+    };
+    let (measured, samples) = memory::during(&managed.manager, work).await;
+    let (rollout, reviews) = measured?;
     let memory = managed.manager.memory().ok_or(BenchError::NoMemory)?;
     managed.end().await?;
-    Ok((rollout, reviewed, memory))
+    Ok(Reviewed { rollout, reviews, memory, course: MemoryCourse { samples, phases } })
 }
 
 /// Measures a round of a client that sends the same writes. No manager runs.
