@@ -61,7 +61,7 @@ pub(super) enum StepError {
     Tool(#[from] nats_manager_harness::Error),
 }
 
-/// What fails fast comes first. Nothing builds while something else does, and only the image while tests run.
+/// All steps: the quick ones first. No two of them build at a time, and only the image is built while tests run.
 pub(super) const STEPS: &[TestStep] = &[
     TestStep::new("format", "Rust and Go are formatted", &[Need::Rustfmt, Need::Go], format),
     TestStep::new("language", "terms of the field, doc comments, spelling", &[], language),

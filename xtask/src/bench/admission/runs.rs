@@ -1,7 +1,5 @@
 //! Table of all recorded runs: the ratios of the goals, which should not depend on the day.
 
-use std::fmt::{self, Display, Formatter};
-
 use super::goals::Goal;
 use crate::bench::{
     measure::Series,
@@ -28,13 +26,13 @@ pub(super) fn format(series: &Series, decimals: usize) -> String {
 }
 
 /// Row of the table.
-struct Run {
-    /// Date as `2026-11-28`, which has the order of text, and commit.
-    name: String,
+struct Run<'a> {
+    /// Date as `2026-11-28`, which has the order of text.
+    day: &'a str,
     ratios: Vec<Ratio>,
 }
 
-/// Ratio in one run, rounded to the decimals of the table.
+/// Ratio in one run, with the decimals of the table.
 struct Ratio {
     median: f64,
     least: f64,
@@ -48,67 +46,46 @@ fn with_run(table: &str, name: &str, goals: &[Goal]) -> String {
     // Rows of other goals cannot be compared.
     let earlier = table.trim().strip_prefix(&head).unwrap_or_default();
     let mut rows: Vec<&str> = earlier.trim().lines().skip(1).collect();
-    let before: Vec<Run> = rows.iter().filter_map(|row| Run::parse(row)).collect();
-    let run = Run { name: name.to_owned(), ratios: goals.iter().map(|goal| Ratio::of(&goal.ratio)).collect() };
-    let row = run.row(&before);
+    let before: Vec<Run<'_>> = rows.iter().filter_map(|row| Run::parse(row)).collect();
+    let ratios: Vec<_> = goals.iter().map(|goal| format(&goal.ratio, 2)).collect();
+    let start = format!("| {name} | {} |", ratios.join(" | "));
+    let comparison = Run::parse(&format!("{start}  |")).and_then(|run| run.comparison(&before)).unwrap_or_default();
+    let row = format!("{start} {comparison} |");
     rows.push(&row);
     let rule = format!("|{}", "---|".repeat(goals.len() + 2));
     let kept = rows.len().saturating_sub(MOST_ROWS);
     [head.as_str(), &rule].into_iter().chain(rows.into_iter().skip(kept)).collect::<Vec<_>>().join("\n")
 }
 
-impl Run {
+impl<'a> Run<'a> {
     /// Parses a row; `None` if one of the ratios is none.
-    fn parse(row: &str) -> Option<Self> {
+    fn parse(row: &'a str) -> Option<Self> {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let (name, [ratios @ .., _]) = cells.split_first()? else { return None };
         let ratios = ratios.iter().map(|cell| Ratio::parse(cell)).collect::<Option<_>>()?;
-        Some(Self { name: (*name).to_owned(), ratios })
+        Some(Self { day: name.split(',').next()?, ratios })
     }
 
-    fn day(&self) -> &str {
-        self.name.split(',').next().unwrap_or_default()
-    }
-
-    /// Formats the row, with the comparison to the last day before. A machine changes over hours, so one run of minutes
-    /// does not have the spread of a day.
-    fn row(&self, before: &[Self]) -> String {
-        let ratios: Vec<_> = self.ratios.iter().map(Ratio::to_string).collect();
-        let last_day = before.iter().map(Self::day).filter(|day| *day < self.day()).max();
-        let runs: Vec<_> = before.iter().filter(|run| Some(run.day()) == last_day).collect();
+    /// Returns how many medians are within the spread of the last day before; `None` without one. A machine changes over
+    /// hours, so one run of minutes does not have the spread of a day.
+    fn comparison(&self, before: &[Self]) -> Option<String> {
+        let last_day = before.iter().map(|run| run.day).filter(|day| *day < self.day).max()?;
         let is_within = |(index, ratio): &(usize, &Ratio)| {
-            let spreads = || runs.iter().filter_map(|run| run.ratios.get(*index));
+            let spreads = || before.iter().filter(|run| run.day == last_day).filter_map(|run| run.ratios.get(*index));
             spreads().any(|other| other.least <= ratio.median) && spreads().any(|other| ratio.median <= other.most)
         };
         let within = self.ratios.iter().enumerate().filter(is_within).count();
-        let comparison = last_day.map(|_| format!("{within} of {}", self.ratios.len())).unwrap_or_default();
-        format!("| {} | {} | {comparison} |", self.name, ratios.join(" | "))
+        Some(format!("{within} of {}", self.ratios.len()))
     }
 }
 
 impl Ratio {
-    fn of(series: &Series) -> Self {
-        let (least, most) = series.spread();
-        Self { median: rounded(series.median()), least: rounded(least), most: rounded(most) }
-    }
-
-    /// Parses what [`Display`] writes.
+    /// Parses what [`format`] writes.
     fn parse(cell: &str) -> Option<Self> {
         let (median, spread) = cell.strip_suffix(')')?.split_once(" (")?;
         let (least, most) = spread.split_once('-')?;
         Some(Self { median: median.parse().ok()?, least: least.parse().ok()?, most: most.parse().ok()? })
     }
-}
-
-impl Display for Ratio {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2} ({:.2}-{:.2})", self.median, self.least, self.most)
-    }
-}
-
-/// Rounds to the decimals of the table.
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 #[cfg(test)]

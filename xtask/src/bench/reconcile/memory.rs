@@ -30,7 +30,6 @@ pub(super) type Sample = (Duration, ResidentMemory);
 pub(super) type Phase = (&'static str, Duration);
 
 /// Memory of a manager over time.
-#[derive(Debug, Default)]
 pub(super) struct MemoryCourse {
     pub(super) samples: Vec<Sample>,
     pub(super) phases: Vec<Phase>,
