@@ -20,6 +20,8 @@ use tokio::{
 use super::nats;
 use crate::world::{NAME, NAMESPACE, World};
 
+/// Requests per second during a change of certificates.
+pub const PER_SECOND: u32 = 50;
 /// Limit of concurrent requests: more would only wait for the apiserver.
 const MAX_CONCURRENT: usize = 64;
 

@@ -8,7 +8,12 @@ use nats_manager_harness::eventually;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{certificates::secret_data, load::Load, tls::served, webhook_options_at};
+use super::{
+    certificates::secret_data,
+    load::{Load, PER_SECOND},
+    tls::served,
+    webhook_options_at,
+};
 use crate::{
     manager::free_address,
     world::{TIMEOUT, World},
@@ -108,7 +113,7 @@ async fn mounted_certificates_are_reloaded_and_invalid_pairs_are_ignored() {
     world.create(json!({})).await;
     world.state_becomes("Ready").await;
 
-    let load = Load::start(&world, 50).await;
+    let load = Load::start(&world, PER_SECOND).await;
     // The second pair has the same issuer. The third has another one, whose certificate is published first.
     let second = issuer.issue();
     mount.swap(&second);

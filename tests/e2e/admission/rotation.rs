@@ -13,13 +13,12 @@ use serde_json::json;
 
 use super::{
     certificates::{put_secret, secret_data},
-    load::Load,
+    load::{Load, PER_SECOND},
     pair::Pair,
     tls::served,
 };
 use crate::world::World;
 
-const PER_SECOND: u32 = 50;
 /// Reviews that each part sends at least. A busy machine does not reach [`PER_SECOND`].
 const LEAST: usize = 100;
 

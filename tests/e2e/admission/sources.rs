@@ -11,14 +11,13 @@ use serde_json::json;
 
 use super::{
     certificates::{put_secret, secret_data, store_becomes},
-    load::Load,
+    load::{Load, PER_SECOND},
     mounted::{Issuer, Mount},
     pair::Pair,
     tls::served,
 };
 use crate::world::{TIMEOUT, World};
 
-const PER_SECOND: u32 = 50;
 /// Limit of a change of the CA that signs: the propagation takes one minute.
 const ROTATION: Duration = Duration::from_secs(150);
 
