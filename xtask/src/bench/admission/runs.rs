@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
 }
 
 impl Ratio {
-    /// Parses what [`format`] writes.
+    /// Parses what [`format()`] writes.
     fn parse(cell: &str) -> Option<Self> {
         let (median, spread) = cell.strip_suffix(')')?.split_once(" (")?;
         let (least, most) = spread.split_once('-')?;
