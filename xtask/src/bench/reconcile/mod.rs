@@ -17,6 +17,7 @@ use super::{
     BenchError, BenchRun, build_manager, check_limits,
     measure::{Measure, median},
     page::Section,
+    requests::MOST_WRITES_UNTIL_READY,
 };
 use crate::{
     local::Local,
@@ -32,8 +33,6 @@ pub(super) struct ReconcileOptions {
 }
 
 const ROUNDS: u32 = 5;
-/// Most writes of one round: from creation to Ready.
-const MOST_WRITES: u32 = 12;
 /// Most instructions of a reconcile that changes nothing: 110 % of those recorded with Rust 1.95 on x86-64.
 const MOST_INSTRUCTIONS: u32 = 9_630_000;
 
@@ -79,7 +78,7 @@ pub(super) fn run(options: &ReconcileOptions, run: BenchRun) -> Result<(), Bench
         Section { name: "reconcile", command, body, pictures: vec![reviewed.course.picture()?] }.record()?;
     }
     let writes = pairs.iter().map(|(ours, _)| ours.writes_of_create).max().unwrap_or_default();
-    measures.push(Measure::count("writes from create to Ready", writes, MOST_WRITES, None));
+    measures.push(Measure::count("writes from create to Ready", writes, MOST_WRITES_UNTIL_READY, None));
     check_limits(&measures)
 }
 
