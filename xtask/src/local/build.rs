@@ -83,7 +83,9 @@ pub(crate) fn build_bench(program: BenchProgram) -> Result<PathBuf, BuildError> 
 /// Builds the manager. `cross` is an architecture other than that of this machine.
 fn run(profile: Profile, features: &[&str], cross: Option<Architecture>) -> Result<PathBuf, BuildError> {
     let mut cargo = workspace::cargo();
-    cargo.args(["build", "--package", PROGRAM, "--bin", PROGRAM]);
+    // With the workspace, the features of the dependencies are those of the tests, which are built already.
+    let packages: &[&str] = if profile == Profile::Dev { &["--workspace"] } else { &["--package", PROGRAM] };
+    cargo.arg("build").args(packages).args(["--bin", PROGRAM]);
     if !features.is_empty() {
         cargo.args(["--features", &features.join(",")]);
     }
