@@ -37,7 +37,7 @@ pub const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Clean control plane with CRD and RBAC installed, without a manager.
 pub struct World {
-    pub cluster: Lease,
+    pub cluster: Lease<LocalCluster>,
     installation: Installation,
 }
 

@@ -2,10 +2,7 @@
 
 use std::{io::Write, ops::Deref, time::Duration};
 
-use nats_manager_harness::{
-    Installation, ManagerProcess, NatsVersion, RealCluster, Tool,
-    real::{RealLease, is_required},
-};
+use nats_manager_harness::{Installation, Lease, ManagerProcess, NatsVersion, RealCluster, Tool, real::is_required};
 
 use crate::manager::ManagerOptions;
 
@@ -49,7 +46,7 @@ pub fn real_with(versions: &[NatsVersion], test: impl AsyncFnOnce(&World<'_>) + 
     for tool in servers.chain([Tool::NatsCli]) {
         tool.path_blocking().unwrap();
     }
-    let cluster: RealLease = RealCluster::lease().unwrap();
+    let cluster: Lease<RealCluster> = RealCluster::lease().unwrap();
     cluster
         .block_on(async || {
             for version in versions {

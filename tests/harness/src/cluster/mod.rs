@@ -1,7 +1,6 @@
 //! Control plane for tests: real etcd, kube-apiserver, controllers and scheduler, simulated nodes and kubelets.
 
 mod access;
-mod lease;
 mod supervisor;
 
 use std::{
@@ -16,12 +15,17 @@ use tempfile::TempDir;
 use crate::{
     audit::AuditLog,
     error::{Error, Result, blocking},
+    pool::{Lease, Pool},
     real::Network,
     tools::{self, Tool},
     version::KubernetesVersion,
 };
-pub use lease::Lease;
 use supervisor::Supervisor;
+
+/// Maximum number of clusters of one test process. More would be slower on the small machines that tests run on.
+const CLUSTERS: usize = 2;
+
+static POOL: Pool<LocalCluster> = Pool::new(CLUSTERS);
 
 /// Configuration of a control plane.
 #[derive(Debug, Clone)]
@@ -79,6 +83,13 @@ impl LocalCluster {
             return Self::existing();
         }
         Self::start_with(&["--kwok".into(), Tool::Kwok.path_blocking()?.into()], options)
+    }
+
+    /// Leases one of up to two clusters of this process, which start on first use. Waits while both are in use. An
+    /// existing cluster is leased to one test at a time.
+    pub async fn lease() -> Result<Lease<Self>> {
+        let share = if uses_existing_cluster() { CLUSTERS } else { 1 };
+        blocking(move || POOL.lease(share, Self::is_up, || Self::start_blocking(&ClusterOptions::default()))).await
     }
 
     /// Starts a control plane. `nodes` are the flags that select the implementation of the nodes.

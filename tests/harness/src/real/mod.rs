@@ -3,21 +3,26 @@
 mod available;
 mod control;
 mod image;
-mod lease;
 mod network;
 
 use std::{ffi::OsString, ops::Deref, sync::LazyLock};
 
 pub use available::{PACKAGES, Unavailable, is_required};
-pub use lease::{CLUSTERS, RealLease};
 pub(crate) use network::Network;
 
 use crate::{
     cluster::{ClusterOptions, LocalCluster},
     error::{Error, Result, blocking},
+    pool::{Lease, Pool},
     tools::Tool,
     version::{KubernetesVersion, NatsVersion},
 };
+
+/// Maximum number of clusters of one test process. A test mostly waits, for probes and grace periods of Kubernetes, so
+/// two processors can serve three of them.
+pub const CLUSTERS: usize = 3;
+
+static POOL: Pool<RealCluster> = Pool::new(CLUSTERS);
 
 /// Names of the images that every node has. Nodes cannot pull other images.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +81,12 @@ impl RealCluster {
         let network = cluster.network().cloned();
         let network = network.ok_or_else(|| Error::Cluster("it announced no network".to_owned()))?;
         Ok(Self { cluster, network })
+    }
+
+    /// Leases one of up to [`CLUSTERS`] clusters of this process, which start on first use. Waits while all are in use.
+    /// Blocks: do not call it in a runtime.
+    pub fn lease() -> Result<Lease<Self>> {
+        POOL.lease(1, |cluster| cluster.is_up(), || Self::start_blocking(&ClusterOptions::default()))
     }
 
     /// Stops the cluster and waits until nothing is left of it. A drop does the same, but blocks.
