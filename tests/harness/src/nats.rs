@@ -7,7 +7,6 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +15,7 @@ use tokio::{
 
 use crate::{
     error::{Error, Result, blocking},
+    free_address::free_address,
     hold::held,
     tools::Tool,
     version::NatsVersion,
@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct NatsOptions {
     /// Additional configuration in the syntax of `nats.conf`.
     pub config: String,
-    /// Client port; `None` lets the server choose a free one.
+    /// Client port; `None` for a free one.
     pub port: Option<u16>,
     /// Server version; `None` for the version of this test run ([`NatsVersion::selected`]).
     pub version: Option<NatsVersion>,
@@ -60,7 +60,10 @@ impl NatsServer {
     /// Starts a server and waits until `JetStream` is ready.
     pub async fn start(options: NatsOptions) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
-        let mut server = Self { options, folder, running: None, ports: Ports { client: 0, monitor: 0 } };
+        let free_port = || free_address().map(|address| address.port()).map_err(Error::io("a free port"));
+        let client = options.port.map_or_else(free_port, Ok)?;
+        let ports = Ports { client, monitor: free_port()? };
+        let mut server = Self { options, folder, running: None, ports };
         server.start_again().await?;
         Ok(server)
     }
@@ -82,12 +85,8 @@ impl NatsServer {
             .map_err(Error::io(program.display()))?;
         let started = Instant::now();
         let running = self.running.insert(Running(child));
-        let ports_file = self.folder.path().join(format!("nats-server_{}.ports", running.0.id()));
         loop {
-            if let Some(ports) = read_ports(&ports_file)
-                && is_healthy(ports.monitor).await
-            {
-                self.ports = ports;
+            if is_healthy(self.ports.monitor).await {
                 return Ok(());
             }
             let exited = !matches!(running.0.try_wait(), Ok(None));
@@ -139,14 +138,10 @@ impl NatsServer {
     }
 
     fn config_text(&self) -> String {
-        // The first start uses free ports (-1), which the ports file records. A restart uses the same ones.
-        let port = |recorded: u16| if recorded == 0 { "-1".to_owned() } else { recorded.to_string() };
-        let client = self.options.port.unwrap_or(self.ports.client);
         format!(
-            "listen: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\nports_file_dir: {}\njetstream {{ store_dir: {} }}\n{}\n",
-            port(client),
-            port(self.ports.monitor),
-            quoted(self.folder.path()),
+            "listen: \"127.0.0.1:{}\"\nhttp: \"127.0.0.1:{}\"\njetstream {{ store_dir: {} }}\n{}\n",
+            self.ports.client,
+            self.ports.monitor,
             quoted(&self.store()),
             self.options.config,
         )
@@ -172,17 +167,6 @@ impl Drop for Running {
 /// Returns a path in quotes. The syntax of `nats.conf` accepts JSON strings.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
-}
-
-fn read_ports(file: &Path) -> Option<Ports> {
-    #[derive(Deserialize)]
-    struct File {
-        nats: Vec<String>,
-        monitoring: Vec<String>,
-    }
-    let port = |urls: &[String]| urls.first()?.rsplit(':').next()?.parse().ok();
-    let file: File = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    Some(Ports { client: port(&file.nats)?, monitor: port(&file.monitoring)? })
 }
 
 async fn is_healthy(port: u16) -> bool {
