@@ -1,7 +1,7 @@
 //! Cluster facts from watches: zones of the nodes, and presence of Istio.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -33,23 +33,37 @@ const DESTINATION_RULES: &str = "destinationrules.networking.istio.io";
 /// Zone by the name of a node, `None` for a node without the label.
 pub(crate) type ZonesByNode = BTreeMap<String, Option<String>>;
 
-/// Zones of all nodes. Each change is to one entry, and a snapshot shares them: the cost of neither grows with the nodes.
+/// Zones of all nodes. They hardly ever change, so they are counted then: the cost of reading them, which each reconcile
+/// and each review does, does not grow with the nodes.
 #[derive(Debug, Default)]
-pub struct Zones(Mutex<Arc<ZonesByNode>>);
+pub struct Zones(Mutex<CountedZones>);
+
+#[derive(Debug, Default)]
+struct CountedZones {
+    by_node: Arc<ZonesByNode>,
+    /// Number of different zones.
+    count: usize,
+}
 
 impl Zones {
-    /// Returns the current zones.
+    /// Returns the zones of all nodes, which the snapshot shares.
     pub fn snapshot(&self) -> Arc<ZonesByNode> {
-        self.zones().clone()
+        self.zones().by_node.clone()
+    }
+
+    /// Returns the number of different zones.
+    pub fn count(&self) -> usize {
+        self.zones().count
     }
 
     /// Sets the zone of a node, and returns whether it differs: nodes report every few minutes, and their zones hardly
     /// ever change.
     fn set(&self, node: &str, zone: Option<&String>) -> bool {
         let mut zones = self.zones();
-        let is_different = zones.get(node).map(Option::as_ref) != Some(zone);
+        let is_different = zones.by_node.get(node).map(Option::as_ref) != Some(zone);
         if is_different {
-            Arc::make_mut(&mut zones).insert(node.to_owned(), zone.cloned());
+            Arc::make_mut(&mut zones.by_node).insert(node.to_owned(), zone.cloned());
+            zones.recount();
         }
         is_different
     }
@@ -57,20 +71,37 @@ impl Zones {
     /// Removes a node, and returns whether it was there.
     fn remove(&self, node: &str) -> bool {
         let mut zones = self.zones();
-        zones.contains_key(node) && Arc::make_mut(&mut zones).remove(node).is_some()
+        let is_known = zones.by_node.contains_key(node);
+        if is_known {
+            Arc::make_mut(&mut zones.by_node).remove(node);
+            zones.recount();
+        }
+        is_known
     }
 
     /// Replaces all nodes, and returns whether they differ.
     fn replace(&self, listed: ZonesByNode) -> bool {
         let mut zones = self.zones();
-        let is_different = **zones != listed;
-        *zones = Arc::new(listed);
+        let is_different = *zones.by_node != listed;
+        if is_different {
+            zones.by_node = Arc::new(listed);
+            zones.recount();
+        }
         is_different
     }
 
-    fn zones(&self) -> MutexGuard<'_, Arc<ZonesByNode>> {
-        // Each change is complete in itself, so the map is consistent even after a panic elsewhere.
+    fn zones(&self) -> MutexGuard<'_, CountedZones> {
+        // Each change is complete in itself, so the zones are consistent even after a panic elsewhere.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CountedZones {
+    fn recount(&mut self) {
+        // `collect` would keep the zone of each node until it knows which are equal.
+        let mut distinct = BTreeSet::new();
+        self.by_node.values().flatten().for_each(|zone| _ = distinct.insert(zone));
+        self.count = distinct.len();
     }
 }
 
@@ -169,5 +200,29 @@ pub(super) async fn watch_istio(task: WatchTask, client: Client, allowed: Namesp
     };
     match select(pin!(crd), pin!(rule)).await {
         Either::Left(((), _)) | Either::Right(((), _)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn count_follows_every_change_of_nodes() {
+        let (a, b) = (Some("zone-a".to_owned()), Some("zone-b".to_owned()));
+        let zones = Zones::default();
+        assert_eq!(zones.count(), 0);
+        for (node, zone, count) in [("1", &a, 1), ("2", &a, 1), ("3", &None, 1), ("2", &b, 2)] {
+            assert!(zones.set(node, zone.as_ref()));
+            assert_eq!(zones.count(), count, "{node} in {zone:?}");
+        }
+        assert!(!zones.set("2", b.as_ref()));
+        assert!(zones.remove("2") && !zones.remove("2"));
+        assert_eq!(zones.count(), 1);
+        let listed = ZonesByNode::from([("4".to_owned(), a), ("5".to_owned(), b), ("6".to_owned(), None)]);
+        assert!(zones.replace(listed.clone()) && !zones.replace(listed));
+        assert_eq!((zones.count(), zones.snapshot().len()), (2, 3));
+        assert!(zones.replace(ZonesByNode::new()));
+        assert_eq!(zones.count(), 0);
     }
 }

@@ -8,11 +8,7 @@ mod failed_create;
 mod pods;
 mod replicas;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
     api::{
@@ -116,7 +112,7 @@ pub(crate) fn cached_cluster_facts(caches: &Caches, owner: &Owner<'_>) -> Cluste
         domain: caches.domain.clone(),
         provider: provider(caches.shoot_info.get().as_deref()),
         deployed: owner.without_leftover(stateful_set.as_deref()).and_then(deployed::from_stateful_set),
-        zones: Some(count_zones(caches.zones.snapshot().values())),
+        zones: Some(caches.zones.count()),
         ..ClusterFacts::default()
     }
 }
@@ -152,7 +148,7 @@ impl Observed {
     /// Pods to zones.
     pub(crate) fn new_spread(&self) -> Spread {
         let is_new = self.actual.stateful_set.is_none() && self.actual.pvcs.is_empty();
-        if is_new && count_zones(self.node_zones.values()) >= 3 { Spread::Hard } else { Spread::Soft }
+        if is_new && self.cluster_facts.zones >= Some(3) { Spread::Hard } else { Spread::Soft }
     }
 }
 
@@ -169,14 +165,6 @@ impl LiveObjects {
             destination_rule: caches.istio.destination_rule.get(),
         }
     }
-}
-
-/// Counts the different zones.
-pub(crate) fn count_zones<'a>(zones: impl IntoIterator<Item = &'a Option<String>>) -> usize {
-    // `collect` would keep the zone of each node until it knows which are equal.
-    let mut distinct = BTreeSet::new();
-    zones.into_iter().flatten().for_each(|zone| _ = distinct.insert(zone));
-    distinct.len()
 }
 
 fn provider(shoot_info: Option<&ConfigMap>) -> Provider {
