@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod annotations;
 mod children;
 mod cluster_facts;
 mod deletion;

@@ -141,22 +141,6 @@ async fn invalid_spec_is_reported_during_a_pause() {
     assert!(message.contains("Reconciliation is paused by the annotation "), "{message}");
 }
 
-#[tokio::test]
-async fn pause_annotation_with_another_value_is_reported() {
-    let world = World::new().await;
-    let _manager = world.manager().await;
-    world.create(json!({})).await;
-    world.state_becomes("Ready").await;
-    world.patch(pause("yes")).await.unwrap();
-    let note = format!("metadata.annotations[{PAUSE}]: has no effect: the value must be \"true\"");
-    world.event_becomes("Warning", "InvalidAnnotation", &note).await;
-    assert_eq!(world.status().await.state, "Ready");
-    world.patch(pause("false")).await.unwrap();
-    world.reconcile_again().await;
-    let reported = world.events().await.iter().filter(|(_, reason, _)| reason == "InvalidAnnotation").count();
-    assert_eq!(reported, 1);
-}
-
 fn pause(value: &str) -> Value {
     json!({"metadata": {"annotations": {PAUSE: value}}})
 }

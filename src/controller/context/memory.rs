@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use nats_manager_api::{Nats, Reason, rules};
+use nats_manager_api::{Nats, NetworkPolicyMode, Reason, rules};
 use nats_manager_planner::{
     actual::{PodState, ServerMode},
     health::MissingStreams,
@@ -50,7 +50,7 @@ pub(crate) struct Memory {
     /// Field managers that were reported because they changed the replicas.
     scalers: BTreeSet<String>,
     /// Reports about annotations whose value has no effect.
-    ineffective_flags: BTreeSet<String>,
+    ineffective_annotations: BTreeSet<String>,
     /// The highest number of servers that were ready at the same time, limited by the desired number.
     most_ready: Option<u32>,
 }
@@ -93,14 +93,14 @@ impl Memory {
         self.scalers.insert(scaler);
     }
 
-    /// Records annotations whose value has no effect. Each is reported once.
-    pub(crate) fn record_ineffective_flags(&mut self, nats: &Nats) {
-        for warning in rules::ineffective_flags(nats.annotations()) {
-            let message = warning.to_string();
-            if self.ineffective_flags.insert(message.clone()) {
-                self.notices.push(Announcement { is_warning: true, reason: Reason::InvalidAnnotation, message });
-            }
-        }
+    /// Returns reports about annotations whose value has no effect, each once. Admission does not review changes of
+    /// annotations only.
+    pub(crate) fn ineffective_annotations(&mut self, nats: &Nats) -> Vec<Announcement> {
+        let mut warnings = rules::ineffective_flags(nats.annotations());
+        warnings.extend(NetworkPolicyMode::warning(Some(nats.annotations())));
+        let messages = warnings.iter().map(ToString::to_string);
+        let new = messages.filter(|message| self.ineffective_annotations.insert(message.clone()));
+        new.map(|message| Announcement { is_warning: true, reason: Reason::InvalidAnnotation, message }).collect()
     }
 
     /// Records a plan that was carried out. Returns the newest plan that was made from watch caches that agree.

@@ -62,7 +62,6 @@ pub(super) async fn run_pipeline(
     let mut observed = observe(&context.caches, id, nats);
     memory.expansion_failures.complete(&mut observed.actual);
     memory.history.observe_growth(&observed.actual, now());
-    memory.record_ineffective_flags(nats);
     if let Some(scaler) = observed.stateful_set.as_deref().and_then(foreign_scaler) {
         memory.record_scaler(&id.name, scaler);
     }

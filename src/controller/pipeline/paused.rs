@@ -12,8 +12,8 @@ use crate::controller::{
     status::AppliedCounts,
 };
 
-/// Observes the cluster and polls its servers for the status. No child is written, and no server is asked to do
-/// anything.
+/// Observes the cluster and polls its servers for the status. No child is written, and no change is sent to
+/// a server.
 ///
 /// # Errors
 ///

@@ -77,6 +77,7 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
             context.metrics.set_paused(nats.has_flag(naming::PAUSE));
             let mut memory = context.memory.lock().await;
             memory.reset_for(&nats);
+            context.status.publish(&nats, &memory.ineffective_annotations(&nats)).await;
             let done = deploy(nats.clone(), &id, context, &mut memory).await;
             context.set_state_metric(&context.status.newest(&nats));
             done
@@ -85,6 +86,7 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
             context.metrics.set_paused(nats.has_flag(naming::PAUSE));
             let mut memory = context.memory.lock().await;
             memory.reset_for(&nats);
+            context.status.publish(&nats, &memory.ineffective_annotations(&nats)).await;
             delete(nats, &id, context, &mut memory).await
         }
         (true, true) => report_kept(&nats, context).await,

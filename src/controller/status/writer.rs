@@ -91,6 +91,11 @@ impl StatusWriter {
         Ok(current)
     }
 
+    /// Publishes events that no change of the status accompanies.
+    pub(crate) async fn publish(&self, nats: &Nats, announcements: &[Announcement]) {
+        self.announce(nats.object_ref(&()), announcements).await;
+    }
+
     /// Records that a server has started. Writes nothing if that is recorded, or if the resource has no status yet:
     /// then the first status contains the record.
     pub(crate) async fn record_start(&self, nats: &Arc<Nats>, started: Option<bool>) -> Result<Arc<Nats>, kube::Error> {
