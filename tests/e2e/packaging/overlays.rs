@@ -13,6 +13,7 @@ use kube::{
 use nats_manager::admission::configuration::OWNER_ROLE;
 use nats_manager_api::{
     NamespacedName, NatsSpec,
+    network_policy::{ALLOWED, CLIENT_LABEL},
     rules::{self, ClusterFacts},
 };
 use nats_manager_harness::{Seen, Shell, documented, eventually};
@@ -109,7 +110,7 @@ async fn documented_overlays_can_be_applied() {
 }
 
 #[tokio::test]
-async fn manager_and_servers_meet_restricted_pod_security() {
+async fn all_pods_meet_restricted_pod_security() {
     let world = World::new().await;
     let name = "restricted";
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
@@ -143,7 +144,23 @@ async fn manager_and_servers_meet_restricted_pod_security() {
     pod["metadata"]["name"] = json!("server");
     pod["spec"]["volumes"].as_array_mut().unwrap().push(json!({"name": "eventing-nats-js-pvc", "emptyDir": {}}));
     pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap();
+    // Pods of the documented Jobs, which also reach a restricted client port.
+    for mark in ["run: back up", "run: restore"] {
+        let mut pod = documented_job(mark)["spec"]["template"].clone();
+        assert_eq!(pod["metadata"]["labels"][CLIENT_LABEL], ALLOWED, "{mark}");
+        pod["metadata"]["name"] = json!("job");
+        pods.create(&dry_run, &serde_json::from_value(pod).unwrap()).await.unwrap();
+    }
     let _ = namespaces.delete(name, &DeleteParams::default()).await;
+}
+
+/// Returns the Job that a block of the page on backups applies.
+fn documented_job(mark: &str) -> Value {
+    let block = documented::blocks("docs/user/backup.md", mark).remove(0).text;
+    let (_, applied) = block.split_once("<<EOF\n").unwrap();
+    let (applied, _) = applied.split_once("\nEOF").unwrap();
+    let mut documents = applied.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
+    documents.find(|object| object["kind"] == "Job").unwrap()
 }
 
 #[tokio::test]
