@@ -46,8 +46,10 @@ func check(spec *v1alpha1.NATSSpec) findings {
 func checkUpdate(old, changed *v1alpha1.NATS) findings {
 	found := check(&changed.Spec)
 	before := map[string]bool{}
-	for _, violation := range check(&old.Spec).violations {
-		before[violation.Error()] = true
+	if len(found.violations) > 0 {
+		for _, violation := range check(&old.Spec).violations {
+			before[violation.Error()] = true
+		}
 	}
 	made := found.violations[:0]
 	for _, violation := range found.violations {

@@ -147,14 +147,15 @@ impl ManagerProcess {
         self.started
     }
 
-    /// Returns the CPU time that the process has used, from `/proc`; `None` where there is none.
+    /// Returns the CPU time that the threads of the process have used, from `/proc`, in nanoseconds; `None` where there is
+    /// none. Threads that have ended are left out.
     pub fn cpu_time(&self) -> Option<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
-        // The name of the program, in parentheses, may contain spaces.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-        let mut ticks = || fields.next()?.parse::<u64>().ok();
-        let (user, system) = (ticks()?, ticks()?);
-        Some(Duration::from_secs(user + system) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?)
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()?)).ok()?;
+        let used = |thread: fs::DirEntry| -> Option<u64> {
+            let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            schedstat.split_whitespace().next()?.parse().ok()
+        };
+        Some(Duration::from_nanos(threads.filter_map(|thread| used(thread.ok()?)).sum()))
     }
 
     /// Returns the resident memory; `None` where there is no `/proc`.

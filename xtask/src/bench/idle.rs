@@ -31,24 +31,22 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
         unit: "ms",
         goal: 150.0,
         tolerance: 3.0,
-        reference: Some(60.0),
     })
 }
 
 /// Returns resident memory as a measure, and prints its parts.
 pub(super) fn memory(memory: ResidentMemory) -> Measure {
     note(format!(
-        "resident memory: {:.1} MiB heap and stacks, {:.1} MiB pages of the program and its libraries",
+        "resident memory: {:.1} MiB heap and stacks, {:.1} MiB pages of the program",
         mebibytes(memory.anonymous),
         mebibytes(memory.files)
     ));
     Measure {
-        name: "resident memory, steady",
+        name: "resident memory at rest, one NATS resource",
         value: mebibytes(memory.total),
         unit: "MiB",
         goal: 14.0,
         // Three quarters are pages of the program, which depend on the page size and on the toolchain.
         tolerance: 1.1,
-        reference: Some(63.0),
     }
 }

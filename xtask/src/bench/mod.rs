@@ -5,6 +5,7 @@
 
 mod admission;
 mod callgrind;
+mod chart;
 mod idle;
 mod measure;
 mod page;
@@ -27,6 +28,7 @@ use crate::{
     terminal::{heading, note},
 };
 use measure::{Measure, MeasureResult};
+use page::Section;
 
 /// Options of the benchmark.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +39,7 @@ pub(crate) struct BenchOptions {
     /// Take counts only, which are the same on every machine: no times, no memory
     #[arg(long, global = true)]
     quick: bool,
-    /// Write the results of a sub-command into docs/contributor/performance.md, with its pictures
+    /// Write the results into docs/contributor/performance.md, with their pictures
     #[arg(long, global = true, conflicts_with = "quick")]
     record: bool,
     #[command(subcommand)]
@@ -109,9 +111,9 @@ pub(crate) enum BenchError {
     /// Interruption by Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// Failed setup of the runtime or the signal handlers.
-    #[error("cannot start: {0}")]
-    Start(#[from] io::Error),
+    /// Failed access to a file, a process or a port.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 const MINUTES: u64 = 1;
@@ -165,7 +167,13 @@ fn run_manager(options: &BenchOptions) -> Result<(), BenchError> {
         measures
     });
     runtime.shutdown_background();
-    check_limits(&result?)
+    let measures = result?;
+    if options.record {
+        let command = format!("cargo xtask bench --minutes {}", options.minutes);
+        let body = measure::table(&measures).markdown();
+        Section { name: "manager", command, body, pictures: Vec::new() }.record()?;
+    }
+    check_limits(&measures)
 }
 
 /// Installs and starts the manager, and takes all measures.
@@ -194,7 +202,7 @@ async fn take_measures(local: &mut Local, program: &Path, options: &BenchOptions
 
 /// Prints the measures, and fails when one is beyond its limit.
 fn check_limits(measures: &[Measure]) -> Result<(), BenchError> {
-    measure::print(measures);
+    measure::table(measures).print();
     let beyond: Vec<_> = measures
         .iter()
         .filter(|measure| measure.result() == MeasureResult::Beyond)

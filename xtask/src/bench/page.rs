@@ -1,13 +1,15 @@
 //! Sections of `docs/contributor/performance.md` that come from runs: text and tables between two markers, and pictures
 //! in the folder beside the page.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, time::Instant};
+
+use sha2::{Digest, Sha256};
 
 use crate::workspace;
 
 const PAGE: &str = "docs/contributor/performance.md";
 const PICTURES: &str = "docs/contributor/performance";
-/// Where Linux describes the processors.
+/// Description of the processors on Linux.
 const PROCESSORS: &str = "/proc/cpuinfo";
 
 /// Results of a run, for the section of the page with the name.
@@ -129,12 +131,25 @@ fn git(arguments: &[&str]) -> Result<String, PageError> {
     Err(PageError::Git(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
-/// Returns the model and the number of the processors.
+/// Returns the model and the number of the processors, and how fast one of them is: machines of one model differ.
 fn machine() -> String {
     let text = fs::read_to_string(PROCESSORS).unwrap_or_default();
     let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, model)| model);
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} ({processors} cores)", model.unwrap_or("unknown processor").trim())
+    let model = model.unwrap_or("unknown processor").trim();
+    format!("{model} ({processors} cores, SHA-256 at {:.0} MB/s)", hash_speed())
+}
+
+/// Returns the speed at which a processor computes SHA-256, in MB/s: that of the fastest of ten tries.
+fn hash_speed() -> f64 {
+    const MEGABYTES: u32 = 8;
+    let bytes = vec![0; MEGABYTES as usize * 1_000_000];
+    let tries = (0..10).map(|_| {
+        let begun = Instant::now();
+        std::hint::black_box(Sha256::digest(&bytes));
+        begun.elapsed()
+    });
+    f64::from(MEGABYTES) / tries.min().unwrap_or_default().as_secs_f64()
 }
 
 fn file_error(path: &std::path::Path) -> impl FnOnce(io::Error) -> PageError + use<> {
@@ -159,7 +174,7 @@ mod tests {
     #[test]
     fn page_has_a_section_for_each_part() {
         let page = fs::read_to_string(workspace::path(PAGE)).unwrap();
-        for name in ["admission", "admission-runs", "reconcile", "scale", "start"] {
+        for name in ["admission", "admission-runs", "reconcile", "scale", "start", "manager"] {
             assert!(replace(&page, name, str::to_owned).is_some(), "{name}");
         }
     }

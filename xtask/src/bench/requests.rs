@@ -46,7 +46,7 @@ pub(super) async fn until_ready(local: &Local) -> Result<Vec<Measure>, BenchErro
     let events = audit.since(mark).await.map_err(LocalError::from)?;
     let writes: Vec<_> = ours(&events).filter(|event| event.is_write() && !is_lease(event)).collect();
     print_requests(&writes);
-    Ok(vec![Measure::count("writes from create to Ready", writes.len(), MOST_WRITES_UNTIL_READY, Some(250.0))])
+    Ok(vec![Measure::count("writes from create to Ready", writes.len(), MOST_WRITES_UNTIL_READY)])
 }
 
 /// Waits until the apiserver calls the webhook of the running manager. It loads a changed configuration with a delay, and
@@ -85,8 +85,8 @@ pub(super) async fn steady(local: &Local, time: Duration) -> Result<Vec<Measure>
     print_requests(&requests);
     let writes = requests.iter().filter(|event| event.is_write()).count();
     Ok(vec![
-        Measure::count("writes of a steady cluster", writes, 0, None),
-        Measure::count("reads of a steady cluster, without watches", requests.len() - writes, 0, None),
+        Measure::count("writes of a steady cluster", writes, 0),
+        Measure::count("reads of a steady cluster, without watches", requests.len() - writes, 0),
     ])
 }
 

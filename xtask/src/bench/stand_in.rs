@@ -79,14 +79,14 @@ impl StandIn {
         let is_created = || self.apiserver.get(STATEFUL_SETS, NAMESPACE, NAME).is_some();
         until("the StatefulSet is created", POLL, async || Ok(is_created())).await?;
         self.apiserver.run_servers(&NamespacedName::new(NAMESPACE, NAME), address);
-        self.is_ready().await?;
+        self.wait_until_ready().await?;
         manager.terminate().await?;
         self.apiserver.clear_received();
         Ok(())
     }
 
     /// Waits until the NATS resource is ready.
-    async fn is_ready(&self) -> Result<(), BenchError> {
+    async fn wait_until_ready(&self) -> Result<(), BenchError> {
         let status =
             || self.apiserver.get(NATS, NAMESPACE, NAME).map(|nats| nats["status"].clone()).unwrap_or_default();
         let ready = until("the NATS resource is ready", POLL, async || Ok(status()["state"] == "Ready")).await;

@@ -1,10 +1,18 @@
 //! Server of `cargo xtask bench admission`: the webhook of the manager without a cluster, or its floor.
 //!
-//! The webhook has the router, the server, the TLS configuration, the limits and the runtime of the manager. Its cluster
-//! facts are constant. The floor has the same server, and answers every review with a constant after it has read the
-//! body.
+//! The webhook has the router, the server, the TLS configuration, the limits and the runtime of the manager. It counts
+//! reviews, and builds cluster facts for each of them, from constants instead of caches. The floor has the same server,
+//! and answers every review with a constant after it has read the body.
 
-use std::{env, error::Error, fs, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    error::Error,
+    fs,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,10 +22,17 @@ use axum::{
     routing::post,
 };
 use http_body_util::{BodyExt, Limited};
-use nats_manager_api::{NamespacedName, rules::ClusterFacts};
+use nats_manager_api::{
+    Bytes, DeployedCluster, FileStore, NamespacedName, Spread,
+    rules::{ClusterFacts, StorageClasses},
+};
 use nats_manager_webhook::{
     FactSource, LARGEST_BODY, Observer, Rejection, RequestTimeouts, ReviewOutcome, ServerOptions, TlsIdentity,
     WebhookKind, router, serve,
+};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
 use rustls::{
     crypto::aws_lc_rs,
@@ -29,19 +44,36 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-const USAGE: &str = "usage: bench-webhook webhook|floor PORT CERTIFICATES";
-/// Response of the floor, as large as that of the webhook to a review without findings.
+const USAGE: &str = "usage: bench-webhook webhook|rules|floor PORT CERTIFICATES";
+/// Response of the floor, as large as that of the webhook to the first workload.
 const CONSTANT: &str = concat!(
     r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"#,
     r#""uid":"705ab4f5-6393-11e8-b7cc-42010a800002","allowed":true}}"#
 );
+/// Bounds of the buckets in seconds, as many as the manager has.
+const BUCKETS: [f64; 8] = [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0];
 
-/// Constant facts: every resource name of the reviews may be created, in a cluster of three zones.
-struct Facts;
+/// Facts about the resource of the reviews: it may be created.
+#[derive(Clone, Copy)]
+enum Facts {
+    /// Those of a cluster with three zones and three StorageClasses, in which a stored resource is deployed.
+    Deployed,
+    /// None but three zones, as the cases of the rules have them.
+    Zones,
+}
 
 impl FactSource for Facts {
-    fn cluster_facts(&self, _: &NamespacedName, _: Option<&str>) -> ClusterFacts {
-        ClusterFacts { zones: Some(3), ..ClusterFacts::default() }
+    fn cluster_facts(&self, _: &NamespacedName, uid: Option<&str>) -> ClusterFacts {
+        let zones = ClusterFacts { zones: Some(3), ..ClusterFacts::default() };
+        match self {
+            Self::Zones => zones,
+            Self::Deployed => ClusterFacts {
+                deployed: uid.map(|_| deployed()),
+                storage_classes: Some(storage_classes()),
+                volume_classes: BTreeSet::from([CLASS.to_owned()]),
+                ..zones
+            },
+        }
     }
 
     fn allowed(&self) -> Option<NamespacedName> {
@@ -49,10 +81,43 @@ impl FactSource for Facts {
     }
 }
 
-struct NoMetrics;
+/// StorageClass of the sample with all fields.
+const CLASS: &str = "gce-sc-hdd";
 
-impl Observer for NoMetrics {
-    fn reviewed(&self, _: WebhookKind, _: ReviewOutcome, _: Duration) {}
+fn deployed() -> DeployedCluster {
+    DeployedCluster {
+        size: 3,
+        file_store: FileStore::Volume { size: Bytes::gibi(2), class: Some(CLASS.to_owned()) },
+        spread: Spread::Hard,
+        memory_store: Some(Bytes::mebi(256)),
+        restarted_for_memory_store: None,
+    }
+}
+
+fn storage_classes() -> StorageClasses {
+    let all = BTreeMap::from(["default", CLASS, "premium"].map(|name| (name.to_owned(), true)));
+    StorageClasses { all, default: Some("default".to_owned()) }
+}
+
+/// Counts reviews as the manager does.
+struct Metrics {
+    reviews: Family<ReviewLabels, Counter>,
+    duration: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    webhook: &'static str,
+    outcome: &'static str,
+}
+
+impl Observer for Metrics {
+    fn reviewed(&self, webhook: WebhookKind, outcome: ReviewOutcome, took: Duration) {
+        let labels = ReviewLabels { webhook: webhook.as_str(), outcome: outcome.as_str() };
+        self.reviews.get_or_create(&labels).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
     fn handshake_rejected(&self, _: Rejection) {}
 }
 
@@ -74,8 +139,10 @@ fn main() -> ExitCode {
 /// Serves until SIGTERM, on the runtime of the manager.
 fn run(kind: &str, port: &str, certificates: &str) -> Result<(), Box<dyn Error>> {
     let port: u16 = port.parse()?;
+    let metrics = Arc::new(Metrics { reviews: Family::default(), duration: Histogram::new(BUCKETS) });
     let router = match kind {
-        "webhook" => router(Arc::new(Facts), Arc::new(NoMetrics), RequestTimeouts::default()),
+        "webhook" => router(Arc::new(Facts::Deployed), metrics.clone(), RequestTimeouts::default()),
+        "rules" => router(Arc::new(Facts::Zones), metrics.clone(), RequestTimeouts::default()),
         "floor" => floor(),
         _ => return Err(USAGE.into()),
     };
@@ -88,7 +155,7 @@ fn run(kind: &str, port: &str, certificates: &str) -> Result<(), Box<dyn Error>>
         let stop = async move {
             terminated.recv().await;
         };
-        Ok(serve(listener, identity, router, Arc::new(NoMetrics), options, stop).await?)
+        Ok(serve(listener, identity, router, metrics, options, stop).await?)
     })
 }
 

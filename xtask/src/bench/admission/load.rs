@@ -40,6 +40,8 @@ pub(in crate::bench) struct Measured {
     reviews: u32,
     seconds: f64,
     server: Option<f64>,
+    /// Share of the server's CPU time that it spent in the kernel.
+    server_system: Option<f64>,
     own: f64,
     /// Latencies in microseconds, sorted.
     pub(super) latencies: Vec<u32>,
@@ -163,6 +165,11 @@ impl Measured {
         1e6 * self.server.unwrap_or_default() / f64::from(self.reviews)
     }
 
+    /// Returns the share of the server's CPU time that it spent in the kernel.
+    pub(super) fn system_share(&self) -> f64 {
+        self.server_system.unwrap_or_default()
+    }
+
     /// Returns the CPU time of the load generator per review, in microseconds.
     pub(super) fn own_cpu(&self) -> f64 {
         1e6 * self.own / f64::from(self.reviews)
@@ -198,7 +205,7 @@ mod tests {
     #[test]
     fn output_of_the_load_generator_is_read() {
         let latencies: Vec<u32> = (1..=200).map(|millis| millis * 1000).collect();
-        let output = json!({"reviews": 200, "seconds": 0.5, "server": 0.02, "own": 0.1, "latencies": latencies});
+        let output = json!({"reviews": 200, "seconds": 0.5, "server": 0.02, "server_system": 0.25, "own": 0.1, "latencies": latencies});
         let measured: Measured = serde_json::from_value(output).unwrap();
         let found = [measured.rate(), measured.latency(0.5), measured.latency(0.99), measured.cpu()];
         assert_eq!(found.map(|value| format!("{value:.3}")), ["400.000", "100.000", "198.000", "100.000"]);

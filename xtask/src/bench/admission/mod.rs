@@ -29,6 +29,7 @@ use crate::{
     local::BuildError,
     terminal::{done, heading, note, output},
 };
+use decisions::Agreement;
 use load::Generator;
 use report::Report;
 use rounds::{Measures, Plan};
@@ -144,14 +145,23 @@ fn measure(
     let start = |kind| Server::start(programs, kind, &generator.certificates(), |command: Command| command);
     let servers: Vec<Server> =
         ServerKind::ALL.into_iter().filter_map(|kind| start(kind).transpose()).collect::<Result<_, _>>()?;
-    let comparable = decisions::check_cases(generator, &servers)?;
+    let agreement = check_cases(generator, &servers, start(ServerKind::Rules)?)?;
     decisions::check_workloads(generator, &servers, workloads)?;
-    done(format!("ours and the Go webhook agree on {comparable} cases of api/tests/cases.yaml"));
+    done(format!("ours and the Go webhook agree on {} of api/tests/cases.yaml", agreement.text()));
     for case in decisions::INCOMPARABLE {
         note(format!("not comparable because of the quantities of Go: {case}"));
     }
     let plan = Plan { rounds: options.rounds, seconds: options.seconds };
-    let measures = plan.measure(generator, &servers, workloads, comparable)?;
+    let measures = plan.measure(generator, &servers, workloads, agreement)?;
     servers.into_iter().try_for_each(Server::terminate)?;
     Ok(measures)
+}
+
+/// Compares the decisions of the Go webhook with those of ours, and stops ours.
+fn check_cases(generator: &Generator, servers: &[Server], rules: Option<Server>) -> Result<Agreement, AdmissionError> {
+    let go = servers.iter().find(|server| server.kind == ServerKind::Go);
+    let (Some(rules), Some(go)) = (rules, go) else { return Ok(Agreement::default()) };
+    let agreement = decisions::check_cases(generator, [&rules, go])?;
+    rules.terminate()?;
+    Ok(agreement)
 }

@@ -21,8 +21,9 @@ pub(super) struct Report<'a> {
 }
 
 /// Rows of the first table: name, quantity, decimals.
-const ROWS: [(&str, Quantity, usize); 8] = [
+const ROWS: [(&str, Quantity, usize); 9] = [
     ("CPU per review, 16 connections in a closed loop (us)", Quantity::ClosedCpu, 1),
+    ("of which in the kernel (us)", Quantity::ClosedSystem, 1),
     ("reviews/s, the same", Quantity::Rate, 0),
     ("CPU per review at 1,000/s (us)", Quantity::OpenCpu, 1),
     ("p50 at 1,000/s, from the scheduled time (ms)", Quantity::P50, 2),
@@ -32,7 +33,7 @@ const ROWS: [(&str, Quantity, usize); 8] = [
     ("CPU per such connection (us)", Quantity::ConnectionCpu, 0),
 ];
 
-const HEADERS: [&str; 6] = ["", "ours", "floor", "Go webhook", "ours/floor", "ours/Go webhook"];
+const HEADERS: [&str; 6] = ["measure", "ours", "floor", "Go webhook", "ours/floor", "ours/Go webhook"];
 
 const NO_COUNTER: &str = "`perf stat` counts no instructions on this machine: its processor has no counter for them, or perf \
     is not installed. The last table has those of callgrind, without the Go webhook, since valgrind does not support Go.";
@@ -57,10 +58,12 @@ impl Report<'_> {
     fn introduction(&self, measures: &Measures) -> String {
         let size = self.workloads.first().map_or(0, |workload| workload.review.to_string().len());
         let own = measures.series(Quantity::OwnCpu, ServerKind::Floor).median();
+        let share = own * measures.series(Quantity::Rate, ServerKind::Floor).median() / 1e4;
         format!(
             "Medians of {} alternating rounds, with the smallest and the largest value. The first two tables are for an \
              UPDATE of {size} bytes with the full spec, which is accepted. The load generator is another process on the \
-             same processors and takes {own:.0} us per review, so reviews/s depend on both.",
+             same processors. It takes {own:.0} us per review, {share:.0} % of a processor at the reviews/s of the floor, \
+             so these depend on both.",
             measures.series(Quantity::ClosedCpu, ServerKind::Ours).0.len()
         )
     }
@@ -107,7 +110,7 @@ fn main_table(measures: &Measures) -> String {
 }
 
 fn goal_table(measures: &Measures) -> String {
-    let mut table = Table::new(&["goal for ours", "ratio", "bound", ""]);
+    let mut table = Table::new(&["goal for ours", "ratio", "bound", "result"]);
     for goal in goals::goals(measures) {
         let result = if goal.is_reached() { "good" } else { "beyond" };
         table.row([goal.name.to_owned(), format(&goal.ratio, 2), goal.bound(), result.to_owned()]);
@@ -117,11 +120,11 @@ fn goal_table(measures: &Measures) -> String {
 
 fn not_comparable(measures: &Measures) -> String {
     format!(
-        "Ours and the Go webhook agree on {} cases of `api/tests/cases.yaml`: decision and fields. Not comparable, since \
-         the quantities of Go are the same for `0` and `\"0\"` and cannot hold a text that is no quantity: {}. The Go webhook does less: it knows no \
+        "Ours and the Go webhook agree on {} of `api/tests/cases.yaml`. Not comparable, since \
+         the quantities of Go are the same for `0` and `\"0\"` and cannot hold a text that is no quantity: {}. The Go webhook does less: it has no \
          facts about the cluster (zones, StorageClasses, what is deployed), does not exclude defaults that no apply \
          set, and its mutating webhook does not check the rules.",
-        measures.cases,
+        measures.agreement.text(),
         INCOMPARABLE.map(|case| format!("\"{case}\"")).join(", ")
     )
 }

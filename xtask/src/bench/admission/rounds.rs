@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     AdmissionError,
+    decisions::Agreement,
     load::{Generator, Measured, Pattern},
     reviews::Workload,
     servers::{Server, ServerKind},
@@ -27,6 +28,8 @@ pub(super) enum Quantity {
     ClosedCpu,
     /// Reviews per second, in the same loop.
     Rate,
+    /// Part of [`Quantity::ClosedCpu`] that the server spends in the kernel.
+    ClosedSystem,
     /// Load generator's CPU time per review, in the same loop.
     OwnCpu,
     /// Server's CPU time per review in microseconds, at 1,000 per second.
@@ -47,8 +50,8 @@ pub(super) enum Quantity {
 /// Results of all rounds.
 #[derive(Debug, Default)]
 pub(super) struct Measures {
-    /// Number of cases on which the decisions were compared.
-    pub(super) cases: usize,
+    /// Number of cases on which the decisions agree.
+    pub(super) agreement: Agreement,
     series: BTreeMap<(Quantity, ServerKind), Series>,
     /// Latencies of the open loop in microseconds, sorted.
     pub(super) latencies: BTreeMap<ServerKind, Vec<u32>>,
@@ -63,9 +66,9 @@ impl Plan {
         generator: &Generator,
         servers: &[Server],
         workloads: &[Workload],
-        cases: usize,
+        agreement: Agreement,
     ) -> Result<Measures, AdmissionError> {
-        let mut measures = Measures { cases, ..Measures::default() };
+        let mut measures = Measures { agreement, ..Measures::default() };
         for round in 0..self.rounds {
             heading(format!("round {} of {}", round + 1, self.rounds));
             let first = usize::try_from(round).unwrap_or_default() % servers.len().max(1);
@@ -92,6 +95,7 @@ impl Plan {
         let closed = generator.send(server, main, Pattern::Closed { seconds: self.seconds })?;
         add(Quantity::ClosedCpu, closed.cpu());
         add(Quantity::Workload(0), closed.cpu());
+        add(Quantity::ClosedSystem, closed.cpu() * closed.system_share());
         add(Quantity::Rate, closed.rate());
         add(Quantity::OwnCpu, closed.own_cpu());
         let open = generator.send(server, main, Pattern::Open { seconds: self.seconds })?;

@@ -11,7 +11,7 @@ const SECTION: &str = "admission-runs";
 /// Rows that stay in the table.
 const MOST_ROWS: usize = 20;
 /// Last column.
-const COMPARISON: &str = "medians within the spread of the last day before";
+const COMPARISON: &str = "medians within the spread of the last run of an earlier day";
 
 /// Adds a run to the table in the page.
 pub(super) fn record(goals: &[Goal]) -> Result<(), PageError> {
@@ -66,15 +66,11 @@ impl<'a> Run<'a> {
         Some(Self { day: name.split(',').next()?, ratios })
     }
 
-    /// Returns how many medians are within the spread of the last day before; `None` without one. A machine changes over
-    /// hours, so one run of minutes does not have the spread of a day.
+    /// Returns how many medians are within the spread of the last run of an earlier day; `None` without one.
     fn comparison(&self, before: &[Self]) -> Option<String> {
-        let last_day = before.iter().map(|run| run.day).filter(|day| *day < self.day).max()?;
-        let is_within = |(index, ratio): &(usize, &Ratio)| {
-            let spreads = || before.iter().filter(|run| run.day == last_day).filter_map(|run| run.ratios.get(*index));
-            spreads().any(|other| other.least <= ratio.median) && spreads().any(|other| ratio.median <= other.most)
-        };
-        let within = self.ratios.iter().enumerate().filter(is_within).count();
+        let earlier = before.iter().rfind(|run| run.day < self.day)?;
+        let pairs = self.ratios.iter().zip(&earlier.ratios);
+        let within = pairs.filter(|(ratio, other)| (other.least..=other.most).contains(&ratio.median)).count();
         Some(format!("{within} of {}", self.ratios.len()))
     }
 }
@@ -98,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn run_is_compared_with_all_rounds_of_the_last_day_before() {
+    fn run_is_compared_with_the_last_run_of_an_earlier_day() {
         let runs = [
-            ("2026-01-30, 1", [0.1, 0.2, 0.3], 2.0, ""),
-            ("2026-01-30, 2", [0.4, 0.5, 0.5], 1.0, ""),
-            ("2026-02-01, 3", [0.504; 3], 1.5, "2 of 2"),
+            ("2026-01-30, 1", [0.4, 0.5, 0.5], 1.0, ""),
+            ("2026-01-30, 2", [0.1, 0.2, 0.3], 2.0, ""),
+            ("2026-02-01, 3", [0.304; 3], 2.0, "2 of 2"),
             ("2026-02-01, 4", [0.6; 3], 2.1, "0 of 2"),
-            ("2026-02-02, 5", [0.4; 3], 1.6, "1 of 2"),
+            ("2026-02-02, 5", [0.4; 3], 2.1, "1 of 2"),
         ];
         let mut table = String::new();
         for (run, a, b, expected) in runs {
@@ -114,7 +110,7 @@ mod tests {
             let row = table.lines().last().unwrap();
             assert!(row.ends_with(&format!("| {b:.2} ({b:.2}-{b:.2}) | {expected} |")), "{run}: {row}");
         }
-        let first = format!("| run | a | b | {COMPARISON} |\n|---|---|---|---|\n| 2026-01-30, 1 | 0.20 (0.10-0.30) |");
+        let first = format!("| run | a | b | {COMPARISON} |\n|---|---|---|---|\n| 2026-01-30, 1 | 0.50 (0.40-0.50) |");
         assert!(table.starts_with(&first), "{table}");
         for name in ["a", "b"] {
             let other_goals = with_run(&table, "2026-02-03, 6", &[goal(name, &[2.0])]);

@@ -27,6 +27,8 @@ pub(super) enum ServerKind {
     Floor,
     /// Webhook on controller-runtime.
     Go,
+    /// Webhook of the manager without a deployed cluster, for the cases of the rules. It is not measured.
+    Rules,
 }
 
 /// Programs of the benchmark.
@@ -49,6 +51,7 @@ pub(super) struct Server {
 }
 
 impl ServerKind {
+    /// Servers that are measured.
     pub(super) const ALL: [Self; 3] = [Self::Ours, Self::Floor, Self::Go];
 
     /// Returns the name for the reader.
@@ -57,6 +60,7 @@ impl ServerKind {
             Self::Ours => "ours",
             Self::Floor => "floor",
             Self::Go => "Go webhook",
+            Self::Rules => "ours, without a deployed cluster",
         }
     }
 }
@@ -72,9 +76,13 @@ impl Programs {
     /// Returns the command of a server; `None` if it is not measured.
     fn command(&self, kind: ServerKind, port: u16, certificates: &Path) -> Option<Command> {
         let mut command = match kind {
-            ServerKind::Ours | ServerKind::Floor => {
+            ServerKind::Ours | ServerKind::Floor | ServerKind::Rules => {
                 let mut command = Command::new(&self.webhook);
-                command.arg(if kind == ServerKind::Ours { "webhook" } else { "floor" });
+                command.arg(match kind {
+                    ServerKind::Floor => "floor",
+                    ServerKind::Rules => "rules",
+                    _ => "webhook",
+                });
                 command.arg(port.to_string()).arg(certificates);
                 command
             }

@@ -18,7 +18,7 @@ pub(super) struct Figures(Table);
 impl Figures {
     /// Returns the counts of a reconcile that changes nothing. `allocations` are by contents of the cluster.
     pub(super) fn of_unchanged(allocations: &[(String, u64)], instructions: Option<u64>) -> Self {
-        let mut figures = Self(Table::new(&["", "MANAGER", "FLOOR", "RATIO", "SPREAD OF RATIOS"]));
+        let mut figures = Self(Table::new(&["MEASURE", "MANAGER", "FLOOR", "RATIO", "SPREAD OF RATIOS"]));
         for (contents, count) in allocations {
             figures.without_floor(&format!("nothing changes: allocations, 3 servers, {contents}"), count.to_string());
         }

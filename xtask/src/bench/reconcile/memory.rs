@@ -7,18 +7,16 @@ use plotters::prelude::*;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::{
+    chart::{self, Area, COLOURS},
     measure::mebibytes,
     page::{PageError, Picture},
 };
 
 const EVERY: Duration = Duration::from_millis(20);
-const SIZE: (u32, u32) = (800, 420);
 const TITLE: &str = "Memory of the manager: creation of three servers, and a rollout under 1,000 reviews per second";
-/// The lines of the picture, in colours that people with colour blindness can distinguish.
-const LINES: [(&str, RGBColor, Part); 2] = [
-    ("resident", RGBColor(0, 114, 178), |memory| memory.total),
-    ("anonymous: heap and stacks", RGBColor(230, 159, 0), |memory| memory.anonymous),
-];
+/// The lines of the picture.
+const LINES: [(&str, Part); 2] =
+    [("resident", |memory| memory.total), ("anonymous: heap and stacks", |memory| memory.anonymous)];
 
 /// Part of the memory, in KiB.
 type Part = fn(&ResidentMemory) -> u32;
@@ -51,23 +49,24 @@ pub(super) async fn during<T>(manager: &ManagerProcess, work: impl Future<Output
 impl MemoryCourse {
     /// Draws resident and anonymous memory, with a line where each phase begins.
     pub(super) fn picture(&self) -> Result<Picture, PageError> {
-        let mut svg = String::new();
-        self.draw(&mut svg).map_err(|error| PageError::Draw(error.to_string()))?;
-        Ok(Picture { name: "memory", title: TITLE.to_owned(), svg })
+        Ok(Picture { name: "memory", title: TITLE.to_owned(), svg: chart::svg(|area| self.draw(area))? })
     }
 
-    fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    fn draw(&self, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
         let end = self.samples.last().map_or(1.0, |(at, _)| at.as_secs_f64());
         let most = self.samples.iter().map(|(_, memory)| mebibytes(memory.total)).fold(1.0, f64::max) * 1.25;
-        let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
+        let mut chart = ChartBuilder::on(area)
             .caption(TITLE, ("sans-serif", 16))
             .margin(12)
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d(0.0..end, 0.0..most)?;
-        chart.configure_mesh().x_desc("seconds since the start of the manager").y_desc("MiB").draw()?;
+        chart
+            .configure_mesh()
+            .max_light_lines(0)
+            .x_desc("seconds since the start of the manager")
+            .y_desc("MiB")
+            .draw()?;
         for (number, (name, at)) in self.phases.iter().enumerate() {
             let at = at.as_secs_f64();
             chart.draw_series(LineSeries::new([(at, 0.0), (at, most)], BLACK.mix(0.4)))?;
@@ -75,14 +74,13 @@ impl MemoryCourse {
             let height = if number % 2 == 0 { 0.99 } else { 0.93 };
             chart.draw_series([Text::new(format!(" {name}"), (at, most * height), ("sans-serif", 12))])?;
         }
-        for (name, colour, of) in LINES {
+        for ((name, of), colour) in LINES.into_iter().zip(COLOURS) {
             let points = self.samples.iter().map(|(at, memory)| (at.as_secs_f64(), mebibytes(of(memory))));
             let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
-            line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+            line.label(name).legend(chart::sign(colour));
         }
         let mut labels = chart.configure_series_labels();
         labels.position(SeriesLabelPosition::MiddleRight).background_style(WHITE).border_style(BLACK).draw()?;
-        area.present()?;
         Ok(())
     }
 }

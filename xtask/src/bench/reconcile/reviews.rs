@@ -17,10 +17,14 @@ use super::{
     super::{
         BenchError,
         admission::{self, Measured},
+        wait::{POLL, until},
     },
     rounds::WEBHOOKS,
 };
 use crate::local::{self, BenchProgram};
+
+/// Metric of accepted reviews of the validating webhook.
+const ACCEPTED: &str = r#"nats_manager_admission_reviews_total{webhook="validate",outcome="allowed"}"#;
 
 /// Load generator of `cargo xtask bench admission`, with a review.
 pub(super) struct ReviewGenerator {
@@ -40,7 +44,7 @@ impl ReviewGenerator {
         Ok(Self { program, folder })
     }
 
-    /// Starts to send 1,000 reviews per second, for a time.
+    /// Sends 1,000 reviews per second, for a time. Returns when the first of them have been answered.
     pub(super) async fn send(
         &self,
         client: &Client,
@@ -60,7 +64,10 @@ impl ReviewGenerator {
         command.args(["--seconds", &time.as_secs_f64().to_string()]);
         command.args(manager.id().map(|id| format!("--server={id}")));
         command.stdin(Stdio::null()).kill_on_drop(true);
-        Ok(Sending(tokio::spawn(async move { command.output().await })))
+        let before = reviews(manager).await;
+        let sending = Sending(tokio::spawn(async move { command.output().await }));
+        until("reviews are answered", POLL, async || Ok(reviews(manager).await > before)).await?;
+        Ok(sending)
     }
 }
 
@@ -75,6 +82,11 @@ impl Sending {
         }
         serde_json::from_slice(&output.stdout).map_err(|_| error())
     }
+}
+
+/// Returns the number of accepted reviews.
+async fn reviews(manager: &ManagerProcess) -> f64 {
+    manager.metric(ACCEPTED).await.unwrap_or_default()
 }
 
 /// Returns address and path of the validating webhook, and its CA.

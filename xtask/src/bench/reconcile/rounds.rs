@@ -43,6 +43,8 @@ pub(super) const WEBHOOKS: &str = "nats-manager";
 const FLOOR: &str = "floor";
 /// Time between the phases whose memory is drawn.
 const REST: Duration = Duration::from_secs(2);
+/// Time for which reviews are sent: longer than a rollout.
+const REVIEWED: Duration = Duration::from_secs(5);
 /// Change of the Pod template that restarts every server.
 const ANNOTATION: &str = "bench";
 
@@ -91,7 +93,7 @@ impl<'a> Managed<'a> {
     }
 
     /// Changes the Pod template, and returns the time until all servers have restarted.
-    async fn roll(&self) -> Result<Duration, BenchError> {
+    async fn restart_servers(&self) -> Result<Duration, BenchError> {
         let started = Instant::now();
         let change = json!({"spec": {"annotations": {ANNOTATION: "changed"}}});
         self.api.patch(NAME, &PatchParams::default(), &Patch::Merge(change)).await?;
@@ -108,7 +110,7 @@ impl<'a> Managed<'a> {
         let gone = DeleteParams::default();
         Api::<MutatingWebhookConfiguration>::all(client.clone()).delete(WEBHOOKS, &gone).await?;
         Api::<ValidatingWebhookConfiguration>::all(client.clone()).delete(WEBHOOKS, &gone).await?;
-        no_pods(client).await
+        wait_until_no_pods(client).await
     }
 }
 
@@ -121,7 +123,7 @@ pub(super) async fn ours(local: &Local, program: &Path) -> Result<(Round, Sent),
     let created = audit.since(begin).await.map_err(LocalError::from)?;
     let sent = sent(local.client()).await?;
     let begin = audit.mark().await.map_err(LocalError::from)?;
-    let rollout = managed.roll().await?;
+    let rollout = managed.restart_servers().await?;
     let rolled = audit.since(begin).await.map_err(LocalError::from)?;
     managed.end().await?;
     let (writes_of_create, writes_of_rollout) = (requests::writes(&created), requests::writes(&rolled));
@@ -138,12 +140,11 @@ pub(super) struct Reviewed {
     pub(super) course: MemoryCourse,
 }
 
-/// Measures a rollout during which the webhook answers 1,000 reviews per second for a time.
+/// Measures a rollout during which the webhook answers 1,000 reviews per second. They begin before it.
 pub(super) async fn under_reviews(
     local: &Local,
     program: &Path,
     generator: &ReviewGenerator,
-    time: Duration,
 ) -> Result<Reviewed, BenchError> {
     let managed = Managed::start(local, program).await?;
     let mut phases = Vec::new();
@@ -154,11 +155,13 @@ pub(super) async fn under_reviews(
         managed.create().await?;
         begins("Ready");
         sleep(REST).await;
-        begins("rollout and reviews");
-        let reviews = generator.send(&local.client(), &managed.manager, time).await?;
-        let rollout = managed.roll().await?;
+        begins("reviews");
+        let reviews = generator.send(&local.client(), &managed.manager, REVIEWED).await?;
+        begins("rollout");
+        let rollout = managed.restart_servers().await?;
+        begins("Ready");
         let reviews = reviews.end().await?;
-        begins("end of both");
+        begins("end of reviews");
         sleep(REST).await;
         Ok::<_, BenchError>((rollout, reviews))
     };
@@ -188,7 +191,7 @@ pub(super) async fn floor(local: &Local, sent: &Sent) -> Result<Round, BenchErro
     }
     let processing = json!({"status": merged(&sent.status, &json!({"state": "Processing"}))});
     api.patch_status(NAME, &merge, &Patch::Merge(processing)).await?;
-    rolled(&sets).await?;
+    wait_until_rolled_out(&sets).await?;
     api.patch_status(NAME, &merge, &Patch::Merge(json!({"status": sent.status}))).await?;
     let create = started.elapsed();
     let started = Instant::now();
@@ -197,7 +200,7 @@ pub(super) async fn floor(local: &Local, sent: &Sent) -> Result<Round, BenchErro
         "updateStrategy": {"rollingUpdate": {"partition": 0}},
     }});
     sets.patch(NAME, &merge, &Patch::Merge(template)).await?;
-    rolled(&sets).await?;
+    wait_until_rolled_out(&sets).await?;
     let rollout = started.elapsed();
     api.patch(NAME, &merge, &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await?;
     api.delete(NAME, &DeleteParams::default()).await?;
@@ -205,8 +208,9 @@ pub(super) async fn floor(local: &Local, sent: &Sent) -> Result<Round, BenchErro
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, resource);
         api.delete(object["metadata"]["name"].as_str().unwrap_or_default(), &DeleteParams::background()).await?;
     }
-    no_pods(client).await?;
-    Ok(Round { create, rollout, writes_of_create: 4 + sent.objects.len() - 1, writes_of_rollout: 1 })
+    wait_until_no_pods(client).await?;
+    // Beside the objects: the finalizer, and the status twice. The user creates the resource.
+    Ok(Round { create, rollout, writes_of_create: 3 + sent.objects.len(), writes_of_rollout: 1 })
 }
 
 /// Waits until the resource is ready for its newest spec.
@@ -221,7 +225,7 @@ async fn wait_until_current(api: &Api<Nats>) -> Result<(), BenchError> {
 }
 
 /// Waits until all Pods of the StatefulSet are ready with its newest template.
-async fn rolled(api: &Api<StatefulSet>) -> Result<(), BenchError> {
+async fn wait_until_rolled_out(api: &Api<StatefulSet>) -> Result<(), BenchError> {
     until("the StatefulSet is rolled out", POLL, async || {
         let set = api.get(NAME).await?;
         let Some(status) = set.status else { return Ok(false) };
@@ -265,7 +269,7 @@ where
 }
 
 /// Waits until no Pods and PVCs are left of the last round. PVCs are deleted.
-async fn no_pods(client: Client) -> Result<(), BenchError> {
+async fn wait_until_no_pods(client: Client) -> Result<(), BenchError> {
     let (pods, pvcs): (Api<Pod>, Api<PersistentVolumeClaim>) =
         (Api::namespaced(client.clone(), NAMESPACE), Api::namespaced(client, NAMESPACE));
     until("all Pods and PVCs are gone", POLL, async || {

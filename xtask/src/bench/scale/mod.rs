@@ -13,7 +13,12 @@ use nats_manager_planner::snapshot::PeerId;
 use tokio::{process::Command, time::sleep};
 
 use self::size::{Axis, Size};
-use super::{BenchError, BenchRun, build_manager, measure::mebibytes, page::Section, stand_in::StandIn};
+use super::{
+    BenchError, BenchRun, build_manager, check_limits,
+    measure::{Measure, mebibytes},
+    page::Section,
+    stand_in::StandIn,
+};
 use crate::{
     local::{NAME, NAMESPACE},
     table::Table,
@@ -23,12 +28,16 @@ use crate::{
 /// Options of the benchmark of this part.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ScaleOptions {
-    /// Seconds for which each cluster is observed at rest; polls are 15 s apart
+    /// Seconds for which each cluster is observed at rest: a multiple of 15, the interval of polls
     #[arg(long, value_name = "N", default_value_t = SECONDS, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 }
 
-const SECONDS: u64 = 32;
+const SECONDS: u64 = 30;
+
+/// Size whose poll is counted, and most bytes of its answer: 110 % of those recorded.
+const COUNTED: Size = Size { streams: 100, consumers: 50_000, ..Size::BASE };
+const MOST_BYTES: u32 = 107_500;
 
 impl Default for ScaleOptions {
     fn default() -> Self {
@@ -51,12 +60,14 @@ struct Cost {
 
 /// Takes the measures, prints them, and records them if asked.
 pub(super) fn run(options: &ScaleOptions, run: BenchRun) -> Result<(), BenchError> {
-    if run.quick {
-        note("scale: the unit tests of reconciles and the e2e tests of watches assert the counts");
-        return Ok(());
-    }
     let program = build_manager()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if run.quick {
+        heading("counting the bytes of a poll");
+        let polled = runtime.block_on(cost(&program, COUNTED, Duration::from_secs(2)))?.polled;
+        let name = "bytes of a poll: 100 streams, 50,000 consumers";
+        return check_limits(&[Measure::count(name, polled, MOST_BYTES)]);
+    }
     heading("measuring clusters of different sizes");
     let time = Duration::from_secs(options.seconds);
     let base = runtime.block_on(cost(&program, Size::BASE, time))?;
@@ -80,7 +91,8 @@ pub(super) fn run(options: &ScaleOptions, run: BenchRun) -> Result<(), BenchErro
             .collect();
         let base = Size::BASE;
         let body = format!(
-            "One size differs in each row. The others are those of the first row of the table: {base}.\n\n{}\n\n\
+            "One size differs in each row. The others are those of the first row of the table: {base}. The rows of \
+             consumers have 50 streams.\n\n{}\n\n\
              Growth from the first to the last row of each size:\n\n{}",
             costs.markdown(),
             slopes.markdown()
@@ -119,8 +131,11 @@ async fn cost(program: &Path, size: Size, time: Duration) -> Result<Cost, BenchE
     let rest = manager.cpu_time().unwrap_or_default().saturating_sub(before);
     let memory = manager.memory().ok_or(BenchError::NoMemory)?;
     manager.terminate().await?;
-    let polled = ports.longest;
+    let polled = ports.longest_answer();
     ports.close().await;
+    if polled == 0 {
+        return Err(BenchError::Counts("the servers were not polled".to_owned()));
+    }
     Ok(Cost { size, memory, start, rest: rest.mul_f64(60.0 / time.as_secs_f64()), polled })
 }
 
@@ -132,7 +147,7 @@ fn point(axis: Axis, cost: &Cost) -> (f64, f64) {
 fn costs_table(all: &[(Axis, Vec<Cost>)]) -> Table {
     let mut table = Table::new(&[
         "SIZE",
-        "",
+        "NUMBER",
         "RESIDENT",
         "ANONYMOUS",
         "PEAK",
@@ -148,8 +163,8 @@ fn costs_table(all: &[(Axis, Vec<Cost>)]) -> Table {
                 format!("{:.1} MiB", mebibytes(cost.memory.total)),
                 format!("{:.1} MiB", mebibytes(cost.memory.anonymous)),
                 format!("{:.1} MiB", mebibytes(cost.memory.peak)),
-                format!("{} ms", cost.start.as_millis()),
-                format!("{} ms/min", cost.rest.as_millis()),
+                format!("{:.1} ms", 1e3 * cost.start.as_secs_f64()),
+                format!("{:.1} ms/min", 1e3 * cost.rest.as_secs_f64()),
                 format!("{} KB", cost.polled / 1000),
             ]);
         }

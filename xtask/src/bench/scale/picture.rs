@@ -2,16 +2,11 @@
 
 use plotters::prelude::*;
 
-use super::super::page::{PageError, Picture};
+use super::super::{
+    chart::{self, Area, COLOURS},
+    page::{PageError, Picture},
+};
 
-const SIZE: (u32, u32) = (800, 420);
-const COLOURS: [RGBColor; 5] = [
-    RGBColor(0, 114, 178),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 86, 86),
-];
 const TITLE: &str = "Anonymous memory of the manager against the size of the cluster";
 
 /// Line with its name: sizes, and memory in MiB.
@@ -19,32 +14,27 @@ pub(super) type Line = (String, Vec<(f64, f64)>);
 
 /// Draws a line for each kind of object. Sizes have a logarithmic scale, on which 0 is drawn as 1.
 pub(super) fn memory(lines: &[Line]) -> Result<Picture, PageError> {
-    let mut svg = String::new();
-    draw(lines, &mut svg).map_err(|error| PageError::Draw(error.to_string()))?;
-    Ok(Picture { name: "memory", title: TITLE.to_owned(), svg })
+    Ok(Picture { name: "memory", title: TITLE.to_owned(), svg: chart::svg(|area| draw(lines, area))? })
 }
 
-fn draw(lines: &[Line], svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let largest = points().map(|(size, _)| *size).fold(10.0, f64::max);
     let most = points().map(|(_, memory)| *memory).fold(1.0, f64::max);
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
+    let mut chart = ChartBuilder::on(area)
         .caption(TITLE, ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(60)
         .build_cartesian_2d((1.0..largest).log_scale(), 0.0..most * 1.1)?;
-    chart.configure_mesh().x_desc("number of objects").y_desc("MiB").draw()?;
+    chart.configure_mesh().max_light_lines(0).x_desc("number of objects").y_desc("MiB").draw()?;
     for ((name, points), colour) in lines.iter().zip(COLOURS) {
         let points = || points.iter().map(|(size, memory)| (size.max(1.0), *memory));
         let line = chart.draw_series(LineSeries::new(points(), colour.stroke_width(2)))?;
-        line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+        line.label(name).legend(chart::sign(colour));
         chart.draw_series(points().map(|point| Circle::new(point, 3, colour.filled())))?;
     }
     chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
-    area.present()?;
     Ok(())
 }
 

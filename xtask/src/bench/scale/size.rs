@@ -39,7 +39,7 @@ impl Axis {
             Self::Nodes => [3, 1000].map(|nodes| Size { nodes, ..base }).to_vec(),
             Self::Servers => [3, 9, 99].map(|servers| Size { servers, ..base }).to_vec(),
             Self::Streams => [1, 100, 1000].map(|streams| Size { streams, ..base }).to_vec(),
-            Self::Consumers => [1000, 50_000].map(|consumers| Size { consumers, streams: 50, ..base }).to_vec(),
+            Self::Consumers => [0, 1000, 50_000].map(|consumers| Size { consumers, streams: 50, ..base }).to_vec(),
         }
     }
 

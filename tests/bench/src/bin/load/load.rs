@@ -44,6 +44,8 @@ pub(crate) struct Measured {
     seconds: f64,
     /// CPU time of the server, in seconds.
     server: Option<f64>,
+    /// Share of the server's CPU time that it spent in the kernel.
+    server_system: Option<f64>,
     /// CPU time of the load generator, in seconds.
     own: f64,
     /// Latencies in microseconds, sorted: from the time at which the review was due, or from its sending in a closed
@@ -73,6 +75,7 @@ impl Load {
         }
         let (server, count) = (self.server, u64::from(self.connections));
         let own = std::process::id();
+        let parts = server.and_then(usage::parts);
         let before = (server.map(usage::of_process).transpose()?, usage::of_process(own)?);
         let begun = Instant::now();
         let run = Arc::new(Run {
@@ -92,12 +95,14 @@ impl Load {
         }
         let seconds = begun.elapsed().as_secs_f64();
         let after = (server.map(usage::of_process).transpose()?, usage::of_process(own)?);
+        let server_system = parts.zip(server.and_then(usage::parts)).and_then(usage::system_share);
         latencies.sort_unstable();
         let used = |before: u64, after: u64| Duration::from_nanos(after.saturating_sub(before)).as_secs_f64();
         Ok(Measured {
             reviews: latencies.len(),
             seconds,
             server: before.0.zip(after.0).map(|(before, after)| used(before, after)),
+            server_system,
             own: used(before.1, after.1),
             latencies,
         })
