@@ -1,6 +1,8 @@
 //! `cargo xtask bench reconcile`: cost of reconciles, beside a client that sends the same writes.
 
 mod figures;
+mod floor;
+mod managed;
 mod memory;
 mod reviews;
 mod rounds;
@@ -113,7 +115,7 @@ async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Resu
         let mut pairs = Vec::new();
         for round in 1..=rounds {
             let (ours, sent) = rounds::ours(&local, program).await?;
-            let floor = rounds::floor(&local, &sent).await?;
+            let floor = floor::floor(&local, &sent).await?;
             note(format!("round {round}: {ours:?}; floor: {floor:?}"));
             pairs.push((ours, floor));
         }

@@ -19,7 +19,7 @@ use super::{
         admission::{self, Measured},
         wait::{POLL, until},
     },
-    rounds::WEBHOOKS,
+    managed::WEBHOOKS,
 };
 use crate::local::{self, BenchProgram};
 
