@@ -9,9 +9,9 @@ use crate::{
     jetstream,
     manager::ManagerOptions,
     objects,
-    world::{NAME, NAMESPACE, World},
+    world::{NAME, NAMESPACE, TIMEOUT, World},
 };
-use nats_manager_harness::Shell;
+use nats_manager_harness::{Shell, eventually};
 
 impl World {
     /// Writes an inventory of JetStream into the status, as the manager does after a poll.
@@ -118,8 +118,12 @@ async fn blocked_scale_up_can_be_reverted() {
 
     // A completed scale-up cannot be undone.
     jetstream::delete_streams(&context).await;
-    world.set_jetstream_inventory(json!({"streams": false})).await;
-    world.patch(size(3)).await.unwrap();
+    // The manager may be about to write another field of the earlier inventory, and the inventory with it.
+    eventually("the scale-up is accepted", TIMEOUT, || async {
+        world.set_jetstream_inventory(json!({"streams": false})).await;
+        world.patch(size(3)).await.map(|_| true)
+    })
+    .await;
     world.status_becomes("it is a cluster", |status| status.members == Some(3)).await;
     let Err(kube::Error::Api(status)) = world.patch(size(1)).await else { panic!("accepted") };
     let causes = status.details.unwrap().causes;
