@@ -261,7 +261,11 @@ fn standalone_server_becomes_three_by_hand_with_streams_and_consumers() {
         let mut stream = world.nats().await.get_stream("orders").await.unwrap();
         let info = stream.info().await.unwrap();
         assert_eq!((info.state.messages, info.config.num_replicas), (1, 3));
-        stream.get_consumer::<pull::Config>("reader").await.unwrap();
+        // Its new replicas elect a leader, without which there is no answer.
+        eventually("the consumer is there", SOON, || async {
+            stream.get_consumer::<pull::Config>("reader").await.map(|_| true)
+        })
+        .await;
     });
 }
 
