@@ -8,6 +8,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use nats_manager_api::{NamespacedName, Nats, naming};
+use tokio::sync::MutexGuard;
 
 mod run;
 
@@ -74,19 +75,13 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
     let is_deleted = nats.meta().deletion_timestamp.is_some();
     match (id == context.scope.allowed, is_deleted) {
         (true, false) => {
-            context.metrics.set_paused(nats.has_flag(naming::PAUSE));
-            let mut memory = context.memory.lock().await;
-            memory.reset_for(&nats);
-            context.status.publish(&nats, &memory.ineffective_annotations(&nats)).await;
+            let mut memory = begin(&nats, context).await;
             let done = deploy(nats.clone(), &id, context, &mut memory).await;
             context.set_state_metric(&context.status.newest(&nats));
             done
         }
         (true, true) if finalizer::is_present(&nats) => {
-            context.metrics.set_paused(nats.has_flag(naming::PAUSE));
-            let mut memory = context.memory.lock().await;
-            memory.reset_for(&nats);
-            context.status.publish(&nats, &memory.ineffective_annotations(&nats)).await;
+            let mut memory = begin(&nats, context).await;
             delete(nats, &id, context, &mut memory).await
         }
         (true, true) => report_kept(&nats, context).await,
@@ -94,6 +89,15 @@ async fn reconcile_readable(nats: &Nats, context: &Context) -> Result<ReconcileD
         // Nothing was created for it, so nothing has to be kept. The predecessor has set the finalizer.
         (false, true) => finalizer::remove(&nats, context).await.map(|()| ReconcileDone::finished()),
     }
+}
+
+/// Begins a reconcile of the allowed resource. Returns what earlier ones have left for it.
+async fn begin<'a>(nats: &Nats, context: &'a Context) -> MutexGuard<'a, Memory> {
+    context.metrics.set_paused(nats.has_flag(naming::PAUSE));
+    let mut memory = context.memory.lock().await;
+    memory.reset_for(nats);
+    context.status.publish(nats, &memory.ineffective_annotations(nats)).await;
+    memory
 }
 
 /// Reports finalizers of others on a resource of which nothing else is left.

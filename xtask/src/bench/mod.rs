@@ -178,10 +178,7 @@ fn run_manager(options: &BenchOptions) -> Result<(), BenchError> {
 
 /// Installs and starts the manager, and takes all measures.
 async fn take_measures(local: &mut Local, program: &Path, options: &BenchOptions) -> Result<Vec<Measure>, BenchError> {
-    if local.is_existing() {
-        return Err(BenchError::Existing);
-    }
-    local.install(|_, _| {}).await?;
+    install(local).await?;
     heading("measuring");
     note("starts");
     let start = idle::start(local, program).await?;
@@ -198,6 +195,14 @@ async fn take_measures(local: &mut Local, program: &Path, options: &BenchOptions
     measures.push(idle::memory(memory));
     measures.push(start);
     Ok(measures)
+}
+
+/// Installs CRD and roles on a local control plane. An existing cluster has no audit log.
+async fn install(local: &mut Local) -> Result<(), BenchError> {
+    if local.is_existing() {
+        return Err(BenchError::Existing);
+    }
+    Ok(local.install(|_, _| {}).await?)
 }
 
 /// Prints the measures, and fails when one is beyond its limit.

@@ -75,17 +75,15 @@ impl Programs {
 
     /// Returns the command of a server; `None` if it is not measured.
     fn command(&self, kind: ServerKind, port: u16, certificates: &Path) -> Option<Command> {
+        let own = |argument: &str| {
+            let mut command = Command::new(&self.webhook);
+            command.arg(argument).arg(port.to_string()).arg(certificates);
+            command
+        };
         let mut command = match kind {
-            ServerKind::Ours | ServerKind::Floor | ServerKind::Rules => {
-                let mut command = Command::new(&self.webhook);
-                command.arg(match kind {
-                    ServerKind::Floor => "floor",
-                    ServerKind::Rules => "rules",
-                    _ => "webhook",
-                });
-                command.arg(port.to_string()).arg(certificates);
-                command
-            }
+            ServerKind::Ours => own("webhook"),
+            ServerKind::Floor => own("floor"),
+            ServerKind::Rules => own("rules"),
             ServerKind::Go => {
                 let mut command = Command::new(self.go.as_ref()?);
                 command.arg("--port").arg(port.to_string()).arg("--cert-dir").arg(certificates);

@@ -16,7 +16,7 @@ use self::{
     rounds::{Reviewed, Round},
 };
 use super::{
-    BenchError, BenchRun, build_manager, check_limits, measure::Measure, page::Section,
+    BenchError, BenchRun, build_manager, check_limits, install, measure::Measure, page::Section,
     requests::MOST_WRITES_UNTIL_READY,
 };
 use crate::{
@@ -98,39 +98,32 @@ fn writes(rounds: &[Round]) -> [Measure; 2] {
 
 /// Measures one round of the manager.
 async fn one(program: &Path) -> Result<Round, BenchError> {
-    let mut local = Local::start(false).await?;
-    let result = async {
-        install(&mut local).await?;
-        Ok(rounds::ours(&local, program).await?.0)
-    }
-    .await;
-    local.shutdown(None).await?;
-    result
+    on_cluster(async |local| Ok(rounds::ours(local, program).await?.0)).await
 }
 
 async fn pairs(program: &Path, rounds: u32, generator: &ReviewGenerator) -> Result<(Vec<Pair>, Reviewed), BenchError> {
-    let mut local = Local::start(false).await?;
-    let result = async {
-        install(&mut local).await?;
+    on_cluster(async |local| {
         let mut pairs = Vec::new();
         for round in 1..=rounds {
-            let (ours, sent) = rounds::ours(&local, program).await?;
-            let floor = floor::floor(&local, &sent).await?;
+            let (ours, sent) = rounds::ours(local, program).await?;
+            let floor = floor::floor(local, &sent).await?;
             note(format!("round {round}: {ours:?}; floor: {floor:?}"));
             pairs.push((ours, floor));
         }
-        let reviewed = rounds::under_reviews(&local, program, generator).await?;
+        let reviewed = rounds::under_reviews(local, program, generator).await?;
         Ok((pairs, reviewed))
+    })
+    .await
+}
+
+/// Runs measures on a local control plane with CRD and roles, and stops it.
+async fn on_cluster<T>(measure: impl AsyncFnOnce(&Local) -> Result<T, BenchError>) -> Result<T, BenchError> {
+    let mut local = Local::start(false).await?;
+    let result = async {
+        install(&mut local).await?;
+        measure(&local).await
     }
     .await;
     local.shutdown(None).await?;
     result
-}
-
-/// Installs CRD and roles on a local control plane. An existing cluster has no audit log.
-async fn install(local: &mut Local) -> Result<(), BenchError> {
-    if local.is_existing() {
-        return Err(BenchError::Existing);
-    }
-    Ok(local.install(|_, _| {}).await?)
 }
