@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod cli;
+pub(crate) mod client;
 pub mod controller;
 pub(crate) mod error_message;
 mod field_manager;

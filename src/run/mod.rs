@@ -30,11 +30,12 @@ use crate::{
         serve::{ListenError, WebhookServer},
     },
     cli::{RunOptions, WebhookOptions},
+    client::client,
     controller::Controller,
     fips,
     leadership::Election,
     settings::Settings,
-    telemetry::{self, Metrics, Readiness, ServerError, TelemetryServers},
+    telemetry::{Metrics, Readiness, ServerError, TelemetryServers},
     watch::{Scope, watch_all},
 };
 
@@ -75,7 +76,7 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     let servers =
         TelemetryServers::bind(&options.metrics_bind_address, &metrics, &options.health_probe_bind_address, &readiness)
             .await?;
-    let client = telemetry::client(cluster(options.kubeconfig.as_deref()).await?, &metrics)?;
+    let client = client(cluster(options.kubeconfig.as_deref()).await?, &metrics)?;
     let scope = Scope {
         allowed: NamespacedName::new(&*settings.cr_namespace, &*settings.cr_name),
         own_namespace: settings.pod_namespace.clone(),

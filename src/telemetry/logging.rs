@@ -81,11 +81,7 @@ fn filter(level: Level) -> Targets {
         // Never trace: the client of NATS then writes the password with which it connects.
         return Targets::new().with_default(Level::DEBUG).with_targets(ours);
     }
-    Targets::new()
-        .with_default(Level::min(level, Level::WARN))
-        // This target logs each failed request as an error. The caller gets the same error and decides.
-        .with_target("kube_client::client::builder", LevelFilter::OFF)
-        .with_targets(ours)
+    Targets::new().with_default(Level::min(level, Level::WARN)).with_targets(ours)
 }
 
 #[cfg(test)]
@@ -142,11 +138,8 @@ mod tests {
         let cases = [
             (Level::ERROR, vec!["own error"]),
             (Level::INFO, vec!["own info", "own error", "kube warn"]),
-            (Level::DEBUG, vec!["own debug", "own info", "own error", "kube warn", "kube info", "request failed"]),
-            (
-                Level::TRACE,
-                vec!["own trace", "own debug", "own info", "own error", "kube warn", "kube info", "request failed"],
-            ),
+            (Level::DEBUG, vec!["own debug", "own info", "own error", "kube warn", "kube info"]),
+            (Level::TRACE, vec!["own trace", "own debug", "own info", "own error", "kube warn", "kube info"]),
         ];
         for (level, expected) in cases {
             let lines = logged(level, || {
@@ -157,7 +150,6 @@ mod tests {
                 tracing::error!(target: "nats_manager_webhook", "own error");
                 tracing::warn!(target: "kube_runtime::watcher", "kube warn");
                 tracing::info!(target: "kube_runtime::watcher", "kube info");
-                tracing::error!(target: "kube_client::client::builder", "request failed");
             });
             let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
             assert_eq!(messages, expected, "{level}");

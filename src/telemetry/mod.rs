@@ -1,8 +1,7 @@
-//! Telemetry of the process: logs, metrics, probes, and the client that counts its requests to the apiserver.
+//! Telemetry of the process: logs, metrics and probes.
 
 mod address;
 mod admission;
-mod client;
 mod conditions;
 mod jetstream;
 mod logging;
@@ -13,9 +12,9 @@ mod requests;
 mod server;
 
 pub use address::{AddressError, BindAddress};
-pub use client::{CountedRequests, Metered, RequestTimeout, client};
 pub use logging::{LoggingError, init as init_logging};
 pub use metrics::{Metrics, ReconcileOutcome, ReconcileTimer};
 pub use readiness::{Check, Readiness};
 pub use requests::RequestLabels;
+pub(crate) use requests::is_watch;
 pub use server::{ServerError, TelemetryServers, metrics_router, probes_router};

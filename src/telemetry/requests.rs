@@ -61,7 +61,7 @@ impl RequestLabels {
 }
 
 /// Returns whether the response is a stream without an end.
-pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
+pub(crate) fn is_watch<B>(request: &Request<B>) -> bool {
     let query = request.uri().query().unwrap_or_default();
     query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
 }

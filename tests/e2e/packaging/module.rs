@@ -42,12 +42,13 @@ fn dockerfile_uses_toolchain_of_repository() {
 }
 
 #[test]
-fn context_of_the_image_has_the_manifest_of_each_member_of_the_workspace() {
+fn context_of_the_image_has_the_configuration_and_the_manifests_of_cargo() {
     let manifest = read("Cargo.toml");
     let (_, members) = manifest.split_once("members = [").unwrap();
     let (members, _) = members.split_once(']').unwrap();
     let ignored = read(".dockerignore");
     let copied: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert!(copied.contains(&".cargo/config.toml"), "its variables select how AWS-LC is built");
     for member in members.split(',').map(|member| member.trim().trim_matches('"')) {
         let is_copied = |folder: &&str| member == *folder || member.starts_with(&format!("{folder}/"));
         assert!(copied.iter().any(is_copied), "cargo in the Dockerfile does not find {member}");

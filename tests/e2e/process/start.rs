@@ -66,6 +66,13 @@ async fn start_sends_all_lists_before_it_waits_for_an_answer() {
 }
 
 #[tokio::test]
+async fn start_opens_one_connection() {
+    let started = Started::once().await;
+    started.manager().ready().await.terminate().await.unwrap();
+    assert_eq!(started.apiserver.accepted().len(), 1);
+}
+
+#[tokio::test]
 async fn start_sends_no_request_twice() {
     let started = Started::once().await;
     let manager = started.manager().ready().await;

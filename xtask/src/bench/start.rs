@@ -51,7 +51,7 @@ impl Default for StartOptions {
 struct Start {
     /// First connection, which the process opens when it has read its configuration.
     first_connection: Duration,
-    /// First request, after the first TLS handshake.
+    /// First request, after the TLS handshake.
     first_request: Duration,
     /// Last of the lists that fill the caches.
     last_list: Duration,
@@ -156,14 +156,11 @@ fn parts(starts: &[Start]) -> Table {
         table.row([name.to_owned()].into_iter().chain(cells));
     };
     row("first connection (process, configuration)", &|start| start.first_connection);
-    row("first request (first of the TLS handshakes, most of which run at the same time)", &|start| {
-        start.first_request
-    });
+    row("first request (TLS handshake)", &|start| start.first_request);
     row("last list of a cache is requested", &|start| start.last_list);
     row("last watch of a cache is requested (all lists are answered)", &|start| start.last_watch);
     row("`/readyz` answers 200 (certificate is served)", &|start| start.ready);
     row("CPU time of the process until ready", &|start| start.cpu);
-    // One for each watch, and those of the Lease. Some depend on the order in which answers arrive.
     let connections = || starts.iter().map(|start| start.connections);
     let range = [connections().min(), connections().max()].map(|count| count.unwrap_or_default().to_string());
     table.row(["number of connections, each with a TLS handshake".to_owned(), String::new()].into_iter().chain(range));

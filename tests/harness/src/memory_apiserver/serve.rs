@@ -8,8 +8,11 @@ use std::{
     time::Instant,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
 use serde_json::json;
@@ -27,15 +30,21 @@ pub struct ServedApiserver {
 }
 
 impl MemoryApiserver {
-    /// Serves HTTPS on loopback, and writes a kubeconfig to `folder`.
+    /// Serves HTTP/2 and HTTP/1.1 with TLS on loopback, as an apiserver does, and writes a kubeconfig to `folder`.
     pub async fn serve(&self, folder: &Path) -> io::Result<ServedApiserver> {
+        self.serve_protocols(folder, &["h2", "http/1.1"]).await
+    }
+
+    /// Serves as [`MemoryApiserver::serve`] does, but only the protocols with these names of ALPN.
+    pub async fn serve_protocols(&self, folder: &Path, protocols: &[&str]) -> io::Result<ServedApiserver> {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed([Ipv4Addr::LOCALHOST.to_string()]).map_err(io::Error::other)?;
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key))
             .map_err(io::Error::other)?;
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -70,7 +79,7 @@ impl MemoryApiserver {
                     let stand_in = stand_in.clone();
                     async move { stand_in.handle(request).await }
                 });
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });
         }
     }

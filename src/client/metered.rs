@@ -1,4 +1,4 @@
-//! Client of the apiserver, with a user agent, metrics of its requests, and a time limit.
+//! Layer that counts requests to the apiserver and limits their time.
 
 use std::{
     task::{Context, Poll},
@@ -8,34 +8,31 @@ use std::{
 use axum::{
     BoxError,
     body::{Body as AnswerBody, Bytes, HttpBody, to_bytes},
-    http::{HeaderValue, Request, Response, header},
+    http::{Request, Response},
 };
 use futures::future::BoxFuture;
-use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder},
-};
+use kube::client::Body;
 use thiserror::Error;
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use super::{Metrics, RequestLabels, requests::is_watch};
+use crate::telemetry::{Metrics, RequestLabels, is_watch};
 
 /// Request without a response in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the apiserver did not answer within {} s", .0.as_secs())]
-pub struct RequestTimeout(Duration);
+pub(super) struct RequestTimeout(Duration);
 
 /// Layer that counts requests and limits the time of all but watches.
 #[derive(Debug, Clone)]
-pub struct Metered {
+pub(super) struct Metered {
     metrics: Metrics,
     limit: Duration,
 }
 
 /// Service whose requests are counted.
 #[derive(Debug, Clone)]
-pub struct CountedRequests<S> {
+pub(super) struct CountedRequests<S> {
     inner: S,
     metrics: Metrics,
     limit: Duration,
@@ -43,21 +40,13 @@ pub struct CountedRequests<S> {
 
 /// Limit from the request to the end of the response body. Users would assume that a longer request hangs.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Builds a client for `config` with the user agent `nats-manager/<version>`. It counts every request in `metrics`, and
-/// limits all but watches to 30 s. kube's watcher renews a watch that is without events for five minutes.
-///
-/// # Errors
-/// When `config` has credentials or certificates that cannot be used.
-pub fn client(mut config: Config, metrics: &Metrics) -> kube::Result<Client> {
-    let agent = HeaderValue::from_static(concat!("nats-manager/", env!("CARGO_PKG_VERSION")));
-    config.headers.push((header::USER_AGENT, agent));
-    config.connect_timeout = Some(CONNECT_LIMIT);
-    // kube would retry 429, 503 and 504 up to 15 times unseen. The manager counts, logs and backs off itself.
-    config.default_retry = false;
-    let layer = Metered { metrics: metrics.clone(), limit: REQUEST_LIMIT };
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+impl Metered {
+    /// Counts in `metrics`, and limits all requests but watches to 30 s. kube's watcher renews a watch that is without
+    /// events for five minutes.
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), limit: REQUEST_LIMIT }
+    }
 }
 
 impl<S> Layer<S> for Metered {
@@ -128,7 +117,8 @@ mod tests {
     use futures::stream;
     use k8s_openapi::api::core::v1::Secret;
     use kube::{
-        Api,
+        Api, Client,
+        client::ClientBuilder,
         runtime::{WatchStreamExt, watcher},
     };
 
