@@ -2,13 +2,16 @@
 
 use std::{future::Future, net::SocketAddr, pin::pin, task::Context};
 
-use futures::{future::try_join_all, task::noop_waker};
+use futures::{
+    future::{join_all, try_join_all},
+    task::noop_waker,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nats_manager_harness::{MemoryApiserver, memory_apiserver::ServedApiserver};
+use nats_manager_harness::{MemoryApiserver, free_address, memory_apiserver::ServedApiserver};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
@@ -82,21 +85,25 @@ async fn request_that_is_not_polled_delays_no_other() {
 }
 
 #[tokio::test]
-async fn dropped_request_delays_no_other() {
+async fn request_without_an_answer_delays_no_other() {
     let world = World::new(&["h2"]).await;
     let secrets = world.secrets();
-    // The first one is not answered before there is a second one.
-    world.apiserver.hold_until(2);
-    let has_arrived = async {
-        while world.apiserver.received().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        _ = secrets.get_opt("b") => panic!("the apiserver does not answer"),
-        () = has_arrived => {}
+    // None is answered before all have arrived.
+    world.apiserver.hold_until(20);
+    let found = timeout(LIMIT, try_join_all((0..20).map(|_| secrets.get_opt("b")))).await.unwrap().unwrap();
+    assert_eq!(found, vec![None; 20]);
+    assert_eq!(world.apiserver.accepted().len(), 1);
+}
+
+#[tokio::test]
+async fn unreachable_apiserver_fails_each_request() {
+    let mut world = World::new(&["h2"]).await;
+    world.config.cluster_url = format!("https://{}", free_address().unwrap()).parse().unwrap();
+    let secrets = world.secrets();
+    for _ in 0..2 {
+        let failed = timeout(LIMIT, join_all((0..20).map(|_| secrets.get_opt("b")))).await.unwrap();
+        assert!(failed.iter().all(Result::is_err), "{failed:?}");
     }
-    assert_eq!(timeout(LIMIT, secrets.get_opt("c")).await.unwrap().unwrap(), None);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! is spoken to by HTTP/1.1.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +23,10 @@ use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, capture_connection},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use kube::{
@@ -30,7 +34,7 @@ use kube::{
     client::{Body, ConfigExt, RustlsTlsError},
 };
 use rustls::pki_types::ServerName;
-use tokio::sync::Mutex;
+use tokio::{select, sync::Mutex};
 use tower::Service;
 
 /// Limit for a TCP connection with its TLS handshake.
@@ -79,17 +83,35 @@ impl Transport {
         Ok(Self { http, opening: Arc::default() })
     }
 
-    async fn send(self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
-        let turn = if self.opening.is_done.load(Ordering::Relaxed) {
+    async fn send(self, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        let is_done = &self.opening.is_done;
+        let turn = if is_done.load(Ordering::Relaxed) {
             None
         } else {
             // Released at once by those who find that the connection has been opened meanwhile.
             let turn = self.opening.turn.lock().await;
-            (!self.opening.is_done.load(Ordering::Relaxed)).then_some(turn)
+            (!is_done.load(Ordering::Relaxed)).then_some(turn)
         };
-        let result = self.http.request(request).await;
-        self.opening.is_done.store(result.is_ok(), Ordering::Relaxed);
+        let mut connection = capture_connection(&mut request);
+        let opened = async {
+            connection.wait_for_connection_metadata().await;
+        };
+        let mut response = pin!(self.http.request(request));
+        let early = select! {
+            () = opened => None,
+            // Also if there is no connection: then the other branch never ends.
+            result = &mut response => Some(result),
+        };
+        is_done.store(early.as_ref().is_none_or(Result::is_ok), Ordering::Relaxed);
+        // The response may take longer than the connection.
         drop(turn);
+        let result = match early {
+            Some(result) => result,
+            None => response.await,
+        };
+        if result.is_err() {
+            is_done.store(false, Ordering::Relaxed);
+        }
         Ok(result?)
     }
 }
