@@ -18,6 +18,9 @@ use world::{FixedFacts, Uncounted, create, full_sample, spec, update, with};
 
 /// Upper bound for the 99th percentile of reviews of ordinary size.
 const MAX_P99: Duration = Duration::from_millis(1);
+/// Number of times that each review of ordinary size is sent, and the rounds in which they take turns.
+const TIMES: usize = 20_000;
+const ROUNDS: usize = 20;
 
 fn main() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -29,22 +32,28 @@ async fn measure() {
     let router = router(Arc::new(FixedFacts::default()), Arc::new(Uncounted), RequestTimeouts::default());
     let full = full_spec(50, 100);
     let changed = with(&full, "/logging/debug", json!(true));
-    let mut slowest = Duration::ZERO;
     let sample = full_sample();
     let scaled = with(&sample, "/cluster/size", json!(5));
-    for (what, review) in [
+    let reviews = [
         ("default, create", create(&spec())),
         ("sample, create", create(&sample)),
         ("sample, unchanged", update(&sample, &sample)),
         ("sample, scaled", update(&sample, &scaled)),
         ("full, create", create(&full)),
         ("full, update", update(&full, &changed)),
-    ] {
-        for webhook in [WebhookKind::Mutate, WebhookKind::Validate] {
-            let p99 = repeat(&router, what, webhook, review.to_string().into(), 20_000).await;
-            slowest = slowest.max(p99);
+    ]
+    .map(|(what, review)| (what, Vec::from(review.to_string())));
+    let mut kinds: Vec<Kind<'_>> = [WebhookKind::Mutate, WebhookKind::Validate]
+        .into_iter()
+        .flat_map(|webhook| reviews.iter().map(move |(what, body)| Kind { webhook, what, body, took: Vec::new() }))
+        .collect();
+    // In turns: the speed of a machine changes within seconds.
+    for _ in 0..ROUNDS {
+        for kind in &mut kinds {
+            kind.repeat(&router, TIMES / ROUNDS).await;
         }
     }
+    let slowest = kinds.iter_mut().map(Kind::print).max().unwrap();
     let largest = update(&full_spec(1000, 220), &full_spec(1000, 219));
     repeat(&router, "largest that keeps the rules, update", WebhookKind::Validate, largest.to_string().into(), 200)
         .await;
@@ -69,27 +78,48 @@ async fn measure_beside_large_bodies(router: &Router, small: Vec<u8>) {
     background.abort();
 }
 
-/// Sends a review `times` times, prints the percentiles, and returns the 99th.
-async fn repeat(router: &Router, what: &str, webhook: WebhookKind, body: Vec<u8>, times: usize) -> Duration {
-    let mut took = Vec::with_capacity(times);
-    for _ in 0..times {
-        let body = body.clone();
-        let begun = Instant::now();
-        post(router, webhook, body).await;
-        took.push(begun.elapsed());
-        tokio::task::yield_now().await;
+/// Sends a review `times` times, and prints the percentiles.
+async fn repeat(router: &Router, what: &str, webhook: WebhookKind, body: Vec<u8>, times: usize) {
+    let mut kind = Kind { webhook, what, body: &body, took: Vec::new() };
+    kind.repeat(router, times).await;
+    kind.print();
+}
+
+/// Review of one kind, and how long each took.
+struct Kind<'a> {
+    webhook: WebhookKind,
+    what: &'a str,
+    body: &'a [u8],
+    took: Vec<Duration>,
+}
+
+impl Kind<'_> {
+    /// Sends the review `times` times.
+    async fn repeat(&mut self, router: &Router, times: usize) {
+        for _ in 0..times {
+            let body = self.body.to_vec();
+            let begun = Instant::now();
+            post(router, self.webhook, body).await;
+            self.took.push(begun.elapsed());
+            tokio::task::yield_now().await;
+        }
     }
-    took.sort_unstable();
-    let at = |percent: usize| took[(took.len() - 1) * percent / 100];
-    println!(
-        "{:<9} {what:<38} {:>8} bytes  p50 {:>9.1?}  p99 {:>9.1?}  max {:>9.1?}",
-        webhook.as_str(),
-        body.len(),
-        at(50),
-        at(99),
-        at(100)
-    );
-    at(99)
+
+    /// Prints the percentiles, and returns the 99th.
+    fn print(&mut self) -> Duration {
+        self.took.sort_unstable();
+        let at = |percent: usize| self.took[(self.took.len() - 1) * percent / 100];
+        println!(
+            "{:<9} {:<38} {:>8} bytes  p50 {:>9.1?}  p99 {:>9.1?}  max {:>9.1?}",
+            self.webhook.as_str(),
+            self.what,
+            self.body.len(),
+            at(50),
+            at(99),
+            at(100)
+        );
+        at(99)
+    }
 }
 
 /// Sends one review. Panics on a status of 500 or more.

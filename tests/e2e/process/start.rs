@@ -55,14 +55,14 @@ fn describe(request: &ReceivedRequest) -> String {
 #[tokio::test]
 async fn start_sends_all_lists_before_it_waits_for_an_answer() {
     let started = Started::once().await;
-    // All lists, and the read of the Lease.
-    let at_once = WATCHES + 1;
+    // The lists of all caches, and the list and the read of the Lease.
+    let at_once = WATCHES + 2;
     started.apiserver.hold_until(at_once);
     started.manager().ready().await.terminate().await.unwrap();
     let received: Vec<String> = started.apiserver.received().iter().map(describe).collect();
     let (first, _) = received.split_at(at_once);
     let (lists, others): (Vec<&String>, _) = first.iter().partition(|request| request.starts_with("list "));
-    assert_eq!((lists.len(), others), (WATCHES, vec![&"get leases nats-manager".to_owned()]), "{received:#?}");
+    assert_eq!((lists.len(), others), (WATCHES + 1, vec![&"get leases nats-manager".to_owned()]), "{received:#?}");
 }
 
 #[tokio::test]
