@@ -34,7 +34,10 @@ use kube::{
     client::{Body, ConfigExt, RustlsTlsError},
 };
 use rustls::pki_types::ServerName;
-use tokio::{select, sync::Mutex};
+use tokio::{
+    select,
+    sync::{Mutex, MutexGuard},
+};
 use tower::Service;
 
 /// Limit for a TCP connection with its TLS handshake.
@@ -57,6 +60,18 @@ pub(super) struct Transport {
 struct Opening {
     is_done: AtomicBool,
     turn: Mutex<()>,
+}
+
+impl Opening {
+    /// Waits for an open connection; or for the turn to open one, which is returned.
+    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.is_done.load(Ordering::Relaxed) {
+            return None;
+        }
+        let turn = self.turn.lock().await;
+        // Another one may have opened it meanwhile.
+        (!self.is_done.load(Ordering::Relaxed)).then_some(turn)
+    }
 }
 
 impl Transport {
@@ -83,15 +98,10 @@ impl Transport {
         Ok(Self { http, opening: Arc::default() })
     }
 
+    /// Sends a request, and opens the connection if it is the first.
     async fn send(self, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
         let is_done = &self.opening.is_done;
-        let turn = if is_done.load(Ordering::Relaxed) {
-            None
-        } else {
-            // Released at once by those who find that the connection has been opened meanwhile.
-            let turn = self.opening.turn.lock().await;
-            (!is_done.load(Ordering::Relaxed)).then_some(turn)
-        };
+        let turn = self.opening.turn().await;
         let mut connection = capture_connection(&mut request);
         let opened = async {
             connection.wait_for_connection_metadata().await;
