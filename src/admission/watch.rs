@@ -97,7 +97,7 @@ pub(crate) fn watch_all(
 
 fn named<K>(
     task: WatchTask,
-    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + Unpin + 'static,
     webhook_caches: &Arc<WebhookCaches>,
     slot: fn(&WebhookCaches) -> &CachedObject<K>,
 ) -> WatchTasks

@@ -14,8 +14,8 @@ pub(crate) struct WatchGroup {
     unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
 
-/// Capacity of the channel, enough for a burst. A receiver that falls behind reconciles everything.
-const WAKES: usize = 256;
+/// Capacity of the channel, whose places take 120 bytes each. A receiver that falls behind reconciles everything.
+const WAKES: usize = 16;
 
 impl WatchGroup {
     pub(crate) fn new() -> Self {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt, pin_mut};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta};
 use kube::{
     Api, Resource,
@@ -49,7 +49,10 @@ pub(crate) struct WatchTask {
 }
 
 /// Returns the events of a watch with backoff. Of `managedFields`, only the owners of replicas are kept.
-pub(crate) fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+pub(crate) fn events<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + Unpin + 'static
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
@@ -57,9 +60,9 @@ where
 }
 
 /// Adds backoff to a stream of any kind of watch, and reduces `managedFields`, as [`events`] does.
-pub(crate) fn without_managed_fields<K: Resource>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
+pub(crate) fn without_managed_fields<K: Resource + 'static>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + Unpin + 'static {
     with_backoff(stream).modify(|object| keep_owners_of_replicas(object.meta_mut()))
 }
 
@@ -78,11 +81,12 @@ pub(crate) fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
     entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
-/// Adds backoff to a stream of any kind of watch.
-pub(super) fn with_backoff<K: Resource>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    stream.backoff(WatchBackoff::new())
+/// Adds backoff to a stream of any kind of watch. Boxed, since a future that contains the 3 KB of a stream has room for
+/// several copies of it.
+pub(super) fn with_backoff<K: Resource + 'static>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> BoxStream<'static, watcher::Result<Event<K>>> {
+    stream.backoff(WatchBackoff::new()).boxed()
 }
 
 /// Returns the trigger of a change to a cache that all resources read. A list is one change, at its end.
@@ -138,11 +142,10 @@ impl WatchTask {
     /// Follows a watch forever. `take` applies an event, and returns the resources that it concerns.
     pub(crate) async fn run<K>(
         self,
-        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        mut events: impl Stream<Item = watcher::Result<Event<K>>> + Unpin,
         mut take: impl FnMut(Event<K>) -> Option<Trigger>,
     ) {
         let mut last_error = None;
-        pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -166,7 +169,7 @@ impl WatchTask {
     /// Follows the watch of one object into its cache.
     pub(crate) async fn watch_named<K: Resource>(
         self,
-        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        events: impl Stream<Item = watcher::Result<Event<K>>> + Unpin,
         named: &CachedObject<K>,
     ) {
         let mut listed = false;

@@ -28,7 +28,8 @@ pub(super) async fn recreate(
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(RecreateOutcome::Changed),
         answer => drop(answer?),
     }
-    let gone = await_condition(api.clone(), &name, conditions::is_deleted(uid));
+    // Boxed: its 10 KB would be most of the future of each reconcile.
+    let gone = Box::pin(await_condition(api.clone(), &name, conditions::is_deleted(uid)));
     // The next plan creates it if it is gone later.
     let Ok(Ok(_)) = tokio::time::timeout(ORPHAN_TIMEOUT, gone).await else { return Ok(RecreateOutcome::Terminating) };
     let mut desired = desired.clone();

@@ -134,7 +134,8 @@ async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Serve
     tracing::info!("deleting the StatefulSet");
     ignore_missing(api.delete(&id.name, &DeleteParams::background().preconditions(precondition)).await)
         .map_err(rejected)?;
-    let deleted = await_condition(api.clone(), &id.name, conditions::is_deleted(&uid));
+    // Boxed: its 10 KB would be most of the future of each reconcile.
+    let deleted = Box::pin(await_condition(api.clone(), &id.name, conditions::is_deleted(&uid)));
     // A failed watch proves as little as a timeout: both are retried.
     if let Ok(Ok(_)) = tokio::time::timeout(DELETION_TIMEOUT, deleted).await {
         return Ok(ServerRemoval::Deleted);

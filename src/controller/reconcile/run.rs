@@ -147,7 +147,7 @@ fn reconcile_one(
     async move {
         let context = &runner.context;
         let timer = context.metrics.reconcile_started();
-        let result = Box::pin(catch_panic(reconcile(&nats, context))).await;
+        let result = catch_panic(Box::pin(reconcile(&nats, context))).await;
         timer.finish(result.as_ref().map_or(ReconcileOutcome::Error, |done| done.outcome));
         if result.is_ok() {
             context.backoff.reset(&key(&nats));
