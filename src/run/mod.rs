@@ -27,7 +27,7 @@ use self::lead::lead;
 use crate::{
     admission::{
         self, Certificates, WebhookAddress,
-        serve::{ListenError, WebhookServer},
+        serve::{ListenError, WebhookServer, WebhookTasks},
     },
     cli::{RunOptions, WebhookOptions},
     client::client,
@@ -35,8 +35,8 @@ use crate::{
     fips,
     leadership::Election,
     settings::Settings,
-    telemetry::{Metrics, Readiness, ServerError, TelemetryServers},
-    watch::{Scope, watch_all},
+    telemetry::{Check, Metrics, Readiness, ServerError, TelemetryServers},
+    watch::{Scope, WatchTasks, watch_all},
 };
 
 /// Reason for which the manager ended without a signal to stop.
@@ -70,10 +70,31 @@ pub enum RunError {
 /// # Errors
 /// When a part cannot start, or fails later.
 pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    // Boxed: the large stack frame of the preparation must not lie below everything that runs later.
+    let manager = prepare(options, settings).boxed_local().await?;
+    manager.run(shutdown).await
+}
+
+/// All parts of the process, ready to run.
+struct Manager {
+    /// Readiness of the process, besides that of its parts.
+    running: Check,
+    /// Stops all servers.
+    stop: watch::Sender<bool>,
+    telemetry: TelemetryServers,
+    watch_tasks: WatchTasks,
+    webhook: WebhookParts,
+    /// None if this replica always leads.
+    election: Option<Election>,
+    controller: Controller,
+}
+
+/// Creates all parts, and listens for probes, metrics and reviews.
+async fn prepare(options: RunOptions, settings: Settings) -> Result<Manager, RunError> {
     let metrics = Metrics::new();
     let readiness = Readiness::new();
     let running = readiness.check("running", "starting");
-    let servers =
+    let telemetry =
         TelemetryServers::bind(&options.metrics_bind_address, &metrics, &options.health_probe_bind_address, &readiness)
             .await?;
     let client = client(cluster(options.kubeconfig.as_deref()).await?, &metrics)?;
@@ -91,46 +112,61 @@ pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<
     running.pass();
 
     let (stop, stopping) = watch::channel(false);
-    let (supply, server, leader_task) = parts(webhook, &stopping);
-    let controller = Controller {
-        client: client.clone(),
-        caches,
-        scope,
-        images: settings.images.clone(),
-        metrics: metrics.clone(),
-        instance: settings.pod_name.clone(),
-        nats_url: options.nats_url,
-    };
-    let close = || {
-        running.waiting("shutting down");
-        stop.send_replace(true);
-    };
-    let shutdown = async {
-        shutdown.await;
-        // At once: reconciles that finish must not delay the signal that this replica stops.
-        close();
-    };
     let name = settings.pod_name.as_deref();
-    let election = options.leader_elect.then(|| Election::new(&client, &settings.pod_namespace, name, &metrics));
-    let work = async {
-        let result = lead(election, controller, leader_task, shutdown).await;
-        // The servers stop whatever the result.
-        close();
-        result
-    };
-    let (drained, end) = oneshot::channel::<()>();
-    let drain = async {
-        // A server that fails ends the work; work that fails leaves the server to drain.
-        let worked = try_join(work.map(Ok), server).await;
-        // Probes answer until everything else has stopped.
-        drop(drained);
-        worked?.0
-    };
-    let probes = servers.serve(end.map(|_| ()));
-    tokio::select! {
-        (result, ()) = async { tokio::join!(drain, probes) } => result,
-        () = watch_tasks => Err(RunError::Ended("caches")),
-        () = supply => Err(RunError::Ended("webhook's caches")),
+    Ok(Manager {
+        running,
+        stop,
+        telemetry,
+        watch_tasks,
+        webhook: WebhookParts::new(webhook, stopping),
+        election: options.leader_elect.then(|| Election::new(&client, &settings.pod_namespace, name, &metrics)),
+        controller: Controller {
+            client,
+            caches,
+            scope,
+            images: settings.images,
+            metrics,
+            instance: settings.pod_name,
+            nats_url: options.nats_url,
+        },
+    })
+}
+
+impl Manager {
+    /// Runs all parts until `shutdown` or until one of them ends, then drains.
+    async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let Self { running, stop, telemetry, watch_tasks, webhook, election, controller } = self;
+        let close = || {
+            running.waiting("shutting down");
+            stop.send_replace(true);
+        };
+        let shutdown = async {
+            shutdown.await;
+            // At once: reconciles that finish must not delay the signal that this replica stops.
+            close();
+        };
+        // Boxed, as the probes: a future that contains others is copied with them each time that it moves.
+        let work = async {
+            let result = lead(election, controller, webhook.leader_task, shutdown).await;
+            // The servers stop whatever the result.
+            close();
+            result
+        }
+        .boxed_local();
+        let (drained, end) = oneshot::channel::<()>();
+        let drain = async {
+            // A server that fails ends the work; work that fails leaves the server to drain.
+            let worked = try_join(work.map(Ok), webhook.server).await;
+            // Probes answer until everything else has stopped.
+            drop(drained);
+            worked?.0
+        };
+        let probes = telemetry.serve(end.map(|_| ())).boxed_local();
+        tokio::select! {
+            (result, ()) = async { tokio::join!(drain, probes) } => result,
+            () = watch_tasks => Err(RunError::Ended("caches")),
+            () = webhook.supply => Err(RunError::Ended("webhook's caches")),
+        }
     }
 }
 
@@ -145,24 +181,33 @@ async fn cluster(kubeconfig: Option<&Path>) -> Result<Config, RunError> {
     }
 }
 
-type LeaderTask = Box<dyn Fn() -> BoxFuture<'static, ()>>;
-type Tasks = (BoxFuture<'static, ()>, BoxFuture<'static, Result<(), ServeError>>, LeaderTask);
+/// Parts of the webhook. They do nothing if it is disabled.
+struct WebhookParts {
+    /// Caches and certificate, which every replica keeps current. The future never ends by itself.
+    supply: BoxFuture<'static, ()>,
+    server: BoxFuture<'static, Result<(), ServeError>>,
+    /// Makes the future that only the leader runs, and that never ends.
+    leader_task: Box<dyn Fn() -> BoxFuture<'static, ()>>,
+}
 
-/// Splits the webhook into its supply, its server, and the task of the leader. If the webhook is disabled, the parts do
-/// nothing.
-fn parts(webhook: Option<WebhookServer>, stopping: &watch::Receiver<bool>) -> Tasks {
-    let mut stopping = stopping.clone();
-    let stop = async move {
-        // Without a sender, the process ends.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    match webhook {
-        Some(webhook) => {
-            let parts = webhook.start(stop);
-            let ca_controller = parts.ca_controller;
-            (parts.supply, parts.server, Box::new(move || ca_controller.clone().run().boxed()))
+impl WebhookParts {
+    /// Splits the webhook. Its server drains when `stopping` becomes true.
+    fn new(webhook: Option<WebhookServer>, mut stopping: watch::Receiver<bool>) -> Self {
+        let stop = async move {
+            // Without a sender, the process ends.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        match webhook {
+            Some(webhook) => {
+                let WebhookTasks { supply, server, ca_controller } = webhook.start(stop);
+                Self { supply, server, leader_task: Box::new(move || ca_controller.clone().run().boxed()) }
+            }
+            None => Self {
+                supply: pending().boxed(),
+                server: stop.map(Ok).boxed(),
+                leader_task: Box::new(|| pending().boxed()),
+            },
         }
-        None => (pending().boxed(), stop.map(Ok).boxed(), Box::new(|| pending().boxed())),
     }
 }
 

@@ -29,8 +29,9 @@ const OURS: [&str; 6] = [
     "nats_manager_planner",
     "nats_manager_webhook",
 ];
-/// Lines that wait for the thread that writes them. A line has some hundred bytes.
-const BUFFERED_LINES: usize = 4096;
+/// Lines that wait for the thread that writes them. A line has some hundred bytes, and its place in the queue 32 bytes
+/// of resident memory from the start.
+const BUFFERED_LINES: usize = 1024;
 /// Counter of the lines that were dropped.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
