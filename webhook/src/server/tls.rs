@@ -26,15 +26,14 @@ pub fn tls_config(identity: TlsIdentity) -> Result<ServerConfig, Error> {
         .with_protocol_versions(&[&TLS13, &TLS12])?;
     let TlsIdentity { resolver, client_verifier } = identity;
     let mut config = match client_verifier {
-        Some(verifier) => {
-            let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
-            // A resumed session would not verify the client again, after its CA was replaced.
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-            config
-        }
-        None => builder.with_no_client_auth().with_cert_resolver(resolver),
-    };
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    }
+    .with_cert_resolver(resolver);
+    // The apiserver never resumes a session: client-go sets no `ClientSessionCache`. A resumed session would also not
+    // verify the client again, after its CA was replaced.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
