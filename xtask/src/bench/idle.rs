@@ -6,7 +6,7 @@ use nats_manager_harness::ResidentMemory;
 
 use super::{
     BenchError,
-    measure::{Measure, mebibytes, median},
+    measure::{Measure, median, megabytes},
 };
 use crate::{
     local::{Local, LocalError},
@@ -37,14 +37,14 @@ pub(super) async fn start(local: &Local, program: &Path) -> Result<Measure, Benc
 /// Returns resident memory as a measure, and prints its parts.
 pub(super) fn memory(memory: ResidentMemory) -> Measure {
     note(format!(
-        "resident memory: {:.1} MiB heap and stacks, {:.1} MiB pages of the program",
-        mebibytes(memory.anonymous),
-        mebibytes(memory.files)
+        "resident memory: {:.1} MB heap and stacks, {:.1} MB pages of the program",
+        megabytes(memory.anonymous),
+        megabytes(memory.files)
     ));
     Measure {
         name: "resident memory at rest, one NATS resource",
-        value: mebibytes(memory.total),
-        unit: "MiB",
+        value: megabytes(memory.total),
+        unit: "MB",
         goal: 14.0,
         // Three quarters are pages of the program, which depend on the page size and on the toolchain.
         tolerance: 1.1,

@@ -81,9 +81,9 @@ pub(super) fn median(times: impl IntoIterator<Item = Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// Converts KiB, in which Linux reports memory.
-pub(super) fn mebibytes(kibibytes: u32) -> f64 {
-    f64::from(kibibytes) / 1024.0
+/// Converts KiB, in which Linux reports memory, to MB: 10^6 bytes, as in the goal.
+pub(super) fn megabytes(kibibytes: u32) -> f64 {
+    f64::from(kibibytes) * 1024.0 / 1e6
 }
 
 /// Returns the measures as a table.

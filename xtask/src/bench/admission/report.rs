@@ -101,7 +101,7 @@ fn main_table(measures: &Measures) -> String {
     let memory = ServerKind::ALL.map(|kind| measures.memory.get(&kind).copied().unwrap_or(f64::NAN));
     let [ours, floor, go] = memory;
     table.row(
-        ["peak of the resident memory of all rounds (MiB)".to_owned()]
+        ["peak of the resident memory of all rounds (MB)".to_owned()]
             .into_iter()
             .chain(memory.map(|memory| format!("{memory:.1}")))
             .chain([format!("{:.2}", ours / floor), format!("{:.2}", ours / go)]),

@@ -55,7 +55,7 @@ pub(super) struct Measures {
     series: BTreeMap<(Quantity, ServerKind), Series>,
     /// Latencies of the open loop in microseconds, sorted.
     pub(super) latencies: BTreeMap<ServerKind, Vec<u32>>,
-    /// Peak of the resident memory at the end, in MiB.
+    /// Peak of the resident memory at the end, in MB.
     pub(super) memory: BTreeMap<ServerKind, f64>,
 }
 

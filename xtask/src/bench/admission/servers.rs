@@ -13,7 +13,10 @@ use nats_manager_harness::{Tool, free_address};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::AdmissionError;
-use crate::local::{self, BenchProgram};
+use crate::{
+    bench::measure::megabytes,
+    local::{self, BenchProgram},
+};
 
 const START_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
@@ -128,12 +131,12 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns the peak of the resident memory, in MiB.
+    /// Returns the peak of the resident memory, in MB.
     pub(super) fn peak_memory(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kibibytes: u32 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        Some(f64::from(kibibytes) / 1024.0)
+        Some(megabytes(kibibytes))
     }
 
     /// Sends SIGTERM, and waits for the end.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::{
         callgrind,
-        measure::{Series, mebibytes, median},
+        measure::{Series, median, megabytes},
     },
     Pair, Round,
     rounds::Reviewed,
@@ -41,7 +41,7 @@ impl Figures {
             (": p50 of a review", format!("{:.2} ms", reviews.latency(0.5))),
             (": p99 of a review", format!("{:.2} ms", reviews.latency(0.99))),
             (": CPU per review, with the rollout", format!("{:.0} us", reviews.cpu())),
-            (": peak of the resident memory", format!("{:.1} MiB", mebibytes(memory.peak))),
+            (": peak of the resident memory", format!("{:.1} MB", megabytes(memory.peak))),
         ] {
             self.without_floor(&format!("rollout with reviews{what}"), figure);
         }

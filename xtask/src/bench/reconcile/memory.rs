@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::{
     chart::{self, Area, COLOURS},
-    measure::mebibytes,
+    measure::megabytes,
     page::{PageError, Picture},
 };
 
@@ -54,7 +54,7 @@ impl MemoryCourse {
 
     fn draw(&self, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
         let end = self.samples.last().map_or(1.0, |(at, _)| at.as_secs_f64());
-        let most = self.samples.iter().map(|(_, memory)| mebibytes(memory.total)).fold(1.0, f64::max) * 1.25;
+        let most = self.samples.iter().map(|(_, memory)| megabytes(memory.total)).fold(1.0, f64::max) * 1.25;
         let mut chart = ChartBuilder::on(area)
             .caption(TITLE, ("sans-serif", 16))
             .margin(12)
@@ -65,7 +65,7 @@ impl MemoryCourse {
             .configure_mesh()
             .max_light_lines(0)
             .x_desc("seconds since the start of the manager")
-            .y_desc("MiB")
+            .y_desc("MB")
             .draw()?;
         for (number, (name, at)) in self.phases.iter().enumerate() {
             let at = at.as_secs_f64();
@@ -75,7 +75,7 @@ impl MemoryCourse {
             chart.draw_series([Text::new(format!(" {name}"), (at, most * height), ("sans-serif", 12))])?;
         }
         for ((name, of), colour) in LINES.into_iter().zip(COLOURS) {
-            let points = self.samples.iter().map(|(at, memory)| (at.as_secs_f64(), mebibytes(of(memory))));
+            let points = self.samples.iter().map(|(at, memory)| (at.as_secs_f64(), megabytes(of(memory))));
             let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
             line.label(name).legend(chart::sign(colour));
         }
@@ -98,7 +98,7 @@ mod tests {
         let samples = vec![sample(0, 12 << 10), sample(4, 14 << 10)];
         let phases = vec![("create", Duration::from_secs(1)), ("rollout", Duration::from_secs(2))];
         let picture = MemoryCourse { samples, phases }.picture().unwrap();
-        for text in ["<svg", "resident", "anonymous", "create", "rollout", "MiB", TITLE] {
+        for text in ["<svg", "resident", "anonymous", "create", "rollout", "MB", TITLE] {
             assert!(picture.svg.contains(text), "{text}");
         }
     }

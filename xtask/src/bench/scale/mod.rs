@@ -15,7 +15,7 @@ use tokio::{process::Command, time::sleep};
 use self::size::{Axis, Size};
 use super::{
     BenchError, BenchRun, build_manager, check_limits,
-    measure::{Measure, mebibytes},
+    measure::{Measure, megabytes},
     page::Section,
     stand_in::StandIn,
 };
@@ -76,7 +76,7 @@ pub(super) fn run(options: &ScaleOptions, run: BenchRun) -> Result<(), BenchErro
         let mut costs = Vec::new();
         for size in axis.sizes() {
             let cost = if size == base.size { base } else { runtime.block_on(cost(&program, size, time))? };
-            note(format!("{axis} {}: {:.1} MiB", axis.of(&size), mebibytes(cost.memory.total)));
+            note(format!("{axis} {}: {:.1} MB", axis.of(&size), megabytes(cost.memory.total)));
             costs.push(cost);
         }
         all.push((axis, costs));
@@ -139,9 +139,9 @@ async fn cost(program: &Path, size: Size, time: Duration) -> Result<Cost, BenchE
     Ok(Cost { size, memory, start, rest: rest.mul_f64(60.0 / time.as_secs_f64()), polled })
 }
 
-/// Returns size and anonymous memory in MiB.
+/// Returns size and anonymous memory in MB.
 fn point(axis: Axis, cost: &Cost) -> (f64, f64) {
-    (f64::from(u32::try_from(axis.of(&cost.size)).unwrap_or(u32::MAX)), mebibytes(cost.memory.anonymous))
+    (f64::from(u32::try_from(axis.of(&cost.size)).unwrap_or(u32::MAX)), megabytes(cost.memory.anonymous))
 }
 
 fn costs_table(all: &[(Axis, Vec<Cost>)]) -> Table {
@@ -160,9 +160,9 @@ fn costs_table(all: &[(Axis, Vec<Cost>)]) -> Table {
             table.row([
                 axis.to_string(),
                 axis.of(&cost.size).to_string(),
-                format!("{:.1} MiB", mebibytes(cost.memory.total)),
-                format!("{:.1} MiB", mebibytes(cost.memory.anonymous)),
-                format!("{:.1} MiB", mebibytes(cost.memory.peak)),
+                format!("{:.1} MB", megabytes(cost.memory.total)),
+                format!("{:.1} MB", megabytes(cost.memory.anonymous)),
+                format!("{:.1} MB", megabytes(cost.memory.peak)),
                 format!("{:.1} ms", 1e3 * cost.start.as_secs_f64()),
                 format!("{:.1} ms/min", 1e3 * cost.rest.as_secs_f64()),
                 format!("{} KB", cost.polled / 1000),
