@@ -14,7 +14,7 @@ pub(crate) struct WatchGroup {
     unfilled: watch::Sender<BTreeSet<&'static str>>,
 }
 
-/// Capacity of the channel, whose places take 120 bytes each. A receiver that falls behind reconciles everything.
+/// Capacity of the channel, whose places take 120 bytes each. A receiver that misses a trigger reconciles all resources.
 const WAKES: usize = 16;
 
 impl WatchGroup {

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::{
@@ -108,7 +109,8 @@ struct Runner {
     last_id: AtomicU64,
 }
 
-/// Returns the resources to reconcile: first all of them, then those that each trigger names.
+/// Returns the resources to reconcile: first all of them, then those that each trigger names. After a trigger was missed,
+/// these are all resources, and those that have left the store since they were returned.
 fn queue(
     triggers: broadcast::Receiver<Trigger>,
     store: Store<GuardedNats>,
@@ -122,12 +124,17 @@ fn queue(
         };
         Some((trigger, triggers))
     });
+    let mut known = HashSet::new();
     stream::once(async { Trigger::All }).chain(changes).flat_map(move |trigger| {
         let (references, reason) = match trigger {
-            Trigger::One(reference) => (vec![reference], ReconcileReason::ObjectUpdated),
+            Trigger::One(reference) => {
+                known.insert(reference.clone());
+                (vec![reference], ReconcileReason::ObjectUpdated)
+            }
             Trigger::All => {
                 let all = store.state().iter().map(|nats| ObjectRef::from_obj(nats.as_ref())).collect();
-                (all, ReconcileReason::BulkReconcile)
+                let gone: Vec<_> = std::mem::replace(&mut known, all).difference(&known).cloned().collect();
+                (known.iter().cloned().chain(gone).collect(), ReconcileReason::BulkReconcile)
             }
         };
         stream::iter(references).map(move |obj_ref| Ok(ReconcileRequest { obj_ref, reason: reason.clone() }))
@@ -147,6 +154,7 @@ fn reconcile_one(
     async move {
         let context = &runner.context;
         let timer = context.metrics.reconcile_started();
+        // Boxed: `catch_panic` has room for two copies of its future.
         let result = catch_panic(Box::pin(reconcile(&nats, context))).await;
         timer.finish(result.as_ref().map_or(ReconcileOutcome::Error, |done| done.outcome));
         if result.is_ok() {
@@ -188,7 +196,44 @@ async fn catch_panic(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use kube::{
+        core::DeserializeGuard,
+        runtime::{reflector, watcher::Event},
+    };
+    use nats_manager_api::{Nats, NatsSpec};
+
     use super::*;
+
+    #[tokio::test]
+    async fn missed_trigger_reconciles_all_resources_and_those_that_are_gone() {
+        let nats = |name| {
+            let mut nats = Nats::new(name, NatsSpec::default());
+            nats.metadata.uid = Some(format!("uid of {name}"));
+            DeserializeGuard(Ok(nats))
+        };
+        let (store, mut writer) = reflector::store();
+        let triggers = broadcast::Sender::new(1);
+        for name in ["kept", "gone"] {
+            writer.apply_watcher_event(&Event::Apply(nats(name)));
+        }
+        let mut queue = pin!(queue(triggers.subscribe(), store));
+        for (is_missed, expected) in [(false, ["gone", "kept"]), (true, ["gone", "kept"])] {
+            if is_missed {
+                writer.apply_watcher_event(&Event::Delete(nats("gone")));
+                for name in ["gone", "kept"] {
+                    triggers.send(Trigger::One(ObjectRef::from_obj(&nats(name)))).unwrap();
+                }
+            }
+            let mut uids = Vec::new();
+            for _ in expected {
+                uids.push(queue.next().await.unwrap().unwrap().obj_ref.extra.uid.unwrap());
+            }
+            uids.sort();
+            assert_eq!(uids, expected.map(|name| format!("uid of {name}")), "missed: {is_missed}");
+        }
+    }
 
     #[tokio::test]
     async fn panic_fails_only_its_own_reconcile() {
