@@ -1,14 +1,18 @@
 //! The execute stage: takes the one action of a plan and carries it out on servers and data.
 
+use std::time::Duration;
+
 use async_nats::ServerAddr;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{
     Api, Client,
     api::{DeleteParams, Preconditions},
+    runtime::wait::{await_condition, conditions},
 };
 use nats_manager_api::{Bytes, NamespacedName};
 use nats_manager_jetstream::{Admin, AdminError, ClientError, Credentials, step_down};
 use nats_manager_planner::plan::{Action, PodRef};
+use tokio::time::timeout;
 
 pub(super) mod pvcs;
 mod recreate;
@@ -183,4 +187,12 @@ impl ActionContext<'_> {
             answer => answer.map(|_| ()).map_err(|cause| ExecuteError::DeletePod { pod: pod.name.clone(), cause }),
         }
     }
+}
+
+/// Waits until the StatefulSet with this uid is gone. Returns `false` after `limit`, and also if its watch fails, which
+/// proves as little.
+async fn is_deleted_within(limit: Duration, api: Api<StatefulSet>, name: &str, uid: &str) -> bool {
+    // Boxed: its 10 KB would be most of the future of each reconcile.
+    let deleted = Box::pin(await_condition(api, name, conditions::is_deleted(uid)));
+    matches!(timeout(limit, deleted).await, Ok(Ok(_)))
 }

@@ -6,9 +6,9 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, Preconditions, PropagationPolicy},
-    runtime::wait::{await_condition, conditions},
 };
 
+use super::is_deleted_within;
 use crate::{field_manager, watch::CachedObject};
 
 /// Deletes exactly this StatefulSet without its Pods, waits until it is gone, and creates the desired one, which adopts
@@ -28,10 +28,10 @@ pub(super) async fn recreate(
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(RecreateOutcome::Changed),
         answer => drop(answer?),
     }
-    // Boxed: its 10 KB would be most of the future of each reconcile.
-    let gone = Box::pin(await_condition(api.clone(), &name, conditions::is_deleted(uid)));
-    // The next plan creates it if it is gone later.
-    let Ok(Ok(_)) = tokio::time::timeout(ORPHAN_TIMEOUT, gone).await else { return Ok(RecreateOutcome::Terminating) };
+    if !is_deleted_within(ORPHAN_TIMEOUT, api.clone(), &name, uid).await {
+        // The next plan creates it if it is gone later.
+        return Ok(RecreateOutcome::Terminating);
+    }
     let mut desired = desired.clone();
     desired.metadata.resource_version = None;
     cache.written(api.patch(&name, &field_manager::apply(), &Patch::Apply(&desired)).await?);

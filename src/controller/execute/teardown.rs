@@ -6,11 +6,10 @@ use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet, apimachine
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Preconditions},
-    runtime::wait::{await_condition, conditions},
 };
 use serde::de::DeserializeOwned;
 
-use super::pvcs;
+use super::{is_deleted_within, pvcs};
 use crate::{
     controller::{
         apply::NETWORK_POLICY,
@@ -134,10 +133,7 @@ async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Serve
     tracing::info!("deleting the StatefulSet");
     ignore_missing(api.delete(&id.name, &DeleteParams::background().preconditions(precondition)).await)
         .map_err(rejected)?;
-    // Boxed: its 10 KB would be most of the future of each reconcile.
-    let deleted = Box::pin(await_condition(api.clone(), &id.name, conditions::is_deleted(&uid)));
-    // A failed watch proves as little as a timeout: both are retried.
-    if let Ok(Ok(_)) = tokio::time::timeout(DELETION_TIMEOUT, deleted).await {
+    if is_deleted_within(DELETION_TIMEOUT, api.clone(), &id.name, &uid).await {
         return Ok(ServerRemoval::Deleted);
     }
     let kept = api.get_metadata_opt(&id.name).await.map_err(rejected)?;
