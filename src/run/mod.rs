@@ -1,7 +1,7 @@
 //! Wiring of the process: starts every long-lived part and joins them.
 //!
 //! Every replica serves the webhook, probes and metrics. The leader also reconciles and maintains the webhook's CA. A
-//! part that fails ends the process, with a reason, after a drain.
+//! part that fails ends the process, with a reason: after a drain, unless it is the caches.
 
 mod lead;
 
@@ -70,21 +70,22 @@ pub enum RunError {
 /// # Errors
 /// When a part cannot start, or fails later.
 pub async fn run(options: RunOptions, settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    // Boxed: the large stack frame of the preparation must not lie below everything that runs later.
+    // Boxed, so that its poll has a stack frame of its own: these 96 KB would otherwise lie below everything that runs
+    // later.
     let manager = prepare(options, settings).boxed_local().await?;
     manager.run(shutdown).await
 }
 
 /// All parts of the process, ready to run.
 struct Manager {
-    /// Readiness of the process, besides that of its parts.
+    /// Readiness check that fails during start and shutdown.
     running: Check,
-    /// Stops all servers.
+    /// Starts the drain of the webhook's server when it becomes true.
     stop: watch::Sender<bool>,
     telemetry: TelemetryServers,
     watch_tasks: WatchTasks,
-    webhook: WebhookParts,
-    /// None if this replica always leads.
+    webhook: WebhookFutures,
+    /// `None` if this replica always leads.
     election: Option<Election>,
     controller: Controller,
 }
@@ -118,7 +119,7 @@ async fn prepare(options: RunOptions, settings: Settings) -> Result<Manager, Run
         stop,
         telemetry,
         watch_tasks,
-        webhook: WebhookParts::new(webhook, stopping),
+        webhook: WebhookFutures::new(webhook, stopping),
         election: options.leader_elect.then(|| Election::new(&client, &settings.pod_namespace, name, &metrics)),
         controller: Controller {
             client,
@@ -133,7 +134,8 @@ async fn prepare(options: RunOptions, settings: Settings) -> Result<Manager, Run
 }
 
 impl Manager {
-    /// Runs all parts until `shutdown` or until one of them ends, then drains.
+    /// Runs all parts until `shutdown`, or until the leader's work or the webhook's server ends, then drains. Without
+    /// caches there is no drain: the future then resolves at once.
     async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self { running, stop, telemetry, watch_tasks, webhook, election, controller } = self;
         let close = || {
@@ -145,7 +147,7 @@ impl Manager {
             // At once: reconciles that finish must not delay the signal that this replica stops.
             close();
         };
-        // Boxed, as the probes: a future that contains others is copied with them each time that it moves.
+        // `work` and `probes` are boxed: a future has room for copies of each future that it contains.
         let work = async {
             let result = lead(election, controller, webhook.leader_task, shutdown).await;
             // The servers stop whatever the result.
@@ -181,17 +183,17 @@ async fn cluster(kubeconfig: Option<&Path>) -> Result<Config, RunError> {
     }
 }
 
-/// Parts of the webhook. They do nothing if it is disabled.
-struct WebhookParts {
-    /// Caches and certificate, which every replica keeps current. The future never ends by itself.
+/// Futures of the webhook, or replacements that do nothing if it is disabled.
+struct WebhookFutures {
+    /// Supply of caches and certificate, which never ends by itself.
     supply: BoxFuture<'static, ()>,
     server: BoxFuture<'static, Result<(), ServeError>>,
-    /// Makes the future that only the leader runs, and that never ends.
+    /// Returns the future that only the leader runs, and that never ends.
     leader_task: Box<dyn Fn() -> BoxFuture<'static, ()>>,
 }
 
-impl WebhookParts {
-    /// Splits the webhook. Its server drains when `stopping` becomes true.
+impl WebhookFutures {
+    /// Starts the webhook. Its server drains when `stopping` becomes true.
     fn new(webhook: Option<WebhookServer>, mut stopping: watch::Receiver<bool>) -> Self {
         let stop = async move {
             // Without a sender, the process ends.

@@ -29,8 +29,8 @@ const OURS: [&str; 6] = [
     "nats_manager_planner",
     "nats_manager_webhook",
 ];
-/// Lines that wait for the thread that writes them. A line has some hundred bytes, and its place in the queue 32 bytes
-/// of resident memory from the start.
+/// Capacity of the queue of the thread that writes the lines. A place takes 32 bytes of resident memory from the start, and
+/// a line some hundred bytes more.
 const BUFFERED_LINES: usize = 1024;
 /// Counter of the lines that were dropped.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
