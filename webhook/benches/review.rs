@@ -1,5 +1,5 @@
 //! In-process latency of reviews, from the request to the response, on one thread as in the manager. Beside each, the
-//! time of one pass over the same body that only checks the JSON: no handler can do without it.
+//! time of one pass over the same body by which `serde_json` checks it and nothing else: the handler needs one as well.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../tests/world/mod.rs"]
@@ -88,13 +88,12 @@ async fn repeat(router: &Router, what: &str, webhook: WebhookKind, body: Vec<u8>
     kind.print();
 }
 
-/// Review of one kind, and how long each took.
+/// Review of one kind, with the times of its reviews and of the passes over its body.
 struct Kind<'a> {
     webhook: WebhookKind,
     what: &'a str,
     body: &'a [u8],
     took: Vec<Duration>,
-    /// Times of the passes over the body.
     passes: Vec<Duration>,
 }
 
@@ -103,7 +102,7 @@ impl<'a> Kind<'a> {
         Self { webhook, what, body, took: Vec::new(), passes: Vec::new() }
     }
 
-    /// Sends the review `times` times.
+    /// Sends the review and passes over its body, `times` times.
     async fn repeat(&mut self, router: &Router, times: usize) {
         for _ in 0..times {
             let body = self.body.to_vec();
@@ -131,6 +130,7 @@ impl<'a> Kind<'a> {
     }
 }
 
+/// Sorts the times, and returns the percentiles.
 fn percentiles<const N: usize>(times: &mut [Duration], percents: [usize; N]) -> [Duration; N] {
     times.sort_unstable();
     percents.map(|percent| times[(times.len() - 1) * percent / 100])

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client::{Client, ClientIdentity, LONG, Server, request};
+use client::{Client, ClientIdentity, LONG, Server, connector, request};
 use nats_manager_certs::{Authority, ClientVerifier, Resolver, TrustBundle};
 use nats_manager_webhook::{Rejection, RequestTimeouts, ServerOptions, TlsIdentity};
 use rustls::pki_types::PrivateKeyDer;
@@ -155,6 +155,21 @@ async fn failed_handshakes_are_counted() {
     }
     assert_eq!(*server.counts.rejections.lock().unwrap(), expected);
     assert_eq!(server.connect().await.unwrap().ask().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn no_session_is_resumed() {
+    let server = Server::start(ServerOptions::default(), RequestTimeouts::default()).await;
+    for version in rustls::ALL_VERSIONS {
+        let connector = connector(&server.authority, None, &[version]);
+        for _ in 0..2 {
+            let mut client = Client::connect_with(server.address, &connector).await.unwrap();
+            // A ticket of TLS 1.3 would arrive before the response.
+            client.ask().await.unwrap();
+            let kind = client.0.get_ref().1.handshake_kind();
+            assert_eq!(kind, Some(rustls::HandshakeKind::Full), "{:?}", version.version);
+        }
+    }
 }
 
 #[tokio::test]

@@ -30,8 +30,8 @@ pub fn tls_config(identity: TlsIdentity) -> Result<ServerConfig, Error> {
         None => builder.with_no_client_auth(),
     }
     .with_cert_resolver(resolver);
-    // The apiserver never resumes a session: client-go sets no `ClientSessionCache`. A resumed session would also not
-    // verify the client again, after its CA was replaced.
+    // The apiserver never resumes a session, since client-go sets no `ClientSessionCache`. For others, a resumed session
+    // would not verify the client again after a change of the CA.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use nats_manager_certs::{Authority, DnsNames, Resolver};
 use nats_manager_webhook::{RequestTimeouts, ServerOptions, TlsIdentity, router, serve};
 use rustls::{
-    ClientConfig, RootCertStore,
+    ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     server::danger::ClientCertVerifier,
@@ -112,11 +112,15 @@ impl Answer {
 /// Certificate and key of a client.
 pub type ClientIdentity = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
-pub fn connector(authority: &Authority, identity: Option<ClientIdentity>) -> TlsConnector {
+pub fn connector(
+    authority: &Authority,
+    identity: Option<ClientIdentity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     let config = match identity {
@@ -152,13 +156,17 @@ impl Client {
         authority: &Authority,
         identity: Option<ClientIdentity>,
     ) -> io::Result<Self> {
+        Self::connect_with(address, &connector(authority, identity, ALL_VERSIONS)).await
+    }
+
+    pub async fn connect_with(address: SocketAddr, connector: &TlsConnector) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         // With a small buffer, the server soon waits for a client that does not read.
         socket.set_recv_buffer_size(16 << 10)?;
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(NAME).unwrap();
-        timeout(LONG, connector(authority, identity).connect(name, stream)).await?.map(Self)
+        timeout(LONG, connector.connect(name, stream)).await?.map(Self)
     }
 
     /// Returns the certificate that the server presented.
