@@ -46,7 +46,7 @@ pub(super) fn memory(memory: ResidentMemory) -> Measure {
         value: megabytes(memory.total),
         unit: "MB",
         goal: 14.0,
-        // Three quarters are pages of the program, which depend on the page size and on the toolchain.
+        // Most are pages of the program, which depend on the page size and on the toolchain.
         tolerance: 1.1,
     }
 }

@@ -173,13 +173,13 @@ fn costs_table(all: &[(Axis, Vec<Cost>)]) -> Table {
 }
 
 fn slopes_table(all: &[(Axis, Vec<Cost>)]) -> Table {
-    let mut table = Table::new(&["FOR EACH", "ANONYMOUS", "PEAK", "CPU AT REST"]);
+    let mut table = Table::new(&["FOR EACH", "ANONYMOUS (BYTES)", "PEAK (BYTES)", "CPU AT REST"]);
     for (axis, costs) in all {
         let (Some(first), Some(last)) = (costs.first(), costs.last()) else { continue };
         let distance = point(*axis, last).0 - point(*axis, first).0;
         let bytes = |of: fn(&ResidentMemory) -> u32| {
             let bytes = 1024.0 * (f64::from(of(&last.memory)) - f64::from(of(&first.memory))) / distance;
-            format!("{:.0} bytes", unsigned_zero(bytes.round()))
+            format!("{:.0}", unsigned_zero(bytes.round()))
         };
         let rest = (last.rest.as_secs_f64() - first.rest.as_secs_f64()) * 1e6 / distance;
         table.row([
