@@ -109,8 +109,8 @@ struct Runner {
     last_id: AtomicU64,
 }
 
-/// Returns the resources to reconcile: first all of them, then those that each trigger names. After a trigger was missed,
-/// these are all resources, and those that have left the store since they were returned.
+/// Returns the resources to reconcile: first all of them, then those that each trigger names, with those that have left
+/// the store since the trigger before. A missed trigger names all.
 fn queue(
     triggers: broadcast::Receiver<Trigger>,
     store: Store<GuardedNats>,
@@ -126,17 +126,13 @@ fn queue(
     });
     let mut known = HashSet::new();
     stream::once(async { Trigger::All }).chain(changes).flat_map(move |trigger| {
-        let (references, reason) = match trigger {
-            Trigger::One(reference) => {
-                known.insert(reference.clone());
-                (vec![reference], ReconcileReason::ObjectUpdated)
-            }
-            Trigger::All => {
-                let all = store.state().iter().map(|nats| ObjectRef::from_obj(nats.as_ref())).collect();
-                let gone: Vec<_> = std::mem::replace(&mut known, all).difference(&known).cloned().collect();
-                (known.iter().cloned().chain(gone).collect(), ReconcileReason::BulkReconcile)
-            }
+        let stored = store.state().iter().map(|nats| ObjectRef::from_obj(nats.as_ref())).collect();
+        let before = std::mem::replace(&mut known, stored);
+        let (named, reason) = match trigger {
+            Trigger::One(reference) => (HashSet::from([reference]), ReconcileReason::ObjectUpdated),
+            Trigger::All => (known.clone(), ReconcileReason::BulkReconcile),
         };
+        let references: HashSet<_> = named.into_iter().chain(before.difference(&known).cloned()).collect();
         stream::iter(references).map(move |obj_ref| Ok(ReconcileRequest { obj_ref, reason: reason.clone() }))
     })
 }
