@@ -191,8 +191,8 @@ impl ActionContext<'_> {
 
 /// Waits until the StatefulSet with this uid is gone. Returns `false` after `limit`, and also if its watch fails, which
 /// proves as little.
-async fn is_deleted_within(limit: Duration, api: Api<StatefulSet>, name: &str, uid: &str) -> bool {
+async fn is_deleted_within(limit: Duration, api: &Api<StatefulSet>, name: &str, uid: &str) -> bool {
     // Boxed: its 10 KB would be most of the future of each reconcile.
-    let deleted = Box::pin(await_condition(api, name, conditions::is_deleted(uid)));
+    let deleted = Box::pin(await_condition(api.clone(), name, conditions::is_deleted(uid)));
     matches!(timeout(limit, deleted).await, Ok(Ok(_)))
 }

@@ -28,7 +28,7 @@ pub(super) async fn recreate(
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(RecreateOutcome::Changed),
         answer => drop(answer?),
     }
-    if !is_deleted_within(ORPHAN_TIMEOUT, api.clone(), &name, uid).await {
+    if !is_deleted_within(ORPHAN_TIMEOUT, &api, &name, uid).await {
         // The next plan creates it if it is gone later.
         return Ok(RecreateOutcome::Terminating);
     }

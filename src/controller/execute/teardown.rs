@@ -133,7 +133,7 @@ async fn delete_stateful_set(client: &Client, owner: &Owner<'_>) -> Result<Serve
     tracing::info!("deleting the StatefulSet");
     ignore_missing(api.delete(&id.name, &DeleteParams::background().preconditions(precondition)).await)
         .map_err(rejected)?;
-    if is_deleted_within(DELETION_TIMEOUT, api.clone(), &id.name, &uid).await {
+    if is_deleted_within(DELETION_TIMEOUT, &api, &id.name, &uid).await {
         return Ok(ServerRemoval::Deleted);
     }
     let kept = api.get_metadata_opt(&id.name).await.map_err(rejected)?;
